@@ -1,0 +1,95 @@
+"""The one module that knows BLAS and LAPACK, and their column-major order and integer type.
+
+Every matrix here is row-major; ``ld`` is the distance between the first elements of two rows.  A row-major
+matrix is its own transpose in column-major order, so a product C = A B is asked for as C' = B' A', and the
+lower triangle of a symmetric matrix is the upper one.
+"""
+
+from cython cimport floating
+from scipy.linalg.cython_blas cimport saxpy, daxpy, sdot, ddot, sgemm, dgemm, ssymm, dsymm, ssyrk, dsyrk
+from scipy.linalg.cython_lapack cimport spotrf, dpotrf, spotrs, dpotrs
+
+cdef Py_ssize_t LONGEST_VECTOR = 1 << 30          # longer ones go to BLAS in pieces: its int has 32 bits
+
+
+cdef void gemm(bint transpose_a, bint transpose_b, int m, int n, int k,
+               floating alpha, const floating* A, int lda, const floating* B, int ldb,
+               floating beta, floating* C, int ldc) noexcept nogil:
+    """C = alpha * op(A) @ op(B) + beta * C, with op(A) (m, k), op(B) (k, n)."""
+    cdef char ta = b"T" if transpose_a else b"N"
+    cdef char tb = b"T" if transpose_b else b"N"
+    if m == 0 or n == 0:
+        return
+    if floating is float:
+        sgemm(&tb, &ta, &n, &m, &k, &alpha, <float*> B, &ldb, <float*> A, &lda, &beta, C, &ldc)
+    else:
+        dgemm(&tb, &ta, &n, &m, &k, &alpha, <double*> B, &ldb, <double*> A, &lda, &beta, C, &ldc)
+
+
+cdef void syrk(int n, int k, floating alpha, const floating* A, int lda,
+               floating beta, floating* C, int ldc) noexcept nogil:
+    """np.tril(C) = alpha * A.T @ A + beta * np.tril(C), with A (k, n)."""
+    cdef char uplo = b"U", trans = b"N"
+    if floating is float:
+        ssyrk(&uplo, &trans, &n, &k, &alpha, <float*> A, &lda, &beta, C, &ldc)
+    else:
+        dsyrk(&uplo, &trans, &n, &k, &alpha, <double*> A, &lda, &beta, C, &ldc)
+
+
+cdef void symm(int m, int n, const floating* A, const floating* S, floating* C) noexcept nogil:
+    """C = A @ S, with A (m, n) and the symmetric S (n, n) given by its lower triangle."""
+    cdef char side = b"L", uplo = b"U"
+    cdef floating one = 1, zero = 0
+    if floating is float:
+        ssymm(&side, &uplo, &n, &m, &one, <float*> S, &n, <float*> A, &n, &zero, C, &n)
+    else:
+        dsymm(&side, &uplo, &n, &m, &one, <double*> S, &n, <double*> A, &n, &zero, C, &n)
+
+
+cdef int potrf(int n, floating* A) noexcept nogil:
+    """A = np.linalg.cholesky(A) in its lower triangle; 0, or the order of the first minor that is not positive."""
+    cdef char uplo = b"U"
+    cdef int info = 0
+    if floating is float:
+        spotrf(&uplo, &n, A, &n, &info)
+    else:
+        dpotrf(&uplo, &n, A, &n, &info)
+    return info
+
+
+cdef void potrs(int m, int n, const floating* L, floating* B) noexcept nogil:
+    """B = B @ np.linalg.inv(L @ L.T), with B (m, n) and L from ``potrf``."""
+    cdef char uplo = b"U"
+    cdef int info = 0
+    if floating is float:
+        spotrs(&uplo, &n, &m, <float*> L, &n, B, &n, &info)
+    else:
+        dpotrs(&uplo, &n, &m, <double*> L, &n, B, &n, &info)
+
+
+cdef floating dot(Py_ssize_t n, const floating* x, const floating* y) noexcept nogil:
+    """np.dot(x, y)"""
+    cdef int one = 1, length
+    cdef Py_ssize_t first = 0
+    cdef floating total = 0
+    while first < n:
+        length = <int> min(n - first, LONGEST_VECTOR)
+        if floating is float:
+            total += sdot(&length, <float*> x + first, &one, <float*> y + first, &one)
+        else:
+            total += ddot(&length, <double*> x + first, &one, <double*> y + first, &one)
+        first += length
+    return total
+
+
+cdef void axpy(Py_ssize_t n, floating alpha, const floating* x, floating* y) noexcept nogil:
+    """y += alpha * x"""
+    cdef int one = 1, length
+    cdef Py_ssize_t first = 0
+    while first < n:
+        length = <int> min(n - first, LONGEST_VECTOR)
+        if floating is float:
+            saxpy(&length, &alpha, <float*> x + first, &one, y + first, &one)
+        else:
+            daxpy(&length, &alpha, <double*> x + first, &one, y + first, &one)
+        first += length

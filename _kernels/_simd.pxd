@@ -1,0 +1,23 @@
+from cython cimport floating
+
+cdef extern from *:
+    """
+    /* Three versions of a leaf loop, the widest that the processor knows being chosen when the module is
+       loaded; one portable version for other compilers, processors and C libraries. */
+    #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12 && defined(__x86_64__) && defined(__GLIBC__)
+    #define admm_dispatched_void \
+        __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4"))) void
+    #else
+    #define admm_dispatched_void void
+    #endif
+    """
+    ctypedef void dispatched_void "admm_dispatched_void"
+
+cdef dispatched_void tanh_rows(floating* A, Py_ssize_t rows, Py_ssize_t columns,
+                               Py_ssize_t lda) noexcept nogil
+cdef dispatched_void tanh_slope_rows(const floating* S, Py_ssize_t lds, floating* A, Py_ssize_t rows,
+                                     Py_ssize_t columns) noexcept nogil
+cdef dispatched_void relu_rows(floating* A, Py_ssize_t rows, Py_ssize_t columns,
+                               Py_ssize_t lda) noexcept nogil
+cdef dispatched_void relu_slope_rows(const floating* S, Py_ssize_t lds, floating* A, Py_ssize_t rows,
+                                     Py_ssize_t columns) noexcept nogil

@@ -1,0 +1,50 @@
+"""The multipliers of the equations for a_t and s_t, from the last step back to the first."""
+
+from cython cimport floating
+from libc.math cimport sqrt
+
+from admmirnn._kernels._activations cimport Activation, multiply_by_slope, named
+from admmirnn._kernels._blas cimport dot, gemm
+
+
+def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const floating[:, ::1] Z,
+             const Py_ssize_t[::1] offsets, const floating[:, ::1] lambda3, str activation, double cap,
+             floating[:, ::1] lambda1_out):
+    """lambda1_N = f'(a_N) * V^T lambda3,  lambda1_t = f'(a_t) * W^T lambda1_{t+1}.
+
+    ``cap``: whenever the root mean square of lambda1_t over the minibatch exceeds ``cap`` times that of the part
+    injected by lambda3, lambda1_t is scaled down to it before it is passed on (bounded multipliers); infinity
+    means never.  Returns how many steps were scaled down.
+    """
+    cdef Activation f = named(activation)
+    cdef Py_ssize_t n = Theta.shape[0], m = Theta.shape[1], N = offsets.shape[0] - 2, d = m - n - 1, K = Psi.shape[0]
+    cdef Py_ssize_t t, i, active, n_capped = 0
+    cdef double square, most = 0
+    cdef floating scale
+    cdef floating* lambda1
+    if d < 1 or Psi.shape[1] != n + 1 or Z.shape[1] != m or N < 1 or offsets[N + 1] != Z.shape[0] \
+            or lambda3.shape[0] != offsets[N + 1] - offsets[N] or lambda3.shape[1] != K \
+            or lambda1_out.shape[0] != offsets[N] or lambda1_out.shape[1] != n:
+        raise ValueError("backward: the shapes do not belong together")
+    with nogil:
+        for t in range(N - 1, -1, -1):
+            active = offsets[t + 1] - offsets[t]
+            lambda1 = &lambda1_out[offsets[t], 0]
+            if t == N - 1:
+                # lambda1[t] = lambda3 @ V
+                gemm[floating](False, False, active, n, K, 1, &lambda3[0, 0], K, &Psi[0, 0], n + 1, 0, lambda1, n)
+            else:
+                # lambda1[t] = lambda1[t + 1][:active] @ W
+                gemm[floating](False, False, active, n, n, 1, &lambda1_out[offsets[t + 1], 0], n, &Theta[0, d], m,
+                               0, lambda1, n)
+            multiply_by_slope(f, &Z[offsets[t + 1], d], m, lambda1, active, n)
+            # sums over the running sequences; all minibatches have B of them, so the common 1/(B n) drops out
+            square = dot(active * n, lambda1, lambda1)
+            if t == N - 1:
+                most = cap * cap * square
+            elif square > most:
+                n_capped += 1
+                scale = <floating> sqrt(most / square)
+                for i in range(active * n):
+                    lambda1[i] *= scale
+    return n_capped

@@ -1,0 +1,142 @@
+"""The o-step: the exact proximal operator of each loss at the network's outputs, and its multiplier.
+
+Every function takes the outputs Q (B, K) of a roll-out, the targets, the weight of each sequence (mean one over
+the minibatch) and rho; it writes o+ = argmin_o R(o) + rho/2 |o - q|^2 and lambda3 = -weight * grad R(o+) and
+returns the weighted mean of R(q), which is the roll-out loss.
+"""
+
+from cython cimport floating
+from libc.math cimport exp, fabs, log, log1p
+from libc.stdlib cimport free, malloc
+
+cdef int MOST_NEWTON_STEPS = 200                # 3 to 6 are usual; hundreds are not reached
+
+
+cdef double relative_softmax(Py_ssize_t K, const double* o, Py_ssize_t label, double* p) noexcept nogil:
+    """p = softmax(o); -log p[label], accurate when it is tiny."""
+    cdef double largest = o[0], total = 0, others = 0
+    cdef Py_ssize_t j
+    for j in range(1, K):
+        if o[j] > largest:
+            largest = o[j]
+    for j in range(K):
+        p[j] = exp(o[j] - largest)
+        total += p[j]
+        if j != label:
+            others += p[j]
+    for j in range(K):
+        p[j] /= total
+    if o[label] == largest:
+        return log1p(others)
+    return log(total) + (largest - o[label])
+
+
+cdef double merit(Py_ssize_t K, const double* q, const double* u, Py_ssize_t label, double rho,
+                  double* o, double* p) noexcept nogil:
+    """R(q + u) + rho/2 |u|^2, leaving p = softmax(q + u)."""
+    cdef double square = 0
+    cdef Py_ssize_t j
+    for j in range(K):
+        o[j] = q[j] + u[j]
+        square += u[j] * u[j]
+    return relative_softmax(K, o, label, p) + 0.5 * rho * square
+
+
+cdef void prox_row(Py_ssize_t K, const double* q, Py_ssize_t label, double rho, double tolerance,
+                   double* u, double* p, double* o, double* step, double* trial) noexcept nogil:
+    """u = o+ - q by Newton's method with a line search, and p = softmax(o+); p must be softmax(q) on entry.
+
+    The Hessian is rho I + diag(p) - p p^T, so a step costs O(K) by the Sherman-Morrison formula.
+    """
+    cdef double value, previous, gradient, largest_gradient, h_gradient, h_p, slope, length, size
+    cdef Py_ssize_t j, iteration
+    for j in range(K):
+        u[j] = 0
+        o[j] = q[j]
+    previous = relative_softmax(K, o, label, p)
+    for iteration in range(MOST_NEWTON_STEPS):
+        # g = p - e_y + rho u;  d = -(H^-1) g, with h = 1 / (rho + p) and 1 - p.(h p) = rho sum(p h)
+        largest_gradient = h_gradient = h_p = 0
+        for j in range(K):
+            gradient = p[j] + rho * u[j] - (1 if j == label else 0)
+            step[j] = gradient / (rho + p[j])
+            h_gradient += p[j] * step[j]
+            h_p += p[j] / (rho + p[j])
+            if not fabs(gradient) <= largest_gradient:
+                largest_gradient = fabs(gradient)
+        if not largest_gradient > tolerance:
+            break
+        h_gradient /= rho * h_p
+        slope = size = 0
+        for j in range(K):
+            gradient = p[j] + rho * u[j] - (1 if j == label else 0)
+            step[j] = -(step[j] + p[j] / (rho + p[j]) * h_gradient)
+            slope += gradient * step[j]
+            if fabs(q[j] + u[j]) > size:
+                size = fabs(q[j] + u[j])
+        length = 1
+        while True:
+            for j in range(K):
+                trial[j] = u[j] + length * step[j]
+            value = merit(K, q, trial, label, rho, o, p)
+            # the last term is what rounding does to the merit function at large outputs
+            if value <= previous + 1e-4 * length * slope + 1e-15 * (fabs(previous) + size) or length < 1e-12:
+                break
+            length *= 0.5
+        for j in range(K):
+            u[j] = trial[j]
+        previous = value
+
+
+def cross_entropy_step(const floating[:, ::1] Q, const Py_ssize_t[::1] labels, const floating[::1] weights, double rho,
+                       floating[:, ::1] O_plus_out, floating[:, ::1] lambda3_out):
+    """Softmax cross-entropy, R(o) = log sum exp(o) - o[label].  Returns the loss and the number of right answers."""
+    cdef Py_ssize_t B = Q.shape[0], K = Q.shape[1], i, j, label, best, n_correct = 0
+    cdef double loss = 0
+    cdef double tolerance = 1e-8 if floating is float else 1e-13
+    cdef double* scratch
+    cdef double *q, *u, *p, *o, *step, *trial
+    if labels.shape[0] != B or weights.shape[0] != B or O_plus_out.shape[0] != B or O_plus_out.shape[1] != K \
+            or lambda3_out.shape[0] != B or lambda3_out.shape[1] != K:
+        raise ValueError("cross_entropy_step: the shapes do not belong together")
+    for i in range(B):
+        if not 0 <= labels[i] < K:
+            raise ValueError(f"cross_entropy_step: label {labels[i]} of row {i} is not below {K}")
+    scratch = <double*> malloc(6 * K * sizeof(double))
+    if scratch == NULL:
+        raise MemoryError
+    q, u, p, o, step, trial = scratch, scratch + K, scratch + 2 * K, scratch + 3 * K, scratch + 4 * K, scratch + 5 * K
+    with nogil:
+        for i in range(B):
+            label = labels[i]
+            best = 0
+            for j in range(K):
+                q[j] = Q[i, j]
+                if q[j] > q[best]:
+                    best = j
+            n_correct += best == label
+            loss += weights[i] * relative_softmax(K, q, label, p)
+            prox_row(K, q, label, rho, tolerance, u, p, o, step, trial)
+            for j in range(K):
+                O_plus_out[i, j] = <floating> (q[j] + u[j])
+                lambda3_out[i, j] = <floating> (weights[i] * ((1 if j == label else 0) - p[j]))
+    free(scratch)
+    return loss / B, n_correct
+
+
+def squared_error_step(const floating[:, ::1] Q, const floating[:, ::1] targets, const floating[::1] weights, double rho,
+                       floating[:, ::1] O_plus_out, floating[:, ::1] lambda3_out):
+    """Squared error, R(o) = 1/2 |o - y|^2: o+ = (y + rho q) / (1 + rho).  Returns the loss."""
+    cdef Py_ssize_t B = Q.shape[0], K = Q.shape[1], i, j
+    cdef double loss = 0, residual, shrink = rho / (1 + rho)
+    if targets.shape[0] != B or targets.shape[1] != K or weights.shape[0] != B or O_plus_out.shape[0] != B \
+            or O_plus_out.shape[1] != K or lambda3_out.shape[0] != B or lambda3_out.shape[1] != K:
+        raise ValueError("squared_error_step: the shapes do not belong together")
+    with nogil:
+        for i in range(B):
+            for j in range(K):
+                residual = <double> targets[i, j] - Q[i, j]
+                loss += 0.5 * weights[i] * residual * residual
+                O_plus_out[i, j] = <floating> (targets[i, j] - shrink * residual)
+                lambda3_out[i, j] = <floating> (weights[i] * shrink * residual)
+    return loss / B

@@ -1,0 +1,64 @@
+"""How ``_kernels/`` on disk becomes ``admmirnn._kernels`` installed; nothing else."""
+
+import shutil
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+KERNELS = Path("_kernels")
+GENERATED = Path("build/cython")
+
+
+class BuildKernels(build_ext):
+    """Compile with the flags that let gcc and clang vectorise the leaf loops.
+
+    Never ``-ffast-math`` (it changes results, and the floating-point state of the whole process) and
+    never ``-march=native`` (wider instruction sets are chosen when the program runs, see ``_simd``).
+    """
+
+    def build_extensions(self):
+        if self.compiler.compiler_type != "msvc":
+            for extension in self.extensions:
+                extension.extra_compile_args += ["-O3", "-fno-math-errno", "-fno-trapping-math"]
+        super().build_extensions()
+
+
+def declarations():
+    """Copy the ``.pxd`` files to where a cimport of ``admmirnn._kernels`` looks for them.
+
+    Cython does not know ``package_dir``: without this a kernel can neither cimport another one nor
+    find its own declarations.
+    """
+    include = GENERATED / "include"
+    package = include / "admmirnn" / "_kernels"
+    package.mkdir(parents=True, exist_ok=True)
+    for path in KERNELS.glob("*.pxd"):
+        shutil.copy2(path, package / path.name)
+    return [str(include)]
+
+
+setup(
+    packages=["admmirnn", "admmirnn.solvers", "admmirnn._kernels"],
+    package_dir={"admmirnn": "admmirnn", "admmirnn._kernels": "_kernels"},
+    package_data={"admmirnn": ["py.typed"], "admmirnn._kernels": ["*.pyi"]},
+    include_package_data=False,
+    cmdclass={"build_ext": BuildKernels},
+    ext_modules=cythonize(
+        [
+            Extension(f"admmirnn._kernels.{path.stem}", [path.as_posix()])
+            for path in sorted(KERNELS.glob("*.pyx"))
+        ],
+        include_path=declarations(),
+        build_dir=str(GENERATED),
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+            "embedsignature": True,
+        },
+    ),
+)
