@@ -46,10 +46,7 @@ setup(
     include_package_data=False,
     cmdclass={"build_ext": BuildKernels},
     ext_modules=cythonize(
-        [
-            Extension(f"admmirnn._kernels.{path.stem}", [path.as_posix()])
-            for path in sorted(KERNELS.glob("*.pyx"))
-        ],
+        [Extension(f"admmirnn._kernels.{path.stem}", [path.as_posix()]) for path in sorted(KERNELS.glob("*.pyx"))],
         include_path=declarations(),
         build_dir=str(GENERATED),
         compiler_directives={

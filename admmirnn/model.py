@@ -18,6 +18,7 @@ class ElmanRNN:
         [V c].
     activation : {"tanh", "relu"}
         f.
+
     """
 
     def __init__(self, Theta, Psi, activation="tanh"):
@@ -35,12 +36,18 @@ class ElmanRNN:
         activation : str
         dtype : dtype
         random_state : numpy.random.RandomState
+
         """
         Theta = np.zeros((n_hidden, n_features + n_hidden + 1), dtype=dtype)
         Theta[:, :n_features] = random_state.standard_normal((n_hidden, n_features)) / np.sqrt(n_features)
         Q, R = np.linalg.qr(random_state.standard_normal((n_hidden, n_hidden)))
         Theta[:, n_features:-1] = Q * np.sign(np.diag(R))  # uniform over the orthogonal group
         return cls(Theta, np.zeros((n_outputs, n_hidden + 1), dtype=dtype), activation)
+
+    @classmethod
+    def of_weights(cls, U, W, b, V, c, *, activation="tanh"):
+        """The network with the given weights, which are copied."""
+        return cls(np.hstack([U, W, b[:, None]]), np.hstack([V, c[:, None]]), activation)
 
     @property
     def n_hidden(self):
@@ -86,6 +93,7 @@ class ElmanRNN:
         -------
         ndarray of shape (len(sequences), n_outputs)
             o of every sequence after its last step.
+
         """
         kernels = backend.kernels()
         outputs = np.empty((len(sequences), self.n_outputs), dtype=self.dtype)

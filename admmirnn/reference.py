@@ -134,13 +134,21 @@ def backward(Theta, Psi, Z, offsets, lambda3, activation, cap, lambda1_out):
     return n_capped
 
 
-def accumulate(multipliers, inputs, n_outputs, momentum, gram_decay, M_out, G_out):
-    """M <- momentum M + (1 - momentum) L,  G <- gram_decay G + (1 - gram_decay) G_batch."""
-    rows = len(multipliers)
+def accumulate(multipliers, inputs, n_outputs, momentum, M_out):
+    """M <- momentum M + (1 - momentum) L,  L = sum multipliers^T inputs / n_outputs."""
     M_out *= momentum
-    M_out += (1 - momentum) / n_outputs * (multipliers.T @ inputs[:rows])
-    G_out *= gram_decay
-    G_out += (1 - gram_decay) / rows * (inputs[:rows].T @ inputs[:rows])
+    M_out += (1 - momentum) / n_outputs * (multipliers.T @ inputs[: len(multipliers)])
+
+
+def accumulate_gram(inputs, offsets, first, every, decay, G_out):
+    """G <- decay G + (1 - decay) sum z z^T / #rows, over the rows of the steps first, first + every, ..."""
+    N = len(offsets) - 2
+    if every == 1:
+        rows = inputs[offsets[first] : offsets[N]]
+    else:
+        rows = np.concatenate([inputs[offsets[t] : offsets[t + 1]] for t in range(first, N, every)])
+    G_out *= decay
+    G_out += (1 - decay) / len(rows) * (rows.T @ rows)
 
 
 def direction(M, G, damping, factor_out, D_out, DG_out):
@@ -165,5 +173,5 @@ def direction(M, G, damping, factor_out, D_out, DG_out):
 
 
 def move(D, step, weights_out):
-    """weights += step * D"""
+    """Weights += step * D"""
     weights_out += weights_out.dtype.type(step) * D

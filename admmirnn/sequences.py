@@ -14,6 +14,7 @@ class Sequences:
     observations : ndarray of shape (total number of steps, n_features)
     first_rows, lengths : ndarray of shape (n_sequences,), intp
         Sequence ``i`` is ``observations[first_rows[i]:first_rows[i] + lengths[i]]``.
+
     """
 
     observations: np.ndarray

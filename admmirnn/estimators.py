@@ -1,0 +1,317 @@
+"""The scikit-learn estimators: validate, encode, solve, set attributes."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+from tqdm.auto import tqdm
+
+from admmirnn import validation
+from admmirnn.losses import SoftmaxCrossEntropy
+from admmirnn.model import ElmanRNN
+from admmirnn.sequences import Sequences
+from admmirnn.solvers import SOLVERS
+
+
+@dataclass(frozen=True)
+class EpochState:
+    """What a callback is given at the end of an epoch.
+
+    Attributes
+    ----------
+    record : dict
+        The epoch's entry of ``history_``.
+    estimator : RNNClassifier
+        With the weights of this moment: it can predict.
+
+    """
+
+    record: dict
+    estimator: BaseEstimator
+
+
+class RNNClassifier(ClassifierMixin, BaseEstimator):
+    """Elman network that reads a sequence and names its class, trained by ADMM.
+
+    s_t = f(U x_t + W s_{t-1} + b) from s_0 = 0, and the class with the largest output o = V s_N + c after the last
+    step N, which may differ from sequence to sequence.
+
+    Parameters
+    ----------
+    hidden_size : int, default=128
+        Number of hidden units n, >= 1.
+    activation : {"tanh", "relu"}, default="tanh"
+        f.
+    penalty : float, default=0.0
+        Ridge weight on W, >= 0: every iteration multiplies W by 1 - penalty times the radius in force.
+    solver : {"rollout"} or solver object, default="rollout"
+        ``"rollout"`` stands for `Rollout()`.
+    max_epochs : int, default=20
+        Passes over the training set, >= 1.
+    batch_size : int or "auto", default="auto"
+        Largest number of sequences in a minibatch, >= 1; "auto" is an eighth of the training set, at least 16 and
+        at most 125.
+    init : dict, optional
+        Initial weights by name, any of U (n, d), W (n, n), b (n,), V (K, n), c (K,), with K classes; the others are
+        drawn: W orthogonal, U normal with variance 1/d, the rest zero.
+    dtype : {"float32", "float64"}, default="float32"
+        Precision of weights and arithmetic.
+    shuffle : bool, default=True
+        Whether every epoch takes the sequences in a new order.
+    verbose : int, default=0
+        1 shows a progress bar, 2 prints a line an epoch.
+    random_state : int, RandomState or None, default=None
+        Of the initial weights and the order of sequences.  With an int, two fits give bit-identical weights.
+    callbacks : list of callable, optional
+        Each is called with an `EpochState` at the end of every epoch; training stops when one returns True.
+
+    Attributes
+    ----------
+    U_, W_, b_, V_, c_ : ndarray of shape (n, d), (n, n), (n,), (K, n), (K,)
+        The weights.
+    classes_ : ndarray of shape (K,)
+        The labels, sorted.
+    history_ : list of dict
+        One record an epoch: ``epoch``, ``rollout_loss`` and ``training_accuracy`` (of the roll-outs, each minibatch
+        before its update), ``radius``, ``output_radius``, ``r``, ``output_r``, ``D_norm``, ``output_D_norm``,
+        ``capped_steps``, ``damping_raised``, ``rollbacks`` and ``seconds``.  `pandas.DataFrame(history_)` is a table.
+    n_iter_ : int
+        Epochs done.
+    n_features_in_ : int
+        Features of an observation; of a 2-D X, the number of its columns (steps), as scikit-learn counts.
+
+    See Also
+    --------
+    Rollout : The default solver and its settings.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from admmirnn import RNNClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> X = [rng.normal(size=(length, 2)) for length in rng.integers(5, 20, size=200)]
+    >>> y = ["up" if x[-1, 0] > 0 else "down" for x in X]
+    >>> model = RNNClassifier(hidden_size=16, random_state=0).fit(X, y)
+    >>> model.predict(X[:3]).shape
+    (3,)
+
+    """
+
+    def __init__(
+        self,
+        hidden_size=128,
+        *,
+        activation="tanh",
+        penalty=0.0,
+        solver="rollout",
+        max_epochs=20,
+        batch_size="auto",
+        init=None,
+        dtype="float32",
+        shuffle=True,
+        verbose=0,
+        random_state=None,
+        callbacks=None,
+    ):
+        self.hidden_size = hidden_size
+        self.activation = activation
+        self.penalty = penalty
+        self.solver = solver
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.init = init
+        self.dtype = dtype
+        self.shuffle = shuffle
+        self.verbose = verbose
+        self.random_state = random_state
+        self.callbacks = callbacks
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.non_deterministic = False
+        return tags
+
+    def fit(self, X, y, sample_weight=None):
+        """Train the network from new initial weights.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_sequences, n_steps, n_features) or (n_sequences, n_steps), or list of arrays
+            A list holds one array of shape (n_steps_i, n_features) a sequence, of any lengths; a 2-D X holds one
+            feature.
+        y : array-like of shape (n_sequences,)
+            Labels of any type that can be sorted.
+        sample_weight : array-like of shape (n_sequences,), optional
+            Weights >= 0 of the sequences in the loss; a sequence of weight 0 is left out.
+
+        Returns
+        -------
+        RNNClassifier
+            self.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument or a setting is not usable; nothing has been trained then.
+
+        """
+        validation.check_estimator_settings(self)
+        solver = validation.check_solver(self.solver, SOLVERS)
+        dtype = validation.check_dtype(self.dtype)
+        if y is None:
+            validation.check_labels(y, 0)
+        sequences = validation.check_sequences(self, X, dtype, reset=True)
+        y = validation.check_labels(y, len(sequences))
+        check_classification_targets(y)
+        weights = validation.check_sample_weight(sample_weight, len(sequences))
+        sequences, y, weights = _with_weight(sequences, y, weights)
+        classes, targets = np.unique(y, return_inverse=True)
+        validation.check_classes(classes, sample_weight is not None)
+
+        random_state = check_random_state(self.random_state)
+        network = self._initial_network(len(classes), dtype, random_state)
+        self.classes_ = classes
+        with _Progress(self.verbose, self.max_epochs) as progress:
+            history = solver.solve(
+                network,
+                sequences,
+                targets,
+                SoftmaxCrossEntropy(),
+                weights=weights,
+                penalty=self.penalty,
+                max_epochs=self.max_epochs,
+                batch_size=self._batch_size(len(sequences)),
+                shuffle=self.shuffle,
+                random_state=random_state,
+                on_epoch_end=lambda record: self._end_epoch(record, network, progress),
+            )
+        self._set_weights(network)
+        self.history_ = history
+        self.n_iter_ = len(history)
+        _warn_of_rollbacks(history)
+        return self
+
+    def predict(self, X):
+        """Return the label of every sequence.
+
+        Parameters
+        ----------
+        X : array-like or list of arrays
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_sequences,)
+
+        """
+        outputs = self._outputs(X)
+        return self.classes_[outputs.argmax(axis=1)]
+
+    def predict_proba(self, X):
+        """Return the probability of every class, in the order of ``classes_``.
+
+        Parameters
+        ----------
+        X : array-like or list of arrays
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_sequences, n_classes)
+
+        """
+        return softmax(self._outputs(X), axis=1)
+
+    def _initial_network(self, n_classes, dtype, random_state):
+        network = ElmanRNN.random(
+            self._n_step_features,
+            self.hidden_size,
+            n_classes,
+            activation=self.activation,
+            dtype=dtype,
+            random_state=random_state,
+        )
+        shapes = {name: weights.shape for name, weights in network.weights.items()}
+        for name, values in validation.check_init(self.init, shapes, dtype).items():
+            network.weights[name][:] = values
+        return network
+
+    def _batch_size(self, n_sequences):
+        if self.batch_size == "auto":
+            return min(max(n_sequences // 8, 16), 125)
+        return self.batch_size
+
+    def _outputs(self, X):
+        check_is_fitted(self)
+        sequences = validation.check_sequences(self, X, self.U_.dtype, reset=False)
+        network = ElmanRNN.of_weights(self.U_, self.W_, self.b_, self.V_, self.c_, activation=self.activation)
+        return network.outputs(sequences)
+
+    def _set_weights(self, network):
+        for name, weights in network.weights.items():
+            setattr(self, f"{name}_", weights.copy())
+
+    def _end_epoch(self, record, network, progress):
+        """Show the epoch and ask the callbacks whether to stop."""
+        progress.show(record)
+        if not self.callbacks:
+            return False
+        self._set_weights(network)
+        state = EpochState(record, self)
+        return any([callback(state) for callback in self.callbacks])
+
+
+def _with_weight(sequences, y, weights):
+    """Leave out the sequences of weight zero."""
+    kept = weights > 0
+    if kept.all():
+        return sequences, y, weights
+    sequences = Sequences(sequences.observations, sequences.first_rows[kept], sequences.lengths[kept])
+    return sequences, y[kept], weights[kept]
+
+
+def _warn_of_rollbacks(history):
+    rollbacks = sum(record["rollbacks"] for record in history)
+    if rollbacks:
+        warnings.warn(
+            f"the training loss became too large or not finite {rollbacks} time(s); the solver went back to its last "
+            "good weights and halved its radius each time (see 'rollbacks' in history_). A smaller radius, a larger r "
+            "or a larger batch_size avoids this",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+
+
+class _Progress:
+    """A progress bar (verbose=1) or a line an epoch (verbose >= 2)."""
+
+    def __init__(self, verbose, max_epochs):
+        self._lines = verbose >= 2
+        self._bar = tqdm(total=max_epochs, unit="epoch", disable=verbose != 1)
+        if self._lines:
+            print(f"{'epoch':>5}  {'roll-out loss':>13}  {'training accuracy':>17}  {'seconds':>7}")
+
+    def show(self, record):
+        """Show the record of an epoch."""
+        if self._lines:
+            print(
+                f"{record['epoch']:5}  {record['rollout_loss']:13.4f}  {record['training_accuracy']:17.4f}  "
+                f"{record['seconds']:7.2f}"
+            )
+        self._bar.set_postfix(
+            loss=f"{record['rollout_loss']:.4f}", accuracy=f"{record['training_accuracy']:.4f}", refresh=False
+        )
+        self._bar.update()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._bar.close()

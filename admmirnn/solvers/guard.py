@@ -1,0 +1,106 @@
+"""Watching the roll-out loss, so that no setting ends in NaN or in a network that has been thrown away."""
+
+import math
+
+import numpy as np
+
+_WINDOW = 500
+_LOST_GAIN = 0.25
+_LOST_LEVEL = 0.1
+
+
+class Guard:
+    """Keep the last good weights and say when to go back to them.
+
+    The losses of minibatches are averaged over windows of ``min(500, n_sequences)`` sequences; the loss of the
+    first minibatch, which is that of the initial weights, is the first to compare with.  A window is good when its
+    mean, and the loss of its last minibatch, are not far above the best mean so far; then the weights are
+    remembered.  The network counts as lost when a loss is not finite, or when the mean of a window is above the best by more than a quarter of what
+    the best gains over the best constant output, and by more than a tenth of the larger of the two.
+
+    Parameters
+    ----------
+    network : ElmanRNN
+    n_sequences : int
+        In the training set.
+    constant_loss : float
+        Loss of the best constant output.
+
+    Attributes
+    ----------
+    window : int
+        Number of sequences in a window.
+    rollbacks : int
+        How often it has stepped in.
+
+    """
+
+    def __init__(self, network, n_sequences, constant_loss):
+        self._network = network
+        self.window = min(_WINDOW, n_sequences)
+        self._constant_loss = constant_loss
+        self._best = math.inf
+        self._loss_sum = self._n_seen = 0
+        self._first = (network.Theta.copy(), network.Psi.copy())
+        self._good = (network.Theta.copy(), network.Psi.copy())
+        self._in_vain = False
+        self._any_finite = False
+        self.rollbacks = 0
+
+    @property
+    def most(self):
+        """The largest mean loss of a window that is not a loss of the network."""
+        level = max(self._constant_loss, self._best)
+        return self._best + max(_LOST_GAIN * (self._constant_loss - self._best), _LOST_LEVEL * level)
+
+    def lost(self, loss, n_sequences):
+        """Take the loss of one minibatch, measured before its update; say whether the network is lost."""
+        if not math.isfinite(loss):
+            return True
+        self._any_finite = True
+        self._loss_sum += loss * n_sequences
+        self._n_seen += n_sequences
+        if self._best == math.inf:
+            self._best = self._first_loss = loss
+        if self._n_seen < self.window:
+            return False
+        mean = self._loss_sum / self._n_seen
+        self._loss_sum = self._n_seen = 0
+        if mean > self.most:
+            return self._is_lost_at(mean)
+        worth_keeping = mean < self._constant_loss or mean <= self._best
+        if worth_keeping and max(mean, loss) <= (self._best + self.most) / 2:
+            self._remember()
+        self._best = min(self._best, mean)
+        return False
+
+    def _remember(self):
+        np.copyto(self._good[0], self._network.Theta)
+        np.copyto(self._good[1], self._network.Psi)
+        self._in_vain = False
+
+    def _is_lost_at(self, mean):
+        """The mean of a window is too high; but just after a rollback this is the loss of the good weights."""
+        if not self._in_vain:
+            return True
+        if mean < self._constant_loss:
+            self._best = mean  # they are worth keeping, though not as good as they seemed
+            return False
+        self._good = tuple(weights.copy() for weights in self._first)
+        self._best = self._first_loss
+        return True
+
+    def lost_at_the_end(self, loss):
+        """Say whether the network is lost, given its loss over a window after the last update."""
+        return not math.isfinite(loss) or loss > self.most
+
+    def roll_back(self):
+        """Return to the last good weights."""
+        self.rollbacks += 1
+        self._loss_sum = self._n_seen = 0
+        self._in_vain = True
+        if not self._any_finite:  # not even the first weights are good: bring them nearer to zero
+            for weights in (*self._first, *self._good):
+                weights *= weights.dtype.type(0.5)
+        np.copyto(self._network.Theta, self._good[0])
+        np.copyto(self._network.Psi, self._good[1])

@@ -1,0 +1,293 @@
+"""Solver "rollout": every iteration of ADMM starts from a feasible point, the network's own roll-out."""
+
+import math
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+
+from admmirnn import backend, validation
+from admmirnn.sequences import split
+from admmirnn.solvers.guard import Guard
+from admmirnn.solvers.history import EpochRecord
+from admmirnn.solvers.state import Layer, Workspace
+
+_LEAST_OF_COSINE = 0.1
+
+
+class Rollout(BaseEstimator):
+    """ADMM from the roll-out: proximal o-step, multipliers backward, weights in the metric of their own inputs.
+
+    An iteration takes one minibatch and
+
+    1. rolls the network out, which makes all primal residuals zero;
+    2. takes the proximal step of the loss at the outputs, whose multiplier is -grad R(o+);
+    3. finds, from the last step to the first, the multipliers that make the augmented Lagrangian stationary;
+    4. updates the running statistics M (multiplier times input) and G (Gram matrix of the inputs);
+    5. moves the weights by D = M (G + damping tr(G)/m I)^-1 times min(1/r, radius / \\|D\\|), where \\|D\\| is the
+       root-mean-square change of the pre-activations that D would make.
+
+    If a loss is not finite, or the network has been thrown away (`admmirnn.solvers.guard.Guard`), the solver
+    returns to the last good weights, halves the radius and counts a rollback in the history.
+
+    Parameters
+    ----------
+    rho : float, default=1.0
+        Penalty of the output equation, > 0.  The multiplier tends to the gradient as rho grows.
+    r : float, default=1.0
+        Weight of the proximal term of the weight step, >= 0; 0 leaves the step to the radius.
+    radius, output_radius : float or None
+        How far (root mean square) one iteration may move the pre-activations and the outputs, > 0; None means
+        as far as 1/r goes.
+    schedule : {"cosine", "constant"}, default="cosine"
+        Factor on the step length over the whole fit: from 1 to 0.1 along a cosine, or 1.
+    damping : float, default=0.1
+        Added to the diagonal of G in units of its mean, >= 0.  It is raised when G is not positive definite.
+    gram_decay : float, default=0.9
+        Decay of the running Gram matrix, in [0, 1).
+    momentum : float, default=0.8
+        Decay of M, in [0, 1).
+    multiplier_cap : float or None, default=1.0
+        Bound on the multipliers of a_t, in units of the largest ones that the outputs inject, > 0; None means no
+        bound.
+    gram_every : int, default=4
+        After the first iteration, G takes every ``gram_every``-th step of a minibatch, in turn; 1 means all.
+
+    Notes
+    -----
+    The mathematics is derived in "ADMMiRNN: Training RNN with Stable Convergence via an Efficient ADMM Approach"
+    (Problem 1, Eq. 4 to 21) with its proximal G-norm, Eq. (9), taken as the Gram matrix of the data.
+
+    """
+
+    def __init__(
+        self,
+        rho=1.0,
+        r=1.0,
+        radius=0.01,
+        output_radius=0.03,
+        schedule="cosine",
+        damping=0.1,
+        gram_decay=0.9,
+        momentum=0.8,
+        multiplier_cap=1.0,
+        gram_every=4,
+    ):
+        self.rho = rho
+        self.r = r
+        self.radius = radius
+        self.output_radius = output_radius
+        self.schedule = schedule
+        self.damping = damping
+        self.gram_decay = gram_decay
+        self.momentum = momentum
+        self.multiplier_cap = multiplier_cap
+        self.gram_every = gram_every
+
+    def solve(
+        self,
+        network,
+        sequences,
+        targets,
+        loss,
+        *,
+        weights=None,
+        penalty=0.0,
+        max_epochs=1,
+        batch_size=125,
+        shuffle=True,
+        random_state=None,
+        on_epoch_end=None,
+    ):
+        """Train ``network`` in place.
+
+        Parameters
+        ----------
+        network : ElmanRNN
+        sequences : Sequences
+            Observations of the network's dtype.
+        targets : ndarray of shape (n_sequences,) or (n_sequences, n_outputs)
+            Class numbers for `SoftmaxCrossEntropy`, values for `SquaredError`.
+        loss : SoftmaxCrossEntropy or SquaredError
+        weights : ndarray of shape (n_sequences,), optional
+            Positive weights of the sequences.
+        penalty : float, default=0.0
+            Ridge weight: W <- (1 - penalty * radius) W in every iteration, with the radius in force (or the
+            distance moved, when there is none).
+        max_epochs, batch_size : int
+        shuffle : bool, default=True
+            Whether every epoch takes the sequences in a new order.
+        random_state : int, RandomState or None
+        on_epoch_end : callable, optional
+            Called with the epoch's record; training stops when it returns True.
+
+        Returns
+        -------
+        list of dict
+            One record an epoch.  Losses and accuracies are those of the roll-outs, before each update.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a setting is out of its range.
+
+        """
+        validation.check_rollout(self)
+        fit = _Fit(self, network, sequences, targets, loss, weights, penalty, max_epochs, batch_size)
+        random_state = check_random_state(random_state)
+        order = np.arange(len(sequences))
+        history = []
+        with backend.one_blas_thread():
+            for epoch in range(1, max_epochs + 1):
+                fit.record = EpochRecord()
+                if shuffle:
+                    order = random_state.permutation(len(sequences))
+                for indices in split(order, batch_size):
+                    fit.take(indices)
+                    fit.roll_out()  # 1
+                    fit.o_step()  # 2
+                    if fit.network_is_lost():
+                        fit.roll_back()
+                        continue
+                    fit.multipliers_backward()  # 3
+                    fit.update_statistics()  # 4
+                    fit.update_weights()  # 5
+                if epoch == max_epochs:
+                    fit.check_last_update(order)
+                history.append(fit.record.summary(epoch, fit.hidden, fit.output))
+                if on_epoch_end is not None and on_epoch_end(history[-1]):
+                    break
+        return history
+
+
+class _Fit:
+    """Everything one call of `Rollout.solve` works on, and its steps."""
+
+    def __init__(self, settings, network, sequences, targets, loss, weights, penalty, max_epochs, batch_size):
+        n_sequences = len(sequences)
+        most_sequences = min(batch_size, n_sequences)
+        self.batch_size = batch_size
+        if weights is None:
+            weights = np.ones(n_sequences, network.dtype)
+        self.settings = settings
+        self.network = network
+        self.sequences = sequences
+        self.targets = np.ascontiguousarray(targets, loss.target_dtype or network.dtype)
+        self.loss = loss
+        self.weights = np.ascontiguousarray(weights, network.dtype)
+        self.penalty = penalty
+        self.kernels = backend.kernels()
+        self.work = Workspace(network, most_sequences, sequences.most_rows(most_sequences))
+        self.hidden = Layer(network.Theta, settings.radius)
+        self.output = Layer(network.Psi, settings.output_radius)
+        self.layers = (self.hidden, self.output)
+        self.guard = Guard(network, n_sequences, loss.constant_loss(self.targets, self.weights))
+        self.cap = math.inf if settings.multiplier_cap is None else settings.multiplier_cap
+        self.n_iterations = max_epochs * -(-n_sequences // batch_size)
+        self.iteration = 0
+
+    # The steps of an iteration, numbered as in the class's docstring.
+
+    def take(self, indices):
+        """Pack the minibatch of the sequences ``indices``."""
+        self.batch = self.sequences.minibatch(indices)
+        self.work.load(self.kernels, self.sequences, self.targets, self.weights, self.batch)
+        self.iteration += 1
+
+    def roll_out(self):
+        """1. Forward: a_t = U x_t + W s_{t-1} + b, s_t = f(a_t), q = V s_N + c."""
+        work, network = self.work, self.network
+        self.kernels.roll_out(network.Theta, work.offsets, network.activation, work.Z)
+        self.kernels.read_last(work.Z, work.offsets, work.H)
+        self.kernels.read_out(work.H, network.Psi, work.Q)
+
+    def o_step(self):
+        """2. o+ = prox_{R/rho}(q), lambda3 = rho (o+ - q) = -grad R(o+), times the sequences' weights."""
+        work = self.work
+        self.batch_loss, self.batch_correct = self.loss.step(
+            self.kernels, work.Q, work.targets, work.weights, self.settings.rho, work.O_plus, work.lambda3
+        )
+
+    def multipliers_backward(self):
+        """3. lambda2_t = V^T lambda3_t + W^T lambda1_{t+1}, lambda1_t = f'(a_t) * lambda2_t, bounded."""
+        work, network = self.work, self.network
+        self.record.capped_steps += self.kernels.backward(
+            network.Theta, network.Psi, work.Z, work.offsets, work.lambda3, network.activation, self.cap, work.lambda1
+        )
+
+    def update_statistics(self):
+        """4. M <- momentum M + (1 - momentum) L,  G <- beta_k G + (1 - beta_k) G_batch."""
+        work = self.work
+        self._accumulate(self.hidden, work.lambda1, work.Z, work.offsets)
+        self._accumulate(self.output, work.lambda3, work.H, work.last_step)
+
+    def _accumulate(self, layer, multipliers, inputs, offsets):
+        settings, n_steps = self.settings, len(offsets) - 2
+        layer.iteration += 1
+        beta = min(settings.gram_decay, 1 - 1 / layer.iteration)
+        every = 1 if layer.iteration == 1 else min(settings.gram_every, n_steps)
+        self.kernels.accumulate(multipliers, inputs, len(self.batch), settings.momentum, layer.M)
+        self.kernels.accumulate_gram(inputs, offsets, layer.iteration % every, every, beta, layer.G)
+
+    def update_weights(self):
+        """5. D = M (G + damping tr(G)/m I)^-1;  Theta <- Theta + min(1/r, radius / |D|) D, Psi likewise."""
+        schedule = self._schedule()
+        for layer in self.layers:
+            layer.D_norm, layer.damping = self.kernels.direction(
+                layer.M, layer.G, self.settings.damping, layer.factor, layer.D, layer.DG
+            )
+            layer.step = schedule * step_length(layer.D_norm, self.settings.r, layer.radius)
+            if not math.isfinite(layer.moved):
+                self.roll_back()
+                return
+        if self.penalty:
+            self._shrink_recurrent_weights(schedule)
+        for layer in self.layers:
+            self.kernels.move(layer.D, layer.step, layer.weights)
+        self.record.add(self.hidden, self.output, self.settings.damping)
+
+    def _schedule(self):
+        if self.settings.schedule == "constant":
+            return 1.0
+        progress = (self.iteration - 1) / self.n_iterations
+        return _LEAST_OF_COSINE + (1 - _LEAST_OF_COSINE) * 0.5 * (1 + math.cos(math.pi * progress))
+
+    def _shrink_recurrent_weights(self, schedule):
+        """W <- (1 - penalty * radius) W: the ridge term, taken apart from the proximal step."""
+        radius = self.hidden.radius if math.isfinite(self.hidden.radius) else self.hidden.moved / schedule
+        W = self.network.weights["W"]
+        W *= W.dtype.type(max(0.0, 1 - self.penalty * schedule * radius))
+
+    # When an iteration has gone wrong.
+
+    def network_is_lost(self):
+        """Whether the loss of this roll-out says that the last updates have ruined the network."""
+        self.record.count(self.batch_loss, self.batch_correct, len(self.batch))
+        return self.guard.lost(self.batch_loss, len(self.batch))
+
+    def roll_back(self):
+        """Return to the last good weights, with half the radius and no memory of the past."""
+        self.guard.roll_back()
+        self.record.rollbacks += 1
+        for layer in self.layers:
+            layer.shrink_radius()
+            layer.forget()
+
+    def check_last_update(self, order):
+        """Judge the last update, which no later roll-out sees, by the loss over a window of its own."""
+        indices = order[: self.guard.window]
+        loss = 0.0
+        for some in split(indices, self.batch_size):
+            self.take(some)
+            self.roll_out()
+            self.o_step()
+            loss += self.batch_loss * len(some)
+        if self.guard.lost_at_the_end(loss / len(indices)):
+            self.roll_back()
+
+
+def step_length(D_norm, r, radius):
+    """min(1/r, radius / |D|), with 1/0 = inf; 0 when |D| is 0, for then there is nowhere to go."""
+    if D_norm == 0:
+        return 0.0
+    return min(1 / r if r > 0 else math.inf, radius / D_norm)
