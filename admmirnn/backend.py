@@ -40,7 +40,6 @@ def kernels():
         If the variable names no back end.
     ImportError
         If the compiled kernels are asked for and have not been built.
-
     """
     name = os.environ.get("ADMMIRNN_BACKEND", "compiled")
     if name == "compiled":

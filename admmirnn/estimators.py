@@ -29,7 +29,6 @@ class EpochState:
         The epoch's entry of ``history_``.
     estimator : RNNClassifier
         With the weights of this moment: it can predict.
-
     """
 
     record: dict
@@ -100,7 +99,6 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
     >>> model = RNNClassifier(hidden_size=16, random_state=0).fit(X, y)
     >>> model.predict(X[:3]).shape
     (3,)
-
     """
 
     def __init__(
@@ -160,7 +158,6 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         ------
         ValueError, TypeError
             If an argument or a setting is not usable; nothing has been trained then.
-
         """
         validation.check_estimator_settings(self)
         solver = validation.check_solver(self.solver, SOLVERS)
@@ -209,7 +206,6 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_sequences,)
-
         """
         outputs = self._outputs(X)
         return self.classes_[outputs.argmax(axis=1)]
@@ -225,7 +221,6 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_sequences, n_classes)
-
         """
         return softmax(self._outputs(X), axis=1)
 

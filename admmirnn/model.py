@@ -18,7 +18,6 @@ class ElmanRNN:
         [V c].
     activation : {"tanh", "relu"}
         f.
-
     """
 
     def __init__(self, Theta, Psi, activation="tanh"):
@@ -33,10 +32,13 @@ class ElmanRNN:
         Parameters
         ----------
         n_features, n_hidden, n_outputs : int
-        activation : str
+            d, n and K.
+        activation : {"tanh", "relu"}
+            f.
         dtype : dtype
+            float32 or float64.
         random_state : numpy.random.RandomState
-
+            Where the weights are drawn from.
         """
         Theta = np.zeros((n_hidden, n_features + n_hidden + 1), dtype=dtype)
         Theta[:, :n_features] = random_state.standard_normal((n_hidden, n_features)) / np.sqrt(n_features)
@@ -93,7 +95,6 @@ class ElmanRNN:
         -------
         ndarray of shape (len(sequences), n_outputs)
             o of every sequence after its last step.
-
         """
         kernels = backend.kernels()
         outputs = np.empty((len(sequences), self.n_outputs), dtype=self.dtype)

@@ -14,7 +14,6 @@ class Sequences:
     observations : ndarray of shape (total number of steps, n_features)
     first_rows, lengths : ndarray of shape (n_sequences,), intp
         Sequence ``i`` is ``observations[first_rows[i]:first_rows[i] + lengths[i]]``.
-
     """
 
     observations: np.ndarray
@@ -32,6 +31,7 @@ class Sequences:
 
     @property
     def n_features(self):
+        """Number of features of an observation."""
         return self.observations.shape[1]
 
     def most_rows(self, n_sequences):

@@ -124,7 +124,7 @@ def check_init(init, shapes, dtype):
     shapes : dict
         The shape of each.
     dtype : dtype
-
+        float32 or float64.
     """
     if init is None:
         return {}
@@ -159,6 +159,7 @@ def check_sequences(estimator, X, dtype, *, reset):
     X : array-like of shape (n_sequences, n_steps, n_features) or (n_sequences, n_steps), or list of arrays
         A list holds arrays of shape (n_steps_i, n_features), or (n_steps_i,) for one feature.
     dtype : dtype
+        float32 or float64.
     reset : bool
         True in fit, False in predict.
 
@@ -166,7 +167,6 @@ def check_sequences(estimator, X, dtype, *, reset):
     -------
     Sequences
         C-contiguous, native, finite observations of ``dtype``; those of X itself where it is so already.
-
     """
     kind, X = _kind_of(X)
     if kind == "table":

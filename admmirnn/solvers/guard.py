@@ -15,12 +15,14 @@ class Guard:
     The losses of minibatches are averaged over windows of ``min(500, n_sequences)`` sequences; the loss of the
     first minibatch, which is that of the initial weights, is the first to compare with.  A window is good when its
     mean, and the loss of its last minibatch, are not far above the best mean so far; then the weights are
-    remembered.  The network counts as lost when a loss is not finite, or when the mean of a window is above the best by more than a quarter of what
-    the best gains over the best constant output, and by more than a tenth of the larger of the two.
+    remembered.  The network counts as lost when a loss is not finite, or when the mean of a window is above the best
+    by more than a quarter of what the best gains over the best constant output, and by more than a tenth of the
+    larger of the two.
 
     Parameters
     ----------
     network : ElmanRNN
+        The network that is being trained.
     n_sequences : int
         In the training set.
     constant_loss : float
@@ -32,7 +34,6 @@ class Guard:
         Number of sequences in a window.
     rollbacks : int
         How often it has stepped in.
-
     """
 
     def __init__(self, network, n_sequences, constant_loss):

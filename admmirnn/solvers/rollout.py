@@ -24,7 +24,7 @@ class Rollout(BaseEstimator):
     2. takes the proximal step of the loss at the outputs, whose multiplier is -grad R(o+);
     3. finds, from the last step to the first, the multipliers that make the augmented Lagrangian stationary;
     4. updates the running statistics M (multiplier times input) and G (Gram matrix of the inputs);
-    5. moves the weights by D = M (G + damping tr(G)/m I)^-1 times min(1/r, radius / \\|D\\|), where \\|D\\| is the
+    5. moves the weights by D = M (G + damping tr(G)/m I)^-1 times min(1/r, radius / ``|D|``), where ``|D|`` is the
        root-mean-square change of the pre-activations that D would make.
 
     If a loss is not finite, or the network has been thrown away (`admmirnn.solvers.guard.Guard`), the solver
@@ -57,7 +57,6 @@ class Rollout(BaseEstimator):
     -----
     The mathematics is derived in "ADMMiRNN: Training RNN with Stable Convergence via an Efficient ADMM Approach"
     (Problem 1, Eq. 4 to 21) with its proximal G-norm, Eq. (9), taken as the Gram matrix of the data.
-
     """
 
     def __init__(
@@ -104,20 +103,24 @@ class Rollout(BaseEstimator):
         Parameters
         ----------
         network : ElmanRNN
+            With its initial weights.
         sequences : Sequences
             Observations of the network's dtype.
         targets : ndarray of shape (n_sequences,) or (n_sequences, n_outputs)
             Class numbers for `SoftmaxCrossEntropy`, values for `SquaredError`.
         loss : SoftmaxCrossEntropy or SquaredError
+            R.
         weights : ndarray of shape (n_sequences,), optional
             Positive weights of the sequences.
         penalty : float, default=0.0
             Ridge weight: W <- (1 - penalty * radius) W in every iteration, with the radius in force (or the
             distance moved, when there is none).
         max_epochs, batch_size : int
+            Passes over the training set; largest number of sequences in a minibatch.
         shuffle : bool, default=True
             Whether every epoch takes the sequences in a new order.
         random_state : int, RandomState or None
+            Of the order of sequences.
         on_epoch_end : callable, optional
             Called with the epoch's record; training stops when it returns True.
 
@@ -130,7 +133,6 @@ class Rollout(BaseEstimator):
         ------
         ValueError, TypeError
             If a setting is out of its range.
-
         """
         validation.check_rollout(self)
         fit = _Fit(self, network, sequences, targets, loss, weights, penalty, max_epochs, batch_size)

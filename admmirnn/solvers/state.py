@@ -22,7 +22,6 @@ class Workspace:
         Where the steps stand in Z, and the one step of H.
     targets, weights : ndarray
         Of the current minibatch's sequences; the weights have mean one.
-
     """
 
     def __init__(self, network, most_sequences, most_rows):
@@ -67,7 +66,6 @@ class Layer:
     D_norm, step, damping : float
         |D|, the root-mean-square change of the layer's outputs that D would make; the step length; the damping in
         force.
-
     """
 
     def __init__(self, weights, radius):

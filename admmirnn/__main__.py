@@ -1,0 +1,28 @@
+"""``python -m admmirnn demo``."""
+
+import argparse
+
+
+def main(arguments=None):
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Those of the process by default.
+    """
+    parser = argparse.ArgumentParser(prog="python -m admmirnn", description="Train recurrent networks by ADMM.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    demo = commands.add_parser("demo", help="train on scikit-learn's digits, in seconds, without a network connection")
+    demo.add_argument("--output", default="admmirnn-demo.png", help="where the picture goes (default: %(default)s)")
+    demo.add_argument("--seed", type=int, default=0, help="of the split and the weights (default: %(default)s)")
+    demo.add_argument("--epochs", type=int, default=20, help="passes over the data (default: %(default)s)")
+    options = parser.parse_args(arguments)
+
+    from admmirnn.demo import run
+
+    run(options.output, options.seed, options.epochs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""Sequences to try things on: one embedded set, two read from files, one generated.
+
+The files are looked for in the folder that the environment variable ``ADMMIRNN_DATA`` names; nothing is ever
+downloaded.
+"""
+
+import gzip
+import os
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+_IDX_TYPES = {0x08: np.uint8, 0x09: np.int8, 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+
+def load_digits():
+    """scikit-learn's 8 x 8 digits as sequences of 8 rows of 8 pixels.
+
+    Returns
+    -------
+    X : ndarray of shape (1797, 8, 8), float32
+        Grey values in [0, 1].
+    y : ndarray of shape (1797,)
+        Digits.
+    """
+    from sklearn.datasets import load_digits as load
+
+    digits = load()
+    return (digits.images / 16).astype(np.float32), digits.target
+
+
+def load_mnist(subset):
+    """MNIST as sequences of 28 rows of 28 pixels.
+
+    Parameters
+    ----------
+    subset : {"train", "test"}
+        The 60,000 or the 10,000 images.
+
+    Returns
+    -------
+    X : ndarray of shape (n, 28, 28), float32
+        Grey values in [0, 1].
+    y : ndarray of shape (n,), uint8
+        Digits.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the four canonical ``.gz`` files are not in ``$ADMMIRNN_DATA/mnist``.
+    """
+    prefix = {"train": "train", "test": "t10k"}[_subset(subset)]
+    images = read_idx(_data_file("mnist", f"{prefix}-images-idx3-ubyte.gz"))
+    labels = read_idx(_data_file("mnist", f"{prefix}-labels-idx1-ubyte.gz"))
+    return images.astype(np.float32) / np.float32(255), labels
+
+
+def load_japanese_vowels(subset):
+    """UCI Japanese Vowels: utterances of two vowels by nine speakers, 7 to 29 steps of 12 cepstrum coefficients.
+
+    Parameters
+    ----------
+    subset : {"train", "test"}
+        The 270 or the 370 series.
+
+    Returns
+    -------
+    X : list of ndarray of shape (n_steps_i, 12), float64
+    y : ndarray of shape (n,), str
+        Speakers.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the two ``.ts`` files are not in ``$ADMMIRNN_DATA/japanese_vowels``.
+    """
+    return read_ts(_data_file("japanese_vowels", f"JapaneseVowels_{_subset(subset).upper()}.ts"))
+
+
+def adding_problem(n_sequences, n_steps, random_state=None):
+    """The adding problem of Hochreiter and Schmidhuber: remember two marked values and answer their sum.
+
+    Parameters
+    ----------
+    n_sequences, n_steps : int
+        ``n_steps`` is at least 2.
+    random_state : int, RandomState or None
+        Where the values and the marks are drawn from.
+
+    Returns
+    -------
+    X : ndarray of shape (n_sequences, n_steps, 2), float32
+        A value, uniform in [0, 1), and a mark, 1 at one step of the first half and one of the second, else 0.
+    y : ndarray of shape (n_sequences, 1), float32
+        Sum of the two marked values; always answering its mean costs a squared error of 1/6.
+    """
+    random_state = check_random_state(random_state)
+    X = np.zeros((n_sequences, n_steps, 2), np.float32)
+    X[:, :, 0] = random_state.random_sample((n_sequences, n_steps))
+    each = np.arange(n_sequences)
+    first = random_state.randint(0, n_steps // 2, n_sequences)
+    second = random_state.randint(n_steps // 2, n_steps, n_sequences)
+    X[each, first, 1] = X[each, second, 1] = 1
+    return X, (X[each, first, 0] + X[each, second, 0])[:, None]
+
+
+def read_idx(path):
+    """Read an array from an IDX file, gzipped if the name ends in ``.gz``.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    ndarray
+        Of the shape and type that the file names.
+
+    Raises
+    ------
+    ValueError
+        If it is not an IDX file, or not whole.
+    """
+    path = Path(path)
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+        data = file.read()
+    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _IDX_TYPES:
+        raise ValueError(f"{path} is not an IDX file; its first bytes are {data[:4]!r}")
+    shape = np.frombuffer(data, ">u4", data[3], offset=4).astype(int)
+    dtype = np.dtype(_IDX_TYPES[data[2]])
+    start = 4 + 4 * len(shape)
+    expected = int(np.prod(shape)) * dtype.itemsize
+    if len(data) - start != expected:
+        raise ValueError(f"{path} holds {len(data) - start} bytes of data, and its header says {expected}")
+    return np.frombuffer(data, dtype, offset=start).reshape(shape)
+
+
+def read_ts(path):
+    """Read labelled series from a UCR/UEA ``.ts`` file.
+
+    Parameters
+    ----------
+    path : path-like
+        The file: a line a series after ``@data``, channels separated by ``:``, the label last.
+
+    Returns
+    -------
+    X : list of ndarray of shape (n_steps_i, n_channels), float64
+    y : ndarray of shape (n_series,), str
+
+    Raises
+    ------
+    ValueError
+        If a line cannot be read; the message names it.
+    """
+    X, y, in_data = [], [], False
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(map(str.strip, file), 1):
+            if not in_data:
+                in_data = line.lower() == "@data"
+            elif line:
+                *channels, label = line.split(":")
+                try:
+                    X.append(np.array([[float(value) for value in channel.split(",")] for channel in channels]).T)
+                except ValueError as error:
+                    raise ValueError(f"{path}, line {number}: cannot read a series ({error})") from error
+                y.append(label)
+    return X, np.array(y)
+
+
+def _subset(subset):
+    if subset not in ("train", "test"):
+        raise ValueError(f"subset is {subset!r}; the known ones are 'train' and 'test'")
+    return subset
+
+
+def _data_file(*parts):
+    folder = os.environ.get("ADMMIRNN_DATA")
+    path = Path(folder or "", *parts)
+    if not folder or not path.is_file():
+        found = f"is {folder!r} and has no {Path(*parts)}" if folder else "is not set"
+        raise FileNotFoundError(f"ADMMIRNN_DATA {found}; set it to the folder that holds {Path(*parts)}")
+    return path

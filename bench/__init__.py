@@ -1,0 +1,1 @@
+"""Benchmarks and the measurement of every claimed figure; not installed."""

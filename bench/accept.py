@@ -1,0 +1,256 @@
+"""Every figure that the project claims, by one command: ``python -m bench.accept [section ...]``.
+
+Sections: golden, gradient, digits, mnist, speed, vowels, robustness, adding, repeat; all by default.  MNIST and
+Japanese Vowels are read from the folder that ADMMIRNN_DATA names.  Everything runs on one BLAS thread; accuracies
+and losses are those of the network's roll-out on data that it was not trained on.
+"""
+
+import argparse
+import os
+import platform
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import scipy
+import sklearn
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+
+import admmirnn
+from admmirnn import RNNClassifier, Rollout
+from admmirnn.datasets import adding_problem, load_digits, load_japanese_vowels, load_mnist
+from admmirnn.losses import SquaredError
+from admmirnn.model import ElmanRNN
+from admmirnn.sequences import Sequences
+
+GOLDEN = Path(__file__).parent.parent / "tests" / "golden" / "rollout.npz"
+EPOCHS_AND_PENALTY = {1: 0.0, 3: 0.1, 10: 0.1}
+MNIST_TARGETS = {1: 0.962, 3: 0.976, 10: 0.985}
+
+
+def report(name, found, target, met):
+    print(f"  {'met   ' if met else 'NOT MET'}  {name}: {found}  (target {target})", flush=True)
+    return met
+
+
+def spread(values):
+    return (
+        f"mean {np.mean(values):.4f}, sd {np.std(values, ddof=1):.4f}, {' '.join(f'{value:.4f}' for value in values)}"
+    )
+
+
+def timed_fit(model, X, y):
+    started = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X, y)
+    return time.perf_counter() - started
+
+
+def golden(seeds):
+    """Both golden roll-out cases, on both back ends and in both precisions, through the estimator."""
+    case = np.load(GOLDEN)
+    X = [x[:length] for x, length in zip(case["X"], case["lengths"], strict=True)]
+    met = True
+    for backend in ("compiled", "numpy"):
+        os.environ["ADMMIRNN_BACKEND"] = backend
+        for dtype, tolerance in (("float64", 1e-9), ("float32", 1e-4)):
+            for kind, radius in (("free", None), ("radius", float(case["radius"]))):
+                solver = Rollout(
+                    rho=float(case["rho"]),
+                    r=float(case["r"]),
+                    damping=float(case["damping"]),
+                    radius=radius,
+                    output_radius=radius,
+                    momentum=0.0,
+                    multiplier_cap=None,
+                    schedule="constant",
+                )
+                model = RNNClassifier(
+                    5,
+                    solver=solver,
+                    max_epochs=1,
+                    batch_size=len(X),
+                    shuffle=False,
+                    dtype=dtype,
+                    init={name: case[name] for name in "UWbVc"},
+                ).fit(X, case["y"])
+                error = max(np.abs(getattr(model, f"{name}_") - case[f"{name}_{kind}"]).max() for name in "UWbVc")
+                met &= report(f"golden {kind}, {backend}, {dtype}", f"{error:.1e}", tolerance, error <= tolerance)
+    os.environ["ADMMIRNN_BACKEND"] = "compiled"
+    return met
+
+
+def gradient(seeds):
+    """Statistics L at rho = 1e6 against central differences of the loss: see tests/test_multipliers.py."""
+    import subprocess
+
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_multipliers.py"]
+    done = subprocess.run(command, cwd=GOLDEN.parents[2], capture_output=True, text=True)
+    return report("multipliers = gradient", done.stdout.strip().splitlines()[-1], "all pass", done.returncode == 0)
+
+
+def digits(seeds):
+    """Digits, 80/20 stratified, default settings."""
+    X, y = load_digits()
+    accuracies, seconds = [], []
+    for seed in seeds(5):
+        X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, stratify=y, random_state=seed)
+        model = RNNClassifier(random_state=seed)
+        seconds.append(timed_fit(model, X_train, y_train))
+        accuracies.append(model.score(X_test, y_test))
+    met = report("digits, held-out accuracy", spread(accuracies), ">= 0.978", np.mean(accuracies) >= 0.978)
+    return met & report("digits, seconds a fit", f"longest {max(seconds):.2f}", "< 2", max(seconds) < 2)
+
+
+def mnist(seeds):
+    """Row MNIST, first 55,000 for training, hidden 128, defaults apart from max_epochs and penalty."""
+    X, y = load_mnist("train")
+    X_test, y_test = load_mnist("test")
+    met = True
+    for epochs, penalty in EPOCHS_AND_PENALTY.items():
+        accuracies, seconds = [], []
+        for seed in seeds(3):
+            model = RNNClassifier(max_epochs=epochs, penalty=penalty, random_state=seed)
+            seconds.append(timed_fit(model, X[:55000], y[:55000]))
+            accuracies.append(model.score(X_test, y_test))
+        target = MNIST_TARGETS[epochs]
+        name = f"MNIST rows, {epochs} epoch(s), penalty {penalty:g}, test accuracy"
+        met &= report(name, spread(accuracies), f">= {target}", np.mean(accuracies) >= target)
+        print(f"           {np.median(seconds):.1f} s a fit")
+    return met
+
+
+def speed(seeds):
+    """One epoch of row MNIST, compiled kernels against the numpy twin, in turn."""
+    X, y = load_mnist("train")
+    seconds = {"compiled": [], "numpy": []}
+    for seed in seeds(5):
+        for backend, found in seconds.items():
+            os.environ["ADMMIRNN_BACKEND"] = backend
+            found.append(timed_fit(RNNClassifier(max_epochs=1, random_state=seed), X[:55000], y[:55000]))
+    os.environ["ADMMIRNN_BACKEND"] = "compiled"
+    ratios = np.divide(seconds["compiled"], seconds["numpy"])
+    found = f"median {np.median(ratios):.3f}, {ratios.min():.3f} to {ratios.max():.3f}"
+    medians = ", ".join(f"{name} {np.median(found):.2f} s" for name, found in seconds.items())
+    return report("one epoch, compiled / numpy twin", f"{found} ({medians})", "<= 0.75", np.median(ratios) <= 0.75)
+
+
+def vowels(seeds):
+    """Japanese Vowels, defaults, standardised with the training set's mean and deviation."""
+    X, y = load_japanese_vowels("train")
+    X_test, y_test = load_japanese_vowels("test")
+    steps = np.concatenate(X)
+    X, X_test = ([(x - steps.mean(axis=0)) / steps.std(axis=0) for x in part] for part in (X, X_test))
+    models = [RNNClassifier(random_state=seed).fit(X, y) for seed in seeds(5)]
+    accuracies = [model.score(X_test, y_test) for model in models]
+    return report("Japanese Vowels, test accuracy", spread(accuracies), ">= 0.975", np.mean(accuracies) >= 0.975)
+
+
+def robustness(seeds):
+    """50,000 MNIST sequences, one epoch: batch size, damping and scale of W; and no radius at all."""
+    X, y = load_mnist("train")
+    X, y = X[:50000], y[:50000]
+    test = load_mnist("test")
+    seed = seeds(1)[0]
+
+    def run(scale=1.0, batch_size="auto", **settings):
+        W = ElmanRNN.random(28, 128, 10, random_state=np.random.RandomState(seed)).weights["W"] * np.float32(scale)
+        model = RNNClassifier(
+            max_epochs=1, batch_size=batch_size, init={"W": W}, solver=Rollout(**settings), random_state=seed
+        )
+        timed_fit(model, X, y)
+        finite = all(np.isfinite(getattr(model, f"{name}_")).all() for name in "UWbVc")
+        finite &= all(np.isfinite(record["rollout_loss"]) for record in model.history_)
+        return model.score(*test), finite, sum(record["rollbacks"] for record in model.history_)
+
+    grid = []
+    for batch_size in (100, 250, 1000):
+        for damping in (0.01, 0.3):
+            for scale in (0.5, 1.0, 1.5):
+                grid.append(run(scale, batch_size, damping=damping))
+                accuracy, _, rollbacks = grid[-1]
+                print(
+                    f"           batch {batch_size:4}, damping {damping:4}, orthogonal W times {scale}: "
+                    f"{accuracy:.4f}, {rollbacks} rollbacks",
+                    flush=True,
+                )
+    accuracies = np.array([accuracy for accuracy, _, _ in grid])
+    met = report("18 runs, worst accuracy", f"{accuracies.min():.4f}", ">= 0.75", accuracies.min() >= 0.75)
+    met &= report("18 runs, above 0.92", int((accuracies > 0.92).sum()), ">= 15", (accuracies > 0.92).sum() >= 15)
+    finite = all(finite for _, finite, _ in grid)
+    for r in (0.5, 1.0, 5.0):
+        accuracy, is_finite, rollbacks = run(r=r, radius=None, output_radius=None)
+        finite &= is_finite
+        name = f"r = {r}, no radius, test accuracy"
+        met &= report(name, f"{accuracy:.4f}, {rollbacks} rollbacks in the history", "> 0.5", accuracy > 0.5)
+    return met & report("weights and losses finite in all 21 runs", finite, True, finite)
+
+
+def adding(seeds):
+    """Adding problem, T = 50, 160,000 sequences, squared-error output, radius 0.003."""
+    found = []
+    for seed in seeds(3):
+        random_state = np.random.RandomState(seed)
+        X, y = adding_problem(160_000, 50, random_state)
+        X_test, y_test = adding_problem(10_000, 50, random_state)
+        network = ElmanRNN.random(2, 128, 1, random_state=random_state)
+        solver = Rollout(radius=0.003)
+        history = solver.solve(network, _sequences(X), y, SquaredError(), batch_size=200, random_state=random_state)
+        found.append(float(np.mean((network.outputs(_sequences(X_test)) - y_test) ** 2)))
+        print(f"           seed {seed}: test MSE {found[-1]:.2e}, {history[-1]['seconds']:.1f} s", flush=True)
+    return report("adding problem, worst test MSE", f"{max(found):.2e}", "< 2e-3", max(found) < 2e-3)
+
+
+def _sequences(X):
+    return Sequences.of_lengths(X.reshape(-1, X.shape[2]), np.full(len(X), X.shape[1]))
+
+
+def repeat(seeds):
+    """Two fits with one seed."""
+    X, y = load_digits()
+    first, second = (RNNClassifier(random_state=seeds(1)[0]).fit(X, y) for _ in range(2))
+    same = all(np.array_equal(getattr(first, f"{name}_"), getattr(second, f"{name}_")) for name in "UWbVc")
+    return report("two fits, one seed: weights bit-identical", same, True, same)
+
+
+SECTIONS = (golden, gradient, digits, mnist, speed, vowels, robustness, adding, repeat)
+
+
+def main():
+    names = [section.__name__ for section in SECTIONS]
+    parser = argparse.ArgumentParser(prog="python -m bench.accept", description=__doc__)
+    parser.add_argument("sections", nargs="*", choices=[*names, []], help="which ones (default: all)")
+    parser.add_argument("--first-seed", type=int, default=0, help="seeds count from here (default: %(default)s)")
+    options = parser.parse_args()
+
+    def seeds(n):
+        return range(options.first_seed, options.first_seed + n)
+
+    print(
+        f"admmirnn {admmirnn.__version__}, Python {platform.python_version()}, numpy {np.__version__}, "
+        f"scipy {scipy.__version__}, scikit-learn {sklearn.__version__}; {_processor()}, {os.cpu_count()} cores, "
+        "one BLAS thread"
+    )
+    met = True
+    for section in SECTIONS:
+        if options.sections and section.__name__ not in options.sections:
+            continue
+        print(f"\n{section.__name__}: {section.__doc__}", flush=True)
+        met &= section(seeds)
+    return 0 if met else 1
+
+
+def _processor():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
