@@ -6,26 +6,34 @@ from libc.math cimport sqrt
 from admmirnn._kernels._activations cimport Activation, multiply_by_slope, named
 from admmirnn._kernels._blas cimport dot, gemm
 
+cdef Py_ssize_t ROWS_IN_CACHE = 200              # enough for the matrix product to be fast
+
 
 def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const floating[:, ::1] Z,
              const Py_ssize_t[::1] offsets, const floating[:, ::1] lambda3, str activation, double cap,
-             floating[:, ::1] lambda1_out):
+             floating[:, ::1] lambda1_out, double momentum=0, floating[:, ::1] M_out=None):
     """lambda1_N = f'(a_N) * V^T lambda3,  lambda1_t = f'(a_t) * W^T lambda1_{t+1}.
 
     ``cap``: whenever the root mean square of lambda1_t over the minibatch exceeds ``cap`` times that of the part
     injected by lambda3, lambda1_t is scaled down to it before it is passed on (bounded multipliers); infinity
     means never.  Returns how many steps were scaled down.
+
+    With ``M_out``, what ``accumulate`` would do next is done on the way, while the multipliers are in cache:
+    M <- momentum M + (1 - momentum) L.
     """
     cdef Activation f = named(activation)
     cdef Py_ssize_t n = Theta.shape[0], m = Theta.shape[1], N = offsets.shape[0] - 2, d = m - n - 1, K = Psi.shape[0]
-    cdef Py_ssize_t t, i, active, n_capped = 0
+    cdef Py_ssize_t t, i, active, n_capped = 0, summed = N
+    cdef bint with_M = M_out is not None
     cdef double square, most = 0
-    cdef floating scale
+    cdef floating scale, share, kept = <floating> momentum
     cdef floating* lambda1
     if d < 1 or Psi.shape[1] != n + 1 or Z.shape[1] != m or N < 1 or offsets[N + 1] != Z.shape[0] \
             or lambda3.shape[0] != offsets[N + 1] - offsets[N] or lambda3.shape[1] != K \
-            or lambda1_out.shape[0] != offsets[N] or lambda1_out.shape[1] != n:
+            or lambda1_out.shape[0] != offsets[N] or lambda1_out.shape[1] != n \
+            or (with_M and (M_out.shape[0] != n or M_out.shape[1] != m)):
         raise ValueError("backward: the shapes do not belong together")
+    share = <floating> ((1 - momentum) / lambda3.shape[0])
     with nogil:
         for t in range(N - 1, -1, -1):
             active = offsets[t + 1] - offsets[t]
@@ -47,4 +55,10 @@ def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const flo
                 scale = <floating> sqrt(most / square)
                 for i in range(active * n):
                     lambda1[i] *= scale
+            if with_M and (t == 0 or offsets[summed] - offsets[t] >= ROWS_IN_CACHE):
+                # M = kept * M + share * lambda1[t:summed].T @ Z[t:summed]
+                gemm[floating](True, False, n, m, offsets[summed] - offsets[t], share, lambda1, n, &Z[offsets[t], 0], m,
+                               kept, &M_out[0, 0], m)
+                kept = 1
+                summed = t
     return n_capped

@@ -111,8 +111,8 @@ def squared_error_step(Q, targets, weights, rho, O_plus_out, lambda3_out):
     return float(np.mean(weights * 0.5 * (residual**2).sum(axis=1)))
 
 
-def backward(Theta, Psi, Z, offsets, lambda3, activation, cap, lambda1_out):
-    """lambda1_N = f'(a_N) * V^T lambda3,  lambda1_t = f'(a_t) * W^T lambda1_{t+1}, with bounded multipliers."""
+def backward(Theta, Psi, Z, offsets, lambda3, activation, cap, lambda1_out, momentum=0.0, M_out=None):
+    """lambda1_N = f'(a_N) * V^T lambda3,  lambda1_t = f'(a_t) * W^T lambda1_{t+1}, bounded; then ``accumulate``."""
     _, slope = _ACTIVATIONS[activation]
     n, m = Theta.shape
     W = Theta[:, m - n - 1 : -1]
@@ -131,6 +131,8 @@ def backward(Theta, Psi, Z, offsets, lambda3, activation, cap, lambda1_out):
         elif square > most:
             lambda1 *= lambda1.dtype.type(np.sqrt(most / square))
             n_capped += 1
+    if M_out is not None:
+        accumulate(lambda1_out, Z, len(lambda3), momentum, M_out)
     return n_capped
 
 

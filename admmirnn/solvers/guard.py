@@ -7,6 +7,7 @@ import numpy as np
 _WINDOW = 500
 _LOST_GAIN = 0.25
 _LOST_LEVEL = 0.1
+_RUIN = 100.0
 
 
 class Guard:
@@ -17,7 +18,7 @@ class Guard:
     mean, and the loss of its last minibatch, are not far above the best mean so far; then the weights are
     remembered.  The network counts as lost when a loss is not finite, or when the mean of a window is above the best
     by more than a quarter of what the best gains over the best constant output, and by more than a tenth of the
-    larger of the two.
+    larger of the two; one minibatch at a hundred times that level is enough.
 
     Parameters
     ----------
@@ -32,8 +33,8 @@ class Guard:
     ----------
     window : int
         Number of sequences in a window.
-    rollbacks : int
-        How often it has stepped in.
+    rollbacks_in_a_row : int
+        How often it has stepped in since it last found a window good.
     """
 
     def __init__(self, network, n_sequences, constant_loss):
@@ -44,9 +45,8 @@ class Guard:
         self._loss_sum = self._n_seen = 0
         self._first = (network.Theta.copy(), network.Psi.copy())
         self._good = (network.Theta.copy(), network.Psi.copy())
-        self._in_vain = False
         self._any_finite = False
-        self.rollbacks = 0
+        self.rollbacks_in_a_row = 0
 
     @property
     def most(self):
@@ -63,6 +63,8 @@ class Guard:
         self._n_seen += n_sequences
         if self._best == math.inf:
             self._best = self._first_loss = loss
+        if loss > _RUIN * max(self._constant_loss, self._best):
+            return True
         if self._n_seen < self.window:
             return False
         mean = self._loss_sum / self._n_seen
@@ -78,11 +80,11 @@ class Guard:
     def _remember(self):
         np.copyto(self._good[0], self._network.Theta)
         np.copyto(self._good[1], self._network.Psi)
-        self._in_vain = False
+        self.rollbacks_in_a_row = 0
 
     def _is_lost_at(self, mean):
         """The mean of a window is too high; but just after a rollback this is the loss of the good weights."""
-        if not self._in_vain:
+        if self.rollbacks_in_a_row == 0:
             return True
         if mean < self._constant_loss:
             self._best = mean  # they are worth keeping, though not as good as they seemed
@@ -97,11 +99,10 @@ class Guard:
 
     def roll_back(self):
         """Return to the last good weights."""
-        self.rollbacks += 1
+        self.rollbacks_in_a_row += 1
         self._loss_sum = self._n_seen = 0
-        self._in_vain = True
         if not self._any_finite:  # not even the first weights are good: bring them nearer to zero
             for weights in (*self._first, *self._good):
-                weights *= weights.dtype.type(0.5)
+                weights *= weights.dtype.type(0.5**self.rollbacks_in_a_row)
         np.copyto(self._network.Theta, self._good[0])
         np.copyto(self._network.Psi, self._good[1])

@@ -1,5 +1,6 @@
 """What a fit reports of each epoch."""
 
+import math
 import time
 
 
@@ -10,22 +11,25 @@ class EpochRecord:
         self.rollbacks = self.capped_steps = 0
         self._started = time.perf_counter()
         self._loss = 0.0
-        self._n_correct = self._n_sequences = self._moves = self._damping_raised = 0
-        self._sums = dict.fromkeys(("r", "output_r", "D_norm", "output_D_norm"), 0.0)
+        self._n_correct = self._n_sequences = self._n_finite = self._damping_raised = 0
+        self._r = {"r": [], "output_r": []}
+        self._D_norm = {"D_norm": [], "output_D_norm": []}
 
     def count(self, loss, n_correct, n_sequences):
         """Count a minibatch in, as its roll-out was before its update."""
-        self._loss += loss * n_sequences
         self._n_sequences += n_sequences
+        if math.isfinite(loss):
+            self._loss += loss * n_sequences
+            self._n_finite += n_sequences
         self._n_correct = None if n_correct is None else self._n_correct + n_correct
 
     def add(self, hidden, output, damping):
         """Add a weight step."""
-        self._moves += 1
         self._damping_raised += hidden.damping > damping or output.damping > damping
         for prefix, layer in (("", hidden), ("output_", output)):
-            self._sums[f"{prefix}r"] += 1 / layer.step if layer.step else 0.0
-            self._sums[f"{prefix}D_norm"] += layer.D_norm
+            self._D_norm[f"{prefix}D_norm"].append(layer.D_norm)
+            if layer.step > 0:
+                self._r[f"{prefix}r"].append(1 / layer.step)
 
     def summary(self, epoch, hidden, output):
         """Return the record.
@@ -33,21 +37,22 @@ class EpochRecord:
         Returns
         -------
         dict
-            ``epoch`` (from 1); ``rollout_loss``: mean over the epoch, each minibatch before its update;
+            ``epoch`` (from 1); ``rollout_loss``: mean over the epoch, each minibatch before its update, leaving
+            out those that a rollback followed because it was not finite;
             ``training_accuracy``: likewise (classification only); ``radius``, ``output_radius``: limits in force
             at the epoch's end, before the schedule, None when there is none; ``r``, ``output_r``: proximal weights
             in force, 1 / step length, and ``D_norm``, ``output_D_norm``: ``|D|``, each a mean over the epoch's
-            iterations; ``capped_steps``: steps at which multipliers were scaled down; ``damping_raised``:
+            iterations, None when there was no step; ``capped_steps``: steps at which multipliers were scaled down; ``damping_raised``:
             iterations whose damping was raised; ``rollbacks``: how often the solver returned to its last good
             weights; ``seconds``.
         """
-        record = {"epoch": epoch, "rollout_loss": self._loss / self._n_sequences}
+        record = {"epoch": epoch, "rollout_loss": self._loss / self._n_finite if self._n_finite else math.inf}
         if self._n_correct is not None:
             record["training_accuracy"] = self._n_correct / self._n_sequences
         for name, layer in (("radius", hidden), ("output_radius", output)):
-            record[name] = layer.radius if layer.radius < float("inf") else None
-        for name, total in self._sums.items():
-            record[name] = total / max(self._moves, 1)
+            record[name] = layer.radius if layer.radius < math.inf else None
+        for name, values in (self._r | self._D_norm).items():
+            record[name] = sum(values) / len(values) if values else None
         record["capped_steps"] = self.capped_steps
         record["damping_raised"] = self._damping_raised
         record["rollbacks"] = self.rollbacks

@@ -28,7 +28,7 @@ class Rollout(BaseEstimator):
        root-mean-square change of the pre-activations that D would make.
 
     If a loss is not finite, or the network has been thrown away (`admmirnn.solvers.guard.Guard`), the solver
-    returns to the last good weights, halves the radius and counts a rollback in the history.
+    returns to the last good weights, shrinks the radius and counts a rollback in the history.
 
     Parameters
     ----------
@@ -181,9 +181,10 @@ class _Fit:
         self.kernels = backend.kernels()
         self.work = Workspace(network, most_sequences, sequences.most_rows(most_sequences))
         self.hidden = Layer(network.Theta, settings.radius)
-        self.output = Layer(network.Psi, settings.output_radius)
+        constant_loss = loss.constant_loss(self.targets, self.weights)
+        self.output = Layer(network.Psi, settings.output_radius, scale=max(1.0, math.sqrt(2 * constant_loss)))
         self.layers = (self.hidden, self.output)
-        self.guard = Guard(network, n_sequences, loss.constant_loss(self.targets, self.weights))
+        self.guard = Guard(network, n_sequences, constant_loss)
         self.cap = math.inf if settings.multiplier_cap is None else settings.multiplier_cap
         self.n_iterations = max_epochs * -(-n_sequences // batch_size)
         self.iteration = 0
@@ -211,24 +212,36 @@ class _Fit:
         )
 
     def multipliers_backward(self):
-        """3. lambda2_t = V^T lambda3_t + W^T lambda1_{t+1}, lambda1_t = f'(a_t) * lambda2_t, bounded."""
+        """3. lambda2_t = V^T lambda3_t + W^T lambda1_{t+1}, lambda1_t = f'(a_t) * lambda2_t, bounded.
+
+        On the way, while they are in cache, M of the hidden layer takes them in (step 4).
+        """
         work, network = self.work, self.network
         self.record.capped_steps += self.kernels.backward(
-            network.Theta, network.Psi, work.Z, work.offsets, work.lambda3, network.activation, self.cap, work.lambda1
+            network.Theta,
+            network.Psi,
+            work.Z,
+            work.offsets,
+            work.lambda3,
+            network.activation,
+            self.cap,
+            work.lambda1,
+            self.settings.momentum,
+            self.hidden.M,
         )
 
     def update_statistics(self):
         """4. M <- momentum M + (1 - momentum) L,  G <- beta_k G + (1 - beta_k) G_batch."""
         work = self.work
-        self._accumulate(self.hidden, work.lambda1, work.Z, work.offsets)
-        self._accumulate(self.output, work.lambda3, work.H, work.last_step)
+        self.kernels.accumulate(work.lambda3, work.H, len(self.batch), self.settings.momentum, self.output.M)
+        self._accumulate_gram(self.hidden, work.Z, work.offsets)
+        self._accumulate_gram(self.output, work.H, work.last_step)
 
-    def _accumulate(self, layer, multipliers, inputs, offsets):
+    def _accumulate_gram(self, layer, inputs, offsets):
         settings, n_steps = self.settings, len(offsets) - 2
         layer.iteration += 1
         beta = min(settings.gram_decay, 1 - 1 / layer.iteration)
         every = 1 if layer.iteration == 1 else min(settings.gram_every, n_steps)
-        self.kernels.accumulate(multipliers, inputs, len(self.batch), settings.momentum, layer.M)
         self.kernels.accumulate_gram(inputs, offsets, layer.iteration % every, every, beta, layer.G)
 
     def update_weights(self):
@@ -268,11 +281,11 @@ class _Fit:
         return self.guard.lost(self.batch_loss, len(self.batch))
 
     def roll_back(self):
-        """Return to the last good weights, with half the radius and no memory of the past."""
+        """Return to the last good weights, with a smaller radius and no memory of the past."""
         self.guard.roll_back()
         self.record.rollbacks += 1
         for layer in self.layers:
-            layer.shrink_radius()
+            layer.shrink_radius(self.guard.rollbacks_in_a_row)
             layer.forget()
 
     def check_last_update(self, order):

@@ -55,6 +55,8 @@ class Layer:
         The network's own array, changed in place.
     radius : float
         How far an iteration may move the layer's outputs, before the schedule; infinite when there is no radius.
+    scale : float
+        What counts as a large change of the layer's outputs.
     M : ndarray of shape (p, m)
         Running mean of L = sum of multiplier times input.
     G : ndarray of shape (m, m)
@@ -68,9 +70,10 @@ class Layer:
         force.
     """
 
-    def __init__(self, weights, radius):
+    def __init__(self, weights, radius, scale=1.0):
         self.weights = weights
         self.radius = math.inf if radius is None else radius
+        self.scale = scale
         self.M = np.zeros_like(weights)
         self.G = np.zeros((weights.shape[1], weights.shape[1]), weights.dtype)
         self.factor = np.empty_like(self.G)
@@ -90,9 +93,12 @@ class Layer:
         self.M[:] = 0
         self.G[:] = 0
 
-    def shrink_radius(self):
-        """Halve the radius; without one, take half of how far the last iteration moved."""
-        if math.isfinite(self.radius):
-            self.radius *= 0.5
-        elif math.isfinite(self.moved) and self.moved > 0:
-            self.radius = 0.25 * self.moved
+    def shrink_radius(self, times):
+        """Halve the radius ``times`` times, from a quarter of the last move where there was no radius.
+
+        A first radius of more than ``scale`` is not worth trying.
+        """
+        if not math.isfinite(self.radius):
+            moved = self.moved if math.isfinite(self.moved) and self.moved > 0 else math.inf
+            self.radius = min(0.5 * moved, self.scale)
+        self.radius = min(self.radius, self.scale) * 0.5**times

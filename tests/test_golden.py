@@ -1,0 +1,90 @@
+"""The golden roll-out case: every intermediate of one iteration, and the weights after it, on both back ends."""
+
+import numpy as np
+import pytest
+
+from admmirnn import RNNClassifier, Rollout, backend
+from admmirnn.model import ElmanRNN
+from admmirnn.sequences import Sequences
+from admmirnn.solvers.state import Layer, Workspace
+
+TOLERANCES = {"float64": 1e-9, "float32": 1e-4}
+
+
+def sequences_of(case, dtype):
+    X = [x[:length] for x, length in zip(case["X"], case["lengths"], strict=True)]
+    return Sequences.of_lengths(np.concatenate(X).astype(dtype), case["lengths"])
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
+def test_every_intermediate(golden_rollout, backend_name, dtype):
+    case, tolerance = golden_rollout, TOLERANCES[dtype]
+    kernels = backend.kernels()
+    sequences = sequences_of(case, dtype)
+    B = len(sequences)
+    network = ElmanRNN.of_weights(*(case[name].astype(dtype) for name in "UWbVc"))
+    n, d = network.n_hidden, network.n_features
+    work = Workspace(network, B, sequences.most_rows(B))
+    batch = sequences.minibatch(np.arange(B))
+    work.load(kernels, sequences, case["y"], np.ones(B, dtype), batch)
+
+    kernels.roll_out(network.Theta, work.offsets, "tanh", work.Z)
+    kernels.read_last(work.Z, work.offsets, work.H)
+    kernels.read_out(work.H, network.Psi, work.Q)
+    np.testing.assert_allclose(work.Q, case["o_roll"][batch.indices], atol=tolerance)
+
+    kernels.cross_entropy_step(work.Q, work.targets, work.weights, float(case["rho"]), work.O_plus, work.lambda3)
+    np.testing.assert_allclose(work.O_plus, case["o_plus"][batch.indices], atol=tolerance)
+    np.testing.assert_allclose(work.lambda3, case["lambda3"][batch.indices], atol=tolerance)
+
+    kernels.backward(network.Theta, network.Psi, work.Z, work.offsets, work.lambda3, "tanh", np.inf, work.lambda1)
+    N = len(work.offsets) - 2
+    for i, (index, length) in enumerate(zip(batch.indices, batch.lengths, strict=True)):
+        for t in range(length):  # the golden case aligns the first steps, the workspace the last ones
+            block = N - length + t
+            state = work.Z[work.offsets[block + 1] + i, d : d + n]
+            np.testing.assert_allclose(state, case["states"][index, t], atol=tolerance)
+            lambda1 = work.lambda1[work.offsets[block] + i]
+            np.testing.assert_allclose(lambda1, case["lambda1"][index, t], atol=tolerance)
+
+    for layer, multipliers, inputs, offsets, name in (
+        (Layer(network.Theta, None), work.lambda1, work.Z, work.offsets, "theta"),
+        (Layer(network.Psi, None), work.lambda3, work.H, work.last_step, "psi"),
+    ):
+        kernels.accumulate(multipliers, inputs, B, 0.0, layer.M)
+        kernels.accumulate_gram(inputs, offsets, 0, 1, 0.0, layer.G)
+        np.testing.assert_allclose(layer.M, case[f"stat_{name}"], atol=tolerance)
+        np.testing.assert_allclose(np.tril(layer.G), np.tril(case[f"gram_{name}"]), atol=tolerance)
+
+
+@pytest.mark.parametrize("kind", ["free", "radius"])
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize("form", ["list", "gram of all steps"])
+def test_weights_after_one_iteration_of_the_estimator(golden_rollout, backend_name, dtype, kind, form):
+    case = golden_rollout
+    radius = float(case["radius"]) if kind == "radius" else None
+    solver = Rollout(
+        rho=float(case["rho"]),
+        r=float(case["r"]),
+        radius=radius,
+        output_radius=radius,
+        schedule="constant",
+        damping=float(case["damping"]),
+        momentum=0.0,
+        multiplier_cap=None,
+        gram_every=4 if form == "list" else 1,
+    )
+    model = RNNClassifier(
+        5,
+        solver=solver,
+        max_epochs=1,
+        batch_size=7,
+        shuffle=False,
+        dtype=dtype,
+        init={name: case[name] for name in "UWbVc"},
+    ).fit([x[:length] for x, length in zip(case["X"], case["lengths"], strict=True)], case["y"])
+    for name in "UWbVc":
+        found = getattr(model, f"{name}_")
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, case[f"{name}_{kind}"], atol=TOLERANCES[dtype])
+    assert model.history_[0]["rollbacks"] == 0

@@ -1,0 +1,245 @@
+"""The rollout solver: what its steps do, what the history says, and that no setting ruins a network in silence."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+from sklearn.exceptions import ConvergenceWarning
+
+from admmirnn import RNNClassifier, Rollout, backend
+from admmirnn.datasets import adding_problem
+from admmirnn.losses import SoftmaxCrossEntropy, SquaredError
+from admmirnn.model import ElmanRNN
+from admmirnn.sequences import Sequences
+from admmirnn.solvers.rollout import step_length
+
+
+def as_sequences(X):
+    return Sequences.of_lengths(np.concatenate(X), [len(x) for x in X])
+
+
+def solve(X, y, solver, *, n_hidden=8, dtype="float64", seed=0, activation="tanh", scale=1.0, loss=None, **options):
+    X = [np.asarray(x, dtype) for x in X]
+    loss = loss or SoftmaxCrossEntropy()
+    K = int(np.max(y)) + 1 if np.ndim(y) == 1 else np.shape(y)[1]
+    random_state = np.random.RandomState(seed)
+    network = ElmanRNN.random(
+        X[0].shape[1], n_hidden, K, activation=activation, dtype=np.dtype(dtype), random_state=random_state
+    )
+    network.weights["W"][:] *= scale
+    history = solver.solve(network, as_sequences(X), y, loss, random_state=random_state, **options)
+    return network, history
+
+
+def assert_finite(network, history):
+    assert np.isfinite(network.Theta).all() and np.isfinite(network.Psi).all()
+    assert all(math.isfinite(value) for record in history for value in record.values() if value is not None)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_learns(waves, backend_name, dtype, activation):
+    X, y = waves
+    _, history = solve(X, y, Rollout(), dtype=dtype, activation=activation, max_epochs=15, batch_size=20)
+    assert history[-1]["rollout_loss"] < 0.2 * history[0]["rollout_loss"]
+    assert history[-1]["training_accuracy"] > 0.95
+    assert [record["epoch"] for record in history] == list(range(1, 16))
+
+
+def test_back_ends_agree(waves, monkeypatch):
+    X, y = waves
+    networks = []
+    for name in ("compiled", "numpy"):
+        monkeypatch.setenv("ADMMIRNN_BACKEND", name)
+        networks.append(solve(X, y, Rollout(), max_epochs=3, batch_size=30)[0])
+    np.testing.assert_allclose(networks[0].Theta, networks[1].Theta, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(networks[0].Psi, networks[1].Psi, rtol=1e-8, atol=1e-10)
+
+
+def test_one_iteration_moves_the_pre_activations_by_the_radius(waves, backend_name):
+    """|Theta_new - Theta| in the Gram metric is the radius, whatever the batch."""
+    X, y = waves
+    network, _ = solve(X, y, Rollout(r=0.0), max_epochs=2, batch_size=40)
+    sequences = as_sequences(X)
+    before = [network.Theta.copy(), network.Psi.copy()]
+    solver = Rollout(r=0.0, radius=0.02, output_radius=0.05, schedule="constant", momentum=0.0)
+    _, history = (
+        network,
+        solver.solve(network, sequences, y, SoftmaxCrossEntropy(), max_epochs=1, batch_size=len(X), shuffle=False),
+    )
+    kernels = backend.kernels()
+    batch = sequences.minibatch(np.arange(len(X)))
+    Z = np.empty((batch.offsets[-1], before[0].shape[1]))
+    H = np.empty((len(X), before[1].shape[1]))
+    kernels.pack(sequences.observations, batch.first_rows, batch.lengths, batch.offsets, Z)
+    kernels.roll_out(before[0], batch.offsets, "tanh", Z)
+    kernels.read_last(Z, batch.offsets, H)
+    change = Z[: batch.n_rows] @ (network.Theta - before[0]).T
+    assert np.sqrt(np.mean(change**2)) == pytest.approx(0.02, rel=1e-8)
+    assert np.sqrt(np.mean((H @ (network.Psi - before[1]).T) ** 2)) == pytest.approx(0.05, rel=1e-8)
+    assert history[0]["radius"] == 0.02 and history[0]["output_radius"] == 0.05
+
+
+def test_a_small_enough_step_lowers_the_loss(waves, backend_name):
+    """The direction is one of descent for the weighted loss over the whole training set."""
+    X, y = waves
+    weights = np.random.default_rng(1).uniform(0.1, 3, len(X))
+    network, _ = solve(X, y, Rollout(), max_epochs=1, batch_size=40)
+    losses = []
+    for _ in range(6):
+        history = Rollout(rho=10.0, radius=1e-3, output_radius=1e-3, momentum=0.0, multiplier_cap=None).solve(
+            network, as_sequences(X), y, SoftmaxCrossEntropy(), weights=weights, batch_size=len(X), shuffle=False
+        )
+        losses.append(history[0]["rollout_loss"])
+    assert np.all(np.diff(losses) < 0)
+
+
+def test_step_length():
+    assert step_length(0.5, 4.0, math.inf) == 0.25
+    assert step_length(0.5, 4.0, 0.01) == 0.02
+    assert step_length(0.5, 0.0, 0.01) == 0.02
+    assert step_length(0.0, 4.0, 0.01) == 0.0
+    assert step_length(0.0, 0.0, math.inf) == 0.0
+
+
+def test_cosine_schedule_goes_from_one_to_a_tenth(waves):
+    X, y = waves
+    _, history = solve(X, y, Rollout(r=1e6, gram_every=1), max_epochs=20, batch_size=len(X))
+    assert history[0]["r"] is None and history[0]["D_norm"] == 0  # V = 0: no multipliers yet
+    assert history[0]["output_r"] == pytest.approx(1e6)
+    r = np.array([record["output_r"] for record in history])
+    assert np.all(np.diff(r) > 0)
+    assert 9e6 < r[-1] < 1e7
+
+
+def test_penalty_shrinks_the_recurrent_weights_only(waves, backend_name):
+    X, y = waves
+    settings = {"max_epochs": 1, "batch_size": len(X), "shuffle": False}
+    solver = Rollout(radius=0.05, schedule="constant")
+    plain, _ = solve(X, y, solver, **settings)
+    shrunk, _ = solve(X, y, solver, penalty=2.0, **settings)
+    start, _ = solve(X, y, Rollout(radius=1e-300, output_radius=1e-300), **settings)
+    moved = plain.weights["W"] - start.weights["W"]
+    np.testing.assert_allclose(shrunk.weights["W"], (1 - 2.0 * 0.05) * start.weights["W"] + moved, rtol=1e-10)
+    for name in "UbVc":
+        np.testing.assert_array_equal(shrunk.weights[name], plain.weights[name])
+
+
+def test_history_has_no_accuracy_for_squared_error(backend_name):
+    X, y = adding_problem(300, 6, 0)
+    network, history = solve(list(X), y, Rollout(), loss=SquaredError(), max_epochs=30, batch_size=50, n_hidden=16)
+    assert "training_accuracy" not in history[0]
+    assert history[-1]["rollout_loss"] < 0.1 * SquaredError().constant_loss(y, np.ones(len(y)))
+    assert np.mean((network.outputs(as_sequences(list(X.astype(float)))) - y) ** 2) < 0.1 / 6
+
+
+def test_stops_when_asked(waves):
+    X, y = waves
+    seen = []
+    _, history = solve(
+        X, y, Rollout(), max_epochs=9, batch_size=50, on_epoch_end=lambda record: seen.append(record) or len(seen) == 3
+    )
+    assert history == seen and len(seen) == 3
+
+
+def test_zero_multipliers_move_nothing(backend_name):
+    """Squared error at a perfect network: no direction, no step, no division by zero."""
+    X = [np.ones((3, 2)) for _ in range(10)]
+    network, history = solve(X, np.zeros((10, 1)), Rollout(r=0.0), loss=SquaredError(), max_epochs=2, batch_size=5)
+    assert history[-1]["rollout_loss"] == 0 and history[-1]["D_norm"] == 0
+    assert not network.Psi.any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_no_damping_on_a_singular_gram_matrix_is_said(waves, backend_name, dtype):
+    X, y = waves
+    X = [np.column_stack([x, x[:, :1]]) for x in X]  # a repeated feature
+    X[0][0] = 0
+    network, history = solve(X, y, Rollout(damping=0.0), dtype=dtype, max_epochs=4, batch_size=40)
+    assert_finite(network, history)
+    assert sum(record["damping_raised"] for record in history) > 0
+
+
+DIVERGING = [
+    {"r": 0.05, "radius": None, "output_radius": None},
+    {"r": 0.02, "radius": None, "output_radius": None, "damping": 1e-9, "gram_decay": 0.0, "momentum": 0.0},
+    {"radius": 10.0, "output_radius": 10.0, "r": 1e-9},
+    {"radius": 1e30, "output_radius": 1e30, "r": 0.0, "schedule": "constant"},
+    {"r": 1e-300, "radius": None, "output_radius": None},
+]
+
+
+@pytest.mark.parametrize("settings", DIVERGING)
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_diverging_settings_end_in_a_useful_network_and_are_reported(waves, backend_name, settings, activation, dtype):
+    X, y = waves
+    with np.errstate(over="ignore", invalid="ignore"):
+        network, history = solve(
+            X, y, Rollout(**settings), activation=activation, dtype=dtype, max_epochs=25, batch_size=20
+        )
+    assert_finite(network, history)
+    assert sum(record["rollbacks"] for record in history) > 0
+    assert history[-1]["radius"] < (settings["radius"] or math.inf)
+    outputs = network.outputs(as_sequences([np.asarray(x, dtype) for x in X])).astype(float)
+    loss = np.mean(logsumexp(outputs, axis=1) - outputs[np.arange(len(y)), y])
+    assert loss < SoftmaxCrossEntropy().constant_loss(y, np.ones(len(y)))
+
+
+@pytest.mark.parametrize("multiplier_cap", [None, 1.0])
+def test_start_whose_loss_is_not_finite(backend_name, multiplier_cap):
+    """A relu network that overflows at once is brought nearer to zero until it does not."""
+    rng = np.random.default_rng(0)
+    X = [rng.normal(size=(40, 2)) for _ in range(64)]
+    y = np.array([int(x[-1, 0] > 0) for x in X])
+    with np.errstate(over="ignore", invalid="ignore"):
+        network, history = solve(
+            X,
+            y,
+            Rollout(multiplier_cap=multiplier_cap),
+            activation="relu",
+            dtype="float32",
+            scale=50.0,
+            max_epochs=30,
+            batch_size=16,
+        )
+    assert history[0]["rollbacks"] > 0
+    assert np.isfinite(network.Theta).all() and np.isfinite(network.Psi).all()
+    assert math.isfinite(history[-1]["rollout_loss"])
+
+
+def test_a_ruinous_last_update_is_taken_back(waves, backend_name):
+    """One iteration, no later roll-out to see what it did."""
+    X, y = waves
+    start, _ = solve(X, y, Rollout(), max_epochs=3, batch_size=20)
+    network = ElmanRNN(start.Theta.copy(), start.Psi.copy())
+    history = Rollout(r=0.0, radius=1e3, output_radius=1e3).solve(
+        network, as_sequences(X), y, SoftmaxCrossEntropy(), max_epochs=1, batch_size=len(X), shuffle=False
+    )
+    assert history[0]["rollbacks"] == 1
+    np.testing.assert_array_equal(network.Theta, start.Theta)
+    np.testing.assert_array_equal(network.Psi, start.Psi)
+
+
+def test_estimator_warns_of_rollbacks(waves):
+    X, y = waves
+    model = RNNClassifier(
+        8, solver=Rollout(r=0.05, radius=None, output_radius=None), batch_size=20, max_epochs=10, random_state=0
+    )
+    with pytest.warns(ConvergenceWarning, match="went back to its last good weights"):
+        model.fit(X, y)
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+def test_ordinary_settings_need_no_rollback(waves):
+    X, y = waves
+    for seed in range(3):
+        _, history = solve(X, y, Rollout(), seed=seed, max_epochs=10, batch_size=20)
+        assert sum(record["rollbacks"] for record in history) == 0
+
+
+def test_multiplier_cap_is_counted(waves, backend_name):
+    X, y = waves
+    capped = [solve(X, y, Rollout(multiplier_cap=cap), scale=3.0, batch_size=40)[1][0] for cap in (0.5, None)]
+    assert capped[0]["capped_steps"] > 0 and capped[1]["capped_steps"] == 0
