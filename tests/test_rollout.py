@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 
 from admmirnn import RNNClassifier, Rollout, backend
@@ -182,9 +181,9 @@ def test_diverging_settings_end_in_a_useful_network_and_are_reported(waves, back
     assert_finite(network, history)
     assert sum(record["rollbacks"] for record in history) > 0
     assert history[-1]["radius"] < (settings["radius"] or math.inf)
-    outputs = network.outputs(as_sequences([np.asarray(x, dtype) for x in X])).astype(float)
-    loss = np.mean(logsumexp(outputs, axis=1) - outputs[np.arange(len(y)), y])
-    assert loss < SoftmaxCrossEntropy().constant_loss(y, np.ones(len(y)))
+    outputs = network.outputs(as_sequences([np.asarray(x, dtype) for x in X]))
+    majority = max(np.mean(y), 1 - np.mean(y))
+    assert np.mean(outputs.argmax(axis=1) == y) > majority + 0.1
 
 
 @pytest.mark.parametrize("multiplier_cap", [None, 1.0])

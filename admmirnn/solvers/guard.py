@@ -43,8 +43,10 @@ class Guard:
         self._constant_loss = constant_loss
         self._best = math.inf
         self._loss_sum = self._n_seen = 0
-        self._first = (network.Theta.copy(), network.Psi.copy())
+        self._safest = (network.Theta.copy(), network.Psi.copy())
         self._good = (network.Theta.copy(), network.Psi.copy())
+        self._returned_to = self._good
+        self._loss_after_return = -math.inf
         self._any_finite = False
         self.rollbacks_in_a_row = 0
 
@@ -56,13 +58,15 @@ class Guard:
 
     def lost(self, loss, n_sequences):
         """Take the loss of one minibatch, measured before its update; say whether the network is lost."""
+        if self._loss_after_return is None:
+            self._loss_after_return = loss
         if not math.isfinite(loss):
             return True
         self._any_finite = True
         self._loss_sum += loss * n_sequences
         self._n_seen += n_sequences
         if self._best == math.inf:
-            self._best = self._first_loss = loss
+            self._best = loss
         if loss > _RUIN * max(self._constant_loss, self._best):
             return True
         if self._n_seen < self.window:
@@ -71,38 +75,50 @@ class Guard:
         self._loss_sum = self._n_seen = 0
         if mean > self.most:
             return self._is_lost_at(mean)
+        if mean < self._best:
+            self._remember(self._safest)
         worth_keeping = mean < self._constant_loss or mean <= self._best
         if worth_keeping and max(mean, loss) <= (self._best + self.most) / 2:
-            self._remember()
+            self._remember(self._good)
+            self.rollbacks_in_a_row = 0
         self._best = min(self._best, mean)
         return False
 
-    def _remember(self):
-        np.copyto(self._good[0], self._network.Theta)
-        np.copyto(self._good[1], self._network.Psi)
-        self.rollbacks_in_a_row = 0
+    def _remember(self, copies):
+        np.copyto(copies[0], self._network.Theta)
+        np.copyto(copies[1], self._network.Psi)
 
     def _is_lost_at(self, mean):
-        """The mean of a window is too high; but just after a rollback this is the loss of the good weights."""
-        if self.rollbacks_in_a_row == 0:
+        """The mean of a window is too high: through the last updates, or was it so when they began?"""
+        if not self._returned_in_vain:
             return True
-        if mean < self._constant_loss:
-            self._best = mean  # they are worth keeping, though not as good as they seemed
-            return False
-        self._good = tuple(weights.copy() for weights in self._first)
-        self._best = self._first_loss
-        return True
+        if self._returned_to is self._good and mean >= self._constant_loss:
+            return True  # there are better ones
+        self._best = mean  # nothing better is known, so go on from here
+        self.rollbacks_in_a_row = 0
+        return False
+
+    @property
+    def _returned_in_vain(self):
+        """Whether the weights that the last rollback returned to were lost themselves."""
+        return self.rollbacks_in_a_row > 0 and self._loss_after_return > self.most
 
     def lost_at_the_end(self, loss):
         """Say whether the network is lost, given its loss over a window after the last update."""
+        self._loss_after_return = loss if self._loss_after_return is None else self._loss_after_return
         return not math.isfinite(loss) or loss > self.most
 
     def roll_back(self):
-        """Return to the last good weights."""
+        """Return to the last good weights, or, when that has just been in vain, to those of the best window."""
+        if self._returned_in_vain or not self._any_finite:
+            self._returned_to = self._safest
+        else:
+            self._returned_to = self._good
         self.rollbacks_in_a_row += 1
+        self._loss_after_return = None
         self._loss_sum = self._n_seen = 0
         if not self._any_finite:  # not even the first weights are good: bring them nearer to zero
-            for weights in (*self._first, *self._good):
-                weights *= weights.dtype.type(0.5**self.rollbacks_in_a_row)
-        np.copyto(self._network.Theta, self._good[0])
-        np.copyto(self._network.Psi, self._good[1])
+            for weights in (*self._good, *self._safest):
+                weights *= weights.dtype.type(0.5)
+        np.copyto(self._network.Theta, self._returned_to[0])
+        np.copyto(self._network.Psi, self._returned_to[1])

@@ -291,14 +291,19 @@ class _Fit:
     def check_last_update(self, order):
         """Judge the last update, which no later roll-out sees, by the loss over a window of its own."""
         indices = order[: self.guard.window]
+        for _ in range(2):  # the weights that the first rollback returns to are judged as well
+            if not self.guard.lost_at_the_end(self._mean_loss(indices)):
+                return
+            self.roll_back()
+
+    def _mean_loss(self, indices):
         loss = 0.0
         for some in split(indices, self.batch_size):
             self.take(some)
             self.roll_out()
             self.o_step()
             loss += self.batch_loss * len(some)
-        if self.guard.lost_at_the_end(loss / len(indices)):
-            self.roll_back()
+        return loss / len(indices)
 
 
 def step_length(D_norm, r, radius):
