@@ -5,8 +5,7 @@ cdef void gemm(bint transpose_a, bint transpose_b, int m, int n, int k,
                floating beta, floating* C, int ldc) noexcept nogil
 cdef void syrk(int n, int k, floating alpha, const floating* A, int lda,
                floating beta, floating* C, int ldc) noexcept nogil
-cdef void symm(int m, int n, const floating* A, const floating* S, floating* C) noexcept nogil
+cdef void symm(int m, int n, const floating* S, const floating* A, floating* C) noexcept nogil
 cdef int potrf(int n, floating* A) noexcept nogil
-cdef void potrs(int m, int n, const floating* L, floating* B) noexcept nogil
+cdef void solve_factored(int m, int n, const floating* L, floating* B) noexcept nogil
 cdef floating dot(Py_ssize_t n, const floating* x, const floating* y) noexcept nogil
-cdef void axpy(Py_ssize_t n, floating alpha, const floating* x, floating* y) noexcept nogil

@@ -31,7 +31,7 @@ def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const flo
     if d < 1 or Psi.shape[1] != n + 1 or Z.shape[1] != m or N < 1 or offsets[N + 1] != Z.shape[0] \
             or lambda3.shape[0] != offsets[N + 1] - offsets[N] or lambda3.shape[1] != K \
             or lambda1_out.shape[0] != offsets[N] or lambda1_out.shape[1] != n \
-            or (with_M and (M_out.shape[0] != n or M_out.shape[1] != m)):
+            or (with_M and (M_out.shape[0] != m or M_out.shape[1] != n)):
         raise ValueError("backward: the shapes do not belong together")
     share = <floating> ((1 - momentum) / lambda3.shape[0])
     with nogil:
@@ -56,9 +56,9 @@ def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const flo
                 for i in range(active * n):
                     lambda1[i] *= scale
             if with_M and (t == 0 or offsets[summed] - offsets[t] >= ROWS_IN_CACHE):
-                # M = kept * M + share * lambda1[t:summed].T @ Z[t:summed]
-                gemm[floating](True, False, n, m, offsets[summed] - offsets[t], share, lambda1, n, &Z[offsets[t], 0], m,
-                               kept, &M_out[0, 0], m)
+                # M = kept * M + share * Z[t:summed].T @ lambda1[t:summed]
+                gemm[floating](True, False, m, n, offsets[summed] - offsets[t], share, &Z[offsets[t], 0], m, lambda1, n,
+                               kept, &M_out[0, 0], n)
                 kept = 1
                 summed = t
     return n_capped

@@ -6,7 +6,8 @@ returns the weighted mean of R(q), which is the roll-out loss.
 """
 
 from cython cimport floating
-from libc.math cimport exp, fabs, log, log1p
+from libc.float cimport DBL_MAX
+from libc.math cimport NAN, exp, fabs, log, log1p
 from libc.stdlib cimport free, malloc
 
 cdef int MOST_NEWTON_STEPS = 200                # 3 to 6 are usual; hundreds are not reached
@@ -19,6 +20,10 @@ cdef double relative_softmax(Py_ssize_t K, const double* o, Py_ssize_t label, do
     for j in range(1, K):
         if o[j] > largest:
             largest = o[j]
+    if largest > DBL_MAX:                              # an output has overflowed
+        for j in range(K):
+            p[j] = NAN
+        return NAN
     for j in range(K):
         p[j] = exp(o[j] - largest)
         total += p[j]

@@ -7,15 +7,18 @@ from admmirnn._kernels._blas cimport gemm, syrk
 
 def accumulate(const floating[:, ::1] multipliers, const floating[:, ::1] inputs, Py_ssize_t n_outputs,
                double momentum, floating[:, ::1] M_out):
-    """M <- momentum M + (1 - momentum) L,  L = sum multipliers^T inputs / n_outputs, over the rows with a multiplier."""
-    cdef Py_ssize_t rows = multipliers.shape[0], n = multipliers.shape[1], m = inputs.shape[1]
+    """M <- momentum M + (1 - momentum) L,  L = sum multipliers^T inputs / n_outputs, over the rows with a multiplier.
+
+    ``M_out`` (m, p) holds the transpose of M, as every array of the weight step does: BLAS is faster that way round.
+    """
+    cdef Py_ssize_t rows = multipliers.shape[0], p = multipliers.shape[1], m = inputs.shape[1]
     cdef floating share = <floating> ((1 - momentum) / n_outputs)
-    if inputs.shape[0] < rows or rows < 1 or n_outputs < 1 or M_out.shape[0] != n or M_out.shape[1] != m:
+    if inputs.shape[0] < rows or rows < 1 or n_outputs < 1 or M_out.shape[0] != m or M_out.shape[1] != p:
         raise ValueError("accumulate: the shapes do not belong together")
     with nogil:
-        # M = momentum * M + share * multipliers.T @ inputs[:rows]
-        gemm[floating](True, False, n, m, rows, share, &multipliers[0, 0], n, &inputs[0, 0], m,
-                       <floating> momentum, &M_out[0, 0], m)
+        # M = momentum * M + share * inputs[:rows].T @ multipliers
+        gemm[floating](True, False, m, p, rows, share, &inputs[0, 0], m, &multipliers[0, 0], p,
+                       <floating> momentum, &M_out[0, 0], p)
 
 
 def accumulate_gram(const floating[:, ::1] inputs, const Py_ssize_t[::1] offsets, Py_ssize_t first, Py_ssize_t every,

@@ -5,6 +5,8 @@ prediction.
 """
 
 import os
+import threading
+from contextlib import contextmanager
 from functools import cache
 from types import SimpleNamespace
 
@@ -57,6 +59,26 @@ def _controller():
     return ThreadpoolController()
 
 
+_limit_lock = threading.Lock()
+_n_limited = 0
+_limit = None
+
+
+@contextmanager
 def one_blas_thread():
-    """Return a context manager in which BLAS works on one thread, which makes sums reproducible."""
-    return _controller().limit(limits=1, user_api="blas")
+    """Let BLAS work on one thread, which makes sums reproducible, until the last of all such contexts is left.
+
+    The number of threads belongs to the process: fits that overlap in several threads share one limit.
+    """
+    global _n_limited, _limit
+    with _limit_lock:
+        if _n_limited == 0:
+            _limit = _controller().limit(limits=1, user_api="blas")
+        _n_limited += 1
+    try:
+        yield
+    finally:
+        with _limit_lock:
+            _n_limited -= 1
+            if _n_limited == 0:
+                _limit.restore_original_limits()

@@ -7,12 +7,10 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from admmirnn import validation
+from admmirnn import backend, validation
 from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.model import ElmanRNN
 from admmirnn.sequences import Sequences
@@ -159,37 +157,32 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         ValueError, TypeError
             If an argument or a setting is not usable; nothing has been trained then.
         """
-        validation.check_estimator_settings(self)
-        solver = validation.check_solver(self.solver, SOLVERS)
-        dtype = validation.check_dtype(self.dtype)
+        settings = validation.check_estimator_settings(self, SOLVERS)
         if y is None:
             validation.check_labels(y, 0)
-        sequences = validation.check_sequences(self, X, dtype, reset=True)
-        y = validation.check_labels(y, len(sequences))
-        check_classification_targets(y)
+        sequences, attributes = validation.read_sequences(self, X, settings.dtype)
+        classes, targets = validation.check_labels(y, len(sequences))
         weights = validation.check_sample_weight(sample_weight, len(sequences))
-        sequences, y, weights = _with_weight(sequences, y, weights)
-        classes, targets = np.unique(y, return_inverse=True)
-        validation.check_classes(classes, sample_weight is not None)
+        sequences, classes, targets, weights = _with_weight(sequences, classes, targets, weights)
+        network = self._initial_network(settings, sequences.n_features, len(classes))
+        backend.kernels()
 
-        random_state = check_random_state(self.random_state)
-        network = self._initial_network(len(classes), dtype, random_state)
-        self.classes_ = classes
-        with _Progress(self.verbose, self.max_epochs) as progress:
-            history = solver.solve(
+        attributes |= {"classes_": classes, "_activation": settings.activation}
+        with _Progress(settings.verbose, settings.max_epochs) as progress:
+            history = settings.solver.solve(
                 network,
                 sequences,
                 targets,
                 SoftmaxCrossEntropy(),
                 weights=weights,
-                penalty=self.penalty,
-                max_epochs=self.max_epochs,
-                batch_size=self._batch_size(len(sequences)),
-                shuffle=self.shuffle,
-                random_state=random_state,
-                on_epoch_end=lambda record: self._end_epoch(record, network, progress),
+                penalty=settings.penalty,
+                max_epochs=settings.max_epochs,
+                batch_size=_batch_size(settings.batch_size, len(sequences)),
+                shuffle=settings.shuffle,
+                random_state=settings.random_state,
+                on_epoch_end=lambda record: self._end_epoch(record, settings, attributes, network, progress),
             )
-        self._set_weights(network)
+        self._become_fitted(attributes, network)
         self.history_ = history
         self.n_iter_ = len(history)
         _warn_of_rollbacks(history)
@@ -224,52 +217,54 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         """
         return softmax(self._outputs(X), axis=1)
 
-    def _initial_network(self, n_classes, dtype, random_state):
+    def _initial_network(self, settings, n_features, n_classes):
         network = ElmanRNN.random(
-            self._n_step_features,
-            self.hidden_size,
+            n_features,
+            settings.hidden_size,
             n_classes,
-            activation=self.activation,
-            dtype=dtype,
-            random_state=random_state,
+            activation=settings.activation,
+            dtype=settings.dtype,
+            random_state=settings.random_state,
         )
         shapes = {name: weights.shape for name, weights in network.weights.items()}
-        for name, values in validation.check_init(self.init, shapes, dtype).items():
+        for name, values in validation.check_init(self.init, shapes, settings.dtype).items():
             network.weights[name][:] = values
         return network
 
-    def _batch_size(self, n_sequences):
-        if self.batch_size == "auto":
-            return min(max(n_sequences // 8, 16), 125)
-        return self.batch_size
-
     def _outputs(self, X):
         check_is_fitted(self)
-        sequences = validation.check_sequences(self, X, self.U_.dtype, reset=False)
-        network = ElmanRNN.of_weights(self.U_, self.W_, self.b_, self.V_, self.c_, activation=self.activation)
-        return network.outputs(sequences)
+        network = ElmanRNN.of_weights(self.U_, self.W_, self.b_, self.V_, self.c_, activation=self._activation)
+        sequences = validation.read_more_sequences(self, X, network.n_features, network.dtype)
+        return validation.check_outputs(network.outputs(sequences))
 
-    def _set_weights(self, network):
-        for name, weights in network.weights.items():
-            setattr(self, f"{name}_", weights.copy())
+    def _become_fitted(self, attributes, network):
+        """Replace all attributes of an earlier fit at once."""
+        vars(self).pop("feature_names_in_", None)
+        vars(self).update(attributes)
+        vars(self).update({f"{name}_": weights.copy() for name, weights in network.weights.items()})
 
-    def _end_epoch(self, record, network, progress):
+    def _end_epoch(self, record, settings, attributes, network, progress):
         """Show the epoch and ask the callbacks whether to stop."""
         progress.show(record)
-        if not self.callbacks:
+        if not settings.callbacks:
             return False
-        self._set_weights(network)
-        state = EpochState(record, self)
-        return any([callback(state) for callback in self.callbacks])
+        self._become_fitted(attributes, network)
+        return any([callback(EpochState(dict(record), self)) for callback in settings.callbacks])
 
 
-def _with_weight(sequences, y, weights):
-    """Leave out the sequences of weight zero."""
+def _with_weight(sequences, classes, targets, weights):
+    """Leave out the sequences of weight zero, and the classes that only they have."""
     kept = weights > 0
+    validation.check_several_classes(classes, targets[kept])
     if kept.all():
-        return sequences, y, weights
+        return sequences, classes, targets, weights
     sequences = Sequences(sequences.observations, sequences.first_rows[kept], sequences.lengths[kept])
-    return sequences, y[kept], weights[kept]
+    present, targets = np.unique(targets[kept], return_inverse=True)
+    return sequences, classes[present], targets, weights[kept]
+
+
+def _batch_size(batch_size, n_sequences):
+    return min(max(n_sequences // 8, 16), 125) if batch_size == "auto" else batch_size
 
 
 def _warn_of_rollbacks(history):

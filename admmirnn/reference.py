@@ -56,7 +56,7 @@ def _relative_softmax(o, labels):
     others[rows, labels] = 0
     right = o[rows, labels] == largest
     loss = np.where(right, np.log1p(others.sum(axis=1)), np.log(total) + (largest - o[rows, labels]))
-    return e / total[:, None], loss
+    return e / total[:, None], np.where(np.isposinf(largest), np.nan, loss)
 
 
 def _prox_cross_entropy(q, labels, rho, tolerance):
@@ -137,9 +137,9 @@ def backward(Theta, Psi, Z, offsets, lambda3, activation, cap, lambda1_out, mome
 
 
 def accumulate(multipliers, inputs, n_outputs, momentum, M_out):
-    """M <- momentum M + (1 - momentum) L,  L = sum multipliers^T inputs / n_outputs."""
+    """M <- momentum M + (1 - momentum) L,  L = sum multipliers^T inputs / n_outputs; ``M_out`` is M transposed."""
     M_out *= momentum
-    M_out += (1 - momentum) / n_outputs * (multipliers.T @ inputs[: len(multipliers)])
+    M_out += (1 - momentum) / n_outputs * (inputs[: len(multipliers)].T @ multipliers)
 
 
 def accumulate_gram(inputs, offsets, first, every, decay, G_out):
@@ -153,9 +153,12 @@ def accumulate_gram(inputs, offsets, first, every, decay, G_out):
     G_out += (1 - decay) / len(rows) * (rows.T @ rows)
 
 
-def direction(M, G, damping, factor_out, D_out, DG_out):
-    """D = M (G + damping tr(G)/m I)^-1; returns |D| = sqrt(tr(D G D^T) / n) and the damping in force."""
-    n, m = M.shape
+def direction(M, G, damping, factor_out, D_out, GD_out):
+    """D = M (G + damping tr(G)/m I)^-1; returns |D| = sqrt(tr(D G D^T) / p) and the damping in force.
+
+    ``M``, ``D_out`` and ``GD_out`` are transposed.
+    """
+    m, p = M.shape
     G = np.tril(G) + np.tril(G, -1).T
     least = 1e-6 if M.dtype == np.float32 else 1e-14
     trace = float(np.trace(G, dtype=np.float64))
@@ -169,11 +172,11 @@ def direction(M, G, damping, factor_out, D_out, DG_out):
             break
         except LinAlgError:
             damping = max(10 * damping, least)
-    D_out[:] = cho_solve(factor, M.T, check_finite=False).T
-    DG_out[:] = D_out @ G
-    return float(np.sqrt(max(np.vdot(D_out, DG_out), 0) / n)), damping
+    D_out[:] = cho_solve(factor, M, check_finite=False)
+    GD_out[:] = G @ D_out
+    return float(np.sqrt(max(np.vdot(D_out, GD_out), 0) / p)), damping
 
 
 def move(D, step, weights_out):
-    """Weights += step * D"""
-    weights_out += weights_out.dtype.type(step) * D
+    """Add step * D, given transposed, to the weights."""
+    weights_out += weights_out.dtype.type(step) * D.T

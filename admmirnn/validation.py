@@ -1,10 +1,14 @@
 """The only place that refuses what a user passes: every message names the argument, what was found, what to do."""
 
+import copy
 import math
 import numbers
+from types import SimpleNamespace
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
 from admmirnn.sequences import Sequences
@@ -49,7 +53,7 @@ def check_choice(name, value, choices):
     if not (isinstance(value, str) and value in choices):
         known = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"{name} is {value!r}; the known ones are {known}")
-    return value
+    return str(value)
 
 
 def check_boolean(name, value):
@@ -80,33 +84,77 @@ def check_solver(solver, known):
     """Return the solver object that ``solver``, a name or an object, stands for."""
     if isinstance(solver, str):
         return known[check_choice("solver", solver, tuple(known))]()
-    if not hasattr(solver, "solve") or isinstance(solver, type):
+    if isinstance(solver, type) or not (hasattr(solver, "solve") and hasattr(solver, "check_settings")):
         names = ", ".join(repr(name) for name in known)
         raise TypeError(f"solver is {solver!r}; pass one of the names {names} or a solver object such as Rollout()")
+    solver.check_settings()
     return solver
 
 
-def check_estimator_settings(estimator):
-    """Raise unless the settings that all estimators share are in their ranges."""
-    check_integer("hidden_size", estimator.hidden_size, 1)
-    check_choice("activation", estimator.activation, ACTIVATIONS)
-    check_number("penalty", estimator.penalty)
-    check_integer("max_epochs", estimator.max_epochs, 1)
-    if not isinstance(estimator.batch_size, str) or estimator.batch_size != "auto":
-        check_integer("batch_size", estimator.batch_size, 1, alternatives=", or 'auto'")
-    check_boolean("shuffle", estimator.shuffle)
-    check_integer("verbose", int(estimator.verbose) if isinstance(estimator.verbose, bool) else estimator.verbose, 0)
-    for callback in estimator.callbacks or ():
+def check_estimator_settings(estimator, solvers):
+    """Return the settings that all estimators share, in Python's types, or raise unless they are in their ranges.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose parameters are checked.
+    solvers : dict
+        The known solvers by name.
+
+    Returns
+    -------
+    SimpleNamespace
+        hidden_size, activation, penalty, solver (an object), max_epochs, batch_size, dtype, shuffle, verbose,
+        random_state (a RandomState), callbacks (a tuple).
+    """
+    batch_size, verbose, callbacks = estimator.batch_size, estimator.verbose, estimator.callbacks
+    if not (isinstance(batch_size, str) and batch_size == "auto"):
+        batch_size = check_integer("batch_size", batch_size, 1, alternatives=", or 'auto'")
+    if isinstance(verbose, (bool, np.bool_)):
+        verbose = int(verbose)
+    if callbacks is None:
+        callbacks = ()
+    if not isinstance(callbacks, (list, tuple)):
+        raise TypeError(f"callbacks is {callbacks!r}; pass a list of functions of the epoch's state, or None")
+    for callback in callbacks:
         if not callable(callback):
             raise TypeError(
                 f"callbacks holds {callback!r}, which cannot be called; pass functions of the epoch's state"
             )
+    return SimpleNamespace(
+        hidden_size=check_integer("hidden_size", estimator.hidden_size, 1),
+        activation=check_choice("activation", estimator.activation, ACTIVATIONS),
+        penalty=check_number("penalty", estimator.penalty),
+        solver=check_solver(estimator.solver, solvers),
+        max_epochs=check_integer("max_epochs", estimator.max_epochs, 1),
+        batch_size=batch_size,
+        dtype=check_dtype(estimator.dtype),
+        shuffle=check_boolean("shuffle", estimator.shuffle),
+        verbose=check_integer("verbose", verbose, 0),
+        random_state=check_random_state(estimator.random_state),
+        callbacks=tuple(callbacks),
+    )
+
+
+def check_problem(network, sequences, targets, weights):
+    """Raise unless what a solver is given belongs together."""
+    if len(sequences) == 0:
+        raise ValueError("sequences is empty; pass at least one sequence")
+    if sequences.n_features != network.n_features:
+        raise ValueError(f"sequences have {sequences.n_features} features and the network takes {network.n_features}")
+    if sequences.observations.dtype != network.dtype:
+        raise ValueError(
+            f"sequences are {sequences.observations.dtype} and the network is {network.dtype}; convert one of them"
+        )
+    for name, values in (("targets", targets), ("weights", weights)):
+        if values is not None and len(values) != len(sequences):
+            raise ValueError(f"{name} has {len(values)} entries for {len(sequences)} sequences; pass one a sequence")
 
 
 def check_dtype(dtype):
     """Return the numpy dtype that the setting ``dtype`` stands for."""
     try:
-        found = np.dtype(dtype)
+        found = None if dtype is None else np.dtype(dtype)
     except TypeError:
         found = None
     if found is None or found.name not in DTYPES or not found.isnative:
@@ -149,36 +197,69 @@ def check_init(init, shapes, dtype):
 # Sequences
 
 
-def check_sequences(estimator, X, dtype, *, reset):
-    """Read X in any of its forms, and set or check the estimator's ``n_features_in_``.
+def read_sequences(estimator, X, dtype):
+    """Read X in any of its forms, for fit.
 
     Parameters
     ----------
     estimator : estimator
-        Gets or has ``n_features_in_`` and ``_n_step_features``, the number of features of an observation.
+        Is not changed.
     X : array-like of shape (n_sequences, n_steps, n_features) or (n_sequences, n_steps), or list of arrays
         A list holds arrays of shape (n_steps_i, n_features), or (n_steps_i,) for one feature.
     dtype : dtype
         float32 or float64.
-    reset : bool
-        True in fit, False in predict.
 
     Returns
     -------
     Sequences
         C-contiguous, native, finite observations of ``dtype``; those of X itself where it is so already.
+    dict
+        The attributes that tell a fitted estimator what X was like: ``n_features_in_``, for a data frame
+        ``feature_names_in_``, and ``_n_table_columns``, None when X was no table.
     """
     kind, X = _kind_of(X)
-    if kind == "table":
-        return _check_table(estimator, X, dtype, reset)
-    sequences = _check_array(X, dtype) if kind == "array" else _check_list(X, dtype)
-    _check_finite(sequences, dtype, "X", X)
-    if reset:
-        estimator.n_features_in_ = estimator._n_step_features = sequences.n_features
-        estimator._n_table_columns = None
-        vars(estimator).pop("feature_names_in_", None)
-    else:
-        _check_n_features(estimator, sequences.n_features)
+    if kind != "table":
+        sequences = _read_nested(kind, X, dtype)
+        return sequences, {"n_features_in_": sequences.n_features, "_n_table_columns": None}
+    probe = copy.copy(estimator)
+    sequences = _read_table(validate_data(probe, X, reset=True, **_TABLE), X, dtype)
+    attributes = {"n_features_in_": probe.n_features_in_, "_n_table_columns": probe.n_features_in_}
+    if hasattr(probe, "feature_names_in_"):
+        attributes["feature_names_in_"] = probe.feature_names_in_
+    return sequences, attributes
+
+
+def read_more_sequences(estimator, X, n_features, dtype):
+    """Read X in any of its forms, for predict: its observations must have ``n_features`` features."""
+    kind, X = _kind_of(X)
+    if kind != "table":
+        sequences = _read_nested(kind, X, dtype)
+    elif estimator._n_table_columns is not None:
+        sequences = _read_table(validate_data(estimator, X, reset=False, **_TABLE), X, dtype)
+    else:  # fitted on sequences: a table of any number of columns will do
+        sequences = _read_table(check_array(X, input_name="X", **_TABLE), X, dtype)
+    if sequences.n_features != n_features:
+        raise ValueError(
+            f"X has {sequences.n_features} features, but {type(estimator).__name__} is expecting {n_features} "
+            "features as input: pass the features it was fitted with"
+        )
+    return sequences
+
+
+_TABLE = {"dtype": None, "order": "C", "ensure_all_finite": False}  # values are checked with their place
+
+
+def _read_nested(kind, X, dtype):
+    sequences = _read_array(X, dtype) if kind == "array" else _read_list(X, dtype)
+    _check_finite(sequences, dtype, X)
+    return sequences
+
+
+def _read_table(table, given, dtype):
+    """Every row is a sequence of one feature."""
+    table = _as_numbers(table, "X", dtype)
+    sequences = Sequences.of_lengths(table.reshape(-1, 1), np.full(len(table), table.shape[1]))
+    _check_finite(sequences, dtype, given)
     return sequences
 
 
@@ -186,13 +267,17 @@ def _kind_of(X):
     """Say which form X has: "table" (2-D), "array" (3-D) or "list", and return it as such."""
     if issparse(X):
         return "table", X  # refused there, in scikit-learn's words
+    if np.ma.isMaskedArray(X) and np.ma.is_masked(X):
+        raise ValueError("X is an array with masked values; fill them in, or leave those steps out")
+    if hasattr(X, "iloc") and getattr(X, "ndim", 2) == 1:
+        X = list(X)
     if isinstance(X, (list, tuple)):
         if len(X) == 0:
             raise ValueError("X is an empty list; pass at least one sequence (0 sample(s) found)")
         dimensions = [_dimension(item, i) for i, item in enumerate(X)]
         if set(dimensions) == {1} and len({len(item) for item in X}) > 1:
             return "list", [_column(item, i) for i, item in enumerate(X)]
-        if set(dimensions) <= {0, 1}:
+        if len(set(dimensions)) == 1 and dimensions[0] < 2:
             return "table", X
         for i, dimension in enumerate(dimensions):
             if dimension != 2:
@@ -233,7 +318,10 @@ def _column(item, i):
 
 def _as_numbers(values, name, dtype):
     """Return an array of ``dtype``, or raise when the values are no real numbers."""
-    array = values if isinstance(values, np.ndarray) else np.asarray(values)
+    try:
+        array = values if isinstance(values, np.ndarray) else np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} is not a rectangular array ({error}); give all its rows one length") from error
     if array.dtype.kind == "c":
         raise ValueError(
             f"Complex data not supported: {name} is {array.dtype}; pass its real and imaginary parts as features"
@@ -243,11 +331,11 @@ def _as_numbers(values, name, dtype):
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             return np.ascontiguousarray(array, dtype=dtype) if array.ndim else array.astype(dtype)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(f"{name} holds values that are not numbers ({error}); pass numbers") from error
 
 
-def _check_array(X, dtype):
+def _read_array(X, dtype):
     n_sequences, n_steps, n_features = X.shape
     if 0 in X.shape:
         raise ValueError(
@@ -258,7 +346,7 @@ def _check_array(X, dtype):
     return Sequences.of_lengths(observations, np.full(n_sequences, n_steps))
 
 
-def _check_list(X, dtype):
+def _read_list(X, dtype):
     arrays = [_as_numbers(item, f"X[{i}]", dtype) for i, item in enumerate(X)]
     for i, array in enumerate(arrays):
         if array.shape[0] == 0:
@@ -273,32 +361,7 @@ def _check_list(X, dtype):
     return Sequences.of_lengths(np.concatenate(arrays), [len(array) for array in arrays])
 
 
-def _check_table(estimator, X, dtype, reset):
-    """A table is a sequence of one feature in every row; scikit-learn's own checks and messages."""
-    given = X
-    if not reset and estimator._n_table_columns is None:  # fitted on sequences: any number of steps will do
-        _check_n_features(estimator, 1)
-        X = check_array(X, dtype=None, order="C", ensure_all_finite=False, input_name="X")
-    else:
-        X = validate_data(estimator, X, reset=reset, dtype=None, order="C", ensure_all_finite=False)
-    X = _as_numbers(X, "X", dtype)
-    sequences = Sequences.of_lengths(X.reshape(-1, 1), np.full(len(X), X.shape[1]))
-    _check_finite(sequences, dtype, "X", given)
-    if reset:
-        estimator._n_step_features = 1
-        estimator._n_table_columns = X.shape[1]
-    return sequences
-
-
-def _check_n_features(estimator, n_features):
-    if n_features != estimator._n_step_features:
-        raise ValueError(
-            f"X has {n_features} features, but {type(estimator).__name__} is expecting {estimator._n_step_features} "
-            "features as input: pass the features it was fitted with"
-        )
-
-
-def _check_finite(sequences, dtype, name, given):
+def _check_finite(sequences, dtype, given):
     """Raise with the place of the first NaN or infinity, reading the observations a piece at a time."""
     observations, piece = sequences.observations, max(1, (1 << 20) // sequences.n_features)
     for first in range(0, len(observations), piece):
@@ -313,10 +376,10 @@ def _check_finite(sequences, dtype, name, given):
         where = f"sequence {i}, step {step}, feature {feature}"
         if not np.isnan(value) and _was_finite(given, i, step, int(feature)):
             raise ValueError(
-                f"{name} contains a value too large for {dtype} (it becomes infinity), first at {where}; rescale it"
+                f"X contains a value too large for {dtype} (it becomes infinity), first at {where}; rescale it"
             )
         found = "NaN" if np.isnan(value) else "infinity (inf)"
-        raise ValueError(f"{name} contains {found}, first at {where}; remove it or fill it in")
+        raise ValueError(f"X contains {found}, first at {where}; remove it or fill it in")
 
 
 def _was_finite(given, i, step, feature):
@@ -329,7 +392,15 @@ def _was_finite(given, i, step, feature):
 
 
 def check_labels(y, n_sequences):
-    """Return the labels as a 1-D array of as many entries as there are sequences."""
+    """Return the classes, sorted, and the class number of every sequence.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_sequences,)
+        Labels of any type that can be sorted.
+    n_sequences : int
+        How many there must be.
+    """
     if y is None:
         raise ValueError("RNNClassifier requires y to be passed, but the target y is None")
     y = column_or_1d(y, warn=True)
@@ -338,14 +409,35 @@ def check_labels(y, n_sequences):
             f"Found input variables with inconsistent numbers of samples: X has {n_sequences} sequences and y has "
             f"{len(y)} labels; pass one label a sequence"
         )
-    if y.dtype.kind == "f" and not np.isfinite(y).all():
-        i = int(np.flatnonzero(~np.isfinite(y))[0])
-        raise ValueError(f"Input y contains NaN or infinity, first at index {i}; remove these sequences")
-    return y
+    if y.dtype.kind == "f":
+        finite = np.isfinite(y)
+    else:
+        finite = np.array([label == label for label in y], dtype=bool)  # NaN is not equal to itself
+    if not finite.all():
+        i = int(np.flatnonzero(~finite)[0])
+        raise ValueError(f"Input y contains NaN or infinity, first at index {i}; leave these sequences out")
+    if y.dtype.kind in "fc":
+        check_classification_targets(y)
+    try:
+        return np.unique(y, return_inverse=True)
+    except TypeError as error:
+        raise TypeError(f"y holds labels that cannot be sorted ({error}); make them all one type") from error
+
+
+def check_several_classes(classes, targets):
+    """Raise unless at least two classes are left to learn."""
+    present = np.unique(targets)
+    if len(present) < 2:
+        label = classes[present[0]]
+        label = label.item() if isinstance(label, np.generic) else label
+        raise ValueError(
+            f"y has one class only, {label!r}, among the sequences of positive weight; "
+            "RNNClassifier needs at least two classes"
+        )
 
 
 def check_sample_weight(sample_weight, n_sequences):
-    """Return the weights as a float64 array, all ones when there are none."""
+    """Return the weights as a float64 array whose largest is one, all ones when there are none."""
     if sample_weight is None:
         return np.ones(n_sequences)
     weights = _as_numbers(sample_weight, "sample_weight", np.float64)
@@ -359,11 +451,18 @@ def check_sample_weight(sample_weight, n_sequences):
         raise ValueError(f"sample_weight is negative, first at index {i} ({weights[i]:g}); pass weights >= 0")
     if not weights.any():
         raise ValueError("sample_weight is zero everywhere; give at least two classes a positive weight")
-    return weights
+    weights = weights / weights.max()
+    # less than this would underflow in float32, and a minibatch may consist of such
+    return np.where(weights > 0, np.maximum(weights, 1e-20), 0.0)
 
 
-def check_classes(classes, weighted=False):
-    """Raise when there is only one class to learn."""
-    if len(classes) < 2:
-        among = " among the sequences of positive weight" if weighted else ""
-        raise ValueError(f"y has one class only{among} ({classes[0]!r}); RNNClassifier needs at least two classes")
+def check_outputs(outputs):
+    """Raise when a roll-out has overflowed."""
+    finite = np.isfinite(outputs).all(axis=1)
+    if not finite.all():
+        i = int(np.flatnonzero(~finite)[0])
+        raise ValueError(
+            f"the network's outputs for sequence {i} of X are not finite: its observations are too large for this "
+            "network; rescale X, or fit with activation='tanh'"
+        )
+    return outputs

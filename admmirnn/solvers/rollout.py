@@ -83,6 +83,10 @@ class Rollout(BaseEstimator):
         self.multiplier_cap = multiplier_cap
         self.gram_every = gram_every
 
+    def check_settings(self):
+        """Raise ValueError or TypeError unless every setting is in its range."""
+        validation.check_rollout(self)
+
     def solve(
         self,
         network,
@@ -134,7 +138,8 @@ class Rollout(BaseEstimator):
         ValueError, TypeError
             If a setting is out of its range.
         """
-        validation.check_rollout(self)
+        self.check_settings()
+        validation.check_problem(network, sequences, targets, weights)
         fit = _Fit(self, network, sequences, targets, loss, weights, penalty, max_epochs, batch_size)
         random_state = check_random_state(random_state)
         order = np.arange(len(sequences))
@@ -249,7 +254,7 @@ class _Fit:
         schedule = self._schedule()
         for layer in self.layers:
             layer.D_norm, layer.damping = self.kernels.direction(
-                layer.M, layer.G, self.settings.damping, layer.factor, layer.D, layer.DG
+                layer.M, layer.G, self.settings.damping, layer.factor, layer.D, layer.GD
             )
             layer.step = schedule * step_length(layer.D_norm, self.settings.r, layer.radius)
             if not math.isfinite(layer.moved):
@@ -290,7 +295,8 @@ class _Fit:
 
     def check_last_update(self, order):
         """Judge the last update, which no later roll-out sees, by the loss over a window of its own."""
-        indices = order[: self.guard.window]
+        # an unbounded activation may overflow on any one sequence
+        indices = order if self.network.activation == "relu" else order[: self.guard.window]
         for _ in range(2):  # the weights that the first rollback returns to are judged as well
             if not self.guard.lost_at_the_end(self._mean_loss(indices)):
                 return

@@ -57,14 +57,14 @@ class Layer:
         How far an iteration may move the layer's outputs, before the schedule; infinite when there is no radius.
     scale : float
         What counts as a large change of the layer's outputs.
-    M : ndarray of shape (p, m)
-        Running mean of L = sum of multiplier times input.
+    M : ndarray of shape (m, p)
+        Running mean of L = sum of multiplier times input, transposed.
     G : ndarray of shape (m, m)
         Running Gram matrix of the inputs, in its lower triangle.
     iteration : int
         k: how many minibatches G has seen.
-    D : ndarray of shape (p, m)
-        The direction of the last iteration.
+    D : ndarray of shape (m, p)
+        The direction of the last iteration, transposed.
     D_norm, step, damping : float
         |D|, the root-mean-square change of the layer's outputs that D would make; the step length; the damping in
         force.
@@ -74,11 +74,12 @@ class Layer:
         self.weights = weights
         self.radius = math.inf if radius is None else radius
         self.scale = scale
-        self.M = np.zeros_like(weights)
+        transposed = weights.shape[::-1]
+        self.M = np.zeros(transposed, weights.dtype)
         self.G = np.zeros((weights.shape[1], weights.shape[1]), weights.dtype)
         self.factor = np.empty_like(self.G)
-        self.D = np.empty_like(weights)
-        self.DG = np.empty_like(weights)
+        self.D = np.empty(transposed, weights.dtype)
+        self.GD = np.empty(transposed, weights.dtype)
         self.iteration = 0
         self.D_norm = self.step = self.damping = 0.0
 
