@@ -42,8 +42,6 @@ def declarations():
 setup(
     packages=["admmirnn", "admmirnn.solvers", "admmirnn._kernels"],
     package_dir={"admmirnn": "admmirnn", "admmirnn._kernels": "_kernels"},
-    package_data={"admmirnn": ["py.typed"], "admmirnn._kernels": ["*.pyi"]},
-    include_package_data=False,
     cmdclass={"build_ext": BuildKernels},
     ext_modules=cythonize(
         [Extension(f"admmirnn._kernels.{path.stem}", [path.as_posix()]) for path in sorted(KERNELS.glob("*.pyx"))],

@@ -5,6 +5,7 @@ from libc.string cimport memcpy, memset
 
 from admmirnn._kernels._activations cimport Activation, activate, named
 from admmirnn._kernels._blas cimport gemm
+from admmirnn._kernels._layout cimport fits
 
 
 def pack(const floating[:, ::1] observations, const Py_ssize_t[::1] first_rows, const Py_ssize_t[::1] lengths,
@@ -17,7 +18,7 @@ def pack(const floating[:, ::1] observations, const Py_ssize_t[::1] first_rows, 
     cdef Py_ssize_t B = lengths.shape[0], N = offsets.shape[0] - 2, d = observations.shape[1]
     cdef Py_ssize_t m = Z_out.shape[1], n = m - d - 1, i, t, start
     cdef floating* z
-    if n < 1 or first_rows.shape[0] != B or N < 1 or offsets[N + 1] != Z_out.shape[0] or offsets[N + 1] - offsets[N] != B:
+    if n < 1 or first_rows.shape[0] != B or not fits(offsets, Z_out.shape[0]) or offsets[N + 1] - offsets[N] != B:
         raise ValueError("pack: the shapes of observations, lengths, offsets and Z do not belong together")
     for i in range(B):
         if lengths[i] < 1 or lengths[i] > N or first_rows[i] < 0 or first_rows[i] + lengths[i] > observations.shape[0]:
@@ -41,7 +42,7 @@ def roll_out(const floating[:, ::1] Theta, const Py_ssize_t[::1] offsets, str ac
     cdef Activation f = named(activation)
     cdef Py_ssize_t n = Theta.shape[0], m = Theta.shape[1], N = offsets.shape[0] - 2, d = m - n - 1, t, active
     cdef floating* states
-    if d < 1 or Z_out.shape[1] != m or N < 1 or offsets[N + 1] != Z_out.shape[0]:
+    if d < 1 or Z_out.shape[1] != m or not fits(offsets, Z_out.shape[0]):
         raise ValueError("roll_out: the shapes of Theta, offsets and Z do not belong together")
     with nogil:
         for t in range(N):
@@ -55,8 +56,8 @@ def roll_out(const floating[:, ::1] Theta, const Py_ssize_t[::1] offsets, str ac
 def read_last(const floating[:, ::1] Z, const Py_ssize_t[::1] offsets, floating[:, ::1] H_out):
     """Copy h = [s_N, 1] of every sequence out of the last block."""
     cdef Py_ssize_t B = H_out.shape[0], columns = H_out.shape[1], d = Z.shape[1] - columns, i
-    cdef Py_ssize_t first = offsets[offsets.shape[0] - 2]
-    if d < 1 or first + B != Z.shape[0]:
+    cdef Py_ssize_t first = Z.shape[0] - B
+    if d < 1 or not fits(offsets, Z.shape[0]) or first != offsets[offsets.shape[0] - 2]:
         raise ValueError("read_last: the shapes of Z, offsets and H do not belong together")
     with nogil:
         for i in range(B):

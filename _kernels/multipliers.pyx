@@ -5,6 +5,7 @@ from libc.math cimport sqrt
 
 from admmirnn._kernels._activations cimport Activation, multiply_by_slope, named
 from admmirnn._kernels._blas cimport dot, gemm
+from admmirnn._kernels._layout cimport fits
 
 cdef Py_ssize_t ROWS_IN_CACHE = 200              # enough for the matrix product to be fast
 
@@ -28,7 +29,7 @@ def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const flo
     cdef double square, most = 0
     cdef floating scale, share, kept = <floating> momentum
     cdef floating* lambda1
-    if d < 1 or Psi.shape[1] != n + 1 or Z.shape[1] != m or N < 1 or offsets[N + 1] != Z.shape[0] \
+    if d < 1 or Psi.shape[1] != n + 1 or Z.shape[1] != m or not fits(offsets, Z.shape[0]) \
             or lambda3.shape[0] != offsets[N + 1] - offsets[N] or lambda3.shape[1] != K \
             or lambda1_out.shape[0] != offsets[N] or lambda1_out.shape[1] != n \
             or (with_M and (M_out.shape[0] != m or M_out.shape[1] != n)):

@@ -3,6 +3,7 @@
 from cython cimport floating
 
 from admmirnn._kernels._blas cimport gemm, syrk
+from admmirnn._kernels._layout cimport fits
 
 
 def accumulate(const floating[:, ::1] multipliers, const floating[:, ::1] inputs, Py_ssize_t n_outputs,
@@ -29,9 +30,10 @@ def accumulate_gram(const floating[:, ::1] inputs, const Py_ssize_t[::1] offsets
     """
     cdef Py_ssize_t m = inputs.shape[1], N = offsets.shape[0] - 2, t, rows = 0
     cdef floating share, kept = <floating> decay
-    if N < 1 or inputs.shape[0] < offsets[N] or not 0 <= first < N or every < 1 or G_out.shape[0] != m \
-            or G_out.shape[1] != m:
+    if N < 1 or not fits(offsets, offsets[N + 1]) or inputs.shape[0] < offsets[N] or not 0 <= first < N or every < 1 \
+            or G_out.shape[0] != m or G_out.shape[1] != m:
         raise ValueError("accumulate_gram: the shapes do not belong together")
+    every = min(every, N)                              # beyond that only the first step is taken
     with nogil:
         if every == 1:
             # the steps from the first one stand together

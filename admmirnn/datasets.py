@@ -95,6 +95,8 @@ def adding_problem(n_sequences, n_steps, random_state=None):
     y : ndarray of shape (n_sequences, 1), float32
         Sum of the two marked values; always answering its mean costs a squared error of 1/6.
     """
+    if n_steps < 2:
+        raise ValueError(f"n_steps is {n_steps}; two values are to be marked, so pass at least 2")
     random_state = check_random_state(random_state)
     X = np.zeros((n_sequences, n_steps, 2), np.float32)
     X[:, :, 0] = random_state.random_sample((n_sequences, n_steps))
@@ -128,6 +130,8 @@ def read_idx(path):
         data = file.read()
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _IDX_TYPES:
         raise ValueError(f"{path} is not an IDX file; its first bytes are {data[:4]!r}")
+    if len(data) < 4 + 4 * data[3]:
+        raise ValueError(f"{path} is not whole; its header ends after {len(data)} bytes")
     shape = np.frombuffer(data, ">u4", data[3], offset=4).astype(int)
     dtype = np.dtype(_IDX_TYPES[data[2]])
     start = 4 + 4 * len(shape)
@@ -163,7 +167,8 @@ def read_ts(path):
             elif line:
                 *channels, label = line.split(":")
                 try:
-                    X.append(np.array([[float(value) for value in channel.split(",")] for channel in channels]).T)
+                    values = np.array([[float(value) for value in channel.split(",")] for channel in channels])
+                    X.append(values.T.reshape(-1, len(channels)))
                 except ValueError as error:
                     raise ValueError(f"{path}, line {number}: cannot read a series ({error})") from error
                 y.append(label)

@@ -165,8 +165,11 @@ def direction(M, G, damping, factor_out, D_out, GD_out):
     if not (np.isfinite(trace) and np.isfinite(M).all() and np.isfinite(G).all()):
         return np.nan, damping
     while True:
+        shift = damping * trace / m
+        if not abs(shift) <= np.finfo(M.dtype).max:
+            return np.nan, damping
         factor_out[:] = G
-        factor_out[np.diag_indices(m)] += M.dtype.type(damping * trace / m)
+        factor_out[np.diag_indices(m)] += M.dtype.type(shift)
         try:
             factor = cho_factor(factor_out, lower=True, check_finite=False)
             break

@@ -19,7 +19,7 @@ class Workspace:
     lambda1 : ndarray of shape (n_rows, n)
         Multipliers of the equations for a_t.
     offsets, last_step : ndarray of intp
-        Where the steps stand in Z, and the one step of H.
+        Where the steps stand in Z, and, likewise, the one step of H (which has no block for what follows it).
     targets, weights : ndarray
         Of the current minibatch's sequences; the weights have mean one.
     """
@@ -35,7 +35,7 @@ class Workspace:
         """Pack the observations of ``batch`` and point the views at it."""
         B, n_rows = len(batch), batch.n_rows
         self.offsets = batch.offsets
-        self.last_step = np.array([0, B, B], np.intp)
+        self.last_step = np.array([0, B, 2 * B], np.intp)
         self.Z = self._Z[: n_rows + B]
         self.lambda1 = self._lambda1[:n_rows]
         self.H = self._H[:B]

@@ -1,0 +1,44 @@
+"""BLAS threads: one while anything trains, the user's number afterwards."""
+
+import threading
+
+import numpy as np
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from admmirnn import RNNClassifier, backend
+
+
+def blas_threads():
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+def test_one_blas_thread_is_shared_and_undone():
+    backend.kernels()
+    with threadpool_limits(2, user_api="blas"):
+        first, second = backend.one_blas_thread(), backend.one_blas_thread()
+        first.__enter__()
+        assert blas_threads() == {1}
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert blas_threads() == {1}  # the second still needs it
+        second.__exit__(None, None, None)
+        assert blas_threads() == {2}
+
+
+def test_fits_in_threads_are_those_of_one_after_the_other(waves):
+    X, y = waves
+
+    def fit(seed):
+        return RNNClassifier(16, max_epochs=5, random_state=seed).fit(X, y)
+
+    expected = [fit(seed).W_ for seed in range(4)]
+    with threadpool_limits(2, user_api="blas"):
+        models = {}
+        threads = [threading.Thread(target=lambda s=seed: models.update({s: fit(s)})) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert blas_threads() == {2}
+    for seed, W in enumerate(expected):
+        np.testing.assert_array_equal(models[seed].W_, W)
