@@ -12,7 +12,7 @@ from admmirnn.solvers.guard import Guard
 from admmirnn.solvers.history import EpochRecord
 from admmirnn.solvers.state import Layer, Workspace
 
-_LEAST_OF_COSINE = 0.1
+_LEAST_OF_COSINE = 0.02
 
 
 class Rollout(BaseEstimator):
@@ -40,7 +40,7 @@ class Rollout(BaseEstimator):
         How far (root mean square) one iteration may move the pre-activations and the outputs, > 0; None means
         as far as 1/r goes.
     schedule : {"cosine", "constant"}, default="cosine"
-        Factor on the step length over the whole fit: from 1 to 0.1 along a cosine, or 1.
+        Factor on the step length over the whole fit: from 1 to 0.02 along a cosine, or 1.
     damping : float, default=0.1
         Added to the diagonal of G in units of its mean, >= 0.  It is raised when G is not positive definite.
     gram_decay : float, default=0.9
