@@ -139,7 +139,19 @@ def test_stops_when_asked(waves):
     _, history = solve(
         X, y, Rollout(), max_epochs=9, batch_size=50, on_epoch_end=lambda record: seen.append(record) or len(seen) == 3
     )
-    assert history == seen and len(seen) == 3
+    assert [record["epoch"] for record in history] == [1, 2, 3] == [record["epoch"] for record in seen]
+
+
+@pytest.mark.parametrize("max_epochs", [1, 5])
+def test_the_last_update_is_judged_also_when_training_is_stopped(waves, max_epochs):
+    X, y = waves
+    start, _ = solve(X, y, Rollout(), max_epochs=3, batch_size=20)
+    network = ElmanRNN(start.Theta.copy(), start.Psi.copy())
+    solver = Rollout(r=0.0, radius=1e3, output_radius=1e3)
+    options = {"max_epochs": max_epochs, "batch_size": len(X), "on_epoch_end": lambda record: True}
+    history = solver.solve(network, as_sequences(X), y, SoftmaxCrossEntropy(), **options)
+    assert len(history) == 1 and history[0]["rollbacks"] == 1
+    np.testing.assert_array_equal(network.Theta, start.Theta)
 
 
 def test_zero_multipliers_move_nothing(backend_name):

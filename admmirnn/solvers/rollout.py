@@ -163,6 +163,9 @@ class Rollout(BaseEstimator):
                     fit.check_last_update(order)
                 history.append(fit.record.summary(epoch, fit.hidden, fit.output))
                 if on_epoch_end is not None and on_epoch_end(history[-1]):
+                    if epoch < max_epochs:
+                        fit.check_last_update(order)
+                        history[-1] = fit.record.summary(epoch, fit.hidden, fit.output)
                     break
         return history
 
