@@ -13,6 +13,7 @@ from admmirnn.solvers.history import EpochRecord
 from admmirnn.solvers.state import Layer, Workspace
 
 _LEAST_OF_COSINE = 0.02
+_LARGE_RADIUS, _LARGE_OUTPUT_RADIUS = 0.04, 0.12  # twice these are known to diverge
 
 
 class Rollout(BaseEstimator):
@@ -188,9 +189,10 @@ class _Fit:
         self.penalty = penalty
         self.kernels = backend.kernels()
         self.work = Workspace(network, most_sequences, sequences.most_rows(most_sequences))
-        self.hidden = Layer(network.Theta, settings.radius)
         constant_loss = loss.constant_loss(self.targets, self.weights)
-        self.output = Layer(network.Psi, settings.output_radius, scale=max(1.0, math.sqrt(2 * constant_loss)))
+        output_scale = max(1.0, math.sqrt(2 * constant_loss))  # of regression targets, their deviation
+        self.hidden = Layer(network.Theta, settings.radius, _LARGE_RADIUS)
+        self.output = Layer(network.Psi, settings.output_radius, _LARGE_OUTPUT_RADIUS * output_scale)
         self.layers = (self.hidden, self.output)
         self.guard = Guard(network, n_sequences, constant_loss)
         self.cap = math.inf if settings.multiplier_cap is None else settings.multiplier_cap

@@ -55,8 +55,8 @@ class Layer:
         The network's own array, changed in place.
     radius : float
         How far an iteration may move the layer's outputs, before the schedule; infinite when there is no radius.
-    scale : float
-        What counts as a large change of the layer's outputs.
+    large_radius : float
+        A radius that is large already, whatever the settings say.
     M : ndarray of shape (m, p)
         Running mean of L = sum of multiplier times input, transposed.
     G : ndarray of shape (m, m)
@@ -70,10 +70,10 @@ class Layer:
         force.
     """
 
-    def __init__(self, weights, radius, scale=1.0):
+    def __init__(self, weights, radius, large_radius=1.0):
         self.weights = weights
         self.radius = math.inf if radius is None else radius
-        self.scale = scale
+        self.large_radius = large_radius
         transposed = weights.shape[::-1]
         self.M = np.zeros(transposed, weights.dtype)
         self.G = np.zeros((weights.shape[1], weights.shape[1]), weights.dtype)
@@ -97,9 +97,9 @@ class Layer:
     def shrink_radius(self, times):
         """Halve the radius ``times`` times, from a quarter of the last move where there was no radius.
 
-        A first radius of more than ``scale`` is not worth trying.
+        Nothing above half of ``large_radius`` is worth trying again.
         """
         if not math.isfinite(self.radius):
             moved = self.moved if math.isfinite(self.moved) and self.moved > 0 else math.inf
-            self.radius = min(0.5 * moved, self.scale)
-        self.radius = min(self.radius, self.scale) * 0.5**times
+            self.radius = 0.5 * moved
+        self.radius = min(self.radius, self.large_radius) * 0.5**times
