@@ -272,7 +272,7 @@ def _warn_of_rollbacks(history):
     if rollbacks:
         warnings.warn(
             f"the training loss became too large or not finite {rollbacks} time(s); the solver went back to its last "
-            "good weights and halved its radius each time (see 'rollbacks' in history_). A smaller radius, a larger r "
+            "good weights and shrank its radius each time (see 'rollbacks' in history_). A smaller radius, a larger r "
             "or a larger batch_size avoids this",
             ConvergenceWarning,
             stacklevel=3,
