@@ -6,7 +6,8 @@ lower triangle of a symmetric matrix is the upper one.
 """
 
 from cython cimport floating
-from scipy.linalg.cython_blas cimport sdot, ddot, sgemm, dgemm, ssymm, dsymm, ssyrk, dsyrk, strsm, dtrsm
+from scipy.linalg.cython_blas cimport sdot, ddot, sgemm, dgemm, sgemv, dgemv, sger, dger, ssymm, dsymm, ssyrk, dsyrk
+from scipy.linalg.cython_blas cimport strsm, dtrsm
 from scipy.linalg.cython_lapack cimport spotrf, dpotrf
 
 cdef Py_ssize_t LONGEST_VECTOR = 1 << 30          # longer ones go to BLAS in pieces: its int has 32 bits
@@ -15,12 +16,27 @@ cdef Py_ssize_t LONGEST_VECTOR = 1 << 30          # longer ones go to BLAS in pi
 cdef void gemm(bint transpose_a, bint transpose_b, int m, int n, int k,
                floating alpha, const floating* A, int lda, const floating* B, int ldb,
                floating beta, floating* C, int ldc) noexcept nogil:
-    """C = alpha * op(A) @ op(B) + beta * C, with op(A) (m, k), op(B) (k, n)."""
+    """C = alpha * op(A) @ op(B) + beta * C, with op(A) (m, k), op(B) (k, n); a row or an outer product by ?gemv, ?ger."""
     cdef char ta = b"T" if transpose_a else b"N"
     cdef char tb = b"T" if transpose_b else b"N"
+    cdef int one = 1
     if m == 0 or n == 0:
         return
-    if floating is float:
+    if m == 1 and k > 0:
+        if floating is float:
+            sgemv(&tb, &k if transpose_b else &n, &n if transpose_b else &k, &alpha, <float*> B, &ldb,
+                  <float*> A, &lda if transpose_a else &one, &beta, C, &one)
+        else:
+            dgemv(&tb, &k if transpose_b else &n, &n if transpose_b else &k, &alpha, <double*> B, &ldb,
+                  <double*> A, &lda if transpose_a else &one, &beta, C, &one)
+    elif k == 1 and beta == 1:
+        if floating is float:
+            sger(&n, &m, &alpha, <float*> B, &ldb if transpose_b else &one,
+                 <float*> A, &one if transpose_a else &lda, C, &ldc)
+        else:
+            dger(&n, &m, &alpha, <double*> B, &ldb if transpose_b else &one,
+                 <double*> A, &one if transpose_a else &lda, C, &ldc)
+    elif floating is float:
         sgemm(&tb, &ta, &n, &m, &k, &alpha, <float*> B, &ldb, <float*> A, &lda, &beta, C, &ldc)
     else:
         dgemm(&tb, &ta, &n, &m, &k, &alpha, <double*> B, &ldb, <double*> A, &lda, &beta, C, &ldc)

@@ -21,3 +21,5 @@ cdef dispatched_void relu_rows(floating* A, Py_ssize_t rows, Py_ssize_t columns,
                                Py_ssize_t lda) noexcept nogil
 cdef dispatched_void relu_slope_rows(const floating* S, Py_ssize_t lds, floating* A, Py_ssize_t rows,
                                      Py_ssize_t columns) noexcept nogil
+cdef dispatched_void unimodal_tanh_step(const floating* alpha, const floating* target, Py_ssize_t count, floating ratio,
+                                        floating* A) noexcept nogil

@@ -127,3 +127,38 @@ cdef dispatched_void relu_slope_rows(const floating* S, Py_ssize_t lds, floating
         a = A + i * columns
         for j in range(columns):
             a[j] = a[j] if s[j] > 0 else 0
+
+
+cdef dispatched_void unimodal_tanh_step(const floating* alpha, const floating* target, Py_ssize_t count, floating ratio,
+                                        floating* A) noexcept nogil:
+    # argmin_a 1/2 (a - alpha)^2 + ratio/2 (target - tanh(a))^2 by Newton's method within a bracket, where that has one
+    # stationary point; anything finite elsewhere.  At most 64 entries.
+    cdef floating[64] low, high
+    cdef floating a, T, slope, value, derivative, following, start, end
+    cdef floating tolerance = <floating> (3e-4 if floating is float else 1e-8)   # the next step squares it
+    cdef int moving, iteration
+    cdef Py_ssize_t j
+    for j in range(count):
+        T = tanh_float(alpha[j]) if floating is float else tanh_double(alpha[j])
+        start = alpha[j]
+        end = alpha[j] + ratio * (target[j] - T)
+        low[j] = start if start < end else end
+        high[j] = end if start < end else start
+        A[j] = start
+    for iteration in range(60):
+        moving = 0
+        for j in range(count):
+            a = A[j]
+            T = tanh_float(a) if floating is float else tanh_double(a)
+            slope = 1 - T * T
+            value = a - alpha[j] - ratio * (target[j] - T) * slope
+            derivative = 1 - ratio * slope * (3 * T * T - 2 * target[j] * T - 1)
+            low[j] = a if value < 0 else low[j]
+            high[j] = a if value > 0 else high[j]
+            following = a - value / derivative
+            following = following if low[j] <= following else <floating> 0.5 * (low[j] + high[j])
+            following = following if following <= high[j] else <floating> 0.5 * (low[j] + high[j])
+            moving += fabs(following - a) > tolerance * (1 + fabs(a))
+            A[j] = following
+        if moving == 0:
+            break

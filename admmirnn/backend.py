@@ -8,19 +8,19 @@ import os
 import threading
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from types import SimpleNamespace
 
 from threadpoolctl import ThreadpoolController
 
-_MODULES = ("forward", "output", "multipliers", "statistics", "weights")
+_COMPILED = ("forward", "output", "multipliers", "statistics", "weights", "hidden", "residuals", "sweep")
+_NUMPY = ("reference", "reference_sweep")
 
 
 @cache
 def _compiled():
-    from importlib import import_module
-
     try:
-        modules = [import_module(f"admmirnn._kernels.{name}") for name in _MODULES]
+        return _functions(f"admmirnn._kernels.{name}" for name in _COMPILED)
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("admmirnn._kernels"):
             raise
@@ -28,6 +28,15 @@ def _compiled():
             f"the compiled kernels of admmirnn are missing ({error.name}): install the package with "
             "'pip install -e .' in its folder, or set ADMMIRNN_BACKEND=numpy to use the slower numpy twin"
         ) from error
+
+
+@cache
+def _numpy():
+    return _functions(f"admmirnn.{name}" for name in _NUMPY)
+
+
+def _functions(names):
+    modules = [import_module(name) for name in names]
     return SimpleNamespace(
         **{name: function for module in modules for name, function in vars(module).items() if callable(function)}
     )
@@ -47,9 +56,7 @@ def kernels():
     if name == "compiled":
         return _compiled()
     if name == "numpy":
-        from admmirnn import reference
-
-        return reference
+        return _numpy()
     raise ValueError(f"ADMMIRNN_BACKEND is {name!r}; use 'compiled' or 'numpy'")
 
 

@@ -60,20 +60,21 @@ def _relative_softmax(o, labels):
 
 
 def _prox_cross_entropy(q, labels, rho, tolerance):
-    """o+ - q and softmax(o+) by Newton's method with a line search, on all rows at once."""
+    """o+ - q and softmax(o+) by Newton's method with a line search, on all rows at once; ``rho`` may be a column."""
+    rho_of = np.broadcast_to(rho, (len(q), 1))
     y = np.zeros_like(q)
     y[np.arange(len(q)), labels] = 1
     u = np.zeros_like(q)
     p, value = _relative_softmax(q, labels)
     for _ in range(_MOST_NEWTON_STEPS):
-        g = p - y + rho * u
+        g = p - y + rho_of * u
         rows = np.flatnonzero(np.abs(g).max(axis=1, initial=0) > tolerance)
         if not len(rows):
             break
-        g, p_, u_, q_, previous = g[rows], p[rows], u[rows], q[rows], value[rows]
+        g, p_, u_, q_, previous, rho = g[rows], p[rows], u[rows], q[rows], value[rows], rho_of[rows]
         h = 1 / (rho + p_)
         # (H^-1) g by the Sherman-Morrison formula, H = rho I + diag(p) - p p^T
-        inner = (p_ * h * g).sum(axis=1) / (rho * (p_ * h).sum(axis=1))
+        inner = (p_ * h * g).sum(axis=1) / (rho[:, 0] * (p_ * h).sum(axis=1))
         step = -(h * g + h * p_ * inner[:, None])
         slope = (g * step).sum(axis=1)
         # what rounding does to the merit function at large outputs
@@ -82,7 +83,7 @@ def _prox_cross_entropy(q, labels, rho, tolerance):
         while True:
             trial = u_ + length[:, None] * step
             p_trial, loss = _relative_softmax(q_ + trial, labels[rows])
-            merit = loss + 0.5 * rho * (trial**2).sum(axis=1)
+            merit = loss + 0.5 * rho[:, 0] * (trial**2).sum(axis=1)
             short = ~(merit <= previous + 1e-4 * length * slope + slack) & (length >= 1e-12)
             if not short.any():
                 break

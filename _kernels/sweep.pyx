@@ -1,0 +1,591 @@
+"""Algorithm 1 of the paper: the block updates o, c, V, s, a, b, W, U at a cost that does not grow with the steps.
+
+Every update of c, V, b, W, U sums over all steps, although only one (a_t, s_t, o_t) has changed since the last one.  Both
+weight matrices are a linear *layer*: rows of ``inputs`` (z_t = [x_t, s_{t-1}, 1] or h_t = [s_t, 1]) are mapped
+to rows of ``targets`` (a_t or o_t), with a penalty omega_t on the square of
+
+    residual_t = target_t - weights @ input_t +- multiplier / rho        (the last term at the last step only).
+
+A layer is kept current in one of two ways, whichever is cheaper:
+
+* **gram**, for many rows: gradient = sum omega_t input_t residual_t^T (m, p) and gram = sum omega_t input_t
+  input_t^T (m, m).  A weight step D changes gradient by -gram @ D; a change of one step's rows changes both by a
+  product with as many rows as sequences are running.
+* **dual**, for few rows: the residuals of all rows and the kernels x_i . x_j and s_i . s_j.  A gradient step adds
+  input^T @ step to the weights and changes the residuals by -kernel @ step; the sum of the steps of a row stays *pending*
+  until that row's input changes.
+
+Rows stand as ``_kernels/__init__.py`` describes; the rows of the last step are the last B ones.
+"""
+
+from cython cimport floating
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+from admmirnn._kernels._activations cimport Activation, activate, named
+from admmirnn._kernels._blas cimport gemm
+from admmirnn._kernels._layout cimport fits
+from admmirnn._kernels.hidden cimport proximal_activation
+from admmirnn._kernels.output cimport prox_row, relative_softmax
+
+cdef Py_ssize_t ROWS_AT_A_TIME = 512             # of which the gram way computes residuals when it starts
+cdef double FEW_ROWS = 0.7                       # dual if rows^2 < FEW_ROWS m (m - 1): where the two took equally long
+
+
+cdef enum Penalty:
+    NONE
+    RIDGE
+    LASSO
+
+
+cdef struct FloatLayer:
+    float* inputs                                # (rows, m)
+    float* targets                               # (rows, p)
+    float* weights                               # (p, m)
+    float* multipliers                           # (B, p)
+    float* state_multipliers                     # (B, n), lambda2
+    float* row_weights                           # (rows,) of the loss
+    float* values                                # (rows, p) of the squared error
+    float* transposed                            # (m, p) weights during the sweep
+    float* residual                              # (rows, p), or of some rows
+    float* gradient                              # (m, p)
+    float* gram                                  # (m, m)
+    float* kernel_x                              # (rows, rows)
+    float* kernel_s                              # (rows, rows)
+    float* pending_x                             # (rows, p)
+    float* pending_s                             # (rows, p)
+    float* step                                  # of a gradient step
+    float* products                              # (B, rows)
+    float* delta                                 # (B, p)
+    float* goal                                  # (B, p)
+    Py_ssize_t rows, B, m, p, d, n
+    double nu, rho, total, sign, rate, shrinkage
+    bint dual
+    Penalty penalty
+
+
+cdef struct DoubleLayer:
+    double* inputs
+    double* targets
+    double* weights
+    double* multipliers
+    double* state_multipliers
+    double* row_weights
+    double* values
+    double* transposed
+    double* residual
+    double* gradient
+    double* gram
+    double* kernel_x
+    double* kernel_s
+    double* pending_x
+    double* pending_s
+    double* step
+    double* products
+    double* delta
+    double* goal
+    Py_ssize_t rows, B, m, p, d, n
+    double nu, rho, total, sign, rate, shrinkage
+    bint dual
+    Penalty penalty
+
+
+ctypedef fused Layer:
+    FloatLayer
+    DoubleLayer
+
+
+cdef struct Settings:
+    double nu, rho2, r
+    Activation f
+    bint derived, linearised, linear, coupled, cross_entropy
+    double tolerance
+    const Py_ssize_t* offsets
+    const Py_ssize_t* labels
+    Py_ssize_t N
+    double* o_scratch                            # 6 K
+
+
+# A layer
+
+
+cdef inline double omega(Layer* layer, Py_ssize_t row) noexcept nogil:
+    return layer.rho if row >= layer.rows - layer.B else layer.nu
+
+
+cdef void subtract_outputs(Layer* layer, Py_ssize_t first, Py_ssize_t count, Py_ssize_t to) noexcept nogil:
+    """residual[to:to + count] = targets - inputs @ weights.T +- multipliers / rho, of the rows from ``first`` on."""
+    cdef Py_ssize_t last = layer.rows - layer.B, i, j, p = layer.p
+    cdef double share = layer.sign / layer.rho
+    memcpy(layer.residual + to * p, layer.targets + first * p, count * p * sizeof(layer.residual[0]))
+    # residual -= inputs @ transposed
+    gemm(False, False, count, p, layer.m, -1, layer.inputs + first * layer.m, layer.m, layer.transposed, p,
+         1, layer.residual + to * p, p)
+    for i in range(max(first, last), first + count):
+        for j in range(p):
+            layer.residual[(to + i - first) * p + j] += share * layer.multipliers[(i - last) * p + j]
+
+
+cdef Py_ssize_t residual_at(Layer* layer, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
+    """Make the residuals of these rows current; where they start in ``residual``."""
+    if layer.dual:
+        return first * layer.p
+    subtract_outputs(layer, first, count, 0)
+    return 0
+
+
+cdef void mirror(Layer* layer) noexcept nogil:
+    """gram[s, x] = gram[x, s].T, and likewise for the column of ones."""
+    cdef Py_ssize_t i, j, m = layer.m
+    for i in range(layer.d, m - 1):
+        for j in range(layer.d):
+            layer.gram[i * m + j] = layer.gram[j * m + i]
+        layer.gram[i * m + m - 1] = layer.gram[(m - 1) * m + i]
+
+
+cdef void load(Layer* layer) noexcept nogil:
+    """Everything that the steps keep current, from the variables as they are."""
+    cdef Py_ssize_t rows = layer.rows, m = layer.m, p = layer.p, d = layer.d, n = layer.n, i, j, first = 0, count
+    cdef double weight
+    for i in range(p):
+        for j in range(m):
+            layer.transposed[j * p + i] = layer.weights[i * m + j]
+    if layer.dual:
+        subtract_outputs(layer, 0, rows, 0)
+        # kernel_s = S @ S.T, kernel_x = X @ X.T
+        gemm(False, True, rows, rows, n, 1, layer.inputs + d, m, layer.inputs + d, m, 0, layer.kernel_s, rows)
+        memset(layer.pending_s, 0, rows * p * sizeof(layer.pending_s[0]))
+        if d:
+            gemm(False, True, rows, rows, d, 1, layer.inputs, m, layer.inputs, m, 0, layer.kernel_x, rows)
+            memset(layer.pending_x, 0, rows * p * sizeof(layer.pending_x[0]))
+        return
+    memset(layer.gradient, 0, m * p * sizeof(layer.gradient[0]))
+    memset(layer.gram, 0, m * m * sizeof(layer.gram[0]))
+    while first < rows:
+        weight = omega(layer, first)
+        count = min(ROWS_AT_A_TIME, (rows if first >= rows - layer.B else rows - layer.B) - first)
+        subtract_outputs(layer, first, count, 0)
+        # gradient += weight * inputs.T @ residual, gram += weight * inputs.T @ inputs
+        gemm(True, False, m, p, count, weight, layer.inputs + first * m, m, layer.residual, p, 1, layer.gradient, p)
+        gemm(True, False, m, m, count, weight, layer.inputs + first * m, m, layer.inputs + first * m, m,
+             1, layer.gram, m)
+        first += count
+
+
+cdef void unload(Layer* layer) noexcept nogil:
+    """The weights, pending steps included."""
+    cdef Py_ssize_t i, j, m = layer.m, p = layer.p, rows = layer.rows
+    if layer.dual:
+        # transposed[s] += S.T @ pending_s, and likewise x
+        gemm(True, False, layer.n, p, rows, 1, layer.inputs + layer.d, m, layer.pending_s, p,
+             1, layer.transposed + layer.d * p, p)
+        if layer.d:
+            gemm(True, False, layer.d, p, rows, 1, layer.inputs, m, layer.pending_x, p, 1, layer.transposed, p)
+    for i in range(p):
+        for j in range(m):
+            layer.weights[i * m + j] = layer.transposed[j * p + i]
+
+
+cdef void change_targets(Layer* layer, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
+    """Add ``delta`` to the targets of these rows."""
+    cdef Py_ssize_t i, p = layer.p
+    for i in range(count * p):
+        layer.targets[first * p + i] += layer.delta[i]
+    if layer.dual:
+        for i in range(count * p):
+            layer.residual[first * p + i] += layer.delta[i]
+    else:
+        # gradient += omega * inputs.T @ delta
+        gemm(True, False, layer.m, p, count, omega(layer, first), layer.inputs + first * layer.m, layer.m, layer.delta, p,
+             1, layer.gradient, p)
+
+
+cdef void add_to_states(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* source) noexcept nogil:
+    cdef Py_ssize_t i, j, n = layer.n
+    for i in range(count):
+        for j in range(n):
+            layer.inputs[(first + i) * layer.m + layer.d + j] += source.goal[i * n + j]
+
+
+cdef void change_states(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* source) noexcept nogil:
+    """Add ``source.goal`` (count, n) to the states among the inputs of these rows."""
+    cdef Py_ssize_t rows = layer.rows, m = layer.m, p = layer.p, d = layer.d, n = layer.n, i, j
+    cdef double weight = omega(layer, first)
+    if layer.dual:
+        # transposed[s] += S[rows].T @ pending_s[rows]
+        gemm(True, False, n, p, count, 1, layer.inputs + first * m + d, m, layer.pending_s + first * p, p,
+             1, layer.transposed + d * p, p)
+        memset(layer.pending_s + first * p, 0, count * p * sizeof(layer.pending_s[0]))
+        # residual[rows] -= change @ transposed[s] + (change @ S.T) @ pending_s
+        gemm(False, False, count, p, n, -1, source.goal, n, layer.transposed + d * p, p, 1, layer.residual + first * p, p)
+        gemm(False, True, count, rows, n, 1, source.goal, n, layer.inputs + d, m, 0, layer.products, rows)
+        gemm(False, False, count, p, rows, -1, layer.products, rows, layer.pending_s, p, 1, layer.residual + first * p, p)
+        add_to_states(layer, first, count, source)
+        # kernel_s[rows] = S[rows] @ S.T
+        gemm(False, True, count, rows, n, 1, layer.inputs + first * m + d, m, layer.inputs + d, m,
+             0, layer.kernel_s + first * rows, rows)
+        for j in range(rows):
+            for i in range(first, first + count):
+                layer.kernel_s[j * rows + i] = layer.kernel_s[i * rows + j]
+        return
+    subtract_outputs(layer, first, count, 0)
+    # take the rows out of gradient and of gram[:, s], and put them back changed
+    gemm(True, False, m, p, count, -weight, layer.inputs + first * m, m, layer.residual, p, 1, layer.gradient, p)
+    gemm(True, False, m, n, count, -weight, layer.inputs + first * m, m, layer.inputs + first * m + d, m,
+         1, layer.gram + d, m)
+    # residual -= change @ transposed[s]
+    gemm(False, False, count, p, n, -1, source.goal, n, layer.transposed + d * p, p, 1, layer.residual, p)
+    add_to_states(layer, first, count, source)
+    gemm(True, False, m, p, count, weight, layer.inputs + first * m, m, layer.residual, p, 1, layer.gradient, p)
+    gemm(True, False, m, n, count, weight, layer.inputs + first * m, m, layer.inputs + first * m + d, m,
+         1, layer.gram + d, m)
+    mirror(layer)
+
+
+cdef void back_project(Layer* layer, Py_ssize_t first, Py_ssize_t count, double weight, double keep,
+                       Layer* sink) noexcept nogil:
+    """sink.goal = weight * residual @ weights[s] + keep * sink.goal, of these rows: V^T e_t or W^T p_{t+1}."""
+    cdef Py_ssize_t m = layer.m, p = layer.p, n = layer.n, rows = layer.rows
+    cdef Py_ssize_t start = residual_at(layer, first, count)
+    # goal = weight * residual @ transposed[s].T + keep * goal
+    gemm(False, True, count, n, p, weight, layer.residual + start, p, layer.transposed + layer.d * p, p,
+         keep, sink.goal, n)
+    if layer.dual:
+        # goal += weight * (residual @ pending_s.T) @ S
+        gemm(False, True, count, rows, p, weight, layer.residual + start, p, layer.pending_s, p, 0, layer.products, rows)
+        gemm(False, False, count, n, rows, 1, layer.products, rows, layer.inputs + layer.d, m, 1, sink.goal, n)
+
+
+cdef double proximal(double value, double shrinkage, Penalty penalty) noexcept nogil:
+    """prox of Omega, ``shrinkage`` being its weight over that of the proximal term."""
+    if penalty == RIDGE:
+        return value / (1 + shrinkage)
+    if penalty == LASSO:
+        return value - shrinkage if value > shrinkage else value + shrinkage if value < -shrinkage else 0
+    return value
+
+
+cdef void gradient_step(Layer* layer, Py_ssize_t column, Py_ssize_t count, bint penalised) noexcept nogil:
+    """weights[:, column:column + count] += rate * sum omega residual input^T, then the prox of Omega."""
+    cdef Py_ssize_t rows = layer.rows, m = layer.m, p = layer.p, i, j
+    cdef double factor, moved
+    if layer.dual:
+        for i in range(rows):
+            factor = layer.rate * omega(layer, i)
+            for j in range(p):
+                layer.step[i * p + j] = factor * layer.residual[i * p + j]
+        if column < layer.d:
+            for i in range(rows * p):
+                layer.pending_x[i] += layer.step[i]
+            # residual -= kernel @ step
+            gemm(False, False, rows, p, rows, -1, layer.kernel_x, rows, layer.step, p, 1, layer.residual, p)
+        else:
+            for i in range(rows * p):
+                layer.pending_s[i] += layer.step[i]
+            gemm(False, False, rows, p, rows, -1, layer.kernel_s, rows, layer.step, p, 1, layer.residual, p)
+        return
+    for i in range(count * p):
+        layer.step[i] = layer.rate * layer.gradient[column * p + i]
+    if penalised and layer.penalty != NONE:
+        for i in range(count * p):
+            moved = proximal(layer.transposed[column * p + i] + layer.step[i], layer.shrinkage, layer.penalty)
+            layer.step[i] = moved - layer.transposed[column * p + i]
+            layer.transposed[column * p + i] = moved
+    else:
+        for i in range(count * p):
+            layer.transposed[column * p + i] += layer.step[i]
+    # gradient -= gram[:, columns] @ step
+    gemm(False, False, m, p, count, -1, layer.gram + column, m, layer.step, p, 1, layer.gradient, p)
+
+
+cdef void offset_step(Layer* layer) noexcept nogil:
+    """b or c by exact minimisation: offset += sum omega residual / sum omega."""
+    cdef Py_ssize_t rows = layer.rows, m = layer.m, p = layer.p, i, j
+    cdef double weight
+    if layer.dual:
+        memset(layer.step, 0, p * sizeof(layer.step[0]))
+        for i in range(rows):
+            weight = omega(layer, i) / layer.total
+            for j in range(p):
+                layer.step[j] += weight * layer.residual[i * p + j]
+        for i in range(rows):
+            for j in range(p):
+                layer.residual[i * p + j] -= layer.step[j]
+    else:
+        for j in range(p):
+            layer.step[j] = layer.gradient[(m - 1) * p + j] / layer.total
+        # gradient -= np.outer(gram[:, -1], step)
+        gemm(False, False, m, p, 1, -1, layer.gram + m - 1, m, layer.step, p, 1, layer.gradient, p)
+    for j in range(p):
+        layer.transposed[(m - 1) * p + j] += layer.step[j]
+
+
+# The blocks, at step t
+
+
+cdef void o_step(Settings* at, Layer* output, Py_ssize_t t) noexcept nogil:
+    """o_t = prox of R at q_t, or q_t - grad R(q_t) / omega; at t = N with q_N -+ lambda3 / rho3 for q_N."""
+    cdef Py_ssize_t first = at.offsets[t], count = at.offsets[t + 1] - first, K = output.p
+    cdef Py_ssize_t start = residual_at(output, first, count), i, j, row, label
+    cdef double weight = omega(output, first), loss_weight, centre
+    cdef double *q = at.o_scratch
+    cdef double *u = q + K
+    cdef double *probability = u + K
+    for i in range(count):
+        row = first + i
+        loss_weight = output.row_weights[row]
+        label = at.labels[row] if at.cross_entropy else 0
+        for j in range(K):
+            q[j] = output.targets[row * K + j] - <double> output.residual[start + i * K + j]
+        if loss_weight == 0:
+            memset(u, 0, K * sizeof(double))
+        elif at.cross_entropy and at.linearised:
+            relative_softmax(K, q, label, probability)
+            for j in range(K):
+                u[j] = loss_weight / weight * ((1 if j == label else 0) - probability[j])
+        elif at.cross_entropy:
+            prox_row(K, q, label, weight / loss_weight, at.tolerance, u, probability, u + 2 * K, u + 3 * K, u + 4 * K)
+        else:
+            centre = weight / loss_weight
+            centre = 1 / centre if at.linearised else 1 / (1 + centre)
+            for j in range(K):
+                u[j] = centre * (output.values[row * K + j] - q[j])
+        for j in range(K):
+            output.delta[i * K + j] = q[j] + u[j] - output.targets[row * K + j]
+    change_targets(output, first, count)
+
+
+cdef void s_step(Settings* at, Layer* hidden, Layer* output, Py_ssize_t t) noexcept nogil:
+    """s_t = [r s_t + omega f(a_t) - lambda2 + V^T (omega3 e_t + lambda3) (+ W^T (omega1 p_{t+1} + lambda1))] / (r + omega)."""
+    cdef Py_ssize_t first = at.offsets[t], count = at.offsets[t + 1] - first, n = hidden.n, i, j
+    cdef Py_ssize_t following = at.offsets[t + 1]
+    cdef bint final = t == at.N - 1
+    cdef double omega2 = at.rho2 if final else at.nu, gradient, state, activated
+    back_project(output, first, count, output.sign * omega(output, first), 0, hidden)
+    if at.coupled and not final:
+        back_project(hidden, following, count, hidden.sign * omega(hidden, following), 1, hidden)
+    memcpy(hidden.delta, hidden.targets + first * n, count * n * sizeof(hidden.delta[0]))
+    activate(at.f, hidden.delta, count, n, n)
+    # goal = s_new - s_old
+    for i in range(count):
+        for j in range(n):
+            gradient, activated = hidden.goal[i * n + j], hidden.delta[i * n + j]
+            state = output.inputs[(first + i) * (n + 1) + j]
+            if final and not at.derived:
+                hidden.goal[i * n + j] = gradient / at.r    # Eq. (14) as printed has no term in s_N - f(a_N)
+                continue
+            if final:
+                gradient -= hidden.state_multipliers[i * n + j]
+            hidden.goal[i * n + j] = (gradient + omega2 * (activated - state)) / (at.r + omega2)
+    change_states(output, first, count, hidden)
+    if final:
+        add_to_states(hidden, following, count, hidden)     # the block that a roll-out reads
+    else:
+        change_states(hidden, following, count, hidden)
+
+
+cdef void a_step(Settings* at, Layer* hidden, Layer* output, Py_ssize_t t) noexcept nogil:
+    """a_t = argmin r/2 (a - alpha)^2 + omega/2 (s_t +- lambda2/rho2 - f(a))^2,  alpha = a_t - (omega1 p_t + lambda1)/r."""
+    cdef Py_ssize_t first = at.offsets[t], count = at.offsets[t + 1] - first, n = hidden.n, i, j
+    cdef Py_ssize_t start = residual_at(hidden, first, count)
+    cdef bint final = t == at.N - 1
+    cdef double omega2 = at.rho2 if final else at.nu, share = omega(hidden, first) / at.r
+    for i in range(count * n):
+        hidden.step[i] = hidden.targets[first * n + i] - share * hidden.residual[start + i]
+    for i in range(count):
+        for j in range(n):
+            hidden.goal[i * n + j] = output.inputs[(first + i) * (n + 1) + j]
+    if final:
+        for i in range(count * n):
+            hidden.goal[i] += hidden.sign / at.rho2 * hidden.state_multipliers[i]
+    if at.linear:                                           # the paper's f(a) = a
+        for i in range(count * n):
+            hidden.delta[i] = (at.r * hidden.step[i] + omega2 * hidden.goal[i]) / (at.r + omega2)
+    else:
+        proximal_activation(at.f, at.r, omega2, hidden.step, hidden.goal, count * n, hidden.delta)
+    for i in range(count * n):
+        hidden.delta[i] -= hidden.targets[first * n + i]
+    change_targets(hidden, first, count)
+
+
+cdef void run(Settings* at, Layer* hidden, Layer* output, const unsigned char[::1] blocks, Py_ssize_t first,
+              Py_ssize_t last) noexcept nogil:
+    """The blocks, in this order, at every step from ``first`` to before ``last``."""
+    cdef Py_ssize_t t, i
+    load(hidden)
+    load(output)
+    for t in range(first, last):
+        for i in range(blocks.shape[0]):
+            if blocks[i] == c"o":
+                o_step(at, output, t)
+            elif blocks[i] == c"c":
+                offset_step(output)
+            elif blocks[i] == c"V":
+                gradient_step(output, 0, output.n, False)
+            elif blocks[i] == c"s":
+                s_step(at, hidden, output, t)
+            elif blocks[i] == c"a":
+                a_step(at, hidden, output, t)
+            elif blocks[i] == c"b":
+                offset_step(hidden)
+            elif blocks[i] == c"W":
+                gradient_step(hidden, hidden.d, hidden.n, True)
+            elif blocks[i] == c"U":
+                gradient_step(hidden, 0, hidden.d, False)
+    unload(hidden)
+    unload(output)
+
+
+# Setting out
+
+
+cdef bint few(Py_ssize_t rows, Py_ssize_t m, bint penalised) noexcept nogil:
+    """Whether the dual way is cheaper; the prox of Omega needs the weights themselves, and so the other one."""
+    return not penalised and <double> rows * rows < FEW_ROWS * m * (m - 1)
+
+
+cdef Py_ssize_t room_of_layer(Py_ssize_t rows, Py_ssize_t B, Py_ssize_t d, Py_ssize_t n, Py_ssize_t p,
+                              bint penalised) noexcept nogil:
+    cdef Py_ssize_t m = d + n + 1
+    cdef Py_ssize_t room = m * p + 2 * B * max(p, n)                  # transposed, delta and goal
+    if few(rows, m, penalised):
+        return room + max(m, max(B, rows)) * p + B * rows + 3 * rows * p + 2 * rows * rows
+    return room + max(m, B) * p + max(B, min(ROWS_AT_A_TIME, rows)) * p + m * p + m * m
+
+
+def sweep_room(Py_ssize_t rows, Py_ssize_t B, Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, bint penalised):
+    """How many numbers ``variables.scratch`` must have room for."""
+    return room_of_layer(rows, B, d, n, n, penalised) + room_of_layer(rows, B, 0, n, K, False)
+
+
+cdef void describe(Layer* layer, void* inputs, void* targets, void* weights, void* multipliers, void* state_multipliers,
+                   void* row_weights, void* values, void* scratch, Py_ssize_t rows, Py_ssize_t B, Py_ssize_t d,
+                   Py_ssize_t n, Py_ssize_t p, bint penalised) noexcept nogil:
+    cdef Py_ssize_t m = d + n + 1
+    if Layer is FloatLayer:
+        layer.inputs, layer.targets, layer.weights = <float*> inputs, <float*> targets, <float*> weights
+        layer.multipliers, layer.state_multipliers = <float*> multipliers, <float*> state_multipliers
+        layer.row_weights, layer.values, layer.transposed = <float*> row_weights, <float*> values, <float*> scratch
+    else:
+        layer.inputs, layer.targets, layer.weights = <double*> inputs, <double*> targets, <double*> weights
+        layer.multipliers, layer.state_multipliers = <double*> multipliers, <double*> state_multipliers
+        layer.row_weights, layer.values, layer.transposed = <double*> row_weights, <double*> values, <double*> scratch
+    layer.rows, layer.B, layer.m, layer.p, layer.d, layer.n = rows, B, m, p, d, n
+    layer.dual = few(rows, m, penalised)
+    layer.delta = layer.transposed + m * p
+    layer.goal = layer.delta + B * max(p, n)
+    layer.step = layer.goal + B * max(p, n)
+    if layer.dual:
+        layer.products = layer.step + max(m, max(B, rows)) * p
+        layer.residual = layer.products + B * rows
+        layer.pending_x = layer.residual + rows * p
+        layer.pending_s = layer.pending_x + rows * p
+        layer.kernel_x = layer.pending_s + rows * p
+        layer.kernel_s = layer.kernel_x + rows * rows
+    else:
+        layer.residual = layer.step + max(m, B) * p
+        layer.gradient = layer.residual + max(B, min(ROWS_AT_A_TIME, rows)) * p
+        layer.gram = layer.gradient + m * p
+
+
+cdef void weigh(Layer* layer, double nu, double rho, double r, double sign, double penalty_weight,
+                Penalty penalty) noexcept nogil:
+    layer.nu, layer.rho, layer.sign, layer.penalty = nu, rho, sign, penalty
+    layer.total = nu * (layer.rows - layer.B) + rho * layer.B
+    layer.rate = sign / (layer.rows * r)
+    layer.shrinkage = penalty_weight / (layer.rows * r)
+
+
+cdef int sweep_all(floating[:, ::1] Theta, floating[:, ::1] Psi, floating[:, ::1] Z, floating[:, ::1] H,
+                   floating[:, ::1] A, floating[:, ::1] O, floating[:, ::1] lambda1, floating[:, ::1] lambda2,
+                   floating[:, ::1] lambda3, floating[:, ::1] values, floating[::1] row_weights, floating[::1] scratch,
+                   const Py_ssize_t[::1] labels, Settings* at, double rho1, double rho3, double penalty_weight,
+                   Penalty penalty, const unsigned char[::1] blocks, Py_ssize_t first, Py_ssize_t last) except -1:
+    cdef Py_ssize_t n = Theta.shape[0], m = Theta.shape[1], d = m - n - 1, K = Psi.shape[0], rows = A.shape[0]
+    cdef Py_ssize_t B = lambda1.shape[0], room = room_of_layer(rows, B, d, n, n, penalty != NONE), i
+    cdef double sign = 1 if at.derived else -1
+    cdef FloatLayer float_hidden, float_output
+    cdef DoubleLayer double_hidden, double_output
+    cdef void* goals = &values[0, 0] if values.shape[0] else NULL
+    if d < 1 or n < 1 or B < 1 or Psi.shape[1] != n + 1 or at.offsets[at.N] != rows or Z.shape[0] != rows + B \
+            or Z.shape[1] != m or H.shape[0] != rows or H.shape[1] != n + 1 or A.shape[1] != n or O.shape[0] != rows \
+            or O.shape[1] != K or lambda1.shape[1] != n or lambda2.shape[0] != B or lambda2.shape[1] != n \
+            or lambda3.shape[0] != B or lambda3.shape[1] != K or row_weights.shape[0] != rows \
+            or at.offsets[at.N + 1] - rows != B or rows - at.offsets[at.N - 1] != B \
+            or scratch.shape[0] < sweep_room(rows, B, d, n, K, penalty != NONE):
+        raise ValueError("sweep: the shapes do not belong together")
+    if at.cross_entropy:
+        if labels.shape[0] != rows:
+            raise ValueError("sweep: there must be one label a row")
+        for i in range(rows):
+            if row_weights[i] != 0 and not 0 <= labels[i] < K:
+                raise ValueError(f"sweep: label {labels[i]} of row {i} is not below {K}")
+        at.labels = &labels[0]
+    elif values.shape[0] != rows or values.shape[1] != K:
+        raise ValueError("sweep: there must be one target a row")
+    at.tolerance = 1e-8 if floating is float else 1e-13
+    at.o_scratch = <double*> malloc(6 * K * sizeof(double))
+    if at.o_scratch == NULL:
+        raise MemoryError
+    with nogil:
+        if floating is float:
+            describe(&float_hidden, &Z[0, 0], &A[0, 0], &Theta[0, 0], &lambda1[0, 0], &lambda2[0, 0], NULL, NULL,
+                     &scratch[0], rows, B, d, n, n, penalty != NONE)
+            describe(&float_output, &H[0, 0], &O[0, 0], &Psi[0, 0], &lambda3[0, 0], NULL, &row_weights[0], goals,
+                     &scratch[room], rows, B, 0, n, K, False)
+            weigh(&float_hidden, at.nu, rho1, at.r, sign, penalty_weight, penalty)
+            weigh(&float_output, at.nu, rho3, at.r, sign, 0, NONE)
+            run(at, &float_hidden, &float_output, blocks, first, last)
+        else:
+            describe(&double_hidden, &Z[0, 0], &A[0, 0], &Theta[0, 0], &lambda1[0, 0], &lambda2[0, 0], NULL, NULL,
+                     &scratch[0], rows, B, d, n, n, penalty != NONE)
+            describe(&double_output, &H[0, 0], &O[0, 0], &Psi[0, 0], &lambda3[0, 0], NULL, &row_weights[0], goals,
+                     &scratch[room], rows, B, 0, n, K, False)
+            weigh(&double_hidden, at.nu, rho1, at.r, sign, penalty_weight, penalty)
+            weigh(&double_output, at.nu, rho3, at.r, sign, 0, NONE)
+            run(at, &double_hidden, &double_output, blocks, first, last)
+    free(at.o_scratch)
+    return 0
+
+
+def sweep(variables, settings, bytes blocks, Py_ssize_t first, Py_ssize_t last):
+    """Update blocks of the variables and the weights, in place.
+
+    Parameters
+    ----------
+    variables : Variables
+        Everything that is updated, the targets and the scratch; see `admmirnn.solvers.variables.Variables`.
+    settings : SweepSettings
+        Penalties and options of this iteration; see `admmirnn.solvers.variables.SweepSettings`.
+    blocks : bytes
+        Which blocks, by their letters (o, c, V, s, a, b, W, U), in this order, at every step.
+    first, last : int
+        The steps, counted from 0 up to, not including, ``last``.
+    """
+    cdef Settings at
+    cdef const Py_ssize_t[::1] offsets = variables.offsets
+    cdef Penalty penalty = {"none": NONE, "ridge": RIDGE, "lasso": LASSO}[settings.penalty]
+    cdef double rho1 = settings.rho1, rho3 = settings.rho3, penalty_weight = settings.penalty_weight
+    at.nu, at.rho2, at.r = settings.nu, settings.rho2, settings.r
+    at.f = named(settings.activation)
+    at.derived, at.coupled = settings.derived, settings.coupled
+    at.linearised, at.linear = settings.linearised, settings.linear
+    at.cross_entropy = variables.values is None
+    at.N = offsets.shape[0] - 2
+    if not fits(offsets, variables.Z.shape[0]) or not 0 <= first <= last <= at.N:
+        raise ValueError("sweep: offsets, Z and the range of steps do not belong together")
+    if not set(blocks) <= set(b"ocVsabWU"):
+        raise ValueError(f"sweep: the blocks {blocks!r} are not all among b'ocVsabWU'")
+    at.offsets = &offsets[0]
+    if variables.Theta.dtype == "float32":
+        sweep_all[float](
+            variables.Theta, variables.Psi, variables.Z, variables.H, variables.A, variables.O, variables.lambda1,
+            variables.lambda2, variables.lambda3, variables.Theta[:0] if at.cross_entropy else variables.values,
+            variables.row_weights, variables.scratch, variables.labels, &at, rho1, rho3, penalty_weight, penalty, blocks,
+            first, last)
+    else:
+        sweep_all[double](
+            variables.Theta, variables.Psi, variables.Z, variables.H, variables.A, variables.O, variables.lambda1,
+            variables.lambda2, variables.lambda3, variables.Theta[:0] if at.cross_entropy else variables.values,
+            variables.row_weights, variables.scratch, variables.labels, &at, rho1, rho3, penalty_weight, penalty, blocks,
+            first, last)

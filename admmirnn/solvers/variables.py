@@ -1,0 +1,91 @@
+"""The auxiliary variables of Algorithm 1 for one batch of sequences, and the penalties of one iteration."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """Penalties and options of one iteration.
+
+    Attributes
+    ----------
+    rho1, rho2, rho3, nu, r : float
+        Penalties of the three equations at t = N, of all of them at t < N, and of the proximal terms; > 0.
+    derived : bool
+        Signs that follow from the augmented Lagrangian; otherwise those that the paper prints.
+    linearised : bool
+        The o-step linearises R at V s_t + c.
+    linear : bool
+        The a-step takes f(a) = a.
+    coupled : bool
+        The s-step has the term in a_{t+1}.
+    activation : str
+        f.
+    penalty : {"none", "ridge", "lasso"}
+        Omega(W): 0, 1/2 |W|^2 or sum |W|, times ``penalty_weight``.
+    penalty_weight : float
+        At least 0.
+    """
+
+    rho1: float
+    rho2: float
+    rho3: float
+    nu: float
+    r: float
+    derived: bool = True
+    linearised: bool = False
+    linear: bool = False
+    coupled: bool = False
+    activation: str = "tanh"
+    penalty: str = "none"
+    penalty_weight: float = 0.0
+
+
+class Variables:
+    """a_t, s_t, o_t and the multipliers of one batch, next to the weights they share with other batches.
+
+    A row stands for one step of one sequence, laid out as ``_kernels`` describes: the rows of a step follow one another,
+    and those of the last step, t = N, are the last B.
+
+    Attributes
+    ----------
+    Theta, Psi : ndarray of shape (n, d + n + 1), (K, n + 1)
+        The network's own arrays [U W b] and [V c].
+    offsets : ndarray of shape (N + 2,), intp
+        Rows of step t are ``offsets[t]:offsets[t + 1]``.
+    Z : ndarray of shape (rows + B, d + n + 1)
+        z_t = [x_t, s_{t-1}, 1]; the last B rows hold s_N.
+    H : ndarray of shape (rows, n + 1)
+        h_t = [s_t, 1].
+    A : ndarray of shape (rows, n)
+        a_t.
+    O : ndarray of shape (rows, K)
+        o_t.
+    lambda1, lambda2, lambda3 : ndarray of shape (B, n), (B, n), (B, K)
+        Multipliers of the equations for a_N, s_N, o_N.
+    labels : ndarray of shape (rows,), intp
+        Class numbers; any where the row weight is zero.
+    values : ndarray of shape (rows, K) or None
+        Targets of the squared error; None for cross-entropy.
+    row_weights : ndarray of shape (rows,)
+        Weight of each row's loss, zero where there is no target.
+    scratch : ndarray
+        For the kernel.
+    """
+
+    def __init__(self, kernels, network, batch, observations, labels, values, row_weights, *, penalised=False):
+        n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
+        rows, B = batch.n_rows, len(batch)
+        self.Theta, self.Psi = network.Theta, network.Psi
+        self.offsets = batch.offsets
+        self.labels, self.values, self.row_weights = labels, values, row_weights
+        self.Z = np.empty((rows + B, d + n + 1), dtype)
+        self.H = np.ones((rows, n + 1), dtype)
+        self.A = np.empty((rows, n), dtype)
+        self.O = np.empty((rows, K), dtype)
+        self.lambda1, self.lambda2 = np.zeros((B, n), dtype), np.zeros((B, n), dtype)
+        self.lambda3 = np.zeros((B, K), dtype)
+        self.scratch = np.empty(kernels.sweep_room(rows, B, d, n, K, penalised), dtype)
+        kernels.pack(observations, batch.first_rows, batch.lengths, batch.offsets, self.Z)
