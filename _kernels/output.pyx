@@ -93,6 +93,52 @@ cdef void prox_row(Py_ssize_t K, const double* q, Py_ssize_t label, double rho, 
         previous = value
 
 
+def cross_entropy(const floating[:, ::1] O, const Py_ssize_t[::1] labels, const floating[::1] weights):
+    """Softmax cross-entropy: weighted mean, and the number of right answers, of the rows of positive weight."""
+    cdef Py_ssize_t rows = O.shape[0], K = O.shape[1], i, j, best, n_correct = 0
+    cdef double loss = 0, total = 0
+    cdef double *o
+    cdef double *p
+    if labels.shape[0] != rows or weights.shape[0] != rows:
+        raise ValueError("cross_entropy: the shapes do not belong together")
+    for i in range(rows):
+        if weights[i] != 0 and not 0 <= labels[i] < K:
+            raise ValueError(f"cross_entropy: label {labels[i]} of row {i} is not below {K}")
+    o = <double*> malloc(2 * K * sizeof(double))
+    if o == NULL:
+        raise MemoryError
+    p = o + K
+    with nogil:
+        for i in range(rows):
+            if weights[i] == 0:
+                continue
+            best = 0
+            for j in range(K):
+                o[j] = O[i, j]
+                if o[j] > o[best]:
+                    best = j
+            n_correct += best == labels[i]
+            loss += weights[i] * relative_softmax(K, o, labels[i], p)
+            total += weights[i]
+    free(o)
+    return loss / total, n_correct
+
+
+def squared_error(const floating[:, ::1] O, const floating[:, ::1] targets, const floating[::1] weights):
+    """1/2 |o - y|^2: weighted mean of the rows."""
+    cdef Py_ssize_t rows = O.shape[0], K = O.shape[1], i, j
+    cdef double loss = 0, total = 0, residual
+    if targets.shape[0] != rows or targets.shape[1] != K or weights.shape[0] != rows:
+        raise ValueError("squared_error: the shapes do not belong together")
+    with nogil:
+        for i in range(rows):
+            for j in range(K):
+                residual = <double> targets[i, j] - O[i, j]
+                loss += 0.5 * weights[i] * residual * residual
+            total += weights[i]
+    return loss / total
+
+
 def cross_entropy_step(const floating[:, ::1] Q, const Py_ssize_t[::1] labels, const floating[::1] weights, double rho,
                        floating[:, ::1] O_plus_out, floating[:, ::1] lambda3_out):
     """Softmax cross-entropy, R(o) = log sum exp(o) - o[label].  Returns the loss and the number of right answers."""

@@ -46,14 +46,15 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
     activation : {"tanh", "relu"}, default="tanh"
         f.
     penalty : float, default=0.0
-        Ridge weight on W, >= 0: every iteration multiplies W by 1 - penalty times the radius in force.
-    solver : {"rollout"} or solver object, default="rollout"
-        ``"rollout"`` stands for `Rollout()`.
+        Weight of the penalty on W, >= 0.  With "rollout" a ridge: every iteration multiplies W by 1 - penalty times the
+        radius in force.  With "algorithm1" that of Omega(W).
+    solver : {"rollout", "algorithm1"} or solver object, default="rollout"
+        ``"rollout"`` stands for `Rollout()`, ``"algorithm1"`` for `Algorithm1()`.
     max_epochs : int, default=20
-        Passes over the training set, >= 1.
+        Passes over the training set, >= 1; with "algorithm1" its iterations.
     batch_size : int or "auto", default="auto"
-        Largest number of sequences in a minibatch, >= 1; "auto" is an eighth of the training set, at least 16 and
-        at most 125.
+        Largest number of sequences in a minibatch, >= 1.  "auto" leaves it to the solver: "rollout" takes an eighth of
+        the training set, at least 16 and at most 125, "algorithm1" all of it.
     init : dict, optional
         Initial weights by name, any of U (n, d), W (n, n), b (n,), V (K, n), c (K,), with K classes; the others are
         drawn: W orthogonal, U normal with variance 1/d, the rest zero.
@@ -75,9 +76,13 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
     classes_ : ndarray of shape (K,)
         The labels, sorted.
     history_ : list of dict
-        One record an epoch: ``epoch``, ``rollout_loss`` and ``training_accuracy`` (of the roll-outs, each minibatch
-        before its update), ``radius``, ``output_radius``, ``r``, ``output_r``, ``D_norm``, ``output_D_norm``,
-        ``capped_steps``, ``damping_raised``, ``rollbacks`` and ``seconds``.  `pandas.DataFrame(history_)` is a table.
+        One record an epoch: ``epoch``, ``rollout_loss``, ``training_accuracy`` and ``seconds``, and what the solver adds.
+        With "rollout" the loss and the accuracy are those of each minibatch before its update, and there are ``radius``,
+        ``output_radius``, ``r``, ``output_r``, ``D_norm``, ``output_D_norm``, ``capped_steps``, ``damping_raised`` and
+        ``rollbacks``; with "algorithm1" they are those of the training set after the iteration, and there are the
+        augmented Lagrangian, the residuals and the auxiliary loss.  `pandas.DataFrame(history_)` is a table.
+    status_ : Status
+        Why training stopped.
     n_iter_ : int
         Epochs done.
     n_features_in_ : int
@@ -86,6 +91,7 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
     See Also
     --------
     Rollout : The default solver and its settings.
+    Algorithm1 : The paper's solver.
 
     Examples
     --------
@@ -169,7 +175,7 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
 
         attributes |= {"classes_": classes, "_activation": settings.activation}
         with _Progress(settings.verbose, settings.max_epochs) as progress:
-            history = settings.solver.solve(
+            outcome = settings.solver.solve(
                 network,
                 sequences,
                 targets,
@@ -177,15 +183,16 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
                 weights=weights,
                 penalty=settings.penalty,
                 max_epochs=settings.max_epochs,
-                batch_size=_batch_size(settings.batch_size, len(sequences)),
+                batch_size=None if settings.batch_size == "auto" else settings.batch_size,
                 shuffle=settings.shuffle,
                 random_state=settings.random_state,
                 on_epoch_end=lambda record: self._end_epoch(record, settings, attributes, network, progress),
             )
         self._become_fitted(attributes, network)
-        self.history_ = history
-        self.n_iter_ = len(history)
-        _warn_of_rollbacks(history)
+        self.history_, self.status_ = outcome.history, outcome.status
+        self.n_iter_ = len(outcome.history)
+        if outcome.warning is not None:
+            warnings.warn(outcome.warning, ConvergenceWarning, stacklevel=2)
         return self
 
     def predict(self, X):
@@ -261,22 +268,6 @@ def _with_weight(sequences, classes, targets, weights):
     sequences = Sequences(sequences.observations, sequences.first_rows[kept], sequences.lengths[kept])
     present, targets = np.unique(targets[kept], return_inverse=True)
     return sequences, classes[present], targets, weights[kept]
-
-
-def _batch_size(batch_size, n_sequences):
-    return min(max(n_sequences // 8, 16), 125) if batch_size == "auto" else batch_size
-
-
-def _warn_of_rollbacks(history):
-    rollbacks = sum(record["rollbacks"] for record in history)
-    if rollbacks:
-        warnings.warn(
-            f"the training loss became too large or not finite {rollbacks} time(s); the solver went back to its last "
-            "good weights and shrank its radius each time (see 'rollbacks' in history_). A smaller radius, a larger r "
-            "or a larger batch_size avoids this",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
 
 
 class _Progress:

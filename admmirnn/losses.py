@@ -1,7 +1,8 @@
 """Losses R(o, y): what the solvers need to know of each.
 
-A loss has ``step``, the proximal step of its kernel, and ``constant_loss``, what the best constant output would
-cost; a solver compares with the latter to see whether a network has been thrown away.
+A loss has ``step``, the proximal step of its kernel, ``value``, its weighted mean, and ``constant_loss``, what the best
+constant output would cost; a solver compares with the latter to see whether a network has been thrown away.
+``takes_labels`` says whether targets are class numbers.
 """
 
 import numpy as np
@@ -16,10 +17,15 @@ class SoftmaxCrossEntropy:
     """
 
     target_dtype = np.intp
+    takes_labels = True
 
     def step(self, kernels, Q, targets, weights, rho, O_plus, lambda3):
         """Write o+ and lambda3; return the loss at Q and how many rows have their largest output at y."""
         return kernels.cross_entropy_step(Q, targets, weights, rho, O_plus, lambda3)
+
+    def value(self, kernels, O, targets, weights):
+        """Return the weighted mean at O, and how many rows of positive weight have their largest output at y."""
+        return kernels.cross_entropy(O, targets, weights)
 
     def constant_loss(self, targets, weights):
         """The entropy of the class frequencies, in nats."""
@@ -31,10 +37,15 @@ class SquaredError:
     """R(o, y) = 1/2 |o - y|^2, with y of shape (n_outputs,)."""
 
     target_dtype = None  # that of the network
+    takes_labels = False
 
     def step(self, kernels, Q, targets, weights, rho, O_plus, lambda3):
         """Write o+ and lambda3; return the loss at Q, and None for the number of right answers."""
         return kernels.squared_error_step(Q, targets, weights, rho, O_plus, lambda3), None
+
+    def value(self, kernels, O, targets, weights):
+        """Return the weighted mean at O, and None for the number of right answers."""
+        return kernels.squared_error(O, targets, weights), None
 
     def constant_loss(self, targets, weights):
         """Half the variance of the targets."""

@@ -83,32 +83,39 @@ class ElmanRNN:
             "c": self.Psi[:, -1],
         }
 
-    def outputs(self, sequences):
+    def outputs(self, sequences, *, every_step=False):
         """Roll the network out over sequences.
 
         Parameters
         ----------
         sequences : Sequences
             Their observations have the network's dtype and number of features.
+        every_step : bool, default=False
+            Whether to return o_t of every step instead of the last one's.
 
         Returns
         -------
-        ndarray of shape (len(sequences), n_outputs)
-            o of every sequence after its last step.
+        ndarray of shape (len(sequences), n_outputs) or (number of observations, n_outputs)
+            o of every sequence after its last step, or after each of its observations.
         """
         kernels = backend.kernels()
-        outputs = np.empty((len(sequences), self.n_outputs), dtype=self.dtype)
+        outputs = np.empty((len(sequences.observations if every_step else sequences), self.n_outputs), self.dtype)
         with backend.one_blas_thread():
             for first, last in _chunks(sequences.lengths):
                 batch = sequences.minibatch(np.arange(first, last))
                 Z = np.empty((batch.offsets[-1], self.Theta.shape[1]), dtype=self.dtype)
-                H = np.empty((len(batch), self.n_hidden + 1), dtype=self.dtype)
-                Q = np.empty((len(batch), self.n_outputs), dtype=self.dtype)
                 kernels.pack(sequences.observations, batch.first_rows, batch.lengths, batch.offsets, Z)
                 kernels.roll_out(self.Theta, batch.offsets, self.activation, Z)
-                kernels.read_last(Z, batch.offsets, H)
+                if every_step:
+                    _, where = batch.rows()
+                    H = Z[batch.rows_of_states(), self.n_features :]
+                else:
+                    where = batch.indices
+                    H = np.empty((len(batch), self.n_hidden + 1), dtype=self.dtype)
+                    kernels.read_last(Z, batch.offsets, H)
+                Q = np.empty((len(H), self.n_outputs), dtype=self.dtype)
                 kernels.read_out(H, self.Psi, Q)
-                outputs[batch.indices] = Q
+                outputs[where] = Q
         return outputs
 
 

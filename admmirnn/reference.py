@@ -92,6 +92,19 @@ def _prox_cross_entropy(q, labels, rho, tolerance):
     return u, p
 
 
+def cross_entropy(O, labels, weights):
+    """Softmax cross-entropy: weighted mean, and the number of right answers, of the rows of positive weight."""
+    rows = np.flatnonzero(weights)
+    o, labels, weights = O[rows].astype(np.float64), np.asarray(labels)[rows], weights[rows].astype(np.float64)
+    _, loss = _relative_softmax(o, labels)
+    return float(np.average(loss, weights=weights)), int((o.argmax(axis=1) == labels).sum())
+
+
+def squared_error(O, targets, weights):
+    """1/2 |o - y|^2: weighted mean of the rows."""
+    return float(np.average(0.5 * ((targets.astype(np.float64) - O) ** 2).sum(axis=1), weights=weights))
+
+
 def cross_entropy_step(Q, labels, weights, rho, O_plus_out, lambda3_out):
     """Softmax cross-entropy, R(o) = log sum exp(o) - o[label].  Returns the loss and the number of right answers."""
     q = Q.astype(np.float64)

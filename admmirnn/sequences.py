@@ -70,6 +70,23 @@ class Minibatch:
         """Steps of all its sequences together."""
         return int(self.offsets[-2])
 
+    def rows(self):
+        """For every row of Z before its last block: whose it is, and which observation it holds.
+
+        Returns
+        -------
+        sequence_of, observation_of : ndarray of shape (n_rows,), intp
+        """
+        N, counts = len(self.offsets) - 2, np.diff(self.offsets[:-1])
+        position = np.arange(self.n_rows) - np.repeat(self.offsets[:-2], counts)
+        step = self.lengths[position] - N + np.repeat(np.arange(N), counts)
+        return self.indices[position], self.first_rows[position] + step
+
+    def rows_of_states(self):
+        """For every row of Z before its last block: the row that holds the state which its step reaches."""
+        counts = np.diff(self.offsets[:-1])
+        return np.arange(self.n_rows) + np.repeat(counts, counts)
+
 
 def split(indices, batch_size):
     """Cut ``indices`` into the fewest minibatches of at most ``batch_size``, of sizes as equal as can be."""

@@ -80,6 +80,35 @@ def check_rollout(settings):
             raise ValueError(f"r is 0 and {name} is None, so nothing bounds a step; set r > 0 or {name}")
 
 
+def check_algorithm1(settings, n_iterations=1):
+    """Raise unless every setting of an `Algorithm1` is in its range.
+
+    Returns
+    -------
+    dict
+        rho1, rho2, rho3, nu and r, each a list of its values in the iterations.
+    """
+    check_choice("signs", settings.signs, ("derived", "printed"))
+    check_choice("o_step", settings.o_step, ("prox", "linearised"))
+    check_choice("a_step", settings.a_step, ("exact", "linear"))
+    check_boolean("s_coupling", settings.s_coupling)
+    check_choice("omega", settings.omega, ("ridge", "lasso"))
+    check_choice("keep", settings.keep, ("best", "last"))
+    check_number("eps_abs", settings.eps_abs)
+    check_number("eps_rel", settings.eps_rel)
+    if settings.max_iter is not None:
+        check_integer("max_iter", settings.max_iter, 1, alternatives=", or None")
+    check_integer("the number of iterations", n_iterations, 1)
+    return {name: _values_of(name, getattr(settings, name), n_iterations) for name in ("rho1", "rho2", "rho3", "nu", "r")}
+
+
+def _values_of(name, value, n_iterations):
+    """The values of a number, or of a function of the iteration, in every iteration."""
+    if not callable(value):
+        return [check_number(name, value, strict=True)] * n_iterations
+    return [check_number(f"{name}({k})", value(k), strict=True) for k in range(1, n_iterations + 1)]
+
+
 def check_solver(solver, known):
     """Return the solver object that ``solver``, a name or an object, stands for."""
     if isinstance(solver, str):
@@ -136,8 +165,8 @@ def check_estimator_settings(estimator, solvers):
     )
 
 
-def check_problem(network, sequences, targets, weights):
-    """Raise unless what a solver is given belongs together."""
+def check_problem(network, sequences, targets, weights, *, per_step=False):
+    """Raise unless what a solver is given belongs together; ``per_step`` allows a target for each observation."""
     if len(sequences) == 0:
         raise ValueError("sequences is empty; pass at least one sequence")
     if sequences.n_features != network.n_features:
@@ -147,8 +176,15 @@ def check_problem(network, sequences, targets, weights):
             f"sequences are {sequences.observations.dtype} and the network is {network.dtype}; convert one of them"
         )
     for name, values in (("targets", targets), ("weights", weights)):
-        if values is not None and len(values) != len(sequences):
+        if values is None or len(values) == len(sequences):
+            continue
+        if not (per_step and name == "targets"):
             raise ValueError(f"{name} has {len(values)} entries for {len(sequences)} sequences; pass one a sequence")
+        if len(values) != sequences.lengths.sum():
+            raise ValueError(
+                f"targets has {len(values)} entries for {len(sequences)} sequences of {sequences.lengths.sum()} steps; "
+                "pass one a sequence or one a step"
+            )
 
 
 def check_dtype(dtype):

@@ -199,9 +199,9 @@ def adding(seeds):
         X_test, y_test = adding_problem(10_000, 50, random_state)
         network = ElmanRNN.random(2, 128, 1, random_state=random_state)
         solver = Rollout(radius=0.003)
-        history = solver.solve(network, _sequences(X), y, SquaredError(), batch_size=200, random_state=random_state)
+        outcome = solver.solve(network, _sequences(X), y, SquaredError(), batch_size=200, random_state=random_state)
         found.append(float(np.mean((network.outputs(_sequences(X_test)) - y_test) ** 2)))
-        print(f"           seed {seed}: test MSE {found[-1]:.2e}, {history[-1]['seconds']:.1f} s", flush=True)
+        print(f"           seed {seed}: test MSE {found[-1]:.2e}, {outcome.history[-1]['seconds']:.1f} s", flush=True)
     return report("adding problem, worst test MSE", f"{max(found):.2e}", "< 2e-3", max(found) < 2e-3)
 
 

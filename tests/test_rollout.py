@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from admmirnn import RNNClassifier, Rollout, backend
+from admmirnn import RNNClassifier, Rollout, Status, backend
 from admmirnn.datasets import adding_problem
 from admmirnn.losses import SoftmaxCrossEntropy, SquaredError
 from admmirnn.model import ElmanRNN
@@ -27,7 +27,7 @@ def solve(X, y, solver, *, n_hidden=8, dtype="float64", seed=0, activation="tanh
         X[0].shape[1], n_hidden, K, activation=activation, dtype=np.dtype(dtype), random_state=random_state
     )
     network.weights["W"][:] *= scale
-    history = solver.solve(network, as_sequences(X), y, loss, random_state=random_state, **options)
+    history = solver.solve(network, as_sequences(X), y, loss, random_state=random_state, **options).history
     return network, history
 
 
@@ -63,10 +63,8 @@ def test_one_iteration_moves_the_pre_activations_by_the_radius(waves, backend_na
     sequences = as_sequences(X)
     before = [network.Theta.copy(), network.Psi.copy()]
     solver = Rollout(r=0.0, radius=0.02, output_radius=0.05, schedule="constant", momentum=0.0)
-    _, history = (
-        network,
-        solver.solve(network, sequences, y, SoftmaxCrossEntropy(), max_epochs=1, batch_size=len(X), shuffle=False),
-    )
+    options = {"max_epochs": 1, "batch_size": len(X), "shuffle": False}
+    history = solver.solve(network, sequences, y, SoftmaxCrossEntropy(), **options).history
     kernels = backend.kernels()
     batch = sequences.minibatch(np.arange(len(X)))
     Z = np.empty((batch.offsets[-1], before[0].shape[1]))
@@ -87,10 +85,10 @@ def test_a_small_enough_step_lowers_the_loss(waves, backend_name):
     network, _ = solve(X, y, Rollout(), max_epochs=1, batch_size=40)
     losses = []
     for _ in range(6):
-        history = Rollout(rho=10.0, radius=1e-3, output_radius=1e-3, momentum=0.0, multiplier_cap=None).solve(
+        outcome = Rollout(rho=10.0, radius=1e-3, output_radius=1e-3, momentum=0.0, multiplier_cap=None).solve(
             network, as_sequences(X), y, SoftmaxCrossEntropy(), weights=weights, batch_size=len(X), shuffle=False
         )
-        losses.append(history[0]["rollout_loss"])
+        losses.append(outcome.history[0]["rollout_loss"])
     assert np.all(np.diff(losses) < 0)
 
 
@@ -149,8 +147,9 @@ def test_the_last_update_is_judged_also_when_training_is_stopped(waves, max_epoc
     network = ElmanRNN(start.Theta.copy(), start.Psi.copy())
     solver = Rollout(r=0.0, radius=1e3, output_radius=1e3)
     options = {"max_epochs": max_epochs, "batch_size": len(X), "on_epoch_end": lambda record: True}
-    history = solver.solve(network, as_sequences(X), y, SoftmaxCrossEntropy(), **options)
-    assert len(history) == 1 and history[0]["rollbacks"] == 1
+    outcome = solver.solve(network, as_sequences(X), y, SoftmaxCrossEntropy(), **options)
+    assert len(outcome.history) == 1 and outcome.history[0]["rollbacks"] == 1
+    assert outcome.status is Status.STOPPED
     np.testing.assert_array_equal(network.Theta, start.Theta)
 
 
@@ -225,10 +224,10 @@ def test_a_ruinous_last_update_is_taken_back(waves, backend_name):
     X, y = waves
     start, _ = solve(X, y, Rollout(), max_epochs=3, batch_size=20)
     network = ElmanRNN(start.Theta.copy(), start.Psi.copy())
-    history = Rollout(r=0.0, radius=1e3, output_radius=1e3).solve(
+    outcome = Rollout(r=0.0, radius=1e3, output_radius=1e3).solve(
         network, as_sequences(X), y, SoftmaxCrossEntropy(), max_epochs=1, batch_size=len(X), shuffle=False
     )
-    assert history[0]["rollbacks"] == 1
+    assert outcome.history[0]["rollbacks"] == 1 and outcome.status is Status.ITERATION_LIMIT
     np.testing.assert_array_equal(network.Theta, start.Theta)
     np.testing.assert_array_equal(network.Psi, start.Psi)
 

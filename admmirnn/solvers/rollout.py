@@ -11,6 +11,7 @@ from admmirnn.sequences import split
 from admmirnn.solvers.guard import Guard
 from admmirnn.solvers.history import EpochRecord
 from admmirnn.solvers.state import Layer, Workspace
+from admmirnn.solvers.status import Outcome, Status
 
 _LEAST_OF_COSINE = 0.02
 _LARGE_RADIUS, _LARGE_OUTPUT_RADIUS = 0.04, 0.12  # twice these are known to diverge
@@ -98,7 +99,7 @@ class Rollout(BaseEstimator):
         weights=None,
         penalty=0.0,
         max_epochs=1,
-        batch_size=125,
+        batch_size=None,
         shuffle=True,
         random_state=None,
         on_epoch_end=None,
@@ -120,8 +121,11 @@ class Rollout(BaseEstimator):
         penalty : float, default=0.0
             Ridge weight: W <- (1 - penalty * radius) W in every iteration, with the radius in force (or the
             distance moved, when there is none).
-        max_epochs, batch_size : int
-            Passes over the training set; largest number of sequences in a minibatch.
+        max_epochs : int, default=1
+            Passes over the training set.
+        batch_size : int or None, default=None
+            Largest number of sequences in a minibatch; None is an eighth of the training set, at least 16 and at most
+            125.
         shuffle : bool, default=True
             Whether every epoch takes the sequences in a new order.
         random_state : int, RandomState or None
@@ -131,8 +135,8 @@ class Rollout(BaseEstimator):
 
         Returns
         -------
-        list of dict
-            One record an epoch.  Losses and accuracies are those of the roll-outs, before each update.
+        Outcome
+            Its history has one record an epoch.  Losses and accuracies are those of the roll-outs, before each update.
 
         Raises
         ------
@@ -141,10 +145,12 @@ class Rollout(BaseEstimator):
         """
         self.check_settings()
         validation.check_problem(network, sequences, targets, weights)
+        if batch_size is None:
+            batch_size = min(max(len(sequences) // 8, 16), 125)
         fit = _Fit(self, network, sequences, targets, loss, weights, penalty, max_epochs, batch_size)
         random_state = check_random_state(random_state)
         order = np.arange(len(sequences))
-        history = []
+        history, status = [], Status.ITERATION_LIMIT
         with backend.one_blas_thread():
             for epoch in range(1, max_epochs + 1):
                 fit.record = EpochRecord()
@@ -167,8 +173,9 @@ class Rollout(BaseEstimator):
                     if epoch < max_epochs:
                         fit.check_last_update(order)
                         history[-1] = fit.record.summary(epoch, fit.hidden, fit.output)
+                    status = Status.STOPPED
                     break
-        return history
+        return Outcome(history, status, _warning_of_rollbacks(history))
 
 
 class _Fit:
@@ -315,6 +322,17 @@ class _Fit:
             self.o_step()
             loss += self.batch_loss * len(some)
         return loss / len(indices)
+
+
+def _warning_of_rollbacks(history):
+    rollbacks = sum(record["rollbacks"] for record in history)
+    if not rollbacks:
+        return None
+    return (
+        f"the training loss became too large or not finite {rollbacks} time(s); the solver went back to its last "
+        "good weights and shrank its radius each time (see 'rollbacks' in history_). A smaller radius, a larger r "
+        "or a larger batch_size avoids this"
+    )
 
 
 def step_length(D_norm, r, radius):

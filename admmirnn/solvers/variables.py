@@ -80,6 +80,7 @@ class Variables:
         rows, B = batch.n_rows, len(batch)
         self.Theta, self.Psi = network.Theta, network.Psi
         self.offsets = batch.offsets
+        self._rows_of_states = batch.rows_of_states()
         self.labels, self.values, self.row_weights = labels, values, row_weights
         self.Z = np.empty((rows + B, d + n + 1), dtype)
         self.H = np.ones((rows, n + 1), dtype)
@@ -89,3 +90,72 @@ class Variables:
         self.lambda3 = np.zeros((B, K), dtype)
         self.scratch = np.empty(kernels.sweep_room(rows, B, d, n, K, penalised), dtype)
         kernels.pack(observations, batch.first_rows, batch.lengths, batch.offsets, self.Z)
+
+    @classmethod
+    def of_sequences(cls, kernels, network, sequences, indices, targets, weights, loss, *, penalised=False):
+        """The variables of some sequences, with a target for each sequence or for each of their steps.
+
+        Parameters
+        ----------
+        kernels : namespace
+            The back end.
+        network : ElmanRNN
+            Whose weights are trained.
+        sequences : Sequences
+            All of them.
+        indices : ndarray of intp
+            Those of the batch.
+        targets : ndarray of shape (n_sequences, ...) or (n_steps, ...)
+            For ``loss``, of its dtype.
+        weights : ndarray of shape (n_sequences,)
+            Of the sequences.
+        loss : SoftmaxCrossEntropy or SquaredError
+            R.
+        penalised : bool, default=False
+            Whether Omega(W) is not zero.
+        """
+        batch = sequences.minibatch(indices)
+        sequence_of, observation_of = batch.rows()
+        row_weights = np.repeat(weights, sequences.lengths)[observation_of].astype(network.dtype)
+        if len(targets) == len(sequences):
+            of_rows = targets[sequence_of]
+            row_weights[: -len(batch)] = 0  # R acts at the last step
+        else:
+            of_rows = targets[observation_of]
+        labels, values = (of_rows, None) if loss.takes_labels else (np.zeros(len(of_rows), np.intp), of_rows)
+        return cls(
+            kernels, network, batch, sequences.observations, labels, values, row_weights, penalised=penalised
+        )  # fmt: skip
+
+    @property
+    def n_steps(self):
+        """N of the longest sequence."""
+        return len(self.offsets) - 2
+
+    @property
+    def blocks(self):
+        """a_t, s_t and o_t, a row for each step of each sequence."""
+        return self.A, self.H[:, :-1], self.O
+
+    @property
+    def multipliers(self):
+        """lambda1, lambda2 and lambda3."""
+        return self.lambda1, self.lambda2, self.lambda3
+
+    def roll_out(self, kernels, activation):
+        """Make a_t, s_t, o_t what the network gives, from the states s_0 that Z has; all residuals are zero then."""
+        d, rows = self.Theta.shape[1] - self.Theta.shape[0] - 1, len(self.A)
+        kernels.roll_out(self.Theta, self.offsets, activation, self.Z)
+        self.H[:] = self.Z[self._rows_of_states, d:]
+        np.matmul(self.Z[:rows], self.Theta.T, out=self.A)
+        np.matmul(self.H, self.Psi.T, out=self.O)
+
+    def update_multipliers(self, at, a_residual, s_residual, o_residual):
+        """lambda1 += rho1 p_N, lambda2 += rho2 (s_N - f(a_N)), lambda3 += rho3 e_N (Eq. 15), given the residuals at N."""
+        self.lambda1 += self.lambda1.dtype.type(at.rho1) * a_residual
+        self.lambda2 += self.lambda2.dtype.type(at.rho2) * s_residual
+        self.lambda3 += self.lambda3.dtype.type(at.rho3) * o_residual
+
+    def loss_of_outputs(self, kernels, loss):
+        """The auxiliary loss, that of o_t, and how many o_t are largest at their label (None without labels)."""
+        return loss.value(kernels, self.O, self.labels if self.values is None else self.values, self.row_weights)

@@ -1,0 +1,289 @@
+"""Solver "algorithm1": Algorithm 1 of the paper, block by block, with its auxiliary variables kept between iterations."""
+
+import math
+import time
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+
+from admmirnn import backend, validation
+from admmirnn.sequences import split
+from admmirnn.solvers.residuals import Residuals
+from admmirnn.solvers.status import Outcome, Status
+from admmirnn.solvers.variables import SweepSettings, Variables
+
+BACKWARD, FORWARD = b"ocVsabWU", b"UWbasVco"  # the blocks in the paper's order, at every t
+_GROWTH = 1e6
+
+
+class Algorithm1(BaseEstimator):
+    """Algorithm 1 of the paper: ADMM on the unfolded network's own variables a_t, s_t, o_t.
+
+    For every sequence the equations a_t = U x_t + W s_{t-1} + b, s_t = f(a_t), o_t = V s_t + c are penalised: by nu at
+    t < N, and at t = N by rho1, rho2, rho3 with the multipliers lambda1, lambda2, lambda3 (Problem 2, Eq. 8).  An
+    iteration passes through the steps t = 1..N, at each of them backward through the blocks o_t, c, V, s_t, a_t, b, W,
+    U and forward through U, W, b, a_t, s_t, V, c, o_t, and then updates the multipliers.  It costs O(N): sums over t
+    are kept current instead of being taken anew (``_kernels/sweep.pyx``).
+
+    All of the training set is one batch unless ``batch_size`` is given: then every batch keeps its own variables, and
+    an iteration passes through the batches in turn.  The variables start from the roll-out of the initial weights.
+
+    The o-step pulls o_t towards the *label*, so the auxiliary loss, that of o, falls whatever the network has learnt;
+    ``history`` has it next to the loss of the roll-out.  See ``docs/paper.md``.
+
+    Parameters
+    ----------
+    rho1, rho2, rho3 : float or callable, default=1.0
+        Penalties of the three equations at t = N, > 0; a callable is given the iteration, from 1.
+    nu : float or callable, default=0.1
+        Penalty of the equations at t < N, > 0.
+    r : float or callable, default=1.0
+        Proximal weight of the linearised steps, > 0: of s_t and a_t as it is, of U, W, V times the number of rows
+        (steps of all sequences).  Too small an r diverges; see `lipschitz_bounds`.
+    signs : {"derived", "printed"}, default="derived"
+        Signs that follow from the augmented Lagrangian, or those of the equations as printed.
+    o_step : {"prox", "linearised"}, default="prox"
+        Exact proximal operator of the loss, or the loss linearised.
+    a_step : {"exact", "linear"}, default="exact"
+        Global minimiser with f, or the paper's simplification f(a) = a.
+    s_coupling : bool, default=False
+        Whether the s-step has the term in a_{t+1}, which the paper leaves out.
+    omega : {"ridge", "lasso"}, default="ridge"
+        Omega(W) = penalty/2 |W|^2 or penalty sum |W|, with the ``penalty`` of the estimator; 0 means none.
+        It is added to the sum of the losses over all sequences.
+    max_iter : int or None, default=None
+        Iterations, >= 1; None takes the ``max_epochs`` of the estimator.
+    keep : {"best", "last"}, default="best"
+        Weights at the end: those with the lowest roll-out loss on the training set, the initial ones among them, or
+        the last ones.
+    eps_abs, eps_rel : float, default=1e-5, 1e-4
+        Converged when the root mean square of every residual is at most ``eps_abs`` plus ``eps_rel`` times the
+        size of what it is a difference of, >= 0.
+
+    Notes
+    -----
+    "ADMMiRNN: Training RNN with Stable Convergence via an Efficient ADMM Approach", Algorithm 1, Eq. (8) to (21).
+    """
+
+    def __init__(
+        self,
+        rho1=1.0,
+        rho2=1.0,
+        rho3=1.0,
+        nu=0.1,
+        r=1.0,
+        signs="derived",
+        o_step="prox",
+        a_step="exact",
+        s_coupling=False,
+        omega="ridge",
+        max_iter=None,
+        keep="best",
+        eps_abs=1e-5,
+        eps_rel=1e-4,
+    ):
+        self.rho1 = rho1
+        self.rho2 = rho2
+        self.rho3 = rho3
+        self.nu = nu
+        self.r = r
+        self.signs = signs
+        self.o_step = o_step
+        self.a_step = a_step
+        self.s_coupling = s_coupling
+        self.omega = omega
+        self.max_iter = max_iter
+        self.keep = keep
+        self.eps_abs = eps_abs
+        self.eps_rel = eps_rel
+
+    def check_settings(self):
+        """Raise ValueError or TypeError unless every setting is in its range."""
+        validation.check_algorithm1(self)
+
+    def solve(
+        self,
+        network,
+        sequences,
+        targets,
+        loss,
+        *,
+        weights=None,
+        penalty=0.0,
+        max_epochs=1,
+        batch_size=None,
+        shuffle=True,
+        random_state=None,
+        on_epoch_end=None,
+    ):
+        """Train ``network`` in place.
+
+        Parameters
+        ----------
+        network : ElmanRNN
+            With its initial weights.
+        sequences : Sequences
+            Observations of the network's dtype.
+        targets : ndarray of shape (n_sequences,) or (n_steps,), with a second axis of n_outputs for `SquaredError`
+            One for each sequence, at its last step, or one for each row of ``sequences.observations``.
+        loss : SoftmaxCrossEntropy or SquaredError
+            R.
+        weights : ndarray of shape (n_sequences,), optional
+            Positive weights of the sequences.
+        penalty : float, default=0.0
+            Weight of Omega(W), >= 0.
+        max_epochs : int
+            Iterations, unless ``max_iter`` is set.
+        batch_size : int or None, default=None
+            Largest number of sequences in a batch; None puts all of them into one.
+        shuffle : bool, default=True
+            Whether sequences are put into batches at random.
+        random_state : int, RandomState or None
+            Of the order of sequences.
+        on_epoch_end : callable, optional
+            Called with the iteration's record; training stops when it returns True.
+
+        Returns
+        -------
+        Outcome
+            Its history has one record an iteration, see `admmirnn.solvers.residuals.Residuals.record`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a setting is out of its range.
+        """
+        n_iterations = max_epochs if self.max_iter is None else self.max_iter
+        schedules = validation.check_algorithm1(self, n_iterations)
+        validation.check_problem(network, sequences, targets, weights, per_step=True)
+        fit = _Fit(self, schedules, network, sequences, targets, loss, weights, penalty)
+        fit.form_batches(batch_size, check_random_state(random_state) if shuffle else None)
+        status = Status.ITERATION_LIMIT
+        with backend.one_blas_thread():
+            fit.start_from_the_roll_out()
+            for iteration in range(1, n_iterations + 1):
+                fit.begin(iteration)
+                for variables in fit.batches:
+                    fit.sweep(variables)
+                    fit.update_multipliers(variables)
+                fit.measure()
+                if fit.grown:
+                    status = Status.DIVERGED
+                    break
+                if on_epoch_end is not None and on_epoch_end(fit.history[-1]):
+                    status = Status.STOPPED
+                    break
+                if fit.residuals.are_small(self.eps_abs, self.eps_rel):
+                    status = Status.CONVERGED
+                    break
+        fit.keep_weights(self.keep)
+        return Outcome(fit.history, status, fit.warning())
+
+
+class _Fit:
+    """Everything one call of `Algorithm1.solve` works on, and its steps."""
+
+    def __init__(self, settings, schedules, network, sequences, targets, loss, weights, penalty):
+        self.settings, self.schedules = settings, schedules
+        self.network, self.sequences, self.loss = network, sequences, loss
+        self.kernels = backend.kernels()
+        self.penalty = penalty
+        self.every_step = len(targets) != len(sequences)
+        self.targets = np.ascontiguousarray(targets, loss.target_dtype or network.dtype)
+        self.weights = np.ones(len(sequences)) if weights is None else np.asarray(weights, np.float64)
+        self.output_weights = (
+            np.repeat(self.weights, sequences.lengths) if self.every_step else self.weights
+        ).astype(network.dtype)
+        self.batches = []
+        self.history = []
+        self.grown = None
+        self.best = (math.inf, None, None)
+
+    def form_batches(self, batch_size, random_state):
+        """Cut the sequences into batches, each with its own variables."""
+        indices = np.arange(len(self.sequences))
+        if random_state is not None:
+            indices = random_state.permutation(len(indices))
+        for some in split(indices, batch_size or len(indices)):
+            self.batches.append(
+                Variables.of_sequences(
+                    self.kernels, self.network, self.sequences, some, self.targets, self.weights, self.loss,
+                    penalised=self.penalty > 0,
+                )  # fmt: skip
+            )
+        self.residuals = Residuals(self.kernels, self.network, self.batches, self.loss)
+
+    def start_from_the_roll_out(self):
+        """Make every variable what the network itself gives, the multipliers zero."""
+        for variables in self.batches:
+            variables.roll_out(self.kernels, self.network.activation)
+        self._remember_weights(self._rollout_loss()[0])
+
+    def begin(self, iteration):
+        """Set the penalties of this iteration."""
+        settings, k = self.settings, iteration - 1
+        self.iteration = iteration
+        self.started = time.perf_counter()
+        self.at = SweepSettings(
+            **{name: values[k] for name, values in self.schedules.items()},
+            derived=settings.signs == "derived",
+            linearised=settings.o_step == "linearised",
+            linear=settings.a_step == "linear",
+            coupled=settings.s_coupling,
+            activation=self.network.activation,
+            penalty=settings.omega if self.penalty else "none",
+            penalty_weight=self.penalty / len(self.batches),
+        )
+        self.residuals.begin(self.at)
+
+    def sweep(self, variables):
+        """For t = 1..N: o_t, c, V, s_t, a_t, b, W, U, then U, W, b, a_t, s_t, V, c, o_t."""
+        self.residuals.before_sweep(variables)
+        self.kernels.sweep(variables, self.at, BACKWARD + FORWARD, 0, variables.n_steps)
+        self.residuals.after_sweep(variables)
+
+    def update_multipliers(self, variables):
+        """lambda1 += rho1 p_N, lambda2 += rho2 (s_N - f(a_N)), lambda3 += rho3 e_N (Eq. 15)."""
+        self.residuals.evaluate(variables)
+        variables.update_multipliers(self.at, *self.residuals.last_rows(variables))
+
+    def measure(self):
+        """Record the residuals, the augmented Lagrangian, and the losses of o and of the roll-out."""
+        loss, accuracy = self._rollout_loss()
+        record = self.residuals.record(self.iteration, self.penalty)
+        record["rollout_loss"] = loss
+        if accuracy is not None:
+            record["training_accuracy"] = accuracy
+        record["seconds"] = time.perf_counter() - self.started
+        self.history.append(record)
+        self.grown = self.residuals.grown(_GROWTH)
+        if self.grown is None:
+            self._remember_weights(loss)
+
+    def _rollout_loss(self):
+        """Loss and accuracy of the network's own outputs on the whole training set."""
+        outputs = self.network.outputs(self.sequences, every_step=self.every_step)
+        loss, n_correct = self.loss.value(self.kernels, outputs, self.targets, self.output_weights)
+        return loss, None if n_correct is None else n_correct / len(outputs)
+
+    def _remember_weights(self, loss):
+        if loss < self.best[0]:
+            self.best = (loss, self.network.Theta.copy(), self.network.Psi.copy())
+
+    def keep_weights(self, keep):
+        """Put the best weights into the network, unless the last ones are wanted and have not diverged."""
+        _, Theta, Psi = self.best
+        if Theta is not None and (keep == "best" or self.grown is not None):
+            self.network.Theta[:], self.network.Psi[:] = Theta, Psi
+
+    def warning(self):
+        """What the user should know of a fit that diverged."""
+        if self.grown is None:
+            return None
+        name, size = self.grown
+        return (
+            f"Algorithm 1 diverged in iteration {self.iteration}: the root mean square of {name} grew to {size:.3g}; "
+            "the weights with the lowest training roll-out loss before that were kept. A larger r (see "
+            "lipschitz_bounds), signs='derived' or smaller penalties avoid this"
+        )

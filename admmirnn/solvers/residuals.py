@@ -1,0 +1,169 @@
+"""What Algorithm 1 reports of an iteration: computed once, shared by recording and stopping."""
+
+import math
+
+import numpy as np
+
+_EQUATIONS = ("a", "s", "o")
+
+
+class Residuals:
+    """Sums over the batches of one iteration, and the record they end in.
+
+    Parameters
+    ----------
+    kernels : namespace
+        The back end.
+    network : ElmanRNN
+        Whose weights the batches share.
+    batches : list of Variables
+        All of them.
+    loss : SoftmaxCrossEntropy or SquaredError
+        R.
+    """
+
+    def __init__(self, kernels, network, batches, loss):
+        self.kernels, self.network, self.batches, self.loss = kernels, network, batches, loss
+        most = max(len(variables.A) for variables in batches)
+        n, K = network.n_hidden, network.n_outputs
+        self._room = [np.empty((most, columns), network.dtype) for columns in (n, n, K)]
+        self._weights_before = [np.empty_like(network.Theta), np.empty_like(network.Psi)]
+        self._n_last = sum(len(variables.lambda1) for variables in batches)
+        self._n_rows = sum(len(variables.A) for variables in batches)
+        self._first_sizes = self.sizes()
+
+    def begin(self, at):
+        """Start an iteration with the penalties ``at``."""
+        self.at = at
+        self.rhos = (at.rho1, at.rho2, at.rho3)
+        self._moved = dict.fromkeys(_EQUATIONS, 0.0)
+        self._changed = 0.0
+        for before, now in zip(self._weights_before, (self.network.Theta, self.network.Psi), strict=True):
+            before[:] = now
+
+    def before_sweep(self, variables):
+        """Remember a_t, s_t, o_t."""
+        for before, now in zip(self._room_of(variables), variables.blocks, strict=True):
+            before[:] = now
+
+    def after_sweep(self, variables):
+        """Add |rho (x^{k+1} - x^k)|^2 of a_t, s_t, o_t, and the same without rho."""
+        B = len(variables.lambda1)
+        for name, rho, before, now in zip(_EQUATIONS, self.rhos, self._room_of(variables), variables.blocks, strict=True):
+            np.subtract(now, before, out=before)
+            others, last = _square(before[:-B]), _square(before[-B:])
+            self._moved[name] += self.at.nu**2 * others + rho**2 * last
+            self._changed += others + last
+
+    def evaluate(self, variables):
+        """Compute the residuals of the three equations for one batch."""
+        v = variables
+        room = self._room_of(v)
+        self.kernels.residuals(v.Theta, v.Psi, v.Z, v.H, v.A, v.O, self.at.activation, *room)
+        return room
+
+    def last_rows(self, variables):
+        """The residuals at t = N."""
+        B = len(variables.lambda1)
+        return [residual[-B:] for residual in self._room_of(variables)]
+
+    def record(self, iteration, penalty):
+        """Return the record of an iteration.
+
+        Returns
+        -------
+        dict
+            ``epoch``: the iteration, from 1; ``lagrangian``: the augmented Lagrangian, Eq. (8), with the loss summed
+            over sequences and steps; ``primal_a``, ``primal_s``, ``primal_o``: root mean square of a_t - U x_t - W s_{t-1} - b,
+            s_t - f(a_t), o_t - V s_t - c at t < N (0 when there are none), ``primal_a_N`` and so on at t = N;
+            ``dual_a``, ``dual_s``, ``dual_o``: root mean square of rho (x^{k+1} - x^k), with nu for rho at t < N;
+            ``change``: sum of squares of x^{k+1} - x^k over all variables and weights (Theorem 3 speaks of its
+            least value so far); ``auxiliary_loss``, ``auxiliary_accuracy``: of o_t, which has seen the labels.
+        """
+        others, last = dict.fromkeys(_EQUATIONS, 0.0), dict.fromkeys(_EQUATIONS, 0.0)
+        lagrangian = loss = weight = 0.0
+        n_correct = n_labelled = 0
+        for variables in self.batches:
+            B = len(variables.lambda1)
+            residuals = self.evaluate(variables)
+            for name, rho, residual, multiplier in zip(
+                _EQUATIONS, self.rhos, residuals, variables.multipliers, strict=True
+            ):
+                square, square_N = _square(residual[:-B]), _square(residual[-B:])
+                others[name] += square
+                last[name] += square_N
+                lagrangian += 0.5 * self.at.nu * square + 0.5 * rho * square_N
+                lagrangian += float(np.vdot(multiplier, residual[-B:]))
+            mean, correct = variables.loss_of_outputs(self.kernels, self.loss)
+            batch_weight = float(variables.row_weights.sum(dtype=np.float64))
+            loss += mean * batch_weight
+            weight += batch_weight
+            if correct is not None:
+                n_correct += correct
+                n_labelled += int(np.count_nonzero(variables.row_weights))
+        changed = self._changed
+        for before, now in zip(self._weights_before, (self.network.Theta, self.network.Psi), strict=True):
+            np.subtract(now, before, out=before)
+            changed += _square(before)
+        self.result = {"epoch": iteration, "lagrangian": lagrangian + loss + self._omega(penalty)}
+        for name, before in zip(_EQUATIONS, self._room, strict=True):
+            n_columns = before.shape[1]
+            self.result[f"primal_{name}"] = _root(others[name], (self._n_rows - self._n_last) * n_columns)
+            self.result[f"primal_{name}_N"] = _root(last[name], self._n_last * n_columns)
+            self.result[f"dual_{name}"] = _root(self._moved[name], self._n_rows * n_columns)
+        self.result["change"] = changed
+        self.result["auxiliary_loss"] = loss / weight
+        if n_labelled:
+            self.result["auxiliary_accuracy"] = n_correct / n_labelled
+        return self.result
+
+    def are_small(self, eps_abs, eps_rel):
+        """Whether every residual is at most eps_abs + eps_rel times the size of what it is a difference of."""
+        sizes = self.sizes()
+        for name, rho in zip(_EQUATIONS, self.rhos, strict=True):
+            most = eps_abs + eps_rel * sizes[name]
+            if max(self.result[f"primal_{name}"], self.result[f"primal_{name}_N"]) > most:
+                return False
+            if self.result[f"dual_{name}"] > eps_abs + eps_rel * max(rho, self.at.nu) * sizes[name]:
+                return False
+        return True
+
+    def grown(self, times):
+        """Name and size of the first variable that has become ``times`` as large as it was, or not finite; or None."""
+        for name, size in self.sizes().items():
+            if not size <= times * max(1.0, self._first_sizes[name]):
+                return name, size
+        return None
+
+    def sizes(self):
+        """Root mean square of the variables, the multipliers and the weights."""
+        sizes = {}
+        for i, name in enumerate(_EQUATIONS):
+            sizes[name] = _root_mean_square([variables.blocks[i] for variables in self.batches])
+        for i in range(3):
+            sizes[f"lambda{i + 1}"] = _root_mean_square([variables.multipliers[i] for variables in self.batches])
+        for name, values in self.network.weights.items():
+            sizes[name] = _root_mean_square([values])
+        return sizes
+
+    def _room_of(self, variables):
+        return [room[: len(variables.A)] for room in self._room]
+
+    def _omega(self, penalty):
+        W = self.network.weights["W"]
+        if self.at.penalty == "ridge":
+            return 0.5 * penalty * _square(W)
+        return penalty * float(np.abs(W).sum(dtype=np.float64)) if self.at.penalty == "lasso" else 0.0
+
+
+def _square(x):
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.vdot(x, x)) if x.flags.c_contiguous or x.ndim == 1 else float(np.einsum("ij,ij->", x, x))
+
+
+def _root(square, count):
+    return math.sqrt(square / count) if count else 0.0
+
+
+def _root_mean_square(arrays):
+    return _root(sum(_square(array) for array in arrays), sum(array.size for array in arrays))

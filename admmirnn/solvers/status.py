@@ -1,0 +1,32 @@
+"""How a fit ended."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Status(Enum):
+    """Why training stopped; the value is the message."""
+
+    CONVERGED = "every residual is within its tolerance"
+    ITERATION_LIMIT = "the number of iterations asked for has been done"
+    STOPPED = "a callback has stopped the training"
+    DIVERGED = "the variables grew without bound; the best weights before that were kept"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a solver returns.
+
+    Attributes
+    ----------
+    history : list of dict
+        One record an epoch or iteration.
+    status : Status
+        Why training stopped.
+    warning : str or None
+        What the user should be warned of.
+    """
+
+    history: list
+    status: Status
+    warning: str | None = None
