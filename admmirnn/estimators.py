@@ -76,11 +76,12 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
     classes_ : ndarray of shape (K,)
         The labels, sorted.
     history_ : list of dict
-        One record an epoch: ``epoch``, ``rollout_loss``, ``training_accuracy`` and ``seconds``, and what the solver adds.
-        With "rollout" the loss and the accuracy are those of each minibatch before its update, and there are ``radius``,
-        ``output_radius``, ``r``, ``output_r``, ``D_norm``, ``output_D_norm``, ``capped_steps``, ``damping_raised`` and
-        ``rollbacks``; with "algorithm1" they are those of the training set after the iteration, and there are the
-        augmented Lagrangian, the residuals and the auxiliary loss.  `pandas.DataFrame(history_)` is a table.
+        One record an epoch: ``epoch``, ``rollout_loss``, ``training_accuracy``, ``seconds``, and what the solver adds.
+        With "rollout" the loss and the accuracy are those of each minibatch before its update, and there are
+        ``radius``, ``output_radius``, ``r``, ``output_r``, ``D_norm``, ``output_D_norm``, ``capped_steps``,
+        ``damping_raised`` and ``rollbacks``; with "algorithm1" they are those of the training set after the
+        iteration, and there are the augmented Lagrangian, the residuals and the auxiliary loss.
+        `pandas.DataFrame(history_)` is a table.
     status_ : Status
         Why training stopped.
     n_iter_ : int

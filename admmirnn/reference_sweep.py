@@ -27,8 +27,9 @@ def _relu_step(alpha, target, r, penalty):
     alpha, target = alpha / scale, target / scale  # the problem is homogeneous
     above = np.maximum((r * alpha + penalty * target) / (r + penalty), 0)
     below = np.minimum(alpha, 0)
-    better = r * (above - alpha) ** 2 + penalty * (target - above) ** 2 <= r * (below - alpha) ** 2 + penalty * target**2
-    return np.where(better, above, below) * scale
+    value_above = r * (above - alpha) ** 2 + penalty * (target - above) ** 2
+    value_below = r * (below - alpha) ** 2 + penalty * target**2
+    return np.where(value_above <= value_below, above, below) * scale
 
 
 def _tanh_step(alpha, target, r, penalty):
@@ -187,7 +188,7 @@ class _Updates:
         v.Z[following, self.d : -1] = s
 
     def a(self, t):
-        """argmin_a r/2 (a - alpha)^2 + omega2/2 (s_t +- lambda2/omega2 - f(a))^2, alpha = a_t - (omega1 p_t +- lambda1)/r."""
+        """argmin_a r/2 (a - alpha)^2 + omega2/2 (s_t +- lambda2/omega2 - f(a))^2, alpha = a_t - (p +- lambda1)/r."""
         v, at, rows, final = self.v, self.at, self.block(t), t == self.N - 1
         omega2 = at.rho2 if final else at.nu
         alpha = v.A[rows] - self.p()[rows] / at.r

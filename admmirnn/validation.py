@@ -86,7 +86,7 @@ def check_algorithm1(settings, n_iterations=1):
     Returns
     -------
     dict
-        rho1, rho2, rho3, nu and r, each a list of its values in the iterations.
+        rho1, rho2, rho3, nu and r, each a list of its values in the iterations; those of r are None for "lipschitz".
     """
     check_choice("signs", settings.signs, ("derived", "printed"))
     check_choice("o_step", settings.o_step, ("prox", "linearised"))
@@ -99,7 +99,13 @@ def check_algorithm1(settings, n_iterations=1):
     if settings.max_iter is not None:
         check_integer("max_iter", settings.max_iter, 1, alternatives=", or None")
     check_integer("the number of iterations", n_iterations, 1)
-    return {name: _values_of(name, getattr(settings, name), n_iterations) for name in ("rho1", "rho2", "rho3", "nu", "r")}
+    schedules = {
+        name: _values_of(name, getattr(settings, name), n_iterations) for name in ("rho1", "rho2", "rho3", "nu")
+    }
+    if isinstance(settings.r, str):
+        check_choice("r", settings.r, ("lipschitz",))
+        return schedules | {"r": [None] * n_iterations}
+    return schedules | {"r": _values_of("r", settings.r, n_iterations)}
 
 
 def _values_of(name, value, n_iterations):

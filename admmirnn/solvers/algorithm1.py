@@ -1,7 +1,8 @@
-"""Solver "algorithm1": Algorithm 1 of the paper, block by block, with its auxiliary variables kept between iterations."""
+"""Solver "algorithm1": Algorithm 1 of the paper; its auxiliary variables are kept between iterations."""
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -15,6 +16,7 @@ from admmirnn.solvers.variables import SweepSettings, Variables
 
 BACKWARD, FORWARD = b"ocVsabWU", b"UWbasVco"  # the blocks in the paper's order, at every t
 _GROWTH = 1e6
+_LIPSCHITZ_MARGIN = 2.0  # the bounds are those at the start of an iteration, and the blocks move during it
 
 
 class Algorithm1(BaseEstimator):
@@ -38,9 +40,10 @@ class Algorithm1(BaseEstimator):
         Penalties of the three equations at t = N, > 0; a callable is given the iteration, from 1.
     nu : float or callable, default=0.1
         Penalty of the equations at t < N, > 0.
-    r : float or callable, default=1.0
+    r : float, callable or "lipschitz", default=1.0
         Proximal weight of the linearised steps, > 0: of s_t and a_t as it is, of U, W, V times the number of rows
-        (steps of all sequences).  Too small an r diverges; see `lipschitz_bounds`.
+        (steps of all sequences).  Too small an r diverges.  "lipschitz" takes twice the largest of the blocks'
+        Lipschitz constants (`admmirnn.solvers.variables.Variables.lipschitz_bounds`) at the start of every iteration.
     signs : {"derived", "printed"}, default="derived"
         Signs that follow from the augmented Lagrangian, or those of the equations as printed.
     o_step : {"prox", "linearised"}, default="prox"
@@ -192,9 +195,9 @@ class _Fit:
         self.every_step = len(targets) != len(sequences)
         self.targets = np.ascontiguousarray(targets, loss.target_dtype or network.dtype)
         self.weights = np.ones(len(sequences)) if weights is None else np.asarray(weights, np.float64)
-        self.output_weights = (
-            np.repeat(self.weights, sequences.lengths) if self.every_step else self.weights
-        ).astype(network.dtype)
+        self.output_weights = (np.repeat(self.weights, sequences.lengths) if self.every_step else self.weights).astype(
+            network.dtype
+        )
         self.batches = []
         self.history = []
         self.grown = None
@@ -208,7 +211,13 @@ class _Fit:
         for some in split(indices, batch_size or len(indices)):
             self.batches.append(
                 Variables.of_sequences(
-                    self.kernels, self.network, self.sequences, some, self.targets, self.weights, self.loss,
+                    self.kernels,
+                    self.network,
+                    self.sequences,
+                    some,
+                    self.targets,
+                    self.weights,
+                    self.loss,
                     penalised=self.penalty > 0,
                 )  # fmt: skip
             )
@@ -235,6 +244,9 @@ class _Fit:
             penalty=settings.omega if self.penalty else "none",
             penalty_weight=self.penalty / len(self.batches),
         )
+        if self.at.r is None:
+            bounds = [max(variables.lipschitz_bounds(self.at).values()) for variables in self.batches]
+            self.at = replace(self.at, r=_LIPSCHITZ_MARGIN * max(bounds))
         self.residuals.begin(self.at)
 
     def sweep(self, variables):
@@ -284,6 +296,6 @@ class _Fit:
         name, size = self.grown
         return (
             f"Algorithm 1 diverged in iteration {self.iteration}: the root mean square of {name} grew to {size:.3g}; "
-            "the weights with the lowest training roll-out loss before that were kept. A larger r (see "
-            "lipschitz_bounds), signs='derived' or smaller penalties avoid this"
+            "the weights with the lowest training roll-out loss before that were kept. r='lipschitz', "
+            "a larger r, signs='derived' or smaller penalties avoid this"
         )

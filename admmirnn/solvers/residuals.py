@@ -49,7 +49,8 @@ class Residuals:
     def after_sweep(self, variables):
         """Add |rho (x^{k+1} - x^k)|^2 of a_t, s_t, o_t, and the same without rho."""
         B = len(variables.lambda1)
-        for name, rho, before, now in zip(_EQUATIONS, self.rhos, self._room_of(variables), variables.blocks, strict=True):
+        room = self._room_of(variables)
+        for name, rho, before, now in zip(_EQUATIONS, self.rhos, room, variables.blocks, strict=True):
             np.subtract(now, before, out=before)
             others, last = _square(before[:-B]), _square(before[-B:])
             self._moved[name] += self.at.nu**2 * others + rho**2 * last
@@ -74,11 +75,12 @@ class Residuals:
         -------
         dict
             ``epoch``: the iteration, from 1; ``lagrangian``: the augmented Lagrangian, Eq. (8), with the loss summed
-            over sequences and steps; ``primal_a``, ``primal_s``, ``primal_o``: root mean square of a_t - U x_t - W s_{t-1} - b,
-            s_t - f(a_t), o_t - V s_t - c at t < N (0 when there are none), ``primal_a_N`` and so on at t = N;
-            ``dual_a``, ``dual_s``, ``dual_o``: root mean square of rho (x^{k+1} - x^k), with nu for rho at t < N;
-            ``change``: sum of squares of x^{k+1} - x^k over all variables and weights (Theorem 3 speaks of its
-            least value so far); ``auxiliary_loss``, ``auxiliary_accuracy``: of o_t, which has seen the labels.
+            over sequences and steps; ``primal_a``, ``primal_s``, ``primal_o``: root mean square of
+            a_t - U x_t - W s_{t-1} - b, s_t - f(a_t), o_t - V s_t - c at t < N (0 when there are none),
+            ``primal_a_N`` and so on at t = N; ``dual_a``, ``dual_s``, ``dual_o``: root mean square of
+            rho (x^{k+1} - x^k), with nu for rho at t < N; ``change``: sum of squares of x^{k+1} - x^k over all
+            variables and weights (Theorem 3 speaks of its least value so far); ``auxiliary_loss``,
+            ``auxiliary_accuracy``: of o_t, which has seen the labels; ``r``: the proximal weight.
         """
         others, last = dict.fromkeys(_EQUATIONS, 0.0), dict.fromkeys(_EQUATIONS, 0.0)
         lagrangian = loss = weight = 0.0
@@ -115,6 +117,7 @@ class Residuals:
         self.result["auxiliary_loss"] = loss / weight
         if n_labelled:
             self.result["auxiliary_accuracy"] = n_correct / n_labelled
+        self.result["r"] = self.at.r
         return self.result
 
     def are_small(self, eps_abs, eps_rel):

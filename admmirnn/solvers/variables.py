@@ -46,8 +46,8 @@ class SweepSettings:
 class Variables:
     """a_t, s_t, o_t and the multipliers of one batch, next to the weights they share with other batches.
 
-    A row stands for one step of one sequence, laid out as ``_kernels`` describes: the rows of a step follow one another,
-    and those of the last step, t = N, are the last B.
+    A row stands for one step of one sequence, laid out as ``_kernels`` describes: the rows of a step follow one
+    another, and those of the last step, t = N, are the last B.
 
     Attributes
     ----------
@@ -151,10 +151,46 @@ class Variables:
         np.matmul(self.H, self.Psi.T, out=self.O)
 
     def update_multipliers(self, at, a_residual, s_residual, o_residual):
-        """lambda1 += rho1 p_N, lambda2 += rho2 (s_N - f(a_N)), lambda3 += rho3 e_N (Eq. 15), given the residuals at N."""
+        """lambda1 += rho1 p_N, lambda2 += rho2 (s_N - f(a_N)), lambda3 += rho3 e_N (Eq. 15), given those residuals."""
         self.lambda1 += self.lambda1.dtype.type(at.rho1) * a_residual
         self.lambda2 += self.lambda2.dtype.type(at.rho2) * s_residual
         self.lambda3 += self.lambda3.dtype.type(at.rho3) * o_residual
+
+    def lipschitz_bounds(self, at):
+        """For each linearised block, the least r at which its update cannot raise the augmented Lagrangian.
+
+        The step minimises a model that lies above the augmented Lagrangian as soon as the proximal weight is at least
+        the largest eigenvalue of the Hessian of what it linearises: omega |V|^2 (+ omega |W|^2 with the term in
+        a_{t+1}) for s_t, omega for a_t, and for U, W, V, whose proximal weight is r times the number of rows, that of
+        sum omega x x^T, sum omega s_{t-1} s_{t-1}^T and sum omega s_t s_t^T.  Without the term in a_{t+1} no r is
+        enough for s_t.
+
+        Parameters
+        ----------
+        at : SweepSettings
+            The penalties omega: nu at t < N, rho1, rho2, rho3 at t = N.
+
+        Returns
+        -------
+        dict
+            Bounds by the names s, a, U, W, V.
+        """
+        rows, B = len(self.A), len(self.lambda1)
+        n = self.Theta.shape[0]
+        d = self.Theta.shape[1] - n - 1
+        omega1 = max(at.rho1, at.nu) if rows > B else at.rho1
+        omega3 = max(at.rho3, at.nu) if rows > B else at.rho3
+        V, W = self.Psi[:, :-1], self.Theta[:, d:-1]
+        s = omega3 * float(np.linalg.norm(V, 2)) ** 2
+        if at.coupled and rows > B:
+            s += omega1 * float(np.linalg.norm(W, 2)) ** 2
+        bounds = {"s": s, "a": omega1}
+        for name, inputs, rho in (
+            ("U", self.Z[:rows, :d], at.rho1), ("W", self.Z[:rows, d:-1], at.rho1), ("V", self.H[:, :-1], at.rho3),
+        ):  # fmt: skip
+            gram = at.nu * (inputs[:-B].T @ inputs[:-B]) + rho * (inputs[-B:].T @ inputs[-B:])
+            bounds[name] = float(np.linalg.eigvalsh(gram)[-1]) / rows
+        return bounds
 
     def loss_of_outputs(self, kernels, loss):
         """The auxiliary loss, that of o_t, and how many o_t are largest at their label (None without labels)."""
