@@ -23,3 +23,5 @@ cdef dispatched_void relu_slope_rows(const floating* S, Py_ssize_t lds, floating
                                      Py_ssize_t columns) noexcept nogil
 cdef dispatched_void unimodal_tanh_step(const floating* alpha, const floating* target, Py_ssize_t count, floating ratio,
                                         floating* A) noexcept nogil
+cdef dispatched_void add_scaled(Py_ssize_t count, double factor, const floating* x, floating* scaled,
+                                floating* total) noexcept nogil

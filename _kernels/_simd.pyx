@@ -162,3 +162,14 @@ cdef dispatched_void unimodal_tanh_step(const floating* alpha, const floating* t
             A[j] = following
         if moving == 0:
             break
+
+
+cdef dispatched_void add_scaled(Py_ssize_t count, double factor, const floating* x, floating* scaled,
+                                floating* total) noexcept nogil:
+    # scaled = factor * x, total += scaled; none of them overlap
+    cdef Py_ssize_t j
+    cdef floating by = <floating> factor, value
+    for j in range(count):
+        value = by * x[j]
+        scaled[j] = value
+        total[j] += value

@@ -25,6 +25,7 @@ from libc.string cimport memcpy, memset
 from admmirnn._kernels._activations cimport Activation, activate, named
 from admmirnn._kernels._blas cimport gemm
 from admmirnn._kernels._layout cimport fits
+from admmirnn._kernels._simd cimport add_scaled
 from admmirnn._kernels.hidden cimport proximal_activation
 from admmirnn._kernels.output cimport prox_row, relative_softmax
 
@@ -267,22 +268,17 @@ cdef double proximal(double value, double shrinkage, Penalty penalty) noexcept n
 
 cdef void gradient_step(Layer* layer, Py_ssize_t column, Py_ssize_t count, bint penalised) noexcept nogil:
     """weights[:, column:column + count] += rate * sum omega residual input^T, then the prox of Omega."""
-    cdef Py_ssize_t rows = layer.rows, m = layer.m, p = layer.p, i, j
-    cdef double factor, moved
+    cdef Py_ssize_t rows = layer.rows, m = layer.m, p = layer.p, i
+    cdef double moved
+    cdef bint of_x = column < layer.d
     if layer.dual:
+        # step = rate * omega * residual, pending += step
         for i in range(rows):
-            factor = layer.rate * omega(layer, i)
-            for j in range(p):
-                layer.step[i * p + j] = factor * layer.residual[i * p + j]
-        if column < layer.d:
-            for i in range(rows * p):
-                layer.pending_x[i] += layer.step[i]
-            # residual -= kernel @ step
-            gemm(False, False, rows, p, rows, -1, layer.kernel_x, rows, layer.step, p, 1, layer.residual, p)
-        else:
-            for i in range(rows * p):
-                layer.pending_s[i] += layer.step[i]
-            gemm(False, False, rows, p, rows, -1, layer.kernel_s, rows, layer.step, p, 1, layer.residual, p)
+            add_scaled(p, layer.rate * omega(layer, i), layer.residual + i * p, layer.step + i * p,
+                       (layer.pending_x if of_x else layer.pending_s) + i * p)
+        # residual -= kernel @ step
+        gemm(False, False, rows, p, rows, -1, layer.kernel_x if of_x else layer.kernel_s, rows, layer.step, p,
+             1, layer.residual, p)
         return
     for i in range(count * p):
         layer.step[i] = layer.rate * layer.gradient[column * p + i]

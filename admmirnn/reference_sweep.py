@@ -128,16 +128,20 @@ class _Updates:
         omega[self.rows - self.B :] = rho
         return omega
 
-    def p(self):
-        """omega1 (a_t - U x_t - W s_{t-1} - b) +- lambda1."""
-        p = self.omega(self.at.rho1) * (self.v.A - self.v.Z[: self.rows] @ self.v.Theta.T)
-        p[self.rows - self.B :] += self.sign * self.v.lambda1
+    def p(self, t=None):
+        """omega1 (a_t - U x_t - W s_{t-1} - b) +- lambda1, at one step or at all."""
+        rows = slice(0, self.rows) if t is None else self.block(t)
+        p = self.omega(self.at.rho1)[rows] * (self.v.A[rows] - self.v.Z[rows] @ self.v.Theta.T)
+        if rows.stop == self.rows:
+            p[-self.B :] += self.sign * self.v.lambda1
         return p
 
-    def e(self):
-        """omega3 (o_t - V s_t - c) +- lambda3."""
-        e = self.omega(self.at.rho3) * (self.v.O - self.v.H @ self.v.Psi.T)
-        e[self.rows - self.B :] += self.sign * self.v.lambda3
+    def e(self, t=None):
+        """omega3 (o_t - V s_t - c) +- lambda3, at one step or at all."""
+        rows = slice(0, self.rows) if t is None else self.block(t)
+        e = self.omega(self.at.rho3)[rows] * (self.v.O[rows] - self.v.H[rows] @ self.v.Psi.T)
+        if rows.stop == self.rows:
+            e[-self.B :] += self.sign * self.v.lambda3
         return e
 
     def o(self, t):
@@ -176,9 +180,9 @@ class _Updates:
         following = slice(rows.stop, rows.stop + count)
         omega2 = at.rho2 if final else at.nu
         s = v.H[rows, :-1]
-        pull = self.sign * (self.e()[rows] @ v.Psi[:, :-1])
+        pull = self.sign * (self.e(t) @ v.Psi[:, :-1])
         if at.coupled and not final:
-            pull += self.sign * (self.p()[following] @ v.Theta[:, self.d : -1])
+            pull += self.sign * (self.p(t + 1)[:count] @ v.Theta[:, self.d : -1])
         if final and not at.derived:
             s += pull / at.r  # Eq. (14) as printed has no term in s_N - f(a_N)
         else:
@@ -191,7 +195,7 @@ class _Updates:
         """argmin_a r/2 (a - alpha)^2 + omega2/2 (s_t +- lambda2/omega2 - f(a))^2, alpha = a_t - (p +- lambda1)/r."""
         v, at, rows, final = self.v, self.at, self.block(t), t == self.N - 1
         omega2 = at.rho2 if final else at.nu
-        alpha = v.A[rows] - self.p()[rows] / at.r
+        alpha = v.A[rows] - self.p(t) / at.r
         target = v.H[rows, :-1] + (self.sign / at.rho2 * v.lambda2 if final else 0)
         if at.linear:
             v.A[rows] = (at.r * alpha + omega2 * target) / (at.r + omega2)

@@ -1,8 +1,9 @@
 """Every figure that the project claims, by one command: ``python -m bench.accept [section ...]``.
 
-Sections: golden, gradient, digits, mnist, speed, vowels, robustness, adding, repeat; all by default.  MNIST and
-Japanese Vowels are read from the folder that ADMMIRNN_DATA names.  Everything runs on one BLAS thread; accuracies
-and losses are those of the network's roll-out on data that it was not trained on.
+Sections: golden, gradient, digits, mnist, speed, vowels, robustness, adding, repeat, blocks, sweep, o_steps; all by
+default (the paper's tables are in `bench.paper`).  MNIST and Japanese Vowels are read from the folder that
+ADMMIRNN_DATA names.  Everything runs on one BLAS thread; accuracies and losses are those of the network's roll-out on
+data that it was not trained on, except where they are called auxiliary.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import platform
 import sys
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +22,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 import admmirnn
-from admmirnn import RNNClassifier, Rollout
+from admmirnn import Algorithm1, RNNClassifier, Rollout, backend
 from admmirnn.datasets import adding_problem, load_digits, load_japanese_vowels, load_mnist
-from admmirnn.losses import SquaredError
+from admmirnn.losses import SoftmaxCrossEntropy, SquaredError
 from admmirnn.model import ElmanRNN
 from admmirnn.sequences import Sequences
+from admmirnn.solvers.variables import SweepSettings, Variables
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden" / "rollout.npz"
 EPOCHS_AND_PENALTY = {1: 0.0, 3: 0.1, 10: 0.1}
@@ -55,8 +58,8 @@ def golden(seeds):
     case = np.load(GOLDEN)
     X = [x[:length] for x, length in zip(case["X"], case["lengths"], strict=True)]
     met = True
-    for backend in ("compiled", "numpy"):
-        os.environ["ADMMIRNN_BACKEND"] = backend
+    for name in ("compiled", "numpy"):
+        os.environ["ADMMIRNN_BACKEND"] = name
         for dtype, tolerance in (("float64", 1e-9), ("float32", 1e-4)):
             for kind, radius in (("free", None), ("radius", float(case["radius"]))):
                 solver = Rollout(
@@ -79,7 +82,7 @@ def golden(seeds):
                     init={name: case[name] for name in "UWbVc"},
                 ).fit(X, case["y"])
                 error = max(np.abs(getattr(model, f"{name}_") - case[f"{name}_{kind}"]).max() for name in "UWbVc")
-                met &= report(f"golden {kind}, {backend}, {dtype}", f"{error:.1e}", tolerance, error <= tolerance)
+                met &= report(f"golden {kind}, {name}, {dtype}", f"{error:.1e}", tolerance, error <= tolerance)
     os.environ["ADMMIRNN_BACKEND"] = "compiled"
     return met
 
@@ -129,8 +132,8 @@ def speed(seeds):
     X, y = load_mnist("train")
     seconds = {"compiled": [], "numpy": []}
     for seed in seeds(5):
-        for backend, found in seconds.items():
-            os.environ["ADMMIRNN_BACKEND"] = backend
+        for name, found in seconds.items():
+            os.environ["ADMMIRNN_BACKEND"] = name
             found.append(timed_fit(RNNClassifier(max_epochs=1, random_state=seed), X[:55000], y[:55000]))
     os.environ["ADMMIRNN_BACKEND"] = "compiled"
     ratios = np.divide(seconds["compiled"], seconds["numpy"])
@@ -217,7 +220,108 @@ def repeat(seeds):
     return report("two fits, one seed: weights bit-identical", same, True, same)
 
 
-SECTIONS = (golden, gradient, digits, mnist, speed, vowels, robustness, adding, repeat)
+def blocks(seeds):
+    """The golden case of Algorithm 1: every block update alone, on both back ends, float64."""
+    case = np.load(GOLDEN.with_name("algorithm1.npz"))
+    at = SweepSettings(*(float(case[name]) for name in ("rho1", "rho2", "rho3", "nu", "r")))
+    updates = {  # block letters, what they write, options
+        "o_new": ("o", "O", {}),
+        "o_new_linearised": ("o", "O", {"linearised": True}),
+        "c_new": ("c", "c", {}),
+        "V_new": ("V", "V", {}),
+        "s_new": ("s", "s", {}),
+        "a_new": ("a", "A", {}),
+        "a_new_linear_trick": ("a", "A", {"linear": True}),
+        "b_new": ("b", "b", {}),
+        "W_new": ("W", "W", {}),
+        "U_new": ("U", "U", {}),
+    }
+    worst = {}
+    for name in ("compiled", "numpy"):
+        os.environ["ADMMIRNN_BACKEND"] = name
+        kernels = backend.kernels()
+        for key, (block, written, options) in updates.items():
+            network, variables = _golden_variables(kernels, case)
+            first = variables.n_steps - 1 if block in "cVbWU" else 0
+            kernels.sweep(variables, replace(at, **options), block.encode(), first, variables.n_steps)
+            found = {"O": variables.O, "A": variables.A, "s": variables.H[:, :-1]} | network.weights
+            worst[name, key] = np.abs(found[written] - case[key]).max()
+        network, variables = _golden_variables(kernels, case)
+        room = [np.empty_like(values) for values in (variables.A, variables.A, variables.O)]
+        v = variables
+        kernels.residuals(v.Theta, v.Psi, v.Z, v.H, v.A, v.O, "tanh", *room)
+        variables.update_multipliers(at, *(residual[-1:] for residual in room))
+        for i, multiplier in enumerate(variables.multipliers, 1):
+            worst[name, f"lambda{i}_new"] = np.abs(multiplier[0] - case[f"lambda{i}_new"]).max()
+    del os.environ["ADMMIRNN_BACKEND"]
+    largest = max(worst.values())
+    return report(f"largest error of {len(worst)} block updates", f"{largest:.1e}", "<= 1e-9", largest <= 1e-9)
+
+
+def _golden_variables(kernels, case):
+    """The golden state of Algorithm 1: one sequence of 5 steps with a label at each."""
+    network = ElmanRNN.of_weights(*(case[name] for name in "UWbVc"))
+    sequences = Sequences.of_lengths(case["X"], [len(case["X"])])
+    variables = Variables.of_sequences(
+        kernels, network, sequences, np.arange(1), case["y"].astype(np.intp), np.ones(1), SoftmaxCrossEntropy()
+    )
+    variables.A[:], variables.O[:], variables.H[:, :-1] = case["a"], case["o"], case["s"]
+    variables.Z[1:, network.n_features : -1] = case["s"]
+    for i, multiplier in enumerate(variables.multipliers, 1):
+        multiplier[:] = case[f"lambda{i}"]
+    return network, variables
+
+
+def sweep(seeds):
+    """Seconds of an iteration of Algorithm 1 (all that `Algorithm1.solve` does in one), n 128, d 61, K 61, B 1."""
+    met = True
+    for dtype in ("float32", "float64"):
+        naive, compiled = (_seconds_of_iteration(name, 25, dtype, seeds) for name in ("numpy", "compiled"))
+        ratio = naive / compiled
+        met &= report(
+            f"{dtype}, N = 25: naive numpy sweep / compiled",
+            f"{1e3 * naive:.1f} ms / {1e3 * compiled:.2f} ms = {ratio:.1f}",
+            ">= 20",
+            ratio >= 20,
+        )
+        short, long = (_seconds_of_iteration("compiled", N, dtype, seeds) for N in (200, 400))
+        met &= report(f"{dtype}, N = 400 / N = 200", f"{long / short:.2f}", "<= 2.3", long / short <= 2.3)
+    return met
+
+
+def _seconds_of_iteration(name, N, dtype, seeds):
+    os.environ["ADMMIRNN_BACKEND"] = name
+    random_state = np.random.RandomState(seeds(1)[0])
+    network = ElmanRNN.random(61, 128, 61, dtype=np.dtype(dtype), random_state=random_state)
+    X = np.eye(61, dtype=dtype)[random_state.randint(0, 61, N)]
+    labels = random_state.randint(0, 61, N)
+    outcome = Algorithm1(r=100.0).solve(
+        network, Sequences.of_lengths(X, [N]), labels, SoftmaxCrossEntropy(), max_epochs=9
+    )  # fmt: skip
+    del os.environ["ADMMIRNN_BACKEND"]
+    return float(np.median([record["seconds"] for record in outcome.history]))
+
+
+def o_steps(seeds):
+    """19 linearised o-steps (each with the exact c-step), one sequence of one step, 10 classes, from o = 0."""
+    met = True
+    for rho3, published in ((0.1, 3.776e-4), (10.0, 0.9984)):
+        network = ElmanRNN(np.zeros((1, 3)), np.zeros((10, 2)))
+        sequences = Sequences.of_lengths(np.zeros((1, 1)), [1])
+        kernels = backend.kernels()
+        variables = Variables.of_sequences(
+            kernels, network, sequences, np.arange(1), np.array([3]), np.ones(1), SoftmaxCrossEntropy()
+        )
+        variables.roll_out(kernels, "tanh")
+        for _ in range(19):
+            kernels.sweep(variables, SweepSettings(1.0, 1.0, rho3, 1.0, 1.0, linearised=True), b"oc", 0, 1)
+        loss, _ = variables.loss_of_outputs(kernels, SoftmaxCrossEntropy())
+        error = abs(loss / published - 1)
+        met &= report(f"rho3 = {rho3:g}: auxiliary loss", f"{loss:.4e}", f"{published:.4g} within 1 %", error < 0.01)
+    return met
+
+
+SECTIONS = (golden, gradient, digits, mnist, speed, vowels, robustness, adding, repeat, blocks, sweep, o_steps)
 
 
 def main():

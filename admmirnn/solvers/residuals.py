@@ -30,7 +30,7 @@ class Residuals:
         self._weights_before = [np.empty_like(network.Theta), np.empty_like(network.Psi)]
         self._n_last = sum(len(variables.lambda1) for variables in batches)
         self._n_rows = sum(len(variables.A) for variables in batches)
-        self._first_sizes = self.sizes()
+        self.sizes = self._first_sizes = self._measure_sizes()
 
     def begin(self, at):
         """Start an iteration with the penalties ``at``."""
@@ -103,6 +103,7 @@ class Residuals:
             if correct is not None:
                 n_correct += correct
                 n_labelled += int(np.count_nonzero(variables.row_weights))
+        self.sizes = self._measure_sizes()
         changed = self._changed
         for before, now in zip(self._weights_before, (self.network.Theta, self.network.Psi), strict=True):
             np.subtract(now, before, out=before)
@@ -122,7 +123,7 @@ class Residuals:
 
     def are_small(self, eps_abs, eps_rel):
         """Whether every residual is at most eps_abs + eps_rel times the size of what it is a difference of."""
-        sizes = self.sizes()
+        sizes = self.sizes
         for name, rho in zip(_EQUATIONS, self.rhos, strict=True):
             most = eps_abs + eps_rel * sizes[name]
             if max(self.result[f"primal_{name}"], self.result[f"primal_{name}_N"]) > most:
@@ -133,12 +134,12 @@ class Residuals:
 
     def grown(self, times):
         """Name and size of the first variable that has become ``times`` as large as it was, or not finite; or None."""
-        for name, size in self.sizes().items():
+        for name, size in self.sizes.items():
             if not size <= times * max(1.0, self._first_sizes[name]):
                 return name, size
         return None
 
-    def sizes(self):
+    def _measure_sizes(self):
         """Root mean square of the variables, the multipliers and the weights."""
         sizes = {}
         for i, name in enumerate(_EQUATIONS):
