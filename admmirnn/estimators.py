@@ -7,6 +7,7 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
@@ -149,8 +150,8 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         X : array-like of shape (n_sequences, n_steps, n_features) or (n_sequences, n_steps), or list of arrays
             A list holds one array of shape (n_steps_i, n_features) a sequence, of any lengths; a 2-D X holds one
             feature.
-        y : array-like of shape (n_sequences,)
-            Labels of any type that can be sorted.
+        y : array-like of shape (n_sequences,), or (n_sequences, n_steps), or list of arrays of shape (n_steps_i,)
+            Labels of any type that can be sorted: one a sequence, or one for each of its steps ("algorithm1" only).
         sample_weight : array-like of shape (n_sequences,), optional
             Weights >= 0 of the sequences in the loss; a sequence of weight 0 is left out.
 
@@ -166,15 +167,16 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         """
         settings = validation.check_estimator_settings(self, SOLVERS)
         if y is None:
-            validation.check_labels(y, 0)
+            validation.check_labels(y, ())
         sequences, attributes = validation.read_sequences(self, X, settings.dtype)
-        classes, targets = validation.check_labels(y, len(sequences))
+        per_step = getattr(settings.solver, "takes_labels_per_step", False)
+        classes, targets, form = validation.check_labels(y, sequences.lengths, per_step=per_step)
         weights = validation.check_sample_weight(sample_weight, len(sequences))
         sequences, classes, targets, weights = _with_weight(sequences, classes, targets, weights)
         network = self._initial_network(settings, sequences.n_features, len(classes))
         backend.kernels()
 
-        attributes |= {"classes_": classes, "_activation": settings.activation}
+        attributes |= {"classes_": classes, "_activation": settings.activation, "_form_of_labels": form}
         with _Progress(settings.verbose, settings.max_epochs) as progress:
             outcome = settings.solver.solve(
                 network,
@@ -197,7 +199,7 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def predict(self, X):
-        """Return the label of every sequence.
+        """Return the label of every sequence, or of every step if ``y`` had one for each.
 
         Parameters
         ----------
@@ -207,9 +209,11 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_sequences,)
+            Or of shape (n_sequences, n_steps), or a list of arrays of shape (n_steps_i,), as ``y`` was; a list
+            whenever the lengths differ.
         """
-        outputs = self._outputs(X)
-        return self.classes_[outputs.argmax(axis=1)]
+        outputs, lengths = self._outputs(X)
+        return self._in_the_form_of_labels(self.classes_[outputs.argmax(axis=1)], lengths)
 
     def predict_proba(self, X):
         """Return the probability of every class, in the order of ``classes_``.
@@ -222,8 +226,44 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_sequences, n_classes)
+            Or with the steps as second axis, or a list of arrays of shape (n_steps_i, n_classes), as in `predict`.
         """
-        return softmax(self._outputs(X), axis=1)
+        outputs, lengths = self._outputs(X)
+        return self._in_the_form_of_labels(softmax(outputs, axis=1), lengths)
+
+    def score(self, X, y, sample_weight=None):
+        """Return the accuracy of `predict`: the share of right sequences, or of right steps.
+
+        Parameters
+        ----------
+        X : array-like or list of arrays
+            As in `fit`.
+        y : array-like or list of arrays
+            True labels, as in `fit`.
+        sample_weight : array-like of shape (n_sequences,), optional
+            Weights of the sequences.
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        if self._form_of_labels == "sequence":
+            return super().score(X, y, sample_weight)
+        predicted = self.predict(X)
+        lengths = [len(labels) for labels in predicted]
+        if [len(labels) for labels in y] != lengths:
+            raise ValueError("y does not have one label for each step of X, as it had in fit; pass such labels")
+        weights = None if sample_weight is None else np.repeat(sample_weight, lengths)
+        return accuracy_score(np.concatenate(list(y)), np.concatenate(list(predicted)), sample_weight=weights)
+
+    def _in_the_form_of_labels(self, rows, lengths):
+        """Cut one row a step into sequences, if there is one a step."""
+        if self._form_of_labels == "sequence":
+            return rows
+        if self._form_of_labels == "array" and lengths.min() == lengths.max():
+            return rows.reshape(len(lengths), lengths[0], *rows.shape[1:])
+        return np.split(rows, np.cumsum(lengths)[:-1])
 
     def _initial_network(self, settings, n_features, n_classes):
         network = ElmanRNN.random(
@@ -243,7 +283,9 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         network = ElmanRNN.of_weights(self.U_, self.W_, self.b_, self.V_, self.c_, activation=self._activation)
         sequences = validation.read_more_sequences(self, X, network.n_features, network.dtype)
-        return validation.check_outputs(network.outputs(sequences))
+        every_step = self._form_of_labels != "sequence"
+        outputs = network.outputs(sequences, every_step=every_step)
+        return validation.check_outputs(outputs, sequences.lengths), sequences.lengths
 
     def _become_fitted(self, attributes, network):
         """Replace all attributes of an earlier fit at once."""
@@ -263,11 +305,12 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
 def _with_weight(sequences, classes, targets, weights):
     """Leave out the sequences of weight zero, and the classes that only they have."""
     kept = weights > 0
-    validation.check_several_classes(classes, targets[kept])
+    kept_targets = targets[kept if len(targets) == len(sequences) else np.repeat(kept, sequences.lengths)]
+    validation.check_several_classes(classes, kept_targets)
     if kept.all():
         return sequences, classes, targets, weights
     sequences = Sequences(sequences.observations, sequences.first_rows[kept], sequences.lengths[kept])
-    present, targets = np.unique(targets[kept], return_inverse=True)
+    present, targets = np.unique(kept_targets, return_inverse=True)
     return sequences, classes[present], targets, weights[kept]
 
 

@@ -95,11 +95,13 @@ class ElmanRNN:
 
         Returns
         -------
-        ndarray of shape (len(sequences), n_outputs) or (number of observations, n_outputs)
-            o of every sequence after its last step, or after each of its observations.
+        ndarray of shape (n_sequences, n_outputs) or (n_steps, n_outputs)
+            o of every sequence after its last step, or after each of its steps, one sequence after the other.
         """
         kernels = backend.kernels()
-        outputs = np.empty((len(sequences.observations if every_step else sequences), self.n_outputs), self.dtype)
+        n_outputs = sequences.lengths.sum() if every_step else len(sequences)
+        outputs = np.empty((n_outputs, self.n_outputs), self.dtype)
+        first_steps = sequences.first_steps
         with backend.one_blas_thread():
             for first, last in _chunks(sequences.lengths):
                 batch = sequences.minibatch(np.arange(first, last))
@@ -107,7 +109,8 @@ class ElmanRNN:
                 kernels.pack(sequences.observations, batch.first_rows, batch.lengths, batch.offsets, Z)
                 kernels.roll_out(self.Theta, batch.offsets, self.activation, Z)
                 if every_step:
-                    _, where = batch.rows()
+                    sequence_of, step_of = batch.rows()
+                    where = first_steps[sequence_of] + step_of
                     H = Z[batch.rows_of_states(), self.n_features :]
                 else:
                     where = batch.indices

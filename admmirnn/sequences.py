@@ -34,6 +34,11 @@ class Sequences:
         """Number of features of an observation."""
         return self.observations.shape[1]
 
+    @property
+    def first_steps(self):
+        """Where the steps of each sequence start among those of all sequences, one sequence after the other."""
+        return np.cumsum(self.lengths) - self.lengths
+
     def most_rows(self, n_sequences):
         """The largest number of steps that ``n_sequences`` of the sequences have together."""
         return int(np.sort(self.lengths)[-n_sequences:].sum())
@@ -71,16 +76,16 @@ class Minibatch:
         return int(self.offsets[-2])
 
     def rows(self):
-        """For every row of Z before its last block: whose it is, and which observation it holds.
+        """For every row of Z before its last block: whose it is, and which of that sequence's steps, from 0.
 
         Returns
         -------
-        sequence_of, observation_of : ndarray of shape (n_rows,), intp
+        sequence_of, step_of : ndarray of shape (n_rows,), intp
         """
         N, counts = len(self.offsets) - 2, np.diff(self.offsets[:-1])
         position = np.arange(self.n_rows) - np.repeat(self.offsets[:-2], counts)
         step = self.lengths[position] - N + np.repeat(np.arange(N), counts)
-        return self.indices[position], self.first_rows[position] + step
+        return self.indices[position], step
 
     def rows_of_states(self):
         """For every row of Z before its last block: the row that holds the state which its step reaches."""

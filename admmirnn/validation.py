@@ -433,31 +433,68 @@ def _was_finite(given, i, step, feature):
 # Labels and weights
 
 
-def check_labels(y, n_sequences):
-    """Return the classes, sorted, and the class number of every sequence.
+def check_labels(y, lengths, *, per_step=False):
+    """Return the classes, sorted, the class number of every sequence or step, and how y held them.
 
     Parameters
     ----------
-    y : array-like of shape (n_sequences,)
-        Labels of any type that can be sorted.
-    n_sequences : int
-        How many there must be.
+    y : array-like of shape (n_sequences,), or of shape (n_sequences, n_steps), or list of arrays of shape (n_steps_i,)
+        Labels of any type that can be sorted, one for each sequence or one for each of its steps.
+    lengths : ndarray of shape (n_sequences,)
+        Numbers of steps.
+    per_step : bool, default=False
+        Whether the solver takes a label for each step.
+
+    Returns
+    -------
+    classes : ndarray
+        Sorted.
+    targets : ndarray of intp
+        One for each sequence, or one for each step of every sequence, one sequence after the other.
+    form : {"sequence", "array", "list"}
+        What y was: one label a sequence, or a rectangular array or a list with one label a step.
     """
     if y is None:
         raise ValueError("RNNClassifier requires y to be passed, but the target y is None")
-    y = column_or_1d(y, warn=True)
-    if len(y) != n_sequences:
+    form = _form_of_labels(y)
+    if form != "sequence" and not per_step:
         raise ValueError(
-            f"Found input variables with inconsistent numbers of samples: X has {n_sequences} sequences and y has "
+            "y should be a 1d array, one label a sequence: this solver takes no label for each step; "
+            "pass solver='algorithm1', or the labels of the last steps"
+        )
+    if form == "sequence":
+        y = column_or_1d(y, warn=True)
+    if len(y) != len(lengths):
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: X has {len(lengths)} sequences and y has "
             f"{len(y)} labels; pass one label a sequence"
         )
+    if form == "sequence":
+        return *_check_label_column(y, "index {}"), form
+    columns = [column_or_1d(labels) for labels in y]
+    for i, (labels, length) in enumerate(zip(columns, lengths, strict=True)):
+        if len(labels) != length:
+            raise ValueError(f"y[{i}] has {len(labels)} labels and X[{i}] has {length} steps; pass one label a step")
+    return *_check_label_column(np.concatenate(columns), "label {} of all steps"), form
+
+
+def _form_of_labels(y):
+    if hasattr(y, "iloc"):
+        return "sequence"
+    if isinstance(y, (list, tuple)) or (isinstance(y, np.ndarray) and y.dtype == object and y.ndim == 1):
+        nested = len(y) and all(isinstance(labels, (list, tuple, np.ndarray)) and np.ndim(labels) == 1 for labels in y)
+        return "list" if nested and any(len(labels) != 1 for labels in y) else "sequence"
+    return "array" if getattr(y, "ndim", 1) == 2 and y.shape[1] > 1 else "sequence"
+
+
+def _check_label_column(y, where):
     if y.dtype.kind == "f":
         finite = np.isfinite(y)
     else:
         finite = np.array([label == label for label in y], dtype=bool)  # NaN is not equal to itself
     if not finite.all():
         i = int(np.flatnonzero(~finite)[0])
-        raise ValueError(f"Input y contains NaN or infinity, first at index {i}; leave these sequences out")
+        raise ValueError(f"Input y contains NaN or infinity, first at {where.format(i)}; leave these sequences out")
     if y.dtype.kind in "fc":
         check_classification_targets(y)
     try:
@@ -498,11 +535,13 @@ def check_sample_weight(sample_weight, n_sequences):
     return np.where(weights > 0, np.maximum(weights, 1e-20), 0.0)
 
 
-def check_outputs(outputs):
-    """Raise when a roll-out has overflowed."""
+def check_outputs(outputs, lengths):
+    """Raise when a roll-out has overflowed; there is one output a sequence, or one a step."""
     finite = np.isfinite(outputs).all(axis=1)
     if not finite.all():
         i = int(np.flatnonzero(~finite)[0])
+        if len(outputs) != len(lengths):
+            i = int(np.searchsorted(np.cumsum(lengths), i, side="right"))
         raise ValueError(
             f"the network's outputs for sequence {i} of X are not finite: its observations are too large for this "
             "network; rescale X, or fit with activation='tanh'"

@@ -101,6 +101,8 @@ class Algorithm1(BaseEstimator):
         self.eps_abs = eps_abs
         self.eps_rel = eps_rel
 
+    takes_labels_per_step = True
+
     def check_settings(self):
         """Raise ValueError or TypeError unless every setting is in its range."""
         validation.check_algorithm1(self)
@@ -129,7 +131,8 @@ class Algorithm1(BaseEstimator):
         sequences : Sequences
             Observations of the network's dtype.
         targets : ndarray of shape (n_sequences,) or (n_steps,), with a second axis of n_outputs for `SquaredError`
-            One for each sequence, at its last step, or one for each row of ``sequences.observations``.
+            One for each sequence, at its last step, or one for each step of every sequence, one sequence after the
+            other.
         loss : SoftmaxCrossEntropy or SquaredError
             R.
         weights : ndarray of shape (n_sequences,), optional

@@ -85,6 +85,8 @@ class Rollout(BaseEstimator):
         self.multiplier_cap = multiplier_cap
         self.gram_every = gram_every
 
+    takes_labels_per_step = False
+
     def check_settings(self):
         """Raise ValueError or TypeError unless every setting is in its range."""
         validation.check_rollout(self)

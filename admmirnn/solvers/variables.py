@@ -106,7 +106,7 @@ class Variables:
         indices : ndarray of intp
             Those of the batch.
         targets : ndarray of shape (n_sequences, ...) or (n_steps, ...)
-            For ``loss``, of its dtype.
+            For ``loss``, of its dtype; those of the steps one sequence after the other.
         weights : ndarray of shape (n_sequences,)
             Of the sequences.
         loss : SoftmaxCrossEntropy or SquaredError
@@ -115,13 +115,13 @@ class Variables:
             Whether Omega(W) is not zero.
         """
         batch = sequences.minibatch(indices)
-        sequence_of, observation_of = batch.rows()
-        row_weights = np.repeat(weights, sequences.lengths)[observation_of].astype(network.dtype)
+        sequence_of, step_of = batch.rows()
+        row_weights = weights[sequence_of].astype(network.dtype)
         if len(targets) == len(sequences):
             of_rows = targets[sequence_of]
             row_weights[: -len(batch)] = 0  # R acts at the last step
         else:
-            of_rows = targets[observation_of]
+            of_rows = targets[sequences.first_steps[sequence_of] + step_of]
         labels, values = (of_rows, None) if loss.takes_labels else (np.zeros(len(of_rows), np.intp), of_rows)
         return cls(
             kernels, network, batch, sequences.observations, labels, values, row_weights, penalised=penalised
