@@ -458,8 +458,9 @@ def check_labels(y, lengths, *, per_step=False):
         raise ValueError("RNNClassifier requires y to be passed, but the target y is None")
     form = _form_of_labels(y)
     if form != "sequence" and not per_step:
+        found = f"an array of shape {y.shape}" if form == "array" else f"a list of {len(y)} arrays"
         raise ValueError(
-            "y should be a 1d array, one label a sequence: this solver takes no label for each step; "
+            f"y should be a 1d array, one label a sequence, and is {found}: this solver takes no label for each step; "
             "pass solver='algorithm1', or the labels of the last steps"
         )
     if form == "sequence":
