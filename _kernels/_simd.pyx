@@ -137,6 +137,7 @@ cdef dispatched_void unimodal_tanh_step(const floating* alpha, const floating* t
     cdef floating a, T, slope, value, derivative, following, start, end
     cdef floating tolerance = <floating> (3e-4 if floating is float else 1e-8)   # the next step squares it
     cdef int moving, iteration
+    cdef bint within
     cdef Py_ssize_t j
     for j in range(count):
         T = tanh_float(alpha[j]) if floating is float else tanh_double(alpha[j])
@@ -156,9 +157,9 @@ cdef dispatched_void unimodal_tanh_step(const floating* alpha, const floating* t
             low[j] = a if value < 0 else low[j]
             high[j] = a if value > 0 else high[j]
             following = a - value / derivative
-            following = following if low[j] <= following else <floating> 0.5 * (low[j] + high[j])
-            following = following if following <= high[j] else <floating> 0.5 * (low[j] + high[j])
-            moving += fabs(following - a) > tolerance * (1 + fabs(a))
+            within = low[j] <= following and following <= high[j]
+            following = following if within else <floating> 0.5 * (low[j] + high[j])
+            moving += not within or fabs(following - a) > tolerance * (1 + fabs(a))
             A[j] = following
         if moving == 0:
             break

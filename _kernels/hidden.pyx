@@ -13,7 +13,7 @@ them Newton's method runs to the first and to the last root without ever oversho
 """
 
 from cython cimport floating
-from libc.math cimport atanh, exp, fabs, tanh
+from libc.math cimport INFINITY, atanh, exp, fabs, tanh
 
 from admmirnn._kernels._activations cimport RELU, TANH, Activation, named
 from admmirnn._kernels._simd cimport unimodal_tanh_step
@@ -40,20 +40,22 @@ cdef inline double h(const Scalar* at, double a, double* derivative) noexcept no
     return a - at.alpha - at.ratio * (at.target - T) * slope
 
 
-cdef double newton(const Scalar* at, double a, double low, double high) noexcept nogil:
-    """Newton's method on h while h increases and a stays in [low, high]; the last point."""
+cdef double newton(const Scalar* at, double a, double low, bint* found) noexcept nogil:
+    """Newton's method on h, as long as h increases and a is not below ``low``; the last point, and whether it is a root."""
     cdef double value, derivative, step
     cdef int iteration
+    found[0] = False
     for iteration in range(MOST_NEWTON_STEPS):
         value = h(at, a, &derivative)
         if not derivative > 0:
-            break
+            return a
         step = value / derivative
         a -= step
-        if not low <= a <= high:
-            return low if a < low else high
+        if not a >= low:
+            return low
         if fabs(step) <= 1e-15 * (1 + fabs(a)):
             break
+    found[0] = True
     return a
 
 
@@ -72,27 +74,36 @@ cdef double bend(double target, double T) noexcept nogil:
 
 cdef double two_sided(const Scalar* at) noexcept nogil:
     """The global minimiser where h may have three roots."""
-    cdef double T_alpha = tanh(at.alpha), target = at.target
-    cdef double far = at.alpha + at.ratio * (target - T_alpha)      # phi <= target - tanh(alpha) up there
-    cdef double first_bend, second_bend, left, right, start, T_bend, derivative, gain, T_left, T_right
-    if target < 1 and atanh(target) < far:
-        far = atanh(target)
+    cdef double T_alpha = tanh(at.alpha), target = at.target, far, first_bend, second_bend, T_bend, derivative
+    cdef double left, right, gain, T_left, T_right
+    cdef bint left_found = False, right_found
+    if target == T_alpha:
+        return at.alpha
+    far = at.alpha + at.ratio * (target - T_alpha)                   # phi <= target - tanh(alpha) up there
+    if target < 1:
+        far = min(far, max(at.alpha, atanh(target)))
     T_bend = bend(target, -1.0)
-    first_bend = atanh(T_bend) if T_bend > -1 else -1e300
+    first_bend = atanh(T_bend) if T_bend > -1 else -INFINITY
     second_bend = far
     if target > 0:
         T_bend = bend(target, 1.0 if target > 6 else target / 6)
-        if T_bend < 1 and atanh(T_bend) < far:
-            second_bend = atanh(T_bend)
+        if T_bend < 1:
+            second_bend = min(far, atanh(T_bend))
+    if at.alpha < first_bend:
+        left = newton(at, at.alpha, -INFINITY, &left_found)          # concave there: never past the root
+        left_found = left_found and left <= first_bend
+        if left_found and far <= first_bend:
+            return left
     if at.alpha >= second_bend:
-        return newton(at, at.alpha, at.alpha, far)                  # concave and increasing: one root
-    if second_bend < far and h(at, second_bend, &derivative) < 0:
-        right = newton(at, second_bend, second_bend, far)
+        return newton(at, at.alpha, -INFINITY, &right_found)         # concave as well
+    if h(at, second_bend, &derivative) < 0:
+        right = newton(at, second_bend, -INFINITY, &right_found)
     else:
-        right = newton(at, second_bend, at.alpha, second_bend)
-    if at.alpha >= first_bend:
+        right = newton(at, second_bend, max(at.alpha, first_bend), &right_found)  # convex: never past the root
+    if not left_found:
         return right
-    left = newton(at, at.alpha, at.alpha, first_bend)
+    if not right_found:
+        return left
     # 2/r times the difference of the two objectives, without squares that overflow
     T_left, T_right = tanh(left), tanh(right)
     gain = (left - right) * (left + right - 2 * at.alpha) + at.ratio * (T_right - T_left) * (2 * target - T_left - T_right)

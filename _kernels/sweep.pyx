@@ -30,7 +30,7 @@ from admmirnn._kernels.hidden cimport proximal_activation
 from admmirnn._kernels.output cimport prox_row, relative_softmax
 
 cdef Py_ssize_t ROWS_AT_A_TIME = 512             # of which the gram way computes residuals when it starts
-cdef double FEW_ROWS = 0.7                       # dual if rows^2 < FEW_ROWS m (m - 1): where the two took equally long
+cdef double FEW_ROWS = 0.55                     # dual if rows^2 < FEW_ROWS m (m - 1): the two take equally long at 0.5 to 0.6
 
 
 cdef enum Penalty:
@@ -114,24 +114,24 @@ cdef inline double omega(Layer* layer, Py_ssize_t row) noexcept nogil:
     return layer.rho if row >= layer.rows - layer.B else layer.nu
 
 
-cdef void subtract_outputs(Layer* layer, Py_ssize_t first, Py_ssize_t count, Py_ssize_t to) noexcept nogil:
-    """residual[to:to + count] = targets - inputs @ weights.T +- multipliers / rho, of the rows from ``first`` on."""
+cdef void subtract_outputs(Layer* layer, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
+    """residual[:count] = targets - inputs @ weights.T +- multipliers / rho, of the rows from ``first`` on."""
     cdef Py_ssize_t last = layer.rows - layer.B, i, j, p = layer.p
     cdef double share = layer.sign / layer.rho
-    memcpy(layer.residual + to * p, layer.targets + first * p, count * p * sizeof(layer.residual[0]))
+    memcpy(layer.residual, layer.targets + first * p, count * p * sizeof(layer.residual[0]))
     # residual -= inputs @ transposed
     gemm(False, False, count, p, layer.m, -1, layer.inputs + first * layer.m, layer.m, layer.transposed, p,
-         1, layer.residual + to * p, p)
+         1, layer.residual, p)
     for i in range(max(first, last), first + count):
         for j in range(p):
-            layer.residual[(to + i - first) * p + j] += share * layer.multipliers[(i - last) * p + j]
+            layer.residual[(i - first) * p + j] += share * layer.multipliers[(i - last) * p + j]
 
 
 cdef Py_ssize_t residual_at(Layer* layer, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
     """Make the residuals of these rows current; where they start in ``residual``."""
     if layer.dual:
         return first * layer.p
-    subtract_outputs(layer, first, count, 0)
+    subtract_outputs(layer, first, count)
     return 0
 
 
@@ -152,7 +152,7 @@ cdef void load(Layer* layer) noexcept nogil:
         for j in range(m):
             layer.transposed[j * p + i] = layer.weights[i * m + j]
     if layer.dual:
-        subtract_outputs(layer, 0, rows, 0)
+        subtract_outputs(layer, 0, rows)
         # kernel_s = S @ S.T, kernel_x = X @ X.T
         gemm(False, True, rows, rows, n, 1, layer.inputs + d, m, layer.inputs + d, m, 0, layer.kernel_s, rows)
         memset(layer.pending_s, 0, rows * p * sizeof(layer.pending_s[0]))
@@ -165,7 +165,7 @@ cdef void load(Layer* layer) noexcept nogil:
     while first < rows:
         weight = omega(layer, first)
         count = min(ROWS_AT_A_TIME, (rows if first >= rows - layer.B else rows - layer.B) - first)
-        subtract_outputs(layer, first, count, 0)
+        subtract_outputs(layer, first, count)
         # gradient += weight * inputs.T @ residual, gram += weight * inputs.T @ inputs
         gemm(True, False, m, p, count, weight, layer.inputs + first * m, m, layer.residual, p, 1, layer.gradient, p)
         gemm(True, False, m, m, count, weight, layer.inputs + first * m, m, layer.inputs + first * m, m,
@@ -229,7 +229,7 @@ cdef void change_states(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer*
             for i in range(first, first + count):
                 layer.kernel_s[j * rows + i] = layer.kernel_s[i * rows + j]
         return
-    subtract_outputs(layer, first, count, 0)
+    subtract_outputs(layer, first, count)
     # take the rows out of gradient and of gram[:, s], and put them back changed
     gemm(True, False, m, p, count, -weight, layer.inputs + first * m, m, layer.residual, p, 1, layer.gradient, p)
     gemm(True, False, m, n, count, -weight, layer.inputs + first * m, m, layer.inputs + first * m + d, m,
@@ -280,16 +280,13 @@ cdef void gradient_step(Layer* layer, Py_ssize_t column, Py_ssize_t count, bint 
         gemm(False, False, rows, p, rows, -1, layer.kernel_x if of_x else layer.kernel_s, rows, layer.step, p,
              1, layer.residual, p)
         return
-    for i in range(count * p):
-        layer.step[i] = layer.rate * layer.gradient[column * p + i]
+    # step = rate * gradient[columns], transposed[columns] += step
+    add_scaled(count * p, layer.rate, layer.gradient + column * p, layer.step, layer.transposed + column * p)
     if penalised and layer.penalty != NONE:
         for i in range(count * p):
-            moved = proximal(layer.transposed[column * p + i] + layer.step[i], layer.shrinkage, layer.penalty)
-            layer.step[i] = moved - layer.transposed[column * p + i]
-            layer.transposed[column * p + i] = moved
-    else:
-        for i in range(count * p):
-            layer.transposed[column * p + i] += layer.step[i]
+            moved = layer.transposed[column * p + i]
+            layer.transposed[column * p + i] = proximal(moved, layer.shrinkage, layer.penalty)
+            layer.step[i] += layer.transposed[column * p + i] - moved
     # gradient -= gram[:, columns] @ step
     gemm(False, False, m, p, count, -1, layer.gram + column, m, layer.step, p, 1, layer.gradient, p)
 
@@ -356,7 +353,7 @@ cdef void s_step(Settings* at, Layer* hidden, Layer* output, Py_ssize_t t) noexc
     cdef Py_ssize_t first = at.offsets[t], count = at.offsets[t + 1] - first, n = hidden.n, i, j
     cdef Py_ssize_t following = at.offsets[t + 1]
     cdef bint final = t == at.N - 1
-    cdef double omega2 = at.rho2 if final else at.nu, gradient, state, activated
+    cdef double omega2 = at.rho2 if final else at.nu, gradient, state, activated, share = 1 / (at.r + omega2)
     back_project(output, first, count, output.sign * omega(output, first), 0, hidden)
     if at.coupled and not final:
         back_project(hidden, following, count, hidden.sign * omega(hidden, following), 1, hidden)
@@ -372,7 +369,7 @@ cdef void s_step(Settings* at, Layer* hidden, Layer* output, Py_ssize_t t) noexc
                 continue
             if final:
                 gradient -= hidden.state_multipliers[i * n + j]
-            hidden.goal[i * n + j] = (gradient + omega2 * (activated - state)) / (at.r + omega2)
+            hidden.goal[i * n + j] = share * (gradient + omega2 * (activated - state))
     change_states(output, first, count, hidden)
     if final:
         add_to_states(hidden, following, count, hidden)     # the block that a roll-out reads

@@ -177,7 +177,8 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         backend.kernels()
 
         attributes |= {"classes_": classes, "_activation": settings.activation, "_form_of_labels": form}
-        with _Progress(settings.verbose, settings.max_epochs) as progress:
+        n_epochs = getattr(settings.solver, "max_iter", None) or settings.max_epochs
+        with _Progress(settings.verbose, n_epochs) as progress:
             outcome = settings.solver.solve(
                 network,
                 sequences,

@@ -8,7 +8,6 @@ import numpy as np
 from admmirnn.reference import _ACTIVATIONS, _prox_cross_entropy
 
 _MOST_NEWTON_STEPS = 500
-_FAR = 1e300
 
 
 # The a-step
@@ -37,43 +36,47 @@ def _tanh_step(alpha, target, r, penalty):
     sign = np.where(target >= np.tanh(alpha), 1.0, -1.0)
     alpha, target, ratio = sign * alpha, sign * target, penalty / r
 
-    def newton(a, low, high):
-        """Newton's method on h from a, where it is monotone, stopped at the ends and where h decreases."""
-        a, moving = a.copy(), np.ones(a.shape, bool)
+    def h(a):
+        T, e = np.tanh(a), np.exp(-2 * np.abs(a))
+        slope = 4 * e / (1 + e) ** 2
+        return a - alpha - ratio * (target - T) * slope, 1 - ratio * slope * (3 * T * T - 2 * target * T - 1)
+
+    def newton(a, low):
+        """Newton's method on h, as long as h increases and a >= low; the last points, and whether they are roots."""
+        a, found, moving = a.copy(), np.zeros(a.shape, bool), np.ones(a.shape, bool)
         for _ in range(_MOST_NEWTON_STEPS):
-            T, e = np.tanh(a), np.exp(-2 * np.abs(a))
-            slope = 4 * e / (1 + e) ** 2
-            value = a - alpha - ratio * (target - T) * slope
-            derivative = 1 - ratio * slope * (3 * T * T - 2 * target * T - 1)
+            value, derivative = h(a)
             moving &= derivative > 0
             step = np.where(moving, value / np.where(moving, derivative, 1), 0)
             a -= step
-            moving &= (low <= a) & (a <= high) & (np.abs(step) > 1e-15 * (1 + np.abs(a)))
-            a = np.clip(a, low, high)
+            below = moving & ~(a >= low)
+            a = np.where(below, low, a)
+            found |= moving & ~below & (np.abs(step) <= 1e-15 * (1 + np.abs(a)))
+            moving &= ~below & ~found
             if not moving.any():
                 break
-        return a
+        return a, found | moving
 
-    def derivative_at(a):
-        T, e = np.tanh(a), np.exp(-2 * np.abs(a))
-        return a - alpha - ratio * (target - T) * 4 * e / (1 + e) ** 2
-
-    far = alpha + ratio * (target - np.tanh(alpha))
-    with np.errstate(divide="ignore"):
-        within = np.abs(target) < 1
-        far = np.where(within, np.minimum(far, np.arctanh(np.where(within, target, 0))), far)
+    T_alpha = np.tanh(alpha)
+    far = alpha + ratio * (target - T_alpha)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        meets = np.maximum(alpha, np.arctanh(np.clip(target, -1, 1)))
+        far = np.where(target < 1, np.minimum(far, meets), far)
         T = _bend(target, np.full(target.shape, -1.0))
-        first_bend = np.where(T > -1, np.arctanh(np.maximum(T, -1)), -_FAR)
+        first_bend = np.where(T > -1, np.arctanh(np.maximum(T, -1)), -np.inf)
         T = np.where(target > 0, _bend(target, np.minimum(target / 6, 1)), 1)
-        second_bend = np.minimum(np.where(T < 1, np.arctanh(np.clip(T, -1, 1)), far), far)
-    beyond = alpha >= second_bend
-    upwards = beyond | ((second_bend < far) & (derivative_at(second_bend) < 0))
-    start = np.where(beyond, alpha, second_bend)
-    last = newton(start, np.where(upwards, start, alpha), np.where(upwards, far, second_bend))
-    first = newton(alpha, alpha, np.where(alpha < first_bend, first_bend, alpha))
-    T_first, T_last = np.tanh(first), np.tanh(last)
-    gain = (first - last) * (first + last - 2 * alpha) + ratio * (T_last - T_first) * (2 * target - T_first - T_last)
-    return sign * np.where((alpha >= first_bend) | beyond | (gain >= 0), last, first)
+        second_bend = np.where(T < 1, np.minimum(far, np.arctanh(np.clip(T, -1, 1))), far)
+        start = np.maximum(alpha, second_bend)
+        upwards = (alpha >= second_bend) | (h(start)[0] < 0)
+        last, last_found = newton(start, np.where(upwards, -np.inf, np.maximum(alpha, first_bend)))
+        first, first_found = newton(alpha, np.full(alpha.shape, -np.inf))
+        first_found &= (alpha < first_bend) & (first <= first_bend)
+        T_first, T_last = np.tanh(first), np.tanh(last)
+        gain = (first - last) * (first + last - 2 * alpha) + ratio * (T_last - T_first) * (
+            2 * target - T_first - T_last
+        )
+    take_first = first_found & ((far <= first_bend) | ~last_found | (gain < 0))
+    return sign * np.where(target == T_alpha, alpha, np.where(take_first, first, last))
 
 
 def _bend(target, T):
