@@ -136,6 +136,7 @@ cdef dispatched_void unimodal_tanh_step(const floating* alpha, const floating* t
     cdef floating[64] low, high
     cdef floating a, T, slope, value, derivative, following, start, end
     cdef floating tolerance = <floating> (3e-4 if floating is float else 1e-8)   # the next step squares it
+    cdef floating resolution = <floating> (1e-6 if floating is float else 1e-14)
     cdef int moving, iteration
     cdef bint within
     cdef Py_ssize_t j
@@ -159,7 +160,9 @@ cdef dispatched_void unimodal_tanh_step(const floating* alpha, const floating* t
             following = a - value / derivative
             within = low[j] <= following and following <= high[j]
             following = following if within else <floating> 0.5 * (low[j] + high[j])
-            moving += not within or fabs(following - a) > tolerance * (1 + fabs(a))
+            # a bisection has converged when its bracket is as narrow as rounding errors make it
+            moving += (fabs(following - a) > tolerance * (1 + fabs(a)) if within
+                       else high[j] - low[j] > resolution * (1 + fabs(a)))
             A[j] = following
         if moving == 0:
             break
