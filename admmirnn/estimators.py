@@ -62,13 +62,15 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
     dtype : {"float32", "float64"}, default="float32"
         Precision of weights and arithmetic.
     shuffle : bool, default=True
-        Whether every epoch takes the sequences in a new order.
+        Whether every epoch takes the sequences in a new order; with "algorithm1", whether they are put into batches at
+        random, once.
     verbose : int, default=0
         1 shows a progress bar, 2 prints a line an epoch.
     random_state : int, RandomState or None, default=None
         Of the initial weights and the order of sequences.  With an int, two fits give bit-identical weights.
     callbacks : list of callable, optional
-        Each is called with an `EpochState` at the end of every epoch; training stops when one returns True.
+        Each is called with an `EpochState` at the end of every epoch, except one that diverged; training stops when one
+        returns True.
 
     Attributes
     ----------
@@ -252,11 +254,10 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         if self._form_of_labels == "sequence":
             return super().score(X, y, sample_weight)
         predicted = self.predict(X)
-        lengths = [len(labels) for labels in predicted]
-        if [len(labels) for labels in y] != lengths:
-            raise ValueError("y does not have one label for each step of X, as it had in fit; pass such labels")
-        weights = None if sample_weight is None else np.repeat(sample_weight, lengths)
-        return accuracy_score(np.concatenate(list(y)), np.concatenate(list(predicted)), sample_weight=weights)
+        lengths = np.array([len(labels) for labels in predicted])
+        labels = validation.check_labels_per_step(y, lengths)
+        weights = np.repeat(validation.check_sample_weight(sample_weight, len(lengths)), lengths)
+        return accuracy_score(labels, np.concatenate(list(predicted)), sample_weight=weights)
 
     def _in_the_form_of_labels(self, rows, lengths):
         """Cut one row a step into sequences, if there is one a step."""

@@ -43,9 +43,13 @@ def check_number(name, value, *, least=0.0, strict=False, below=math.inf, option
         span += ", or None"
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{name} is {value!r} of type {type(value).__name__}; pass {span}")
-    if not (value > least if strict else value >= least) or not value < below:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not (number > least if strict else number >= least) or not number < below:
         raise ValueError(f"{name} is {value!r}; it must be finite, {span}")
-    return float(value)
+    return number
 
 
 def check_choice(name, value, choices):
@@ -86,7 +90,8 @@ def check_algorithm1(settings, n_iterations=1):
     Returns
     -------
     dict
-        rho1, rho2, rho3, nu and r, each a list of its values in the iterations; those of r are None for "lipschitz".
+        rho1, rho2, rho3, nu and r, each a function of the iteration that returns a float; that of r returns None for
+        "lipschitz".
     """
     check_choice("signs", settings.signs, ("derived", "printed"))
     check_choice("o_step", settings.o_step, ("prox", "linearised"))
@@ -100,19 +105,27 @@ def check_algorithm1(settings, n_iterations=1):
         check_integer("max_iter", settings.max_iter, 1, alternatives=", or None")
     check_integer("the number of iterations", n_iterations, 1)
     schedules = {
-        name: _values_of(name, getattr(settings, name), n_iterations) for name in ("rho1", "rho2", "rho3", "nu")
+        name: _schedule(name, getattr(settings, name), n_iterations) for name in ("rho1", "rho2", "rho3", "nu")
     }
     if isinstance(settings.r, str):
-        check_choice("r", settings.r, ("lipschitz",))
-        return schedules | {"r": [None] * n_iterations}
-    return schedules | {"r": _values_of("r", settings.r, n_iterations)}
+        if settings.r != "lipschitz":
+            raise ValueError(f"r is {settings.r!r}; pass a number > 0, a function of the iteration, or 'lipschitz'")
+        return schedules | {"r": lambda iteration: None}
+    return schedules | {"r": _schedule("r", settings.r, n_iterations, alternatives=", or 'lipschitz'")}
 
 
-def _values_of(name, value, n_iterations):
-    """The values of a number, or of a function of the iteration, in every iteration."""
+def _schedule(name, value, n_iterations, alternatives=""):
+    """A number, or a function of the iteration whose values are all checked now, as a function of the iteration."""
     if not callable(value):
-        return [check_number(name, value, strict=True)] * n_iterations
-    return [check_number(f"{name}({k})", value(k), strict=True) for k in range(1, n_iterations + 1)]
+        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+            raise TypeError(
+                f"{name} is {value!r} of type {type(value).__name__}; pass a number > 0, a function of the iteration "
+                f"that returns one{alternatives}"
+            )
+        constant = check_number(name, value, strict=True)
+        return lambda iteration: constant
+    values = [check_number(f"{name}({k})", value(k), strict=True) for k in range(1, n_iterations + 1)]
+    return lambda iteration: values[iteration - 1]
 
 
 def check_solver(solver, known):
@@ -175,6 +188,8 @@ def check_problem(network, sequences, targets, weights, *, per_step=False):
     """Raise unless what a solver is given belongs together; ``per_step`` allows a target for each observation."""
     if len(sequences) == 0:
         raise ValueError("sequences is empty; pass at least one sequence")
+    if weights is not None and not (np.isfinite(weights).all() and np.min(weights) > 0):
+        raise ValueError("weights holds values that are not finite or not positive; leave those sequences out")
     if sequences.n_features != network.n_features:
         raise ValueError(f"sequences have {sequences.n_features} features and the network takes {network.n_features}")
     if sequences.observations.dtype != network.dtype:
@@ -472,20 +487,32 @@ def check_labels(y, lengths, *, per_step=False):
         )
     if form == "sequence":
         return *_check_label_column(y, "index {}"), form
-    columns = [column_or_1d(labels) for labels in y]
+    return *_check_label_column(_labels_per_step(y, form, lengths), "label {} of all steps"), form
+
+
+def check_labels_per_step(y, lengths):
+    """Return the labels of all steps, one sequence after the other."""
+    form = "sequence" if y is None else _form_of_labels(y)
+    if form == "sequence" or len(y) != len(lengths):
+        raise ValueError("y does not have one label for each step of X, as it had in fit; pass such labels")
+    return _labels_per_step(y, form, lengths)
+
+
+def _labels_per_step(y, form, lengths):
+    columns = [column_or_1d(labels) for labels in (np.asarray(y) if form == "array" else y)]
     for i, (labels, length) in enumerate(zip(columns, lengths, strict=True)):
         if len(labels) != length:
             raise ValueError(f"y[{i}] has {len(labels)} labels and X[{i}] has {length} steps; pass one label a step")
-    return *_check_label_column(np.concatenate(columns), "label {} of all steps"), form
+    return np.concatenate(columns)
 
 
 def _form_of_labels(y):
-    if hasattr(y, "iloc"):
-        return "sequence"
-    if isinstance(y, (list, tuple)) or (isinstance(y, np.ndarray) and y.dtype == object and y.ndim == 1):
-        nested = len(y) and all(isinstance(labels, (list, tuple, np.ndarray)) and np.ndim(labels) == 1 for labels in y)
+    if getattr(y, "ndim", 1) == 2:
+        return "array" if y.shape[1] > 1 else "sequence"
+    if isinstance(y, (list, tuple)) or getattr(getattr(y, "dtype", None), "kind", "") == "O":
+        nested = len(y) and all(hasattr(labels, "__len__") and np.ndim(labels) == 1 for labels in y)
         return "list" if nested and any(len(labels) != 1 for labels in y) else "sequence"
-    return "array" if getattr(y, "ndim", 1) == 2 and y.shape[1] > 1 else "sequence"
+    return "sequence"
 
 
 def _check_label_column(y, where):

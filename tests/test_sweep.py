@@ -382,7 +382,8 @@ def test_lasso_makes_zeros_and_ridge_makes_weights_small():
 def altered(variables, **arrays):
     """The variables with other arrays in place of some."""
     other = copy(variables)
-    vars(other).update(arrays)
+    for name, array in arrays.items():
+        setattr(other, name, array)
     return other
 
 

@@ -42,8 +42,9 @@ class Algorithm1(BaseEstimator):
         Penalty of the equations at t < N, > 0.
     r : float, callable or "lipschitz", default=1.0
         Proximal weight of the linearised steps, > 0: of s_t and a_t as it is, of U, W, V times the number of rows
-        (steps of all sequences).  Too small an r diverges.  "lipschitz" takes twice the largest of the blocks'
-        Lipschitz constants (`admmirnn.solvers.variables.Variables.lipschitz_bounds`) at the start of every iteration.
+        (steps of all sequences).  Too small an r diverges.  "lipschitz" takes twice the largest of the penalties and of
+        the blocks' Lipschitz constants (`admmirnn.solvers.variables.Variables.lipschitz_bounds`) at the start of every
+        iteration.
     signs : {"derived", "printed"}, default="derived"
         Signs that follow from the augmented Lagrangian, or those of the equations as printed.
     o_step : {"prox", "linearised"}, default="prox"
@@ -59,10 +60,11 @@ class Algorithm1(BaseEstimator):
         Iterations, >= 1; None takes the ``max_epochs`` of the estimator.
     keep : {"best", "last"}, default="best"
         Weights at the end: those with the lowest roll-out loss on the training set, the initial ones among them, or
-        the last ones.
+        the last ones, if their roll-out is finite.
     eps_abs, eps_rel : float, default=1e-5, 1e-4
         Converged when the root mean square of every residual is at most ``eps_abs`` plus ``eps_rel`` times the
-        size of what it is a difference of, >= 0.
+        size of what it is a difference of, >= 0.  At t < N there are penalties and no multipliers, so those residuals
+        need not vanish, and many problems end at the limit of iterations.
 
     Notes
     -----
@@ -162,18 +164,21 @@ class Algorithm1(BaseEstimator):
         """
         n_iterations = max_epochs if self.max_iter is None else self.max_iter
         schedules = validation.check_algorithm1(self, n_iterations)
+        validation.check_number("penalty", penalty)
         validation.check_problem(network, sequences, targets, weights, per_step=True)
         fit = _Fit(self, schedules, network, sequences, targets, loss, weights, penalty)
         fit.form_batches(batch_size, check_random_state(random_state) if shuffle else None)
         status = Status.ITERATION_LIMIT
         with backend.one_blas_thread():
-            fit.start_from_the_roll_out()
+            with _overflow_is_expected():
+                fit.start_from_the_roll_out()
             for iteration in range(1, n_iterations + 1):
-                fit.begin(iteration)
-                for variables in fit.batches:
-                    fit.sweep(variables)
-                    fit.update_multipliers(variables)
-                fit.measure()
+                with _overflow_is_expected():
+                    fit.begin(iteration)
+                    for variables in fit.batches:
+                        fit.sweep(variables)
+                        fit.update_multipliers(variables)
+                    fit.measure()
                 if fit.grown:
                     status = Status.DIVERGED
                     break
@@ -185,6 +190,11 @@ class Algorithm1(BaseEstimator):
                     break
         fit.keep_weights(self.keep)
         return Outcome(fit.history, status, fit.warning())
+
+
+def _overflow_is_expected():
+    """Divergence is found by looking at the sizes of the variables; numpy need not warn of it as well."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
 class _Fit:
@@ -204,7 +214,6 @@ class _Fit:
         self.batches = []
         self.history = []
         self.grown = None
-        self.best = (math.inf, None, None)
 
     def form_batches(self, batch_size, random_state):
         """Cut the sequences into batches, each with its own variables."""
@@ -224,21 +233,26 @@ class _Fit:
                     penalised=self.penalty > 0,
                 )  # fmt: skip
             )
-        self.residuals = Residuals(self.kernels, self.network, self.batches, self.loss)
+        scratch = np.empty(max(variables.room for variables in self.batches), self.network.dtype)
+        for variables in self.batches:
+            variables.scratch = scratch
 
     def start_from_the_roll_out(self):
         """Make every variable what the network itself gives, the multipliers zero."""
         for variables in self.batches:
             variables.roll_out(self.kernels, self.network.activation)
+        self.residuals = Residuals(self.kernels, self.network, self.batches, self.loss)
+        self.residuals.remember_sizes()
+        self.best = (math.inf, self.network.Theta.copy(), self.network.Psi.copy())
         self._remember_weights(self._rollout_loss()[0])
 
     def begin(self, iteration):
         """Set the penalties of this iteration."""
-        settings, k = self.settings, iteration - 1
+        settings = self.settings
         self.iteration = iteration
         self.started = time.perf_counter()
         self.at = SweepSettings(
-            **{name: values[k] for name, values in self.schedules.items()},
+            **{name: value_at(iteration) for name, value_at in self.schedules.items()},
             derived=settings.signs == "derived",
             linearised=settings.o_step == "linearised",
             linear=settings.a_step == "linear",
@@ -248,8 +262,11 @@ class _Fit:
             penalty_weight=self.penalty / len(self.batches),
         )
         if self.at.r is None:
-            bounds = [max(variables.lipschitz_bounds(self.at).values()) for variables in self.batches]
-            self.at = replace(self.at, r=_LIPSCHITZ_MARGIN * max(bounds))
+            at = self.at
+            bounds = [max(variables.lipschitz_bounds(at).values()) for variables in self.batches]
+            # at least the penalties: V may be zero now and not at the end of the iteration
+            r = _LIPSCHITZ_MARGIN * max(at.rho1, at.rho2, at.rho3, at.nu, *bounds)
+            self.at = replace(at, r=r)
         self.residuals.begin(self.at)
 
     def sweep(self, variables):
@@ -283,22 +300,28 @@ class _Fit:
         return loss, None if n_correct is None else n_correct / len(outputs)
 
     def _remember_weights(self, loss):
+        self.last_loss = loss
         if loss < self.best[0]:
             self.best = (loss, self.network.Theta.copy(), self.network.Psi.copy())
 
     def keep_weights(self, keep):
-        """Put the best weights into the network, unless the last ones are wanted and have not diverged."""
+        """Put the best weights into the network, unless the last ones are wanted and can predict."""
         _, Theta, Psi = self.best
-        if Theta is not None and (keep == "best" or self.grown is not None):
+        if keep == "best" or self.grown is not None or not math.isfinite(self.last_loss):
             self.network.Theta[:], self.network.Psi[:] = Theta, Psi
 
     def warning(self):
-        """What the user should know of a fit that diverged."""
+        """What the user should know of a fit that diverged, or whose network overflows."""
         if self.grown is None:
-            return None
+            if math.isfinite(self.last_loss):
+                return None
+            return (
+                "the roll-out of the last weights is not finite on the training set; the weights with the lowest "
+                "training roll-out loss were kept. activation='tanh', or smaller observations, avoid this"
+            )
         name, size = self.grown
         return (
             f"Algorithm 1 diverged in iteration {self.iteration}: the root mean square of {name} grew to {size:.3g}; "
-            "the weights with the lowest training roll-out loss before that were kept. r='lipschitz', "
-            "a larger r, signs='derived' or smaller penalties avoid this"
+            "the weights with the lowest training roll-out loss before that were kept. r='lipschitz' with "
+            "s_coupling=True, a larger r, signs='derived' or smaller penalties avoid this"
         )

@@ -30,7 +30,14 @@ class Residuals:
         self._weights_before = [np.empty_like(network.Theta), np.empty_like(network.Psi)]
         self._n_last = sum(len(variables.lambda1) for variables in batches)
         self._n_rows = sum(len(variables.A) for variables in batches)
-        self.sizes = self._first_sizes = self._measure_sizes()
+
+    def remember_sizes(self):
+        """Take the variables as they are for what `grown` compares with."""
+        self._largest_allowed = {name: max(1.0, size) for name, size in self._measure_sizes().items()}
+        for variables in self.batches:
+            if variables.values is not None:
+                largest = float(np.abs(variables.values).max())
+                self._largest_allowed["o"] = max(self._largest_allowed["o"], largest)
 
     def begin(self, at):
         """Start an iteration with the penalties ``at``."""
@@ -53,7 +60,7 @@ class Residuals:
         for name, rho, before, now in zip(_EQUATIONS, self.rhos, room, variables.blocks, strict=True):
             np.subtract(now, before, out=before)
             others, last = _square(before[:-B]), _square(before[-B:])
-            self._moved[name] += self.at.nu**2 * others + rho**2 * last
+            self._moved[name] += self.at.nu * self.at.nu * others + rho * rho * last
             self._changed += others + last
 
     def evaluate(self, variables):
@@ -135,7 +142,7 @@ class Residuals:
     def grown(self, times):
         """Name and size of the first variable that has become ``times`` as large as it was, or not finite; or None."""
         for name, size in self.sizes.items():
-            if not size <= times * max(1.0, self._first_sizes[name]):
+            if not size <= times * self._largest_allowed[name]:
                 return name, size
         return None
 

@@ -1,5 +1,6 @@
 """The auxiliary variables of Algorithm 1 for one batch of sequences, and the penalties of one iteration."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,8 +72,8 @@ class Variables:
         Targets of the squared error; None for cross-entropy.
     row_weights : ndarray of shape (rows,)
         Weight of each row's loss, zero where there is no target.
-    scratch : ndarray
-        For the kernel.
+    room : int
+        How many numbers ``scratch`` must have room for.
     """
 
     def __init__(self, kernels, network, batch, observations, labels, values, row_weights, *, penalised=False):
@@ -88,7 +89,8 @@ class Variables:
         self.O = np.empty((rows, K), dtype)
         self.lambda1, self.lambda2 = np.zeros((B, n), dtype), np.zeros((B, n), dtype)
         self.lambda3 = np.zeros((B, K), dtype)
-        self.scratch = np.empty(kernels.sweep_room(rows, B, d, n, K, penalised), dtype)
+        self.room = kernels.sweep_room(rows, B, d, n, K, penalised)
+        self._scratch = None
         kernels.pack(observations, batch.first_rows, batch.lengths, batch.offsets, self.Z)
 
     @classmethod
@@ -128,6 +130,17 @@ class Variables:
         )  # fmt: skip
 
     @property
+    def scratch(self):
+        """Scratch of the sweep: an array of its own, unless one has been set, which batches can share."""
+        if self._scratch is None:
+            self._scratch = np.empty(self.room, self.Theta.dtype)
+        return self._scratch
+
+    @scratch.setter
+    def scratch(self, array):
+        self._scratch = array
+
+    @property
     def n_steps(self):
         """N of the longest sequence."""
         return len(self.offsets) - 2
@@ -157,7 +170,7 @@ class Variables:
         self.lambda3 += self.lambda3.dtype.type(at.rho3) * o_residual
 
     def lipschitz_bounds(self, at):
-        """For each linearised block, the least r at which its update cannot raise the augmented Lagrangian.
+        """For each linearised block, the least r with which its update cannot raise the augmented Lagrangian.
 
         The step minimises a model that lies above the augmented Lagrangian as soon as the proximal weight is at least
         the largest eigenvalue of the Hessian of what it linearises: omega |V|^2 (+ omega |W|^2 with the term in
@@ -189,7 +202,8 @@ class Variables:
             ("U", self.Z[:rows, :d], at.rho1), ("W", self.Z[:rows, d:-1], at.rho1), ("V", self.H[:, :-1], at.rho3),
         ):  # fmt: skip
             gram = at.nu * (inputs[:-B].T @ inputs[:-B]) + rho * (inputs[-B:].T @ inputs[-B:])
-            bounds[name] = float(np.linalg.eigvalsh(gram)[-1]) / rows
+            finite = np.isfinite(gram).all()
+            bounds[name] = float(np.linalg.eigvalsh(gram)[-1]) / rows if finite else math.inf
         return bounds
 
     def loss_of_outputs(self, kernels, loss):
