@@ -336,7 +336,7 @@ def main():
 
     print(
         f"admmirnn {admmirnn.__version__}, Python {platform.python_version()}, numpy {np.__version__}, "
-        f"scipy {scipy.__version__}, scikit-learn {sklearn.__version__}; {_processor()}, {os.cpu_count()} cores, "
+        f"scipy {scipy.__version__}, scikit-learn {sklearn.__version__}; {processor()}, {os.cpu_count()} cores, "
         "one BLAS thread"
     )
     met = True
@@ -348,7 +348,7 @@ def main():
     return 0 if met else 1
 
 
-def _processor():
+def processor():
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

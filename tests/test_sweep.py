@@ -413,7 +413,7 @@ def assert_refused(variables, at, blocks=ORDER, first=0, last=None, match=None, 
 
 def test_none_in_place_of_an_array_is_refused():
     _, variables, at = make_state(COMPILED)
-    for name in ("Psi", "H", "A", "O", "lambda1", "lambda2", "lambda3", "row_weights", "labels", "offsets", "scratch"):
+    for name in ("Psi", "H", "A", "O", "lambda1", "lambda2", "lambda3", "row_weights", "labels", "offsets"):
         assert_refused(variables, at, last=1, **{name: None})
 
 

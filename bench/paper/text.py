@@ -1,0 +1,403 @@
+"""The text experiment: Algorithm 1 on chunks of characters, each from a fresh forward pass."""
+
+import math
+import os
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from admmirnn import Rollout, backend
+from admmirnn.model import ElmanRNN
+from admmirnn.sequences import Sequences
+from admmirnn.solvers.variables import SweepSettings
+from bench.paper.common import (
+    LOSS,
+    loss_and_accuracy,
+    new_figure,
+    print_caption,
+    print_columns,
+    residuals_at_last_step,
+    sequences_of,
+    variables_of,
+)
+
+TEXT_FILE = ("text", "metamorphosis.txt")
+
+CHUNK = 25
+
+DIVERGED_ABOVE = 1e3  # nats a character
+
+
+@dataclass(frozen=True)
+class TextScheme:
+    """One way to update on a chunk; see `CharacterTrainer`.
+
+    Attributes
+    ----------
+    label : str
+        For tables.
+    derived : bool
+        Signs that follow from the augmented Lagrangian; otherwise the printed ones, and lambda -= rho residual.
+    division : float
+        By what o, c, V, s, b, W and U are divided after their updates, and the multipliers.
+    rho, nu, r : float
+        rho1 = rho2 = rho3; penalty at t < N; proximal weight, that of U, W, V times the steps of a chunk.
+    nu_of_W, r_of_weights : float, optional
+        Others for the W-step, and for U, W, V.
+    linearised : bool
+        The o-step linearises R.
+    keeps_multipliers : bool
+        Whether a chunk begins with the multipliers that the one before has left.
+    start : {"small", "orthogonal"}
+        U, W, V from 0.01 times normal, as the authors draw them, or U and W as the package does.
+    """
+
+    label: str
+    derived: bool = True
+    division: float = 1.0
+    rho: float = 0.025
+    nu: float = 1e-8
+    r: float = 1.0
+    nu_of_W: float | None = None
+    r_of_weights: float | None = None
+    linearised: bool = True
+    keeps_multipliers: bool = True
+    start: str = "small"
+
+    def settings(self, block):
+        """Penalties and options of a block's update."""
+        nu, r = self.nu, self.r
+        if block == "W" and self.nu_of_W is not None:
+            nu = self.nu_of_W
+        if block in "VWU" and self.r_of_weights is not None:
+            r = self.r_of_weights
+        return SweepSettings(self.rho, self.rho, self.rho, nu, r, derived=self.derived, linearised=self.linearised)
+
+
+RELEASED_TEXT = TextScheme(
+    "as released: printed signs, divided by 10", derived=False, division=10.0, nu_of_W=0.1, r_of_weights=1 / CHUNK
+)
+
+
+class CharacterTrainer:
+    """Algorithm 1 as the authors' rnn_text.py uses it, a chunk an iteration, from the kernels' block updates.
+
+    A chunk begins with a forward pass from the state in which the forward pass of the one before has ended; then every
+    block is updated for all t in turn, o c V s a b W U and U W b a s V c o, and the multipliers.
+
+    What differs from the released code with its parameters: the o-step at t = N linearises R at V s_N + c + lambda3 /
+    rho3 instead of at the forward pass (the same at the first o-step but for lambda3); the a-step is the proximal one
+    instead of a gradient step in the direction of ascent; s_N has no term in f(a_N), and s_t at t < N keeps r / (r +
+    nu) of itself instead of (N - 2) / (N - 1) of that.
+
+    Parameters
+    ----------
+    network : ElmanRNN
+        Trained in place.
+    scheme : TextScheme
+        How.
+    length : int
+        Characters of a chunk.
+    """
+
+    def __init__(self, network, scheme, length=CHUNK):
+        self.network, self.scheme, self.length = network, scheme, length
+        self.kernels = backend.kernels()
+        empty = np.zeros((1, length, network.n_features), network.dtype)
+        self.variables = variables_of(self.kernels, network, sequences_of(empty), np.zeros(length, np.intp))
+        self.settings = {block: scheme.settings(block) for block in "ocVsabWU"}
+        self.room = [np.empty_like(values) for values in self.variables.blocks]
+
+    def read(self, codes, state):
+        """Forward pass over the characters before the last; return its loss for the ones that follow, and s_N."""
+        v, d = self.variables, self.network.n_features
+        v.Z[:-1, :d] = 0
+        v.Z[np.arange(self.length), codes[:-1]] = 1
+        v.Z[:1, d:-1] = state
+        v.labels[:] = codes[1:]
+        v.roll_out(self.kernels, self.network.activation)
+        return v.loss_of_outputs(self.kernels, LOSS)[0], v.H[-1:, :-1].copy()
+
+    def update(self):
+        """One sweep over the blocks, and the multipliers."""
+        scheme, v = self.scheme, self.variables
+        for block in "ocVsabWU" + "UWbasVco":
+            last = self.length if block in "osa" else 1
+            self.kernels.sweep(v, self.settings[block], block.encode(), 0, last)
+            if scheme.division != 1:
+                self._divide(block)
+        for multiplier, residual in zip(v.multipliers, residuals_at_last_step(self.kernels, v, self.room), strict=True):
+            if scheme.keeps_multipliers:
+                multiplier += (scheme.rho if scheme.derived else -scheme.rho) * residual
+                multiplier /= scheme.division
+
+    def _divide(self, block):
+        v, d = self.variables, self.network.n_features
+        if block == "o":
+            v.O /= self.scheme.division
+        elif block == "s":
+            v.H[:, :-1] /= self.scheme.division
+            v.Z[1:, d:-1] = v.H[:, :-1]  # all but s_0
+        elif block in "cVbWU":
+            self.network.weights[block][:] /= self.scheme.division
+
+
+def new_character_network(n_symbols, n_hidden, start, seed):
+    """A float64 network with the given start; 1/nu = 1e8 leaves float32 no digits."""
+    rng = np.random.RandomState(seed)
+    network = ElmanRNN.random(n_symbols, n_hidden, n_symbols, dtype=np.float64, random_state=rng)
+    if start == "small":
+        for name in "UW":
+            network.weights[name][:] = 0.01 * rng.standard_normal(network.weights[name].shape)
+    network.weights["V"][:] = 0.01 * rng.standard_normal(network.weights["V"].shape)
+    return network
+
+
+def nats_per_character(network, codes):
+    """Loss of the roll-out that reads the codes, from the zero state, and predicts each next one."""
+    X = np.eye(network.n_features, dtype=network.dtype)[codes[:-1]]
+    outputs = network.outputs(sequences_of(X[None]), every_step=True)
+    return loss_and_accuracy(outputs, codes[1:])[0]
+
+
+def train_on_text(scheme, codes, held_out, n_symbols, n_iterations, every, seed, n_hidden=128):
+    """Step along the text, a chunk an iteration, until ``n_iterations`` or divergence.
+
+    Returns
+    -------
+    network : ElmanRNN
+        As it is then.
+    records : list of (iteration, nats a character on ``held_out``, smoothed loss of forward passes)
+        Every ``every`` iterations from 0 on.  The smoothed loss is what the authors' code prints: 0.99 times itself
+        plus 0.01 times the loss of the chunk before its update, from log(n_symbols) on.
+    """
+    network = new_character_network(n_symbols, n_hidden, scheme.start, seed)
+    trainer = CharacterTrainer(network, scheme, min(CHUNK, len(codes) - 2))
+    position, state, smooth = 0, 0.0, math.log(n_symbols)
+    records = [(0, nats_per_character(network, held_out), smooth)]
+    with backend.one_blas_thread(), np.errstate(all="ignore"):  # some schemes diverge; that is a finding
+        for iteration in range(1, n_iterations + 1):
+            if position + trainer.length + 1 >= len(codes):
+                position, state = 0, 0.0
+            loss, state = trainer.read(codes[position : position + trainer.length + 1], state)
+            if not loss < DIVERGED_ABOVE:
+                records.append((iteration, math.inf, math.inf))
+                break
+            smooth = 0.99 * smooth + 0.01 * loss
+            trainer.update()
+            position += trainer.length
+            if iteration % every == 0:
+                nats = nats_per_character(network, held_out)
+                records.append((iteration, nats if nats < DIVERGED_ABOVE else math.inf, smooth))
+    return network, records
+
+
+def entropy(codes):
+    """Nats a character of the best answer that is always the same."""
+    return LOSS.constant_loss(codes, np.ones(len(codes)))
+
+
+@dataclass(frozen=True)
+class TextSizes:
+    """How much is computed."""
+
+    n_iterations: int = 4000
+    every: int = 250
+    grid_iterations: int = 1500
+    n_hidden: int = 128
+    nus: tuple = (0.3, 1.0, 3.0)
+    rs: tuple = (1.0, 3.0, 10.0)
+    epochs: tuple = (1, 3)
+
+
+QUICK_TEXT = TextSizes(20, 10, 10, 16, (1.0,), (3.0, 10.0), (1,))
+
+
+def choose_scheme(codes, n_symbols, sizes, seed):
+    """Search a grid for derived signs without division, by the loss on the last tenth of the *training* text.
+
+    First nu = rho and r without multipliers, then at the best of them rho / 10 and multipliers that stay.
+
+    Returns
+    -------
+    best : TextScheme
+    table : list of (TextScheme, nats a character)
+    """
+    cut = int(0.9 * len(codes))
+    table = []
+
+    def best_of(schemes):
+        for scheme in schemes:
+            _, records = train_on_text(
+                scheme,
+                codes[:cut],
+                codes[cut:],
+                n_symbols,
+                sizes.grid_iterations,
+                sizes.grid_iterations,
+                seed,
+                sizes.n_hidden,
+            )
+            table.append((scheme, records[-1][1]))
+        return min(table, key=lambda entry: entry[1])[0]
+
+    first = TextScheme("derived signs, chosen", linearised=False, keeps_multipliers=False, start="orthogonal")
+    best = best_of([replace(first, rho=nu, nu=nu, r=r) for nu in sizes.nus for r in sizes.rs])
+    small_rho = replace(best, rho=best.rho / 10)
+    kept = (replace(scheme, keeps_multipliers=True) for scheme in (best, small_rho))
+    return best_of([small_rho, *kept]), table
+
+
+def train_default_solver(codes, held_out, n_symbols, epochs, seed, n_hidden):
+    """Rollout on every window of a chunk's length, labelled with the character after it; (nats, seconds)."""
+    network = ElmanRNN.random(n_symbols, n_hidden, n_symbols, random_state=np.random.RandomState(seed))
+    first = np.arange(len(codes) - CHUNK)
+    windows = Sequences(np.eye(n_symbols, dtype=np.float32)[codes], first, np.full(len(first), CHUNK))
+    started = time.perf_counter()
+    Rollout().solve(
+        network,
+        windows,
+        codes[CHUNK:],
+        LOSS,
+        max_epochs=epochs,
+        batch_size=None,
+        random_state=np.random.RandomState(seed),
+    )
+    seconds = time.perf_counter() - started
+    return nats_per_character(network, held_out), seconds
+
+
+def text_schemes(chosen):
+    """The schemes that are compared, as released first, the chosen one last."""
+    return (
+        RELEASED_TEXT,
+        replace(RELEASED_TEXT, label="derived signs, divided by 10", derived=True),
+        replace(RELEASED_TEXT, label="derived signs, their parameters, not divided", derived=True, division=1.0),
+        replace(chosen, label="printed signs, chosen parameters, not divided", derived=False),
+        replace(chosen, label="derived signs, chosen parameters, small start", start="small"),
+        replace(chosen, label="derived signs, chosen parameters"),
+    )
+
+
+def print_grid(best, table, sizes):
+    """What the search has found."""
+    print_caption(
+        "Search for parameters: derived signs, not divided, exact o-step, orthogonal start",
+        f"loss after {sizes.grid_iterations} chunks of the first nine tenths of the training text, on its last "
+        "tenth; the held-out text has no part in it.",
+    )
+    rows = [
+        [
+            *(f"{value:g}" for value in (scheme.rho, scheme.nu, scheme.r)),
+            "stay" if scheme.keeps_multipliers else "none",
+            f"{loss:.4f}" if math.isfinite(loss) else "diverged",
+            "chosen" if scheme == best else "",
+        ]
+        for scheme, loss in table
+    ]
+    print_columns(["rho", "nu", "r", "multipliers", "nats", ""], rows)
+
+
+def print_text(runs, defaults, codes, held_out, sizes):
+    """Roll-out losses on the held-out text, and what the authors' code would print."""
+    same = entropy(np.concatenate([codes, held_out]))
+    print_caption(
+        "Text: nats a character of the ROLL-OUT on the held-out last tenth",
+        f"{len(held_out)} characters, state carried on from zero, after k chunks of {CHUNK}; n = {sizes.n_hidden}. "
+        "printed: the smoothed loss that the authors' code would print at the end, of forward passes over the training "
+        "text. largest: |weight| at the end. "
+        f"Always the same answer: {same:.3f}, the entropy of the characters of the whole text.",
+    )
+    shares = (0, 0.25, 0.5, 0.75, 1)
+    shown = sorted({round(share * sizes.n_iterations) // sizes.every * sizes.every for share in shares})
+    header = ["", *(f"k = {k}" for k in shown), "lowest", "printed", "largest U", "W", "V", "c"]
+    rows = []
+    for scheme, network, records in runs:
+        by_iteration = {iteration: nats for iteration, nats, _ in records if math.isfinite(nats)}
+        diverged = None if math.isfinite(records[-1][1]) else records[-1][0]
+        cells = [f"{by_iteration[k]:.3f}" if k in by_iteration else "-" for k in shown]
+        largest = [f"{np.abs(network.weights[name]).max():.1g}" if diverged is None else "-" for name in "UWVc"]
+        printed = f"{records[-1][2]:.3f}" if diverged is None else f"diverged by {diverged}"
+        rows.append([scheme.label, *cells, f"{min(by_iteration.values()):.3f}", printed, *largest])
+    print_columns(header, rows)
+    for epochs, (nats, seconds) in defaults.items():
+        print(f"  Rollout, the default solver, windows of {CHUNK}, {epochs} epoch(s), {seconds:.1f} s: {nats:.3f}")
+
+
+def draw_text(path, runs, defaults, level):
+    """Roll-out loss on the held-out text by chunks."""
+    figure = new_figure(9, 6)
+    if figure is None:
+        return
+    axis = figure.subplots()
+    drawn = [run for run in runs if len(run[2]) > 3]  # one that diverges at once has no curve
+    for i, (scheme, _, records) in enumerate(drawn):
+        iterations, nats, smooth = zip(*(record for record in records if math.isfinite(record[1])), strict=True)
+        axis.plot(iterations, nats, f"C{i}", label=scheme.label, lw=3 if scheme is RELEASED_TEXT else 1.5)
+        if scheme is RELEASED_TEXT:
+            axis.plot(iterations, smooth, f"C{i}:", label="  what its code prints: smoothed loss of training chunks")
+    axis.axhline(level, color="k", ls="--", lw=1, label=f"always the same answer: {level:.3f}")
+    for epochs, (nats, _) in defaults.items():
+        axis.axhline(nats, color="grey", ls="-.", lw=1, label=f"default solver Rollout, {epochs} epoch(s): {nats:.3f}")
+    axis.set(
+        xlabel=f"iterations (chunks of {CHUNK} characters)",
+        ylabel="nats a character, held-out text, roll-out",
+        title="Algorithm 1 on text: what the network predicts",
+    )
+    axis.grid(alpha=0.3)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+    figure.savefig(path, dpi=120)
+    print(f"\npicture: {path.resolve()}")
+
+
+def read_text():
+    """The characters that the authors trained on."""
+    path = Path(os.environ.get("ADMMIRNN_DATA", ""), *TEXT_FILE)
+    if not path.is_file():
+        name = "/".join(TEXT_FILE)
+        raise FileNotFoundError(f"there is no {path}; set ADMMIRNN_DATA to the folder that holds {name}")
+    return path.read_text(encoding="utf-8")
+
+
+def text(characters, sizes, seed, output):
+    """Compute, print and draw the text experiment.
+
+    Parameters
+    ----------
+    characters : str
+        All of the text; its last tenth is held out.
+    sizes : TextSizes
+        How much.
+    seed : int
+        Of the initial weights.
+    output : path-like
+        Folder of the picture.
+
+    Returns
+    -------
+    runs : list of (TextScheme, ElmanRNN, records)
+        See `train_on_text`.
+    defaults : dict
+        By epochs, the nats and seconds of `train_default_solver`.
+    """
+    symbols, codes = np.unique(list(characters), return_inverse=True)
+    level, cut = entropy(codes), int(0.9 * len(codes))
+    codes, held_out = codes[:cut], codes[cut:]
+    print(f"{len(characters)} characters, {len(symbols)} symbols, entropy {level:.3f} nats; seed {seed}", flush=True)
+    best, table = choose_scheme(codes, len(symbols), sizes, seed)
+    print_grid(best, table, sizes)
+    runs = []
+    for scheme in text_schemes(best):
+        found = train_on_text(
+            scheme, codes, held_out, len(symbols), sizes.n_iterations, sizes.every, seed, sizes.n_hidden
+        )
+        runs.append((scheme, *found))
+    defaults = {
+        epochs: train_default_solver(codes, held_out, len(symbols), epochs, seed, sizes.n_hidden)
+        for epochs in sizes.epochs
+    }
+    print_text(runs, defaults, codes, held_out, sizes)
+    draw_text(Path(output) / "admmirnn-paper-text.png", runs, defaults, level)
+    return runs, defaults
