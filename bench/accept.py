@@ -296,7 +296,7 @@ def _seconds_of_iteration(name, N, dtype, seeds):
     X = np.eye(61, dtype=dtype)[random_state.randint(0, 61, N)]
     labels = random_state.randint(0, 61, N)
     outcome = Algorithm1(r=100.0).solve(
-        network, Sequences.of_lengths(X, [N]), labels, SoftmaxCrossEntropy(), max_epochs=9
+        network, Sequences.of_lengths(X, [N]), labels, SoftmaxCrossEntropy(), max_epochs=21
     )  # fmt: skip
     del os.environ["ADMMIRNN_BACKEND"]
     return float(np.median([record["seconds"] for record in outcome.history]))

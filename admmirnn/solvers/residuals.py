@@ -168,8 +168,7 @@ class Residuals:
 
 
 def _square(x):
-    with np.errstate(over="ignore", invalid="ignore"):
-        return float(np.vdot(x, x)) if x.flags.c_contiguous or x.ndim == 1 else float(np.einsum("ij,ij->", x, x))
+    return float(np.vdot(x, x)) if x.flags.c_contiguous or x.ndim == 1 else float(np.einsum("ij,ij->", x, x))
 
 
 def _root(square, count):
