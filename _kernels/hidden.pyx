@@ -61,7 +61,7 @@ cdef double newton(const Scalar* at, double a, double low, bint* found) noexcept
 
 cdef double bend(double target, double T) noexcept nogil:
     """The root of 6 T^3 - 3 target T^2 - 4 T + target that Newton's method runs to from T."""
-    cdef double value, step, scale = 1 + fabs(target)
+    cdef double value, step
     cdef int iteration
     for iteration in range(100):
         value = ((6 * T - 3 * target) * T - 4) * T + target

@@ -1,8 +1,8 @@
 """The o-step: the exact proximal operator of each loss at the network's outputs, and its multiplier.
 
-Every function takes the outputs Q (B, K) of a roll-out, the targets, the weight of each sequence (mean one over
-the minibatch) and rho; it writes o+ = argmin_o R(o) + rho/2 |o - q|^2 and lambda3 = -weight * grad R(o+) and
-returns the weighted mean of R(q), which is the roll-out loss.
+The ``_step`` functions take the outputs Q (B, K) of a roll-out, the targets, the weight of each sequence (mean one
+over the minibatch) and rho; they write o+ = argmin_o R(o) + rho/2 |o - q|^2 and lambda3 = -weight * grad R(o+) and
+return the weighted mean of R(q), which is the roll-out loss.  The others return the loss alone.
 """
 
 from cython cimport floating

@@ -442,7 +442,7 @@ cdef Py_ssize_t room_of_layer(Py_ssize_t rows, Py_ssize_t B, Py_ssize_t d, Py_ss
     cdef Py_ssize_t m = d + n + 1
     cdef Py_ssize_t room = m * p + 2 * B * max(p, n)                  # transposed, delta and goal
     if few(rows, m, penalised):
-        return room + max(m, max(B, rows)) * p + B * rows + 3 * rows * p + 2 * rows * rows
+        return room + max(m, rows) * p + B * rows + 3 * rows * p + 2 * rows * rows
     return room + max(m, B) * p + max(B, min(ROWS_AT_A_TIME, rows)) * p + m * p + m * m
 
 
@@ -469,7 +469,7 @@ cdef void describe(Layer* layer, void* inputs, void* targets, void* weights, voi
     layer.goal = layer.delta + B * max(p, n)
     layer.step = layer.goal + B * max(p, n)
     if layer.dual:
-        layer.products = layer.step + max(m, max(B, rows)) * p
+        layer.products = layer.step + max(m, rows) * p
         layer.residual = layer.products + B * rows
         layer.pending_x = layer.residual + rows * p
         layer.pending_s = layer.pending_x + rows * p

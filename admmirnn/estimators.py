@@ -83,10 +83,12 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         With "rollout" the loss and the accuracy are those of each minibatch before its update, and there are
         ``radius``, ``output_radius``, ``r``, ``output_r``, ``D_norm``, ``output_D_norm``, ``capped_steps``,
         ``damping_raised`` and ``rollbacks``; with "algorithm1" they are those of the training set after the
-        iteration, and there are the augmented Lagrangian, the residuals and the auxiliary loss.
+        iteration, and there are the augmented Lagrangian, the residuals and the auxiliary loss, see `Algorithm1`.
         `pandas.DataFrame(history_)` is a table.
     status_ : Status
-        Why training stopped.
+        Why training stopped; its value is the message.
+    status_detail_ : str or None
+        What grew, if training diverged.
     n_iter_ : int
         Epochs done.
     n_features_in_ : int
@@ -155,7 +157,8 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_sequences,), or (n_sequences, n_steps), or list of arrays of shape (n_steps_i,)
             Labels of any type that can be sorted: one a sequence, or one for each of its steps ("algorithm1" only).
         sample_weight : array-like of shape (n_sequences,), optional
-            Weights >= 0 of the sequences in the loss; a sequence of weight 0 is left out.
+            Weights >= 0 of the sequences in the loss, relative to the largest one; a sequence of weight 0 is left out.
+            With "algorithm1" they weigh the losses only, not the penalties of the equations.
 
         Returns
         -------
@@ -195,7 +198,7 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
                 on_epoch_end=lambda record: self._end_epoch(record, settings, attributes, network, progress),
             )
         self._become_fitted(attributes, network)
-        self.history_, self.status_ = outcome.history, outcome.status
+        self.history_, self.status_, self.status_detail_ = outcome.history, outcome.status, outcome.detail
         self.n_iter_ = len(outcome.history)
         if outcome.warning is not None:
             warnings.warn(outcome.warning, ConvergenceWarning, stacklevel=2)

@@ -99,8 +99,8 @@ class ElmanRNN:
             o of every sequence after its last step, or after each of its steps, one sequence after the other.
         """
         kernels = backend.kernels()
-        n_outputs = sequences.lengths.sum() if every_step else len(sequences)
-        outputs = np.empty((n_outputs, self.n_outputs), self.dtype)
+        n_rows = sequences.lengths.sum() if every_step else len(sequences)
+        outputs = np.empty((n_rows, self.n_outputs), self.dtype)
         first_steps = sequences.first_steps
         with backend.one_blas_thread():
             for first, last in _chunks(sequences.lengths):

@@ -184,8 +184,21 @@ def check_estimator_settings(estimator, solvers):
     )
 
 
-def check_problem(network, sequences, targets, weights, *, per_step=False):
+def check_run(penalty, max_epochs, batch_size):
+    """Raise unless these arguments of a solver's ``solve`` are in their ranges."""
+    check_number("penalty", penalty)
+    check_integer("max_epochs", max_epochs, 1)
+    if batch_size is not None:
+        check_integer("batch_size", batch_size, 1, alternatives=", or None")
+
+
+def check_problem(network, sequences, targets, weights, loss, *, per_step=False):
     """Raise unless what a solver is given belongs together; ``per_step`` allows a target for each observation."""
+    if np.ndim(targets) != (1 if loss.takes_labels else 2):
+        raise ValueError(
+            f"targets has {np.ndim(targets)} dimension(s); {type(loss).__name__} takes "
+            + ("class numbers, one dimension" if loss.takes_labels else "values of shape (n, n_outputs)")
+        )
     if len(sequences) == 0:
         raise ValueError("sequences is empty; pass at least one sequence")
     if weights is not None and not (np.isfinite(weights).all() and np.min(weights) > 0):
@@ -494,7 +507,10 @@ def check_labels_per_step(y, lengths):
     """Return the labels of all steps, one sequence after the other."""
     form = "sequence" if y is None else _form_of_labels(y)
     if form == "sequence" or len(y) != len(lengths):
-        raise ValueError("y does not have one label for each step of X, as it had in fit; pass such labels")
+        found = "is None" if y is None else f"has {len(y)} entries" if form == "sequence" else f"has {len(y)} sequences"
+        raise ValueError(
+            f"y {found} for the {len(lengths)} sequences of X; pass one label for each step of X, as it had in fit"
+        )
     return _labels_per_step(y, form, lengths)
 
 

@@ -12,6 +12,7 @@ import platform
 import sys
 import time
 import warnings
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from admmirnn.losses import SoftmaxCrossEntropy, SquaredError
 from admmirnn.model import ElmanRNN
 from admmirnn.sequences import Sequences
 from admmirnn.solvers.variables import SweepSettings, Variables
+from bench.paper.common import sequences_of
+from bench.paper.released import o_steps_alone
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden" / "rollout.npz"
 EPOCHS_AND_PENALTY = {1: 0.0, 3: 0.1, 10: 0.1}
@@ -45,6 +48,20 @@ def spread(values):
     )
 
 
+@contextmanager
+def backend_named(name):
+    """Run what is inside on one back end."""
+    before = os.environ.get("ADMMIRNN_BACKEND")
+    os.environ["ADMMIRNN_BACKEND"] = name
+    try:
+        yield backend.kernels()
+    finally:
+        if before is None:
+            del os.environ["ADMMIRNN_BACKEND"]
+        else:
+            os.environ["ADMMIRNN_BACKEND"] = before
+
+
 def timed_fit(model, X, y):
     started = time.perf_counter()
     with warnings.catch_warnings():
@@ -59,31 +76,30 @@ def golden(seeds):
     X = [x[:length] for x, length in zip(case["X"], case["lengths"], strict=True)]
     met = True
     for name in ("compiled", "numpy"):
-        os.environ["ADMMIRNN_BACKEND"] = name
-        for dtype, tolerance in (("float64", 1e-9), ("float32", 1e-4)):
-            for kind, radius in (("free", None), ("radius", float(case["radius"]))):
-                solver = Rollout(
-                    rho=float(case["rho"]),
-                    r=float(case["r"]),
-                    damping=float(case["damping"]),
-                    radius=radius,
-                    output_radius=radius,
-                    momentum=0.0,
-                    multiplier_cap=None,
-                    schedule="constant",
-                )
-                model = RNNClassifier(
-                    5,
-                    solver=solver,
-                    max_epochs=1,
-                    batch_size=len(X),
-                    shuffle=False,
-                    dtype=dtype,
-                    init={name: case[name] for name in "UWbVc"},
-                ).fit(X, case["y"])
-                error = max(np.abs(getattr(model, f"{name}_") - case[f"{name}_{kind}"]).max() for name in "UWbVc")
-                met &= report(f"golden {kind}, {name}, {dtype}", f"{error:.1e}", tolerance, error <= tolerance)
-    os.environ["ADMMIRNN_BACKEND"] = "compiled"
+        with backend_named(name):
+            for dtype, tolerance in (("float64", 1e-9), ("float32", 1e-4)):
+                for kind, radius in (("free", None), ("radius", float(case["radius"]))):
+                    solver = Rollout(
+                        rho=float(case["rho"]),
+                        r=float(case["r"]),
+                        damping=float(case["damping"]),
+                        radius=radius,
+                        output_radius=radius,
+                        momentum=0.0,
+                        multiplier_cap=None,
+                        schedule="constant",
+                    )
+                    model = RNNClassifier(
+                        5,
+                        solver=solver,
+                        max_epochs=1,
+                        batch_size=len(X),
+                        shuffle=False,
+                        dtype=dtype,
+                        init={name: case[name] for name in "UWbVc"},
+                    ).fit(X, case["y"])
+                    error = max(np.abs(getattr(model, f"{name}_") - case[f"{name}_{kind}"]).max() for name in "UWbVc")
+                    met &= report(f"golden {kind}, {name}, {dtype}", f"{error:.1e}", tolerance, error <= tolerance)
     return met
 
 
@@ -133,9 +149,8 @@ def speed(seeds):
     seconds = {"compiled": [], "numpy": []}
     for seed in seeds(5):
         for name, found in seconds.items():
-            os.environ["ADMMIRNN_BACKEND"] = name
-            found.append(timed_fit(RNNClassifier(max_epochs=1, random_state=seed), X[:55000], y[:55000]))
-    os.environ["ADMMIRNN_BACKEND"] = "compiled"
+            with backend_named(name):
+                found.append(timed_fit(RNNClassifier(max_epochs=1, random_state=seed), X[:55000], y[:55000]))
     ratios = np.divide(seconds["compiled"], seconds["numpy"])
     found = f"median {np.median(ratios):.3f}, {ratios.min():.3f} to {ratios.max():.3f}"
     medians = ", ".join(f"{name} {np.median(found):.2f} s" for name, found in seconds.items())
@@ -202,14 +217,10 @@ def adding(seeds):
         X_test, y_test = adding_problem(10_000, 50, random_state)
         network = ElmanRNN.random(2, 128, 1, random_state=random_state)
         solver = Rollout(radius=0.003)
-        outcome = solver.solve(network, _sequences(X), y, SquaredError(), batch_size=200, random_state=random_state)
-        found.append(float(np.mean((network.outputs(_sequences(X_test)) - y_test) ** 2)))
+        outcome = solver.solve(network, sequences_of(X), y, SquaredError(), batch_size=200, random_state=random_state)
+        found.append(float(np.mean((network.outputs(sequences_of(X_test)) - y_test) ** 2)))
         print(f"           seed {seed}: test MSE {found[-1]:.2e}, {outcome.history[-1]['seconds']:.1f} s", flush=True)
     return report("adding problem, worst test MSE", f"{max(found):.2e}", "< 2e-3", max(found) < 2e-3)
-
-
-def _sequences(X):
-    return Sequences.of_lengths(X.reshape(-1, X.shape[2]), np.full(len(X), X.shape[1]))
 
 
 def repeat(seeds):
@@ -238,22 +249,18 @@ def blocks(seeds):
     }
     worst = {}
     for name in ("compiled", "numpy"):
-        os.environ["ADMMIRNN_BACKEND"] = name
-        kernels = backend.kernels()
-        for key, (block, written, options) in updates.items():
+        with backend_named(name) as kernels:
+            for key, (block, written, options) in updates.items():
+                network, variables = _golden_variables(kernels, case)
+                first = variables.n_steps - 1 if block in "cVbWU" else 0
+                kernels.sweep(variables, replace(at, **options), block.encode(), first, variables.n_steps)
+                found = {"O": variables.O, "A": variables.A, "s": variables.H[:, :-1]} | network.weights
+                worst[name, key] = np.abs(found[written] - case[key]).max()
             network, variables = _golden_variables(kernels, case)
-            first = variables.n_steps - 1 if block in "cVbWU" else 0
-            kernels.sweep(variables, replace(at, **options), block.encode(), first, variables.n_steps)
-            found = {"O": variables.O, "A": variables.A, "s": variables.H[:, :-1]} | network.weights
-            worst[name, key] = np.abs(found[written] - case[key]).max()
-        network, variables = _golden_variables(kernels, case)
-        room = [np.empty_like(values) for values in (variables.A, variables.A, variables.O)]
-        v = variables
-        kernels.residuals(v.Theta, v.Psi, v.Z, v.H, v.A, v.O, "tanh", *room)
-        variables.update_multipliers(at, *(residual[-1:] for residual in room))
-        for i, multiplier in enumerate(variables.multipliers, 1):
-            worst[name, f"lambda{i}_new"] = np.abs(multiplier[0] - case[f"lambda{i}_new"]).max()
-    del os.environ["ADMMIRNN_BACKEND"]
+            residuals = variables.residuals(kernels, "tanh")
+            variables.update_multipliers(at, *(residual[-1:] for residual in residuals))
+            for i, multiplier in enumerate(variables.multipliers, 1):
+                worst[name, f"lambda{i}_new"] = np.abs(multiplier[0] - case[f"lambda{i}_new"]).max()
     largest = max(worst.values())
     return report(f"largest error of {len(worst)} block updates", f"{largest:.1e}", "<= 1e-9", largest <= 1e-9)
 
@@ -290,15 +297,14 @@ def sweep(seeds):
 
 
 def _seconds_of_iteration(name, N, dtype, seeds):
-    os.environ["ADMMIRNN_BACKEND"] = name
-    random_state = np.random.RandomState(seeds(1)[0])
-    network = ElmanRNN.random(61, 128, 61, dtype=np.dtype(dtype), random_state=random_state)
-    X = np.eye(61, dtype=dtype)[random_state.randint(0, 61, N)]
-    labels = random_state.randint(0, 61, N)
-    outcome = Algorithm1(r=100.0).solve(
-        network, Sequences.of_lengths(X, [N]), labels, SoftmaxCrossEntropy(), max_epochs=21
-    )  # fmt: skip
-    del os.environ["ADMMIRNN_BACKEND"]
+    with backend_named(name):
+        random_state = np.random.RandomState(seeds(1)[0])
+        network = ElmanRNN.random(61, 128, 61, dtype=np.dtype(dtype), random_state=random_state)
+        X = np.eye(61, dtype=dtype)[random_state.randint(0, 61, N)]
+        labels = random_state.randint(0, 61, N)
+        outcome = Algorithm1(r=100.0).solve(
+            network, Sequences.of_lengths(X, [N]), labels, SoftmaxCrossEntropy(), max_epochs=21
+        )  # fmt: skip
     return float(np.median([record["seconds"] for record in outcome.history]))
 
 
@@ -306,16 +312,7 @@ def o_steps(seeds):
     """19 linearised o-steps (each with the exact c-step), one sequence of one step, 10 classes, from o = 0."""
     met = True
     for rho3, published in ((0.1, 3.776e-4), (10.0, 0.9984)):
-        network = ElmanRNN(np.zeros((1, 3)), np.zeros((10, 2)))
-        sequences = Sequences.of_lengths(np.zeros((1, 1)), [1])
-        kernels = backend.kernels()
-        variables = Variables.of_sequences(
-            kernels, network, sequences, np.arange(1), np.array([3]), np.ones(1), SoftmaxCrossEntropy()
-        )
-        variables.roll_out(kernels, "tanh")
-        for _ in range(19):
-            kernels.sweep(variables, SweepSettings(1.0, 1.0, rho3, 1.0, 1.0, linearised=True), b"oc", 0, 1)
-        loss, _ = variables.loss_of_outputs(kernels, SoftmaxCrossEntropy())
+        loss = o_steps_alone(rho3, 19)[-1]
         error = abs(loss / published - 1)
         met &= report(f"rho3 = {rho3:g}: auxiliary loss", f"{loss:.4e}", f"{published:.4g} within 1 %", error < 0.01)
     return met

@@ -31,8 +31,14 @@ class Algorithm1(BaseEstimator):
     All of the training set is one batch unless ``batch_size`` is given: then every batch keeps its own variables, and
     an iteration passes through the batches in turn.  The variables start from the roll-out of the initial weights.
 
-    The o-step pulls o_t towards the *label*, so the auxiliary loss, that of o, falls whatever the network has learnt;
-    ``history`` has it next to the loss of the roll-out.  See ``docs/paper.md``.
+    The o-step pulls o_t towards the *label*, so the auxiliary loss, that of o, can be near zero whatever the network
+    has learnt; ``history_`` has it next to the loss of the roll-out.  See ``docs/paper.md``.
+
+    The records of ``history_`` have ``epoch`` (the iteration), ``rollout_loss`` and ``training_accuracy`` (of the
+    roll-out, after the iteration), ``auxiliary_loss``, ``auxiliary_accuracy``, ``lagrangian`` (Eq. 8, summed over
+    sequences), ``primal_a``, ``primal_s``, ``primal_o`` and the same with ``_N`` (root mean square of the equations'
+    residuals at t < N and at t = N), ``dual_a``, ``dual_s``, ``dual_o`` (of rho (x^{k+1} - x^k)), ``change`` (sum of
+    squares of x^{k+1} - x^k over everything), ``r`` and ``seconds``.
 
     Parameters
     ----------
@@ -60,7 +66,7 @@ class Algorithm1(BaseEstimator):
         Iterations, >= 1; None takes the ``max_epochs`` of the estimator.
     keep : {"best", "last"}, default="best"
         Weights at the end: those with the lowest roll-out loss on the training set, the initial ones among them, or
-        the last ones, if their roll-out is finite.
+        the last ones, unless the fit has diverged or their roll-out is not finite.
     eps_abs, eps_rel : float, default=1e-5, 1e-4
         Converged when the root mean square of every residual is at most ``eps_abs`` plus ``eps_rel`` times the
         size of what it is a difference of, >= 0.  At t < N there are penalties and no multipliers, so those residuals
@@ -164,8 +170,8 @@ class Algorithm1(BaseEstimator):
         """
         n_iterations = max_epochs if self.max_iter is None else self.max_iter
         schedules = validation.check_algorithm1(self, n_iterations)
-        validation.check_number("penalty", penalty)
-        validation.check_problem(network, sequences, targets, weights, per_step=True)
+        validation.check_run(penalty, max_epochs, batch_size)
+        validation.check_problem(network, sequences, targets, weights, loss, per_step=True)
         fit = _Fit(self, schedules, network, sequences, targets, loss, weights, penalty)
         fit.form_batches(batch_size, check_random_state(random_state) if shuffle else None)
         status = Status.ITERATION_LIMIT
@@ -189,7 +195,7 @@ class Algorithm1(BaseEstimator):
                     status = Status.CONVERGED
                     break
         fit.keep_weights(self.keep)
-        return Outcome(fit.history, status, fit.warning())
+        return Outcome(fit.history, status, fit.what_grew(), fit.warning())
 
 
 def _overflow_is_expected():
@@ -218,9 +224,10 @@ class _Fit:
     def form_batches(self, batch_size, random_state):
         """Cut the sequences into batches, each with its own variables."""
         indices = np.arange(len(self.sequences))
-        if random_state is not None:
+        batch_size = batch_size or len(indices)
+        if random_state is not None and batch_size < len(indices):
             indices = random_state.permutation(len(indices))
-        for some in split(indices, batch_size or len(indices)):
+        for some in split(indices, batch_size):
             self.batches.append(
                 Variables.of_sequences(
                     self.kernels,
@@ -233,7 +240,7 @@ class _Fit:
                     penalised=self.penalty > 0,
                 )  # fmt: skip
             )
-        scratch = np.empty(max(variables.room for variables in self.batches), self.network.dtype)
+        scratch = np.empty(max(variables.scratch_size for variables in self.batches), self.network.dtype)
         for variables in self.batches:
             variables.scratch = scratch
 
@@ -319,9 +326,20 @@ class _Fit:
                 "the roll-out of the last weights is not finite on the training set; the weights with the lowest "
                 "training roll-out loss were kept. activation='tanh', or smaller observations, avoid this"
             )
-        name, size = self.grown
+        settings = self.settings
+        remedies = ["smaller observations or targets"]
+        if settings.r != "lipschitz" or not settings.s_coupling:
+            remedies.insert(0, "r='lipschitz' with s_coupling=True, or a larger r")
+        if settings.signs != "derived":
+            remedies.insert(0, "signs='derived'")
         return (
-            f"Algorithm 1 diverged in iteration {self.iteration}: the root mean square of {name} grew to {size:.3g}; "
-            "the weights with the lowest training roll-out loss before that were kept. r='lipschitz' with "
-            "s_coupling=True, a larger r, signs='derived' or smaller penalties avoid this"
+            f"Algorithm 1 diverged in iteration {self.iteration}: {self.what_grew()}; the weights with the lowest "
+            f"training roll-out loss before that were kept. What may help: {'; '.join(remedies)}"
         )
+
+    def what_grew(self):
+        """The variable that grew and how large it became, or None."""
+        if self.grown is None:
+            return None
+        name, size = self.grown
+        return f"the root mean square of {name} grew to {size:.3g}"

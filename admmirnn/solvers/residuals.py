@@ -37,7 +37,8 @@ class Residuals:
         for variables in self.batches:
             if variables.values is not None:
                 largest = float(np.abs(variables.values).max())
-                self._largest_allowed["o"] = max(self._largest_allowed["o"], largest)
+                for name in ("o", "c", "V"):
+                    self._largest_allowed[name] = max(self._largest_allowed[name], largest)
 
     def begin(self, at):
         """Start an iteration with the penalties ``at``."""
@@ -65,10 +66,7 @@ class Residuals:
 
     def evaluate(self, variables):
         """Compute the residuals of the three equations for one batch."""
-        v = variables
-        room = self._room_of(v)
-        self.kernels.residuals(v.Theta, v.Psi, v.Z, v.H, v.A, v.O, self.at.activation, *room)
-        return room
+        return variables.residuals(self.kernels, self.at.activation, self._room_of(variables))
 
     def last_rows(self, variables):
         """The residuals at t = N."""
@@ -141,8 +139,11 @@ class Residuals:
 
     def grown(self, times):
         """Name and size of the first variable that has become ``times`` as large as it was, or not finite; or None."""
+        allowed = dict(self._largest_allowed)
+        for i, (name, rho) in enumerate(zip(_EQUATIONS, self.rhos, strict=True), 1):
+            allowed[f"lambda{i}"] = max(1.0, rho * allowed[name])  # it moves by rho times a residual
         for name, size in self.sizes.items():
-            if not size <= times * self._largest_allowed[name]:
+            if not size <= times * allowed[name]:
                 return name, size
         return None
 
@@ -168,7 +169,11 @@ class Residuals:
 
 
 def _square(x):
-    return float(np.vdot(x, x)) if x.flags.c_contiguous or x.ndim == 1 else float(np.einsum("ij,ij->", x, x))
+    return (
+        float(np.vdot(x, x))
+        if x.flags.c_contiguous or x.ndim == 1
+        else float(np.einsum("ij,ij->", x, x, dtype=np.float64))
+    )
 
 
 def _root(square, count):

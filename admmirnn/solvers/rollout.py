@@ -146,7 +146,8 @@ class Rollout(BaseEstimator):
             If a setting is out of its range.
         """
         self.check_settings()
-        validation.check_problem(network, sequences, targets, weights)
+        validation.check_run(penalty, max_epochs, batch_size)
+        validation.check_problem(network, sequences, targets, weights, loss)
         if batch_size is None:
             batch_size = min(max(len(sequences) // 8, 16), 125)
         fit = _Fit(self, network, sequences, targets, loss, weights, penalty, max_epochs, batch_size)
@@ -177,7 +178,7 @@ class Rollout(BaseEstimator):
                         history[-1] = fit.record.summary(epoch, fit.hidden, fit.output)
                     status = Status.STOPPED
                     break
-        return Outcome(history, status, _warning_of_rollbacks(history))
+        return Outcome(history, status, warning=_warning_of_rollbacks(history))
 
 
 class _Fit:

@@ -23,10 +23,13 @@ class Outcome:
         One record an epoch or iteration.
     status : Status
         Why training stopped.
+    detail : str or None
+        What grew, of a fit that diverged.
     warning : str or None
         What the user should be warned of.
     """
 
     history: list
     status: Status
+    detail: str | None = None
     warning: str | None = None

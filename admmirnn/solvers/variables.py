@@ -72,7 +72,7 @@ class Variables:
         Targets of the squared error; None for cross-entropy.
     row_weights : ndarray of shape (rows,)
         Weight of each row's loss, zero where there is no target.
-    room : int
+    scratch_size : int
         How many numbers ``scratch`` must have room for.
     """
 
@@ -89,7 +89,7 @@ class Variables:
         self.O = np.empty((rows, K), dtype)
         self.lambda1, self.lambda2 = np.zeros((B, n), dtype), np.zeros((B, n), dtype)
         self.lambda3 = np.zeros((B, K), dtype)
-        self.room = kernels.sweep_room(rows, B, d, n, K, penalised)
+        self.scratch_size = kernels.sweep_room(rows, B, d, n, K, penalised)
         self._scratch = None
         kernels.pack(observations, batch.first_rows, batch.lengths, batch.offsets, self.Z)
 
@@ -133,7 +133,7 @@ class Variables:
     def scratch(self):
         """Scratch of the sweep: an array of its own, unless one has been set, which batches can share."""
         if self._scratch is None:
-            self._scratch = np.empty(self.room, self.Theta.dtype)
+            self._scratch = np.empty(self.scratch_size, self.Theta.dtype)
         return self._scratch
 
     @scratch.setter
@@ -161,7 +161,28 @@ class Variables:
         kernels.roll_out(self.Theta, self.offsets, activation, self.Z)
         self.H[:] = self.Z[self._rows_of_states, d:]
         np.matmul(self.Z[:rows], self.Theta.T, out=self.A)
-        np.matmul(self.H, self.Psi.T, out=self.O)
+        kernels.read_out(self.H, self.Psi, self.O)
+
+    def residuals(self, kernels, activation, out=None):
+        """a_t - U x_t - W s_{t-1} - b, s_t - f(a_t), o_t - V s_t - c, a row for each step of each sequence.
+
+        Parameters
+        ----------
+        kernels : namespace
+            The back end.
+        activation : str
+            f.
+        out : list of three ndarray, optional
+            Where to write them, of the shapes of A, A and O.
+
+        Returns
+        -------
+        list of three ndarray
+        """
+        if out is None:
+            out = [np.empty_like(values) for values in (self.A, self.A, self.O)]
+        kernels.residuals(self.Theta, self.Psi, self.Z, self.H, self.A, self.O, activation, *out)
+        return out
 
     def update_multipliers(self, at, a_residual, s_residual, o_residual):
         """lambda1 += rho1 p_N, lambda2 += rho2 (s_N - f(a_N)), lambda3 += rho3 e_N (Eq. 15), given those residuals."""

@@ -34,9 +34,7 @@ def loss_and_accuracy(outputs, labels):
 
 def residuals_at_last_step(kernels, variables, room):
     """Write the residuals of the three equations into ``room``; return those of the last step of each sequence."""
-    v = variables
-    kernels.residuals(v.Theta, v.Psi, v.Z, v.H, v.A, v.O, "tanh", *room)
-    return [residual[-len(v.lambda1) :] for residual in room]
+    return [residual[-len(variables.lambda1) :] for residual in variables.residuals(kernels, "tanh", room)]
 
 
 def mean_and_spread(values, digits=4):
