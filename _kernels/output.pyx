@@ -9,6 +9,7 @@ from cython cimport floating
 from libc.float cimport DBL_MAX
 from libc.math cimport NAN, exp, fabs, log, log1p
 from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
 cdef int MOST_NEWTON_STEPS = 200                # 3 to 6 are usual; hundreds are not reached
 
@@ -49,16 +50,13 @@ cdef double merit(Py_ssize_t K, const double* q, const double* u, Py_ssize_t lab
 
 cdef void prox_row(Py_ssize_t K, const double* q, Py_ssize_t label, double rho, double tolerance,
                    double* u, double* p, double* o, double* step, double* trial) noexcept nogil:
-    """u = o+ - q by Newton's method with a line search, and p = softmax(o+); p must be softmax(q) on entry.
+    """u = o+ - q by Newton's method with a line search, from the u that it is given, and p = softmax(o+).
 
     The Hessian is rho I + diag(p) - p p^T, so a step costs O(K) by the Sherman-Morrison formula.
     """
     cdef double value, previous, gradient, largest_gradient, h_gradient, h_p, slope, length, size
     cdef Py_ssize_t j, iteration
-    for j in range(K):
-        u[j] = 0
-        o[j] = q[j]
-    previous = relative_softmax(K, o, label, p)
+    previous = merit(K, q, u, label, rho, o, p)
     for iteration in range(MOST_NEWTON_STEPS):
         # g = p - e_y + rho u;  d = -(H^-1) g, with h = 1 / (rho + p) and 1 - p.(h p) = rho sum(p h)
         largest_gradient = h_gradient = h_p = 0
@@ -167,6 +165,7 @@ def cross_entropy_step(const floating[:, ::1] Q, const Py_ssize_t[::1] labels, c
                     best = j
             n_correct += best == label
             loss += weights[i] * relative_softmax(K, q, label, p)
+            memset(u, 0, K * sizeof(double))
             prox_row(K, q, label, rho, tolerance, u, p, o, step, trial)
             for j in range(K):
                 O_plus_out[i, j] = <floating> (q[j] + u[j])

@@ -144,13 +144,24 @@ cdef void mirror(Layer* layer) noexcept nogil:
         layer.gram[i * m + m - 1] = layer.gram[(m - 1) * m + i]
 
 
+cdef void transpose(Py_ssize_t rows, Py_ssize_t columns, const floating* A, floating* A_T) noexcept nogil:
+    """A_T = A.T, a block of the cache at a time."""
+    cdef Py_ssize_t i, j, top = 0, left
+    while top < rows:
+        left = 0
+        while left < columns:
+            for j in range(left, min(left + 16, columns)):
+                for i in range(top, min(top + 16, rows)):
+                    A_T[j * rows + i] = A[i * columns + j]
+            left += 16
+        top += 16
+
+
 cdef void load(Layer* layer) noexcept nogil:
     """Everything that the steps keep current, from the variables as they are."""
-    cdef Py_ssize_t rows = layer.rows, m = layer.m, p = layer.p, d = layer.d, n = layer.n, i, j, first = 0, count
+    cdef Py_ssize_t rows = layer.rows, m = layer.m, p = layer.p, d = layer.d, n = layer.n, first = 0, count
     cdef double weight
-    for i in range(p):
-        for j in range(m):
-            layer.transposed[j * p + i] = layer.weights[i * m + j]
+    transpose(p, m, layer.weights, layer.transposed)
     if layer.dual:
         subtract_outputs(layer, 0, rows)
         # kernel_s = S @ S.T, kernel_x = X @ X.T
@@ -175,16 +186,14 @@ cdef void load(Layer* layer) noexcept nogil:
 
 cdef void unload(Layer* layer) noexcept nogil:
     """The weights, pending steps included."""
-    cdef Py_ssize_t i, j, m = layer.m, p = layer.p, rows = layer.rows
+    cdef Py_ssize_t m = layer.m, p = layer.p, rows = layer.rows
     if layer.dual:
         # transposed[s] += S.T @ pending_s, and likewise x
         gemm(True, False, layer.n, p, rows, 1, layer.inputs + layer.d, m, layer.pending_s, p,
              1, layer.transposed + layer.d * p, p)
         if layer.d:
             gemm(True, False, layer.d, p, rows, 1, layer.inputs, m, layer.pending_x, p, 1, layer.transposed, p)
-    for i in range(p):
-        for j in range(m):
-            layer.weights[i * m + j] = layer.transposed[j * p + i]
+    transpose(m, p, layer.transposed, layer.weights)
 
 
 cdef void change_targets(Layer* layer, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
@@ -337,6 +346,8 @@ cdef void o_step(Settings* at, Layer* output, Py_ssize_t t) noexcept nogil:
             for j in range(K):
                 u[j] = loss_weight / weight * ((1 if j == label else 0) - probability[j])
         elif at.cross_entropy:
+            for j in range(K):                              # o_t moves little from one time to the next
+                u[j] = output.targets[row * K + j] - q[j]
             prox_row(K, q, label, weight / loss_weight, at.tolerance, u, probability, u + 2 * K, u + 3 * K, u + 4 * K)
         else:
             centre = weight / loss_weight

@@ -44,6 +44,7 @@ class Residuals:
         """Start an iteration with the penalties ``at``."""
         self.at = at
         self.rhos = (at.rho1, at.rho2, at.rho3)
+        self._evaluated = None
         self._moved = dict.fromkeys(_EQUATIONS, 0.0)
         self._changed = 0.0
         for before, now in zip(self._weights_before, (self.network.Theta, self.network.Psi), strict=True):
@@ -51,6 +52,7 @@ class Residuals:
 
     def before_sweep(self, variables):
         """Remember a_t, s_t, o_t."""
+        self._evaluated = None
         for before, now in zip(self._room_of(variables), variables.blocks, strict=True):
             before[:] = now
 
@@ -66,6 +68,7 @@ class Residuals:
 
     def evaluate(self, variables):
         """Compute the residuals of the three equations for one batch."""
+        self._evaluated = variables
         return variables.residuals(self.kernels, self.at.activation, self._room_of(variables))
 
     def last_rows(self, variables):
@@ -92,7 +95,9 @@ class Residuals:
         n_correct = n_labelled = 0
         for variables in self.batches:
             B = len(variables.lambda1)
-            residuals = self.evaluate(variables)
+            # those that moved the multipliers are still right for the last batch: nothing has changed since
+            up_to_date = variables is self._evaluated
+            residuals = self._room_of(variables) if up_to_date else self.evaluate(variables)
             for name, rho, residual, multiplier in zip(
                 _EQUATIONS, self.rhos, residuals, variables.multipliers, strict=True
             ):
