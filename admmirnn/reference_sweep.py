@@ -37,6 +37,7 @@ def _tanh_step(alpha, target, r, penalty):
     alpha, target, ratio = sign * alpha, sign * target, penalty / r
 
     def h(a):
+        """The derivative of the objective over r, and its own derivative."""
         T, e = np.tanh(a), np.exp(-2 * np.abs(a))
         slope = 4 * e / (1 + e) ** 2
         return a - alpha - ratio * (target - T) * slope, 1 - ratio * slope * (3 * T * T - 2 * target * T - 1)

@@ -465,7 +465,9 @@ def test_array_that_cannot_be_written_is_refused(name):
 def test_labels_and_offsets_may_be_read_only():
     _, variables, at = make_state(COMPILED, "many unequal")
     variables.labels.flags.writeable = variables.offsets.flags.writeable = False
+    before = variables.A.copy()
     sweep(COMPILED, variables, at)
+    assert (variables.A != before).any()
 
 
 @pytest.mark.parametrize("size", ["few unequal", "many unequal"])
