@@ -13,7 +13,7 @@ them Newton's method runs to the first and to the last root without ever oversho
 """
 
 from cython cimport floating
-from libc.math cimport INFINITY, atanh, exp, fabs, tanh
+from libc.math cimport INFINITY, atanh, exp, fabs, isfinite, tanh
 
 from admmirnn._kernels._activations cimport RELU, TANH, Activation, named
 from admmirnn._kernels._simd cimport unimodal_tanh_step
@@ -113,6 +113,8 @@ cdef double two_sided(const Scalar* at) noexcept nogil:
 cdef double tanh_step(double alpha, double target, double ratio) noexcept nogil:
     cdef Scalar at
     cdef double sign = 1 if target >= tanh(alpha) else -1
+    if not (isfinite(alpha) and isfinite(target)):
+        return alpha + target                                        # a run that diverges must not be slow as well
     at.alpha, at.target, at.ratio = sign * alpha, sign * target, ratio
     return sign * two_sided(&at)
 
