@@ -199,6 +199,15 @@ def check_problem(network, sequences, targets, weights, loss, *, per_step=False)
             f"targets has {np.ndim(targets)} dimension(s); {type(loss).__name__} takes "
             + ("class numbers, one dimension" if loss.takes_labels else "values of shape (n, n_outputs)")
         )
+    if loss.takes_labels and len(targets):
+        targets = np.asarray(targets)
+        wrong = np.flatnonzero((targets < 0) | (targets >= network.n_outputs))
+        if len(wrong):
+            i = int(wrong[0])
+            raise ValueError(
+                f"targets: label {targets[i]} of row {i} is not below {network.n_outputs}, the number of outputs, or is "
+                "negative; pass class numbers from 0"
+            )
     if len(sequences) == 0:
         raise ValueError("sequences is empty; pass at least one sequence")
     if weights is not None and not (np.isfinite(weights).all() and np.min(weights) > 0):
