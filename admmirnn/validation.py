@@ -205,8 +205,8 @@ def check_problem(network, sequences, targets, weights, loss, *, per_step=False)
         if len(wrong):
             i = int(wrong[0])
             raise ValueError(
-                f"targets: label {targets[i]} of row {i} is not below {network.n_outputs}, the number of outputs, or is "
-                "negative; pass class numbers from 0"
+                f"targets: label {targets[i]} of row {i} is not below {network.n_outputs}, the number of outputs, or "
+                "is negative; pass class numbers from 0"
             )
     if len(sequences) == 0:
         raise ValueError("sequences is empty; pass at least one sequence")
