@@ -238,7 +238,7 @@ class _Fit:
                     self.weights,
                     self.loss,
                     penalised=self.penalty > 0,
-                )  # fmt: skip
+                )
             )
         scratch = np.empty(max(variables.scratch_size for variables in self.batches), self.network.dtype)
         for variables in self.batches:
