@@ -1,17 +1,20 @@
 """Typed Cython kernels of admmirnn: private, and called through ``admmirnn.backend`` only.
 
-**Layout.** The observations and the states of a minibatch stand in one array ``Z`` whose rows are
-z_t = [x_t, s_{t-1}, 1], one row for each step of each sequence, step after step.  Sequences are sorted by
-decreasing length and *end* together, so the sequences that are running at a step are always the first ones:
+**Layout.** Sequences of a minibatch are sorted by decreasing length and *end* together, so the sequences that are
+running at a step are always the first ones.  One array holds the rows of all steps, step after step:
 
-* block ``t`` is ``Z[offsets[t]:offsets[t + 1]]``, its row ``i`` belongs to sequence ``i``;
-* the state that sequence ``i`` reaches at step ``t`` is written into row ``i`` of block ``t + 1``;
-* block ``N`` has a row for every sequence and holds the last states; its observations are not used.
+* ``X``: block ``t`` is ``X[offsets[t]:offsets[t + 1]]`` and holds [x_t, 1], one row a sequence;
+* ``S``: block ``t`` stands in the same rows and holds s_{t-1}; the state that sequence ``i`` reaches at step ``t`` is
+  row ``i`` of block ``t + 1``, and block ``N`` has a row for every sequence, its last state.
 
-A sequence of length L takes L rows: there is no padding, and sums over all steps of all sequences are one
-matrix product whatever the lengths are.
+A sequence of length L takes L rows: there is no padding, and observations and states are never put side by side; sums
+over z_t = [x_t, s_{t-1}, 1] are taken by blocks.  Algorithm 1, which changes the states, keeps them in rows
+``Z`` = [x_t, s_{t-1}, 1] of the same order.
 
 **Conventions.** All arrays are C-contiguous, float32 or float64 (``floating``); inputs come first and are
-``const``, then numbers, then what is written.  Shapes: ``B`` sequences, ``N`` steps, ``d`` features, ``n``
-hidden units, ``K`` outputs, ``m = d + n + 1``.
+``const``, then numbers, then what is written.  Shapes: ``B`` sequences, ``N`` steps, ``d`` features,
+``n`` hidden units, ``K`` outputs, ``m = d + n + 1``.
+
+**Speed.** BLAS multiplies large matrices by packing them first; some BLAS libraries multiply small ones as they lie,
+and as fast (``_blas.rows_at_once``).  So products are cut to that size, along the sequences.
 """

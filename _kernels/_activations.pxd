@@ -7,5 +7,4 @@ cdef enum Activation:
 cdef Activation named(str name) except *
 cdef void activate(Activation activation, floating* A, Py_ssize_t rows, Py_ssize_t columns,
                    Py_ssize_t lda) noexcept nogil
-cdef void multiply_by_slope(Activation activation, const floating* S, Py_ssize_t lds, floating* A,
-                            Py_ssize_t rows, Py_ssize_t columns) noexcept nogil
+cdef double multiply_by_slope(Activation activation, const floating* S, Py_ssize_t count, floating* A) noexcept nogil

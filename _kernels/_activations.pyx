@@ -5,7 +5,7 @@ for each block; the loops are in ``_simd``.
 """
 
 from cython cimport floating
-from admmirnn._kernels._simd cimport relu_rows, relu_slope_rows, tanh_rows, tanh_slope_rows
+from admmirnn._kernels._simd cimport relu_rows, relu_slope, tanh_rows, tanh_slope
 
 
 cdef Activation named(str name) except *:
@@ -25,10 +25,11 @@ cdef void activate(Activation activation, floating* A, Py_ssize_t rows, Py_ssize
         relu_rows(A, rows, columns, lda)
 
 
-cdef void multiply_by_slope(Activation activation, const floating* S, Py_ssize_t lds, floating* A,
-                            Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:
-    """A *= f'(a), with A (rows, columns) contiguous and S = f(a)."""
+cdef double multiply_by_slope(Activation activation, const floating* S, Py_ssize_t count, floating* A) noexcept nogil:
+    """A *= f'(a), given S = f(a); returns the sum of squares of the new A."""
+    cdef double square = 0
     if activation == TANH:
-        tanh_slope_rows(S, lds, A, rows, columns)
+        tanh_slope(S, count, A, &square)
     elif activation == RELU:
-        relu_slope_rows(S, lds, A, rows, columns)
+        relu_slope(S, count, A, &square)
+    return square

@@ -7,5 +7,11 @@ cdef void syrk(int n, int k, floating alpha, const floating* A, int lda,
                floating beta, floating* C, int ldc) noexcept nogil
 cdef void symm(int m, int n, const floating* S, const floating* A, floating* C) noexcept nogil
 cdef int potrf(int n, floating* A) noexcept nogil
-cdef void solve_factored(int m, int n, const floating* L, floating* B) noexcept nogil
+cdef void solve_triangular(bint transpose, int m, int n, const floating* L, floating* B) noexcept nogil
+cdef Py_ssize_t rows_at_once(Py_ssize_t n, Py_ssize_t k) noexcept nogil
+cdef void multiply_rows(Py_ssize_t rows, Py_ssize_t n, Py_ssize_t k, const floating* A, Py_ssize_t lda,
+                        const floating* B, Py_ssize_t ldb, floating beta, floating* C, Py_ssize_t ldc) noexcept nogil
+cdef void add_products(Py_ssize_t rows, Py_ssize_t m, Py_ssize_t n, const floating* A, Py_ssize_t lda,
+                       const floating* B, Py_ssize_t ldb, floating* C, Py_ssize_t ldc) noexcept nogil
+cdef void add_gram(Py_ssize_t rows, Py_ssize_t n, const floating* A, floating* G) noexcept nogil
 cdef floating dot(Py_ssize_t n, const floating* x, const floating* y) noexcept nogil

@@ -11,12 +11,32 @@ from scipy.linalg.cython_blas cimport strsm, dtrsm
 from scipy.linalg.cython_lapack cimport spotrf, dpotrf
 
 cdef Py_ssize_t LONGEST_VECTOR = 1 << 30          # longer ones go to BLAS in pieces: its int has 32 bits
+cdef Py_ssize_t FEWEST_ROWS = 256                 # of a large product: enough for BLAS to be fast,
+cdef Py_ssize_t MOST_ROWS = 512                   # few enough for the cache
+cdef Py_ssize_t small_product = 0                 # see multiplies_small_matrices
+
+
+def multiplies_small_matrices(Py_ssize_t most):
+    """Say that BLAS multiplies matrices with m n k <= ``most`` as they lie, without packing them first; 0: it does not.
+
+    Such products A B and A^T B reach the speed of large ones from some 40 rows on, so larger ones are cut to that size.
+    """
+    global small_product
+    small_product = most
+
+
+cdef Py_ssize_t rows_at_once(Py_ssize_t n, Py_ssize_t k) noexcept nogil:
+    """Into how many rows to cut a product with a (k, n) matrix from the left, A B, or from the right, A^T B."""
+    cdef Py_ssize_t rows = small_product // (n * k) // 4 * 4
+    if rows >= 12:
+        return min(rows, FEWEST_ROWS)
+    return max(FEWEST_ROWS, min(n, k, MOST_ROWS))      # BLAS packs that matrix anew for each piece
 
 
 cdef void gemm(bint transpose_a, bint transpose_b, int m, int n, int k,
                floating alpha, const floating* A, int lda, const floating* B, int ldb,
                floating beta, floating* C, int ldc) noexcept nogil:
-    """C = alpha * op(A) @ op(B) + beta * C, with op(A) (m, k), op(B) (k, n); a row or an outer product by ?gemv, ?ger."""
+    """C = alpha * op(A) @ op(B) + beta * C, op(A) (m, k) and op(B) (k, n); a row or an outer product by ?gemv, ?ger."""
     cdef char ta = b"T" if transpose_a else b"N"
     cdef char tb = b"T" if transpose_b else b"N"
     cdef int one = 1
@@ -52,6 +72,40 @@ cdef void syrk(int n, int k, floating alpha, const floating* A, int lda,
         dsyrk(&uplo, &trans, &n, &k, &alpha, <double*> A, &lda, &beta, C, &ldc)
 
 
+cdef void multiply_rows(Py_ssize_t rows, Py_ssize_t n, Py_ssize_t k, const floating* A, Py_ssize_t lda,
+                        const floating* B, Py_ssize_t ldb, floating beta, floating* C, Py_ssize_t ldc) noexcept nogil:
+    """C = A @ B + beta * C, with A (rows, k) and B (k, n), some rows at a time."""
+    cdef Py_ssize_t row = 0, at_once = rows_at_once(n, k)
+    while row < rows:
+        gemm[floating](False, False, min(at_once, rows - row), n, k, 1, A + row * lda, lda, B, ldb,
+                       beta, C + row * ldc, ldc)
+        row += at_once
+
+
+cdef void add_products(Py_ssize_t rows, Py_ssize_t m, Py_ssize_t n, const floating* A, Py_ssize_t lda,
+                       const floating* B, Py_ssize_t ldb, floating* C, Py_ssize_t ldc) noexcept nogil:
+    """C += A.T @ B, with A (rows, m) and B (rows, n), some rows at a time."""
+    cdef Py_ssize_t row = 0, at_once = rows_at_once(m, n)
+    while row < rows:
+        gemm[floating](True, False, m, n, min(at_once, rows - row), 1, A + row * lda, lda, B + row * ldb, ldb,
+                       1, C, ldc)
+        row += at_once
+
+
+cdef void add_gram(Py_ssize_t rows, Py_ssize_t n, const floating* A, floating* G) noexcept nogil:
+    """np.tril(G) += np.tril(A.T @ A), with A (rows, n) and G (n, n); what is above the diagonal of G is of no use."""
+    cdef Py_ssize_t panel, column, height
+    if small_product == 0:
+        syrk[floating](n, rows, 1, A, n, 1, G, n)
+        return
+    for panel in range(0, n, 64):
+        height = min(64, n - panel)
+        for column in range(0, panel + 1, 64):
+            # G[panel:, column:] += A[:, panel:].T @ A[:, column:]
+            add_products[floating](rows, height, min(64, n - column), A + panel, n, A + column, n,
+                                   G + panel * n + column, n)
+
+
 cdef void symm(int m, int n, const floating* S, const floating* A, floating* C) noexcept nogil:
     """C = S @ A, with A (m, n) and the symmetric S (m, m) given by its lower triangle."""
     cdef char side = b"R", uplo = b"U"
@@ -73,19 +127,18 @@ cdef int potrf(int n, floating* A) noexcept nogil:
     return info
 
 
-cdef void solve_factored(int m, int n, const floating* L, floating* B) noexcept nogil:
-    """B = np.linalg.inv(L @ L.T) @ B, with B (m, n) and L (m, m) from ``potrf``.
+cdef void solve_triangular(bint transpose, int m, int n, const floating* L, floating* B) noexcept nogil:
+    """B = np.linalg.inv(L) @ B, or np.linalg.inv(L.T) @ B, with B (m, n) and L (m, m) from ``potrf``.
 
-    Two triangular solves from the right, in BLAS's order: 1.5 times as fast as ?potrs on the transpose.
+    From the right, in BLAS's order: two of them are 1.5 times as fast as ?potrs on the transpose.
     """
-    cdef char side = b"R", uplo = b"U", plain = b"N", transposed = b"T", diagonal = b"N"
+    cdef char side = b"R", uplo = b"U", diagonal = b"N"
+    cdef char trans = b"T" if transpose else b"N"
     cdef floating one = 1
     if floating is float:
-        strsm(&side, &uplo, &plain, &diagonal, &n, &m, &one, <float*> L, &m, B, &n)
-        strsm(&side, &uplo, &transposed, &diagonal, &n, &m, &one, <float*> L, &m, B, &n)
+        strsm(&side, &uplo, &trans, &diagonal, &n, &m, &one, <float*> L, &m, B, &n)
     else:
-        dtrsm(&side, &uplo, &plain, &diagonal, &n, &m, &one, <double*> L, &m, B, &n)
-        dtrsm(&side, &uplo, &transposed, &diagonal, &n, &m, &one, <double*> L, &m, B, &n)
+        dtrsm(&side, &uplo, &trans, &diagonal, &n, &m, &one, <double*> L, &m, B, &n)
 
 
 cdef floating dot(Py_ssize_t n, const floating* x, const floating* y) noexcept nogil:

@@ -1,4 +1,6 @@
-"""Whether offsets describe blocks of a minibatch, so that no kernel leaves its arrays."""
+"""How matrices lie: whether offsets describe the blocks of a minibatch, and transposes."""
+
+from cython cimport floating
 
 
 cdef bint fits(const Py_ssize_t[::1] offsets, Py_ssize_t rows) noexcept nogil:
@@ -11,3 +13,13 @@ cdef bint fits(const Py_ssize_t[::1] offsets, Py_ssize_t rows) noexcept nogil:
             return False
         previous = offsets[t + 1] - offsets[t]
     return True
+
+
+cdef void transpose(Py_ssize_t rows, Py_ssize_t columns, const floating* A, Py_ssize_t lda, floating* A_T) noexcept nogil:
+    """A_T = A.T, contiguous, a block of the cache at a time."""
+    cdef Py_ssize_t i, j, top, left
+    for top in range(0, rows, 16):
+        for left in range(0, columns, 16):
+            for j in range(left, min(left + 16, columns)):
+                for i in range(top, min(top + 16, rows)):
+                    A_T[j * rows + i] = A[i * lda + j]

@@ -15,12 +15,11 @@ cdef extern from *:
 
 cdef dispatched_void tanh_rows(floating* A, Py_ssize_t rows, Py_ssize_t columns,
                                Py_ssize_t lda) noexcept nogil
-cdef dispatched_void tanh_slope_rows(const floating* S, Py_ssize_t lds, floating* A, Py_ssize_t rows,
-                                     Py_ssize_t columns) noexcept nogil
+cdef dispatched_void tanh_slope(const floating* S, Py_ssize_t count, floating* A, double* square) noexcept nogil
 cdef dispatched_void relu_rows(floating* A, Py_ssize_t rows, Py_ssize_t columns,
                                Py_ssize_t lda) noexcept nogil
-cdef dispatched_void relu_slope_rows(const floating* S, Py_ssize_t lds, floating* A, Py_ssize_t rows,
-                                     Py_ssize_t columns) noexcept nogil
+cdef dispatched_void relu_slope(const floating* S, Py_ssize_t count, floating* A, double* square) noexcept nogil
+cdef dispatched_void add_rows(const floating* A, Py_ssize_t rows, Py_ssize_t columns, floating* total) noexcept nogil
 cdef dispatched_void unimodal_tanh_step(const floating* alpha, const floating* target, Py_ssize_t count, floating ratio,
                                         floating* A) noexcept nogil
 cdef dispatched_void add_scaled(Py_ssize_t count, double factor, const floating* x, floating* scaled,

@@ -92,17 +92,23 @@ cdef dispatched_void tanh_rows(floating* A, Py_ssize_t rows, Py_ssize_t columns,
                 row[j] = tanh_double(row[j])
 
 
-cdef dispatched_void tanh_slope_rows(const floating* S, Py_ssize_t lds, floating* A, Py_ssize_t rows,
-                                     Py_ssize_t columns) noexcept nogil:
-    # A *= 1 - S**2
-    cdef Py_ssize_t i, j
-    cdef const floating* s
-    cdef floating* a
-    for i in range(rows):
-        s = S + i * lds
-        a = A + i * columns
-        for j in range(columns):
-            a[j] *= 1 - s[j] * s[j]
+cdef dispatched_void tanh_slope(const floating* S, Py_ssize_t count, floating* A, double* square) noexcept nogil:
+    # A *= 1 - S**2, square += np.vdot(A, A)
+    cdef Py_ssize_t first, lane, last = count - count % 16
+    cdef floating a
+    cdef floating[16] sums
+    for lane in range(16):
+        sums[lane] = 0
+    for first in range(0, last, 16):
+        for lane in range(16):                         # sums of their own: the compiler may not change their order
+            a = A[first + lane] * (1 - S[first + lane] * S[first + lane])
+            A[first + lane] = a
+            sums[lane] += a * a
+    for first in range(last, count):
+        A[first] *= 1 - S[first] * S[first]
+        sums[0] += A[first] * A[first]
+    for lane in range(16):
+        square[0] += sums[lane]
 
 
 cdef dispatched_void relu_rows(floating* A, Py_ssize_t rows, Py_ssize_t columns,
@@ -116,17 +122,31 @@ cdef dispatched_void relu_rows(floating* A, Py_ssize_t rows, Py_ssize_t columns,
             row[j] = 0 if row[j] < 0 else row[j]
 
 
-cdef dispatched_void relu_slope_rows(const floating* S, Py_ssize_t lds, floating* A, Py_ssize_t rows,
-                                     Py_ssize_t columns) noexcept nogil:
-    # A *= S > 0
+cdef dispatched_void relu_slope(const floating* S, Py_ssize_t count, floating* A, double* square) noexcept nogil:
+    # A *= S > 0, square += np.vdot(A, A)
+    cdef Py_ssize_t first, lane, last = count - count % 16
+    cdef floating a
+    cdef floating[16] sums
+    for lane in range(16):
+        sums[lane] = 0
+    for first in range(0, last, 16):
+        for lane in range(16):
+            a = A[first + lane] if S[first + lane] > 0 else 0
+            A[first + lane] = a
+            sums[lane] += a * a
+    for first in range(last, count):
+        A[first] = A[first] if S[first] > 0 else 0
+        sums[0] += A[first] * A[first]
+    for lane in range(16):
+        square[0] += sums[lane]
+
+
+cdef dispatched_void add_rows(const floating* A, Py_ssize_t rows, Py_ssize_t columns, floating* total) noexcept nogil:
+    # total += A.sum(axis=0)
     cdef Py_ssize_t i, j
-    cdef const floating* s
-    cdef floating* a
     for i in range(rows):
-        s = S + i * lds
-        a = A + i * columns
         for j in range(columns):
-            a[j] = a[j] if s[j] > 0 else 0
+            total[j] += A[i * columns + j]
 
 
 cdef dispatched_void unimodal_tanh_step(const floating* alpha, const floating* target, Py_ssize_t count, floating ratio,

@@ -1,74 +1,223 @@
-"""Packing observations into a minibatch, rolling the network out over it, and reading the outputs."""
+"""The forward sweep: packing observations, rolling the network out over them, reading the outputs, the o-step."""
 
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
 from cython cimport floating
+from libc.stdint cimport int8_t, int16_t, uint8_t, uint16_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from admmirnn._kernels._activations cimport Activation, activate, named
-from admmirnn._kernels._blas cimport gemm
-from admmirnn._kernels._layout cimport fits
+from admmirnn._kernels._blas cimport gemm, multiply_rows, rows_at_once
+from admmirnn._kernels._layout cimport fits, transpose
+from admmirnn._kernels._threads cimport MOST_PARTS, first_sequence, n_parts_of, run
+from admmirnn._kernels.output cimport Targets, check_labels, o_step
 
 
-def pack(const floating[:, ::1] observations, const Py_ssize_t[::1] first_rows, const Py_ssize_t[::1] lengths,
-         const Py_ssize_t[::1] offsets, floating[:, ::1] Z_out):
-    """Copy the observations of a minibatch into Z, with zero initial states and the column of ones.
-
-    Sequence ``i`` is ``observations[first_rows[i]:first_rows[i] + lengths[i]]``; lengths do not increase.
-    The states that a roll-out writes are left as they are.
-    """
-    cdef Py_ssize_t B = lengths.shape[0], N = offsets.shape[0] - 2, d = observations.shape[1]
-    cdef Py_ssize_t m = Z_out.shape[1], n = m - d - 1, i, t, start
-    cdef floating* z
-    if n < 1 or first_rows.shape[0] != B or not fits(offsets, Z_out.shape[0]) or offsets[N + 1] - offsets[N] != B:
-        raise ValueError("pack: the shapes of observations, lengths, offsets and Z do not belong together")
-    for i in range(B):
-        if lengths[i] < 1 or lengths[i] > N or first_rows[i] < 0 or first_rows[i] + lengths[i] > observations.shape[0]:
-            raise ValueError(f"pack: sequence {i} is not among the observations")
-    with nogil:
-        for i in range(B):
-            start = N - lengths[i]
-            for t in range(start, N):
-                z = &Z_out[offsets[t] + i, 0]
-                memcpy(z, &observations[first_rows[i] + t - start, 0], d * sizeof(floating))
-                if t == start:
-                    memset(z + d, 0, n * sizeof(floating))
-                z[m - 1] = 1
-            z = &Z_out[offsets[N] + i, 0]
-            memset(z, 0, d * sizeof(floating))
-            z[m - 1] = 1
+cdef struct Sweep:                               # what all parts of a forward sweep share
+    const char* observations                     # (any number of rows, d)
+    char format                                  # of its numbers, as the struct module names them
+    double scale
+    const Py_ssize_t* first_rows
+    const Py_ssize_t* lengths
+    const Py_ssize_t* offsets
+    Activation f
+    Py_ssize_t N, d, n, K
+    const void* Psi                              # (K, n + 1)
+    const void* weights                          # (d + 1 + n, n): U.T, b, W.T
+    void* X                                      # (rows, d + 1)
+    void* S                                      # (rows + B, n)
+    void* Q                                      # (B, K)
+    Targets* targets                             # of the o-step, or NULL
+    double* scratch                              # (n_parts, 6 K)
+    double[MOST_PARTS] loss
+    Py_ssize_t[MOST_PARTS] n_correct
 
 
-def roll_out(const floating[:, ::1] Theta, const Py_ssize_t[::1] offsets, str activation, floating[:, ::1] Z_out):
-    """Write the states of all steps into Z: s_t = f(U x_t + W s_{t-1} + b), Theta = [U W b]."""
-    cdef Activation f = named(activation)
-    cdef Py_ssize_t n = Theta.shape[0], m = Theta.shape[1], N = offsets.shape[0] - 2, d = m - n - 1, t, active
+ctypedef fused numeric:                           # what observations may be, but for the network's own type
+    float
+    double
+    uint8_t
+    int8_t
+    uint16_t
+    int16_t
+
+
+cdef inline void convert(const numeric* x, Py_ssize_t count, floating scale, floating* out) noexcept nogil:
+    """out = scale * x"""
+    cdef Py_ssize_t j
+    for j in range(count):
+        out[j] = scale * <floating> x[j]
+
+
+cdef void pack(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, floating* X) noexcept nogil:
+    """Copy the observations of these sequences into X, a row [x, 1] for each step."""
+    cdef Py_ssize_t i, t, d = sweep.d, start, at
+    cdef floating* x
+    cdef floating scale = <floating> sweep.scale
+    cdef char own_format = c"f" if floating is float else c"d"
+    for i in range(first, last):
+        start = sweep.N - sweep.lengths[i]
+        for t in range(start, sweep.N):
+            x = X + (sweep.offsets[t] + i) * (d + 1)
+            at = (sweep.first_rows[i] + t - start) * d
+            if sweep.format == own_format and scale == 1:
+                memcpy(x, <const floating*> sweep.observations + at, d * sizeof(floating))
+            elif sweep.format == c"f":
+                convert[float, floating](<const float*> sweep.observations + at, d, scale, x)
+            elif sweep.format == c"d":
+                convert[double, floating](<const double*> sweep.observations + at, d, scale, x)
+            elif sweep.format == c"B":
+                convert[uint8_t, floating](<const uint8_t*> sweep.observations + at, d, scale, x)
+            elif sweep.format == c"b":
+                convert[int8_t, floating](<const int8_t*> sweep.observations + at, d, scale, x)
+            elif sweep.format == c"H":
+                convert[uint16_t, floating](<const uint16_t*> sweep.observations + at, d, scale, x)
+            else:
+                convert[int16_t, floating](<const int16_t*> sweep.observations + at, d, scale, x)
+            x[d] = 1
+
+
+cdef void advance(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, const floating* X, floating* S) noexcept nogil:
+    """Roll out these sequences, few enough for their states to stay in the cache from step to step."""
+    cdef Py_ssize_t t, running = 0, active, d = sweep.d, n = sweep.n, row
+    cdef const floating* U_b = <const floating*> sweep.weights
+    cdef const floating* W = U_b + (d + 1) * n
     cdef floating* states
-    if d < 1 or Z_out.shape[1] != m or not fits(offsets, Z_out.shape[0]):
-        raise ValueError("roll_out: the shapes of Theta, offsets and Z do not belong together")
-    with nogil:
-        for t in range(N):
-            active = offsets[t + 1] - offsets[t]
-            states = &Z_out[offsets[t + 1], d]
-            # S[t + 1][:active] = f(Z[t] @ Theta.T)
-            gemm[floating](False, True, active, n, m, 1, &Z_out[offsets[t], 0], m, &Theta[0, 0], m, 0, states, m)
-            activate(f, states, active, n, m)
+    for t in range(sweep.N):
+        # of these sequences so many run at this step, and ``running`` did before it
+        active = min(last, sweep.offsets[t + 1] - sweep.offsets[t]) - first
+        if active <= 0:
+            continue
+        row = sweep.offsets[t] + first
+        memset(S + (row + running) * n, 0, (active - running) * n * sizeof(floating))
+        states = S + (sweep.offsets[t + 1] + first) * n
+        # S[t + 1] = X[t] @ [U b].T, and + S[t] @ W.T for those that do not start here
+        multiply_rows[floating](active, n, d + 1, X + row * (d + 1), d + 1, U_b, n, 0, states, n)
+        multiply_rows[floating](running, n, n, S + row * n, n, W, n, 1, states, n)
+        activate(sweep.f, states, active, n, n)
+        running = active
 
 
-def read_last(const floating[:, ::1] Z, const Py_ssize_t[::1] offsets, floating[:, ::1] H_out):
-    """Copy h = [s_N, 1] of every sequence out of the last block."""
-    cdef Py_ssize_t B = H_out.shape[0], columns = H_out.shape[1], d = Z.shape[1] - columns, i
-    cdef Py_ssize_t first = Z.shape[0] - B
-    if d < 1 or not fits(offsets, Z.shape[0]) or first != offsets[offsets.shape[0] - 2]:
-        raise ValueError("read_last: the shapes of Z, offsets and H do not belong together")
-    with nogil:
+cdef void sweep_part(Sweep* sweep, int part, int n_parts, floating* X) noexcept nogil:
+    """The forward sweep of one part of the sequences."""
+    cdef Py_ssize_t first = first_sequence(sweep.offsets, sweep.N, part, n_parts)
+    cdef Py_ssize_t last = first_sequence(sweep.offsets, sweep.N, part + 1, n_parts)
+    cdef Py_ssize_t n = sweep.n, K = sweep.K, at_once = rows_at_once(n, n), i, j
+    cdef floating* S = <floating*> sweep.S
+    cdef floating* Q = <floating*> sweep.Q
+    cdef const floating* Psi = <const floating*> sweep.Psi
+    i = first
+    while i < last:
+        pack(sweep, i, min(i + at_once, last), X)
+        advance(sweep, i, min(i + at_once, last), X, S)
+        i += at_once
+    for i in range(first, last):
+        for j in range(K):
+            Q[i * K + j] = Psi[j * (n + 1) + n]
+    # Q = S[N] @ V.T + c
+    gemm[floating](False, True, last - first, K, n, 1, S + (sweep.offsets[sweep.N] + first) * n, n, Psi, n + 1,
+                   1, Q + first * K, K)
+    if sweep.targets != NULL:
+        sweep.loss[part] = o_step(sweep.targets, first, last, &sweep.n_correct[part], sweep.scratch + 6 * K * part, Q)
+
+
+cdef void float_part(void* sweep, int part, int n_parts) noexcept nogil:
+    sweep_part(<Sweep*> sweep, part, n_parts, <float*> (<Sweep*> sweep).X)
+
+
+cdef void double_part(void* sweep, int part, int n_parts) noexcept nogil:
+    sweep_part(<Sweep*> sweep, part, n_parts, <double*> (<Sweep*> sweep).X)
+
+
+def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const Py_ssize_t[::1] lengths,
+            const Py_ssize_t[::1] offsets, const floating[:, ::1] Theta, const floating[:, ::1] Psi, str activation,
+            floating[:, ::1] weights_out, floating[:, ::1] X_out, floating[:, ::1] S_out, floating[:, ::1] Q_out,
+            const Py_ssize_t[::1] labels=None, const floating[:, ::1] values=None, const floating[::1] weights=None,
+            double rho=1, floating[:, ::1] O_plus_out=None, floating[:, ::1] lambda3_out=None, Py_ssize_t n_threads=1):
+    """Roll a minibatch out: s_t = f(U x_t + W s_{t-1} + b), q = V s_N + c, Theta = [U W b], Psi = [V c].
+
+    Sequence ``i`` is ``scale * observations[first_rows[i]:first_rows[i] + lengths[i]]``; lengths do not increase.
+    ``weights_out`` (d + 1 + n, n) is scratch.  With ``labels`` (softmax cross-entropy) or ``values`` (squared error)
+    the o-step follows, and the loss of the roll-out and the number of right answers are returned; without, None.
+    """
+    cdef Sweep sweep
+    cdef Targets targets
+    cdef Py_buffer view
+    cdef Py_ssize_t B = lengths.shape[0], N = offsets.shape[0] - 2, n = Theta.shape[0], d = Theta.shape[1] - n - 1
+    cdef Py_ssize_t K = Psi.shape[0], i
+    cdef int part, n_parts
+    cdef double loss = 0
+    cdef Py_ssize_t n_correct = 0
+    cdef bint with_targets = labels is not None or values is not None
+    if d < 1 or first_rows.shape[0] != B or not fits(offsets, S_out.shape[0]) or offsets[N + 1] - offsets[N] != B \
+            or Psi.shape[1] != n + 1 or weights_out.shape[0] != d + 1 + n or weights_out.shape[1] != n \
+            or X_out.shape[0] != offsets[N] or X_out.shape[1] != d + 1 or S_out.shape[1] != n \
+            or Q_out.shape[0] != B or Q_out.shape[1] != K or n_threads < 1:
+        raise ValueError("forward: the shapes do not belong together")
+    sweep.f = named(activation)
+    n_parts = n_parts_of(n_threads, B, 2.0 * offsets[N] * n * Theta.shape[1])
+    sweep.targets = NULL
+    sweep.scratch = NULL
+    if with_targets:
+        if weights is None or O_plus_out is None or lambda3_out is None or weights.shape[0] != B \
+                or O_plus_out.shape[0] != B or O_plus_out.shape[1] != K \
+                or lambda3_out.shape[0] != B or lambda3_out.shape[1] != K \
+                or (labels is not None and (labels.shape[0] != B or values is not None)) \
+                or (values is not None and (values.shape[0] != B or values.shape[1] != K)):
+            raise ValueError("forward: the shapes of the targets do not belong together")
+        targets.K, targets.rho, targets.labels, targets.values = K, rho, NULL, NULL
+        if labels is not None:
+            check_labels("forward", labels, K)
+            targets.labels = &labels[0]
+        else:
+            targets.values = &values[0, 0]
+        targets.weights, targets.O_plus, targets.lambda3 = &weights[0], &O_plus_out[0, 0], &lambda3_out[0, 0]
+        sweep.targets = &targets
+    PyObject_GetBuffer(observations, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+    try:
+        if view.ndim != 2 or view.shape[1] != d or view.format[0] not in b"fdBbHh" or view.format[1] != 0:
+            raise ValueError("forward: observations are no matrix of d columns, or of a type that is not known here")
         for i in range(B):
-            memcpy(&H_out[i, 0], &Z[first + i, d], columns * sizeof(floating))
+            if lengths[i] < 1 or lengths[i] > N or first_rows[i] < 0 or first_rows[i] + lengths[i] > view.shape[0] \
+                    or offsets[N - lengths[i] + 1] - offsets[N - lengths[i]] <= i:
+                raise ValueError(f"forward: sequence {i} is not among the observations, or not where offsets have it")
+        sweep.observations, sweep.format, sweep.scale = <const char*> view.buf, view.format[0], scale
+        sweep.first_rows, sweep.lengths, sweep.offsets = &first_rows[0], &lengths[0], &offsets[0]
+        sweep.N, sweep.d, sweep.n, sweep.K = N, d, n, K
+        sweep.Psi, sweep.weights = &Psi[0, 0], &weights_out[0, 0]
+        sweep.X, sweep.S, sweep.Q = &X_out[0, 0], &S_out[0, 0], &Q_out[0, 0]
+        if with_targets:
+            sweep.scratch = <double*> malloc(6 * K * n_parts * sizeof(double))
+            if sweep.scratch == NULL:
+                raise MemoryError
+        for part in range(n_parts):
+            sweep.loss[part] = 0
+            sweep.n_correct[part] = 0
+        with nogil:
+            # weights = [U b W].T
+            transpose(n, d, &Theta[0, 0], d + n + 1, &weights_out[0, 0])
+            transpose(n, 1, &Theta[0, d + n], d + n + 1, &weights_out[d, 0])
+            transpose(n, n, &Theta[0, d], d + n + 1, &weights_out[d + 1, 0])
+            n_parts = run(float_part if floating is float else double_part, &sweep, n_parts)
+    finally:
+        free(sweep.scratch)
+        PyBuffer_Release(&view)
+    if not with_targets:
+        return None
+    for part in range(n_parts):
+        loss += sweep.loss[part]
+        n_correct += sweep.n_correct[part]
+    return loss / B, n_correct if labels is not None else None
 
 
-def read_out(const floating[:, ::1] H, const floating[:, ::1] Psi, floating[:, ::1] Q_out):
-    """Q = V s + c for every row h = [s, 1] of H, Psi = [V c]."""
-    cdef Py_ssize_t B = H.shape[0], columns = H.shape[1], K = Psi.shape[0]
-    if Psi.shape[1] != columns or Q_out.shape[0] != B or Q_out.shape[1] != K:
-        raise ValueError("read_out: the shapes of H, Psi and Q do not belong together")
+def read_out(const floating[:, ::1] S, const floating[:, ::1] Psi, floating[:, ::1] Q_out):
+    """Q = V s + c for every row s of S, Psi = [V c]."""
+    cdef Py_ssize_t rows = S.shape[0], n = S.shape[1], K = Psi.shape[0], i, j
+    if Psi.shape[1] != n + 1 or Q_out.shape[0] != rows or Q_out.shape[1] != K:
+        raise ValueError("read_out: the shapes of S, Psi and Q do not belong together")
     with nogil:
-        # Q = H @ Psi.T
-        gemm[floating](False, True, B, K, columns, 1, &H[0, 0], columns, &Psi[0, 0], columns, 0, &Q_out[0, 0], K)
+        for i in range(rows):
+            for j in range(K):
+                Q_out[i, j] = Psi[j, n]
+        # Q = S @ V.T + c
+        gemm[floating](False, True, rows, K, n, 1, &S[0, 0], n, &Psi[0, 0], n + 1, 1, &Q_out[0, 0], K)

@@ -137,39 +137,81 @@ def squared_error(const floating[:, ::1] O, const floating[:, ::1] targets, cons
     return loss / total
 
 
+cdef double cross_entropy_rows(Targets* targets, Py_ssize_t first, Py_ssize_t last, Py_ssize_t* n_correct,
+                               double* scratch, const floating* Q) noexcept nogil:
+    cdef Py_ssize_t K = targets.K, i, j, label, best
+    cdef double loss = 0, rho = targets.rho
+    cdef double tolerance = 1e-8 if floating is float else 1e-13
+    cdef const floating* weights = <const floating*> targets.weights
+    cdef floating *O_plus = <floating*> targets.O_plus
+    cdef floating *lambda3 = <floating*> targets.lambda3
+    cdef double *q = scratch, *u = q + K, *p = u + K, *o = p + K, *step = o + K, *trial = step + K
+    for i in range(first, last):
+        label = targets.labels[i]
+        best = 0
+        for j in range(K):
+            q[j] = Q[i * K + j]
+            if q[j] > q[best]:
+                best = j
+        n_correct[0] += best == label
+        loss += weights[i] * relative_softmax(K, q, label, p)
+        memset(u, 0, K * sizeof(double))
+        prox_row(K, q, label, rho, tolerance, u, p, o, step, trial)
+        for j in range(K):
+            O_plus[i * K + j] = <floating> (q[j] + u[j])
+            lambda3[i * K + j] = <floating> (weights[i] * ((1 if j == label else 0) - p[j]))
+    return loss
+
+
+cdef double squared_error_rows(Targets* targets, Py_ssize_t first, Py_ssize_t last, const floating* Q) noexcept nogil:
+    cdef Py_ssize_t K = targets.K, i, j
+    cdef double loss = 0, residual, shrink = targets.rho / (1 + targets.rho)
+    cdef const floating* weights = <const floating*> targets.weights
+    cdef const floating* values = <const floating*> targets.values
+    cdef floating *O_plus = <floating*> targets.O_plus
+    cdef floating *lambda3 = <floating*> targets.lambda3
+    for i in range(first, last):
+        for j in range(i * K, i * K + K):
+            residual = <double> values[j] - Q[j]
+            loss += 0.5 * weights[i] * residual * residual
+            O_plus[j] = <floating> (values[j] - shrink * residual)
+            lambda3[j] = <floating> (weights[i] * shrink * residual)
+    return loss
+
+
+cdef double o_step(Targets* targets, Py_ssize_t first, Py_ssize_t last, Py_ssize_t* n_correct, double* scratch,
+                   const floating* Q) noexcept nogil:
+    """The o-step of these rows; their summed loss, and how many answers are right.  ``scratch`` holds 6 K numbers."""
+    if targets.labels != NULL:
+        return cross_entropy_rows(targets, first, last, n_correct, scratch, Q)
+    return squared_error_rows(targets, first, last, Q)
+
+
+cdef int check_labels(str kernel, const Py_ssize_t[::1] labels, Py_ssize_t K) except -1:
+    cdef Py_ssize_t i
+    for i in range(labels.shape[0]):
+        if not 0 <= labels[i] < K:
+            raise ValueError(f"{kernel}: label {labels[i]} of row {i} is not below {K}")
+    return 0
+
+
 def cross_entropy_step(const floating[:, ::1] Q, const Py_ssize_t[::1] labels, const floating[::1] weights, double rho,
                        floating[:, ::1] O_plus_out, floating[:, ::1] lambda3_out):
     """Softmax cross-entropy, R(o) = log sum exp(o) - o[label].  Returns the loss and the number of right answers."""
-    cdef Py_ssize_t B = Q.shape[0], K = Q.shape[1], i, j, label, best, n_correct = 0
-    cdef double loss = 0
-    cdef double tolerance = 1e-8 if floating is float else 1e-13
-    cdef double* scratch
-    cdef double *q, *u, *p, *o, *step, *trial
+    cdef Py_ssize_t B = Q.shape[0], K = Q.shape[1], n_correct = 0
+    cdef double loss
+    cdef Targets targets
     if labels.shape[0] != B or weights.shape[0] != B or O_plus_out.shape[0] != B or O_plus_out.shape[1] != K \
             or lambda3_out.shape[0] != B or lambda3_out.shape[1] != K:
         raise ValueError("cross_entropy_step: the shapes do not belong together")
-    for i in range(B):
-        if not 0 <= labels[i] < K:
-            raise ValueError(f"cross_entropy_step: label {labels[i]} of row {i} is not below {K}")
-    scratch = <double*> malloc(6 * K * sizeof(double))
+    check_labels("cross_entropy_step", labels, K)
+    targets.K, targets.rho, targets.labels, targets.values = K, rho, &labels[0], NULL
+    targets.weights, targets.O_plus, targets.lambda3 = &weights[0], &O_plus_out[0, 0], &lambda3_out[0, 0]
+    cdef double* scratch = <double*> malloc(6 * K * sizeof(double))
     if scratch == NULL:
         raise MemoryError
-    q, u, p, o, step, trial = scratch, scratch + K, scratch + 2 * K, scratch + 3 * K, scratch + 4 * K, scratch + 5 * K
     with nogil:
-        for i in range(B):
-            label = labels[i]
-            best = 0
-            for j in range(K):
-                q[j] = Q[i, j]
-                if q[j] > q[best]:
-                    best = j
-            n_correct += best == label
-            loss += weights[i] * relative_softmax(K, q, label, p)
-            memset(u, 0, K * sizeof(double))
-            prox_row(K, q, label, rho, tolerance, u, p, o, step, trial)
-            for j in range(K):
-                O_plus_out[i, j] = <floating> (q[j] + u[j])
-                lambda3_out[i, j] = <floating> (weights[i] * ((1 if j == label else 0) - p[j]))
+        loss = o_step[floating](&targets, 0, B, &n_correct, scratch, &Q[0, 0])
     free(scratch)
     return loss / B, n_correct
 
@@ -177,16 +219,14 @@ def cross_entropy_step(const floating[:, ::1] Q, const Py_ssize_t[::1] labels, c
 def squared_error_step(const floating[:, ::1] Q, const floating[:, ::1] targets, const floating[::1] weights, double rho,
                        floating[:, ::1] O_plus_out, floating[:, ::1] lambda3_out):
     """Squared error, R(o) = 1/2 |o - y|^2: o+ = (y + rho q) / (1 + rho).  Returns the loss."""
-    cdef Py_ssize_t B = Q.shape[0], K = Q.shape[1], i, j
-    cdef double loss = 0, residual, shrink = rho / (1 + rho)
+    cdef Py_ssize_t B = Q.shape[0], K = Q.shape[1]
+    cdef double loss
+    cdef Targets of_rows
     if targets.shape[0] != B or targets.shape[1] != K or weights.shape[0] != B or O_plus_out.shape[0] != B \
             or O_plus_out.shape[1] != K or lambda3_out.shape[0] != B or lambda3_out.shape[1] != K:
         raise ValueError("squared_error_step: the shapes do not belong together")
+    of_rows.K, of_rows.rho, of_rows.labels, of_rows.values = K, rho, NULL, &targets[0, 0]
+    of_rows.weights, of_rows.O_plus, of_rows.lambda3 = &weights[0], &O_plus_out[0, 0], &lambda3_out[0, 0]
     with nogil:
-        for i in range(B):
-            for j in range(K):
-                residual = <double> targets[i, j] - Q[i, j]
-                loss += 0.5 * weights[i] * residual * residual
-                O_plus_out[i, j] = <floating> (targets[i, j] - shrink * residual)
-                lambda3_out[i, j] = <floating> (weights[i] * shrink * residual)
+        loss = o_step[floating](&of_rows, 0, B, NULL, NULL, &Q[0, 0])
     return loss / B

@@ -1,10 +1,27 @@
-"""How far variables are from obeying the network's equations."""
+"""Variables that obey the network's equations, and how far others are from it."""
 
 from cython cimport floating
 from libc.string cimport memcpy
 
 from admmirnn._kernels._activations cimport Activation, activate, named
 from admmirnn._kernels._blas cimport gemm
+from admmirnn._kernels._layout cimport fits
+
+
+def roll_out(const floating[:, ::1] Theta, const Py_ssize_t[::1] offsets, str activation, floating[:, ::1] Z_out):
+    """Write the states of all steps into Z: s_t = f(U x_t + W s_{t-1} + b), Theta = [U W b]."""
+    cdef Activation f = named(activation)
+    cdef Py_ssize_t n = Theta.shape[0], m = Theta.shape[1], N = offsets.shape[0] - 2, d = m - n - 1, t, active
+    cdef floating* states
+    if d < 1 or Z_out.shape[1] != m or not fits(offsets, Z_out.shape[0]):
+        raise ValueError("roll_out: the shapes of Theta, offsets and Z do not belong together")
+    with nogil:
+        for t in range(N):
+            active = offsets[t + 1] - offsets[t]
+            states = &Z_out[offsets[t + 1], d]
+            # S[t + 1][:active] = f(Z[t] @ Theta.T)
+            gemm[floating](False, True, active, n, m, 1, &Z_out[offsets[t], 0], m, &Theta[0, 0], m, 0, states, m)
+            activate(f, states, active, n, m)
 
 
 def residuals(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const floating[:, ::1] Z,

@@ -13,14 +13,15 @@ from types import SimpleNamespace
 
 from threadpoolctl import ThreadpoolController
 
-_COMPILED = ("forward", "output", "multipliers", "statistics", "weights", "hidden", "residuals", "sweep")
+_COMPILED = ("forward", "output", "backward", "weights", "hidden", "residuals", "sweep")
+_ARCHITECTURES_OF_SMALL_KERNELS = ("SkylakeX", "Cooperlake", "SapphireRapids")
 _NUMPY = ("reference", "reference_sweep")
 
 
 @cache
 def _compiled():
     try:
-        return _functions(f"admmirnn._kernels.{name}" for name in _COMPILED)
+        functions = _functions(f"admmirnn._kernels.{name}" for name in _COMPILED)
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("admmirnn._kernels"):
             raise
@@ -28,6 +29,16 @@ def _compiled():
             f"the compiled kernels of admmirnn are missing ({error.name}): install the package with "
             "'pip install -e .' in its folder, or set ADMMIRNN_BACKEND=numpy to use the slower numpy twin"
         ) from error
+    import_module("admmirnn._kernels._blas").multiplies_small_matrices(_largest_small_product())
+    return functions
+
+
+def _largest_small_product():
+    """The largest m n k for which BLAS multiplies matrices as they lie, without packing them first; 0 if unknown."""
+    for library in ThreadpoolController().info():
+        if library["internal_api"] == "openblas" and library.get("architecture") in _ARCHITECTURES_OF_SMALL_KERNELS:
+            return 1_000_000  # OpenBLAS's own bound
+    return 0
 
 
 @cache

@@ -1,7 +1,7 @@
 """The scikit-learn estimators: validate, encode, solve, set attributes."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import softmax
@@ -14,7 +14,6 @@ from tqdm.auto import tqdm
 from admmirnn import backend, validation
 from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.model import ElmanRNN
-from admmirnn.sequences import Sequences
 from admmirnn.solvers import SOLVERS
 
 
@@ -68,6 +67,13 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         1 shows a progress bar, 2 prints a line an epoch.
     random_state : int, RandomState or None, default=None
         Of the initial weights and the order of sequences.  With an int, two fits give bit-identical weights.
+    scale : float, default=1.0
+        What observations are multiplied by, > 0, in `fit` and in `predict`: 1/255 for images of bytes.  Integers of 8
+        and 16 bits stay as they are until their minibatch is made, and so do float32 and float64; a memory-mapped
+        file (`numpy.load` with ``mmap_mode="r"``) is read a minibatch at a time.
+    n_threads : int or None, default=1
+        Threads that share the sequences of a minibatch, in `fit` and in `predict`; None means all cores.  The result
+        is reproducible for a given number; those for another one differ by rounding.
     callbacks : list of callable, optional
         Each is called with an `EpochState` at the end of every epoch, except one that diverged; training stops when one
         returns True.
@@ -125,6 +131,8 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         shuffle=True,
         verbose=0,
         random_state=None,
+        scale=1.0,
+        n_threads=1,
         callbacks=None,
     ):
         self.hidden_size = hidden_size
@@ -138,6 +146,8 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         self.shuffle = shuffle
         self.verbose = verbose
         self.random_state = random_state
+        self.scale = scale
+        self.n_threads = n_threads
         self.callbacks = callbacks
 
     def __sklearn_tags__(self):
@@ -173,7 +183,7 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         settings = validation.check_estimator_settings(self, SOLVERS)
         if y is None:
             validation.check_labels(y, ())
-        sequences, attributes = validation.read_sequences(self, X, settings.dtype)
+        sequences, attributes = validation.read_sequences(self, X, settings.dtype, settings.scale)
         per_step = getattr(settings.solver, "takes_labels_per_step", False)
         classes, targets, form = validation.check_labels(y, sequences.lengths, per_step=per_step)
         weights = validation.check_sample_weight(sample_weight, len(sequences))
@@ -182,6 +192,7 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         backend.kernels()
 
         attributes |= {"classes_": classes, "_activation": settings.activation, "_form_of_labels": form}
+        attributes["_scale"] = settings.scale
         n_epochs = getattr(settings.solver, "max_iter", None) or settings.max_epochs
         with _Progress(settings.verbose, n_epochs) as progress:
             outcome = settings.solver.solve(
@@ -195,6 +206,7 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
                 batch_size=None if settings.batch_size == "auto" else settings.batch_size,
                 shuffle=settings.shuffle,
                 random_state=settings.random_state,
+                n_threads=settings.n_threads,
                 on_epoch_end=lambda record: self._end_epoch(record, settings, attributes, network, progress),
             )
         self._become_fitted(attributes, network)
@@ -287,9 +299,9 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
     def _outputs(self, X):
         check_is_fitted(self)
         network = ElmanRNN.of_weights(self.U_, self.W_, self.b_, self.V_, self.c_, activation=self._activation)
-        sequences = validation.read_more_sequences(self, X, network.n_features, network.dtype)
-        every_step = self._form_of_labels != "sequence"
-        outputs = network.outputs(sequences, every_step=every_step)
+        sequences = validation.read_more_sequences(self, X, network.n_features, network.dtype, self._scale)
+        n_threads = validation.check_n_threads(self.n_threads)
+        outputs = network.outputs(sequences, every_step=self._form_of_labels != "sequence", n_threads=n_threads)
         return validation.check_outputs(outputs, sequences.lengths), sequences.lengths
 
     def _become_fitted(self, attributes, network):
@@ -314,7 +326,7 @@ def _with_weight(sequences, classes, targets, weights):
     validation.check_several_classes(classes, kept_targets)
     if kept.all():
         return sequences, classes, targets, weights
-    sequences = Sequences(sequences.observations, sequences.first_rows[kept], sequences.lengths[kept])
+    sequences = replace(sequences, first_rows=sequences.first_rows[kept], lengths=sequences.lengths[kept])
     present, targets = np.unique(kept_targets, return_inverse=True)
     return sequences, classes[present], targets, weights[kept]
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from admmirnn import backend
 
-_ROWS_AT_A_TIME = 1 << 14
+_ROWS_AT_A_TIME = 1 << 13
 
 
 class ElmanRNN:
@@ -83,15 +83,17 @@ class ElmanRNN:
             "c": self.Psi[:, -1],
         }
 
-    def outputs(self, sequences, *, every_step=False):
+    def outputs(self, sequences, *, every_step=False, n_threads=1):
         """Roll the network out over sequences.
 
         Parameters
         ----------
         sequences : Sequences
-            Their observations have the network's dtype and number of features.
+            With the network's number of features.
         every_step : bool, default=False
             Whether to return o_t of every step instead of the last one's.
+        n_threads : int, default=1
+            Threads that share the sequences.
 
         Returns
         -------
@@ -99,31 +101,47 @@ class ElmanRNN:
             o of every sequence after its last step, or after each of its steps, one sequence after the other.
         """
         kernels = backend.kernels()
-        n_rows = sequences.lengths.sum() if every_step else len(sequences)
-        outputs = np.empty((n_rows, self.n_outputs), self.dtype)
+        n, m = self.Theta.shape
+        chunks = _chunks(sequences.lengths, n_threads)
+        n_rows = max(sequences.lengths[first:last].sum() for first, last in chunks)
+        most_sequences = max(last - first for first, last in chunks)
+        weights_T = np.empty((m, n), self.dtype)
+        X = np.empty((n_rows, m - n), self.dtype)
+        S = np.empty((n_rows + most_sequences, n), self.dtype)
+        Q = np.empty((most_sequences, self.n_outputs), self.dtype)
+        outputs = np.empty((sequences.lengths.sum() if every_step else len(sequences), self.n_outputs), self.dtype)
         first_steps = sequences.first_steps
         with backend.one_blas_thread():
-            for first, last in _chunks(sequences.lengths):
+            for first, last in chunks:
                 batch = sequences.minibatch(np.arange(first, last))
-                Z = np.empty((batch.offsets[-1], self.Theta.shape[1]), dtype=self.dtype)
-                kernels.pack(sequences.observations, batch.first_rows, batch.lengths, batch.offsets, Z)
-                kernels.roll_out(self.Theta, batch.offsets, self.activation, Z)
+                of_batch, o = S[: batch.n_rows + len(batch)], Q[: len(batch)]
+                kernels.forward(
+                    batch.observations,
+                    sequences.scale,
+                    batch.first_rows,
+                    batch.lengths,
+                    batch.offsets,
+                    self.Theta,
+                    self.Psi,
+                    self.activation,
+                    weights_T,
+                    X[: batch.n_rows],
+                    of_batch,
+                    o,
+                    n_threads=n_threads,
+                )
+                where = batch.indices
                 if every_step:
                     sequence_of, step_of = batch.rows()
                     where = first_steps[sequence_of] + step_of
-                    H = Z[batch.rows_of_states(), self.n_features :]
-                else:
-                    where = batch.indices
-                    H = np.empty((len(batch), self.n_hidden + 1), dtype=self.dtype)
-                    kernels.read_last(Z, batch.offsets, H)
-                Q = np.empty((len(H), self.n_outputs), dtype=self.dtype)
-                kernels.read_out(H, self.Psi, Q)
-                outputs[where] = Q
+                    o = np.empty((batch.n_rows, self.n_outputs), self.dtype)
+                    kernels.read_out(of_batch[batch.rows_of_states()], self.Psi, o)
+                outputs[where] = o
         return outputs
 
 
-def _chunks(lengths):
-    """Cut the sequences into runs of at most about ``_ROWS_AT_A_TIME`` steps."""
-    chunk = (np.cumsum(lengths) - lengths) // _ROWS_AT_A_TIME
+def _chunks(lengths, n_threads):
+    """Cut the sequences into runs of at most about ``_ROWS_AT_A_TIME`` steps a thread."""
+    chunk = (np.cumsum(lengths) - lengths) // (_ROWS_AT_A_TIME * n_threads)
     bounds = np.flatnonzero(np.diff(chunk)) + 1
-    return zip([0, *bounds.tolist()], [*bounds.tolist(), len(lengths)], strict=True)
+    return list(zip([0, *bounds.tolist()], [*bounds.tolist(), len(lengths)], strict=True))

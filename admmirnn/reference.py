@@ -1,7 +1,7 @@
 """The numpy twin of every kernel: the same signatures, written to be read.
 
 It is the oracle of the kernels' tests and a back end of its own (``ADMMIRNN_BACKEND=numpy``).  The layout of
-``Z`` and ``offsets`` is described in ``_kernels/__init__.py``.
+a minibatch is described in ``_kernels/__init__.py``.
 """
 
 import numpy as np
@@ -14,36 +14,51 @@ _ACTIVATIONS = {
 _MOST_NEWTON_STEPS = 200
 
 
-def pack(observations, first_rows, lengths, offsets, Z_out):
-    """Copy the observations of a minibatch into Z, with zero initial states and the column of ones."""
-    N, d = len(offsets) - 2, observations.shape[1]
-    Z_out[:, -1] = 1
-    Z_out[offsets[N] :, :d] = 0
-    for t in range(N):
-        block = Z_out[offsets[t] : offsets[t + 1]]
-        step = lengths[: len(block)] - N + t
-        block[:, :d] = observations[first_rows[: len(block)] + step]
-        block[step == 0, d:-1] = 0
-
-
-def roll_out(Theta, offsets, activation, Z_out):
-    """Write the states of all steps into Z: s_t = f(U x_t + W s_{t-1} + b), Theta = [U W b]."""
+def forward(
+    observations,
+    scale,
+    first_rows,
+    lengths,
+    offsets,
+    Theta,
+    Psi,
+    activation,
+    weights_out,
+    X_out,
+    S_out,
+    Q_out,
+    labels=None,
+    values=None,
+    weights=None,
+    rho=1.0,
+    O_plus_out=None,
+    lambda3_out=None,
+    n_threads=1,
+):
+    """Roll a minibatch out; with targets, take the o-step and return the loss and the number of right answers."""
     f, _ = _ACTIVATIONS[activation]
-    n, m = Theta.shape
-    for t in range(len(offsets) - 2):
-        block = Z_out[offsets[t] : offsets[t + 1]]
-        following = Z_out[offsets[t + 1] : offsets[t + 2]]
-        following[: len(block), m - n - 1 : -1] = f(block @ Theta.T)
+    N, d, running = len(offsets) - 2, observations.shape[1], 0
+    U, W, b = Theta[:, :d], Theta[:, d:-1], Theta[:, -1]
+    X_out[:, -1] = 1
+    for t in range(N):
+        x, s = X_out[offsets[t] : offsets[t + 1]], S_out[offsets[t] : offsets[t + 1]]
+        step = lengths[: len(x)] - N + t
+        np.multiply(observations[first_rows[: len(x)] + step], Theta.dtype.type(scale), out=x[:, :-1], casting="unsafe")
+        s[running:] = 0
+        running = len(x)
+        S_out[offsets[t + 1] : offsets[t + 1] + running] = f(x[:, :-1] @ U.T + s @ W.T + b)
+    read_out(S_out[offsets[N] :], Psi, Q_out)
+    if labels is not None:
+        return cross_entropy_step(Q_out, labels, weights, rho, O_plus_out, lambda3_out)
+    if values is not None:
+        return squared_error_step(Q_out, values, weights, rho, O_plus_out, lambda3_out), None
+    return None
 
 
-def read_last(Z, offsets, H_out):
-    """Copy h = [s_N, 1] of every sequence out of the last block."""
-    H_out[:] = Z[offsets[-2] :, Z.shape[1] - H_out.shape[1] :]
-
-
-def read_out(H, Psi, Q_out):
-    """Q = V s + c for every row h = [s, 1] of H, Psi = [V c]."""
-    np.matmul(H, Psi.T, out=Q_out)
+def read_out(S, Psi, Q_out):
+    """Q = V s + c for every row s of S, Psi = [V c]."""
+    np.matmul(S, Psi[:, :-1].T, out=Q_out)
+    Q_out += Psi[:, -1]
 
 
 def _relative_softmax(o, labels):
@@ -125,75 +140,145 @@ def squared_error_step(Q, targets, weights, rho, O_plus_out, lambda3_out):
     return float(np.mean(weights * 0.5 * (residual**2).sum(axis=1)))
 
 
-def backward(Theta, Psi, Z, offsets, lambda3, activation, cap, lambda1_out, momentum=0.0, M_out=None):
-    """lambda1_N = f'(a_N) * V^T lambda3,  lambda1_t = f'(a_t) * W^T lambda1_{t+1}, bounded; then ``accumulate``."""
+def backward_room(d, n, K, n_threads):
+    """How many numbers of scratch ``backward`` needs: none."""
+    return 0
+
+
+def backward(
+    Theta,
+    Psi,
+    X,
+    S,
+    offsets,
+    lambda3,
+    activation,
+    cap,
+    momentum,
+    decay,
+    gram_first,
+    gram_every,
+    lambda1_out,
+    M_out,
+    G_out,
+    output_M_out,
+    output_G_out,
+    scratch_out,
+    n_threads=1,
+):
+    """lambda1_N = f'(a_N) * V^T lambda3,  lambda1_t = f'(a_t) * W^T lambda1_{t+1}, bounded; M and G of both layers."""
     _, slope = _ACTIVATIONS[activation]
-    n, m = Theta.shape
+    N, B, (n, m) = len(offsets) - 2, len(lambda3), Theta.shape
     W = Theta[:, m - n - 1 : -1]
-    n_capped = 0
-    for t in reversed(range(len(offsets) - 2)):
-        lambda1 = lambda1_out[offsets[t] : offsets[t + 1]]
-        states = Z[offsets[t + 1] : offsets[t + 2], m - n - 1 : -1][: len(lambda1)]
-        if t == len(offsets) - 3:
+    keep = len(lambda1_out) == offsets[N]
+    n_capped, following = 0, None
+    L, gram, gram_rows = np.zeros_like(M_out), np.zeros_like(G_out), 0
+    for t in reversed(range(N)):
+        rows = slice(offsets[t], offsets[t + 1])
+        size = offsets[t + 1] - offsets[t]
+        first = offsets[t] if keep else t % 2 * B
+        lambda1 = lambda1_out[first : first + size]
+        if t == N - 1:
             np.matmul(lambda3, Psi[:, :-1], out=lambda1)
         else:
-            np.matmul(lambda1_out[offsets[t + 1] : offsets[t + 2]][: len(lambda1)], W, out=lambda1)
-        lambda1 *= slope(states)
+            np.matmul(following[:size], W, out=lambda1)
+        lambda1 *= slope(S[offsets[t + 1] : offsets[t + 1] + size])
         square = float(np.vdot(lambda1, lambda1))
-        if t == len(offsets) - 3:
+        if t == N - 1:
             most = cap * cap * square
         elif square > most:
             lambda1 *= lambda1.dtype.type(np.sqrt(most / square))
             n_capped += 1
-    if M_out is not None:
-        accumulate(lambda1_out, Z, len(lambda3), momentum, M_out)
+        following = lambda1
+        z = np.concatenate([X[rows, :-1], S[rows], X[rows, -1:]], axis=1)
+        L += lambda1.T @ z
+        if t >= gram_first and (t - gram_first) % gram_every == 0:
+            gram += z.T @ z
+            gram_rows += size
+    h = np.concatenate([S[offsets[N] :], np.ones((B, 1), S.dtype)], axis=1)
+    for statistic, keep_share, batch, count in (
+        (M_out, momentum, L, B),
+        (G_out, decay, gram, gram_rows),
+        (output_M_out, momentum, lambda3.T @ h, B),
+        (output_G_out, decay, h.T @ h, B),
+    ):
+        statistic *= keep_share
+        statistic += (1 - keep_share) / count * batch
     return n_capped
 
 
-def accumulate(multipliers, inputs, n_outputs, momentum, M_out):
-    """M <- momentum M + (1 - momentum) L,  L = sum multipliers^T inputs / n_outputs; ``M_out`` is M transposed."""
-    M_out *= momentum
-    M_out += (1 - momentum) / n_outputs * (inputs[: len(multipliers)].T @ multipliers)
-
-
-def accumulate_gram(inputs, offsets, first, every, decay, G_out):
-    """G <- decay G + (1 - decay) sum z z^T / #rows, over the rows of the steps first, first + every, ..."""
-    N = len(offsets) - 2
-    if every == 1:
-        rows = inputs[offsets[first] : offsets[N]]
-    else:
-        rows = np.concatenate([inputs[offsets[t] : offsets[t + 1]] for t in range(first, N, every)])
-    G_out *= decay
-    G_out += (1 - decay) / len(rows) * (rows.T @ rows)
-
-
-def direction(M, G, damping, factor_out, D_out, GD_out):
-    """D = M (G + damping tr(G)/m I)^-1; returns |D| = sqrt(tr(D G D^T) / p) and the damping in force.
-
-    ``M``, ``D_out`` and ``GD_out`` are transposed.
-    """
-    m, p = M.shape
+def _factorise(G, damping):
+    """The Cholesky factor of G + shift I, the damping in force and the shift; None and NaN when there is none."""
+    m = len(G)
     G = np.tril(G) + np.tril(G, -1).T
-    least = 1e-6 if M.dtype == np.float32 else 1e-14
+    least = 1e-6 if G.dtype == np.float32 else 1e-14
     trace = float(np.trace(G, dtype=np.float64))
-    if not (np.isfinite(trace) and np.isfinite(M).all() and np.isfinite(G).all()):
-        return np.nan, damping
+    if not (np.isfinite(trace) and np.isfinite(G).all()):
+        return None, damping, np.nan
     while True:
         shift = damping * trace / m
-        if not abs(shift) <= np.finfo(M.dtype).max:
-            return np.nan, damping
-        factor_out[:] = G
-        factor_out[np.diag_indices(m)] += M.dtype.type(shift)
+        if not abs(shift) <= np.finfo(G.dtype).max:
+            return None, damping, np.nan
         try:
-            factor = cho_factor(factor_out, lower=True, check_finite=False)
-            break
+            damped = G + G.dtype.type(shift) * np.eye(m, dtype=G.dtype)
+            return cho_factor(damped, lower=True, check_finite=False)[0], damping, shift
         except LinAlgError:
             damping = max(10 * damping, least)
-    D_out[:] = cho_solve(factor, M, check_finite=False)
-    GD_out[:] = G @ D_out
-    return float(np.sqrt(max(np.vdot(D_out, GD_out), 0) / p)), damping
 
 
-def move(D, step, weights_out):
-    """Add step * D, given transposed, to the weights."""
-    weights_out += weights_out.dtype.type(step) * D.T
+def _step(M, G, damping, r, radius, schedule, factor_out, D_out, factored):
+    """(|D|, length, damping, shift) of one layer; D and the factor are written."""
+    if factored is None:
+        factor, damping, shift = _factorise(G, damping)
+        if factor is not None:
+            factor_out[:] = factor
+    else:
+        _, _, damping, shift = factored
+    if not (np.isfinite(shift) and np.isfinite(M).all()):
+        return np.nan, np.nan, damping, shift
+    D_out[:] = cho_solve((factor_out, True), M.T, check_finite=False)
+    whole = float(np.vdot(D_out, M.T))
+    square = whole - shift * float(np.vdot(D_out, D_out))
+    if square < 0.01 * whole:  # rounding would show
+        square = max(float(np.vdot(D_out, (np.tril(G) + np.tril(G, -1).T) @ D_out)), 0)
+    norm = float(np.sqrt(square / len(M)))
+    limit = 1 / r if r > 0 else np.inf
+    return norm, schedule * min(limit, radius / norm) if norm else 0.0, damping, shift
+
+
+def update_weights(
+    M,
+    G,
+    factor_out,
+    D_out,
+    Theta_out,
+    output_M,
+    output_G,
+    output_factor_out,
+    output_D_out,
+    Psi_out,
+    scratch_out,
+    damping,
+    r,
+    radius,
+    output_radius,
+    schedule,
+    shrinkage,
+    factored=None,
+):
+    """Theta += length D, D = M (G + damping tr(G)/m I)^-1, length = schedule min(1/r, radius / |D|); Psi likewise."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        hidden = _step(M, G, damping, r, radius, schedule, factor_out, D_out, factored and factored[0])
+        output = _step(
+            output_M, output_G, damping, r, output_radius, schedule, output_factor_out, output_D_out,
+            factored and factored[1],
+        )  # fmt: skip
+    moved = hidden[0] * hidden[1]
+    if np.isfinite(moved) and np.isfinite(output[0] * output[1]):
+        if shrinkage:
+            distance = schedule * radius if np.isfinite(radius) else moved
+            n, m = Theta_out.shape
+            Theta_out[:, m - n - 1 : -1] *= Theta_out.dtype.type(max(0.0, 1 - shrinkage * distance))
+        Theta_out += Theta_out.dtype.type(hidden[1]) * D_out.T
+        Psi_out += Psi_out.dtype.type(output[1]) * output_D_out.T
+    return hidden, output

@@ -93,6 +93,16 @@ def _bend(target, T):
 # The residuals, and the sweep
 
 
+def roll_out(Theta, offsets, activation, Z_out):
+    """Write the states of all steps into Z: s_t = f(U x_t + W s_{t-1} + b), Theta = [U W b]."""
+    f, _ = _ACTIVATIONS[activation]
+    n, m = Theta.shape
+    for t in range(len(offsets) - 2):
+        block = Z_out[offsets[t] : offsets[t + 1]]
+        following = Z_out[offsets[t + 1] : offsets[t + 2]]
+        following[: len(block), m - n - 1 : -1] = f(block @ Theta.T)
+
+
 def residuals(Theta, Psi, Z, H, A, O, activation, a_residual_out, s_residual_out, o_residual_out):
     """a_t - U x_t - W s_{t-1} - b,  s_t - f(a_t),  o_t - V s_t - c, a row for every step of every sequence."""
     a_residual_out[:] = A - Z[: len(A)] @ Theta.T

@@ -1,8 +1,15 @@
 """Sequences of unequal lengths as rows of one array, and their minibatches."""
 
+import mmap
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+
+# what the kernels read as it is: floating-point numbers and short integers, in the machine's own order
+OBSERVATION_DTYPES = tuple(np.dtype(name) for name in ("f4", "f8", "u1", "i1", "u2", "i2"))
+_MOST_MAPPED = 1 << 26  # bytes of a memory-mapped file that are kept in memory
+_MAPPED_AROUND = 1 << 21  # bytes that the system may map with the first one that is read anywhere
 
 
 @dataclass(frozen=True)
@@ -12,19 +19,23 @@ class Sequences:
     Attributes
     ----------
     observations : ndarray of shape (total number of steps, n_features)
+        Floating-point, or integers of 8 or 16 bits, which stay integers until their minibatch is made.
     first_rows, lengths : ndarray of shape (n_sequences,), intp
-        Sequence ``i`` is ``observations[first_rows[i]:first_rows[i] + lengths[i]]``.
+        Sequence ``i`` is ``scale * observations[first_rows[i]:first_rows[i] + lengths[i]]``.
+    scale : float
+        What the observations are multiplied by.
     """
 
     observations: np.ndarray
     first_rows: np.ndarray
     lengths: np.ndarray
+    scale: float = 1.0
 
     @classmethod
-    def of_lengths(cls, observations, lengths):
+    def of_lengths(cls, observations, lengths, scale=1.0):
         """Sequences of the given lengths that follow one another without gaps."""
         lengths = np.asarray(lengths, dtype=np.intp)
-        return cls(observations, np.cumsum(lengths) - lengths, lengths)
+        return cls(observations, np.cumsum(lengths) - lengths, lengths, scale)
 
     def __len__(self):
         return len(self.lengths)
@@ -39,6 +50,30 @@ class Sequences:
         """Where the steps of each sequence start among those of all sequences, one sequence after the other."""
         return np.cumsum(self.lengths) - self.lengths
 
+    def pieces(self, n_numbers):
+        """Yield the observations, some rows of at most about ``n_numbers`` at a time, with the first one's number."""
+        n_rows = max(1, n_numbers // self.n_features)
+        for first in range(0, len(self.observations), n_rows):
+            if self._mapped_file is not None:
+                self._mapped_file.will_read(n_rows * self.n_features * self.observations.itemsize)
+            yield first, self.observations[first : first + n_rows]
+
+    @cached_property
+    def _mapped_file(self):
+        """The memory-mapped file in which the observations are, or None."""
+        array = self.observations
+        while isinstance(array, np.ndarray):
+            private = getattr(array, "mode", "c") == "c"  # its changes would be lost with the pages
+            if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap):
+                return None if private or not hasattr(mmap, "MADV_DONTNEED") else _MappedFile(array.base)
+            array = array.base
+        return None
+
+    @cached_property
+    def _one_length(self):
+        """Whether all sequences have the same number of steps."""
+        return bool((self.lengths == self.lengths[:1]).all())
+
     def most_rows(self, n_sequences):
         """The largest number of steps that ``n_sequences`` of the sequences have together."""
         return int(np.sort(self.lengths)[-n_sequences:].sum())
@@ -46,6 +81,9 @@ class Sequences:
     def minibatch(self, indices):
         """Return the `Minibatch` of the sequences with these indices."""
         lengths = self.lengths[indices]
+        if self._one_length:
+            offsets = np.arange(int(lengths[0]) + 2) * len(indices)
+            return self._minibatch(indices, lengths, offsets)
         shortest, longest = int(lengths.min()), int(lengths.max())
         if shortest < longest:
             by_length = np.argsort(-lengths, kind="stable")
@@ -55,14 +93,51 @@ class Sequences:
         offsets = np.zeros(longest + 2, dtype=np.intp)
         np.cumsum(running, out=offsets[1:-1])
         offsets[-1] = offsets[-2] + len(lengths)
-        return Minibatch(indices, self.first_rows[indices], lengths, offsets)
+        return self._minibatch(indices, lengths, offsets)
+
+    def _minibatch(self, indices, lengths, offsets):
+        first_rows = self.first_rows[indices]
+        if self._mapped_file is None:
+            return Minibatch(indices, self.observations, first_rows, lengths, offsets)
+        observations = self._mapped_file.read(self.observations, first_rows, lengths)
+        return Minibatch(indices, observations, np.cumsum(lengths) - lengths, lengths, offsets)
+
+
+class _MappedFile:
+    """A memory-mapped file, of which no more than some pages stay in memory."""
+
+    def __init__(self, mapping):
+        self._mapping = mapping
+        self._n_bytes = 0
+
+    def will_read(self, n_bytes):
+        """Count what is about to be read; before it becomes too much, let go of what was."""
+        n_bytes += _MAPPED_AROUND
+        if self._n_bytes + n_bytes > _MOST_MAPPED:
+            self._mapping.madvise(mmap.MADV_DONTNEED)
+            self._n_bytes = 0
+        self._n_bytes += n_bytes
+
+    def read(self, observations, first_rows, lengths):
+        """Return a copy of these sequences, one after the other."""
+        rows = np.empty((int(lengths.sum()), observations.shape[1]), observations.dtype)
+        end = 0
+        for first, length in zip(first_rows.tolist(), lengths.tolist(), strict=True):
+            self.will_read(length * rows.strides[0])
+            start, end = end, end + length
+            rows[start:end] = observations[first : first + length]
+        return rows
 
 
 @dataclass(frozen=True)
 class Minibatch:
-    """Which sequences, longest first, and where their steps stand in ``Z`` (see ``_kernels``)."""
+    """Which sequences, longest first, and where their steps stand in X and S (see ``_kernels``).
+
+    Sequence ``i`` of the minibatch is ``observations[first_rows[i]:first_rows[i] + lengths[i]]``.
+    """
 
     indices: np.ndarray
+    observations: np.ndarray
     first_rows: np.ndarray
     lengths: np.ndarray
     offsets: np.ndarray
@@ -71,24 +146,37 @@ class Minibatch:
         return len(self.indices)
 
     @property
+    def n_steps(self):
+        """N of its longest sequence."""
+        return len(self.offsets) - 2
+
+    @property
     def n_rows(self):
         """Steps of all its sequences together."""
         return int(self.offsets[-2])
 
     def rows(self):
-        """For every row of Z before its last block: whose it is, and which of that sequence's steps, from 0.
+        """For every row of X: whose it is, and which of that sequence's steps, from 0.
 
         Returns
         -------
         sequence_of, step_of : ndarray of shape (n_rows,), intp
         """
-        N, counts = len(self.offsets) - 2, np.diff(self.offsets[:-1])
-        position = np.arange(self.n_rows) - np.repeat(self.offsets[:-2], counts)
-        step = self.lengths[position] - N + np.repeat(np.arange(N), counts)
+        position, step = self._positions()
         return self.indices[position], step
 
+    def rows_of_observations(self):
+        """For every row of X: the row of the observations that it is."""
+        position, step = self._positions()
+        return self.first_rows[position] + step
+
+    def _positions(self):
+        counts = np.diff(self.offsets[:-1])
+        position = np.arange(self.n_rows) - np.repeat(self.offsets[:-2], counts)
+        return position, self.lengths[position] - self.n_steps + np.repeat(np.arange(self.n_steps), counts)
+
     def rows_of_states(self):
-        """For every row of Z before its last block: the row that holds the state which its step reaches."""
+        """For every row of X: the row that holds the state which its step reaches."""
         counts = np.diff(self.offsets[:-1])
         return np.arange(self.n_rows) + np.repeat(counts, counts)
 

@@ -3,6 +3,7 @@
 import copy
 import math
 import numbers
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
-from admmirnn.sequences import Sequences
+from admmirnn.sequences import OBSERVATION_DTYPES, Sequences
 
 ACTIVATIONS = ("tanh", "relu")
 DTYPES = ("float32", "float64")
@@ -79,6 +80,7 @@ def check_rollout(settings):
     check_number("momentum", settings.momentum, below=1.0)
     check_number("multiplier_cap", settings.multiplier_cap, strict=True, optional=True)
     check_integer("gram_every", settings.gram_every, 1)
+    check_integer("factor_every", settings.factor_every, 1)
     for name in ("radius", "output_radius"):
         if settings.r == 0 and getattr(settings, name) is None:
             raise ValueError(f"r is 0 and {name} is None, so nothing bounds a step; set r > 0 or {name}")
@@ -153,7 +155,7 @@ def check_estimator_settings(estimator, solvers):
     -------
     SimpleNamespace
         hidden_size, activation, penalty, solver (an object), max_epochs, batch_size, dtype, shuffle, verbose,
-        random_state (a RandomState), callbacks (a tuple).
+        random_state (a RandomState), scale, n_threads (a number), callbacks (a tuple).
     """
     batch_size, verbose, callbacks = estimator.batch_size, estimator.verbose, estimator.callbacks
     if not (isinstance(batch_size, str) and batch_size == "auto"):
@@ -180,6 +182,8 @@ def check_estimator_settings(estimator, solvers):
         shuffle=check_boolean("shuffle", estimator.shuffle),
         verbose=check_integer("verbose", verbose, 0),
         random_state=check_random_state(estimator.random_state),
+        scale=check_number("scale", estimator.scale, strict=True),
+        n_threads=check_n_threads(estimator.n_threads),
         callbacks=tuple(callbacks),
     )
 
@@ -190,6 +194,13 @@ def check_run(penalty, max_epochs, batch_size):
     check_integer("max_epochs", max_epochs, 1)
     if batch_size is not None:
         check_integer("batch_size", batch_size, 1, alternatives=", or None")
+
+
+def check_n_threads(n_threads):
+    """Return the number of threads that ``n_threads`` stands for: None is one for each core this process may use."""
+    if n_threads is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return check_integer("n_threads", n_threads, 1, alternatives=", or None for all cores")
 
 
 def check_problem(network, sequences, targets, weights, loss, *, per_step=False):
@@ -214,10 +225,9 @@ def check_problem(network, sequences, targets, weights, loss, *, per_step=False)
         raise ValueError("weights holds values that are not finite or not positive; leave those sequences out")
     if sequences.n_features != network.n_features:
         raise ValueError(f"sequences have {sequences.n_features} features and the network takes {network.n_features}")
-    if sequences.observations.dtype != network.dtype:
-        raise ValueError(
-            f"sequences are {sequences.observations.dtype} and the network is {network.dtype}; convert one of them"
-        )
+    if sequences.observations.dtype not in OBSERVATION_DTYPES:
+        known = ", ".join(dtype.name for dtype in OBSERVATION_DTYPES)
+        raise ValueError(f"sequences are {sequences.observations.dtype}; convert them to one of {known}")
     for name, values in (("targets", targets), ("weights", weights)):
         if values is None or len(values) == len(sequences):
             continue
@@ -276,7 +286,7 @@ def check_init(init, shapes, dtype):
 # Sequences
 
 
-def read_sequences(estimator, X, dtype):
+def read_sequences(estimator, X, dtype, scale=1.0):
     """Read X in any of its forms, for fit.
 
     Parameters
@@ -287,36 +297,39 @@ def read_sequences(estimator, X, dtype):
         A list holds arrays of shape (n_steps_i, n_features), or (n_steps_i,) for one feature.
     dtype : dtype
         float32 or float64.
+    scale : float, default=1.0
+        What the observations are multiplied by when a minibatch is made.
 
     Returns
     -------
     Sequences
-        C-contiguous, native, finite observations of ``dtype``; those of X itself where it is so already.
+        C-contiguous observations, finite in ``dtype``: those of X itself where the kernels can read them as they are,
+        otherwise converted to ``dtype``.
     dict
         The attributes that tell a fitted estimator what X was like: ``n_features_in_``, for a data frame
         ``feature_names_in_``, and ``_n_table_columns``, None when X was no table.
     """
     kind, X = _kind_of(X)
     if kind != "table":
-        sequences = _read_nested(kind, X, dtype)
+        sequences = _read_nested(kind, X, dtype, scale)
         return sequences, {"n_features_in_": sequences.n_features, "_n_table_columns": None}
     probe = copy.copy(estimator)
-    sequences = _read_table(validate_data(probe, X, reset=True, **_TABLE), X, dtype)
+    sequences = _read_table(validate_data(probe, X, reset=True, **_TABLE), X, dtype, scale)
     attributes = {"n_features_in_": probe.n_features_in_, "_n_table_columns": probe.n_features_in_}
     if hasattr(probe, "feature_names_in_"):
         attributes["feature_names_in_"] = probe.feature_names_in_
     return sequences, attributes
 
 
-def read_more_sequences(estimator, X, n_features, dtype):
+def read_more_sequences(estimator, X, n_features, dtype, scale=1.0):
     """Read X in any of its forms, for predict: its observations must have ``n_features`` features."""
     kind, X = _kind_of(X)
     if kind != "table":
-        sequences = _read_nested(kind, X, dtype)
+        sequences = _read_nested(kind, X, dtype, scale)
     elif estimator._n_table_columns is not None:
-        sequences = _read_table(validate_data(estimator, X, reset=False, **_TABLE), X, dtype)
+        sequences = _read_table(validate_data(estimator, X, reset=False, **_TABLE), X, dtype, scale)
     else:  # fitted on sequences: a table of any number of columns will do
-        sequences = _read_table(check_array(X, input_name="X", **_TABLE), X, dtype)
+        sequences = _read_table(check_array(X, input_name="X", **_TABLE), X, dtype, scale)
     if sequences.n_features != n_features:
         raise ValueError(
             f"X has {sequences.n_features} features, but {type(estimator).__name__} is expecting {n_features} "
@@ -328,16 +341,16 @@ def read_more_sequences(estimator, X, n_features, dtype):
 _TABLE = {"dtype": None, "order": "C", "ensure_all_finite": False}  # values are checked with their place
 
 
-def _read_nested(kind, X, dtype):
-    sequences = _read_array(X, dtype) if kind == "array" else _read_list(X, dtype)
+def _read_nested(kind, X, dtype, scale):
+    sequences = _read_array(X, dtype, scale) if kind == "array" else _read_list(X, dtype, scale)
     _check_finite(sequences, dtype, X)
     return sequences
 
 
-def _read_table(table, given, dtype):
+def _read_table(table, given, dtype, scale):
     """Every row is a sequence of one feature."""
-    table = _as_numbers(table, "X", dtype)
-    sequences = Sequences.of_lengths(table.reshape(-1, 1), np.full(len(table), table.shape[1]))
+    table = _as_observations(table, "X", dtype)
+    sequences = Sequences.of_lengths(table.reshape(-1, 1), np.full(len(table), table.shape[1]), scale)
     _check_finite(sequences, dtype, given)
     return sequences
 
@@ -395,6 +408,13 @@ def _column(item, i):
     return np.asarray(item)[:, None]
 
 
+def _as_observations(values, name, dtype):
+    """Return a C-contiguous array that the kernels can read: as it is if they can, of ``dtype`` otherwise."""
+    if isinstance(values, np.ndarray) and values.dtype in OBSERVATION_DTYPES:
+        return np.require(values, requirements=["C_CONTIGUOUS", "ALIGNED"])
+    return _as_numbers(values, name, dtype)
+
+
 def _as_numbers(values, name, dtype):
     """Return an array of ``dtype``, or raise when the values are no real numbers."""
     try:
@@ -414,19 +434,19 @@ def _as_numbers(values, name, dtype):
         raise TypeError(f"{name} holds values that are not numbers ({error}); pass numbers") from error
 
 
-def _read_array(X, dtype):
+def _read_array(X, dtype, scale):
     n_sequences, n_steps, n_features = X.shape
     if 0 in X.shape:
         raise ValueError(
             f"X has the shape {X.shape}: {n_sequences} sample(s), {n_steps} step(s), {n_features} feature(s); "
             "pass at least one of each"
         )
-    observations = _as_numbers(X, "X", dtype).reshape(-1, n_features)
-    return Sequences.of_lengths(observations, np.full(n_sequences, n_steps))
+    observations = _as_observations(X, "X", dtype).reshape(-1, n_features)
+    return Sequences.of_lengths(observations, np.full(n_sequences, n_steps), scale)
 
 
-def _read_list(X, dtype):
-    arrays = [_as_numbers(item, f"X[{i}]", dtype) for i, item in enumerate(X)]
+def _read_list(X, dtype, scale):
+    arrays = [_as_observations(item, f"X[{i}]", dtype) for i, item in enumerate(X)]
     for i, array in enumerate(arrays):
         if array.shape[0] == 0:
             raise ValueError(f"X[{i}] has no steps; remove the sequences of length 0")
@@ -437,21 +457,25 @@ def _read_list(X, dtype):
                 f"X[{i}] has {array.shape[1]} features and X[0] has {arrays[0].shape[1]}; "
                 "give every sequence the same features"
             )
-    return Sequences.of_lengths(np.concatenate(arrays), [len(array) for array in arrays])
+    if len({array.dtype for array in arrays}) > 1:
+        arrays = [_as_numbers(array, f"X[{i}]", dtype) for i, array in enumerate(arrays)]
+    return Sequences.of_lengths(np.concatenate(arrays), [len(array) for array in arrays], scale)
 
 
 def _check_finite(sequences, dtype, given):
     """Raise with the place of the first NaN or infinity, reading the observations a piece at a time."""
-    observations, piece = sequences.observations, max(1, (1 << 20) // sequences.n_features)
-    for first in range(0, len(observations), piece):
-        finite = np.isfinite(observations[first : first + piece])
+    scale = dtype.type(sequences.scale)
+    for first, piece in sequences.pieces(1 << 20):
+        with np.errstate(over="ignore", invalid="ignore"):
+            piece = scale * piece.astype(dtype, copy=False)
+        finite = np.isfinite(piece)
         if finite.all():
             continue
         row, feature = np.argwhere(~finite)[0]
+        value = piece[row, feature]
         row += first
         i = int(np.searchsorted(sequences.first_rows, row, side="right")) - 1
         step = int(row - sequences.first_rows[i])
-        value = observations[row, feature]
         where = f"sequence {i}, step {step}, feature {feature}"
         if not np.isnan(value) and _was_finite(given, i, step, int(feature)):
             raise ValueError(

@@ -29,6 +29,7 @@ from admmirnn.losses import SoftmaxCrossEntropy, SquaredError
 from admmirnn.model import ElmanRNN
 from admmirnn.sequences import Sequences
 from admmirnn.solvers.variables import SweepSettings, Variables
+from bench import memory as memory_use
 from bench.paper.common import sequences_of
 from bench.paper.released import o_steps_alone
 
@@ -318,7 +319,12 @@ def o_steps(seeds):
     return met
 
 
-SECTIONS = (golden, gradient, digits, mnist, speed, vowels, robustness, adding, repeat, blocks, sweep, o_steps)
+def memory(seeds):
+    """Allocations of a fit beyond the data, and the resident memory of training on a mapped file of 4 GB."""
+    return memory_use.check(report)
+
+
+SECTIONS = (golden, gradient, digits, mnist, speed, vowels, robustness, adding, repeat, blocks, sweep, o_steps, memory)
 
 
 def main():

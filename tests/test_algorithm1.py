@@ -1398,3 +1398,12 @@ def test_the_a_step_never_raises_its_objective_in_the_tails_of_tanh(ratio, backe
         return 0.5 * (a - alpha) ** 2 + 0.5 * ratio * (target - np.tanh(a)) ** 2
 
     assert np.max(objective(found) - objective(alpha)) <= 1e-12
+
+
+def test_the_scale_of_sequences_is_as_good_as_scaled_observations(waves, backend_name):
+    X, y = waves
+    sequences, networks = as_sequences(X), []
+    for given in (sequences, Sequences.of_lengths(sequences.observations / 4, sequences.lengths, scale=4.0)):
+        networks.append(random_network(2, 4, 2))
+        Algorithm1().solve(networks[-1], given, y, SoftmaxCrossEntropy(), max_epochs=2)
+    np.testing.assert_array_equal(networks[0].Theta, networks[1].Theta)

@@ -23,38 +23,36 @@ def test_every_intermediate(golden_rollout, backend_name, dtype):
     sequences = sequences_of(case, dtype)
     B = len(sequences)
     network = ElmanRNN.of_weights(*(case[name].astype(dtype) for name in "UWbVc"))
-    n, d = network.n_hidden, network.n_features
-    work = Workspace(network, B, sequences.most_rows(B))
+    work = Workspace(kernels, network, sequences, B)
     batch = sequences.minibatch(np.arange(B))
-    work.load(kernels, sequences, case["y"], np.ones(B, dtype), batch)
+    work.load(batch, case["y"], np.ones(B, dtype), labelled=True)
 
-    kernels.roll_out(network.Theta, work.offsets, "tanh", work.Z)
-    kernels.read_last(work.Z, work.offsets, work.H)
-    kernels.read_out(work.H, network.Psi, work.Q)
+    kernels.forward(
+        *(sequences.observations, sequences.scale, batch.first_rows, batch.lengths, batch.offsets),
+        *(network.Theta, network.Psi, "tanh", work.weights_T, work.X, work.S, work.Q),
+        *(work.labels, work.values, work.weights, float(case["rho"]), work.O_plus, work.lambda3),
+    )
     np.testing.assert_allclose(work.Q, case["o_roll"][batch.indices], atol=tolerance)
-
-    kernels.cross_entropy_step(work.Q, work.targets, work.weights, float(case["rho"]), work.O_plus, work.lambda3)
     np.testing.assert_allclose(work.O_plus, case["o_plus"][batch.indices], atol=tolerance)
     np.testing.assert_allclose(work.lambda3, case["lambda3"][batch.indices], atol=tolerance)
 
-    kernels.backward(network.Theta, network.Psi, work.Z, work.offsets, work.lambda3, "tanh", np.inf, work.lambda1)
-    N = len(work.offsets) - 2
+    lambda1 = np.full((batch.n_rows, network.n_hidden), np.nan, dtype)
+    for multipliers in (work.lambda1, lambda1):  # of two steps, and of all
+        hidden, output = Layer(network.Theta, None), Layer(network.Psi, None)
+        kernels.backward(
+            *(network.Theta, network.Psi, work.X, work.S, batch.offsets, work.lambda3, "tanh", np.inf, 0.0, 0.0, 0, 1),
+            *(multipliers, hidden.M, hidden.G, output.M, output.G, work.sums),
+        )
+        for layer, name in ((hidden, "theta"), (output, "psi")):
+            np.testing.assert_allclose(layer.M, case[f"stat_{name}"], atol=tolerance)
+            np.testing.assert_allclose(np.tril(layer.G), np.tril(case[f"gram_{name}"]), atol=tolerance)
+
     for i, (index, length) in enumerate(zip(batch.indices, batch.lengths, strict=True)):
         for t in range(length):  # the golden case aligns the first steps, the workspace the last ones
-            block = N - length + t
-            state = work.Z[work.offsets[block + 1] + i, d : d + n]
+            block = batch.n_steps - length + t
+            state = work.S[batch.offsets[block + 1] + i]
             np.testing.assert_allclose(state, case["states"][index, t], atol=tolerance)
-            lambda1 = work.lambda1[work.offsets[block] + i]
-            np.testing.assert_allclose(lambda1, case["lambda1"][index, t], atol=tolerance)
-
-    for layer, multipliers, inputs, offsets, name in (
-        (Layer(network.Theta, None), work.lambda1, work.Z, work.offsets, "theta"),
-        (Layer(network.Psi, None), work.lambda3, work.H, work.last_step, "psi"),
-    ):
-        kernels.accumulate(multipliers, inputs, B, 0.0, layer.M)
-        kernels.accumulate_gram(inputs, offsets, 0, 1, 0.0, layer.G)
-        np.testing.assert_allclose(layer.M.T, case[f"stat_{name}"], atol=tolerance)
-        np.testing.assert_allclose(np.tril(layer.G), np.tril(case[f"gram_{name}"]), atol=tolerance)
+            np.testing.assert_allclose(lambda1[batch.offsets[block] + i], case["lambda1"][index, t], atol=tolerance)
 
 
 @pytest.mark.parametrize("kind", ["free", "radius"])

@@ -1,5 +1,8 @@
 """The compiled kernels against their numpy twin, and both against what they promise."""
 
+import copy
+from functools import cache
+from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,6 +24,13 @@ SIZES = {
 }
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_blas_thread():
+    """As in every fit and every prediction."""
+    with backend.one_blas_thread():
+        yield
+
+
 def frozen(array):
     """A copy that nobody can write to."""
     array = np.array(array, order="C")
@@ -30,21 +40,27 @@ def frozen(array):
 
 def make_case(size="odd", dtype=np.float64, activation="tanh", seed=0):
     """Read-only inputs of every kernel, those that other kernels compute being computed by the numpy twin."""
-    lengths, d, n, K = SIZES[size]
+    lengths, d, n, K = SIZES[size] if isinstance(size, str) else size
     rng = np.random.default_rng(seed)
     B, m = len(lengths), d + n + 1
 
     def normal(*shape, scale=1.0):
         return (scale * rng.normal(size=shape)).astype(dtype)
 
+    def gram(size):
+        half = normal(size, 2 * size)
+        return frozen(half @ half.T / (2 * size))
+
     sequences = Sequences.of_lengths(frozen(normal(sum(lengths), d)), lengths)
     batch = sequences.minibatch(np.arange(B))
-    Z = np.zeros((batch.offsets[-1], m), dtype)
-    NUMPY.pack(sequences.observations, batch.first_rows, batch.lengths, batch.offsets, Z)
-    packed = frozen(Z)
     Theta, Psi = normal(n, m, scale=1.2 / np.sqrt(n)), normal(K, n + 1)
-    NUMPY.roll_out(Theta, batch.offsets, activation, Z)
-    half = normal(m, 2 * m)
+    X, S = np.empty((batch.n_rows, d + 1), dtype), np.empty((batch.offsets[-1], n), dtype)
+    scratch = np.empty((m, n), dtype), X, S, np.empty((B, K), dtype)
+    where = batch.first_rows, batch.lengths, batch.offsets
+    NUMPY.forward(sequences.observations, 1.0, *where, Theta, Psi, activation, *scratch)
+    Z = np.hstack([np.concatenate([X[:, :-1], np.zeros((B, d), dtype)]), S, np.ones((len(S), 1), dtype)])
+    unrolled = Z.copy()
+    unrolled[:, d:-1] = 0
     weights = rng.uniform(0.5, 2, B).astype(dtype)
     return SimpleNamespace(
         observations=sequences.observations,
@@ -52,54 +68,98 @@ def make_case(size="odd", dtype=np.float64, activation="tanh", seed=0):
         lengths=frozen(batch.lengths),
         offsets=frozen(batch.offsets),
         activation=activation,
-        packed=packed,
+        X=frozen(X),
+        S=frozen(S),
         Z=frozen(Z),
-        H=frozen(Z[batch.offsets[-2] :, d:]),
+        unrolled=frozen(unrolled),
         Theta=frozen(Theta),
         Psi=frozen(Psi),
         Q=frozen(normal(B, K, scale=2)),
         labels=frozen(rng.integers(0, K, B).astype(np.intp)),
         values=frozen(normal(B, K)),
         weights=frozen(weights),
-        lambda1=frozen(normal(batch.n_rows, n)),
         lambda3=frozen(normal(B, K)),
-        M=frozen(normal(m, n)),
-        G=frozen(half @ half.T / (2 * m)),
+        M=frozen(normal(n, m)),
+        G=gram(m),
+        output_M=frozen(normal(K, n + 1)),
+        output_G=gram(n + 1),
         n_steps=len(batch.offsets) - 2,
         A=frozen(normal(batch.n_rows, n)),
-        S=frozen(normal(batch.n_rows, n)),
+        targets_of_a=frozen(normal(batch.n_rows, n)),
         states=frozen(normal(batch.n_rows, n + 1)),
         outputs=frozen(normal(batch.n_rows, K)),
     )
 
 
+def nan(dtype, *shape):
+    """What is to be written: nothing of it may be left, or find its way into a product."""
+    return np.full(shape, np.nan, dtype)
+
+
+def forward_arguments(c, *targets, scale=1.5, n_threads=1):
+    """Arguments of `forward`; ``targets`` is nothing, or ``"labels"`` or ``"values"``."""
+    dtype, B, K, n, m = c.Theta.dtype, len(c.lengths), len(c.Psi), *c.Theta.shape
+    of_targets = [None, None, None, 0.7, None, None]
+    if targets:
+        labels, values = (c.labels, None) if targets == ("labels",) else (None, c.values)
+        of_targets = [labels, values, c.weights, 0.7, nan(dtype, B, K), nan(dtype, B, K)]
+    return [
+        *(c.observations, scale, c.first_rows, c.lengths, c.offsets, c.Theta, c.Psi, c.activation),
+        *(nan(dtype, m, n), nan(dtype, *c.X.shape), nan(dtype, *c.S.shape), nan(dtype, B, K)),
+        *of_targets,
+        n_threads,
+    ]
+
+
+def backward_arguments(c, cap=0.8, momentum=0.6, decay=0.9, first=0, every=1, n_threads=1, n_rows=None):
+    """Arguments of `backward`; ``n_rows`` of lambda1_out are all, unless given."""
+    dtype, (n, m), K = c.Theta.dtype, c.Theta.shape, len(c.Psi)
+    return [
+        *(c.Theta, c.Psi, c.X, c.S, c.offsets, c.lambda3, c.activation, cap, momentum, decay, first, every),
+        *(nan(dtype, len(c.X) if n_rows is None else n_rows, n), c.M.copy(), c.G.copy()),
+        *(c.output_M.copy(), c.output_G.copy()),
+        nan(dtype, COMPILED.backward_room(m - n - 1, n, K, n_threads)),
+        n_threads,
+    ]
+
+
+def update_arguments(c, damping=0.1, r=0.5, radius=0.3, output_radius=0.2, schedule=0.9, shrinkage=0.4, factored=None):
+    """Arguments of `update_weights`."""
+    dtype, (n, m), K = c.Theta.dtype, c.Theta.shape, len(c.Psi)
+    return [
+        *(c.M, c.G, nan(dtype, m, m), nan(dtype, m, n), c.Theta.copy()),
+        *(c.output_M, c.output_G, nan(dtype, n + 1, n + 1), nan(dtype, n + 1, K), c.Psi.copy()),
+        nan(dtype, max(m * n, (n + 1) * K)),
+        *(damping, r, radius, output_radius, schedule, shrinkage, factored),
+    ]
+
+
+FORWARD_X, FORWARD_S, FORWARD_Q, FORWARD_O_PLUS, FORWARD_LAMBDA3 = 9, 10, 11, 16, 17
+LAMBDA1, STATISTICS = 12, (13, 14, 15, 16)
+
+
 def calls(case):
     """For every kernel, all its arguments, and the positions of those that it writes, which are fresh copies."""
     c, dtype = case, case.Z.dtype
-    B, K, n, m = len(c.H), len(c.Psi), *c.Theta.shape
+    B, K, n = len(c.Q), len(c.Psi), len(c.Theta)
 
     def new(*shape):
-        return np.full(shape, -3.5, dtype)
+        return nan(dtype, *shape)
 
     return {
-        "pack": ([c.observations, c.first_rows, c.lengths, c.offsets, new(*c.Z.shape)], [4]),
-        "roll_out": ([c.Theta, c.offsets, c.activation, c.packed.copy()], [3]),
-        "read_last": ([c.Z, c.offsets, new(B, n + 1)], [2]),
-        "read_out": ([c.H, c.Psi, new(B, K)], [2]),
+        "forward": (forward_arguments(c), [8, 9, 10, 11]),
+        "forward labels": (forward_arguments(c, "labels"), [8, 9, 10, 11, 16, 17]),
+        "forward values": (forward_arguments(c, "values"), [8, 9, 10, 11, 16, 17]),
+        "read_out": ([c.S, c.Psi, new(len(c.S), K)], [2]),
         "cross_entropy_step": ([c.Q, c.labels, c.weights, 0.7, new(B, K), new(B, K)], [4, 5]),
         "squared_error_step": ([c.Q, c.values, c.weights, 0.7, new(B, K), new(B, K)], [4, 5]),
-        "backward": (
-            [c.Theta, c.Psi, c.Z, c.offsets, c.lambda3, c.activation, 0.8, new(*c.lambda1.shape), 0.6, c.M.copy()],
-            [7, 9],
-        ),
-        "accumulate": ([c.lambda1, c.Z, B, 0.8, c.M.copy()], [4]),
-        "accumulate_gram": ([c.Z, c.offsets, 0, 1, 0.9, c.G.copy()], [5]),
-        "direction": ([c.M, c.G, 0.1, new(m, m), new(m, n), new(m, n)], [3, 4, 5]),
-        "move": ([c.M, 0.3, c.Theta.copy()], [2]),
-        "a_step": ([c.A, c.S, 1.3, 0.7, c.activation, new(*c.A.shape)], [5]),
+        "backward": (backward_arguments(c), [12, 13, 14, 15, 16, 17]),
+        "update_weights": (update_arguments(c), [2, 3, 4, 7, 8, 9, 10]),
+        "a_step": ([c.A, c.targets_of_a, 1.3, 0.7, c.activation, new(*c.A.shape)], [5]),
+        "roll_out": ([c.Theta, c.offsets, c.activation, c.unrolled.copy()], [3]),
         "residuals": (
             [c.Theta, c.Psi, c.Z, c.states, c.A, c.outputs, c.activation]
-            + [new(*c.A.shape), new(*c.A.shape), new(*c.outputs.shape)],
+            + [new(len(c.A), n), new(len(c.A), n), new(*c.outputs.shape)],
             [7, 8, 9],
         ),
         "cross_entropy": ([c.Q, c.labels, c.weights], []),
@@ -107,46 +167,57 @@ def calls(case):
     }
 
 
-# they take objects and not arrays: tests/test_sweep.py
-OF_OBJECTS = {"sweep", "sweep_room"}
+def kernel_of(call):
+    return call.split()[0]
+
+
+# they take no arrays: tests/test_sweep.py, and the tests of threads below
+WITHOUT_ARRAYS = {"sweep", "sweep_room", "backward_room"}
 # what remains in these after a call is nobody's business
-SCRATCH = {"direction": (3, 5)}
+SCRATCH = {"forward": (8,), "backward": (17,), "update_weights": (10,)}
+# of these the lower triangle counts
+TRIANGULAR = {"backward": (14, 16), "update_weights": (2, 7)}
 
 
 def assert_same(actual, desired, dtype, roundings=200):
     """Equal up to so many rounding errors of the largest number."""
     actual, desired = np.asarray(actual, np.float64), np.asarray(desired, np.float64)
     atol = roundings * np.finfo(dtype).eps * max(1, np.abs(desired).max())
-    np.testing.assert_allclose(actual, desired, rtol=0, atol=atol)
+    np.testing.assert_allclose(actual, desired, rtol=0, atol=atol, equal_nan=False)
 
 
-def assert_twins_agree(name, arguments, written):
-    """Call both versions of a kernel; compare what they write and what they return."""
-    dtype = arguments[0].dtype
+def assert_twins_agree(call, arguments, written, roundings=200):
+    """Call both versions of a kernel; compare what they write and what they return, which is returned."""
+    name = kernel_of(call)
+    dtype = next(a.dtype for a in arguments if isinstance(a, np.ndarray) and a.dtype.kind == "f")
     twins = [a.copy() if i in written else a for i, a in enumerate(arguments)]
     returned = getattr(COMPILED, name)(*arguments)
     expected = getattr(NUMPY, name)(*twins)
     for i in set(written) - set(SCRATCH.get(name, ())):
-        keep = np.tril if name == "accumulate_gram" else np.asarray
-        assert_same(keep(arguments[i]), keep(twins[i]), dtype)
-    if expected is None:
-        assert returned is None
+        keep = np.tril if i in TRIANGULAR.get(name, ()) else np.asarray
+        assert_same(keep(arguments[i]), keep(twins[i]), dtype, roundings)
+    if expected is None or isinstance(expected, int):
+        assert returned == expected
+    elif isinstance(expected, tuple) and None in expected:
+        assert returned[1] is expected[1] is None
+        assert_same(returned[0], expected[0], dtype, roundings)
     else:
-        assert_same(returned, expected, dtype)
+        assert_same(returned, expected, dtype, roundings)
+    return returned
 
 
 def test_there_is_a_twin_for_every_kernel():
     compiled = {name for name, value in vars(COMPILED).items() if not name.startswith("_")}
-    assert compiled == set(calls(make_case())) | OF_OBJECTS
+    assert compiled == {kernel_of(call) for call in calls(make_case())} | WITHOUT_ARRAYS
     assert all(callable(getattr(NUMPY, name)) for name in compiled)
 
 
 @DTYPES
 @ACTIVATIONS
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("name", calls(make_case()))
-def test_compiled_kernel_agrees_with_its_twin(name, size, activation, dtype):
-    assert_twins_agree(name, *calls(make_case(size, dtype, activation))[name])
+@pytest.mark.parametrize("call", calls(make_case()))
+def test_compiled_kernel_agrees_with_its_twin(call, size, activation, dtype):
+    assert_twins_agree(call, *calls(make_case(size, dtype, activation))[call])
 
 
 @DTYPES
@@ -154,84 +225,154 @@ def test_compiled_kernel_agrees_with_its_twin(name, size, activation, dtype):
 @pytest.mark.parametrize("cap", [1e-3, 0.5, 1.0, np.inf])
 def test_backward_agrees_with_its_twin_whatever_the_cap(cap, activation, dtype):
     c = make_case("wide", dtype, activation)
-    arguments = [frozen(3 * c.Theta), c.Psi, c.Z, c.offsets, c.lambda3, activation, cap, np.zeros_like(c.lambda1)]
-    assert_twins_agree("backward", arguments, [7])
-    assert (COMPILED.backward(*arguments) > 0) == (cap < np.inf)
-
-
-@BACKENDS
-@DTYPES
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("momentum", [0.0, 0.7])
-def test_backward_accumulates_on_the_way_what_accumulate_would(kernels, size, momentum, dtype):
-    c = make_case(size, dtype)
-    separately, on_the_way = np.zeros_like(c.lambda1), np.zeros_like(c.lambda1)
-    M, M_on_the_way = c.M.copy(), c.M.copy()
-    inputs = (c.Theta, c.Psi, c.Z, c.offsets, c.lambda3, c.activation, 1.0)
-    n_capped = kernels.backward(*inputs, separately)
-    kernels.accumulate(separately, c.Z, len(c.H), momentum, M)
-    assert kernels.backward(*inputs, on_the_way, momentum, M_on_the_way) == n_capped
-    np.testing.assert_array_equal(on_the_way, separately)
-    assert_same(M_on_the_way, M, dtype)
-    assert not np.array_equal(M, c.M)
-
-
-@DTYPES
-@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.99])
-def test_accumulate_agrees_with_its_twin_whatever_the_momentum(momentum, dtype):
-    c = make_case("wide", dtype)
-    assert_twins_agree("accumulate", [c.lambda1, c.Z, len(c.H), momentum, c.M.copy()], [4])
-    assert_twins_agree("accumulate", [c.lambda3, c.H, len(c.H), momentum, np.ones_like(c.Psi.T, order="C")], [4])
-
-
-@DTYPES
-@pytest.mark.parametrize("decay", [0.0, 0.9])
-@pytest.mark.parametrize(("first", "every"), [(0, 1), (2, 1), (0, 2), (1, 2), (1, 4), (3, 4), (12, 13), (0, 99)])
-def test_accumulate_gram_takes_the_asked_steps(first, every, decay, dtype):
-    c = make_case("wide", dtype)
-    G = c.G.copy()
-    assert_twins_agree("accumulate_gram", [c.Z, c.offsets, first, every, decay, G], [5])
-    step = np.repeat(np.arange(c.n_steps + 1), np.diff(c.offsets))
-    taken = c.Z[(step < c.n_steps) & (step >= first) & ((step - first) % every == 0)].astype(np.float64)
-    expected = decay * c.G.astype(np.float64) + (1 - decay) * taken.T @ taken / len(taken)
-    assert_same(np.tril(G), np.tril(expected), dtype)
-
-
-@DTYPES
-@pytest.mark.parametrize("damping", [0.0, 1e-3, 0.1, 10.0])
-def test_direction_agrees_with_its_twin_whatever_the_damping(damping, dtype):
-    c = make_case("wide", dtype)
-    scratch = [np.zeros_like(c.G), np.zeros_like(c.M), np.zeros_like(c.M)]
-    assert_twins_agree("direction", [c.M, c.G, damping, *scratch], [3, 4, 5])
+    c.Theta = frozen(3 * c.Theta)
+    n_capped = assert_twins_agree("backward", backward_arguments(c, cap), [LAMBDA1, *STATISTICS])
+    assert (n_capped > 0) == (cap < np.inf)
 
 
 @BACKENDS
 @DTYPES
 @ACTIVATIONS
-def test_roll_out_and_read_out_are_the_network_sequence_by_sequence(kernels, activation, dtype):
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.99])
+def test_M_is_a_running_mean_of_multiplier_times_input(kernels, size, momentum, activation, dtype):
+    c = make_case(size, dtype, activation)
+    arguments = backward_arguments(c, cap=1.0, momentum=momentum)
+    kernels.backward(*arguments)
+    lambda1, lambda3, B = arguments[LAMBDA1].astype(np.float64), c.lambda3.astype(np.float64), len(c.lengths)
+    inputs, states = c.Z[: len(c.X)].astype(np.float64), c.S[len(c.X) :].astype(np.float64)
+    assert np.abs(lambda1).max() > 0
+    L, output_L = lambda1.T @ inputs / B, lambda3.T @ np.hstack([states, np.ones((B, 1))]) / B
+    assert_same(arguments[13], momentum * c.M + (1 - momentum) * L, dtype)
+    assert_same(arguments[15], momentum * c.output_M + (1 - momentum) * output_L, dtype)
+
+
+@BACKENDS
+@DTYPES
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+@pytest.mark.parametrize(("first", "every"), [(0, 1), (2, 1), (0, 2), (1, 2), (1, 4), (3, 4), (12, 13), (0, 99)])
+def test_G_takes_the_asked_steps(kernels, first, every, decay, dtype):
+    c = make_case("wide", dtype)
+    arguments = backward_arguments(c, decay=decay, first=first, every=every)
+    above = np.triu_indices(len(c.G), 1)
+    arguments[14][above] = np.nan  # is of no use
+    kernels.backward(*arguments)
+    step = np.repeat(np.arange(c.n_steps + 1), np.diff(c.offsets))
+    taken = c.Z[(step < c.n_steps) & (step >= first) & ((step - first) % every == 0)].astype(np.float64)
+    expected = decay * c.G.astype(np.float64) + (1 - decay) * taken.T @ taken / len(taken)
+    assert_same(np.tril(arguments[14]), np.tril(expected), dtype)
+    h = c.Z[step == c.n_steps, -len(c.output_G) :].astype(np.float64)
+    expected = decay * c.output_G.astype(np.float64) + (1 - decay) * h.T @ h / len(h)
+    assert_same(np.tril(arguments[16]), np.tril(expected), dtype)
+
+
+@BACKENDS
+@DTYPES
+@ACTIVATIONS
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("spare", [0, 1])
+def test_backward_needs_the_multipliers_of_two_steps_only(kernels, size, spare, activation, dtype):
+    c = make_case(size, dtype, activation)
+    c.Theta = frozen(2 * c.Theta)
+    all_rows, two_steps = backward_arguments(c), backward_arguments(c, n_rows=2 * len(c.lengths) + spare)
+    assert kernels.backward(*two_steps) == kernels.backward(*all_rows)
+    for i in STATISTICS:
+        np.testing.assert_array_equal(two_steps[i], all_rows[i])
+        assert not np.array_equal(two_steps[i], backward_arguments(c)[i])
+
+
+@DTYPES
+@pytest.mark.parametrize("damping", [0.0, 1e-3, 0.1, 10.0])
+def test_update_weights_agrees_with_its_twin_whatever_the_damping(damping, dtype):
+    arguments = update_arguments(make_case("wide", dtype), damping)
+    assert_twins_agree("update_weights", arguments, [2, 3, 4, 7, 8, 9, 10], roundings=2000 if damping == 0 else 200)
+
+
+@BACKENDS
+@DTYPES
+@ACTIVATIONS
+def test_forward_is_the_network_sequence_by_sequence(kernels, activation, dtype):
     c = make_case("odd", dtype, activation)
     _, d, n, _ = SIZES["odd"]
-    Z, H, Q = c.packed.copy(), np.empty_like(c.H), np.empty_like(c.Q)
+    arguments = forward_arguments(c)
+    kernels.forward(*arguments)
+    Q, last_states = arguments[FORWARD_Q], arguments[FORWARD_S][len(c.X) :]
+    Z = c.unrolled.copy()
+    Z[:, :d] *= dtype(1.5)
     kernels.roll_out(c.Theta, c.offsets, activation, Z)
-    kernels.read_last(Z, c.offsets, H)
-    kernels.read_out(H, c.Psi, Q)
     f = np.tanh if activation == "tanh" else lambda a: np.maximum(a, 0)
     U, W, b = c.Theta[:, :d], c.Theta[:, d:-1], c.Theta[:, -1]
     for i, (first, length) in enumerate(zip(c.first_rows, c.lengths, strict=True)):
         s = np.zeros(n)
-        for x in c.observations[first : first + length]:
+        for t, x in enumerate(1.5 * c.observations[first : first + length]):
+            row = c.offsets[c.n_steps - length + t] + i
+            assert_same(arguments[FORWARD_X][row], np.append(x, 1), dtype)
+            assert_same(arguments[FORWARD_S][row], s, dtype)
+            assert_same(Z[row], np.concatenate([x, s, [1]]), dtype)
             s = f(U @ x + W @ s + b)
-        assert_same(H[i], np.append(s, 1), dtype)
+        assert_same(last_states[i], s, dtype)
+        assert_same(Z[len(c.X) + i, d:-1], s, dtype)
         assert_same(Q[i], c.Psi[:, :-1] @ s + c.Psi[:, -1], dtype)
+
+
+@BACKENDS
+@DTYPES
+@pytest.mark.parametrize("targets", ["labels", "values"])
+def test_forward_with_targets_takes_the_o_step(kernels, targets, dtype):
+    c = make_case("wide", dtype)
+    plain, arguments = forward_arguments(c), forward_arguments(c, targets)
+    assert kernels.forward(*plain) is None
+    returned = kernels.forward(*arguments)
+    for i in (FORWARD_X, FORWARD_S, FORWARD_Q):
+        np.testing.assert_array_equal(arguments[i], plain[i])
+    O_plus, lambda3 = np.empty_like(c.Q), np.empty_like(c.Q)
+    if targets == "labels":
+        expected = kernels.cross_entropy_step(plain[FORWARD_Q], c.labels, c.weights, 0.7, O_plus, lambda3)
+    else:
+        expected = kernels.squared_error_step(plain[FORWARD_Q], c.values, c.weights, 0.7, O_plus, lambda3), None
+    assert returned == expected
+    np.testing.assert_array_equal(arguments[FORWARD_O_PLUS], O_plus)
+    np.testing.assert_array_equal(arguments[FORWARD_LAMBDA3], lambda3)
+
+
+@BACKENDS
+@DTYPES
+@pytest.mark.parametrize("given", [np.uint8, np.int8, np.uint16, np.int16, np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1.0, 1 / 255, -2.0])
+def test_observations_of_any_type_are_converted_and_scaled(kernels, given, scale, dtype):
+    """As when they have been scaled beforehand; products of float64 may be rounded later."""
+    c = make_case("odd", dtype)
+    rng = np.random.default_rng(0)
+    if np.dtype(given).kind == "f":
+        c.observations = frozen(rng.normal(size=c.observations.shape).astype(given))
+    else:
+        info = np.iinfo(given)
+        c.observations = rng.integers(info.min, info.max, c.observations.shape, given, endpoint=True)
+        c.observations[0, 0], c.observations[-1, -1] = info.min, info.max
+        c.observations = frozen(c.observations)
+    found = forward_arguments(c, scale=scale)
+    kernels.forward(*found)
+    c.observations = frozen(c.observations.astype(dtype) * dtype(scale))
+    expected = forward_arguments(c, scale=1.0)
+    kernels.forward(*expected)
+    if given == np.float64 and dtype == np.float32:
+        eps = np.finfo(dtype).eps
+        np.testing.assert_allclose(found[FORWARD_X], expected[FORWARD_X], rtol=2 * eps)
+        assert_same(found[FORWARD_Q], expected[FORWARD_Q], dtype)
+    else:
+        for i in (FORWARD_X, FORWARD_S, FORWARD_Q):
+            np.testing.assert_array_equal(found[i], expected[i])
 
 
 def activation_of(values, activation, kernels=COMPILED):
     """f of every value, by a network of one unit that takes one step."""
-    Z = np.zeros((2 * len(values), 3), values.dtype)
-    Z[: len(values), 0], Z[:, -1] = values, 1
-    offsets = np.array([0, len(values), 2 * len(values)], np.intp)
-    kernels.roll_out(np.array([[1, 0, 0]], values.dtype), offsets, activation, Z)
-    return Z[len(values) :, 1].copy()
+    B, dtype = len(values), values.dtype
+    S, ones, offsets = np.empty((2 * B, 1), dtype), np.ones(B, np.intp), np.array([0, B, 2 * B], np.intp)
+    kernels.forward(
+        *(values[:, None], 1.0, np.arange(B), ones, offsets, np.array([[1, 0, 0]], dtype), np.ones((1, 2), dtype)),
+        *(activation, np.empty((3, 1), dtype), np.empty((B, 2), dtype), S, np.empty((B, 1), dtype)),
+    )
+    return S[B:, 0].copy()
 
 
 def arguments_of_tanh(dtype):
@@ -282,24 +423,20 @@ def test_activations_of_special_values(kernels, dtype):
 
 def statistics(kernels, c, sequences, targets, indices):
     """M of both layers with momentum 0 and G of both with decay 0, of the minibatch of these sequences."""
-    n, m = c.Theta.shape
-    K = len(c.Psi)
+    (n, m), K = c.Theta.shape, len(c.Psi)
     batch = sequences.minibatch(np.array(indices))
-    B = len(batch)
-    Z, lambda1 = np.zeros((batch.offsets[-1], m)), np.empty((batch.n_rows, n))
-    H, (Q, O_plus, lambda3) = np.empty((B, n + 1)), np.empty((3, B, K))
-    M, G, M_out, G_out = np.ones((m, n)), np.ones((m, m)), np.ones((n + 1, K)), np.ones((n + 1, n + 1))
-    kernels.pack(sequences.observations, batch.first_rows, batch.lengths, batch.offsets, Z)
-    kernels.roll_out(c.Theta, batch.offsets, c.activation, Z)
-    kernels.read_last(Z, batch.offsets, H)
-    kernels.read_out(H, c.Psi, Q)
-    kernels.cross_entropy_step(Q, targets[batch.indices], np.ones(B), 1.0, O_plus, lambda3)
-    kernels.backward(c.Theta, c.Psi, Z, batch.offsets, lambda3, c.activation, np.inf, lambda1)
-    kernels.accumulate(lambda1, Z, B, 0.0, M)
-    kernels.accumulate_gram(Z, batch.offsets, 0, 1, 0.0, G)
-    kernels.accumulate(lambda3, H, B, 0.0, M_out)
-    kernels.accumulate_gram(H, np.array([0, B, 2 * B], np.intp), 0, 1, 0.0, G_out)
-    return M, np.tril(G), M_out, np.tril(G_out)
+    B, where = len(batch), (batch.first_rows, batch.lengths, batch.offsets)
+    X, S, (Q, O_plus, lambda3) = np.empty((batch.n_rows, m - n)), np.empty((batch.offsets[-1], n)), np.empty((3, B, K))
+    M, G, output_M, output_G = np.ones((n, m)), np.ones((m, m)), np.ones((K, n + 1)), np.ones((n + 1, n + 1))
+    kernels.forward(
+        *(sequences.observations, 1.0, *where, c.Theta, c.Psi, c.activation, np.empty((m, n)), X, S, Q),
+        *(targets[batch.indices], None, np.ones(B), 1.0, O_plus, lambda3),
+    )
+    kernels.backward(
+        *(c.Theta, c.Psi, X, S, batch.offsets, lambda3, c.activation, np.inf, 0.0, 0.0, 0, 1),
+        *(np.empty((2 * B, n)), M, G, output_M, output_G, np.empty(kernels.backward_room(m - n - 1, n, K, 1))),
+    )
+    return M, np.tril(G), output_M, np.tril(output_G)
 
 
 @BACKENDS
@@ -319,37 +456,70 @@ def test_a_batch_of_unequal_lengths_sums_up_its_sequences(kernels, activation):
         assert_same(together[k], expected, np.float64)
 
 
-def solve(kernels, M, G, damping):
-    """|D|, the damping in force and D, all matrices transposed; `direction` is given NaN above the diagonal of G."""
-    lower = np.array(G)
-    lower[np.triu_indices(len(G), 1)] = np.nan
-    factor, D, scratch = np.full_like(lower, np.nan), np.full_like(M, np.nan), np.full_like(M, np.nan)
-    norm, damping = kernels.direction(frozen(M), frozen(lower), damping, factor, D, scratch)
+LAYERS = pytest.mark.parametrize("layer", ["hidden", "output"])
+
+
+def update(kernels, layer, M, G, damping, **settings):
+    """`update_weights` of one layer from zero, the other one standing still.
+
+    Returns |D|, length, damping and shift, D, and the weights afterwards.  What is above the diagonal of G is NaN.
+    """
+    (p, m), dtype = M.shape, M.dtype
+    n = p if layer == "hidden" else m - 1
+    of_other = np.zeros((1, n + 1) if layer == "hidden" else (n, n + 2), dtype)
+    layers = []
+    for of_layer, gram in (M, G), (of_other, np.eye(of_other.shape[1], dtype=dtype)):
+        lower = np.array(gram)
+        lower[np.triu_indices(len(lower), 1)] = np.nan
+        layers.append([frozen(of_layer), frozen(lower), nan(dtype, *lower.shape), nan(dtype, *of_layer.T.shape)])
+        layers[-1].append(np.zeros_like(of_layer))
+    settings = {"r": 1.0, "radius": np.inf, "output_radius": np.inf, "schedule": 1.0, "shrinkage": 0.0} | settings
+    scratch = nan(dtype, max(M.size, of_other.size))
+    both = layers if layer == "hidden" else layers[::-1]
+    outcomes = kernels.update_weights(*both[0], *both[1], scratch, damping, *settings.values())
+    outcome, at_rest = outcomes if layer == "hidden" else outcomes[::-1]
+    assert at_rest[:2] == (0, 0)
+    assert not layers[1][4].any()
+    return *outcome, layers[0][3].T, layers[0][4]
+
+
+def solve(kernels, layer, M, G, damping):
+    """|D|, the damping in force and D; with r = 1 and no radius the weights move by D."""
+    norm, length, damping, shift, D, weights = update(kernels, layer, M, G, damping)
+    if np.isfinite(norm):
+        assert length == (norm > 0)
+        trace = np.trace(G.astype(np.float64))
+        assert shift == pytest.approx(damping * trace / len(G), rel=4 * float(np.finfo(M.dtype).eps) * len(G))
+        np.testing.assert_array_equal(weights, length * D)
+    else:
+        assert not weights.any()
     return norm, damping, D
 
 
 def assert_solved(M, G, norm, damping, D):
-    """(G + damping tr(G)/m I) D = M with a small residual, and |D|^2 = tr(D^T G D) / p, or 0 if negative."""
+    """D (G + damping tr(G)/m I) = M with a small residual, and |D|^2 = tr(D G D^T) / p, or 0 if negative."""
     eps = float(np.finfo(M.dtype).eps)
     M, G, D = (array.astype(np.float64) for array in (M, G, D))
-    m, p = M.shape
+    p, m = M.shape
     damped = G + damping * np.trace(G) / m * np.eye(m)
     scale = np.linalg.norm(D) * np.linalg.norm(damped)
-    assert np.linalg.norm(damped @ D - M) <= 4 * m * eps * (scale + np.linalg.norm(M))
+    assert np.linalg.norm(D @ damped - M) <= 4 * m * eps * (scale + np.linalg.norm(M))
     slack = 4 * m * eps * np.linalg.norm(D) * scale / p
-    assert norm**2 == pytest.approx(max(np.vdot(D, G @ D) / p, 0), rel=1000 * eps, abs=slack)
+    assert norm**2 == pytest.approx(max(np.vdot(D, D @ G) / p, 0), rel=1000 * eps, abs=slack)
 
 
 @BACKENDS
 @DTYPES
+@LAYERS
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("damping", [0.0, 0.01, 1.0])
-def test_direction_solves_its_equation(kernels, dtype, size, damping):
+def test_direction_solves_its_equation(kernels, dtype, layer, size, damping):
     c = make_case(size, dtype)
-    norm, in_force, D = solve(kernels, c.M, c.G, damping)
+    M, G = (c.M, c.G) if layer == "hidden" else (c.output_M, c.output_G)
+    norm, in_force, D = solve(kernels, layer, M, G, damping)
     assert in_force == damping
     assert norm > 0
-    assert_solved(c.M, c.G, norm, in_force, D)
+    assert_solved(M, G, norm, in_force, D)
 
 
 SINGULAR = {
@@ -361,10 +531,12 @@ SINGULAR = {
 
 @BACKENDS
 @DTYPES
+@LAYERS
 @pytest.mark.parametrize("G", SINGULAR.values(), ids=SINGULAR)
-def test_direction_raises_the_damping_of_a_gram_matrix_that_is_not_positive_definite(kernels, dtype, G):
-    M, G = np.array([[1.0, -1.0], [2.0, 0.5], [3.0, 4.0]], dtype), G.astype(dtype)
-    norm, damping, D = solve(kernels, M, G, 0.0)
+def test_the_damping_of_a_gram_matrix_that_is_not_positive_definite_is_raised(kernels, dtype, layer, G):
+    M, G = np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 4.0]], dtype), G.astype(dtype)
+    M = M[:1] if layer == "hidden" else M  # with one feature
+    norm, damping, D = solve(kernels, layer, M, G, 0.0)
     least = 1e-6 if dtype is np.float32 else 1e-14
     powers = np.log10(damping / least)
     assert damping >= least
@@ -378,43 +550,58 @@ def test_direction_raises_the_damping_of_a_gram_matrix_that_is_not_positive_defi
 
 
 @DTYPES
+@LAYERS
 @pytest.mark.parametrize("G", SINGULAR.values(), ids=SINGULAR)
-def test_both_back_ends_raise_the_damping_alike(dtype, G):
-    M = np.array([[1.0], [2.0], [3.0]], dtype)
-    dampings = [solve(kernels, M, G.astype(dtype), 0.0)[1] for kernels in (COMPILED, NUMPY)]
+def test_both_back_ends_raise_the_damping_alike(dtype, layer, G):
+    M = np.array([[1.0, 2.0, 3.0]], dtype)
+    dampings = [solve(kernels, layer, M, G.astype(dtype), 0.0)[1] for kernels in (COMPILED, NUMPY)]
     assert dampings[0] == pytest.approx(dampings[1])
 
 
 @BACKENDS
 @DTYPES
+@LAYERS
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("place", ["M", "diagonal of G", "below the diagonal of G"])
-def test_direction_of_statistics_that_are_not_finite_is_nan(kernels, dtype, bad, place):
+def test_nothing_moves_when_statistics_are_not_finite(kernels, dtype, layer, bad, place):
     c = make_case("odd", dtype)
-    M, G = c.M.copy(), c.G.copy()
-    if place == "M":
-        M[1, 2] = bad
-    else:
-        G[(3, 3) if place == "diagonal of G" else (3, 1)] = bad
-    assert np.isnan(solve(kernels, M, G, 0.1)[0])
+    M, G = ("M", "G") if layer == "hidden" else ("output_M", "output_G")
+    array = getattr(c, M if place == "M" else G).copy()
+    array[{"M": (1, 2), "diagonal of G": (3, 3), "below the diagonal of G": (3, 1)}[place]] = bad
+    setattr(c, M if place == "M" else G, frozen(array))
+    arguments = update_arguments(c)
+    outcomes = kernels.update_weights(*arguments)
+    assert [bool(np.isnan(norm)) for norm, *_ in outcomes] == [layer == "hidden", layer == "output"]
+    np.testing.assert_array_equal(arguments[4], c.Theta)
+    np.testing.assert_array_equal(arguments[9], c.Psi)
 
 
 @BACKENDS
 @DTYPES
-def test_direction_of_an_empty_gram_matrix_ends_and_is_nan(kernels, dtype):
+@LAYERS
+def test_direction_of_an_empty_gram_matrix_ends_and_is_nan(kernels, dtype, layer):
     with np.errstate(all="ignore"):
-        norm = solve(kernels, np.ones((3, 2), dtype), np.zeros((3, 3), dtype), 0.0)[0]
+        norm = solve(kernels, layer, np.ones((1, 3), dtype), np.zeros((3, 3), dtype), 0.0)[0]
     assert np.isnan(norm)
 
 
 @BACKENDS
 @DTYPES
+@LAYERS
+def test_direction_ends_when_the_trace_of_G_is_negative(kernels, dtype, layer):
+    assert np.isnan(solve(kernels, layer, np.ones((1, 3), dtype), -np.eye(3, dtype=dtype), 0.1)[0])
+
+
+@BACKENDS
+@DTYPES
+@LAYERS
 @pytest.mark.parametrize("scale", [1e-15, 1e15])
-def test_direction_of_huge_and_tiny_statistics(kernels, dtype, scale):
+def test_direction_of_huge_and_tiny_statistics(kernels, dtype, layer, scale):
     c = make_case("odd", dtype)
-    norm, damping, D = solve(kernels, c.M, c.G, 0.1)
-    of_M = solve(kernels, c.M * dtype(scale), c.G, 0.1)
-    of_G = solve(kernels, c.M, c.G * dtype(scale), 0.1)
+    M, G = (c.M, c.G) if layer == "hidden" else (c.output_M, c.output_G)
+    norm, damping, D = solve(kernels, layer, M, G, 0.1)
+    of_M = solve(kernels, layer, M * dtype(scale), G, 0.1)
+    of_G = solve(kernels, layer, M, G * dtype(scale), 0.1)
     rel = float(100 * np.finfo(dtype).eps)
     assert damping == of_M[1] == of_G[1] == 0.1
     assert of_M[0] == pytest.approx(norm * scale, rel=rel)
@@ -425,11 +612,241 @@ def test_direction_of_huge_and_tiny_statistics(kernels, dtype, scale):
 
 @BACKENDS
 @DTYPES
-def test_direction_beyond_the_range_of_the_dtype_is_not_finite(kernels, dtype):
-    M = np.full((3, 2), 0.1 * np.finfo(dtype).max, dtype)
+@LAYERS
+def test_direction_beyond_the_range_of_the_dtype_is_not_finite(kernels, dtype, layer):
+    M = np.full((1, 3), 0.1 * np.finfo(dtype).max, dtype)
     with np.errstate(all="ignore"):
-        norm = solve(kernels, M, 0.5 * np.eye(3, dtype=dtype), 0.1)[0]
+        norm = solve(kernels, layer, M, 0.5 * np.eye(3, dtype=dtype), 0.1)[0]
     assert not np.isfinite(norm)
+
+
+@BACKENDS
+@LAYERS
+@pytest.mark.parametrize(
+    ("norm", "r", "radius", "expected"),
+    [
+        *((0.5, 4.0, np.inf, 0.25), (0.5, 4.0, 0.01, 0.02), (0.5, 0.0, 0.01, 0.02)),
+        *((0.0, 4.0, 0.01, 0.0), (0.0, 0.0, np.inf, 0.0), (0.5, 1e9, 0.01, 1e-9)),
+    ],
+)
+@pytest.mark.parametrize("schedule", [1.0, 0.3])
+def test_step_length(kernels, layer, norm, r, radius, expected, schedule):
+    M = np.array([[0.0, norm, 0.0]])
+    radii = (
+        {"radius": radius, "output_radius": 77.0} if layer == "hidden" else {"radius": 77.0, "output_radius": radius}
+    )
+    found, length, _, _, _, weights = update(kernels, layer, M, np.eye(3), 0.0, r=r, **radii, schedule=schedule)
+    assert found == norm
+    assert length == pytest.approx(schedule * expected, rel=1e-15)
+    np.testing.assert_allclose(weights, length * M, rtol=1e-15)
+
+
+@BACKENDS
+@LAYERS
+def test_a_step_without_bound_is_not_taken(kernels, layer):
+    _, length, _, _, _, weights = update(kernels, layer, np.array([[0.0, 0.5, 0.0]]), np.eye(3), 0.0, r=0.0)
+    assert length == np.inf
+    assert not weights.any()
+
+
+@BACKENDS
+@DTYPES
+@pytest.mark.parametrize("radius", [0.05, np.inf])
+@pytest.mark.parametrize("shrinkage", [0.0, 2.0, 1e6])
+def test_shrinkage_is_of_the_recurrent_weights_by_the_radius_or_the_distance(kernels, dtype, radius, shrinkage):
+    c = make_case("odd", dtype)
+    arguments = update_arguments(c, r=40.0, radius=radius, schedule=0.9, shrinkage=shrinkage)
+    (norm, length, *_), (_, output_length, *_) = kernels.update_weights(*arguments)
+    distance = 0.9 * 0.05 if radius == 0.05 else length * norm
+    assert norm > 0.05 * 40  # so that r decides, and the radius is not reached otherwise
+    expected = c.Theta.copy()
+    expected[:, 3:-1] *= max(0, 1 - shrinkage * distance)
+    assert_same(arguments[4], expected + length * arguments[3].T, dtype, roundings=8)
+    assert_same(arguments[9], c.Psi + output_length * arguments[8].T, dtype, roundings=8)
+
+
+@BACKENDS
+@DTYPES
+@pytest.mark.parametrize("damping", [0.0, 0.1])
+@pytest.mark.parametrize("G", ["regular", "singular"])
+def test_factors_can_be_used_again(kernels, dtype, damping, G):
+    c = make_case("odd", dtype)
+    if G == "singular":
+        c.G, c.output_G = (frozen(np.diag(np.arange(len(G)) > 0).astype(dtype)) for G in (c.G, c.output_G))
+    first = update_arguments(c, damping)
+    factored = kernels.update_weights(*first)
+    assert (factored[0][2] > damping) == (factored[1][2] > damping) == (G == "singular" and damping == 0)
+    c.M, c.output_M = frozen(2 * c.M[::-1]), frozen(c.output_M[:, ::-1])
+    anew, again = update_arguments(c, damping), update_arguments(c, damping=99.0, factored=factored)
+    expected = kernels.update_weights(*anew)
+    again[2], again[7] = frozen(first[2]).copy(), frozen(first[7]).copy()
+    assert kernels.update_weights(*again) == expected
+    assert expected != factored
+    for i in (3, 4, 8, 9):
+        np.testing.assert_array_equal(again[i], anew[i])
+    for i in (2, 7):
+        np.testing.assert_array_equal(again[i], first[i])
+
+
+@pytest.fixture(params=[0, 100_000, 1_000_000], ids=["large tiles", "tiny tiles", "small tiles"])
+def tiles(request):
+    """Products in the tiles of another BLAS than this one."""
+    say = import_module("admmirnn._kernels._blas").multiplies_small_matrices
+    say(request.param)
+    yield request.param
+    say(backend._largest_small_product())
+
+
+@DTYPES
+@pytest.mark.parametrize(("d", "n"), [(3, 1), (3, 5), (3, 64), (3, 65), (3, 130), (3, 300), (129, 1), (129, 65)])
+def test_products_are_the_same_in_tiles_of_any_size(tiles, d, n, dtype):
+    c = make_case(((1, 3, 2, 2) * 75, d, n, 4), dtype)  # more sequences than a large tile has rows
+    for call in ("forward labels", "backward"):
+        assert_twins_agree(call, *calls(c)[call])
+
+
+# Threads are used when each has this many operations to do (``LEAST_WORK`` in ``_threads.pyx``)
+WORTH_A_THREAD = 4e6
+UNEQUAL = np.random.default_rng(0).integers(1, 30, 250)
+LARGE = {
+    "equal": ((20,) * 210, 5, 64, 4),
+    "unequal": (tuple(UNEQUAL.tolist()), 9, 64, 3),
+    "one of them long": ((1,) * 60 + (3000,) + (2,) * 60, 2, 70, 2),  # some threads have no sequence at all
+}
+
+
+@cache
+def large_case(size, dtype, activation="tanh"):
+    c = make_case(LARGE[size], dtype, activation)
+    assert 2 * len(c.X) * c.Theta.size >= 7 * WORTH_A_THREAD
+    return c
+
+
+def assert_threads_agree(arguments_of, kernel, written, dtype, roundings=200):
+    """Whatever the number of threads, to rounding; a second time to the last bit."""
+    expected = arguments_of(1)
+    returned = kernel(*expected)
+    for n_threads in (2, 3, 7):
+        runs = [arguments_of(n_threads) for _ in range(2)]
+        of_runs = [kernel(*run) for run in runs]
+        assert of_runs[0] == of_runs[1]
+        for i in written:
+            assert np.array_equal(runs[0][i], runs[1][i])
+            assert_same(runs[0][i], expected[i], dtype, roundings)
+        if isinstance(returned, tuple):
+            assert of_runs[0][0] == pytest.approx(returned[0], rel=float(200 * np.finfo(dtype).eps))
+            assert of_runs[0][1] == returned[1]
+        else:
+            assert of_runs[0] == returned
+    return expected, runs[0]
+
+
+@DTYPES
+@pytest.mark.parametrize("targets", ["labels", "values"])
+@pytest.mark.parametrize("size", LARGE)
+def test_forward_is_the_same_in_any_number_of_threads(size, targets, dtype):
+    c = large_case(size, dtype)
+
+    def arguments_of(n_threads):
+        return forward_arguments(c, targets, n_threads=n_threads)
+
+    assert_threads_agree(arguments_of, COMPILED.forward, [9, 10, 11, 16, 17], dtype)
+
+
+@DTYPES
+@ACTIVATIONS
+@pytest.mark.parametrize("size", LARGE)
+@pytest.mark.parametrize("cap", [1.0, np.inf])
+def test_backward_is_the_same_in_any_number_of_threads(size, activation, cap, dtype):
+    c = large_case(size, dtype, activation)
+    guard = 64
+
+    def arguments_of(n_threads):
+        arguments = backward_arguments(c, cap, n_threads=n_threads)
+        room = np.full(len(arguments[17]) + guard, 7, dtype)
+        arguments[17] = room[:-guard]
+        rooms.append(room)
+        return arguments
+
+    rooms = []
+    one, several = assert_threads_agree(arguments_of, COMPILED.backward, [LAMBDA1, *STATISTICS], dtype)
+    assert not np.array_equal(one[13], several[13])  # there really were several, whose sums have been added up
+    for room in rooms:
+        assert (room[-guard:] == 7).all()
+
+
+@DTYPES
+@pytest.mark.parametrize("rows", ["all", "of two steps"])
+def test_threads_share_the_multipliers_of_two_steps(rows, dtype):
+    c = large_case("unequal", dtype)
+    n_rows = len(c.X) if rows == "all" else 2 * len(c.lengths)
+    found, expected = backward_arguments(c, n_threads=3, n_rows=n_rows), backward_arguments(c, n_threads=3)
+    assert COMPILED.backward(*found) == COMPILED.backward(*expected)
+    for i in STATISTICS:
+        np.testing.assert_array_equal(found[i], expected[i])
+
+
+def test_backward_uses_as_many_threads_as_it_has_room_for():
+    c = large_case("equal", np.float64)
+    found, expected = backward_arguments(c, n_threads=7), backward_arguments(c)
+    found[17] = expected[17].copy()
+    COMPILED.backward(*found)
+    COMPILED.backward(*expected)
+    for i in STATISTICS:
+        np.testing.assert_array_equal(found[i], expected[i])
+
+
+def test_a_thread_for_little_work_is_not_started():
+    """The results of one thread, to the last bit."""
+    c = make_case("wide")
+    for call, arguments_of in (("forward", forward_arguments), ("backward", backward_arguments)):
+        found, expected = arguments_of(c, n_threads=7), arguments_of(c)
+        getattr(COMPILED, call)(*found)
+        getattr(COMPILED, call)(*expected)
+        for i in calls(c)[call][1][:-1]:
+            np.testing.assert_array_equal(found[i], expected[i])
+
+
+# growth of the multipliers a step, cap, and whether they leave the bound so far behind without it that one thread has
+# to apply the cap on the way (``FAR_BEYOND`` in ``backward.pyx``, 1e12 for squares)
+CAPPED = [
+    (1.3, 1.0, False),
+    (1.0, 0.5, False),
+    (1.1, 1e-3, False),
+    (3.5, 1.0, True),
+    (1e3, 1.0, True),
+    (1.1, 1e-7, True),
+]
+
+
+@DTYPES
+@pytest.mark.parametrize(("growth", "cap", "far_beyond"), CAPPED)
+@pytest.mark.parametrize(("size", "activation"), [("equal", "tanh"), ("unequal", "relu")])
+def test_the_cap_is_the_same_in_any_number_of_threads(size, growth, cap, far_beyond, activation, dtype):
+    c = copy.copy(large_case(size, dtype, activation))
+    rng = np.random.default_rng(1)
+    S = rng.uniform(-1, 1, c.S.shape)  # any states will do
+    slope = 1 - S**2 if activation == "tanh" else S > 0
+    W = rng.normal(size=(64, 64)) * growth / np.sqrt(64 * np.mean(slope**2))
+    Theta = c.Theta.copy()
+    Theta[:, -65:-1] = W
+    c.S, c.Theta = frozen(S.astype(dtype)), frozen(Theta)
+
+    uncapped = backward_arguments(c, np.inf)
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert NUMPY.backward(*uncapped) == 0
+        blocks = np.split(uncapped[LAMBDA1].astype(np.float64), c.offsets[1:-2])
+        squares = np.array([np.vdot(block, block) for block in blocks])
+    assert far_beyond == (not squares.max() <= 1e12 * cap**2 * squares[-1])
+
+    def arguments_of(n_threads):
+        return backward_arguments(c, cap, momentum=0.0, n_threads=n_threads)
+
+    roundings = 1e5 if dtype is np.float64 else 5000  # 2e-11, and 6e-4
+    one, _ = assert_threads_agree(arguments_of, COMPILED.backward, [LAMBDA1, *STATISTICS], dtype, roundings)
+    assert COMPILED.backward(*arguments_of(2)) > 0
+    for lambda1 in np.split(one[LAMBDA1], c.offsets[1:-2]):
+        assert np.linalg.norm(lambda1) <= max(cap, 1) * np.sqrt(squares[-1]) * (1 + 1e-5)
 
 
 def changed(array, change):
@@ -446,27 +863,24 @@ def changed(array, change):
 
 
 CHANGES = ("row less", "row more", "column less", "column more", "no rows")
-# shapes that fit all the same, for they stand for another number of features, units, sequences or unused rows
+# shapes that fit all the same, for they stand for another number of features or units, or leave some rows unused
 FITTING = {
-    ("pack", 0): CHANGES,
-    ("pack", 4): ("column less", "column more"),
+    ("forward", 0): ("row more",),
+    ("backward", 12): ("row less", "row more"),
+    ("backward", 17): ("row more",),
+    ("update_weights", 10): ("row more",),
     ("roll_out", 0): ("row less", "row more", "no rows"),
-    ("read_last", 0): ("column less", "column more"),
-    ("read_last", 2): ("column less", "column more"),
-    ("accumulate", 0): ("row less", "row more"),
-    ("accumulate", 1): ("row less", "row more"),
-    ("accumulate_gram", 0): ("row less", "row more"),
-    ("accumulate_gram", 1): ("row less", "row more"),
     ("residuals", 2): ("row less", "row more"),
     ("cross_entropy", 0): ("column less", "column more"),
 }
 
 
 def array_positions():
-    for name, (arguments, _) in calls(make_case()).items():
+    for call, (arguments, _) in calls(make_case()).items():
         for position, argument in enumerate(arguments):
-            if isinstance(argument, np.ndarray):
-                yield name, position, argument
+            # those of a forward sweep without targets are looked at once
+            if isinstance(argument, np.ndarray) and (call in ("forward", kernel_of(call)) or 12 <= position < 18):
+                yield call, position, argument
 
 
 WRONG_SHAPES = [
@@ -489,12 +903,12 @@ def call_changed(name, position, change):
     arguments[position] = change(arguments[position])
     if position in written and isinstance(arguments[position], np.ndarray):
         arguments[position].flags.writeable = True
-    return getattr(COMPILED, name)(*arguments)
+    return getattr(COMPILED, kernel_of(name))(*arguments)
 
 
 @pytest.mark.parametrize(("name", "position", "change"), WRONG_SHAPES)
 def test_wrong_shape_is_refused(name, position, change):
-    with pytest.raises(ValueError, match=f"{name}: "):
+    with pytest.raises(ValueError, match=f"{kernel_of(name)}: "):
         call_changed(name, position, lambda array: changed(array, change))
 
 
@@ -510,8 +924,49 @@ WRONG_ARRAYS = {
 @pytest.mark.parametrize("change", WRONG_ARRAYS.values(), ids=WRONG_ARRAYS)
 @pytest.mark.parametrize(("name", "position"), ARRAYS)
 def test_wrong_dimension_dtype_or_order_is_refused(name, position, change):
+    if (name, position) == ("forward", 0) and change is WRONG_ARRAYS["another precision"]:
+        change = WRONG_OBSERVATIONS["half precision"]  # single is fine
     with pytest.raises((ValueError, TypeError)):
         call_changed(name, position, change)
+
+
+WRONG_OBSERVATIONS = {
+    "half precision": lambda array: array.astype(np.float16),
+    "extended precision": lambda array: array.astype(np.longdouble),
+    "foreign byte order": lambda array: array.astype(array.dtype.newbyteorder()),
+    "foreign order of integers": lambda array: array.astype(np.dtype(np.int16).newbyteorder()),
+    "booleans": lambda array: array > 0,
+    "32 bits": lambda array: array.astype(np.int32),
+    "64 bits": lambda array: array.astype(np.uint64),
+    "objects": lambda array: array.astype(object),
+    "records": lambda array: array.view([("x", np.float64)]),
+    "columns first": np.asfortranarray,
+    "bytes": lambda array: array.tobytes(),
+    "nothing": lambda array: None,
+}
+
+
+@pytest.mark.parametrize("change", WRONG_OBSERVATIONS.values(), ids=WRONG_OBSERVATIONS)
+def test_observations_of_another_type_are_refused(change):
+    with pytest.raises((ValueError, TypeError)):
+        call_changed("forward", 0, change)
+
+
+@pytest.mark.parametrize("call", ["forward labels", "forward values"])
+def test_targets_that_do_not_belong_together_are_refused(call):
+    for position in (14, 16, 17):
+        with pytest.raises(ValueError, match="forward: the shapes of the targets"):
+            call_changed(call, position, lambda _: None)
+    for position, other in ((12, "forward labels"), (13, "forward values")):
+        if other != call:
+            with pytest.raises(ValueError, match="forward: the shapes of the targets"):
+                call_changed(call, position, lambda _, i=position, other=other: calls(make_case())[other][0][i])
+
+
+def test_room_for_the_multipliers_of_less_than_two_steps_is_refused():
+    c = make_case("wide")
+    with pytest.raises(ValueError, match="backward: "):
+        COMPILED.backward(*backward_arguments(c, n_rows=2 * len(c.lengths) - 1))
 
 
 @pytest.mark.parametrize(("name", "position"), OUTPUTS)
@@ -519,21 +974,18 @@ def test_read_only_output_is_refused(name, position):
     arguments, _ = calls(make_case())[name]
     arguments[position].flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
-        getattr(COMPILED, name)(*arguments)
+        getattr(COMPILED, kernel_of(name))(*arguments)
+
+
+POSITIONS_OF_ACTIVATIONS = {"forward": 7, "backward": 6, "roll_out": 2, "a_step": 4, "residuals": 6}
 
 
 @pytest.mark.parametrize(
     ("name", "position", "value"),
     [
-        ("roll_out", 2, "sigmoid"),
-        ("backward", 5, "sigmoid"),
-        ("a_step", 4, "sigmoid"),
-        ("residuals", 6, "sigmoid"),
-        ("accumulate", 2, 0),
-        ("accumulate_gram", 2, -1),
-        ("accumulate_gram", 2, 7),
-        ("accumulate_gram", 3, 0),
-        ("accumulate_gram", 3, -1),
+        *((name, position, "sigmoid") for name, position in POSITIONS_OF_ACTIVATIONS.items()),
+        *(("forward", 18, 0), ("forward", 18, -1), ("backward", 18, 0), ("backward", 18, -1)),
+        *(("backward", 10, -1), ("backward", 10, 7), ("backward", 11, 0), ("backward", 11, -1)),
     ],
 )
 def test_wrong_setting_is_refused(name, position, value):
@@ -544,13 +996,11 @@ def test_wrong_setting_is_refused(name, position, value):
 @pytest.mark.parametrize(
     ("name", "position", "value"),
     [
-        ("cross_entropy_step", 1, -1),
-        ("cross_entropy_step", 1, 2),
-        ("cross_entropy", 1, -1),
-        ("cross_entropy", 1, 2),
-        ("pack", 1, -1),
-        ("pack", 1, 20),
-        ("pack", 2, 8),
+        *(("cross_entropy_step", 1, -1), ("cross_entropy_step", 1, 2)),
+        *(("cross_entropy", 1, -1), ("cross_entropy", 1, 2)),
+        *(("forward labels", 12, -1), ("forward labels", 12, 2)),
+        *(("forward", 2, -1), ("forward", 2, 20), ("forward", 2, np.iinfo(np.intp).min)),
+        *(("forward", 3, 8), ("forward", 3, 2), ("forward", 3, 0), ("forward", 3, -1)),
     ],
 )
 def test_index_out_of_range_is_refused(name, position, value):
@@ -559,23 +1009,29 @@ def test_index_out_of_range_is_refused(name, position, value):
         indices[-1] = value
         return indices
 
-    with pytest.raises(ValueError, match=f"{name}: "):
+    with pytest.raises(ValueError, match=f"{kernel_of(name)}: "):
         call_changed(name, position, change)
 
 
-def test_offsets_that_would_leave_the_arrays_are_refused():
+WRONG_OFFSETS = ([0, 1000, 2000, 2000], [0, 1500, 2000], [5, 1000, 2000], [0, 3000, 2000], [0, 2000], [2000], [])
+
+
+@pytest.mark.parametrize("offsets", WRONG_OFFSETS, ids=str)
+def test_offsets_that_would_leave_the_arrays_are_refused(offsets):
     """The last block smaller than the one before it once wrote past the end of Z."""
-    Z = np.zeros((2000, 3))
-    Theta = np.ones((1, 3))
-    for offsets in ([0, 1000, 2000, 2000], [0, 1500, 2000], [5, 1000, 2000], [0, 3000, 2000], [0, 2000], [2000], []):
+    offsets, Theta, Psi, Z, S = np.array(offsets, np.intp), np.ones((1, 3)), np.ones((1, 2)), *np.zeros((2, 2000, 3))
+    S = np.ascontiguousarray(S[:, :1])
+    with pytest.raises(ValueError, match="do not belong together"):
+        COMPILED.roll_out(Theta, offsets, "tanh", Z)
+    for B in (0, 500, 1000, 2000):  # whatever the other arrays say
+        X, Q, ones = np.zeros((2000 - B, 2)), np.zeros((B, 1)), np.ones(B, np.intp)
         with pytest.raises(ValueError, match="do not belong together"):
-            COMPILED.roll_out(Theta, np.array(offsets, np.intp), "tanh", Z)
-
-
-@pytest.mark.parametrize("module", [COMPILED, NUMPY])
-def test_direction_ends_when_the_trace_of_G_is_negative(module):
-    norm, _ = module.direction(np.ones((3, 2)), -np.eye(3), 0.1, np.empty((3, 3)), np.empty((3, 2)), np.empty((3, 2)))
-    assert np.isnan(norm)
+            COMPILED.forward(X[:, :1].copy(), 1.0, ones, ones, offsets, Theta, Psi, "tanh", Theta.T.copy(), X, S, Q)
+        with pytest.raises(ValueError, match="do not belong together"):
+            COMPILED.backward(
+                *(Theta, Psi, X, S, offsets, Q, "tanh", 1.0, 0.0, 0.0, 0, 1, np.zeros((4000, 1)), Theta.copy()),
+                *(np.ones((3, 3)), Psi.copy(), np.ones((2, 2)), np.zeros(1000)),
+            )
 
 
 @BACKENDS

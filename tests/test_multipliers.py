@@ -62,22 +62,23 @@ def run_kernels(kernels, case, activation, loss, rho, cap):
     d, n, K, B = N_FEATURES, N_HIDDEN, N_OUTPUTS, len(case.X)
     sequences = Sequences.of_lengths(np.concatenate(case.X), [len(x) for x in case.X])
     batch = sequences.minibatch(np.arange(B))
-    Z = np.zeros((batch.offsets[-1], d + n + 1))
-    H, Q, O_plus, lambda3 = np.empty((B, n + 1)), np.empty((B, K)), np.empty((B, K)), np.empty((B, K))
-    lambda1 = np.empty((batch.n_rows, n))
-    L_Theta, L_Psi = np.zeros((d + n + 1, n)), np.zeros((n + 1, K))  # transposed
-    kernels.pack(sequences.observations, batch.first_rows, batch.lengths, batch.offsets, Z)
-    kernels.roll_out(case.Theta, batch.offsets, activation, Z)
-    kernels.read_last(Z, batch.offsets, H)
-    kernels.read_out(H, case.Psi, Q)
-    step = getattr(kernels, f"{loss}_step")
-    step(Q, case.y[batch.indices], case.weights[batch.indices], rho, O_plus, lambda3)
-    n_capped = kernels.backward(case.Theta, case.Psi, Z, batch.offsets, lambda3, activation, cap, lambda1)
-    kernels.accumulate(lambda1, Z, B, 0.0, L_Theta)
-    kernels.accumulate(lambda3, H, B, 0.0, L_Psi)
+    targets, where = case.y[batch.indices], (batch.first_rows, batch.lengths, batch.offsets)
+    labels, values = (targets, None) if loss == "cross_entropy" else (None, targets)
+    X, S = np.empty((batch.n_rows, d + 1)), np.empty((batch.offsets[-1], n))
+    Q, O_plus, lambda3, lambda1 = *np.empty((3, B, K)), np.empty((batch.n_rows, n))
+    L_Theta, L_Psi = np.ones_like(case.Theta), np.ones_like(case.Psi)
+    kernels.forward(
+        *(sequences.observations, 1.0, *where, case.Theta, case.Psi, activation, np.empty((d + n + 1, n)), X, S, Q),
+        *(labels, values, case.weights[batch.indices], rho, O_plus, lambda3),
+    )
+    n_capped = kernels.backward(
+        *(case.Theta, case.Psi, X, S, batch.offsets, lambda3, activation, cap, 0.0, 0.0, 0, 1, lambda1, L_Theta),
+        *(np.zeros((d + n + 1, d + n + 1)), L_Psi, np.zeros((n + 1, n + 1))),
+        np.empty(kernels.backward_room(d, n, K, 1)),
+    )
     blocks = [lambda1[a:b] for a, b in itertools.pairwise(batch.offsets[:-1])]
-    states = [Z[first : first + len(block), d:-1] for first, block in zip(batch.offsets[1:-1], blocks, strict=True)]
-    return SimpleNamespace(L_Theta=L_Theta.T, L_Psi=L_Psi.T, blocks=blocks, states=states, n_capped=n_capped)
+    states = [S[first : first + len(block)] for first, block in zip(batch.offsets[1:-1], blocks, strict=True)]
+    return SimpleNamespace(L_Theta=L_Theta, L_Psi=L_Psi, blocks=blocks, states=states, n_capped=n_capped)
 
 
 @BACKENDS

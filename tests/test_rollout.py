@@ -11,7 +11,6 @@ from admmirnn.datasets import adding_problem
 from admmirnn.losses import SoftmaxCrossEntropy, SquaredError
 from admmirnn.model import ElmanRNN
 from admmirnn.sequences import Sequences
-from admmirnn.solvers.rollout import step_length
 
 
 def as_sequences(X):
@@ -67,12 +66,14 @@ def test_one_iteration_moves_the_pre_activations_by_the_radius(waves, backend_na
     history = solver.solve(network, sequences, y, SoftmaxCrossEntropy(), **options).history
     kernels = backend.kernels()
     batch = sequences.minibatch(np.arange(len(X)))
-    Z = np.empty((batch.offsets[-1], before[0].shape[1]))
-    H = np.empty((len(X), before[1].shape[1]))
-    kernels.pack(sequences.observations, batch.first_rows, batch.lengths, batch.offsets, Z)
-    kernels.roll_out(before[0], batch.offsets, "tanh", Z)
-    kernels.read_last(Z, batch.offsets, H)
-    change = Z[: batch.n_rows] @ (network.Theta - before[0]).T
+    X, S, last = np.empty((batch.n_rows, 3)), np.empty((batch.offsets[-1], 8)), slice(batch.n_rows, None)
+    kernels.forward(
+        *(sequences.observations, 1.0, batch.first_rows, batch.lengths, batch.offsets, *before, "tanh"),
+        *(np.empty((11, 8)), X, S, np.empty((len(batch), 2))),
+    )
+    Z = np.hstack([X[:, :-1], S[: batch.n_rows], X[:, -1:]])
+    H = np.hstack([S[last], np.ones((len(batch), 1))])
+    change = Z @ (network.Theta - before[0]).T
     assert np.sqrt(np.mean(change**2)) == pytest.approx(0.02, rel=1e-8)
     assert np.sqrt(np.mean((H @ (network.Psi - before[1]).T) ** 2)) == pytest.approx(0.05, rel=1e-8)
     assert history[0]["radius"] == 0.02 and history[0]["output_radius"] == 0.05
@@ -90,14 +91,6 @@ def test_a_small_enough_step_lowers_the_loss(waves, backend_name):
         )
         losses.append(outcome.history[0]["rollout_loss"])
     assert np.all(np.diff(losses) < 0)
-
-
-def test_step_length():
-    assert step_length(0.5, 4.0, math.inf) == 0.25
-    assert step_length(0.5, 4.0, 0.01) == 0.02
-    assert step_length(0.5, 0.0, 0.01) == 0.02
-    assert step_length(0.0, 4.0, 0.01) == 0.0
-    assert step_length(0.0, 0.0, math.inf) == 0.0
 
 
 def test_cosine_schedule_goes_from_one_to_a_fiftieth(waves):
@@ -253,3 +246,18 @@ def test_multiplier_cap_is_counted(waves, backend_name):
     X, y = waves
     capped = [solve(X, y, Rollout(multiplier_cap=cap), scale=3.0, batch_size=40)[1][0] for cap in (0.5, None)]
     assert capped[0]["capped_steps"] > 0 and capped[1]["capped_steps"] == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_scale_of_sequences_is_as_good_as_scaled_observations(waves, backend_name, dtype):
+    X, y = waves
+    sequences = as_sequences([np.asarray(x, dtype) for x in X])
+    unscaled = Sequences.of_lengths(sequences.observations / 4, sequences.lengths, scale=4.0)
+    networks, outputs = [], []
+    for given in (sequences, unscaled):
+        network = ElmanRNN.random(2, 8, 2, dtype=np.dtype(dtype), random_state=np.random.RandomState(0))
+        Rollout().solve(network, given, y, SoftmaxCrossEntropy(), max_epochs=2, batch_size=40, random_state=0)
+        networks.append(network)
+        outputs.append(network.outputs(given))
+    np.testing.assert_array_equal(networks[0].Theta, networks[1].Theta)
+    np.testing.assert_array_equal(outputs[0], outputs[1])

@@ -55,20 +55,40 @@ def test_offsets_count_the_sequences_that_run_at_each_step(case):
     running = [(lengths >= N - t).sum() for t in range(N)] + [len(indices)]
     np.testing.assert_array_equal(np.diff(batch.offsets), running)
     assert batch.n_rows == lengths.sum()
+    assert batch.n_steps == N
+
+
+@settings(deadline=None, max_examples=100)
+@given(sequences_and_indices())
+def test_rows_say_what_they_are(case):
+    sequences, indices = case
+    batch = sequences.minibatch(indices)
+    sequence_of, step_of = batch.rows()
+    expected = [(i, k) for i in indices for k in range(sequences.lengths[i])]
+    assert sorted(zip(sequence_of.tolist(), step_of.tolist(), strict=True)) == sorted(expected)
+    np.testing.assert_array_equal(batch.rows_of_observations(), sequences.first_rows[sequence_of] + step_of)
+    states = batch.rows_of_states()
+    row_of = {(i, k): row for row, (i, k) in enumerate(zip(sequence_of, step_of, strict=True))}
+    for (i, k), row in row_of.items():
+        last = batch.n_rows + batch.indices.tolist().index(i)
+        assert states[row] == row_of.get((i, k + 1), last)
 
 
 @BACKENDS
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @settings(deadline=None, max_examples=60)
 @given(case=sequences_and_indices(), n_hidden=st.integers(1, 3))
-def test_pack_puts_every_observation_once_at_its_place(kernels, dtype, case, n_hidden):
+def test_forward_puts_every_observation_once_at_its_place(kernels, dtype, case, n_hidden):
     sequences, indices = case
     batch = sequences.minibatch(indices)
-    d = sequences.n_features
-    untouched = -7.0
-    Z = np.full((batch.offsets[-1], d + n_hidden + 1), untouched, dtype)
-    kernels.pack(sequences.observations.astype(dtype), batch.first_rows, batch.lengths, batch.offsets, Z)
-
+    d, B = sequences.n_features, len(batch)
+    X = np.full((batch.n_rows, d + 1), -7, dtype)
+    S = np.full((batch.offsets[-1], n_hidden), -7, dtype)
+    Theta, Psi = np.ones((n_hidden, d + n_hidden + 1), dtype), np.ones((1, n_hidden + 1), dtype)
+    kernels.forward(
+        *(sequences.observations.astype(dtype), 1.0, batch.first_rows, batch.lengths, batch.offsets),
+        *(Theta, Psi, "tanh", np.empty_like(Theta.T, order="C"), X, S, np.empty((B, 1), dtype)),
+    )
     N = len(batch.offsets) - 2
     rows_taken = []
     for i, index in enumerate(batch.indices):
@@ -76,12 +96,15 @@ def test_pack_puts_every_observation_once_at_its_place(kernels, dtype, case, n_h
         for k in range(length):
             row = batch.offsets[N - length + k] + i
             rows_taken.append(row)
-            np.testing.assert_array_equal(Z[row, :d], sequences.observations[first + k])
-            np.testing.assert_array_equal(Z[row, d:-1], 0 if k == 0 else untouched)
+            np.testing.assert_array_equal(X[row, :-1], sequences.observations[first + k])
+            if k == 0:
+                np.testing.assert_array_equal(S[row], 0)
+            else:
+                assert (S[row] > 0).all()  # a state: the observations are positive
     assert sorted(rows_taken) == list(range(batch.n_rows))
-    np.testing.assert_array_equal(Z[:, -1], 1)
-    np.testing.assert_array_equal(Z[batch.n_rows :, :d], 0)
-    np.testing.assert_array_equal(Z[batch.n_rows :, d:-1], untouched)
+    np.testing.assert_array_equal(X[:, -1], 1)
+    np.testing.assert_array_equal(X[:, :-1], sequences.observations[batch.rows_of_observations()])
+    assert (S[batch.n_rows :] > 0).all()
 
 
 @settings(deadline=None, max_examples=100)

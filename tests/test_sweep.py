@@ -89,7 +89,7 @@ def make_state(kernels, size="many unequal", dtype=np.float64, targets="every", 
         row_weights[: -len(lengths)] = 0
         labels[: -len(lengths)] = -1
     variables = Variables(
-        kernels, network, batch, normal(rows, d), labels, values if "values" in targets else None, row_weights,
+        kernels, network, batch, labels, values if "values" in targets else None, row_weights,
         penalised=at.penalty != "none",
     )  # fmt: skip
     variables.Z[starts(variables), d:-1] = normal(len(lengths), n, scale=0.2)  # s_0 need not be zero
@@ -162,7 +162,7 @@ def golden_state(case, kernels, dtype, **options):
     network = ElmanRNN.of_weights(*(case[name].astype(dtype) for name in "UWbVc"))
     N, d = case["X"].shape
     batch = Sequences.of_lengths(case["X"].astype(dtype), [N]).minibatch(np.arange(1))
-    v = Variables(kernels, network, batch, case["X"].astype(dtype), case["y"].astype(np.intp), None, np.ones(N, dtype))
+    v = Variables(kernels, network, batch, case["y"].astype(np.intp), None, np.ones(N, dtype))
     v.A[:], v.O[:], v.H[:, :-1], v.Z[1:, d:-1] = case["a"], case["o"], case["s"], case["s"]
     for number, multiplier in enumerate(v.multipliers, 1):
         multiplier[:] = case[f"lambda{number}"]

@@ -129,6 +129,7 @@ class Algorithm1(BaseEstimator):
         shuffle=True,
         random_state=None,
         on_epoch_end=None,
+        n_threads=1,
     ):
         """Train ``network`` in place.
 
@@ -157,6 +158,8 @@ class Algorithm1(BaseEstimator):
             Of the order of sequences.
         on_epoch_end : callable, optional
             Called with the iteration's record; training stops when it returns True.
+        n_threads : int or None, default=1
+            Threads of the roll-outs that are measured; the sweep itself passes through the steps one after the other.
 
         Returns
         -------
@@ -172,7 +175,8 @@ class Algorithm1(BaseEstimator):
         schedules = validation.check_algorithm1(self, n_iterations)
         validation.check_run(penalty, max_epochs, batch_size)
         validation.check_problem(network, sequences, targets, weights, loss, per_step=True)
-        fit = _Fit(self, schedules, network, sequences, targets, loss, weights, penalty)
+        n_threads = validation.check_n_threads(n_threads)
+        fit = _Fit(self, schedules, network, sequences, targets, loss, weights, penalty, n_threads)
         fit.form_batches(batch_size, check_random_state(random_state) if shuffle else None)
         status = Status.ITERATION_LIMIT
         with backend.one_blas_thread():
@@ -206,11 +210,11 @@ def _overflow_is_expected():
 class _Fit:
     """Everything one call of `Algorithm1.solve` works on, and its steps."""
 
-    def __init__(self, settings, schedules, network, sequences, targets, loss, weights, penalty):
+    def __init__(self, settings, schedules, network, sequences, targets, loss, weights, penalty, n_threads):
         self.settings, self.schedules = settings, schedules
         self.network, self.sequences, self.loss = network, sequences, loss
         self.kernels = backend.kernels()
-        self.penalty = penalty
+        self.penalty, self.n_threads = penalty, n_threads
         self.every_step = len(targets) != len(sequences)
         self.targets = np.ascontiguousarray(targets, loss.target_dtype or network.dtype)
         self.weights = np.ones(len(sequences)) if weights is None else np.asarray(weights, np.float64)
@@ -302,7 +306,7 @@ class _Fit:
 
     def _rollout_loss(self):
         """Loss and accuracy of the network's own outputs on the whole training set."""
-        outputs = self.network.outputs(self.sequences, every_step=self.every_step)
+        outputs = self.network.outputs(self.sequences, every_step=self.every_step, n_threads=self.n_threads)
         loss, n_correct = self.loss.value(self.kernels, outputs, self.targets, self.output_weights)
         return loss, None if n_correct is None else n_correct / len(outputs)
 

@@ -14,6 +14,7 @@ from admmirnn.solvers.state import Layer, Workspace
 from admmirnn.solvers.status import Outcome, Status
 
 _LEAST_OF_COSINE = 0.02
+_FIRST_FACTORS = 10  # iterations in which the running Gram matrix changes fast
 _LARGE_RADIUS, _LARGE_OUTPUT_RADIUS = 0.04, 0.12  # twice these are known to diverge
 
 
@@ -52,8 +53,11 @@ class Rollout(BaseEstimator):
     multiplier_cap : float or None, default=1.0
         Bound on the multipliers of a_t, in units of the largest ones that the outputs inject, > 0; None means no
         bound.
-    gram_every : int, default=4
+    gram_every : int, default=8
         After the first iteration, G takes every ``gram_every``-th step of a minibatch, in turn; 1 means all.
+    factor_every : int, default=2
+        From the tenth iteration on, G is factorised in every ``factor_every``-th iteration, and the factor used until
+        the next.
 
     Notes
     -----
@@ -72,7 +76,8 @@ class Rollout(BaseEstimator):
         gram_decay=0.9,
         momentum=0.8,
         multiplier_cap=1.0,
-        gram_every=4,
+        gram_every=8,
+        factor_every=2,
     ):
         self.rho = rho
         self.r = r
@@ -84,6 +89,7 @@ class Rollout(BaseEstimator):
         self.momentum = momentum
         self.multiplier_cap = multiplier_cap
         self.gram_every = gram_every
+        self.factor_every = factor_every
 
     takes_labels_per_step = False
 
@@ -105,6 +111,7 @@ class Rollout(BaseEstimator):
         shuffle=True,
         random_state=None,
         on_epoch_end=None,
+        n_threads=1,
     ):
         """Train ``network`` in place.
 
@@ -134,6 +141,9 @@ class Rollout(BaseEstimator):
             Of the order of sequences.
         on_epoch_end : callable, optional
             Called with the epoch's record; training stops when it returns True.
+        n_threads : int or None, default=1
+            Threads that share the sequences of each minibatch; None means all cores.  Weights are reproducible for a
+            given number; those for another one differ by rounding.
 
         Returns
         -------
@@ -150,7 +160,8 @@ class Rollout(BaseEstimator):
         validation.check_problem(network, sequences, targets, weights, loss)
         if batch_size is None:
             batch_size = min(max(len(sequences) // 8, 16), 125)
-        fit = _Fit(self, network, sequences, targets, loss, weights, penalty, max_epochs, batch_size)
+        n_threads = validation.check_n_threads(n_threads)
+        fit = _Fit(self, network, sequences, targets, loss, weights, penalty, max_epochs, batch_size, n_threads)
         random_state = check_random_state(random_state)
         order = np.arange(len(sequences))
         history, status = [], Status.ITERATION_LIMIT
@@ -161,13 +172,11 @@ class Rollout(BaseEstimator):
                     order = random_state.permutation(len(sequences))
                 for indices in split(order, batch_size):
                     fit.take(indices)
-                    fit.roll_out()  # 1
-                    fit.o_step()  # 2
+                    fit.sweep_forward()  # 1, 2
                     if fit.network_is_lost():
                         fit.roll_back()
                         continue
-                    fit.multipliers_backward()  # 3
-                    fit.update_statistics()  # 4
+                    fit.sweep_backward()  # 3, 4
                     fit.update_weights()  # 5
                 if epoch == max_epochs:
                     fit.check_last_update(order)
@@ -184,102 +193,132 @@ class Rollout(BaseEstimator):
 class _Fit:
     """Everything one call of `Rollout.solve` works on, and its steps."""
 
-    def __init__(self, settings, network, sequences, targets, loss, weights, penalty, max_epochs, batch_size):
+    def __init__(
+        self, settings, network, sequences, targets, loss, weights, penalty, max_epochs, batch_size, n_threads
+    ):
         n_sequences = len(sequences)
-        most_sequences = min(batch_size, n_sequences)
         self.batch_size = batch_size
-        if weights is None:
-            weights = np.ones(n_sequences, network.dtype)
+        self.n_threads = n_threads
         self.settings = settings
         self.network = network
         self.sequences = sequences
         self.targets = np.ascontiguousarray(targets, loss.target_dtype or network.dtype)
         self.loss = loss
-        self.weights = np.ascontiguousarray(weights, network.dtype)
+        equal = weights is None or (weights == weights[0]).all()
+        self.weights = None if equal else np.ascontiguousarray(weights, network.dtype)
         self.penalty = penalty
         self.kernels = backend.kernels()
-        self.work = Workspace(network, most_sequences, sequences.most_rows(most_sequences))
-        constant_loss = loss.constant_loss(self.targets, self.weights)
+        self.work = Workspace(self.kernels, network, sequences, min(batch_size, n_sequences), n_threads)
+        constant_loss = loss.constant_loss(self.targets, np.ones(n_sequences) if equal else self.weights)
         output_scale = max(1.0, math.sqrt(2 * constant_loss))  # of regression targets, their deviation
         self.hidden = Layer(network.Theta, settings.radius, _LARGE_RADIUS)
         self.output = Layer(network.Psi, settings.output_radius, _LARGE_OUTPUT_RADIUS * output_scale)
         self.layers = (self.hidden, self.output)
+        self.scratch = np.zeros(max(network.Theta.size, network.Psi.size), network.dtype)
         self.guard = Guard(network, n_sequences, constant_loss)
         self.cap = math.inf if settings.multiplier_cap is None else settings.multiplier_cap
         self.n_iterations = max_epochs * -(-n_sequences // batch_size)
         self.iteration = 0
+        self.n_remembered = 0  # minibatches in the running statistics
 
     # The steps of an iteration, numbered as in the class's docstring.
 
     def take(self, indices):
-        """Pack the minibatch of the sequences ``indices``."""
-        self.batch = self.sequences.minibatch(indices)
-        self.work.load(self.kernels, self.sequences, self.targets, self.weights, self.batch)
+        """Make the sequences ``indices`` the minibatch."""
+        batch = self.sequences.minibatch(indices)
+        self.work.load(batch, self.targets, self.weights, labelled=self.loss.takes_labels)
         self.iteration += 1
 
-    def roll_out(self):
-        """1. Forward: a_t = U x_t + W s_{t-1} + b, s_t = f(a_t), q = V s_N + c."""
-        work, network = self.work, self.network
-        self.kernels.roll_out(network.Theta, work.offsets, network.activation, work.Z)
-        self.kernels.read_last(work.Z, work.offsets, work.H)
-        self.kernels.read_out(work.H, network.Psi, work.Q)
+    def sweep_forward(self):
+        """1. Roll out: a_t = U x_t + W s_{t-1} + b, s_t = f(a_t), q = V s_N + c.
 
-    def o_step(self):
-        """2. o+ = prox_{R/rho}(q), lambda3 = rho (o+ - q) = -grad R(o+), times the sequences' weights."""
-        work = self.work
-        self.batch_loss, self.batch_correct = self.loss.step(
-            self.kernels, work.Q, work.targets, work.weights, self.settings.rho, work.O_plus, work.lambda3
-        )
-
-    def multipliers_backward(self):
-        """3. lambda2_t = V^T lambda3_t + W^T lambda1_{t+1}, lambda1_t = f'(a_t) * lambda2_t, bounded.
-
-        On the way, while they are in cache, M of the hidden layer takes them in (step 4).
+        2. o+ = prox_{R/rho}(q), lambda3 = rho (o+ - q) = -grad R(o+), times the sequences' weights.
         """
         work, network = self.work, self.network
+        self.batch_loss, self.batch_correct = self.kernels.forward(
+            work.batch.observations,
+            self.sequences.scale,
+            work.batch.first_rows,
+            work.batch.lengths,
+            work.batch.offsets,
+            network.Theta,
+            network.Psi,
+            network.activation,
+            work.weights_T,
+            work.X,
+            work.S,
+            work.Q,
+            work.labels,
+            work.values,
+            work.weights,
+            self.settings.rho,
+            work.O_plus,
+            work.lambda3,
+            self.n_threads,
+        )
+
+    def sweep_backward(self):
+        """3. lambda2_t = V^T lambda3_t + W^T lambda1_{t+1}, lambda1_t = f'(a_t) * lambda2_t, bounded.
+
+        4. M <- momentum M + (1 - momentum) L,  G <- beta_k G + (1 - beta_k) G_batch, on the way.
+        """
+        work, network, settings = self.work, self.network, self.settings
+        self.n_remembered += 1
+        beta = min(settings.gram_decay, 1 - 1 / self.n_remembered)
+        every = 1 if self.n_remembered == 1 else min(settings.gram_every, work.batch.n_steps)
         self.record.capped_steps += self.kernels.backward(
             network.Theta,
             network.Psi,
-            work.Z,
-            work.offsets,
+            work.X,
+            work.S,
+            work.batch.offsets,
             work.lambda3,
             network.activation,
             self.cap,
+            settings.momentum,
+            beta,
+            self.n_remembered % every,
+            every,
             work.lambda1,
-            self.settings.momentum,
             self.hidden.M,
+            self.hidden.G,
+            self.output.M,
+            self.output.G,
+            work.sums,
+            self.n_threads,
         )
 
-    def update_statistics(self):
-        """4. M <- momentum M + (1 - momentum) L,  G <- beta_k G + (1 - beta_k) G_batch."""
-        work = self.work
-        self.kernels.accumulate(work.lambda3, work.H, len(self.batch), self.settings.momentum, self.output.M)
-        self._accumulate_gram(self.hidden, work.Z, work.offsets)
-        self._accumulate_gram(self.output, work.H, work.last_step)
-
-    def _accumulate_gram(self, layer, inputs, offsets):
-        settings, n_steps = self.settings, len(offsets) - 2
-        layer.iteration += 1
-        beta = min(settings.gram_decay, 1 - 1 / layer.iteration)
-        every = 1 if layer.iteration == 1 else min(settings.gram_every, n_steps)
-        self.kernels.accumulate_gram(inputs, offsets, layer.iteration % every, every, beta, layer.G)
-
     def update_weights(self):
-        """5. D = M (G + damping tr(G)/m I)^-1;  Theta <- Theta + min(1/r, radius / |D|) D, Psi likewise."""
-        schedule = self._schedule()
-        for layer in self.layers:
-            layer.D_norm, layer.damping = self.kernels.direction(
-                layer.M, layer.G, self.settings.damping, layer.factor, layer.D, layer.GD
-            )
-            layer.step = schedule * step_length(layer.D_norm, self.settings.r, layer.radius)
-            if not math.isfinite(layer.moved):
-                self.roll_back()
-                return
-        if self.penalty:
-            self._shrink_recurrent_weights(schedule)
-        for layer in self.layers:
-            self.kernels.move(layer.D, layer.step, layer.weights)
-        self.record.add(self.hidden, self.output, self.settings.damping)
+        """5. D = M (G + damping tr(G)/m I)^-1;  Theta <- Theta + min(1/r, radius / |D|) D, Psi likewise.
+
+        With a penalty, W <- (1 - penalty * radius) W before the move: the ridge term, apart from the proximal step.
+        """
+        hidden, output, settings = self.hidden, self.output, self.settings
+        is_stale = self.n_remembered < _FIRST_FACTORS or self.n_remembered % settings.factor_every == 0
+        hidden.outcome, output.outcome = self.kernels.update_weights(
+            hidden.M,
+            hidden.G,
+            hidden.factor,
+            hidden.D,
+            hidden.weights,
+            output.M,
+            output.G,
+            output.factor,
+            output.D,
+            output.weights,
+            self.scratch,
+            settings.damping,
+            settings.r,
+            hidden.radius,
+            output.radius,
+            self._schedule(),
+            self.penalty,
+            None if is_stale else (hidden.outcome, output.outcome),
+        )
+        if math.isfinite(hidden.moved) and math.isfinite(output.moved):
+            self.record.add(hidden, output, settings.damping)
+        else:
+            self.roll_back()
 
     def _schedule(self):
         if self.settings.schedule == "constant":
@@ -287,18 +326,12 @@ class _Fit:
         progress = (self.iteration - 1) / self.n_iterations
         return _LEAST_OF_COSINE + (1 - _LEAST_OF_COSINE) * 0.5 * (1 + math.cos(math.pi * progress))
 
-    def _shrink_recurrent_weights(self, schedule):
-        """W <- (1 - penalty * radius) W: the ridge term, taken apart from the proximal step."""
-        radius = self.hidden.radius if math.isfinite(self.hidden.radius) else self.hidden.moved / schedule
-        W = self.network.weights["W"]
-        W *= W.dtype.type(max(0.0, 1 - self.penalty * schedule * radius))
-
     # When an iteration has gone wrong.
 
     def network_is_lost(self):
         """Whether the loss of this roll-out says that the last updates have ruined the network."""
-        self.record.count(self.batch_loss, self.batch_correct, len(self.batch))
-        return self.guard.lost(self.batch_loss, len(self.batch))
+        self.record.count(self.batch_loss, self.batch_correct, len(self.work.batch))
+        return self.guard.lost(self.batch_loss, len(self.work.batch))
 
     def roll_back(self):
         """Return to the last good weights, with a smaller radius and no memory of the past."""
@@ -307,6 +340,7 @@ class _Fit:
         for layer in self.layers:
             layer.shrink_radius(self.guard.rollbacks_in_a_row)
             layer.forget()
+        self.n_remembered = 0
 
     def check_last_update(self, order):
         """Judge the last update, which no later roll-out sees, by the loss over a window of its own."""
@@ -321,8 +355,7 @@ class _Fit:
         loss = 0.0
         for some in split(indices, self.batch_size):
             self.take(some)
-            self.roll_out()
-            self.o_step()
+            self.sweep_forward()
             loss += self.batch_loss * len(some)
         return loss / len(indices)
 
@@ -336,10 +369,3 @@ def _warning_of_rollbacks(history):
         "good weights and shrank its radius each time (see 'rollbacks' in history_). A smaller radius, a larger r "
         "or a larger batch_size avoids this"
     )
-
-
-def step_length(D_norm, r, radius):
-    """min(1/r, radius / |D|), with 1/0 = inf; 0 when |D| is 0, for then there is nowhere to go."""
-    if D_norm == 0:
-        return 0.0
-    return min(1 / r if r > 0 else math.inf, radius / D_norm)

@@ -76,14 +76,15 @@ class Variables:
         How many numbers ``scratch`` must have room for.
     """
 
-    def __init__(self, kernels, network, batch, observations, labels, values, row_weights, *, penalised=False):
+    def __init__(self, kernels, network, batch, labels, values, row_weights, *, scale=1.0, penalised=False):
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
         rows, B = batch.n_rows, len(batch)
         self.Theta, self.Psi = network.Theta, network.Psi
         self.offsets = batch.offsets
         self._rows_of_states = batch.rows_of_states()
         self.labels, self.values, self.row_weights = labels, values, row_weights
-        self.Z = np.empty((rows + B, d + n + 1), dtype)
+        self.Z = np.zeros((rows + B, d + n + 1), dtype)
+        self.Z[:, -1] = 1
         self.H = np.ones((rows, n + 1), dtype)
         self.A = np.empty((rows, n), dtype)
         self.O = np.empty((rows, K), dtype)
@@ -91,7 +92,8 @@ class Variables:
         self.lambda3 = np.zeros((B, K), dtype)
         self.scratch_size = kernels.sweep_room(rows, B, d, n, K, penalised)
         self._scratch = None
-        kernels.pack(observations, batch.first_rows, batch.lengths, batch.offsets, self.Z)
+        self.Z[:rows, :d] = batch.observations[batch.rows_of_observations()]
+        self.Z[:rows, :d] *= dtype.type(scale)
 
     @classmethod
     def of_sequences(cls, kernels, network, sequences, indices, targets, weights, loss, *, penalised=False):
@@ -126,7 +128,8 @@ class Variables:
             of_rows = targets[sequences.first_steps[sequence_of] + step_of]
         labels, values = (of_rows, None) if loss.takes_labels else (np.zeros(len(of_rows), np.intp), of_rows)
         return cls(
-            kernels, network, batch, sequences.observations, labels, values, row_weights, penalised=penalised
+            kernels, network, batch, labels, values, row_weights, scale=sequences.scale,
+            penalised=penalised,
         )  # fmt: skip
 
     @property
@@ -161,7 +164,7 @@ class Variables:
         kernels.roll_out(self.Theta, self.offsets, activation, self.Z)
         self.H[:] = self.Z[self._rows_of_states, d:]
         np.matmul(self.Z[:rows], self.Theta.T, out=self.A)
-        kernels.read_out(self.H, self.Psi, self.O)
+        np.matmul(self.H, self.Psi.T, out=self.O)
 
     def residuals(self, kernels, activation, out=None):
         """a_t - U x_t - W s_{t-1} - b, s_t - f(a_t), o_t - V s_t - c, a row for each step of each sequence.
