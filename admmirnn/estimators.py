@@ -7,9 +7,7 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
 from admmirnn import backend, validation
 from admmirnn.losses import SoftmaxCrossEntropy
@@ -265,6 +263,8 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         -------
         float
         """
+        from sklearn.metrics import accuracy_score  # here, as `ClassifierMixin.score` does: it is slow to import
+
         check_is_fitted(self)
         if self._form_of_labels == "sequence":
             return super().score(X, y, sample_weight)
@@ -336,7 +336,11 @@ class _Progress:
 
     def __init__(self, verbose, max_epochs):
         self._lines = verbose >= 2
-        self._bar = tqdm(total=max_epochs, unit="epoch", disable=verbose != 1)
+        self._bar = None
+        if verbose == 1:
+            from tqdm.auto import tqdm  # looks for notebooks and asyncio, which no other fit needs
+
+            self._bar = tqdm(total=max_epochs, unit="epoch", disable=False)  # whatever TQDM_DISABLE says
         if self._lines:
             print(f"{'epoch':>5}  {'roll-out loss':>13}  {'training accuracy':>17}  {'seconds':>7}")
 
@@ -347,13 +351,15 @@ class _Progress:
                 f"{record['epoch']:5}  {record['rollout_loss']:13.4f}  {record['training_accuracy']:17.4f}  "
                 f"{record['seconds']:7.2f}"
             )
-        self._bar.set_postfix(
-            loss=f"{record['rollout_loss']:.4f}", accuracy=f"{record['training_accuracy']:.4f}", refresh=False
-        )
-        self._bar.update()
+        if self._bar is not None:
+            self._bar.set_postfix(
+                loss=f"{record['rollout_loss']:.4f}", accuracy=f"{record['training_accuracy']:.4f}", refresh=False
+            )
+            self._bar.update()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()

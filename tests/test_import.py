@@ -1,0 +1,55 @@
+"""`import admmirnn` costs little more than `import sklearn.base`: it loads nothing that only some users need."""
+
+import subprocess
+import sys
+
+import pytest
+
+import admmirnn
+from bench.imports import BASE, STATEMENTS, medians
+
+USED_OF_SCIKIT_LEARN = {"sklearn.utils.multiclass", "sklearn.utils._unique"}  # the second is loaded by the first
+
+
+def modules_after(statement):
+    program = f"{statement}\nimport sys\nprint(*sys.modules, sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True, timeout=120)
+    return set(done.stdout.split())
+
+
+@pytest.fixture(scope="module")
+def modules_of_base():
+    return modules_after(BASE)
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+def test_loads_no_other_package_than_sklearn_base_does(statement, modules_of_base):
+    """pandas, where it is installed, is loaded by sklearn.base itself."""
+    loaded = modules_after(statement)
+    packages = {name for name in loaded - modules_of_base if name.partition(".")[0] not in sys.stdlib_module_names}
+    assert {name for name in packages if name.partition(".")[0] != "admmirnn"} <= USED_OF_SCIKIT_LEARN
+    assert loaded.isdisjoint(
+        {"IPython", "matplotlib", "torch", "tqdm", "sklearn.datasets", "sklearn.metrics", "sklearn.model_selection"}
+    )
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+def test_loads_no_back_end_before_it_is_chosen(statement):
+    ours = {name for name in modules_after(statement) if name.partition(".")[0] == "admmirnn"}
+    assert "admmirnn.estimators" in ours
+    assert not {name for name in ours if name.startswith(("admmirnn._kernels", "admmirnn.reference"))}
+
+
+def test_public_names():
+    names = {}
+    exec("from admmirnn import *", names)
+    assert set(names) - {"__builtins__"} == set(admmirnn.__all__) <= set(dir(admmirnn))
+    with pytest.raises(AttributeError, match="no attribute 'Rolout'"):
+        _ = admmirnn.Rolout
+
+
+@pytest.mark.slow
+def test_import_time():
+    """A loose guard, by the processor's time, which varies less; `python -m bench.imports` measures the claim."""
+    (_, base), (_, ours) = medians((BASE, "import admmirnn"), runs=7)
+    assert ours / base <= 1.3
