@@ -9,3 +9,6 @@ cdef void symm(int m, int n, const floating* S, const floating* A, floating* C) 
 cdef int potrf(int n, floating* A) noexcept nogil
 cdef void solve_factored(int m, int n, const floating* L, floating* B) noexcept nogil
 cdef floating dot(Py_ssize_t n, const floating* x, const floating* y) noexcept nogil
+cdef void gemm_in_pieces(bint transpose_a, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
+                         floating alpha, const floating* A, Py_ssize_t lda, const floating* B, Py_ssize_t ldb,
+                         floating beta, floating* C, Py_ssize_t ldc) noexcept nogil

@@ -10,6 +10,7 @@ from scipy.linalg.cython_blas cimport sdot, ddot, sgemm, dgemm, sgemv, dgemv, sg
 from scipy.linalg.cython_blas cimport strsm, dtrsm
 from scipy.linalg.cython_lapack cimport spotrf, dpotrf
 
+cdef Py_ssize_t SMALL_PRODUCT = 1_000_000         # m n k of what OpenBLAS takes for small, where it does
 cdef Py_ssize_t LONGEST_VECTOR = 1 << 30          # longer ones go to BLAS in pieces: its int has 32 bits
 
 
@@ -101,3 +102,30 @@ cdef floating dot(Py_ssize_t n, const floating* x, const floating* y) noexcept n
             total += ddot(&length, <double*> x + first, &one, <double*> y + first, &one)
         first += length
     return total
+
+
+cdef void gemm_in_pieces(bint transpose_a, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
+                         floating alpha, const floating* A, Py_ssize_t lda, const floating* B, Py_ssize_t ldb,
+                         floating beta, floating* C, Py_ssize_t ldc) noexcept nogil:
+    """C = alpha * op(A) @ B + beta * C, cut into products that OpenBLAS multiplies without packing them first.
+
+    These, up to SMALL_PRODUCT multiplications, are as fast as large ones from some 32 rows on, and faster than those in
+    between; of A^T B with many rows the packing takes a third.
+    """
+    cdef Py_ssize_t height = m, depth = k, top, first = 0
+    if m * n * k > SMALL_PRODUCT:
+        height = min(m, 48)
+        depth = min(k, SMALL_PRODUCT // (height * n))
+        if depth < 32:                               # too wide to gain from it
+            height, depth = m, k
+    while True:
+        top = 0
+        while top < m:
+            # C[top:top + height] += alpha * op(A)[top:top + height, first:first + depth] @ B[first:first + depth]
+            gemm[floating](transpose_a, False, min(height, m - top), n, min(depth, k - first), alpha,
+                           A + (first * lda + top if transpose_a else top * lda + first), lda, B + first * ldb, ldb,
+                           beta if first == 0 else 1, C + top * ldc, ldc)
+            top += height
+        first += depth
+        if first >= k:
+            break

@@ -25,3 +25,5 @@ cdef dispatched_void unimodal_tanh_step(const floating* alpha, const floating* t
                                         floating* A) noexcept nogil
 cdef dispatched_void add_scaled(Py_ssize_t count, double factor, const floating* x, floating* scaled,
                                 floating* total) noexcept nogil
+cdef dispatched_void add_symmetric(Py_ssize_t d, Py_ssize_t n, double weight, const floating* P,
+                                   floating* G) noexcept nogil

@@ -177,3 +177,27 @@ cdef dispatched_void add_scaled(Py_ssize_t count, double factor, const floating*
         value = by * x[j]
         scaled[j] = value
         total[j] += value
+
+
+cdef dispatched_void add_symmetric(Py_ssize_t d, Py_ssize_t n, double weight, const floating* P,
+                                   floating* G) noexcept nogil:
+    # G[:, d:-1] += weight * P, G[d:-1] += weight * P.T, with P (d + n + 1, n) and the symmetric G (d + n + 1, d + n + 1)
+    cdef Py_ssize_t m = d + n + 1, top, left, height, width, i, j
+    cdef floating by = <floating> weight
+    cdef floating[256] tile                            # of P.T, 16 x 16
+    cdef floating* to
+    for i in range(m):
+        to = G + i * m + d
+        for j in range(n):
+            to[j] += by * P[i * n + j]
+    for top in range(0, m, 16):
+        height = min(16, m - top)
+        for left in range(0, n, 16):
+            width = min(16, n - left)
+            for i in range(height):
+                for j in range(width):
+                    tile[j * 16 + i] = by * P[(top + i) * n + left + j]
+            for j in range(width):
+                to = G + (d + left + j) * m + top
+                for i in range(height):
+                    to[i] += tile[j * 16 + i]

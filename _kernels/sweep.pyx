@@ -8,9 +8,10 @@ to rows of ``targets`` (a_t or o_t), with a penalty omega_t on the square of
 
 A layer is kept current in one of two ways, whichever is cheaper:
 
-* **gram**, for many rows: gradient = sum omega_t input_t residual_t^T (m, p) and gram = sum omega_t input_t
-  input_t^T (m, m).  A weight step D changes gradient by -gram @ D; a change of one step's rows changes both by a
-  product with as many rows as sequences are running.
+* **gram**, for many rows: cross = sum omega_t input_t target_t^T (m, p) and gram = sum omega_t input_t input_t^T
+  (m, m).  A weight step takes its gradient from them, cross - gram @ weights.T.  A change of one step's rows changes
+  them by products with as many rows as sequences are running; they do not depend on the weights, so that a change of
+  inputs needs no residuals.
 * **dual**, for few rows: the residuals of all rows and the kernels x_i . x_j and s_i . s_j.  A gradient step adds
   input^T @ step to the weights and changes the residuals by -kernel @ step; the sum of the steps of a row stays *pending*
   until that row's input changes.
@@ -23,13 +24,13 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from admmirnn._kernels._activations cimport Activation, activate, named
-from admmirnn._kernels._blas cimport gemm
+from admmirnn._kernels._blas cimport gemm, gemm_in_pieces
 from admmirnn._kernels._layout cimport fits
-from admmirnn._kernels._simd cimport add_scaled
+from admmirnn._kernels._simd cimport add_scaled, add_symmetric
 from admmirnn._kernels.hidden cimport proximal_activation
 from admmirnn._kernels.output cimport prox_row, relative_softmax
 
-cdef Py_ssize_t ROWS_AT_A_TIME = 512             # of which the gram way computes residuals when it starts
+cdef Py_ssize_t BAND = 48                        # of a gram matrix, of which the part up to its diagonal is computed
 cdef double FEW_ROWS = 0.55                     # dual if rows^2 < FEW_ROWS m (m - 1): the two take equally long at 0.5 to 0.6
 
 
@@ -48,9 +49,10 @@ cdef struct FloatLayer:
     float* row_weights                           # (rows,) of the loss
     float* values                                # (rows, p) of the squared error
     float* transposed                            # (m, p) weights during the sweep
-    float* residual                              # (rows, p), or of some rows
-    float* gradient                              # (m, p)
+    float* residual                              # (rows, p), or of one step: (B, p)
+    float* cross                                 # (m, p)
     float* gram                                  # (m, m)
+    float* product                               # (m, n), of inputs and their change
     float* kernel_x                              # (rows, rows)
     float* kernel_s                              # (rows, rows)
     float* pending_x                             # (rows, p)
@@ -75,8 +77,9 @@ cdef struct DoubleLayer:
     double* values
     double* transposed
     double* residual
-    double* gradient
+    double* cross
     double* gram
+    double* product
     double* kernel_x
     double* kernel_s
     double* pending_x
@@ -120,8 +123,8 @@ cdef void subtract_outputs(Layer* layer, Py_ssize_t first, Py_ssize_t count) noe
     cdef double share = layer.sign / layer.rho
     memcpy(layer.residual, layer.targets + first * p, count * p * sizeof(layer.residual[0]))
     # residual -= inputs @ transposed
-    gemm(False, False, count, p, layer.m, -1, layer.inputs + first * layer.m, layer.m, layer.transposed, p,
-         1, layer.residual, p)
+    gemm_in_pieces(False, count, p, layer.m, -1, layer.inputs + first * layer.m, layer.m, layer.transposed, p,
+                   1, layer.residual, p)
     for i in range(max(first, last), first + count):
         for j in range(p):
             layer.residual[(i - first) * p + j] += share * layer.multipliers[(i - last) * p + j]
@@ -133,15 +136,6 @@ cdef Py_ssize_t residual_at(Layer* layer, Py_ssize_t first, Py_ssize_t count) no
         return first * layer.p
     subtract_outputs(layer, first, count)
     return 0
-
-
-cdef void mirror(Layer* layer) noexcept nogil:
-    """gram[s, x] = gram[x, s].T, and likewise for the column of ones."""
-    cdef Py_ssize_t i, j, m = layer.m
-    for i in range(layer.d, m - 1):
-        for j in range(layer.d):
-            layer.gram[i * m + j] = layer.gram[j * m + i]
-        layer.gram[i * m + m - 1] = layer.gram[(m - 1) * m + i]
 
 
 cdef void transpose(Py_ssize_t rows, Py_ssize_t columns, const floating* A, floating* A_T) noexcept nogil:
@@ -157,10 +151,20 @@ cdef void transpose(Py_ssize_t rows, Py_ssize_t columns, const floating* A, floa
         top += 16
 
 
+cdef void add_rows(Layer* layer, Py_ssize_t first, Py_ssize_t count, double weight) noexcept nogil:
+    """cross += weight * inputs.T @ targets, and likewise gram up to its diagonal, of these rows."""
+    cdef Py_ssize_t m = layer.m, p = layer.p, top = 0
+    gemm_in_pieces(True, m, p, count, weight, layer.inputs + first * m, m, layer.targets + first * p, p, 1, layer.cross, p)
+    while top < m:
+        # gram[top:top + BAND, :top + BAND] += weight * inputs[:, top:top + BAND].T @ inputs[:, :top + BAND]
+        gemm_in_pieces(True, min(BAND, m - top), min(m, top + BAND), count, weight, layer.inputs + first * m + top, m,
+                       layer.inputs + first * m, m, 1, layer.gram + top * m, m)
+        top += BAND
+
+
 cdef void load(Layer* layer) noexcept nogil:
     """Everything that the steps keep current, from the variables as they are."""
-    cdef Py_ssize_t rows = layer.rows, m = layer.m, p = layer.p, d = layer.d, n = layer.n, first = 0, count
-    cdef double weight
+    cdef Py_ssize_t rows = layer.rows, m = layer.m, p = layer.p, d = layer.d, n = layer.n, last = rows - layer.B, i, j
     transpose(p, m, layer.weights, layer.transposed)
     if layer.dual:
         subtract_outputs(layer, 0, rows)
@@ -171,17 +175,15 @@ cdef void load(Layer* layer) noexcept nogil:
             gemm(False, True, rows, rows, d, 1, layer.inputs, m, layer.inputs, m, 0, layer.kernel_x, rows)
             memset(layer.pending_x, 0, rows * p * sizeof(layer.pending_x[0]))
         return
-    memset(layer.gradient, 0, m * p * sizeof(layer.gradient[0]))
+    memset(layer.cross, 0, m * p * sizeof(layer.cross[0]))
     memset(layer.gram, 0, m * m * sizeof(layer.gram[0]))
-    while first < rows:
-        weight = omega(layer, first)
-        count = min(ROWS_AT_A_TIME, (rows if first >= rows - layer.B else rows - layer.B) - first)
-        subtract_outputs(layer, first, count)
-        # gradient += weight * inputs.T @ residual, gram += weight * inputs.T @ inputs
-        gemm(True, False, m, p, count, weight, layer.inputs + first * m, m, layer.residual, p, 1, layer.gradient, p)
-        gemm(True, False, m, m, count, weight, layer.inputs + first * m, m, layer.inputs + first * m, m,
-             1, layer.gram, m)
-        first += count
+    add_rows(layer, 0, last, layer.nu)
+    add_rows(layer, last, layer.B, layer.rho)
+    # cross += +- inputs[last:].T @ multipliers
+    gemm_in_pieces(True, m, p, layer.B, layer.sign, layer.inputs + last * m, m, layer.multipliers, p, 1, layer.cross, p)
+    for i in range(m):
+        for j in range(i):
+            layer.gram[j * m + i] = layer.gram[i * m + j]
 
 
 cdef void unload(Layer* layer) noexcept nogil:
@@ -205,51 +207,96 @@ cdef void change_targets(Layer* layer, Py_ssize_t first, Py_ssize_t count) noexc
         for i in range(count * p):
             layer.residual[first * p + i] += layer.delta[i]
     else:
-        # gradient += omega * inputs.T @ delta
-        gemm(True, False, layer.m, p, count, omega(layer, first), layer.inputs + first * layer.m, layer.m, layer.delta, p,
-             1, layer.gradient, p)
+        # cross += omega * inputs.T @ delta
+        gemm_in_pieces(True, layer.m, p, count, omega(layer, first), layer.inputs + first * layer.m, layer.m,
+                       layer.delta, p, 1, layer.cross, p)
 
 
-cdef void add_to_states(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* source) noexcept nogil:
+cdef void add_to_states(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* source, double share) noexcept nogil:
     cdef Py_ssize_t i, j, n = layer.n
     for i in range(count):
         for j in range(n):
-            layer.inputs[(first + i) * layer.m + layer.d + j] += source.goal[i * n + j]
+            layer.inputs[(first + i) * layer.m + layer.d + j] += share * source.goal[i * n + j]
 
 
-cdef void change_states(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* source) noexcept nogil:
+cdef void copy_states(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* source, Py_ssize_t from_row) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(count):
+        memcpy(layer.inputs + (first + i) * layer.m + layer.d, source.inputs + (from_row + i) * source.m + source.d,
+               layer.n * sizeof(layer.inputs[0]))
+
+
+cdef void change_states_dual(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* source) noexcept nogil:
     """Add ``source.goal`` (count, n) to the states among the inputs of these rows."""
     cdef Py_ssize_t rows = layer.rows, m = layer.m, p = layer.p, d = layer.d, n = layer.n, i, j
-    cdef double weight = omega(layer, first)
-    if layer.dual:
-        # transposed[s] += S[rows].T @ pending_s[rows]
-        gemm(True, False, n, p, count, 1, layer.inputs + first * m + d, m, layer.pending_s + first * p, p,
-             1, layer.transposed + d * p, p)
-        memset(layer.pending_s + first * p, 0, count * p * sizeof(layer.pending_s[0]))
-        # residual[rows] -= change @ transposed[s] + (change @ S.T) @ pending_s
-        gemm(False, False, count, p, n, -1, source.goal, n, layer.transposed + d * p, p, 1, layer.residual + first * p, p)
-        gemm(False, True, count, rows, n, 1, source.goal, n, layer.inputs + d, m, 0, layer.products, rows)
-        gemm(False, False, count, p, rows, -1, layer.products, rows, layer.pending_s, p, 1, layer.residual + first * p, p)
-        add_to_states(layer, first, count, source)
-        # kernel_s[rows] = S[rows] @ S.T
-        gemm(False, True, count, rows, n, 1, layer.inputs + first * m + d, m, layer.inputs + d, m,
-             0, layer.kernel_s + first * rows, rows)
-        for j in range(rows):
-            for i in range(first, first + count):
-                layer.kernel_s[j * rows + i] = layer.kernel_s[i * rows + j]
-        return
-    subtract_outputs(layer, first, count)
-    # take the rows out of gradient and of gram[:, s], and put them back changed
-    gemm(True, False, m, p, count, -weight, layer.inputs + first * m, m, layer.residual, p, 1, layer.gradient, p)
-    gemm(True, False, m, n, count, -weight, layer.inputs + first * m, m, layer.inputs + first * m + d, m,
-         1, layer.gram + d, m)
-    # residual -= change @ transposed[s]
-    gemm(False, False, count, p, n, -1, source.goal, n, layer.transposed + d * p, p, 1, layer.residual, p)
-    add_to_states(layer, first, count, source)
-    gemm(True, False, m, p, count, weight, layer.inputs + first * m, m, layer.residual, p, 1, layer.gradient, p)
-    gemm(True, False, m, n, count, weight, layer.inputs + first * m, m, layer.inputs + first * m + d, m,
-         1, layer.gram + d, m)
-    mirror(layer)
+    # transposed[s] += S[rows].T @ pending_s[rows]
+    gemm(True, False, n, p, count, 1, layer.inputs + first * m + d, m, layer.pending_s + first * p, p,
+         1, layer.transposed + d * p, p)
+    memset(layer.pending_s + first * p, 0, count * p * sizeof(layer.pending_s[0]))
+    # residual[rows] -= change @ transposed[s] + (change @ S.T) @ pending_s
+    gemm(False, False, count, p, n, -1, source.goal, n, layer.transposed + d * p, p, 1, layer.residual + first * p, p)
+    gemm(False, True, count, rows, n, 1, source.goal, n, layer.inputs + d, m, 0, layer.products, rows)
+    gemm(False, False, count, p, rows, -1, layer.products, rows, layer.pending_s, p, 1, layer.residual + first * p, p)
+    add_to_states(layer, first, count, source, 1)
+    # kernel_s[rows] = S[rows] @ S.T
+    gemm(False, True, count, rows, n, 1, layer.inputs + first * m + d, m, layer.inputs + d, m,
+         0, layer.kernel_s + first * rows, rows)
+    for j in range(rows):
+        for i in range(first, first + count):
+            layer.kernel_s[j * rows + i] = layer.kernel_s[i * rows + j]
+
+
+cdef void multiply_change(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* source) noexcept nogil:
+    """product = inputs.T @ change, the states of these rows being moved half way along the change.
+
+    new^T new - old^T old is this plus its own transpose.
+    """
+    add_to_states(layer, first, count, source, 0.5)
+    gemm_in_pieces(True, layer.m, layer.n, count, 1, layer.inputs + first * layer.m, layer.m, source.goal, layer.n,
+                   0, layer.product, layer.n)
+
+
+cdef void change_statistics(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* source) noexcept nogil:
+    """Make cross and gram current for a change of states by ``source.goal``, given ``product``."""
+    cdef Py_ssize_t d = layer.d, n = layer.n, p = layer.p, last = layer.rows - layer.B, i
+    cdef double weight = omega(layer, first), share = layer.sign / layer.rho
+    cdef bint final = first >= last
+    # cross[s] += omega * change.T @ (targets +- multipliers / rho)
+    gemm_in_pieces(True, n, p, count, weight, source.goal, n, layer.targets + first * p, p, 1, layer.cross + d * p, p)
+    if final:
+        gemm_in_pieces(True, n, p, count, layer.sign, source.goal, n, layer.multipliers + (first - last) * p, p,
+                       1, layer.cross + d * p, p)
+    # gram[:, s] += weight * product, gram[s] += weight * product.T
+    add_symmetric(d, n, weight, layer.product, layer.gram)
+
+
+cdef void change_states(Layer* hidden, Layer* output, Py_ssize_t first, Py_ssize_t count, bint final) noexcept nogil:
+    """Add ``hidden.goal`` (count, n) to the states s_t that these rows reach, inputs of both layers.
+
+    One product serves the gram matrices of both: the states at t are inputs of the output layer at t and of the
+    hidden layer at t + 1.
+    """
+    cdef Py_ssize_t following = first + count
+    if hidden.dual or final:
+        if output.dual:
+            change_states_dual(output, first, count, hidden)
+        else:
+            multiply_change(output, first, count, hidden)
+            change_statistics(output, first, count, hidden)
+        if final:
+            add_to_states(hidden, following, count, hidden, 1)     # the block that a roll-out reads
+        else:
+            change_states_dual(hidden, following, count, hidden)
+        copy_states(output, first, count, hidden, following)
+    else:
+        multiply_change(hidden, following, count, hidden)
+        change_statistics(hidden, following, count, hidden)
+        if output.dual:
+            change_states_dual(output, first, count, hidden)
+        else:
+            change_statistics(output, first, count, hidden)
+            add_to_states(output, first, count, hidden, 1)
+        copy_states(hidden, following, count, output, first)
 
 
 cdef void back_project(Layer* layer, Py_ssize_t first, Py_ssize_t count, double weight, double keep,
@@ -275,10 +322,17 @@ cdef double proximal(double value, double shrinkage, Penalty penalty) noexcept n
     return value
 
 
+cdef void subtract_gram(Layer* layer, Py_ssize_t column, Py_ssize_t count) noexcept nogil:
+    """step = sum omega input residual^T of these columns of the inputs."""
+    cdef Py_ssize_t m = layer.m, p = layer.p
+    memcpy(layer.step, layer.cross + column * p, count * p * sizeof(layer.step[0]))
+    # step -= gram[columns] @ transposed
+    gemm_in_pieces(False, count, p, m, -1, layer.gram + column * m, m, layer.transposed, p, 1, layer.step, p)
+
+
 cdef void gradient_step(Layer* layer, Py_ssize_t column, Py_ssize_t count, bint penalised) noexcept nogil:
     """weights[:, column:column + count] += rate * sum omega residual input^T, then the prox of Omega."""
-    cdef Py_ssize_t rows = layer.rows, m = layer.m, p = layer.p, i
-    cdef double moved
+    cdef Py_ssize_t rows = layer.rows, p = layer.p, i
     cdef bint of_x = column < layer.d
     if layer.dual:
         # step = rate * omega * residual, pending += step
@@ -289,15 +343,12 @@ cdef void gradient_step(Layer* layer, Py_ssize_t column, Py_ssize_t count, bint 
         gemm(False, False, rows, p, rows, -1, layer.kernel_x if of_x else layer.kernel_s, rows, layer.step, p,
              1, layer.residual, p)
         return
-    # step = rate * gradient[columns], transposed[columns] += step
-    add_scaled(count * p, layer.rate, layer.gradient + column * p, layer.step, layer.transposed + column * p)
+    subtract_gram(layer, column, count)
+    for i in range(count * p):
+        layer.transposed[column * p + i] += layer.rate * layer.step[i]
     if penalised and layer.penalty != NONE:
         for i in range(count * p):
-            moved = layer.transposed[column * p + i]
-            layer.transposed[column * p + i] = proximal(moved, layer.shrinkage, layer.penalty)
-            layer.step[i] += layer.transposed[column * p + i] - moved
-    # gradient -= gram[:, columns] @ step
-    gemm(False, False, m, p, count, -1, layer.gram + column, m, layer.step, p, 1, layer.gradient, p)
+            layer.transposed[column * p + i] = proximal(layer.transposed[column * p + i], layer.shrinkage, layer.penalty)
 
 
 cdef void offset_step(Layer* layer) noexcept nogil:
@@ -314,10 +365,9 @@ cdef void offset_step(Layer* layer) noexcept nogil:
             for j in range(p):
                 layer.residual[i * p + j] -= layer.step[j]
     else:
+        subtract_gram(layer, m - 1, 1)
         for j in range(p):
-            layer.step[j] = layer.gradient[(m - 1) * p + j] / layer.total
-        # gradient -= np.outer(gram[:, -1], step)
-        gemm(False, False, m, p, 1, -1, layer.gram + m - 1, m, layer.step, p, 1, layer.gradient, p)
+            layer.step[j] /= layer.total
     for j in range(p):
         layer.transposed[(m - 1) * p + j] += layer.step[j]
 
@@ -381,11 +431,7 @@ cdef void s_step(Settings* at, Layer* hidden, Layer* output, Py_ssize_t t) noexc
             if final:
                 gradient -= hidden.state_multipliers[i * n + j]
             hidden.goal[i * n + j] = share * (gradient + omega2 * (activated - state))
-    change_states(output, first, count, hidden)
-    if final:
-        add_to_states(hidden, following, count, hidden)     # the block that a roll-out reads
-    else:
-        change_states(hidden, following, count, hidden)
+    change_states(hidden, output, first, count, final)
 
 
 cdef void a_step(Settings* at, Layer* hidden, Layer* output, Py_ssize_t t) noexcept nogil:
@@ -418,6 +464,8 @@ cdef void run(Settings* at, Layer* hidden, Layer* output, const unsigned char[::
     cdef Py_ssize_t t, i
     load(hidden)
     load(output)
+    if not (hidden.dual or output.dual):
+        output.product = hidden.product + hidden.d * hidden.n
     for t in range(first, last):
         for i in range(blocks.shape[0]):
             if blocks[i] == c"o":
@@ -454,7 +502,7 @@ cdef Py_ssize_t room_of_layer(Py_ssize_t rows, Py_ssize_t B, Py_ssize_t d, Py_ss
     cdef Py_ssize_t room = m * p + 2 * B * max(p, n)                  # transposed, delta and goal
     if few(rows, m, penalised):
         return room + max(m, rows) * p + B * rows + 3 * rows * p + 2 * rows * rows
-    return room + max(m, B) * p + max(B, min(ROWS_AT_A_TIME, rows)) * p + m * p + m * m
+    return room + max(m, B) * p + B * p + m * p + m * m + m * n
 
 
 def sweep_room(Py_ssize_t rows, Py_ssize_t B, Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, bint penalised):
@@ -488,8 +536,9 @@ cdef void describe(Layer* layer, void* inputs, void* targets, void* weights, voi
         layer.kernel_s = layer.kernel_x + rows * rows
     else:
         layer.residual = layer.step + max(m, B) * p
-        layer.gradient = layer.residual + max(B, min(ROWS_AT_A_TIME, rows)) * p
-        layer.gram = layer.gradient + m * p
+        layer.cross = layer.residual + B * p
+        layer.gram = layer.cross + m * p
+        layer.product = layer.gram + m * m
 
 
 cdef void weigh(Layer* layer, double nu, double rho, double r, double sign, double penalty_weight,
