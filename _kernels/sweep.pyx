@@ -8,10 +8,12 @@ to rows of ``targets`` (a_t or o_t), with a penalty omega_t on the square of
 
 A layer is kept current in one of two ways, whichever is cheaper:
 
-* **gram**, for many rows: cross = sum omega_t input_t target_t^T (m, p) and gram = sum omega_t input_t input_t^T
-  (m, m).  A weight step takes its gradient from them, cross - gram @ weights.T.  A change of one step's rows changes
-  them by products with as many rows as sequences are running; they do not depend on the weights, so that a change of
-  inputs needs no residuals.
+* **gram**, for many rows: gradient = sum omega_t input_t residual_t^T (m, p) and gram = sum omega_t input_t
+  input_t^T (m, m).  A weight step D changes gradient by -gram @ D, a change of one step's targets by a product with as
+  many rows as sequences are running.  So does a change of inputs, of which only what does not depend on the weights,
+  change_t^T target_t, is added at once; what it makes of gram is kept apart as ``change`` until the next weight step,
+  and then gradient changes by -change @ weights.T.  All of these are zero where nothing moves: residuals of zero, as
+  a roll-out leaves them, stay zero.
 * **dual**, for few rows: the residuals of all rows and the kernels x_i . x_j and s_i . s_j.  A gradient step adds
   input^T @ step to the weights and changes the residuals by -kernel @ step; the sum of the steps of a row stays *pending*
   until that row's input changes.
@@ -30,6 +32,7 @@ from admmirnn._kernels._simd cimport add_scaled, add_symmetric
 from admmirnn._kernels.hidden cimport proximal_activation
 from admmirnn._kernels.output cimport prox_row, relative_softmax
 
+cdef Py_ssize_t ROWS_AT_A_TIME = 512             # of which residuals are computed when the gram way starts
 cdef Py_ssize_t BAND = 48                        # of a gram matrix, of which the part up to its diagonal is computed
 cdef double FEW_ROWS = 0.55                     # dual if rows^2 < FEW_ROWS m (m - 1): the two take equally long at 0.5 to 0.6
 
@@ -49,9 +52,10 @@ cdef struct FloatLayer:
     float* row_weights                           # (rows,) of the loss
     float* values                                # (rows, p) of the squared error
     float* transposed                            # (m, p) weights during the sweep
-    float* residual                              # (rows, p), or of one step: (B, p)
-    float* cross                                 # (m, p)
+    float* residual                              # (rows, p), or of some rows
+    float* gradient                              # (m, p)
     float* gram                                  # (m, m)
+    float* change                                # (m, m), to be added to gram
     float* product                               # (m, n), of inputs and their change
     float* kernel_x                              # (rows, rows)
     float* kernel_s                              # (rows, rows)
@@ -63,7 +67,7 @@ cdef struct FloatLayer:
     float* goal                                  # (B, p)
     Py_ssize_t rows, B, m, p, d, n
     double nu, rho, total, sign, rate, shrinkage
-    bint dual
+    bint dual, changed
     Penalty penalty
 
 
@@ -77,8 +81,9 @@ cdef struct DoubleLayer:
     double* values
     double* transposed
     double* residual
-    double* cross
+    double* gradient
     double* gram
+    double* change
     double* product
     double* kernel_x
     double* kernel_s
@@ -90,7 +95,7 @@ cdef struct DoubleLayer:
     double* goal
     Py_ssize_t rows, B, m, p, d, n
     double nu, rho, total, sign, rate, shrinkage
-    bint dual
+    bint dual, changed
     Penalty penalty
 
 
@@ -151,15 +156,20 @@ cdef void transpose(Py_ssize_t rows, Py_ssize_t columns, const floating* A, floa
         top += 16
 
 
-cdef void add_rows(Layer* layer, Py_ssize_t first, Py_ssize_t count, double weight) noexcept nogil:
-    """cross += weight * inputs.T @ targets, and likewise gram up to its diagonal, of these rows."""
-    cdef Py_ssize_t m = layer.m, p = layer.p, top = 0
-    gemm_in_pieces(True, m, p, count, weight, layer.inputs + first * m, m, layer.targets + first * p, p, 1, layer.cross, p)
-    while top < m:
-        # gram[top:top + BAND, :top + BAND] += weight * inputs[:, top:top + BAND].T @ inputs[:, :top + BAND]
-        gemm_in_pieces(True, min(BAND, m - top), min(m, top + BAND), count, weight, layer.inputs + first * m + top, m,
-                       layer.inputs + first * m, m, 1, layer.gram + top * m, m)
-        top += BAND
+cdef void add_rows(Layer* layer, Py_ssize_t first, Py_ssize_t stop, double weight) noexcept nogil:
+    """gradient += weight * inputs.T @ residual and gram += weight * inputs.T @ inputs up to its diagonal: these rows."""
+    cdef Py_ssize_t m = layer.m, p = layer.p, top, count = ROWS_AT_A_TIME
+    while first < stop:
+        count = min(ROWS_AT_A_TIME, stop - first)
+        subtract_outputs(layer, first, count)
+        gemm_in_pieces(True, m, p, count, weight, layer.inputs + first * m, m, layer.residual, p, 1, layer.gradient, p)
+        top = 0
+        while top < m:
+            # gram[top:top + BAND, :top + BAND] += weight * inputs[:, top:top + BAND].T @ inputs[:, :top + BAND]
+            gemm_in_pieces(True, min(BAND, m - top), min(m, top + BAND), count, weight, layer.inputs + first * m + top, m,
+                           layer.inputs + first * m, m, 1, layer.gram + top * m, m)
+            top += BAND
+        first += count
 
 
 cdef void load(Layer* layer) noexcept nogil:
@@ -175,12 +185,12 @@ cdef void load(Layer* layer) noexcept nogil:
             gemm(False, True, rows, rows, d, 1, layer.inputs, m, layer.inputs, m, 0, layer.kernel_x, rows)
             memset(layer.pending_x, 0, rows * p * sizeof(layer.pending_x[0]))
         return
-    memset(layer.cross, 0, m * p * sizeof(layer.cross[0]))
+    memset(layer.gradient, 0, m * p * sizeof(layer.gradient[0]))
     memset(layer.gram, 0, m * m * sizeof(layer.gram[0]))
+    memset(layer.change, 0, m * m * sizeof(layer.change[0]))
+    layer.changed = False
     add_rows(layer, 0, last, layer.nu)
-    add_rows(layer, last, layer.B, layer.rho)
-    # cross += +- inputs[last:].T @ multipliers
-    gemm_in_pieces(True, m, p, layer.B, layer.sign, layer.inputs + last * m, m, layer.multipliers, p, 1, layer.cross, p)
+    add_rows(layer, last, rows, layer.rho)
     for i in range(m):
         for j in range(i):
             layer.gram[j * m + i] = layer.gram[i * m + j]
@@ -207,9 +217,9 @@ cdef void change_targets(Layer* layer, Py_ssize_t first, Py_ssize_t count) noexc
         for i in range(count * p):
             layer.residual[first * p + i] += layer.delta[i]
     else:
-        # cross += omega * inputs.T @ delta
+        # gradient += omega * inputs.T @ delta
         gemm_in_pieces(True, layer.m, p, count, omega(layer, first), layer.inputs + first * layer.m, layer.m,
-                       layer.delta, p, 1, layer.cross, p)
+                       layer.delta, p, 1, layer.gradient, p)
 
 
 cdef void add_to_states(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* source, double share) noexcept nogil:
@@ -246,57 +256,68 @@ cdef void change_states_dual(Layer* layer, Py_ssize_t first, Py_ssize_t count, L
             layer.kernel_s[j * rows + i] = layer.kernel_s[i * rows + j]
 
 
-cdef void multiply_change(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* source) noexcept nogil:
-    """product = inputs.T @ change, the states of these rows being moved half way along the change.
+cdef void move_states(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* source, Layer* other,
+                      Py_ssize_t other_first) noexcept nogil:
+    """product = inputs.T @ change with the states half way along ``source.goal``; then those that ``other`` has.
 
-    new^T new - old^T old is this plus its own transpose.
+    new.T @ new - old.T @ old is this product plus its transpose.
     """
     add_to_states(layer, first, count, source, 0.5)
     gemm_in_pieces(True, layer.m, layer.n, count, 1, layer.inputs + first * layer.m, layer.m, source.goal, layer.n,
                    0, layer.product, layer.n)
+    copy_states(layer, first, count, other, other_first)
 
 
 cdef void change_statistics(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* source) noexcept nogil:
-    """Make cross and gram current for a change of states by ``source.goal``, given ``product``."""
-    cdef Py_ssize_t d = layer.d, n = layer.n, p = layer.p, last = layer.rows - layer.B, i
-    cdef double weight = omega(layer, first), share = layer.sign / layer.rho
-    cdef bint final = first >= last
-    # cross[s] += omega * change.T @ (targets +- multipliers / rho)
-    gemm_in_pieces(True, n, p, count, weight, source.goal, n, layer.targets + first * p, p, 1, layer.cross + d * p, p)
-    if final:
+    """What a move of the states by ``source.goal`` makes of gradient, but for the weights' part of it, and of gram."""
+    cdef Py_ssize_t n = layer.n, p = layer.p, d = layer.d, last = layer.rows - layer.B
+    cdef double weight = omega(layer, first)
+    # gradient[s] += weight * change.T @ targets
+    gemm_in_pieces(True, n, p, count, weight, source.goal, n, layer.targets + first * p, p, 1, layer.gradient + d * p, p)
+    if first >= last:
+        # gradient[s] += +- change.T @ multipliers
         gemm_in_pieces(True, n, p, count, layer.sign, source.goal, n, layer.multipliers + (first - last) * p, p,
-                       1, layer.cross + d * p, p)
-    # gram[:, s] += weight * product, gram[s] += weight * product.T
-    add_symmetric(d, n, weight, layer.product, layer.gram)
+                       1, layer.gradient + d * p, p)
+    # change[:, s] += weight * product, change[s] += weight * product.T
+    add_symmetric(d, n, weight, layer.product, layer.change)
+    layer.changed = True
+
+
+cdef void apply_change(Layer* layer) noexcept nogil:
+    """gradient -= change @ weights.T, gram += change, change = 0."""
+    cdef Py_ssize_t m = layer.m, p = layer.p, i
+    if not layer.changed:
+        return
+    # gradient -= change @ transposed
+    gemm_in_pieces(False, m, p, m, -1, layer.change, m, layer.transposed, p, 1, layer.gradient, p)
+    for i in range(m * m):
+        layer.gram[i] += layer.change[i]
+    memset(layer.change, 0, m * m * sizeof(layer.change[0]))
+    layer.changed = False
 
 
 cdef void change_states(Layer* hidden, Layer* output, Py_ssize_t first, Py_ssize_t count, bint final) noexcept nogil:
-    """Add ``hidden.goal`` (count, n) to the states s_t that these rows reach, inputs of both layers.
+    """Add ``hidden.goal`` (count, n) to s_t: inputs of the output layer at t, and of the hidden layer at t + 1.
 
-    One product serves the gram matrices of both: the states at t are inputs of the output layer at t and of the
-    hidden layer at t + 1.
+    One product serves the gram matrices of both.
     """
     cdef Py_ssize_t following = first + count
     if hidden.dual or final:
-        if output.dual:
-            change_states_dual(output, first, count, hidden)
-        else:
-            multiply_change(output, first, count, hidden)
-            change_statistics(output, first, count, hidden)
         if final:
             add_to_states(hidden, following, count, hidden, 1)     # the block that a roll-out reads
         else:
             change_states_dual(hidden, following, count, hidden)
-        copy_states(output, first, count, hidden, following)
-    else:
-        multiply_change(hidden, following, count, hidden)
+        if not output.dual:
+            move_states(output, first, count, hidden, hidden, following)
+    elif not output.dual:
+        add_to_states(output, first, count, hidden, 1)
+    if output.dual:
+        change_states_dual(output, first, count, hidden)
+    if not (hidden.dual or final):
+        move_states(hidden, following, count, hidden, output, first)
         change_statistics(hidden, following, count, hidden)
-        if output.dual:
-            change_states_dual(output, first, count, hidden)
-        else:
-            change_statistics(output, first, count, hidden)
-            add_to_states(output, first, count, hidden, 1)
-        copy_states(hidden, following, count, output, first)
+    if not output.dual:
+        change_statistics(output, first, count, hidden)
 
 
 cdef void back_project(Layer* layer, Py_ssize_t first, Py_ssize_t count, double weight, double keep,
@@ -322,17 +343,10 @@ cdef double proximal(double value, double shrinkage, Penalty penalty) noexcept n
     return value
 
 
-cdef void subtract_gram(Layer* layer, Py_ssize_t column, Py_ssize_t count) noexcept nogil:
-    """step = sum omega input residual^T of these columns of the inputs."""
-    cdef Py_ssize_t m = layer.m, p = layer.p
-    memcpy(layer.step, layer.cross + column * p, count * p * sizeof(layer.step[0]))
-    # step -= gram[columns] @ transposed
-    gemm_in_pieces(False, count, p, m, -1, layer.gram + column * m, m, layer.transposed, p, 1, layer.step, p)
-
-
 cdef void gradient_step(Layer* layer, Py_ssize_t column, Py_ssize_t count, bint penalised) noexcept nogil:
     """weights[:, column:column + count] += rate * sum omega residual input^T, then the prox of Omega."""
-    cdef Py_ssize_t rows = layer.rows, p = layer.p, i
+    cdef Py_ssize_t rows = layer.rows, m = layer.m, p = layer.p, i
+    cdef double moved
     cdef bint of_x = column < layer.d
     if layer.dual:
         # step = rate * omega * residual, pending += step
@@ -343,12 +357,16 @@ cdef void gradient_step(Layer* layer, Py_ssize_t column, Py_ssize_t count, bint 
         gemm(False, False, rows, p, rows, -1, layer.kernel_x if of_x else layer.kernel_s, rows, layer.step, p,
              1, layer.residual, p)
         return
-    subtract_gram(layer, column, count)
-    for i in range(count * p):
-        layer.transposed[column * p + i] += layer.rate * layer.step[i]
+    apply_change(layer)
+    # step = rate * gradient[columns], transposed[columns] += step
+    add_scaled(count * p, layer.rate, layer.gradient + column * p, layer.step, layer.transposed + column * p)
     if penalised and layer.penalty != NONE:
         for i in range(count * p):
-            layer.transposed[column * p + i] = proximal(layer.transposed[column * p + i], layer.shrinkage, layer.penalty)
+            moved = layer.transposed[column * p + i]
+            layer.transposed[column * p + i] = proximal(moved, layer.shrinkage, layer.penalty)
+            layer.step[i] += layer.transposed[column * p + i] - moved
+    # gradient -= gram[:, columns] @ step
+    gemm_in_pieces(False, m, p, count, -1, layer.gram + column, m, layer.step, p, 1, layer.gradient, p)
 
 
 cdef void offset_step(Layer* layer) noexcept nogil:
@@ -365,9 +383,11 @@ cdef void offset_step(Layer* layer) noexcept nogil:
             for j in range(p):
                 layer.residual[i * p + j] -= layer.step[j]
     else:
-        subtract_gram(layer, m - 1, 1)
+        apply_change(layer)
         for j in range(p):
-            layer.step[j] /= layer.total
+            layer.step[j] = layer.gradient[(m - 1) * p + j] / layer.total
+        # gradient -= np.outer(gram[:, -1], step)
+        gemm(False, False, m, p, 1, -1, layer.gram + m - 1, m, layer.step, p, 1, layer.gradient, p)
     for j in range(p):
         layer.transposed[(m - 1) * p + j] += layer.step[j]
 
@@ -502,7 +522,7 @@ cdef Py_ssize_t room_of_layer(Py_ssize_t rows, Py_ssize_t B, Py_ssize_t d, Py_ss
     cdef Py_ssize_t room = m * p + 2 * B * max(p, n)                  # transposed, delta and goal
     if few(rows, m, penalised):
         return room + max(m, rows) * p + B * rows + 3 * rows * p + 2 * rows * rows
-    return room + max(m, B) * p + B * p + m * p + m * m + m * n
+    return room + max(m, B) * p + max(B, min(ROWS_AT_A_TIME, rows)) * p + m * p + 2 * m * m + m * n
 
 
 def sweep_room(Py_ssize_t rows, Py_ssize_t B, Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, bint penalised):
@@ -536,9 +556,10 @@ cdef void describe(Layer* layer, void* inputs, void* targets, void* weights, voi
         layer.kernel_s = layer.kernel_x + rows * rows
     else:
         layer.residual = layer.step + max(m, B) * p
-        layer.cross = layer.residual + B * p
-        layer.gram = layer.cross + m * p
-        layer.product = layer.gram + m * m
+        layer.gradient = layer.residual + max(B, min(ROWS_AT_A_TIME, rows)) * p
+        layer.gram = layer.gradient + m * p
+        layer.change = layer.gram + m * m
+        layer.product = layer.change + m * m
 
 
 cdef void weigh(Layer* layer, double nu, double rho, double r, double sign, double penalty_weight,
