@@ -27,3 +27,9 @@ cdef dispatched_void add_scaled(Py_ssize_t count, double factor, const floating*
                                 floating* total) noexcept nogil
 cdef dispatched_void add_symmetric(Py_ssize_t d, Py_ssize_t n, double weight, const floating* P,
                                    floating* G) noexcept nogil
+
+cdef enum:
+    LANES = 16                                    # rows that softmax_prox takes
+
+cdef dispatched_void softmax_prox(Py_ssize_t K, const double* q, const double* y, const double* rho, double tolerance,
+                                  double* u, double* p, double* error) noexcept nogil

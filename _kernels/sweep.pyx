@@ -28,7 +28,7 @@ from libc.string cimport memcpy, memset
 from admmirnn._kernels._activations cimport Activation, activate, named
 from admmirnn._kernels._blas cimport gemm, gemm_in_pieces
 from admmirnn._kernels._layout cimport fits
-from admmirnn._kernels._simd cimport add_scaled, add_symmetric
+from admmirnn._kernels._simd cimport LANES, add_scaled, add_symmetric, softmax_prox
 from admmirnn._kernels.hidden cimport proximal_activation
 from admmirnn._kernels.output cimport prox_row, relative_softmax
 
@@ -112,7 +112,7 @@ cdef struct Settings:
     const Py_ssize_t* offsets
     const Py_ssize_t* labels
     Py_ssize_t N
-    double* o_scratch                            # 6 K
+    double* o_scratch                            # room_of_o_steps(K)
 
 
 # A layer
@@ -395,37 +395,90 @@ cdef void offset_step(Layer* layer) noexcept nogil:
 # The blocks, at step t
 
 
+cdef Py_ssize_t room_of_o_steps(Py_ssize_t K) noexcept nogil:
+    return 6 * K + 4 * K * LANES
+
+
+cdef void move_output(Layer* output, Py_ssize_t first, Py_ssize_t i, const double* q, const double* u,
+                      Py_ssize_t stride) noexcept nogil:
+    """delta = q + u - targets, of row ``i`` from ``first`` on."""
+    cdef Py_ssize_t j, K = output.p
+    for j in range(K):
+        output.delta[i * K + j] = q[j * stride] + u[j * stride] - output.targets[(first + i) * K + j]
+
+
+cdef void prox_rows(Settings* at, Layer* output, Py_ssize_t first, const Py_ssize_t* which, Py_ssize_t count, double* q,
+                    double* rho) noexcept nogil:
+    """The proximal o-step of up to LANES rows, which stand next to each other in q (K, LANES)."""
+    cdef Py_ssize_t K = output.p, i, j, lane, row
+    cdef double *y = q + K * LANES
+    cdef double *u = y + K * LANES
+    cdef double *p = u + K * LANES
+    cdef double *alone = at.o_scratch
+    cdef double[LANES] error
+    for lane in range(LANES):
+        i = lane if lane < count else 0                     # lanes that are left over repeat the first
+        rho[lane] = rho[i]
+        row = first + which[i]
+        for j in range(K):
+            q[j * LANES + lane] = q[j * LANES + i]
+            u[j * LANES + lane] = output.targets[row * K + j] - q[j * LANES + i]    # o_t moves little between two times
+            y[j * LANES + lane] = j == at.labels[row]
+    softmax_prox(K, q, y, rho, at.tolerance, u, p, error)
+    for lane in range(count):
+        if error[lane] <= at.tolerance:
+            move_output(output, first, which[lane], q + lane, u + lane, LANES)
+            continue
+        row = first + which[lane]
+        for j in range(K):
+            alone[j] = q[j * LANES + lane]
+            alone[K + j] = output.targets[row * K + j] - alone[j]
+        prox_row(K, alone, at.labels[row], rho[lane], at.tolerance, alone + K, alone + 2 * K, alone + 3 * K,
+                 alone + 4 * K, alone + 5 * K)
+        move_output(output, first, which[lane], alone, alone + K, 1)
+
+
 cdef void o_step(Settings* at, Layer* output, Py_ssize_t t) noexcept nogil:
     """o_t = prox of R at q_t, or q_t - grad R(q_t) / omega; at t = N with q_N -+ lambda3 / rho3 for q_N."""
     cdef Py_ssize_t first = at.offsets[t], count = at.offsets[t + 1] - first, K = output.p
-    cdef Py_ssize_t start = residual_at(output, first, count), i, j, row, label
+    cdef Py_ssize_t start = residual_at(output, first, count), i, j, row, label, lane = 0
     cdef double weight = omega(output, first), loss_weight, centre
     cdef double *q = at.o_scratch
     cdef double *u = q + K
     cdef double *probability = u + K
+    cdef double *lanes = q + 6 * K
+    cdef double[LANES] rho
+    cdef Py_ssize_t[LANES] which
     for i in range(count):
         row = first + i
         loss_weight = output.row_weights[row]
         label = at.labels[row] if at.cross_entropy else 0
+        if loss_weight != 0 and at.cross_entropy and not at.linearised:
+            if lane == LANES:
+                prox_rows(at, output, first, which, lane, lanes, rho)
+                lane = 0
+            which[lane] = i
+            rho[lane] = weight / loss_weight
+            for j in range(K):
+                lanes[j * LANES + lane] = output.targets[row * K + j] - <double> output.residual[start + i * K + j]
+            lane += 1
+            continue
         for j in range(K):
             q[j] = output.targets[row * K + j] - <double> output.residual[start + i * K + j]
         if loss_weight == 0:
             memset(u, 0, K * sizeof(double))
-        elif at.cross_entropy and at.linearised:
+        elif at.cross_entropy:
             relative_softmax(K, q, label, probability)
             for j in range(K):
                 u[j] = loss_weight / weight * ((1 if j == label else 0) - probability[j])
-        elif at.cross_entropy:
-            for j in range(K):                              # o_t moves little from one time to the next
-                u[j] = output.targets[row * K + j] - q[j]
-            prox_row(K, q, label, weight / loss_weight, at.tolerance, u, probability, u + 2 * K, u + 3 * K, u + 4 * K)
         else:
             centre = weight / loss_weight
             centre = 1 / centre if at.linearised else 1 / (1 + centre)
             for j in range(K):
                 u[j] = centre * (output.values[row * K + j] - q[j])
-        for j in range(K):
-            output.delta[i * K + j] = q[j] + u[j] - output.targets[row * K + j]
+        move_output(output, first, i, q, u, 1)
+    if lane > 0:
+        prox_rows(at, output, first, which, lane, lanes, rho)
     change_targets(output, first, count)
 
 
@@ -598,7 +651,7 @@ cdef int sweep_all(floating[:, ::1] Theta, floating[:, ::1] Psi, floating[:, ::1
     elif values.shape[0] != rows or values.shape[1] != K:
         raise ValueError("sweep: there must be one target a row")
     at.tolerance = 1e-8 if floating is float else 1e-13
-    at.o_scratch = <double*> malloc(6 * K * sizeof(double))
+    at.o_scratch = <double*> malloc(room_of_o_steps(K) * sizeof(double))
     if at.o_scratch == NULL:
         raise MemoryError
     with nogil:
