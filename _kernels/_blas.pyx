@@ -72,22 +72,22 @@ cdef void syrk(int n, int k, floating alpha, const floating* A, int lda,
         dsyrk(&uplo, &trans, &n, &k, &alpha, <double*> A, &lda, &beta, C, &ldc)
 
 
-cdef void multiply_rows(Py_ssize_t rows, Py_ssize_t n, Py_ssize_t k, const floating* A, Py_ssize_t lda,
+cdef void multiply_rows(Py_ssize_t rows, Py_ssize_t n, Py_ssize_t k, floating alpha, const floating* A, Py_ssize_t lda,
                         const floating* B, Py_ssize_t ldb, floating beta, floating* C, Py_ssize_t ldc) noexcept nogil:
-    """C = A @ B + beta * C, with A (rows, k) and B (k, n), some rows at a time."""
+    """C = alpha * A @ B + beta * C, with A (rows, k) and B (k, n), some rows at a time."""
     cdef Py_ssize_t row = 0, at_once = rows_at_once(n, k)
     while row < rows:
-        gemm[floating](False, False, min(at_once, rows - row), n, k, 1, A + row * lda, lda, B, ldb,
+        gemm[floating](False, False, min(at_once, rows - row), n, k, alpha, A + row * lda, lda, B, ldb,
                        beta, C + row * ldc, ldc)
         row += at_once
 
 
-cdef void add_products(Py_ssize_t rows, Py_ssize_t m, Py_ssize_t n, const floating* A, Py_ssize_t lda,
+cdef void add_products(Py_ssize_t rows, Py_ssize_t m, Py_ssize_t n, floating alpha, const floating* A, Py_ssize_t lda,
                        const floating* B, Py_ssize_t ldb, floating* C, Py_ssize_t ldc) noexcept nogil:
-    """C += A.T @ B, with A (rows, m) and B (rows, n), some rows at a time."""
+    """C += alpha * A.T @ B, with A (rows, m) and B (rows, n), some rows at a time."""
     cdef Py_ssize_t row = 0, at_once = rows_at_once(m, n)
     while row < rows:
-        gemm[floating](True, False, m, n, min(at_once, rows - row), 1, A + row * lda, lda, B + row * ldb, ldb,
+        gemm[floating](True, False, m, n, min(at_once, rows - row), alpha, A + row * lda, lda, B + row * ldb, ldb,
                        1, C, ldc)
         row += at_once
 
@@ -102,7 +102,7 @@ cdef void add_gram(Py_ssize_t rows, Py_ssize_t n, const floating* A, floating* G
         height = min(64, n - panel)
         for column in range(0, panel + 1, 64):
             # G[panel:, column:] += A[:, panel:].T @ A[:, column:]
-            add_products[floating](rows, height, min(64, n - column), A + panel, n, A + column, n,
+            add_products[floating](rows, height, min(64, n - column), 1, A + panel, n, A + column, n,
                                    G + panel * n + column, n)
 
 

@@ -19,8 +19,16 @@ cdef dispatched_void tanh_slope(const floating* S, Py_ssize_t count, floating* A
 cdef dispatched_void relu_rows(floating* A, Py_ssize_t rows, Py_ssize_t columns,
                                Py_ssize_t lda) noexcept nogil
 cdef dispatched_void relu_slope(const floating* S, Py_ssize_t count, floating* A, double* square) noexcept nogil
-cdef dispatched_void add_rows(const floating* A, Py_ssize_t rows, Py_ssize_t columns, floating* total) noexcept nogil
+
 cdef dispatched_void unimodal_tanh_step(const floating* alpha, const floating* target, Py_ssize_t count, floating ratio,
                                         floating* A) noexcept nogil
 cdef dispatched_void add_scaled(Py_ssize_t count, double factor, const floating* x, floating* scaled,
                                 floating* total) noexcept nogil
+cdef dispatched_void add_symmetric(Py_ssize_t d, Py_ssize_t n, double weight, const floating* P,
+                                   floating* G) noexcept nogil
+
+cdef enum:
+    LANES = 16                                    # rows that softmax_prox takes
+
+cdef dispatched_void softmax_prox(Py_ssize_t K, const double* q, const double* y, const double* rho, double tolerance,
+                                  double* u, double* p, double* error) noexcept nogil

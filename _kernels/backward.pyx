@@ -12,7 +12,6 @@ from libc.string cimport memset
 from admmirnn._kernels._activations cimport Activation, multiply_by_slope, named
 from admmirnn._kernels._blas cimport add_gram, add_products, gemm, multiply_rows, rows_at_once
 from admmirnn._kernels._layout cimport fits
-from admmirnn._kernels._simd cimport add_rows
 from admmirnn._kernels._threads cimport first_sequence, meet, n_parts_of, run
 
 
@@ -88,11 +87,11 @@ cdef double find_multipliers(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ss
         rows = min(at_once, last - i)
         if t == sweep.N - 1:
             # lambda1[t] = lambda3 @ V
-            multiply_rows[floating](rows, n, K, <const floating*> sweep.lambda3 + i * K, K, <const floating*> sweep.Psi,
+            multiply_rows[floating](rows, n, K, 1, <const floating*> sweep.lambda3 + i * K, K, <const floating*> sweep.Psi,
                                     n + 1, 0, lambda1 + i * n, n)
         else:
             # lambda1[t] = lambda1[t + 1] @ W
-            multiply_rows[floating](rows, n, n, following + i * n, n, W, m, 0, lambda1 + i * n, n)
+            multiply_rows[floating](rows, n, n, 1, following + i * n, n, W, m, 0, lambda1 + i * n, n)
         square += multiply_by_slope(sweep.f, states + i * n, rows * n, lambda1 + i * n)
         i += rows
     return square
@@ -119,14 +118,22 @@ cdef void add_step(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t last
     cdef const floating* S = <const floating*> sweep.S + (sweep.offsets[t] + first) * n
     lambda1 += first * n
     # L_x += [x 1].T @ lambda1, L_s += lambda1.T @ s
-    add_products[floating](rows, d_1, n, X, d_1, lambda1, n, sums + at.L_x, n)
-    add_products[floating](rows_of_s, n, n, lambda1, n, S, n, sums + at.L_s, n)
+    add_products[floating](rows, d_1, n, 1, X, d_1, lambda1, n, sums + at.L_x, n)
+    add_products[floating](rows_of_s, n, n, 1, lambda1, n, S, n, sums + at.L_s, n)
     if t < sweep.gram_first or (t - sweep.gram_first) % sweep.gram_every:
         return
     # G_sx += s.T @ [x 1]
     add_gram[floating](rows, d_1, X, sums + at.G_x)
     add_gram[floating](rows_of_s, n, S, sums + at.G_s)
-    add_products[floating](rows_of_s, n, d_1, S, n, X, d_1, sums + at.G_sx, d_1)
+    add_products[floating](rows_of_s, n, d_1, 1, S, n, X, d_1, sums + at.G_sx, d_1)
+
+
+cdef void add_rows(const floating* A, Py_ssize_t rows, Py_ssize_t columns, floating* total) noexcept nogil:
+    """total += A.sum(axis=0)"""
+    cdef Py_ssize_t i, j
+    for i in range(rows):
+        for j in range(columns):
+            total[j] += A[i * columns + j]
 
 
 cdef void add_outputs(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, floating* sums) noexcept nogil:
@@ -136,7 +143,7 @@ cdef void add_outputs(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, floating*
     cdef const floating* S = <const floating*> sweep.S + (sweep.offsets[sweep.N] + first) * n
     cdef const floating* lambda3 = <const floating*> sweep.lambda3 + first * K
     # L += lambda3.T @ [s 1]
-    add_products[floating](rows, K, n, lambda3, K, S, n, sums + at.output_L, n)
+    add_products[floating](rows, K, n, 1, lambda3, K, S, n, sums + at.output_L, n)
     add_rows[floating](lambda3, rows, K, sums + at.output_L_1)
     add_gram[floating](rows, n, S, sums + at.output_G)
     add_rows[floating](S, rows, n, sums + at.output_G_1)

@@ -92,8 +92,8 @@ cdef void advance(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, const floatin
         memset(S + (row + running) * n, 0, (active - running) * n * sizeof(floating))
         states = S + (sweep.offsets[t + 1] + first) * n
         # S[t + 1] = X[t] @ [U b].T, and + S[t] @ W.T for those that do not start here
-        multiply_rows[floating](active, n, d + 1, X + row * (d + 1), d + 1, U_b, n, 0, states, n)
-        multiply_rows[floating](running, n, n, S + row * n, n, W, n, 1, states, n)
+        multiply_rows[floating](active, n, d + 1, 1, X + row * (d + 1), d + 1, U_b, n, 0, states, n)
+        multiply_rows[floating](running, n, n, 1, S + row * n, n, W, n, 1, states, n)
         activate(sweep.f, states, active, n, n)
         running = active
 
@@ -144,7 +144,7 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
     cdef Targets targets
     cdef Py_buffer view
     cdef Py_ssize_t B = lengths.shape[0], N = offsets.shape[0] - 2, n = Theta.shape[0], d = Theta.shape[1] - n - 1
-    cdef Py_ssize_t K = Psi.shape[0], i
+    cdef Py_ssize_t K = Psi.shape[0], rows = 0, i
     cdef int part, n_parts
     cdef double loss = 0
     cdef Py_ssize_t n_correct = 0
@@ -181,6 +181,9 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
             if lengths[i] < 1 or lengths[i] > N or first_rows[i] < 0 or first_rows[i] + lengths[i] > view.shape[0] \
                     or offsets[N - lengths[i] + 1] - offsets[N - lengths[i]] <= i:
                 raise ValueError(f"forward: sequence {i} is not among the observations, or not where offsets have it")
+            rows += lengths[i]
+        if rows != offsets[N]:
+            raise ValueError("forward: lengths and offsets do not belong together")
         sweep.observations, sweep.format, sweep.scale = <const char*> view.buf, view.format[0], scale
         sweep.first_rows, sweep.lengths, sweep.offsets = &first_rows[0], &lengths[0], &offsets[0]
         sweep.N, sweep.d, sweep.n, sweep.K = N, d, n, K

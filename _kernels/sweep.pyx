@@ -9,8 +9,11 @@ to rows of ``targets`` (a_t or o_t), with a penalty omega_t on the square of
 A layer is kept current in one of two ways, whichever is cheaper:
 
 * **gram**, for many rows: gradient = sum omega_t input_t residual_t^T (m, p) and gram = sum omega_t input_t
-  input_t^T (m, m).  A weight step D changes gradient by -gram @ D; a change of one step's rows changes both by a
-  product with as many rows as sequences are running.
+  input_t^T (m, m).  A weight step D changes gradient by -gram @ D, a change of one step's targets by a product with as
+  many rows as sequences are running.  So does a change of inputs, of which only what does not depend on the weights,
+  change_t^T target_t, is added at once; what it makes of gram is kept apart as ``change`` until the next weight step,
+  and then gradient changes by -change @ weights.T.  All of these are zero where nothing moves: residuals of zero, as
+  a roll-out leaves them, stay zero.
 * **dual**, for few rows: the residuals of all rows and the kernels x_i . x_j and s_i . s_j.  A gradient step adds
   input^T @ step to the weights and changes the residuals by -kernel @ step; the sum of the steps of a row stays *pending*
   until that row's input changes.
@@ -23,13 +26,14 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from admmirnn._kernels._activations cimport Activation, activate, named
-from admmirnn._kernels._blas cimport gemm
+from admmirnn._kernels._blas cimport add_products, gemm, multiply_rows
 from admmirnn._kernels._layout cimport fits
-from admmirnn._kernels._simd cimport add_scaled
+from admmirnn._kernels._simd cimport LANES, add_scaled, add_symmetric, softmax_prox
 from admmirnn._kernels.hidden cimport proximal_activation
 from admmirnn._kernels.output cimport prox_row, relative_softmax
 
-cdef Py_ssize_t ROWS_AT_A_TIME = 512             # of which the gram way computes residuals when it starts
+cdef Py_ssize_t ROWS_AT_A_TIME = 512             # of which residuals are computed when the gram way starts
+cdef Py_ssize_t BAND = 48                        # of a gram matrix, of which the part up to its diagonal is computed
 cdef double FEW_ROWS = 0.55                     # dual if rows^2 < FEW_ROWS m (m - 1): the two take equally long at 0.5 to 0.6
 
 
@@ -51,6 +55,8 @@ cdef struct FloatLayer:
     float* residual                              # (rows, p), or of some rows
     float* gradient                              # (m, p)
     float* gram                                  # (m, m)
+    float* change                                # (m, m), to be added to gram
+    float* product                               # (m, n), of inputs and their change
     float* kernel_x                              # (rows, rows)
     float* kernel_s                              # (rows, rows)
     float* pending_x                             # (rows, p)
@@ -61,7 +67,7 @@ cdef struct FloatLayer:
     float* goal                                  # (B, p)
     Py_ssize_t rows, B, m, p, d, n
     double nu, rho, total, sign, rate, shrinkage
-    bint dual
+    bint dual, changed
     Penalty penalty
 
 
@@ -77,6 +83,8 @@ cdef struct DoubleLayer:
     double* residual
     double* gradient
     double* gram
+    double* change
+    double* product
     double* kernel_x
     double* kernel_s
     double* pending_x
@@ -87,7 +95,7 @@ cdef struct DoubleLayer:
     double* goal
     Py_ssize_t rows, B, m, p, d, n
     double nu, rho, total, sign, rate, shrinkage
-    bint dual
+    bint dual, changed
     Penalty penalty
 
 
@@ -104,7 +112,7 @@ cdef struct Settings:
     const Py_ssize_t* offsets
     const Py_ssize_t* labels
     Py_ssize_t N
-    double* o_scratch                            # 6 K
+    double* o_scratch                            # room_of_o_steps(K)
 
 
 # A layer
@@ -120,8 +128,8 @@ cdef void subtract_outputs(Layer* layer, Py_ssize_t first, Py_ssize_t count) noe
     cdef double share = layer.sign / layer.rho
     memcpy(layer.residual, layer.targets + first * p, count * p * sizeof(layer.residual[0]))
     # residual -= inputs @ transposed
-    gemm(False, False, count, p, layer.m, -1, layer.inputs + first * layer.m, layer.m, layer.transposed, p,
-         1, layer.residual, p)
+    multiply_rows(count, p, layer.m, -1, layer.inputs + first * layer.m, layer.m, layer.transposed, p,
+                  1, layer.residual, p)
     for i in range(max(first, last), first + count):
         for j in range(p):
             layer.residual[(i - first) * p + j] += share * layer.multipliers[(i - last) * p + j]
@@ -133,15 +141,6 @@ cdef Py_ssize_t residual_at(Layer* layer, Py_ssize_t first, Py_ssize_t count) no
         return first * layer.p
     subtract_outputs(layer, first, count)
     return 0
-
-
-cdef void mirror(Layer* layer) noexcept nogil:
-    """gram[s, x] = gram[x, s].T, and likewise for the column of ones."""
-    cdef Py_ssize_t i, j, m = layer.m
-    for i in range(layer.d, m - 1):
-        for j in range(layer.d):
-            layer.gram[i * m + j] = layer.gram[j * m + i]
-        layer.gram[i * m + m - 1] = layer.gram[(m - 1) * m + i]
 
 
 cdef void transpose(Py_ssize_t rows, Py_ssize_t columns, const floating* A, floating* A_T) noexcept nogil:
@@ -157,10 +156,25 @@ cdef void transpose(Py_ssize_t rows, Py_ssize_t columns, const floating* A, floa
         top += 16
 
 
+cdef void add_rows(Layer* layer, Py_ssize_t first, Py_ssize_t stop, double weight) noexcept nogil:
+    """gradient += weight * inputs.T @ residual and gram += weight * inputs.T @ inputs up to its diagonal: these rows."""
+    cdef Py_ssize_t m = layer.m, p = layer.p, top, count = ROWS_AT_A_TIME
+    while first < stop:
+        count = min(ROWS_AT_A_TIME, stop - first)
+        subtract_outputs(layer, first, count)
+        add_products(count, m, p, weight, layer.inputs + first * m, m, layer.residual, p, layer.gradient, p)
+        top = 0
+        while top < m:
+            # gram[top:top + BAND, :top + BAND] += weight * inputs[:, top:top + BAND].T @ inputs[:, :top + BAND]
+            add_products(count, min(BAND, m - top), min(m, top + BAND), weight, layer.inputs + first * m + top, m,
+                         layer.inputs + first * m, m, layer.gram + top * m, m)
+            top += BAND
+        first += count
+
+
 cdef void load(Layer* layer) noexcept nogil:
     """Everything that the steps keep current, from the variables as they are."""
-    cdef Py_ssize_t rows = layer.rows, m = layer.m, p = layer.p, d = layer.d, n = layer.n, first = 0, count
-    cdef double weight
+    cdef Py_ssize_t rows = layer.rows, m = layer.m, p = layer.p, d = layer.d, n = layer.n, last = rows - layer.B, i, j
     transpose(p, m, layer.weights, layer.transposed)
     if layer.dual:
         subtract_outputs(layer, 0, rows)
@@ -173,15 +187,13 @@ cdef void load(Layer* layer) noexcept nogil:
         return
     memset(layer.gradient, 0, m * p * sizeof(layer.gradient[0]))
     memset(layer.gram, 0, m * m * sizeof(layer.gram[0]))
-    while first < rows:
-        weight = omega(layer, first)
-        count = min(ROWS_AT_A_TIME, (rows if first >= rows - layer.B else rows - layer.B) - first)
-        subtract_outputs(layer, first, count)
-        # gradient += weight * inputs.T @ residual, gram += weight * inputs.T @ inputs
-        gemm(True, False, m, p, count, weight, layer.inputs + first * m, m, layer.residual, p, 1, layer.gradient, p)
-        gemm(True, False, m, m, count, weight, layer.inputs + first * m, m, layer.inputs + first * m, m,
-             1, layer.gram, m)
-        first += count
+    memset(layer.change, 0, m * m * sizeof(layer.change[0]))
+    layer.changed = False
+    add_rows(layer, 0, last, layer.nu)
+    add_rows(layer, last, rows, layer.rho)
+    for i in range(m):
+        for j in range(i):
+            layer.gram[j * m + i] = layer.gram[i * m + j]
 
 
 cdef void unload(Layer* layer) noexcept nogil:
@@ -206,50 +218,107 @@ cdef void change_targets(Layer* layer, Py_ssize_t first, Py_ssize_t count) noexc
             layer.residual[first * p + i] += layer.delta[i]
     else:
         # gradient += omega * inputs.T @ delta
-        gemm(True, False, layer.m, p, count, omega(layer, first), layer.inputs + first * layer.m, layer.m, layer.delta, p,
-             1, layer.gradient, p)
+        add_products(count, layer.m, p, omega(layer, first), layer.inputs + first * layer.m, layer.m,
+                     layer.delta, p, layer.gradient, p)
 
 
-cdef void add_to_states(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* source) noexcept nogil:
+cdef void add_to_states(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* source, double share) noexcept nogil:
     cdef Py_ssize_t i, j, n = layer.n
     for i in range(count):
         for j in range(n):
-            layer.inputs[(first + i) * layer.m + layer.d + j] += source.goal[i * n + j]
+            layer.inputs[(first + i) * layer.m + layer.d + j] += share * source.goal[i * n + j]
 
 
-cdef void change_states(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* source) noexcept nogil:
+cdef void copy_states(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* source, Py_ssize_t from_row) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(count):
+        memcpy(layer.inputs + (first + i) * layer.m + layer.d, source.inputs + (from_row + i) * source.m + source.d,
+               layer.n * sizeof(layer.inputs[0]))
+
+
+cdef void change_states_dual(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* source) noexcept nogil:
     """Add ``source.goal`` (count, n) to the states among the inputs of these rows."""
     cdef Py_ssize_t rows = layer.rows, m = layer.m, p = layer.p, d = layer.d, n = layer.n, i, j
+    # transposed[s] += S[rows].T @ pending_s[rows]
+    gemm(True, False, n, p, count, 1, layer.inputs + first * m + d, m, layer.pending_s + first * p, p,
+         1, layer.transposed + d * p, p)
+    memset(layer.pending_s + first * p, 0, count * p * sizeof(layer.pending_s[0]))
+    # residual[rows] -= change @ transposed[s] + (change @ S.T) @ pending_s
+    gemm(False, False, count, p, n, -1, source.goal, n, layer.transposed + d * p, p, 1, layer.residual + first * p, p)
+    gemm(False, True, count, rows, n, 1, source.goal, n, layer.inputs + d, m, 0, layer.products, rows)
+    gemm(False, False, count, p, rows, -1, layer.products, rows, layer.pending_s, p, 1, layer.residual + first * p, p)
+    add_to_states(layer, first, count, source, 1)
+    # kernel_s[rows] = S[rows] @ S.T
+    gemm(False, True, count, rows, n, 1, layer.inputs + first * m + d, m, layer.inputs + d, m,
+         0, layer.kernel_s + first * rows, rows)
+    for j in range(rows):
+        for i in range(first, first + count):
+            layer.kernel_s[j * rows + i] = layer.kernel_s[i * rows + j]
+
+
+cdef void move_states(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* source, Layer* other,
+                      Py_ssize_t other_first) noexcept nogil:
+    """product = inputs.T @ change with the states half way along ``source.goal``; then those that ``other`` has.
+
+    new.T @ new - old.T @ old is this product plus its transpose.
+    """
+    add_to_states(layer, first, count, source, 0.5)
+    memset(layer.product, 0, layer.m * layer.n * sizeof(layer.product[0]))
+    add_products(count, layer.m, layer.n, 1, layer.inputs + first * layer.m, layer.m, source.goal, layer.n,
+                 layer.product, layer.n)
+    copy_states(layer, first, count, other, other_first)
+
+
+cdef void change_statistics(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* source) noexcept nogil:
+    """What a move of the states by ``source.goal`` makes of gradient, but for the weights' part of it, and of gram."""
+    cdef Py_ssize_t n = layer.n, p = layer.p, d = layer.d, last = layer.rows - layer.B
     cdef double weight = omega(layer, first)
-    if layer.dual:
-        # transposed[s] += S[rows].T @ pending_s[rows]
-        gemm(True, False, n, p, count, 1, layer.inputs + first * m + d, m, layer.pending_s + first * p, p,
-             1, layer.transposed + d * p, p)
-        memset(layer.pending_s + first * p, 0, count * p * sizeof(layer.pending_s[0]))
-        # residual[rows] -= change @ transposed[s] + (change @ S.T) @ pending_s
-        gemm(False, False, count, p, n, -1, source.goal, n, layer.transposed + d * p, p, 1, layer.residual + first * p, p)
-        gemm(False, True, count, rows, n, 1, source.goal, n, layer.inputs + d, m, 0, layer.products, rows)
-        gemm(False, False, count, p, rows, -1, layer.products, rows, layer.pending_s, p, 1, layer.residual + first * p, p)
-        add_to_states(layer, first, count, source)
-        # kernel_s[rows] = S[rows] @ S.T
-        gemm(False, True, count, rows, n, 1, layer.inputs + first * m + d, m, layer.inputs + d, m,
-             0, layer.kernel_s + first * rows, rows)
-        for j in range(rows):
-            for i in range(first, first + count):
-                layer.kernel_s[j * rows + i] = layer.kernel_s[i * rows + j]
+    # gradient[s] += weight * change.T @ targets
+    add_products(count, n, p, weight, source.goal, n, layer.targets + first * p, p, layer.gradient + d * p, p)
+    if first >= last:
+        # gradient[s] += +- change.T @ multipliers
+        add_products(count, n, p, layer.sign, source.goal, n, layer.multipliers + (first - last) * p, p,
+                     layer.gradient + d * p, p)
+    # change[:, s] += weight * product, change[s] += weight * product.T
+    add_symmetric(d, n, weight, layer.product, layer.change)
+    layer.changed = True
+
+
+cdef void apply_change(Layer* layer) noexcept nogil:
+    """gradient -= change @ weights.T, gram += change, change = 0."""
+    cdef Py_ssize_t m = layer.m, p = layer.p, i
+    if not layer.changed:
         return
-    subtract_outputs(layer, first, count)
-    # take the rows out of gradient and of gram[:, s], and put them back changed
-    gemm(True, False, m, p, count, -weight, layer.inputs + first * m, m, layer.residual, p, 1, layer.gradient, p)
-    gemm(True, False, m, n, count, -weight, layer.inputs + first * m, m, layer.inputs + first * m + d, m,
-         1, layer.gram + d, m)
-    # residual -= change @ transposed[s]
-    gemm(False, False, count, p, n, -1, source.goal, n, layer.transposed + d * p, p, 1, layer.residual, p)
-    add_to_states(layer, first, count, source)
-    gemm(True, False, m, p, count, weight, layer.inputs + first * m, m, layer.residual, p, 1, layer.gradient, p)
-    gemm(True, False, m, n, count, weight, layer.inputs + first * m, m, layer.inputs + first * m + d, m,
-         1, layer.gram + d, m)
-    mirror(layer)
+    # gradient -= change @ transposed
+    multiply_rows(m, p, m, -1, layer.change, m, layer.transposed, p, 1, layer.gradient, p)
+    for i in range(m * m):
+        layer.gram[i] += layer.change[i]
+    memset(layer.change, 0, m * m * sizeof(layer.change[0]))
+    layer.changed = False
+
+
+cdef void change_states(Layer* hidden, Layer* output, Py_ssize_t first, Py_ssize_t count, bint final) noexcept nogil:
+    """Add ``hidden.goal`` (count, n) to s_t: inputs of the output layer at t, and of the hidden layer at t + 1.
+
+    One product serves the gram matrices of both.
+    """
+    cdef Py_ssize_t following = first + count
+    if hidden.dual or final:
+        if final:
+            add_to_states(hidden, following, count, hidden, 1)     # the block that a roll-out reads
+        else:
+            change_states_dual(hidden, following, count, hidden)
+        if not output.dual:
+            move_states(output, first, count, hidden, hidden, following)
+    elif not output.dual:
+        add_to_states(output, first, count, hidden, 1)
+    if output.dual:
+        change_states_dual(output, first, count, hidden)
+    if not (hidden.dual or final):
+        move_states(hidden, following, count, hidden, output, first)
+        change_statistics(hidden, following, count, hidden)
+    if not output.dual:
+        change_statistics(output, first, count, hidden)
 
 
 cdef void back_project(Layer* layer, Py_ssize_t first, Py_ssize_t count, double weight, double keep,
@@ -289,6 +358,7 @@ cdef void gradient_step(Layer* layer, Py_ssize_t column, Py_ssize_t count, bint 
         gemm(False, False, rows, p, rows, -1, layer.kernel_x if of_x else layer.kernel_s, rows, layer.step, p,
              1, layer.residual, p)
         return
+    apply_change(layer)
     # step = rate * gradient[columns], transposed[columns] += step
     add_scaled(count * p, layer.rate, layer.gradient + column * p, layer.step, layer.transposed + column * p)
     if penalised and layer.penalty != NONE:
@@ -297,7 +367,7 @@ cdef void gradient_step(Layer* layer, Py_ssize_t column, Py_ssize_t count, bint 
             layer.transposed[column * p + i] = proximal(moved, layer.shrinkage, layer.penalty)
             layer.step[i] += layer.transposed[column * p + i] - moved
     # gradient -= gram[:, columns] @ step
-    gemm(False, False, m, p, count, -1, layer.gram + column, m, layer.step, p, 1, layer.gradient, p)
+    multiply_rows(m, p, count, -1, layer.gram + column, m, layer.step, p, 1, layer.gradient, p)
 
 
 cdef void offset_step(Layer* layer) noexcept nogil:
@@ -314,6 +384,7 @@ cdef void offset_step(Layer* layer) noexcept nogil:
             for j in range(p):
                 layer.residual[i * p + j] -= layer.step[j]
     else:
+        apply_change(layer)
         for j in range(p):
             layer.step[j] = layer.gradient[(m - 1) * p + j] / layer.total
         # gradient -= np.outer(gram[:, -1], step)
@@ -325,37 +396,90 @@ cdef void offset_step(Layer* layer) noexcept nogil:
 # The blocks, at step t
 
 
+cdef Py_ssize_t room_of_o_steps(Py_ssize_t K) noexcept nogil:
+    return 6 * K + 4 * K * LANES
+
+
+cdef void move_output(Layer* output, Py_ssize_t first, Py_ssize_t i, const double* q, const double* u,
+                      Py_ssize_t stride) noexcept nogil:
+    """delta = q + u - targets, of row ``i`` from ``first`` on."""
+    cdef Py_ssize_t j, K = output.p
+    for j in range(K):
+        output.delta[i * K + j] = q[j * stride] + u[j * stride] - output.targets[(first + i) * K + j]
+
+
+cdef void prox_rows(Settings* at, Layer* output, Py_ssize_t first, const Py_ssize_t* which, Py_ssize_t count, double* q,
+                    double* rho) noexcept nogil:
+    """The proximal o-step of up to LANES rows, which stand next to each other in q (K, LANES)."""
+    cdef Py_ssize_t K = output.p, i, j, lane, row
+    cdef double *y = q + K * LANES
+    cdef double *u = y + K * LANES
+    cdef double *p = u + K * LANES
+    cdef double *alone = at.o_scratch
+    cdef double[LANES] error
+    for lane in range(LANES):
+        i = lane if lane < count else 0                     # lanes that are left over repeat the first
+        rho[lane] = rho[i]
+        row = first + which[i]
+        for j in range(K):
+            q[j * LANES + lane] = q[j * LANES + i]
+            u[j * LANES + lane] = output.targets[row * K + j] - q[j * LANES + i]    # o_t moves little between two times
+            y[j * LANES + lane] = j == at.labels[row]
+    softmax_prox(K, q, y, rho, at.tolerance, u, p, error)
+    for lane in range(count):
+        if error[lane] <= at.tolerance:
+            move_output(output, first, which[lane], q + lane, u + lane, LANES)
+            continue
+        row = first + which[lane]
+        for j in range(K):
+            alone[j] = q[j * LANES + lane]
+            alone[K + j] = output.targets[row * K + j] - alone[j]
+        prox_row(K, alone, at.labels[row], rho[lane], at.tolerance, alone + K, alone + 2 * K, alone + 3 * K,
+                 alone + 4 * K, alone + 5 * K)
+        move_output(output, first, which[lane], alone, alone + K, 1)
+
+
 cdef void o_step(Settings* at, Layer* output, Py_ssize_t t) noexcept nogil:
     """o_t = prox of R at q_t, or q_t - grad R(q_t) / omega; at t = N with q_N -+ lambda3 / rho3 for q_N."""
     cdef Py_ssize_t first = at.offsets[t], count = at.offsets[t + 1] - first, K = output.p
-    cdef Py_ssize_t start = residual_at(output, first, count), i, j, row, label
+    cdef Py_ssize_t start = residual_at(output, first, count), i, j, row, label, lane = 0
     cdef double weight = omega(output, first), loss_weight, centre
     cdef double *q = at.o_scratch
     cdef double *u = q + K
     cdef double *probability = u + K
+    cdef double *lanes = q + 6 * K
+    cdef double[LANES] rho
+    cdef Py_ssize_t[LANES] which
     for i in range(count):
         row = first + i
         loss_weight = output.row_weights[row]
         label = at.labels[row] if at.cross_entropy else 0
+        if loss_weight != 0 and at.cross_entropy and not at.linearised:
+            if lane == LANES:
+                prox_rows(at, output, first, which, lane, lanes, rho)
+                lane = 0
+            which[lane] = i
+            rho[lane] = weight / loss_weight
+            for j in range(K):
+                lanes[j * LANES + lane] = output.targets[row * K + j] - <double> output.residual[start + i * K + j]
+            lane += 1
+            continue
         for j in range(K):
             q[j] = output.targets[row * K + j] - <double> output.residual[start + i * K + j]
         if loss_weight == 0:
             memset(u, 0, K * sizeof(double))
-        elif at.cross_entropy and at.linearised:
+        elif at.cross_entropy:
             relative_softmax(K, q, label, probability)
             for j in range(K):
                 u[j] = loss_weight / weight * ((1 if j == label else 0) - probability[j])
-        elif at.cross_entropy:
-            for j in range(K):                              # o_t moves little from one time to the next
-                u[j] = output.targets[row * K + j] - q[j]
-            prox_row(K, q, label, weight / loss_weight, at.tolerance, u, probability, u + 2 * K, u + 3 * K, u + 4 * K)
         else:
             centre = weight / loss_weight
             centre = 1 / centre if at.linearised else 1 / (1 + centre)
             for j in range(K):
                 u[j] = centre * (output.values[row * K + j] - q[j])
-        for j in range(K):
-            output.delta[i * K + j] = q[j] + u[j] - output.targets[row * K + j]
+        move_output(output, first, i, q, u, 1)
+    if lane > 0:
+        prox_rows(at, output, first, which, lane, lanes, rho)
     change_targets(output, first, count)
 
 
@@ -381,11 +505,7 @@ cdef void s_step(Settings* at, Layer* hidden, Layer* output, Py_ssize_t t) noexc
             if final:
                 gradient -= hidden.state_multipliers[i * n + j]
             hidden.goal[i * n + j] = share * (gradient + omega2 * (activated - state))
-    change_states(output, first, count, hidden)
-    if final:
-        add_to_states(hidden, following, count, hidden)     # the block that a roll-out reads
-    else:
-        change_states(hidden, following, count, hidden)
+    change_states(hidden, output, first, count, final)
 
 
 cdef void a_step(Settings* at, Layer* hidden, Layer* output, Py_ssize_t t) noexcept nogil:
@@ -418,6 +538,8 @@ cdef void run(Settings* at, Layer* hidden, Layer* output, const unsigned char[::
     cdef Py_ssize_t t, i
     load(hidden)
     load(output)
+    if not (hidden.dual or output.dual):
+        output.product = hidden.product + hidden.d * hidden.n
     for t in range(first, last):
         for i in range(blocks.shape[0]):
             if blocks[i] == c"o":
@@ -454,7 +576,7 @@ cdef Py_ssize_t room_of_layer(Py_ssize_t rows, Py_ssize_t B, Py_ssize_t d, Py_ss
     cdef Py_ssize_t room = m * p + 2 * B * max(p, n)                  # transposed, delta and goal
     if few(rows, m, penalised):
         return room + max(m, rows) * p + B * rows + 3 * rows * p + 2 * rows * rows
-    return room + max(m, B) * p + max(B, min(ROWS_AT_A_TIME, rows)) * p + m * p + m * m
+    return room + max(m, B) * p + max(B, min(ROWS_AT_A_TIME, rows)) * p + m * p + 2 * m * m + m * n
 
 
 def sweep_room(Py_ssize_t rows, Py_ssize_t B, Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, bint penalised):
@@ -490,6 +612,8 @@ cdef void describe(Layer* layer, void* inputs, void* targets, void* weights, voi
         layer.residual = layer.step + max(m, B) * p
         layer.gradient = layer.residual + max(B, min(ROWS_AT_A_TIME, rows)) * p
         layer.gram = layer.gradient + m * p
+        layer.change = layer.gram + m * m
+        layer.product = layer.change + m * m
 
 
 cdef void weigh(Layer* layer, double nu, double rho, double r, double sign, double penalty_weight,
@@ -528,7 +652,7 @@ cdef int sweep_all(floating[:, ::1] Theta, floating[:, ::1] Psi, floating[:, ::1
     elif values.shape[0] != rows or values.shape[1] != K:
         raise ValueError("sweep: there must be one target a row")
     at.tolerance = 1e-8 if floating is float else 1e-13
-    at.o_scratch = <double*> malloc(6 * K * sizeof(double))
+    at.o_scratch = <double*> malloc(room_of_o_steps(K) * sizeof(double))
     if at.o_scratch == NULL:
         raise MemoryError
     with nogil:

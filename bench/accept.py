@@ -1,7 +1,7 @@
 """Every figure that the project claims, by one command: ``python -m bench.accept [section ...]``.
 
-Sections: golden, gradient, digits, mnist, speed, vowels, robustness, adding, repeat, blocks, sweep, o_steps; all by
-default (the paper's tables are in `bench.paper`).  MNIST and Japanese Vowels are read from the folder that
+Sections: golden, gradient, digits, mnist, speed, vowels, robustness, adding, repeat, blocks, sweep, o_steps,
+algorithm1_speed; all by default (the paper's tables are in `bench.paper`).  MNIST and Japanese Vowels are read from the folder that
 ADMMIRNN_DATA names.  Everything runs on one BLAS thread; accuracies and losses are those of the network's roll-out on
 data that it was not trained on, except where they are called auxiliary.
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import scipy
 import sklearn
+from scipy.linalg import get_blas_funcs
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
@@ -28,6 +29,7 @@ from admmirnn.datasets import adding_problem, load_digits, load_japanese_vowels,
 from admmirnn.losses import SoftmaxCrossEntropy, SquaredError
 from admmirnn.model import ElmanRNN
 from admmirnn.sequences import Sequences
+from admmirnn.solvers.algorithm1 import BACKWARD, FORWARD
 from admmirnn.solvers.variables import SweepSettings, Variables
 from bench import memory as memory_use
 from bench.paper.common import sequences_of
@@ -319,12 +321,140 @@ def o_steps(seeds):
     return met
 
 
+def algorithm1_speed(seeds):
+    """Share of the gemm limit that an iteration of Algorithm 1 reaches: n 128, d 28, K 10, N 28, B 100, labels at every step.
+
+    Processor seconds of the one thread, whatever else the machine does; the limit is measured after every iteration.
+    """
+    sizes = dict(N=28, d=28, n=128, K=10, B=100)
+    flops = algorithm1_flops(**sizes)
+    met = True
+    for dtype in ("float32", "float64"):
+        iterations, limits, sweeps = [], [], []
+        for seed in seeds(3):
+            for found, more in zip(
+                (iterations, limits, sweeps), _seconds_and_limits(dtype, seed, **sizes), strict=True
+            ):
+                found += more
+        iteration, limit, sweep = np.median(iterations), max(limits), np.median(sweeps)
+        share = flops / iteration / limit
+        met &= report(
+            f"{dtype}, share of the gemm limit",
+            f"{flops / 1e9:.3f} GF in {1e3 * iteration:.1f} ms (of which the sweep {1e3 * sweep:.1f} ms) = "
+            f"{flops / iteration / 1e9:.1f} of {limit / 1e9:.1f} GF/s = {share:.2f}",
+            ">= 0.5",
+            share >= 0.5,
+        )
+    return met
+
+
+def algorithm1_flops(N, d, n, K, B):
+    """Floating-point operations that an iteration of Algorithm 1 needs in its matrix products, with m = d + n + 1.
+
+    A product of (p, q) and (q, r) has 2 p q r.  At each of the N steps, backward and forward, so twice:
+
+    ==================================  ===================================================
+    a_t - Z_t Theta^T                   2 B m n
+    gradient of Theta, a_t changed      2 B m n
+    Z^T (change of s_t)                 2 B m n, for the gram matrices of both layers
+    gradients, s_t changed              2 B n n and 2 B n K: (change of s_t)^T a_{t+1}, o_t
+    gradient of Psi, gram changed       2 (n + 1)^2 K
+    o_t - H_t Psi^T, twice              4 B (n + 1) K: for the s-step and the o-step
+    V^T e_t                             2 B n K
+    gradient of Psi, o_t changed        2 B (n + 1) K
+    gradients after the W- and V-step   2 m n n and 2 (n + 1) n K
+    gradients after the b- and c-step   2 m n and 2 (n + 1) K
+    ==================================  ===================================================
+
+    At each step once, because the forward s-step at t and the backward one at t + 1 are together and so are the two
+    U-steps, which need the gradient of U alone in between:
+
+    ==================================  ===================================================
+    gradient of Theta, gram changed     2 n (n m + (d + 1) n): the part that x_t and 1 have in gram stays
+    gradient after the U-steps          2 m d n + 2 d d n
+    ==================================  ===================================================
+
+    Once an iteration, with R = N B rows: the sums start anew, and the record needs residuals and a roll-out.
+
+    ==================================  ===================================================
+    gradients from the residuals        2 R m n + 2 R (n + 1) K
+    gram matrices, up to the diagonal   R m (m + 1); what the two layers have in common is counted once
+    residuals                           2 R m n + 2 R (n + 1) K; the next iteration could start from these
+    roll-out                            2 R m n + 2 B (n + 1) K
+    ==================================  ===================================================
+
+    Not counted: everything entry by entry (tanh, the proximal steps, copies), sums of squares, and what the kernels do
+    beyond this list, which is the residuals once more, the gram matrix of h_t, and the upper halves.
+    """
+    m, R = d + n + 1, N * B
+    twice = 3 * B * m * n + B * n * (n + K) + (n + 1) ** 2 * K + 3 * B * (n + 1) * K + B * n * K
+    twice += m * n * n + (n + 1) * n * K + m * n + (n + 1) * K
+    once = n * (n * m + (d + 1) * n) + m * d * n + d * d * n
+    start_and_record = 3 * R * m * n + 2 * R * (n + 1) * K + R * m * (m + 1) // 2 + B * (n + 1) * K
+    return 2 * (N * (2 * twice + once) + start_and_record)
+
+
+def _seconds_and_limits(dtype, seed, N, d, n, K, B):
+    """Seconds of 10 iterations, the gemm limit after each of them, and seconds of 10 sweeps alone."""
+    random_state = np.random.RandomState(seed)
+    sequences = Sequences.of_lengths(random_state.uniform(size=(N * B, d)).astype(dtype), [N] * B)
+    labels = random_state.randint(0, K, N * B)
+    network = ElmanRNN.random(d, n, K, dtype=np.dtype(dtype), random_state=random_state)
+    solver, loss = Algorithm1(r=10.0), SoftmaxCrossEntropy()
+    iterations, limits, sweeps, started = [], [], [], [time.process_time()]
+
+    def after_iteration(record):
+        iterations.append(time.process_time() - started[0])
+        limits.append(_gemm_limit(dtype))
+        started[0] = time.process_time()
+
+    solver.solve(network, sequences, labels, loss, max_epochs=11, on_epoch_end=after_iteration)
+    with backend.one_blas_thread():
+        kernels = backend.kernels()
+        variables = Variables.of_sequences(kernels, network, sequences, np.arange(B), labels, np.ones(B), loss)
+        variables.roll_out(kernels, "tanh")
+        for _ in range(11):
+            begun = time.process_time()
+            kernels.sweep(variables, SweepSettings(1.0, 1.0, 1.0, 0.1, 10.0), BACKWARD + FORWARD, 0, N)
+            sweeps.append(time.process_time() - begun)
+    return iterations[1:], limits[1:], sweeps[1:]  # the first ones warm up
+
+
+def _gemm_limit(dtype):
+    """The most operations a second of 500 x 128 x 128 and 512 x 512 x 512 products, several of each."""
+    best = 0.0
+    for rows, columns, times in ((500, 128, 20), (512, 512, 2)):
+        A, B = np.ones((rows, columns), dtype, "F"), np.ones((columns, columns), dtype, "F")
+        C = np.zeros((rows, columns), dtype, "F")
+        gemm = get_blas_funcs("gemm", (A, B))
+        for _ in range(times):
+            begun = time.process_time()
+            gemm(1.0, A, B, beta=1.0, c=C, overwrite_c=True)
+            best = max(best, 2 * rows * columns**2 / (time.process_time() - begun))
+    return best
+
+
 def memory(seeds):
     """Allocations of a fit beyond the data, and the resident memory of training on a mapped file of 4 GB."""
     return memory_use.check(report)
 
 
-SECTIONS = (golden, gradient, digits, mnist, speed, vowels, robustness, adding, repeat, blocks, sweep, o_steps, memory)
+SECTIONS = (
+    golden,
+    gradient,
+    digits,
+    mnist,
+    speed,
+    vowels,
+    robustness,
+    adding,
+    repeat,
+    blocks,
+    sweep,
+    o_steps,
+    algorithm1_speed,
+    memory,
+)
 
 
 def main():

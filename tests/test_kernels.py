@@ -807,8 +807,7 @@ def test_a_thread_for_little_work_is_not_started():
             np.testing.assert_array_equal(found[i], expected[i])
 
 
-# growth of the multipliers a step, cap, and whether they leave the bound so far behind without it that one thread has
-# to apply the cap on the way (``FAR_BEYOND`` in ``backward.pyx``, 1e12 for squares)
+# growth of the multipliers a step, cap, and whether without it they would be more than 1e6 times beyond their bound
 CAPPED = [
     (1.3, 1.0, False),
     (1.0, 0.5, False),
