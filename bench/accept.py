@@ -1,8 +1,7 @@
 """Every figure that the project claims, by one command: ``python -m bench.accept [section ...]``.
 
-Sections: golden, gradient, digits, mnist, speed, vowels, robustness, adding, repeat, blocks, sweep, o_steps,
-algorithm1_speed; all by default (the paper's tables are in `bench.paper`).  MNIST and Japanese Vowels are read from the folder that
-ADMMIRNN_DATA names.  Everything runs on one BLAS thread; accuracies and losses are those of the network's roll-out on
+``--help`` lists the sections; all of them by default (the paper's tables are in `bench.paper`).  MNIST and Japanese
+Vowels are read from the folder that ADMMIRNN_DATA names.  Everything runs on one BLAS thread; accuracies and losses are those of the network's roll-out on
 data that it was not trained on, except where they are called auxiliary.
 """
 
@@ -322,7 +321,7 @@ def o_steps(seeds):
 
 
 def algorithm1_speed(seeds):
-    """Share of the gemm limit that an iteration of Algorithm 1 reaches: n 128, d 28, K 10, N 28, B 100, labels at every step.
+    """Share of the gemm limit of an iteration of Algorithm 1: n 128, d 28, K 10, N 28, B 100, labels at every step.
 
     Processor seconds of the one thread, whatever else the machine does; the limit is measured after every iteration.
     """

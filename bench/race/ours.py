@@ -1,0 +1,110 @@
+"""Our side of a race."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from admmirnn.model import ElmanRNN
+from admmirnn.sequences import Sequences
+from bench.race.curves import Clock, Point, evaluation_points
+
+NAME = "admmirnn"
+
+
+def initial_network(data, n_hidden, seed):
+    """The network that both sides start from."""
+    return ElmanRNN.random(
+        data.train.n_features, n_hidden, data.n_outputs, random_state=np.random.RandomState([seed, 1])
+    )
+
+
+@dataclass(frozen=True)
+class OurSide:
+    """admmirnn, as the task's goals want it.
+
+    Attributes
+    ----------
+    task : Task
+    n_threads : int
+        Of every fit.
+    """
+
+    task: object
+    n_threads: int = 1
+
+    name = NAME
+    kind = "ours"
+
+    @property
+    def settings(self):
+        """Every setting that a goal names."""
+        return list(dict.fromkeys(goal.ours for goal in self.task.goals))
+
+    def run(self, data, setting, seed):
+        """Train from new weights; return the points of the curve."""
+        few = data.first(32, 0)  # to warm up
+        self._train(few.train, few.train_targets, setting, seed, 1, initial_network(data, self.task.n_hidden, seed))
+
+        network, clock, points = initial_network(data, self.task.n_hidden, seed), Clock(), []
+
+        def evaluate(iteration):
+            clock.stop()
+            outputs = network.outputs(data.test, every_step=data.every_step)
+            value = self.task.metric.value(outputs, data.test_targets)
+            points.append(Point(iteration, clock.seconds, clock.cpu_seconds, value))
+            clock.start()
+
+        watch = _Watch(evaluate, self.task.first_evaluation, setting.epochs * len(data.train))
+        sequences = _Watched(
+            data.train.observations, data.train.first_rows, data.train.lengths, before_minibatch=watch.before_minibatch
+        )
+        clock.start()
+        self._train(sequences, data.train_targets, setting, seed, setting.epochs, network)
+        evaluate(watch.n_iterations)
+        return points
+
+    def _train(self, sequences, targets, setting, seed, epochs, network):
+        setting.solver().solve(
+            network,
+            sequences,
+            targets,
+            self.task.loss,
+            penalty=setting.penalty,
+            max_epochs=epochs,
+            batch_size=setting.batch_size,
+            random_state=np.random.RandomState(seed),
+            n_threads=self.n_threads,
+        )
+
+
+@dataclass(frozen=True)
+class _Watched(Sequences):
+    """Sequences that tell when a minibatch of them is taken: the solvers take one an iteration."""
+
+    before_minibatch: Callable = None
+
+    def minibatch(self, indices):
+        self.before_minibatch(len(indices))
+        return super().minibatch(indices)
+
+
+class _Watch:
+    """Evaluates after the iterations of `evaluation_points`, but for the last one, which is left to the caller."""
+
+    def __init__(self, evaluate, first, n_sequences):
+        self._evaluate = evaluate
+        self._points = evaluation_points(first)
+        self._next = next(self._points)
+        self._n_left = n_sequences
+        self.n_iterations = 0
+
+    def before_minibatch(self, n_sequences):
+        """Count a minibatch in; before it, evaluate what the minibatches up to now have taught."""
+        if self._n_left <= 0:  # the solver judges its last update
+            return
+        if self.n_iterations == self._next:
+            self._evaluate(self.n_iterations)
+            self._next = next(self._points)
+        self.n_iterations += 1
+        self._n_left -= n_sequences

@@ -1,0 +1,164 @@
+"""torch's side of a race: torch.optim on torch.nn.RNN."""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import islice
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+from torch.nn.utils import clip_grad_norm_
+
+from admmirnn.sequences import split
+from bench.race.curves import Clock, Point, evaluation_points
+from bench.race.task import Theirs
+
+OPTIMISERS = {
+    "SGD": partial(torch.optim.SGD, fused=True),
+    "Momentum": partial(torch.optim.SGD, momentum=0.9, fused=True),
+    "AdaGrad": partial(torch.optim.Adagrad, fused=True),
+    "RMSprop": partial(torch.optim.RMSprop, foreach=True),
+    "Adam": partial(torch.optim.Adam, fused=True),
+}
+LARGEST_NORM = 1.0  # to which gradients are clipped
+_SEQUENCES_AT_A_TIME = 500  # in evaluations
+
+
+def use_threads(n_threads):
+    """Set torch up: its number of threads, and numbers too small to be normal to zero, which saves time."""
+    torch.set_num_threads(n_threads)
+    torch.set_flush_denormal(True)
+
+
+@dataclass(frozen=True)
+class TorchPeer:
+    """An optimiser of torch.optim.
+
+    Attributes
+    ----------
+    name : str
+        One of `OPTIMISERS`.
+    task : Task
+    """
+
+    name: str
+    task: object
+
+    kind = "peer"
+
+    @property
+    def settings(self):
+        """Every budget with every learning rate."""
+        return [
+            Theirs(epochs, learning_rate)
+            for epochs in self.task.budgets
+            for learning_rate in self.task.learning_rates[self.name]
+        ]
+
+    def n_iterations(self, data, setting):
+        """How many minibatches a run takes."""
+        return max(1, round(setting.epochs * -(-len(data.train) // self.task.batch_size)))
+
+    def run(self, data, setting, seed):
+        """Train from new weights; yield the points of the curve, from where one may or may not go on."""
+        train, test = _tensors(data)
+        n_iterations = self.n_iterations(data, setting)
+        self._warm_up(data, setting, seed)
+        training = _Training(self.name, data, self.task.n_hidden, setting.learning_rate, seed)
+        batches = islice(_minibatches(len(data.train), self.task.batch_size, seed), n_iterations)
+        points = evaluation_points(self.task.first_evaluation)
+        next_point = next(points)
+        clock = Clock()
+        clock.start()
+        for iteration, indices in enumerate(batches, 1):
+            training.step(train, indices, (iteration - 1) / n_iterations)
+            if iteration in (next_point, n_iterations):
+                clock.stop()
+                value = self.task.metric.value(training.outputs(test), data.test_targets)
+                yield Point(iteration, clock.seconds, clock.cpu_seconds, value)
+                next_point = next(points)
+                clock.start()
+
+    def _warm_up(self, data, setting, seed):
+        training = _Training(self.name, data, self.task.n_hidden, setting.learning_rate, seed)
+        for indices in islice(_minibatches(len(data.train), self.task.batch_size, seed), 3):
+            training.step(_tensors(data)[0], indices, 0.0)
+
+
+class _Training:
+    """A network, its optimiser, and what happens in an iteration."""
+
+    def __init__(self, name, data, n_hidden, learning_rate, seed):
+        torch.manual_seed(seed)
+        self.rnn = torch.nn.RNN(data.train.n_features, n_hidden, batch_first=True)
+        self.read_out = torch.nn.Linear(n_hidden, data.n_outputs)
+        torch.nn.init.orthogonal_(self.rnn.weight_hh_l0)
+        self.parameters = [*self.rnn.parameters(), *self.read_out.parameters()]
+        self.learning_rate = learning_rate
+        self.optimiser = OPTIMISERS[name](self.parameters, lr=learning_rate)
+
+    def step(self, train, indices, progress):
+        """Learn a minibatch."""
+        indices = torch.from_numpy(indices)
+        self.optimiser.param_groups[0]["lr"] = self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+        self.optimiser.zero_grad()
+        states, targets = train.read(self.rnn, indices)
+        cross_entropy(self.read_out(states), targets).backward()
+        clip_grad_norm_(self.parameters, LARGEST_NORM, foreach=True)
+        self.optimiser.step()
+
+    @torch.inference_mode()
+    def outputs(self, test):
+        """Outputs after the last step of each sequence, or after each step, one sequence after the other."""
+        batches = torch.arange(len(test.X)).split(_SEQUENCES_AT_A_TIME)
+        return torch.cat([self.read_out(test.read(self.rnn, indices)[0]) for indices in batches]).numpy()
+
+
+class _Tensors:
+    """Sequences and targets, padded to the longest."""
+
+    def __init__(self, sequences, targets, every_step):
+        lengths = sequences.lengths
+        steps = np.arange(lengths.max())
+        self.is_step = torch.from_numpy(steps < lengths[:, None])
+        self.X = torch.zeros(len(lengths), len(steps), sequences.n_features)
+        self.X[self.is_step] = torch.from_numpy(sequences.observations)
+        self.lengths = torch.from_numpy(lengths)
+        self.equal = bool(self.is_step.all())
+        self.every_step = every_step
+        targets = torch.from_numpy(targets.astype(np.int64))
+        if every_step:
+            self.targets = torch.zeros(self.is_step.shape, dtype=torch.int64)
+            self.targets[self.is_step] = targets
+        else:
+            self.targets = targets
+
+    def read(self, rnn, indices):
+        """Run the network over sequences; return the states that are to be read out, and their targets."""
+        targets = self.targets[indices]
+        if self.equal:
+            states, last = rnn(self.X[indices])
+            return (states.flatten(0, 1), targets.flatten()) if self.every_step else (last[0], targets)
+        lengths = self.lengths[indices]
+        longest = int(lengths.max())
+        states, _ = rnn(self.X[indices, :longest])
+        if self.every_step:
+            is_step = self.is_step[indices, :longest]
+            return states[is_step], targets[:, :longest][is_step]
+        return states[torch.arange(len(indices)), lengths - 1], targets
+
+
+@lru_cache(maxsize=2)
+def _tensors(data):
+    return (
+        _Tensors(data.train, data.train_targets, data.every_step),
+        _Tensors(data.test, data.test_targets, data.every_step),
+    )
+
+
+def _minibatches(n_sequences, batch_size, seed):
+    """Minibatches without an end, in a new order every epoch: the solvers' own way."""
+    random_state = np.random.RandomState(seed)
+    while True:
+        yield from split(random_state.permutation(n_sequences), batch_size)

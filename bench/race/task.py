@@ -1,0 +1,198 @@
+"""What a race is about: data, goals, and the settings of both sides.
+
+A new task is a file in ``tasks/`` that defines ``TASK``.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from admmirnn import Rollout
+from admmirnn.losses import SoftmaxCrossEntropy
+from admmirnn.sequences import Sequences
+from bench.race.curves import ACCURACY, Metric
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """What is learnt and what is tested, ready for both sides.
+
+    Attributes
+    ----------
+    train, test : Sequences
+        Observations in float32.
+    train_targets, test_targets : ndarray
+        Class numbers: one a sequence, or one a step, one sequence after the other.
+    n_outputs : int
+        Number of classes.
+    """
+
+    train: Sequences
+    train_targets: np.ndarray
+    test: Sequences
+    test_targets: np.ndarray
+    n_outputs: int
+
+    @classmethod
+    def of_labels(cls, X, y, X_test, y_test):
+        """Data of one label a sequence; X holds arrays of shape (n_steps_i, n_features)."""
+        classes, train_targets = np.unique(y, return_inverse=True)
+        return cls(
+            _sequences(X), train_targets, _sequences(X_test), np.searchsorted(classes, y_test), n_outputs=len(classes)
+        )
+
+    def first(self, n_train, n_test):
+        """Only the first sequences of each part."""
+        few = []
+        for sequences, targets, n in (
+            (self.train, self.train_targets, n_train),
+            (self.test, self.test_targets, n_test),
+        ):
+            lengths = sequences.lengths[:n]
+            n_rows = lengths.sum()
+            few += [Sequences.of_lengths(sequences.observations[:n_rows], lengths)]
+            few += [targets[: n_rows if self.every_step else len(lengths)]]
+        return Data(*few, self.n_outputs)
+
+    @property
+    def every_step(self):
+        """Whether there is a target for each step."""
+        return len(self.test_targets) != len(self.test)
+
+
+@dataclass(frozen=True)
+class Ours:
+    """How admmirnn runs for a goal: the solver's defaults, apart from what stands here.
+
+    Attributes
+    ----------
+    epochs : int
+        ``max_epochs``.
+    penalty : float
+        As in `RNNClassifier`.
+    batch_size : int or None
+        None leaves it to the solver.
+    solver : callable
+        Called without arguments, returns the solver.
+    """
+
+    epochs: int
+    penalty: float = 0.0
+    batch_size: int | None = None
+    solver: Callable = Rollout
+
+    def __str__(self):
+        batch_size = f", batch {self.batch_size}" if self.batch_size else ""
+        return f"{_epochs(self.epochs)}{batch_size}{f', penalty {self.penalty:g}' if self.penalty else ''}"
+
+
+@dataclass(frozen=True)
+class Theirs:
+    """How a peer runs: epochs, over which torch's cosine falls to 0, and the learning rate at the start."""
+
+    epochs: float
+    learning_rate: float
+
+    def __str__(self):
+        return f"{_epochs(self.epochs)}, learning rate {self.learning_rate:.2g}"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is to be reached, and how fast.
+
+    Attributes
+    ----------
+    ours : Ours
+        The setting of our side.
+    share : float or None
+        At most this part of the best peer's time; None: for information only.
+    value : float or None
+        The metric's value; None: the best that any peer has.
+    off : float
+        How far below (or above) the best it is.
+    """
+
+    ours: Ours
+    share: float | None
+    value: float | None = None
+    off: float = 0.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """A race.
+
+    Attributes
+    ----------
+    title : str
+        For the picture.
+    load : callable
+        ``load(seed)`` returns `Data`; the seed is that of the split, if there is any.
+    goals : tuple of Goal
+        Either all with a value or all without one.
+    batch_size : int
+        Of torch's side.
+    learning_rates : mapping of str to sequence of float
+        Five for each optimiser.
+    budgets : tuple of float
+        Of torch's side: epochs over which the cosine falls to 0, in ascending order.
+    n_hidden : int
+        Size of the network.
+    metric : Metric
+        What is measured on the test set.
+    loss : object
+        Of our side; torch's is the cross-entropy.
+    first_evaluation : int
+        After how many iterations to look at the test set first.
+    others : tuple of callable
+        Peers of another kind, see `bench.race.others`: called with the task.
+    """
+
+    title: str
+    load: Callable
+    goals: tuple
+    batch_size: int
+    learning_rates: Mapping
+    budgets: tuple
+    n_hidden: int = 128
+    metric: Metric = ACCURACY
+    loss: object = field(default_factory=SoftmaxCrossEntropy)
+    first_evaluation: int = 1
+    others: tuple = ()
+
+    @property
+    def goals_are_known(self):
+        """Whether the goals do not wait for the peers' best."""
+        return all(goal.value is not None for goal in self.goals)
+
+    def quick(self):
+        """The same with few sequences, the smallest budget and two learning rates."""
+        return replace(
+            self,
+            load=lambda seed: self.load(seed).first(300, 100),
+            budgets=self.budgets[:1],
+            learning_rates={name: rates[2:4] for name, rates in self.learning_rates.items()},
+        )
+
+
+def around(middle, factor=2.0):
+    """Five learning rates, each ``factor`` times the one before."""
+    return tuple(middle * factor**i for i in (-2, -1, 0, 1, 2))
+
+
+def standardised(X, X_test):
+    """Subtract the mean over all steps of ``X`` from both, feature by feature, and divide by its deviation."""
+    steps = np.concatenate(list(X))
+    mean, deviation = steps.mean(axis=0), steps.std(axis=0)
+    return [[(x - mean) / deviation for x in part] for part in (X, X_test)]
+
+
+def _sequences(X):
+    observations = np.concatenate(list(X)).astype(np.float32)
+    return Sequences.of_lengths(np.ascontiguousarray(observations), [len(x) for x in X])
+
+
+def _epochs(epochs):
+    return f"{epochs:g} epoch{'' if epochs == 1 else 's'}"

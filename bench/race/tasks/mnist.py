@@ -1,0 +1,26 @@
+"""MNIST by rows: 28 steps of 28 pixels; the first 55,000 images are learnt."""
+
+from admmirnn.datasets import load_mnist
+from bench.race.task import Data, Goal, Ours, Task, around
+
+
+def load(seed):
+    X, y = load_mnist("train")
+    return Data.of_labels(X[:55_000], y[:55_000], *load_mnist("test"))
+
+
+TASK = Task(
+    title="MNIST by rows, 28 steps of 28 pixels",
+    load=load,
+    goals=(Goal(Ours(epochs=1), share=1 / 8, value=0.95), Goal(Ours(epochs=2, penalty=0.1), share=1 / 5, value=0.97)),
+    batch_size=128,
+    learning_rates={
+        "SGD": around(0.1),
+        "Momentum": around(0.02),
+        "AdaGrad": around(0.01),
+        "RMSprop": around(5e-4),
+        "Adam": around(2e-3),
+    },
+    budgets=(0.5, 1, 2, 3),
+    first_evaluation=20,
+)
