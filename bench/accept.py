@@ -1,8 +1,9 @@
 """Every figure that the project claims, by one command: ``python -m bench.accept [section ...]``.
 
-``--help`` lists the sections; all of them by default (the paper's tables are in `bench.paper`).  MNIST and Japanese
-Vowels are read from the folder that ADMMIRNN_DATA names.  Everything runs on one BLAS thread; accuracies and losses are those of the network's roll-out on
-data that it was not trained on, except where they are called auxiliary.
+``--help`` lists the sections; all of them by default (the paper's tables are in `bench.paper`, races against other
+libraries in `bench.race`).  MNIST and Japanese Vowels are read from the folder that ADMMIRNN_DATA names.  Everything
+runs on one BLAS thread; accuracies and losses are those of the network's roll-out on data that it was not trained on,
+except where they are called auxiliary.
 """
 
 import argparse
