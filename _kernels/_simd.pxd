@@ -21,14 +21,22 @@ cdef dispatched_void relu_rows(floating* A, Py_ssize_t rows, Py_ssize_t columns,
 cdef dispatched_void relu_slope(const floating* S, Py_ssize_t count, floating* A, double* square) noexcept nogil
 
 cdef dispatched_void unimodal_tanh_step(const floating* alpha, const floating* target, Py_ssize_t count, floating ratio,
-                                        floating* A) noexcept nogil
+                                        floating* A, int* others) noexcept nogil
 cdef dispatched_void add_scaled(Py_ssize_t count, double factor, const floating* x, floating* scaled,
                                 floating* total) noexcept nogil
-cdef dispatched_void add_symmetric(Py_ssize_t d, Py_ssize_t n, double weight, const floating* P,
-                                   floating* G) noexcept nogil
 
-cdef enum:
-    LANES = 16                                    # rows that softmax_prox takes
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <string.h>
 
-cdef dispatched_void softmax_prox(Py_ssize_t K, const double* q, const double* y, const double* rho, double tolerance,
-                                  double* u, double* p, double* error) noexcept nogil
+    /* 2**k for the integer k that adding 1.5 * 2**52 has left in the low bits of t */
+    static inline double admm_power_of_two(double t) {
+        int64_t bits;
+        memcpy(&bits, &t, sizeof bits);
+        bits = (bits + 1023) << 52;
+        memcpy(&t, &bits, sizeof bits);
+        return t;
+    }
+    """
+    double power_of_two "admm_power_of_two"(double t) noexcept nogil

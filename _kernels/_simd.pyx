@@ -8,26 +8,9 @@ Both tanh formulas hold for every input: NaN stays NaN, +-inf gives +-1 and -0.0
 
 from cython cimport floating
 
-cdef int MOST_PLAIN_NEWTON_STEPS = 10           # 2 to 4 are usual
-
-cdef extern from *:
-    """
-    #include <math.h>
-    #include <stdint.h>
-    #include <string.h>
-
-    /* 2**k for the integer k that adding 1.5 * 2**52 has left in the low bits of t */
-    static inline double admm_power_of_two(double t) {
-        int64_t bits;
-        memcpy(&bits, &t, sizeof bits);
-        bits = (bits + 1023) << 52;
-        memcpy(&t, &bits, sizeof bits);
-        return t;
-    }
-    """
-    double power_of_two "admm_power_of_two"(double t) noexcept nogil
-    double fabs(double x) noexcept nogil
-    double copysign(double x, double y) noexcept nogil
+cdef extern from "<math.h>" nogil:
+    double fabs(double x)
+    double copysign(double x, double y)
 
 
 cdef inline float tanh_float(float x) noexcept nogil:
@@ -148,23 +131,31 @@ cdef dispatched_void relu_slope(const floating* S, Py_ssize_t count, floating* A
 
 
 cdef dispatched_void unimodal_tanh_step(const floating* alpha, const floating* target, Py_ssize_t count, floating ratio,
-                                        floating* A) noexcept nogil:
+                                        floating* A, int* others) noexcept nogil:
     # argmin_a 1/2 (a - alpha)^2 + ratio/2 (target - tanh(a))^2 by Newton's method within a bracket, where that has one
-    # stationary point; anything finite elsewhere.  At most 64 entries.
+    # stationary point; anything finite elsewhere, of which ``others`` is the number.  At most 64 entries.
     cdef floating[64] low, high
     cdef floating a, T, slope, value, derivative, following, start, end
     cdef floating tolerance = <floating> (3e-4 if floating is float else 1e-8)   # the next step squares it
     cdef floating resolution = <floating> (1e-6 if floating is float else 1e-14)
-    cdef int moving, iteration
+    cdef int moving, iteration, several = 0
     cdef bint within
     cdef Py_ssize_t j
+    # the bracket, and the first step, which starts from alpha
     for j in range(count):
         T = tanh_float(alpha[j]) if floating is float else tanh_double(alpha[j])
         start = alpha[j]
         end = alpha[j] + ratio * (target[j] - T)
         low[j] = start if start < end else end
         high[j] = end if start < end else start
-        A[j] = start
+        slope = 1 - T * T
+        value = ratio * (T - target[j]) * slope
+        derivative = 1 - ratio * slope * (3 * T * T - 2 * target[j] * T - 1)
+        following = start - value / derivative
+        within = low[j] <= following and following <= high[j]
+        A[j] = following if within else <floating> 0.5 * (low[j] + high[j])
+        several += not ratio * (<floating> 0.334 + <floating> 0.77 * fabs(target[j])) < <floating> 0.99
+    others[0] = several
     for iteration in range(60):
         moving = 0
         for j in range(count):
@@ -195,101 +186,3 @@ cdef dispatched_void add_scaled(Py_ssize_t count, double factor, const floating*
         value = by * x[j]
         scaled[j] = value
         total[j] += value
-
-
-cdef dispatched_void add_symmetric(Py_ssize_t d, Py_ssize_t n, double weight, const floating* P,
-                                   floating* G) noexcept nogil:
-    # G[:, d:-1] += weight * P, G[d:-1] += weight * P.T, with P (d + n + 1, n) and the symmetric G (d + n + 1, d + n + 1)
-    cdef Py_ssize_t m = d + n + 1, top, left, height, width, i, j
-    cdef floating by = <floating> weight
-    cdef floating[256] tile                            # of P.T, 16 x 16
-    cdef floating* to
-    for i in range(m):
-        to = G + i * m + d
-        for j in range(n):
-            to[j] += by * P[i * n + j]
-    for top in range(0, m, 16):
-        height = min(16, m - top)
-        for left in range(0, n, 16):
-            width = min(16, n - left)
-            for i in range(height):
-                for j in range(width):
-                    tile[j * 16 + i] = by * P[(top + i) * n + left + j]
-            for j in range(width):
-                to = G + (d + left + j) * m + top
-                for i in range(height):
-                    to[i] += tile[j * 16 + i]
-
-
-cdef inline double exp_of_negative(double x) noexcept nogil:
-    """exp(x) for x <= 0, within 2 ulp; below -700 that of -700, NaN stays NaN.  As in ``tanh_double``."""
-    cdef double magic = 6755399441055744.0
-    x = -700.0 if x < -700.0 else x
-    cdef double t = x * 1.4426950408889634074 + magic
-    cdef double k = t - magic
-    cdef double f = x - k * 6.93145751953125e-1
-    f = f - k * 1.42860682030941723212e-6
-    cdef double e = 1.0 / 6227020800.0
-    e = e * f + 1.0 / 479001600.0
-    e = e * f + 1.0 / 39916800.0
-    e = e * f + 1.0 / 3628800.0
-    e = e * f + 1.0 / 362880.0
-    e = e * f + 1.0 / 40320.0
-    e = e * f + 1.0 / 5040.0
-    e = e * f + 1.0 / 720.0
-    e = e * f + 1.0 / 120.0
-    e = e * f + 1.0 / 24.0
-    e = e * f + 1.0 / 6.0
-    e = e * f + 0.5
-    e = e * f + 1.0
-    e = e * f + 1.0
-    return e * power_of_two(t)
-
-
-cdef dispatched_void softmax_prox(Py_ssize_t K, const double* q, const double* y, const double* rho, double tolerance,
-                                  double* u, double* p, double* error) noexcept nogil:
-    # u = o+ - q of LANES rows next to each other, q, y, u, p (K, LANES), by Newton's method as in ``prox_row`` but
-    # without a line search; p = softmax(q + u), error = the largest entries of the gradient, which tell where it failed
-    cdef double[LANES] largest, total, gradient_h, p_h
-    cdef double gradient, h
-    cdef Py_ssize_t j, lane
-    cdef int iteration, moving
-    for iteration in range(MOST_PLAIN_NEWTON_STEPS + 1):
-        for lane in range(LANES):
-            largest[lane] = q[lane] + u[lane]
-            total[lane] = error[lane] = gradient_h[lane] = p_h[lane] = 0
-        for j in range(1, K):
-            for lane in range(LANES):
-                h = q[j * LANES + lane] + u[j * LANES + lane]
-                largest[lane] = h if h > largest[lane] else largest[lane]
-        for j in range(K):
-            for lane in range(LANES):
-                h = exp_of_negative(q[j * LANES + lane] + u[j * LANES + lane] - largest[lane])
-                p[j * LANES + lane] = h
-                total[lane] += h
-        for lane in range(LANES):
-            total[lane] = 1 / total[lane]
-        for j in range(K):
-            for lane in range(LANES):
-                # g = p - y + rho u;  sums of p g / (rho + p) and of p / (rho + p)
-                h = p[j * LANES + lane] * total[lane]
-                p[j * LANES + lane] = h
-                gradient = h + rho[lane] * u[j * LANES + lane] - y[j * LANES + lane]
-                h /= rho[lane] + h
-                gradient_h[lane] += h * gradient
-                p_h[lane] += h
-                gradient = fabs(gradient)
-                error[lane] = error[lane] if gradient <= error[lane] else gradient
-        moving = 0
-        for lane in range(LANES):
-            moving += not error[lane] <= tolerance
-        if moving == 0 or iteration == MOST_PLAIN_NEWTON_STEPS:
-            break
-        for lane in range(LANES):
-            gradient_h[lane] /= rho[lane] * p_h[lane]
-        for j in range(K):
-            for lane in range(LANES):
-                # u -= (g + p sum(p g / (rho + p)) / (rho sum(p / (rho + p)))) / (rho + p)
-                h = p[j * LANES + lane]
-                gradient = h + rho[lane] * u[j * LANES + lane] - y[j * LANES + lane]
-                u[j * LANES + lane] -= (gradient + h * gradient_h[lane]) / (rho[lane] + h)

@@ -137,18 +137,22 @@ cdef inline double relu_step(double alpha, double target, double r, double penal
 cdef void proximal_activation(Activation f, double r, double penalty, const floating* alpha, const floating* target,
                               Py_ssize_t count, floating* a) noexcept nogil:
     """a = argmin r/2 (a - alpha)^2 + penalty/2 (target - f(a))^2, entry by entry; ``a`` may not overlap the others."""
-    cdef Py_ssize_t first = 0, j
+    cdef Py_ssize_t first = 0, last, j
     cdef double ratio = penalty / r
+    cdef int others
     if f == RELU:
         for j in range(count):
             a[j] = <floating> relu_step(alpha[j], target[j], r, penalty)
     elif f == TANH:
         while first < count:
-            unimodal_tanh_step(alpha + first, target + first, min(CHUNK, count - first), <floating> ratio, a + first)
-            first += CHUNK
-        for j in range(count):
-            if not ratio * (0.334 + 0.77 * fabs(target[j])) < 0.99:
-                a[j] = <floating> tanh_step(alpha[j], target[j], ratio)
+            last = min(first + CHUNK, count)
+            unimodal_tanh_step(alpha + first, target + first, last - first, <floating> ratio, a + first, &others)
+            if others > 0:
+                for j in range(first, last):
+                    if not ratio * (0.334 + 0.77 * fabs(target[j])) < 0.989:     # others was counted with rounding
+                        a[j] = <floating> tanh_step(alpha[j], target[j], ratio)
+            first = last
+
 
 
 def a_step(const floating[:, ::1] alpha, const floating[:, ::1] target, double r, double penalty, str activation,

@@ -9,11 +9,11 @@ to rows of ``targets`` (a_t or o_t), with a penalty omega_t on the square of
 A layer is kept current in one of two ways, whichever is cheaper:
 
 * **gram**, for many rows: gradient = sum omega_t input_t residual_t^T (m, p) and gram = sum omega_t input_t
-  input_t^T (m, m).  A weight step D changes gradient by -gram @ D, a change of one step's targets by a product with as
-  many rows as sequences are running.  So does a change of inputs, of which only what does not depend on the weights,
-  change_t^T target_t, is added at once; what it makes of gram is kept apart as ``change`` until the next weight step,
-  and then gradient changes by -change @ weights.T.  All of these are zero where nothing moves: residuals of zero, as
-  a roll-out leaves them, stay zero.
+  input_t^T (m, m).  A weight step D changes gradient by -gram @ D, a change of one step's rows changes both by
+  products with as many rows as sequences are running.  When these are not few, only that part of gradient is changed
+  at once which a change of inputs makes without the weights, change_t^T target_t; what it makes of gram is kept apart
+  as ``change`` until the next weight step, and then gradient changes by -change @ weights.T.  All of this is zero where
+  nothing moves: residuals of zero, as a roll-out leaves them, stay zero.
 * **dual**, for few rows: the residuals of all rows and the kernels x_i . x_j and s_i . s_j.  A gradient step adds
   input^T @ step to the weights and changes the residuals by -kernel @ step; the sum of the steps of a row stays *pending*
   until that row's input changes.
@@ -28,11 +28,14 @@ from libc.string cimport memcpy, memset
 from admmirnn._kernels._activations cimport Activation, activate, named
 from admmirnn._kernels._blas cimport add_products, gemm, multiply_rows
 from admmirnn._kernels._layout cimport fits
-from admmirnn._kernels._simd cimport LANES, add_scaled, add_symmetric, softmax_prox
+from admmirnn._kernels._simd cimport add_scaled
+from admmirnn._kernels._sweep_simd cimport LANES, add_symmetric, add_to_rows, softmax_prox, state_change
 from admmirnn._kernels.hidden cimport proximal_activation
 from admmirnn._kernels.output cimport prox_row, relative_softmax
 
 cdef Py_ssize_t ROWS_AT_A_TIME = 512             # of which residuals are computed when the gram way starts
+cdef Py_ssize_t FEW_SEQUENCES = 6               # of which this many times fewer than m change gradient at once
+cdef Py_ssize_t ENOUGH_LANES = 4                # with fewer, one row after the other is faster
 cdef Py_ssize_t BAND = 48                        # of a gram matrix, of which the part up to its diagonal is computed
 cdef double FEW_ROWS = 0.55                     # dual if rows^2 < FEW_ROWS m (m - 1): the two take equally long at 0.5 to 0.6
 
@@ -210,12 +213,10 @@ cdef void unload(Layer* layer) noexcept nogil:
 
 cdef void change_targets(Layer* layer, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
     """Add ``delta`` to the targets of these rows."""
-    cdef Py_ssize_t i, p = layer.p
-    for i in range(count * p):
-        layer.targets[first * p + i] += layer.delta[i]
+    cdef Py_ssize_t p = layer.p
+    add_to_rows(1, count * p, 1, layer.delta, layer.targets + first * p, count * p)
     if layer.dual:
-        for i in range(count * p):
-            layer.residual[first * p + i] += layer.delta[i]
+        add_to_rows(1, count * p, 1, layer.delta, layer.residual + first * p, count * p)
     else:
         # gradient += omega * inputs.T @ delta
         add_products(count, layer.m, p, omega(layer, first), layer.inputs + first * layer.m, layer.m,
@@ -223,10 +224,8 @@ cdef void change_targets(Layer* layer, Py_ssize_t first, Py_ssize_t count) noexc
 
 
 cdef void add_to_states(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* source, double share) noexcept nogil:
-    cdef Py_ssize_t i, j, n = layer.n
-    for i in range(count):
-        for j in range(n):
-            layer.inputs[(first + i) * layer.m + layer.d + j] += share * source.goal[i * n + j]
+    """inputs[s] += share * source.goal, of these rows."""
+    add_to_rows(count, layer.n, share, source.goal, layer.inputs + first * layer.m + layer.d, layer.m)
 
 
 cdef void copy_states(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* source, Py_ssize_t from_row) noexcept nogil:
@@ -270,9 +269,20 @@ cdef void move_states(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* s
 
 
 cdef void change_statistics(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* source) noexcept nogil:
-    """What a move of the states by ``source.goal`` makes of gradient, but for the weights' part of it, and of gram."""
-    cdef Py_ssize_t n = layer.n, p = layer.p, d = layer.d, last = layer.rows - layer.B
+    """What the move of the states by ``source.goal`` makes of gradient and gram, now that it has been made."""
+    cdef Py_ssize_t m = layer.m, n = layer.n, p = layer.p, d = layer.d, last = layer.rows - layer.B
     cdef double weight = omega(layer, first)
+    if FEW_SEQUENCES * count < m:
+        # residual, of before = targets - inputs @ transposed + moved, moved = change @ transposed[s]
+        subtract_outputs(layer, first, count)
+        gemm(False, False, count, p, n, 1, source.goal, n, layer.transposed + d * p, p, 0, layer.delta, p)
+        add_to_rows(1, count * p, 1, layer.delta, layer.residual, count * p)
+        # gradient[s] += weight * change.T @ residual, gradient -= weight * inputs.T @ moved
+        gemm(True, False, n, p, count, weight, source.goal, n, layer.residual, p, 1, layer.gradient + d * p, p)
+        gemm(True, False, m, p, count, -weight, layer.inputs + first * m, m, layer.delta, p, 1, layer.gradient, p)
+        # gram[:, s] += weight * product, gram[s] += weight * product.T
+        add_symmetric(d, n, weight, layer.product, layer.gram)
+        return
     # gradient[s] += weight * change.T @ targets
     add_products(count, n, p, weight, source.goal, n, layer.targets + first * p, p, layer.gradient + d * p, p)
     if first >= last:
@@ -286,13 +296,12 @@ cdef void change_statistics(Layer* layer, Py_ssize_t first, Py_ssize_t count, La
 
 cdef void apply_change(Layer* layer) noexcept nogil:
     """gradient -= change @ weights.T, gram += change, change = 0."""
-    cdef Py_ssize_t m = layer.m, p = layer.p, i
+    cdef Py_ssize_t m = layer.m, p = layer.p
     if not layer.changed:
         return
     # gradient -= change @ transposed
     multiply_rows(m, p, m, -1, layer.change, m, layer.transposed, p, 1, layer.gradient, p)
-    for i in range(m * m):
-        layer.gram[i] += layer.change[i]
+    add_to_rows(1, m * m, 1, layer.change, layer.gram, m * m)
     memset(layer.change, 0, m * m * sizeof(layer.change[0]))
     layer.changed = False
 
@@ -425,9 +434,10 @@ cdef void prox_rows(Settings* at, Layer* output, Py_ssize_t first, const Py_ssiz
             q[j * LANES + lane] = q[j * LANES + i]
             u[j * LANES + lane] = output.targets[row * K + j] - q[j * LANES + i]    # o_t moves little between two times
             y[j * LANES + lane] = j == at.labels[row]
-    softmax_prox(K, q, y, rho, at.tolerance, u, p, error)
+    if count >= ENOUGH_LANES:
+        softmax_prox(K, q, y, rho, at.tolerance, u, p, error)
     for lane in range(count):
-        if error[lane] <= at.tolerance:
+        if count >= ENOUGH_LANES and error[lane] <= at.tolerance:
             move_output(output, first, which[lane], q + lane, u + lane, LANES)
             continue
         row = first + which[lane]
@@ -485,40 +495,39 @@ cdef void o_step(Settings* at, Layer* output, Py_ssize_t t) noexcept nogil:
 
 cdef void s_step(Settings* at, Layer* hidden, Layer* output, Py_ssize_t t) noexcept nogil:
     """s_t = [r s_t + omega f(a_t) - lambda2 + V^T (omega3 e_t + lambda3) (+ W^T (omega1 p_{t+1} + lambda1))] / (r + omega)."""
-    cdef Py_ssize_t first = at.offsets[t], count = at.offsets[t + 1] - first, n = hidden.n, i, j
+    cdef Py_ssize_t first = at.offsets[t], count = at.offsets[t + 1] - first, n = hidden.n, i
     cdef Py_ssize_t following = at.offsets[t + 1]
     cdef bint final = t == at.N - 1
-    cdef double omega2 = at.rho2 if final else at.nu, gradient, state, activated, share = 1 / (at.r + omega2)
+    cdef double omega2 = at.rho2 if final else at.nu
     back_project(output, first, count, output.sign * omega(output, first), 0, hidden)
     if at.coupled and not final:
         back_project(hidden, following, count, hidden.sign * omega(hidden, following), 1, hidden)
     memcpy(hidden.delta, hidden.targets + first * n, count * n * sizeof(hidden.delta[0]))
     activate(at.f, hidden.delta, count, n, n)
-    # goal = s_new - s_old
-    for i in range(count):
-        for j in range(n):
-            gradient, activated = hidden.goal[i * n + j], hidden.delta[i * n + j]
-            state = output.inputs[(first + i) * (n + 1) + j]
-            if final and not at.derived:
-                hidden.goal[i * n + j] = gradient / at.r    # Eq. (14) as printed has no term in s_N - f(a_N)
-                continue
-            if final:
-                gradient -= hidden.state_multipliers[i * n + j]
-            hidden.goal[i * n + j] = share * (gradient + omega2 * (activated - state))
+    if final and not at.derived:
+        for i in range(count * n):                          # Eq. (14) as printed has no term in s_N - f(a_N)
+            hidden.goal[i] /= at.r
+    else:
+        if final:
+            for i in range(count * n):
+                hidden.goal[i] -= hidden.state_multipliers[i]
+        # goal = s_new - s_old
+        state_change(count, n, omega2, 1 / (at.r + omega2), hidden.delta, output.inputs + first * (n + 1), n + 1,
+                     hidden.goal)
     change_states(hidden, output, first, count, final)
 
 
 cdef void a_step(Settings* at, Layer* hidden, Layer* output, Py_ssize_t t) noexcept nogil:
     """a_t = argmin r/2 (a - alpha)^2 + omega/2 (s_t +- lambda2/rho2 - f(a))^2,  alpha = a_t - (omega1 p_t + lambda1)/r."""
-    cdef Py_ssize_t first = at.offsets[t], count = at.offsets[t + 1] - first, n = hidden.n, i, j
+    cdef Py_ssize_t first = at.offsets[t], count = at.offsets[t + 1] - first, n = hidden.n, i
     cdef Py_ssize_t start = residual_at(hidden, first, count)
     cdef bint final = t == at.N - 1
-    cdef double omega2 = at.rho2 if final else at.nu, share = omega(hidden, first) / at.r
-    for i in range(count * n):
-        hidden.step[i] = hidden.targets[first * n + i] - share * hidden.residual[start + i]
+    cdef double omega2 = at.rho2 if final else at.nu
+    memcpy(hidden.step, hidden.targets + first * n, count * n * sizeof(hidden.step[0]))
+    # step = alpha
+    add_to_rows(1, count * n, -omega(hidden, first) / at.r, hidden.residual + start, hidden.step, count * n)
     for i in range(count):
-        for j in range(n):
-            hidden.goal[i * n + j] = output.inputs[(first + i) * (n + 1) + j]
+        memcpy(hidden.goal + i * n, output.inputs + (first + i) * (n + 1), n * sizeof(hidden.goal[0]))
     if final:
         for i in range(count * n):
             hidden.goal[i] += hidden.sign / at.rho2 * hidden.state_multipliers[i]

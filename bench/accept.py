@@ -12,7 +12,6 @@ import platform
 import sys
 import time
 import warnings
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,37 +31,14 @@ from admmirnn.sequences import Sequences
 from admmirnn.solvers.algorithm1 import BACKWARD, FORWARD
 from admmirnn.solvers.variables import SweepSettings, Variables
 from bench import memory as memory_use
+from bench import speed as speed_of_rollout
+from bench.measure import backend_named, processor, report, spread
 from bench.paper.common import sequences_of
 from bench.paper.released import o_steps_alone
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden" / "rollout.npz"
 EPOCHS_AND_PENALTY = {1: 0.0, 3: 0.1, 10: 0.1}
 MNIST_TARGETS = {1: 0.962, 3: 0.976, 10: 0.985}
-
-
-def report(name, found, target, met):
-    print(f"  {'met   ' if met else 'NOT MET'}  {name}: {found}  (target {target})", flush=True)
-    return met
-
-
-def spread(values):
-    return (
-        f"mean {np.mean(values):.4f}, sd {np.std(values, ddof=1):.4f}, {' '.join(f'{value:.4f}' for value in values)}"
-    )
-
-
-@contextmanager
-def backend_named(name):
-    """Run what is inside on one back end."""
-    before = os.environ.get("ADMMIRNN_BACKEND")
-    os.environ["ADMMIRNN_BACKEND"] = name
-    try:
-        yield backend.kernels()
-    finally:
-        if before is None:
-            del os.environ["ADMMIRNN_BACKEND"]
-        else:
-            os.environ["ADMMIRNN_BACKEND"] = before
 
 
 def timed_fit(model, X, y):
@@ -322,10 +298,8 @@ def o_steps(seeds):
 
 
 def algorithm1_speed(seeds):
-    """Share of the gemm limit of an iteration of Algorithm 1: n 128, d 28, K 10, N 28, B 100, labels at every step.
-
-    Processor seconds of the one thread, whatever else the machine does; the limit is measured after every iteration.
-    """
+    """Share of the gemm limit of an iteration of Algorithm 1, n 128, d 28, K 10, N 28, B 100, a label at every step."""
+    # processor seconds of the one thread: other programs take less from it; the limit is measured after each iteration
     sizes = dict(N=28, d=28, n=128, K=10, B=100)
     flops = algorithm1_flops(**sizes)
     met = True
@@ -454,6 +428,7 @@ SECTIONS = (
     o_steps,
     algorithm1_speed,
     memory,
+    *speed_of_rollout.SECTIONS,
 )
 
 
@@ -479,14 +454,6 @@ def main():
         print(f"\n{section.__name__}: {section.__doc__}", flush=True)
         met &= section(seeds)
     return 0 if met else 1
-
-
-def processor():
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ class OurSide:
     ----------
     task : Task
     n_threads : int
-        Given to solvers that have such a setting.
+        Of every fit.
     """
 
     task: object
@@ -56,17 +56,16 @@ class OurSide:
             clock.start()
 
         watch = _Watch(evaluate, self.task.first_evaluation, setting.epochs * len(data.train))
-        sequences = _Watched(data.train.observations, data.train.first_rows, data.train.lengths, watch.before_minibatch)
+        sequences = _Watched(
+            data.train.observations, data.train.first_rows, data.train.lengths, before_minibatch=watch.before_minibatch
+        )
         clock.start()
         self._train(sequences, data.train_targets, setting, seed, setting.epochs, network)
         evaluate(watch.n_iterations)
         return points
 
     def _train(self, sequences, targets, setting, seed, epochs, network):
-        solver = setting.solver()
-        if "n_threads" in solver.get_params():
-            solver.set_params(n_threads=self.n_threads)
-        solver.solve(
+        setting.solver().solve(
             network,
             sequences,
             targets,
@@ -75,6 +74,7 @@ class OurSide:
             max_epochs=epochs,
             batch_size=setting.batch_size,
             random_state=np.random.RandomState(seed),
+            n_threads=self.n_threads,
         )
 
 
@@ -82,7 +82,7 @@ class OurSide:
 class _Watched(Sequences):
     """Sequences that tell when a minibatch of them is taken: the solvers take one an iteration."""
 
-    before_minibatch: Callable
+    before_minibatch: Callable = None
 
     def minibatch(self, indices):
         self.before_minibatch(len(indices))

@@ -1,0 +1,196 @@
+"""What is measured: sequences that can be learnt, the arguments of every kernel, and fits that go on when asked to."""
+
+import threading
+from functools import cache
+
+import numpy as np
+
+from admmirnn import Algorithm1, Rollout, backend
+from admmirnn.losses import SoftmaxCrossEntropy
+from admmirnn.model import ElmanRNN
+from admmirnn.sequences import Sequences
+from admmirnn.solvers.algorithm1 import BACKWARD, FORWARD
+from admmirnn.solvers.variables import SweepSettings, Variables
+from bench.flops import Size
+from bench.measure import backend_named
+
+SMALL = Size(n=16, B=16, N=20, d=4, K=10)
+MIDDLE = Size(n=128, B=125, N=28, d=28, K=10)
+BROAD = Size(n=128, B=500, N=28, d=28, K=10)
+LARGE = Size(n=512, B=250, N=28, d=28, K=10)
+OF_ALGORITHM_1 = Size(n=128, B=100, N=28, d=28, K=10)
+FOREVER = 10**9
+
+
+@cache
+def problem(size, dtype, n_batches=1):
+    """Sequences of noise around a pattern of their class, and the classes; nobody may write to them."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, size.K, size.B * n_batches)
+    patterns = rng.normal(size=(size.K, size.N, size.d))
+    X = 0.5 * (patterns[y] + rng.normal(size=(len(y), size.N, size.d)))
+    observations = np.ascontiguousarray(X.reshape(-1, size.d), dtype)
+    observations.flags.writeable = y.flags.writeable = False
+    return Sequences.of_lengths(observations, np.full(len(y), size.N)), y
+
+
+def network_of(size, dtype):
+    return ElmanRNN.random(size.d, size.n, size.K, dtype=np.dtype(dtype), random_state=np.random.RandomState(0))
+
+
+def calls(kernels, size, dtype, gram_first=1, gram_every=4):
+    """For every kernel that takes arrays, its arguments, with arrays of their own to write to."""
+    sequences, y = problem(size, dtype)
+    n, B, d, K, m = size.n, size.B, size.d, size.K, size.m
+    network, batch, rng = network_of(size, dtype), sequences.minibatch(np.arange(B)), np.random.default_rng(1)
+    activation = network.activation
+
+    def normal(*shape):
+        return rng.normal(size=shape).astype(dtype)
+
+    def room(*shape):
+        return np.zeros(shape, dtype)
+
+    Theta, Psi = network.Theta, normal(K, n + 1) / np.sqrt(n).astype(dtype)
+    X, S, Q = room(size.rows, d + 1), room(size.rows + B, n), room(B, K)
+    O_plus, lambda3, ones = room(B, K), room(B, K), np.ones(B, dtype)
+    labels, values = y.astype(np.intp), normal(B, K)
+    forward = (
+        sequences.observations, sequences.scale, batch.first_rows, batch.lengths, batch.offsets, Theta, Psi, activation,
+        room(d + 1 + n, n), X, S, Q, labels, None, ones, 1.0, O_plus, lambda3,
+    )  # fmt: skip
+    kernels.forward(*forward)
+    M, G, output_M, output_G = room(n, m), room(m, m), room(K, n + 1), room(n + 1, n + 1)
+    backward = (
+        Theta, Psi, X, S, batch.offsets, lambda3, activation, 1.0, 0.8, 0.9, gram_first, gram_every,
+        room(2 * B, n), M, G, output_M, output_G, room(kernels.backward_room(d, n, K, 1)),
+    )  # fmt: skip
+    kernels.backward(*backward)
+    Theta_moved, Psi_moved = Theta.copy(), Psi.copy()
+    update_weights = (
+        M, G, room(m, m), room(m, n), Theta_moved, output_M, output_G, room(n + 1, n + 1), room(n + 1, K), Psi_moved,
+        room(max(n * m, K * (n + 1))), 0.1, 1.0, 0.01, 0.03, 1.0, 0.0,
+    )  # fmt: skip
+    return {
+        "forward": forward,
+        "backward": backward,
+        "update_weights": update_weights,
+        "read_out": (S[size.rows :], Psi, room(B, K)),
+        "cross_entropy_step": (2 * normal(B, K), labels, ones, 1.0, O_plus, lambda3.copy()),
+        "squared_error_step": (2 * normal(B, K), values, ones, 1.0, O_plus, lambda3.copy()),
+        "cross_entropy": (2 * normal(B, K), labels, ones),
+        "squared_error": (2 * normal(B, K), values, ones),
+    }
+
+
+def calls_of_algorithm1(kernels, size, dtype):
+    """The same for the kernels of Algorithm 1, with one label for each sequence."""
+    sequences, y = problem(size, dtype)
+    network, rng = network_of(size, dtype), np.random.default_rng(1)
+    variables = Variables.of_sequences(
+        kernels, network, sequences, np.arange(size.B), y.astype(np.intp), np.ones(size.B), SoftmaxCrossEntropy()
+    )
+    variables.roll_out(kernels, network.activation)
+    at = SweepSettings(rho1=1.0, rho2=1.0, rho3=1.0, nu=0.1, r=100.0)
+    alpha, target = rng.normal(size=(2, size.rows, size.n)).astype(dtype)
+    blocks = (
+        network.Theta,
+        network.Psi,
+        variables.Z.copy(),
+        variables.H.copy(),
+        variables.A.copy(),
+        variables.O.copy(),
+    )
+    return {
+        "sweep": (variables, at, BACKWARD + FORWARD, 0, variables.n_steps),
+        "a_step": (alpha, target, 1.3, 0.7, network.activation, np.empty_like(alpha)),
+        "residuals": (*blocks, network.activation, *(np.empty_like(block) for block in (alpha, alpha, blocks[-1]))),
+        "roll_out": (network.Theta, variables.offsets, network.activation, variables.Z.copy()),
+    }
+
+
+class Training:
+    """A fit that stands still at the end of every epoch, until `epoch` asks for the next one.
+
+    The solver runs in a thread of its own, through its public ``solve``, so an epoch is all that a user's epoch is:
+    taking minibatches, the iterations, the record.
+
+    Parameters
+    ----------
+    size : Size
+        Of a minibatch.
+    dtype : str
+        Of the arithmetic.
+    n_batches : int
+        Minibatches in an epoch.
+    backend_name : {"compiled", "numpy"}
+        The back end.
+    solver : Rollout or Algorithm1, optional
+        Rollout, with steps that do not become shorter, by default.
+    **options
+        Further ones of ``solve``.
+    """
+
+    def __init__(self, size, dtype="float32", n_batches=1, backend_name="compiled", solver=None, **options):
+        self._network = network_of(size, dtype)
+        self._problem = problem(size, dtype, n_batches)
+        self._solver = solver or Rollout(schedule="constant")
+        self._options = {"batch_size": size.B, "random_state": 0} | options
+        self._backend_name = backend_name
+        self._one_blas_thread = backend.one_blas_thread()
+        self._go, self._done = threading.Semaphore(0), threading.Semaphore(0)
+        self._stopped, self._error, self._record = False, None, None
+        self._thread = threading.Thread(target=self._solve, daemon=True)
+        self._thread.start()
+
+    def __enter__(self):
+        # here: threadpoolctl heeds the first thread that limits OpenBLAS, and no other one as long as that lives
+        self._one_blas_thread.__enter__()
+        self.epoch()  # the first one finds its memory, and takes all steps into G
+        return self
+
+    def __exit__(self, *_):
+        self._stopped = True
+        with backend_named(self._backend_name):
+            self._go.release()
+            self._thread.join()
+        self._one_blas_thread.__exit__(None, None, None)
+
+    def epoch(self):
+        """Train for one epoch.
+
+        Raises
+        ------
+        RuntimeError
+            If the fit has ended, or has gone back to earlier weights, which is not what an iteration usually costs.
+        """
+        with backend_named(self._backend_name):
+            self._go.release()
+            self._done.acquire()
+        if self._error is not None:
+            raise self._error
+        if self._record.get("rollbacks"):
+            raise RuntimeError("the network was lost during a measurement: its times are not those of an iteration")
+
+    def _solve(self):
+        self._go.acquire()
+        try:
+            self._solver.solve(
+                self._network, *self._problem, SoftmaxCrossEntropy(), max_epochs=FOREVER,
+                on_epoch_end=self._pause, **self._options,
+            )  # fmt: skip
+            self._error = RuntimeError(f"the fit has ended after epoch {self._record['epoch']}")
+        except BaseException as error:
+            self._error = error
+        self._done.release()
+
+    def _pause(self, record):
+        self._record = record
+        self._done.release()
+        self._go.acquire()
+        return self._stopped
+
+
+def algorithm1():
+    """Algorithm 1 with a proximal weight that does not diverge, and no end."""
+    return Algorithm1(r=100.0, eps_abs=0.0, eps_rel=0.0, keep="last")

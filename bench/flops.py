@@ -1,0 +1,129 @@
+"""How many arithmetic operations an iteration has to make: what every GFLOP/s of this project is computed from.
+
+An addition and a multiplication count one each.  Only what the mathematics asks for is counted, at sequences of equal
+length: not the activations and the losses, not what a kernel computes twice, adds up over threads or moves about, and
+not products with states that are zero because a sequence starts there.  m = d + n + 1.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Size:
+    """n hidden units, B sequences of N steps of d features, K outputs."""
+
+    n: int
+    B: int
+    N: int
+    d: int
+    K: int
+
+    def __str__(self):
+        return f"n={self.n} B={self.B} N={self.N} d={self.d} K={self.K}"
+
+    @property
+    def m(self):
+        """Length of z_t = [x_t, s_{t-1}, 1]."""
+        return self.d + self.n + 1
+
+    @property
+    def rows(self):
+        """Steps of all sequences."""
+        return self.B * self.N
+
+    @property
+    def later_rows(self):
+        """Steps of all sequences after their first ones, where s_{t-1} is not zero."""
+        return self.B * (self.N - 1)
+
+
+def roll_out(size):
+    """Roll the network out: a_t = [U b] [x_t, 1] + W s_{t-1}.
+
+    2 n (d + 1) a row; 2 n^2 a row after the first step.
+    """
+    return 2 * size.n * (size.d + 1) * size.rows + 2 * size.n**2 * size.later_rows
+
+
+def read_out(size):
+    """q = V s_N + c: 2 n K a sequence."""
+    return 2 * size.n * size.K * size.B
+
+
+def forward(size):
+    """The forward sweep: the roll-out and the read-out."""
+    return roll_out(size) + read_out(size)
+
+
+def multipliers(size):
+    """lambda1_N from V^T lambda3, lambda1_t from W^T lambda1_{t+1}.
+
+    2 n K a row of the last step; 2 n^2 a row of the others.
+    """
+    return 2 * size.n * size.K * size.B + 2 * size.n**2 * size.later_rows
+
+
+def products(size):
+    """L = sum lambda1_t z_t^T: 2 n (d + 1) a row; 2 n^2 a row after the first step."""
+    return 2 * size.n * (size.d + 1) * size.rows + 2 * size.n**2 * size.later_rows
+
+
+def gram(size, first, every):
+    """The lower triangle of G = sum z_t z_t^T over the steps ``first``, ``first + every``, ...
+
+    m (m + 1) a row of these steps: (d + 1)(d + 2) for [x_t, 1] with itself, 2 n (d + 1) for s_{t-1} with it, n (n + 1)
+    for s_{t-1} with itself; the last two not at the first step.
+    """
+    steps = len(range(first, size.N, every))
+    of_inputs = (size.d + 1) * (size.d + 2)
+    of_states = size.m * (size.m + 1) - of_inputs
+    return size.B * (of_inputs * steps + of_states * (steps - (first == 0)))
+
+
+def output_statistics(size):
+    """The statistics of the read-out.
+
+    2 n K + K a sequence for sum lambda3 h^T, n (n + 1) + n for the lower triangle of sum h h^T, h = [s_N, 1].
+    """
+    return size.B * (2 * size.n * size.K + size.K + size.n * (size.n + 1) + size.n)
+
+
+def backward(size, first, every):
+    """The backward sweep: multipliers, L and G of the hidden layer, and both statistics of the read-out."""
+    return multipliers(size) + products(size) + gram(size, first, every) + output_statistics(size)
+
+
+def factorisation(order):
+    """Cholesky factor of a matrix of this order: order^3 / 3."""
+    return order**3 / 3
+
+
+def solves(size):
+    """D = M (G + shift)^-1 of both layers: m^3 / 3 + 2 m^2 n, and h^3 / 3 + 2 h^2 K with h = n + 1."""
+    h = size.n + 1
+    return factorisation(size.m) + 2 * size.m**2 * size.n + factorisation(h) + 2 * h**2 * size.K
+
+
+def iteration(size, every=4):
+    """One iteration of `Rollout`: forward, backward, solves; G as the mean over which step it starts at."""
+    every = min(every, size.N)
+    mean_gram = sum(gram(size, first, every) for first in range(every)) / every
+    return forward(size) + multipliers(size) + products(size) + mean_gram + output_statistics(size) + solves(size)
+
+
+def residuals(size):
+    """The residuals of Algorithm 1: 2 n m a row for a_t - Theta z_t, 2 K (n + 1) a row for o_t - Psi h_t."""
+    return size.rows * (2 * size.n * size.m + 2 * size.K * (size.n + 1))
+
+
+def roll_out_of_all_rows(size):
+    """The roll-out of Algorithm 1, whose s_0 need not be zero: 2 n m a row."""
+    return 2 * size.n * size.m * size.rows
+
+
+def training_by_gradients(size):
+    """What PyTorch's nn.RNN has to make, for comparison: forward, W^T times gradient, and the gradients of the weights.
+
+    4 n K a sequence for the read-out going back; the optimiser is not counted.
+    """
+    return forward(size) + multipliers(size) + products(size) + 2 * size.n * size.K * size.B
