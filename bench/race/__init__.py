@@ -15,7 +15,7 @@ each goal anew.  Our side has the solver's defaults, and for each goal one budge
 
 *Time to a goal*: evaluations are at the same iterations for every seed.  The accuracy at an evaluation is the mean
 over seeds, the time its median; the goal is reached at the first evaluation whose mean accuracy is at least the goal's.
-Between two evaluations the iterations grow by at most 5 %, and nothing is interpolated.  Beside it stands the time of
+Between two evaluations the iterations grow by at most 8 %, and nothing is interpolated.  Beside it stands the time of
 each seed on its own (median and range).
 
 *Goals* are accuracies, or "best": the highest mean accuracy over seeds that any optimiser, learning rate and budget

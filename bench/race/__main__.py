@@ -36,6 +36,9 @@ def _options():
     parser.add_argument("--seeds", type=int, default=5, help="how many seeds (default: %(default)s)")
     parser.add_argument("--first-seed", type=int, default=0, help="seeds count from here (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of every contender (default: %(default)s)")
+    parser.add_argument(
+        "--same-start", action="store_true", help="torch starts from our initial weights instead of its own"
+    )
     parser.add_argument("--quick", action="store_true", help="a few sequences and settings, to see that it runs")
     parser.add_argument(
         "--output",

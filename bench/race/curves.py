@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
-GROWTH = 1.05  # from one evaluation to the next, in iterations
+GROWTH = 1.08
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,15 @@ class Metric:
         """1 or -1: what to multiply values with, to make the highest the best."""
         return 1 if self.higher_is_better else -1
 
+    @property
+    def worst(self):
+        """Worse than any value."""
+        return -self.sign * math.inf
+
     def value(self, outputs, targets):
         """The value, or the worst one there is if it is not finite."""
         value = float(self.of(outputs, targets))
-        return value if np.isfinite(value) else -self.sign * np.inf
+        return value if math.isfinite(value) else self.worst
 
     def best(self, values):
         """The best of ``values``."""
@@ -112,6 +117,12 @@ class Curve:
         """The curve of a run that yields its points."""
         rows = [astuple(point) for point in points]
         return cls(contender, str(setting), seed, *map(list, zip(*rows, strict=True)))
+
+    @classmethod
+    def of_record(cls, record, metric):
+        """The curve that was written to a JSON file, where the worst value is null."""
+        values = [metric.worst if value is None else value for value in record["values"]]
+        return cls(**record | {"values": values})
 
     def by_processor_time(self):
         """The same curve with the processor's seconds, for a machine that is busy with other things."""

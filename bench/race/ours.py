@@ -9,11 +9,9 @@ from admmirnn.model import ElmanRNN
 from admmirnn.sequences import Sequences
 from bench.race.curves import Clock, Point, evaluation_points
 
-NAME = "admmirnn"
-
 
 def initial_network(data, n_hidden, seed):
-    """The network that both sides start from."""
+    """The network that our side starts from: W orthogonal, U normal with variance 1 / n_features, V = 0."""
     return ElmanRNN.random(
         data.train.n_features, n_hidden, data.n_outputs, random_state=np.random.RandomState([seed, 1])
     )
@@ -33,7 +31,7 @@ class OurSide:
     task: object
     n_threads: int = 1
 
-    name = NAME
+    name = "admmirnn"
     kind = "ours"
 
     @property

@@ -12,6 +12,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from admmirnn.sequences import split
 from bench.race.curves import Clock, Point, evaluation_points
+from bench.race.ours import initial_network
 from bench.race.task import Theirs
 
 OPTIMISERS = {
@@ -60,14 +61,17 @@ class TorchPeer:
         """How many minibatches a run takes."""
         return max(1, round(setting.epochs * -(-len(data.train) // self.task.batch_size)))
 
-    def run(self, data, setting, seed):
-        """Train from new weights; yield the points of the curve, from where one may or may not go on."""
+    def run(self, data, setting, seed, points=None):
+        """Train from new weights; yield the points of the curve, from where one may or may not go on.
+
+        ``points`` are the iterations after which to evaluate, by default those of our side.
+        """
         train, test = _tensors(data)
         n_iterations = self.n_iterations(data, setting)
         self._warm_up(data, setting, seed)
-        training = _Training(self.name, data, self.task.n_hidden, setting.learning_rate, seed)
+        training = _Training(self.name, data, self.task, setting.learning_rate, seed)
         batches = islice(_minibatches(len(data.train), self.task.batch_size, seed), n_iterations)
-        points = evaluation_points(self.task.first_evaluation)
+        points = points or evaluation_points(self.task.first_evaluation)
         next_point = next(points)
         clock = Clock()
         clock.start()
@@ -81,7 +85,7 @@ class TorchPeer:
                 clock.start()
 
     def _warm_up(self, data, setting, seed):
-        training = _Training(self.name, data, self.task.n_hidden, setting.learning_rate, seed)
+        training = _Training(self.name, data, self.task, setting.learning_rate, seed)
         for indices in islice(_minibatches(len(data.train), self.task.batch_size, seed), 3):
             training.step(_tensors(data)[0], indices, 0.0)
 
@@ -89,14 +93,28 @@ class TorchPeer:
 class _Training:
     """A network, its optimiser, and what happens in an iteration."""
 
-    def __init__(self, name, data, n_hidden, learning_rate, seed):
+    def __init__(self, name, data, task, learning_rate, seed):
         torch.manual_seed(seed)
-        self.rnn = torch.nn.RNN(data.train.n_features, n_hidden, batch_first=True)
-        self.read_out = torch.nn.Linear(n_hidden, data.n_outputs)
+        self.rnn = torch.nn.RNN(data.train.n_features, task.n_hidden, batch_first=True)
+        self.read_out = torch.nn.Linear(task.n_hidden, data.n_outputs)
         torch.nn.init.orthogonal_(self.rnn.weight_hh_l0)
+        if task.same_start:
+            self._start_from(initial_network(data, task.n_hidden, seed).weights)
         self.parameters = [*self.rnn.parameters(), *self.read_out.parameters()]
         self.learning_rate = learning_rate
         self.optimiser = OPTIMISERS[name](self.parameters, lr=learning_rate)
+
+    @torch.no_grad()
+    def _start_from(self, weights):
+        for name, parameter in (
+            ("U", self.rnn.weight_ih_l0),
+            ("W", self.rnn.weight_hh_l0),
+            ("b", self.rnn.bias_ih_l0),
+            ("b", self.rnn.bias_hh_l0),  # nn.RNN has two, whose sum is b = 0
+            ("V", self.read_out.weight),
+            ("c", self.read_out.bias),
+        ):
+            parameter.copy_(torch.from_numpy(weights[name].copy()))
 
     def step(self, train, indices, progress):
         """Learn a minibatch."""

@@ -134,33 +134,42 @@ def _place(kind, candidates, value, metric):
 
 
 def print_standing(standing, metric):
-    """Print the table of one goal."""
+    """Print the table of one goal, which is one of Markdown too."""
     n_seeds = len(standing.ours.of_seeds)
-    print(f"\n{metric.name} {standing.value:.4f}{_origin(standing.goal)}, mean of {n_seeds} seeds")
-    rows = []
+    print(f"\n{metric.name} {standing.value:.4f}{_origin(standing.goal)}, {n_seeds} seed{'s' * (n_seeds > 1)}\n")
+    rows = [
+        ("contender", "setting", f"best {metric.name}", "seconds", "of each seed: median (range)", "ours / theirs"),
+        (":--", ":--", "--:", "--:", "--:", "--:"),
+    ]
     for place in standing.places:
-        ratio = standing.ours.seconds / place.seconds if place.seconds < math.inf else math.nan
+        median, low, high = (_seconds(of(place.of_seeds)) for of in (np.median, min, max))
+        ratio = "" if place.kind == "ours" else _ratio(standing.ours.seconds, place.seconds)
         rows.append((
             place.curve.contender,
-            str(place.curve.setting),
+            place.curve.setting,
             f"{metric.best(place.curve.values):.4f}",
             _seconds(place.seconds),
-            f"{_seconds(np.median(place.of_seeds))} ({_seconds(min(place.of_seeds))} to "
-            f"{_seconds(max(place.of_seeds))})",
-            "" if place.kind == "ours" or not 0 < ratio < math.inf else f"1/{1 / ratio:.2f}",
+            f"{median} ({low} to {high})",
+            f"({ratio})" if place.kind == "other" and ratio else ratio,
         ))  # fmt: skip
-    _print_columns(("contender", "setting", "best", "seconds", "each seed: median (range)", "ours / its"), rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.ljust(width) if i < 2 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print(f"| {' | '.join(cells)} |")
 
 
 def verdict(standing, metric):
     """One line: whether our time is small enough a part of the best peer's."""
     ours, peer = standing.ours, standing.best_peer
     word = {True: "met    ", False: "NOT MET", None: "       "}[standing.met]
-    share = "never" if math.isinf(standing.share) else f"1/{1 / standing.share:.2f}" if standing.share else "0"
     wanted = "for information" if standing.goal.share is None else f"target at most 1/{1 / standing.goal.share:g}"
     return (
         f"{word} {metric.name} {standing.value:.4f}{_origin(standing.goal)}: ours {_seconds(ours.seconds)} s, "
-        f"{peer.curve.contender} {_seconds(peer.seconds)} s, ours / peer = {share} ({wanted})"
+        f"{peer.curve.contender} {_seconds(peer.seconds)} s, ours / peer = "
+        f"{_ratio(ours.seconds, peer.seconds) or 'none'} ({wanted})"
     )
 
 
@@ -174,15 +183,9 @@ def _seconds(seconds):
     return "never" if math.isinf(seconds) else f"{seconds:.3g}" if seconds < 100 else f"{seconds:.0f}"
 
 
-def _print_columns(header, rows, n_left=2):
-    """Print rows of text in columns, the first ``n_left`` of them flush left."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    for row in [header, *rows]:
-        cells = [
-            cell.ljust(width) if i < n_left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        print("  " + "  ".join(cells).rstrip())
+def _ratio(ours, theirs):
+    """As one part in so many; empty unless both are there."""
+    return f"1/{theirs / ours:.2f}" if math.isfinite(ours) and math.isfinite(theirs) else ""
 
 
 def write_json(path, record):

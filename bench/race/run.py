@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
@@ -34,7 +34,7 @@ def race(options):
     """
     task = load_task(options.task)
     record = json.loads(options.read.read_text()) if options.read else run(task, options)
-    curves = [Curve(**curve) for curve in record["curves"]]
+    curves = [Curve.of_record(curve, task.metric) for curve in record["curves"]]
     if options.clock == "processor":
         curves = [curve.by_processor_time() for curve in curves]
     found = standings(task, record["contenders"], mean_curves(curves))
@@ -72,6 +72,8 @@ def run(task, options):
     from bench.race import peers
 
     peers.use_threads(options.threads)
+    if options.same_start:
+        task = replace(task, same_start=True)
     if options.quick:
         task = task.quick()
     seeds = list(range(options.first_seed, options.first_seed + (1 if options.quick else options.seeds)))
@@ -108,7 +110,7 @@ def run(task, options):
         "task": options.task,
         "title": task.title,
         "metric": {"name": task.metric.name, "higher_is_better": task.metric.higher_is_better},
-        "options": {name: getattr(options, name) for name in ("seeds", "first_seed", "threads", "quick")},
+        "options": {name: getattr(options, name) for name in ("seeds", "first_seed", "threads", "same_start", "quick")},
         "machine": machine,
         "contenders": {contender.name: contender.kind for contender in contenders},
         "hidden": task.n_hidden,

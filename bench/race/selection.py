@@ -4,7 +4,10 @@ import itertools
 import math
 from dataclasses import dataclass, field
 
+from bench.race.curves import evaluation_points
+
 LOOKS = (0.25, 0.5)  # parts of a budget after which learning rates are compared
+GROWTH = 1.1  # from one evaluation to the next, after a tenth of the budget
 HOPELESS = 2.0  # times as far from the last goal as the best learning rate is
 
 
@@ -89,9 +92,12 @@ def try_settings(peer, data, seed, goals, metric, say=print):
     """
     trials, limit, last_goal = [], math.inf, goals[-1]
     for _, settings in itertools.groupby(peer.settings, lambda setting: setting.epochs):
-        running = [Trial(setting, peer.run(data, setting, seed), metric.sign) for setting in settings]
+        running = []
+        for setting in settings:
+            n_iterations = peer.n_iterations(data, setting)
+            points = evaluation_points(-(-n_iterations // 10), GROWTH)
+            running.append(Trial(setting, peer.run(data, setting, seed, points), metric.sign))
         trials += running
-        n_iterations = peer.n_iterations(data, running[0].setting)
         for look in (*LOOKS, 1.0):
             for trial in running:
                 trial.advance(min(look * n_iterations, limit), last_goal)

@@ -75,16 +75,20 @@ class Ours:
         None leaves it to the solver.
     solver : callable
         Called without arguments, returns the solver.
+    note : str
+        What is special about the solver, for tables.
     """
 
     epochs: int
     penalty: float = 0.0
     batch_size: int | None = None
     solver: Callable = Rollout
+    note: str = ""
 
     def __str__(self):
-        batch_size = f", batch {self.batch_size}" if self.batch_size else ""
-        return f"{_epochs(self.epochs)}{batch_size}{f', penalty {self.penalty:g}' if self.penalty else ''}"
+        batch_size = f"batches of {self.batch_size}" if self.batch_size else ""
+        penalty = f"penalty {self.penalty:g}" if self.penalty else ""
+        return ", ".join(filter(None, (_epochs(self.epochs), batch_size, penalty, self.note)))
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,8 @@ class Task:
         After how many iterations to look at the test set first.
     others : tuple of callable
         Peers of another kind, see `bench.race.others`: called with the task.
+    same_start : bool
+        Whether torch starts from our initial weights instead of its own.
     """
 
     title: str
@@ -161,6 +167,7 @@ class Task:
     loss: object = field(default_factory=SoftmaxCrossEntropy)
     first_evaluation: int = 1
     others: tuple = ()
+    same_start: bool = False
 
     @property
     def goals_are_known(self):

@@ -21,6 +21,6 @@ TASK = Task(
         "RMSprop": around(5e-4),
         "Adam": around(2e-3),
     },
-    budgets=(0.5, 1, 2, 3),
-    first_evaluation=20,
+    budgets=(1, 2, 3),
+    first_evaluation=60,
 )
