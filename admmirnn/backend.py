@@ -77,6 +77,13 @@ def _controller():
     return ThreadpoolController()
 
 
+def _take_control():
+    """Let this thread set the limit: newer versions of threadpoolctl ignore all but the first that has done so."""
+    for controller in _controller().lib_controllers:
+        if hasattr(controller, "clear_controlling_thread"):
+            controller.clear_controlling_thread(force=True)
+
+
 _limit_lock = threading.Lock()
 _n_limited = 0
 _limit = None
@@ -91,6 +98,7 @@ def one_blas_thread():
     global _n_limited, _limit
     with _limit_lock:
         if _n_limited == 0:
+            _take_control()
             _limit = _controller().limit(limits=1, user_api="blas")
         _n_limited += 1
     try:
@@ -99,4 +107,5 @@ def one_blas_thread():
         with _limit_lock:
             _n_limited -= 1
             if _n_limited == 0:
+                _take_control()
                 _limit.restore_original_limits()

@@ -60,6 +60,7 @@ def test_loss(measure, name, size, dtype, variant):
         ("a_step", None),
     ],
 )
+@pytest.mark.benchmark(min_rounds=3)  # the twin of the a-step takes seconds
 @at_sizes(SMALL, OF_ALGORITHM_1, quick=(SMALL,))
 def test_algorithm1(measure, name, count, size, dtype, variant):
     measure_kernel(measure, calls_of_algorithm1, name, size, dtype, variant, count)

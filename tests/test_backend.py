@@ -1,6 +1,7 @@
 """BLAS threads: one while anything trains, the user's number afterwards."""
 
 import threading
+from contextlib import ExitStack
 
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -42,3 +43,35 @@ def test_fits_in_threads_are_those_of_one_after_the_other(waves):
         assert blas_threads() == {2}
     for seed, W in enumerate(expected):
         np.testing.assert_array_equal(models[seed].W_, W)
+
+
+def in_a_thread(function):
+    thread = threading.Thread(target=function)
+    thread.start()
+    thread.join()
+
+
+def test_every_thread_can_limit_blas():
+    """threadpoolctl 3.8 listened to the first thread that had ever set a limit, as long as that one lived."""
+    before, found = blas_threads(), []
+
+    def limit():
+        with backend.one_blas_thread():
+            found.append(blas_threads())
+
+    limit()
+    in_a_thread(limit)
+    limit()
+    assert found == [{1}] * 3
+    assert blas_threads() == before
+
+
+def test_the_limit_that_another_thread_has_set_is_lifted():
+    before = blas_threads()
+    with ExitStack() as first:
+        first.enter_context(backend.one_blas_thread())
+        last = ExitStack()
+        in_a_thread(lambda: last.enter_context(backend.one_blas_thread()))
+    assert blas_threads() == {1}
+    in_a_thread(last.close)
+    assert blas_threads() == before
