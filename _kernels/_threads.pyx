@@ -1,48 +1,57 @@
-"""The one module that knows threads: the sequences of a minibatch in parts, one part a thread.
+"""The one module that knows threads: the sequences of a minibatch in parts, stage after stage.
 
-Threads live as long as one call: nothing is left behind for a fork, and nothing spins between calls.  To start one
-takes some 20 us.  Which sequences a part has depends on the number of parts alone, so results do too.
+A part of a stage is done by the first thread that claims it, usually the one whose part it is.  So a thread that has no
+processor holds nobody up, but for what it is in the middle of: the others do its parts.  What a part is depends on
+their number alone, so results do too.  Threads live as long as one call; to start one takes some 20 us, and nobody
+waits for it to end: what they share belongs to the last one that lets go of it.
 """
+
+from libc.stdlib cimport calloc, free
 
 cdef extern from *:
     """
     #if defined(_MSC_VER)
         #include <intrin.h>
         #include <windows.h>
-        #define admm_arrive(count) _InterlockedIncrement(count)
-        #define admm_arrived(count) (*(volatile long*)(count))
+        #define admm_add(count, by) (_InterlockedExchangeAdd(count, by) + (by))
+        #define admm_read(count) (*(volatile long*)(count))
+        #define admm_claim(flag) (_InterlockedExchange(flag, 1) == 0)
         #define admm_give_way() SwitchToThread()
     #else
         #include <sched.h>
-        #define admm_arrive(count) __atomic_add_fetch(count, 1, __ATOMIC_ACQ_REL)
-        #define admm_arrived(count) __atomic_load_n(count, __ATOMIC_ACQUIRE)
+        #define admm_add(count, by) __atomic_add_fetch(count, by, __ATOMIC_ACQ_REL)
+        #define admm_read(count) __atomic_load_n(count, __ATOMIC_ACQUIRE)
+        #define admm_claim(flag) (__atomic_exchange_n(flag, 1, __ATOMIC_ACQ_REL) == 0)
         #define admm_give_way() sched_yield()
     #endif
     """
-    long arrive "admm_arrive"(long* count) noexcept nogil
-    long arrived "admm_arrived"(long* count) noexcept nogil
+    long add "admm_add"(long* count, long by) noexcept nogil
+    long read "admm_read"(long* count) noexcept nogil
+    bint claim "admm_claim"(long* flag) noexcept nogil
     void give_way "admm_give_way"() noexcept nogil
 
 cdef extern from "pythread.h":
-    ctypedef void* PyThread_type_lock
     unsigned long PyThread_start_new_thread(void (*function)(void*) noexcept nogil, void* argument) nogil
     unsigned long PYTHREAD_INVALID_THREAD_ID
-    PyThread_type_lock PyThread_allocate_lock() nogil
-    void PyThread_free_lock(PyThread_type_lock lock) nogil
-    int PyThread_acquire_lock(PyThread_type_lock lock, int wait) nogil
-    void PyThread_release_lock(PyThread_type_lock lock) nogil
 
 cdef double LEAST_WORK = 4e6                      # arithmetic operations that are worth a thread
 cdef int LOOKS = 2000                             # before a thread that waits gives way: some microseconds
 
 
-cdef struct Task:
-    Part function
+cdef struct Member:
+    Team* team
+    int part                                      # where it starts to look for work
+
+
+cdef struct Team:
+    Stage function
     void* job
-    int part
+    int n_stages
     int n_parts
-    PyThread_type_lock start
-    PyThread_type_lock done
+    long holders                                  # threads that may still look at this
+    Member[MOST_PARTS] members
+    long* done                                    # (n_stages,): how many parts are
+    long* claimed                                 # (n_stages, n_parts)
 
 
 cdef int n_parts_of(Py_ssize_t n_threads, Py_ssize_t B, double work) noexcept nogil:
@@ -51,75 +60,81 @@ cdef int n_parts_of(Py_ssize_t n_threads, Py_ssize_t B, double work) noexcept no
     return <int> max(min(most, <double> B), 1.0)
 
 
-cdef Py_ssize_t first_sequence(const Py_ssize_t* offsets, Py_ssize_t N, int part, int n_parts) noexcept nogil:
-    """Where a part starts among the sequences, longest first, so that all have about as many rows."""
-    cdef Py_ssize_t B = offsets[N + 1] - offsets[N], rows = offsets[N]
-    cdef Py_ssize_t low = 0, high = B, middle, t, before
-    if part == 0 or part == n_parts:
-        return B if part else 0
-    while low < high:                                  # the first one with at least that share of rows before it
-        middle = (low + high) // 2
-        before = 0
-        for t in range(N):
-            before += min(middle, offsets[t + 1] - offsets[t])
-        if before * n_parts < rows * part:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-cdef void work_on(void* argument) noexcept nogil:
-    cdef Task* task = <Task*> argument
-    PyThread_acquire_lock(task.start, 1)
-    task.function(task.job, task.part, task.n_parts)
-    PyThread_release_lock(task.done)
-
-
-cdef bint prepare(Task* task) noexcept nogil:
-    """A thread that waits for its start; False if there is none to be had."""
-    task.start, task.done = PyThread_allocate_lock(), PyThread_allocate_lock()
-    if task.start != NULL and task.done != NULL:
-        PyThread_acquire_lock(task.start, 1)
-        PyThread_acquire_lock(task.done, 1)
-        if PyThread_start_new_thread(work_on, task) != PYTHREAD_INVALID_THREAD_ID:
-            return True
-    forget(task)
-    return False
-
-
-cdef void forget(Task* task) noexcept nogil:
-    if task.start != NULL:
-        PyThread_free_lock(task.start)
-    if task.done != NULL:
-        PyThread_free_lock(task.done)
-
-
-cdef int run(Part function, void* job, int n_parts) noexcept nogil:
-    """function(job, part, n_parts) for all parts at the same time; how many there were, fewer if threads run short."""
-    cdef Task[MOST_PARTS] tasks
+cdef void divide(const Py_ssize_t* offsets, Py_ssize_t N, int n_parts, Py_ssize_t* first) noexcept nogil:
+    """Where each part starts among the sequences, longest first, and the last one ends: all have about as many rows."""
+    cdef Py_ssize_t B = offsets[N + 1] - offsets[N], low, high, middle, t, before
     cdef int part
+    first[0], first[n_parts] = 0, B
     for part in range(1, n_parts):
-        tasks[part].function, tasks[part].job, tasks[part].part = function, job, part
-        if not prepare(&tasks[part]):
-            n_parts = part
-            break
-    for part in range(1, n_parts):
-        tasks[part].n_parts = n_parts
-        PyThread_release_lock(tasks[part].start)
-    function(job, 0, n_parts)
-    for part in range(1, n_parts):
-        PyThread_acquire_lock(tasks[part].done, 1)
-        forget(&tasks[part])
-    return n_parts
+        low, high = first[part - 1], B
+        while low < high:                              # the first one with at least that share of rows before it
+            middle = (low + high) // 2
+            before = 0
+            for t in range(N):
+                before += min(middle, offsets[t + 1] - offsets[t])
+            if before * n_parts < offsets[N] * part:
+                low = middle + 1
+            else:
+                high = middle
+        first[part] = low
 
 
-cdef void meet(long* arrivals, long expected) noexcept nogil:
-    """Wait until so many parts have arrived, this one included."""
-    cdef int looks = 0
-    if arrive(arrivals) >= expected:
+cdef void let_go(Team* team) noexcept nogil:
+    if add(&team.holders, -1) == 0:
+        free(team.done)
+        free(team)
+
+
+cdef void take_part(Team* team, int own) noexcept nogil:
+    """Do whatever nobody else has claimed, stage after stage."""
+    cdef int stage, part, i, looks
+    for stage in range(team.n_stages):
+        for i in range(team.n_parts):
+            part = (own + i) % team.n_parts
+            if claim(&team.claimed[stage * team.n_parts + part]):
+                team.function(team.job, stage, part, team.n_parts)
+                add(&team.done[stage], 1)
+        looks = 0
+        while read(&team.done[stage]) < team.n_parts:
+            looks += 1
+            if looks > LOOKS:                          # the others have no processor: let them have this one
+                give_way()
+
+
+cdef void join_in(void* member) noexcept nogil:
+    cdef Team* team = (<Member*> member).team
+    take_part(team, (<Member*> member).part)
+    let_go(team)
+
+
+cdef Team* gather(Stage function, void* job, int n_stages, int n_parts) noexcept nogil:
+    """A team of which nobody works yet; NULL if there is no memory for it."""
+    cdef Team* team = <Team*> calloc(1, sizeof(Team))
+    if team == NULL:
+        return NULL
+    team.done = <long*> calloc(n_stages * (n_parts + 1), sizeof(long))
+    if team.done == NULL:
+        free(team)
+        return NULL
+    team.claimed = team.done + n_stages
+    team.function, team.job, team.n_stages, team.n_parts, team.holders = function, job, n_stages, n_parts, 1
+    return team
+
+
+cdef void run(Stage function, void* job, int n_stages, int n_parts) noexcept nogil:
+    """function(job, stage, part, n_parts) for all parts, in several threads, and for all stages, one after the other."""
+    cdef Team* team = gather(function, job, n_stages, n_parts) if n_parts > 1 else NULL
+    cdef int stage, part
+    if team == NULL:
+        for stage in range(n_stages):
+            for part in range(n_parts):
+                function(job, stage, part, n_parts)
         return
-    while arrived(arrivals) < expected:
-        looks += 1
-        if looks > LOOKS:                              # the others have no processor: let them have this one
-            give_way()
+    for part in range(1, n_parts):
+        team.members[part].team, team.members[part].part = team, part
+        add(&team.holders, 1)
+        if PyThread_start_new_thread(join_in, &team.members[part]) == PYTHREAD_INVALID_THREAD_ID:
+            add(&team.holders, -1)                     # no more threads to be had: this one does its parts
+            break
+    take_part(team, 0)
+    let_go(team)

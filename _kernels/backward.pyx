@@ -5,14 +5,14 @@ where observations and states lie; the parts that threads work on have sums of t
 """
 
 from cython cimport floating
-from libc.math cimport INFINITY, isfinite, sqrt
+from libc.math cimport isfinite, sqrt
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from admmirnn._kernels._activations cimport Activation, multiply_by_slope, named
 from admmirnn._kernels._blas cimport add_gram, add_products, gemm, multiply_rows, rows_at_once
 from admmirnn._kernels._layout cimport fits
-from admmirnn._kernels._threads cimport first_sequence, meet, n_parts_of, run
+from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
 
 
 cdef struct Sweep:                               # what all parts of a backward sweep share
@@ -29,10 +29,9 @@ cdef struct Sweep:                               # what all parts of a backward 
     Py_ssize_t gram_first, gram_every
     double cap
     double* squares                              # (N, n_parts): |lambda1_t|^2 before it is scaled down
-    double most                                  # that it may have
     Py_ssize_t n_capped                          # steps that are scaled down
-    long arrivals                                # of parts, at all steps together
     void* sums                                   # (n_parts, room_of_part)
+    Py_ssize_t[MOST_PARTS + 1] first             # sequence of each part
 
 
 cdef struct Room:                                # of the sums of a part, in numbers from their start
@@ -97,16 +96,20 @@ cdef double find_multipliers(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ss
     return square
 
 
-cdef double over_all_parts(Sweep* sweep, Py_ssize_t t, int part, int n_parts, double square) noexcept nogil:
-    """The sum of the squares that all parts have found at step t, for which they wait for one another."""
-    cdef double* squares = sweep.squares + t * n_parts
-    cdef double total = 0
-    cdef int i
-    squares[part] = square
-    meet(&sweep.arrivals, (sweep.N - t) * n_parts)
-    for i in range(n_parts):
-        total += squares[i]
-    return total
+cdef double scale_of(Sweep* sweep, Py_ssize_t t, int n_parts) noexcept nogil:
+    """What the cap leaves of lambda1_t, once all parts have found its squares.
+
+    Sums over the running sequences are compared; all minibatches have B of them, so the common 1/(B n) drops out.
+    """
+    cdef double square = 0, injected = 0, most
+    cdef int part
+    if t == sweep.N - 1 or not isfinite(sweep.cap):
+        return 1
+    for part in range(n_parts):
+        square += sweep.squares[t * n_parts + part]
+        injected += sweep.squares[(sweep.N - 1) * n_parts + part]
+    most = sweep.cap * sweep.cap * injected
+    return sqrt(most / square) if square > most else 1
 
 
 cdef void add_step(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t last, Py_ssize_t continuing,
@@ -149,42 +152,46 @@ cdef void add_outputs(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, floating*
     add_rows[floating](S, rows, n, sums + at.output_G_1)
 
 
-cdef void sweep_part(Sweep* sweep, int part, int n_parts, floating* lambda1) noexcept nogil:
-    """The backward sweep of one part of the sequences."""
-    cdef Py_ssize_t first = first_sequence(sweep.offsets, sweep.N, part, n_parts), t, i, running, before
-    cdef Py_ssize_t last = first_sequence(sweep.offsets, sweep.N, part + 1, n_parts)
-    cdef Room at = room_of_part(sweep.d, sweep.n, sweep.K)
+cdef void scale_down(floating* lambda1, Py_ssize_t count, double scale) noexcept nogil:
+    cdef floating by = <floating> scale
+    cdef Py_ssize_t i
+    for i in range(count):
+        lambda1[i] *= by
+
+
+cdef void sweep_step(Sweep* sweep, int stage, int part, int n_parts, floating* lambda1) noexcept nogil:
+    """One part of the sequences: step t + 1, whose multipliers all parts have found by now, and the multipliers of t.
+
+    ``stage`` counts from 0 at t = N - 1 to N at t = -1.
+    """
+    cdef Py_ssize_t t = sweep.N - 1 - stage, n = sweep.n, first = sweep.first[part], last = sweep.first[part + 1]
+    cdef Py_ssize_t following, running, before
+    cdef Room at = room_of_part(sweep.d, n, sweep.K)
     cdef floating* sums = <floating*> sweep.sums + part * at.total
-    cdef floating* of_step
-    cdef floating scale
-    cdef double square, most = INFINITY
-    memset(sums, 0, at.total * sizeof(floating))
-    for t in range(sweep.N - 1, -1, -1):
-        running = max(first, min(last, sweep.offsets[t + 1] - sweep.offsets[t]))
-        before = min(last, sweep.offsets[t] - sweep.offsets[t - 1]) if t else 0
-        of_step = multipliers_of(sweep, t, lambda1)
-        square = find_multipliers(sweep, t, first, running, lambda1)
-        if isfinite(sweep.cap):
-            # over the running sequences: all minibatches have B of them, so the common 1/(B n) drops out
-            square = over_all_parts(sweep, t, part, n_parts, square)
-            if t == sweep.N - 1:
-                most = sweep.cap * sweep.cap * square
-            elif square > most:
-                scale = <floating> sqrt(most / square)
-                for i in range(first * sweep.n, running * sweep.n):
-                    of_step[i] *= scale
-                if part == 0:
-                    sweep.n_capped += 1
-        add_step(sweep, t, first, running, before, of_step, sums)
-    add_outputs(sweep, first, last, sums)
+    cdef double scale
+    if stage == 0:
+        memset(sums, 0, at.total * sizeof(floating))
+        add_outputs(sweep, first, last, sums)
+    before = max(first, min(last, sweep.offsets[t + 1] - sweep.offsets[t])) if t >= 0 else first
+    if stage > 0:
+        following = t + 1
+        running = max(first, min(last, sweep.offsets[following + 1] - sweep.offsets[following]))
+        scale = scale_of(sweep, following, n_parts)
+        if scale != 1:
+            scale_down(multipliers_of(sweep, following, lambda1) + first * n, (running - first) * n, scale)
+            if part == 0:
+                sweep.n_capped += 1
+        add_step(sweep, following, first, running, before, multipliers_of(sweep, following, lambda1), sums)
+    if t >= 0:
+        sweep.squares[t * n_parts + part] = find_multipliers(sweep, t, first, before, lambda1)
 
 
-cdef void float_part(void* sweep, int part, int n_parts) noexcept nogil:
-    sweep_part(<Sweep*> sweep, part, n_parts, <float*> (<Sweep*> sweep).lambda1)
+cdef void float_step(void* sweep, int stage, int part, int n_parts) noexcept nogil:
+    sweep_step(<Sweep*> sweep, stage, part, n_parts, <float*> (<Sweep*> sweep).lambda1)
 
 
-cdef void double_part(void* sweep, int part, int n_parts) noexcept nogil:
-    sweep_part(<Sweep*> sweep, part, n_parts, <double*> (<Sweep*> sweep).lambda1)
+cdef void double_step(void* sweep, int stage, int part, int n_parts) noexcept nogil:
+    sweep_step(<Sweep*> sweep, stage, part, n_parts, <double*> (<Sweep*> sweep).lambda1)
 
 
 cdef void fold_in(Sweep* sweep, int n_parts, Py_ssize_t gram_rows, double momentum, double decay,
@@ -269,7 +276,7 @@ def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const flo
     sweep.lambda3, sweep.lambda1, sweep.sums = &lambda3[0, 0], &lambda1_out[0, 0], &scratch_out[0]
     sweep.keep = lambda1_out.shape[0] == offsets[N]
     sweep.gram_first, sweep.gram_every, sweep.cap = gram_first, gram_every, cap
-    sweep.n_capped = sweep.arrivals = 0
+    sweep.n_capped = 0
     n_threads = min(n_threads, scratch_out.shape[0] // room_of_part(d, n, K).total)
     n_parts = n_parts_of(n_threads, B, 6.0 * offsets[N] * n * m)
     for t in range(gram_first, N):
@@ -279,7 +286,8 @@ def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const flo
     if sweep.squares == NULL:
         raise MemoryError
     with nogil:
-        n_parts = run(float_part if floating is float else double_part, &sweep, n_parts)
+        divide(sweep.offsets, N, n_parts, sweep.first)
+        run(float_step if floating is float else double_step, &sweep, N + 1, n_parts)
         fold_in[floating](&sweep, n_parts, gram_rows, momentum, decay, &M_out[0, 0], &G_out[0, 0],
                           &output_M_out[0, 0], &output_G_out[0, 0])
     free(sweep.squares)

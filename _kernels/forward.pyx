@@ -9,7 +9,7 @@ from libc.string cimport memcpy, memset
 from admmirnn._kernels._activations cimport Activation, activate, named
 from admmirnn._kernels._blas cimport gemm, multiply_rows, rows_at_once
 from admmirnn._kernels._layout cimport fits, transpose
-from admmirnn._kernels._threads cimport MOST_PARTS, first_sequence, n_parts_of, run
+from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
 from admmirnn._kernels.output cimport Targets, check_labels, o_step
 
 
@@ -31,6 +31,7 @@ cdef struct Sweep:                               # what all parts of a forward s
     double* scratch                              # (n_parts, 6 K)
     double[MOST_PARTS] loss
     Py_ssize_t[MOST_PARTS] n_correct
+    Py_ssize_t[MOST_PARTS + 1] first             # sequence of each part
 
 
 ctypedef fused numeric:                           # what observations may be, but for the network's own type
@@ -98,10 +99,9 @@ cdef void advance(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, const floatin
         running = active
 
 
-cdef void sweep_part(Sweep* sweep, int part, int n_parts, floating* X) noexcept nogil:
+cdef void sweep_part(Sweep* sweep, int part, floating* X) noexcept nogil:
     """The forward sweep of one part of the sequences."""
-    cdef Py_ssize_t first = first_sequence(sweep.offsets, sweep.N, part, n_parts)
-    cdef Py_ssize_t last = first_sequence(sweep.offsets, sweep.N, part + 1, n_parts)
+    cdef Py_ssize_t first = sweep.first[part], last = sweep.first[part + 1]
     cdef Py_ssize_t n = sweep.n, K = sweep.K, at_once = rows_at_once(n, n), i, j
     cdef floating* S = <floating*> sweep.S
     cdef floating* Q = <floating*> sweep.Q
@@ -121,12 +121,12 @@ cdef void sweep_part(Sweep* sweep, int part, int n_parts, floating* X) noexcept 
         sweep.loss[part] = o_step(sweep.targets, first, last, &sweep.n_correct[part], sweep.scratch + 6 * K * part, Q)
 
 
-cdef void float_part(void* sweep, int part, int n_parts) noexcept nogil:
-    sweep_part(<Sweep*> sweep, part, n_parts, <float*> (<Sweep*> sweep).X)
+cdef void float_part(void* sweep, int stage, int part, int n_parts) noexcept nogil:
+    sweep_part(<Sweep*> sweep, part, <float*> (<Sweep*> sweep).X)
 
 
-cdef void double_part(void* sweep, int part, int n_parts) noexcept nogil:
-    sweep_part(<Sweep*> sweep, part, n_parts, <double*> (<Sweep*> sweep).X)
+cdef void double_part(void* sweep, int stage, int part, int n_parts) noexcept nogil:
+    sweep_part(<Sweep*> sweep, part, <double*> (<Sweep*> sweep).X)
 
 
 def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const Py_ssize_t[::1] lengths,
@@ -201,7 +201,8 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
             transpose(n, d, &Theta[0, 0], d + n + 1, &weights_out[0, 0])
             transpose(n, 1, &Theta[0, d + n], d + n + 1, &weights_out[d, 0])
             transpose(n, n, &Theta[0, d], d + n + 1, &weights_out[d + 1, 0])
-            n_parts = run(float_part if floating is float else double_part, &sweep, n_parts)
+            divide(sweep.offsets, N, n_parts, sweep.first)
+            run(float_part if floating is float else double_part, &sweep, 1, n_parts)
     finally:
         free(sweep.scratch)
         PyBuffer_Release(&view)
