@@ -50,10 +50,10 @@ def task(waves):
     )
 
 
-def test_evaluations_are_one_iteration_or_eight_per_cent_apart():
+def test_evaluations_are_one_iteration_or_five_per_cent_apart():
     points = list(itertools.islice(evaluation_points(3), 150))
     assert points[0] == 3
-    assert all(b == a + 1 or a < b <= 1.08 * a for a, b in itertools.pairwise(points))
+    assert all(b == a + 1 or a < b <= 1.05 * a for a, b in itertools.pairwise(points))
     assert points[-1] > 1000
 
 
@@ -110,21 +110,20 @@ def test_trials_end_when_they_cannot_win():
         (1, 0.1): lambda iteration: 0.2,  # far behind after a quarter
         (1, 0.2): lambda iteration: 0.5 + 0.005 * iteration,  # there after 80
         (1, 0.3): lambda iteration: 0.6 + 0.003 * iteration,  # at the first goal sooner, at the second one later
-        (2, 0.2): lambda iteration: 0.7 + 0.001 * iteration,  # not there when the first one was
+        (2, 0.2): lambda iteration: 0.9,  # not tried
     }, goals=(0.75, 0.9))  # fmt: skip
     assert ends == {
         (1, 0.1): ("hopeless", 25),
         (1, 0.2): ("reached every goal", 80),
         (1, 0.3): ("beaten", 80),
-        (2, 0.2): ("beaten", 80),
     }
     assert chosen == [(1, 0.2)]  # 0.75 after 50 iterations, as (1, 0.3)
 
 
 def test_each_goal_chooses_its_own_setting():
     scripts = {
-        (1, 0.1): lambda iteration: 0.72 + 0.18 * (iteration > 60),
-        (1, 0.2): lambda iteration: 0.8 * (iteration > 20),
+        (1, 0.1): lambda iteration: 0.74 + 0.16 * (iteration > 60),
+        (1, 0.2): lambda iteration: 0.78 * (iteration > 20),
     }
     assert tried(scripts, goals=(0.75, 0.9))[1] == [(1, 0.2), (1, 0.1)]
 

@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
-GROWTH = 1.08
+GROWTH = 1.05  # from one evaluation to the next, in iterations
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class Metric:
 ACCURACY = Metric("test accuracy", lambda outputs, targets: np.mean(outputs.argmax(axis=1) == targets), is_share=True)
 
 
-def evaluation_points(first=1, growth=GROWTH):
+def evaluation_points(first, growth=GROWTH):
     """Yield the iterations after which to evaluate: each at most ``growth`` times the one before, or the next one."""
-    iteration = first
+    iteration = max(1, math.ceil(first))
     while True:
         yield iteration
         iteration = max(iteration + 1, int(iteration * growth))

@@ -53,7 +53,8 @@ class OurSide:
             points.append(Point(iteration, clock.seconds, clock.cpu_seconds, value))
             clock.start()
 
-        watch = _Watch(evaluate, self.task.first_evaluation, setting.epochs * len(data.train))
+        n_sequences = setting.epochs * len(data.train)
+        watch = _Watch(evaluate, self.task.first_evaluation * n_sequences, n_sequences)
         sequences = _Watched(
             data.train.observations, data.train.first_rows, data.train.lengths, before_minibatch=watch.before_minibatch
         )
@@ -88,21 +89,26 @@ class _Watched(Sequences):
 
 
 class _Watch:
-    """Evaluates after the iterations of `evaluation_points`, but for the last one, which is left to the caller."""
+    """Evaluates after the iterations of `evaluation_points`, but for the last one, which is left to the caller.
 
-    def __init__(self, evaluate, first, n_sequences):
+    ``first`` and ``last`` count sequences: those of the run before the first evaluation, and all of them.
+    """
+
+    def __init__(self, evaluate, first, last):
         self._evaluate = evaluate
-        self._points = evaluation_points(first)
-        self._next = next(self._points)
-        self._n_left = n_sequences
-        self.n_iterations = 0
+        self._first, self._last = first, last
+        self._n_sequences = self.n_iterations = 0
+        self._points = None
 
     def before_minibatch(self, n_sequences):
         """Count a minibatch in; before it, evaluate what the minibatches up to now have taught."""
-        if self._n_left <= 0:  # the solver judges its last update
+        if self._n_sequences >= self._last:  # the solver judges its last update
             return
-        if self.n_iterations == self._next:
+        if self._points is None and 0 < self._n_sequences >= self._first:
+            self._points = evaluation_points(self.n_iterations)
+            self._next = next(self._points)
+        if self._points is not None and self.n_iterations == self._next:
             self._evaluate(self.n_iterations)
             self._next = next(self._points)
         self.n_iterations += 1
-        self._n_left -= n_sequences
+        self._n_sequences += n_sequences

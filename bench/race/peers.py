@@ -71,7 +71,7 @@ class TorchPeer:
         self._warm_up(data, setting, seed)
         training = _Training(self.name, data, self.task, setting.learning_rate, seed)
         batches = islice(_minibatches(len(data.train), self.task.batch_size, seed), n_iterations)
-        points = points or evaluation_points(self.task.first_evaluation)
+        points = points or evaluation_points(self.task.first_evaluation * n_iterations)
         next_point = next(points)
         clock = Clock()
         clock.start()

@@ -48,7 +48,7 @@ def draw(path, task, standings, machine):
     axes.set_title(f"{task.title}; Elman network of {task.n_hidden} units", loc="left")
     _limit(axes, task.metric, judged, drawn)
     axes.grid(alpha=0.25)
-    figure.legend(loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=9, frameon=False)
     figure.savefig(path, dpi=110)
 
 

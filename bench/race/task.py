@@ -148,8 +148,8 @@ class Task:
         What is measured on the test set.
     loss : object
         Of our side; torch's is the cross-entropy.
-    first_evaluation : int
-        After how many iterations to look at the test set first.
+    first_evaluation : float
+        Part of a run after which to look at the test set first.
     others : tuple of callable
         Peers of another kind, see `bench.race.others`: called with the task.
     same_start : bool
@@ -165,7 +165,7 @@ class Task:
     n_hidden: int = 128
     metric: Metric = ACCURACY
     loss: object = field(default_factory=SoftmaxCrossEntropy)
-    first_evaluation: int = 1
+    first_evaluation: float = 0.0
     others: tuple = ()
     same_start: bool = False
 

@@ -1,8 +1,11 @@
 """scikit-learn digits by rows: 8 steps of 8 pixels; each seed splits them anew, four fifths to learn."""
 
+from functools import partial
+
 from sklearn.model_selection import train_test_split
 
 from admmirnn.datasets import load_digits
+from bench.race.others import FlatMLP
 from bench.race.task import Data, Goal, Ours, Task, around
 
 
@@ -15,14 +18,19 @@ def load(seed):
 TASK = Task(
     title="Digits by rows, 8 steps of 8 pixels",
     load=load,
-    goals=(Goal(Ours(epochs=20), share=1 / 5), Goal(Ours(epochs=20), share=None, off=0.005)),
+    goals=(
+        Goal(Ours(epochs=20), share=1 / 5),
+        Goal(Ours(epochs=20, penalty=1.0), share=None),
+        Goal(Ours(epochs=20), share=None, off=0.005),
+    ),
     batch_size=32,
     learning_rates={
-        "SGD": around(0.1),
-        "Momentum": around(0.02),
-        "AdaGrad": around(0.01),
-        "RMSprop": around(5e-4),
-        "Adam": around(2e-3),
+        "SGD": around(0.4),
+        "Momentum": around(0.08),
+        "AdaGrad": around(0.02),
+        "RMSprop": around(2e-3),
+        "Adam": around(4e-3),
     },
-    budgets=(10, 30),
+    budgets=(10, 20, 40),
+    others=(partial(FlatMLP, epochs=60, learning_rates=around(4e-3)),),
 )

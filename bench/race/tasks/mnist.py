@@ -15,12 +15,12 @@ TASK = Task(
     goals=(Goal(Ours(epochs=1), share=1 / 8, value=0.95), Goal(Ours(epochs=2, penalty=0.1), share=1 / 5, value=0.97)),
     batch_size=128,
     learning_rates={
-        "SGD": around(0.1),
-        "Momentum": around(0.02),
+        "SGD": around(0.2),
+        "Momentum": around(0.04),
         "AdaGrad": around(0.01),
-        "RMSprop": around(5e-4),
+        "RMSprop": around(1e-3),
         "Adam": around(2e-3),
     },
-    budgets=(1, 2, 3),
-    first_evaluation=60,
+    budgets=(2, 3, 6),
+    first_evaluation=0.1,
 )

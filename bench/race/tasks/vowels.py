@@ -1,6 +1,9 @@
 """Japanese Vowels: utterances of 7 to 29 steps of 12 cepstrum coefficients by nine speakers."""
 
+from functools import partial
+
 from admmirnn.datasets import load_japanese_vowels
+from bench.race.others import EchoState
 from bench.race.task import Data, Goal, Ours, Task, around, standardised
 
 
@@ -14,14 +17,19 @@ def load(seed):
 TASK = Task(
     title="Japanese Vowels, 7 to 29 steps of 12 coefficients",
     load=load,
-    goals=(Goal(Ours(epochs=20), share=1 / 5), Goal(Ours(epochs=20), share=None, off=0.005)),
+    goals=(
+        Goal(Ours(epochs=20), share=1 / 5),
+        Goal(Ours(epochs=20, penalty=1.0), share=None),
+        Goal(Ours(epochs=20), share=None, off=0.005),
+    ),
     batch_size=32,
     learning_rates={
-        "SGD": around(0.1),
-        "Momentum": around(0.02),
-        "AdaGrad": around(0.01),
-        "RMSprop": around(5e-4),
-        "Adam": around(2e-3),
+        "SGD": around(0.4),
+        "Momentum": around(0.04),
+        "AdaGrad": around(0.02),
+        "RMSprop": around(2e-3),
+        "Adam": around(4e-3),
     },
-    budgets=(10, 30),
+    budgets=(10, 20, 40),
+    others=(partial(EchoState, leak_rates=(0.05, 0.1, 0.2, 0.3, 0.6)),),
 )
