@@ -14,7 +14,7 @@ from admmirnn.solvers.state import Layer, Workspace
 from admmirnn.solvers.status import Outcome, Status
 
 _LEAST_OF_COSINE = 0.02
-_FIRST_FACTORS = 10  # iterations in which the running Gram matrix changes fast
+_FIRST_ITERATIONS = 10  # in which the running Gram matrix changes fast
 _LARGE_RADIUS, _LARGE_OUTPUT_RADIUS = 0.04, 0.12  # twice these are known to diverge
 
 
@@ -54,7 +54,8 @@ class Rollout(BaseEstimator):
         Bound on the multipliers of a_t, in units of the largest ones that the outputs inject, > 0; None means no
         bound.
     gram_every : int, default=8
-        After the first iteration, G takes every ``gram_every``-th step of a minibatch, in turn; 1 means all.
+        G takes every ``gram_every``-th step of a minibatch, in turn, four times as many in the first nine iterations,
+        and all in the first; 1 means all.
     factor_every : int, default=2
         From the tenth iteration on, G is factorised in every ``factor_every``-th iteration, and the factor used until
         the next.
@@ -265,7 +266,8 @@ class _Fit:
         work, network, settings = self.work, self.network, self.settings
         self.n_remembered += 1
         beta = min(settings.gram_decay, 1 - 1 / self.n_remembered)
-        every = 1 if self.n_remembered == 1 else min(settings.gram_every, work.batch.n_steps)
+        every = settings.gram_every if self.n_remembered >= _FIRST_ITERATIONS else settings.gram_every // 4
+        every = 1 if self.n_remembered == 1 else min(max(every, 1), work.batch.n_steps)
         self.record.capped_steps += self.kernels.backward(
             network.Theta,
             network.Psi,
@@ -294,7 +296,7 @@ class _Fit:
         With a penalty, W <- (1 - penalty * radius) W before the move: the ridge term, apart from the proximal step.
         """
         hidden, output, settings = self.hidden, self.output, self.settings
-        is_stale = self.n_remembered < _FIRST_FACTORS or self.n_remembered % settings.factor_every == 0
+        is_stale = self.n_remembered < _FIRST_ITERATIONS or self.n_remembered % settings.factor_every == 0
         hidden.outcome, output.outcome = self.kernels.update_weights(
             hidden.M,
             hidden.G,
