@@ -110,12 +110,13 @@ def test_trials_end_when_they_cannot_win():
         (1, 0.1): lambda iteration: 0.2,  # far behind after a quarter
         (1, 0.2): lambda iteration: 0.5 + 0.005 * iteration,  # there after 80
         (1, 0.3): lambda iteration: 0.6 + 0.003 * iteration,  # at the first goal sooner, at the second one later
-        (2, 0.2): lambda iteration: 0.9,  # not tried
+        (2, 0.2): lambda iteration: 0.7 + 0.001 * iteration,  # not there when the first one was
     }, goals=(0.75, 0.9))  # fmt: skip
     assert ends == {
         (1, 0.1): ("hopeless", 25),
         (1, 0.2): ("reached every goal", 80),
         (1, 0.3): ("beaten", 80),
+        (2, 0.2): ("beaten", 80),
     }
     assert chosen == [(1, 0.2)]  # 0.75 after 50 iterations, as (1, 0.3)
 

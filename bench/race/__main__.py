@@ -39,6 +39,7 @@ def _options():
     parser.add_argument(
         "--same-start", action="store_true", help="torch starts from our initial weights instead of its own"
     )
+    parser.add_argument("--peers", nargs="+", help="only these optimisers, such as Adam (default: all five)")
     parser.add_argument("--quick", action="store_true", help="a few sequences and settings, to see that it runs")
     parser.add_argument(
         "--output",

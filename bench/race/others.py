@@ -45,7 +45,7 @@ class FlatMLP:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 clock.start()
-                model.partial_fit(X, data.train_targets, classes)
+                model.partial_fit(X, data.train_targets, classes=classes)
                 clock.stop()
             value = self.task.metric.value(model.predict_proba(X_test), data.test_targets)
             yield Point(epoch * n_batches, clock.seconds, clock.cpu_seconds, value)

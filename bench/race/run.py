@@ -74,6 +74,8 @@ def run(task, options):
     peers.use_threads(options.threads)
     if options.same_start:
         task = replace(task, same_start=True)
+    if options.peers:
+        task = _against(task, options.peers)
     if options.quick:
         task = task.quick()
     seeds = list(range(options.first_seed, options.first_seed + (1 if options.quick else options.seeds)))
@@ -120,6 +122,14 @@ def run(task, options):
         "trials": {name: [trial.record() for trial in found] for name, found in trials.items()},
         "curves": [asdict(curve) for curve in curves],
     }
+
+
+def _against(task, names):
+    """The task with these optimisers alone."""
+    unknown = set(names) - set(task.learning_rates)
+    if unknown:
+        raise ValueError(f"--peers: {', '.join(sorted(unknown))} are not among {', '.join(task.learning_rates)}")
+    return replace(task, learning_rates={name: task.learning_rates[name] for name in names})
 
 
 def _runs(contender, settings, data, seed):

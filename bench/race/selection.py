@@ -8,7 +8,7 @@ from bench.race.curves import evaluation_points
 
 LOOKS = (0.25, 0.5)  # parts of a budget after which learning rates are compared
 GROWTH = 1.1  # from one evaluation to the next, after a tenth of the budget
-HOPELESS = 1.5  # times as far from the last goal as the best learning rate is
+HOPELESS = 2.0  # times as far from the last goal as the best learning rate is
 
 
 @dataclass
@@ -68,9 +68,8 @@ class Trial:
 def try_settings(peer, data, seed, goals, metric, say=print):
     """Run every budget and learning rate of a peer as far as it may still win.
 
-    Budgets are tried in ascending order, until one reaches the last goal: with a longer one the cosine falls, and the
-    goal comes, later.  A run ends at the last goal; when an earlier one was there after as many iterations; or when,
-    after a quarter or half of its budget, it is `HOPELESS` times as far from the last goal as the best learning rate.
+    A run ends at the last goal; when an earlier one was there after as many iterations; or when, after a quarter or
+    half of its budget, it is `HOPELESS` times as far from the last goal as the best learning rate.
 
     Parameters
     ----------
@@ -93,8 +92,6 @@ def try_settings(peer, data, seed, goals, metric, say=print):
     """
     trials, limit, last_goal = [], math.inf, goals[-1]
     for _, settings in itertools.groupby(peer.settings, lambda setting: setting.epochs):
-        if limit < math.inf:
-            break
         running = []
         for setting in settings:
             n_iterations = peer.n_iterations(data, setting)

@@ -21,6 +21,6 @@ TASK = Task(
         "RMSprop": around(1e-3),
         "Adam": around(2e-3),
     },
-    budgets=(2, 3, 6),
+    budgets=(2, 3, 4.5, 6),
     first_evaluation=0.1,
 )
