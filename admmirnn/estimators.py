@@ -49,7 +49,8 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
     solver : {"rollout", "algorithm1"} or solver object, default="rollout"
         ``"rollout"`` stands for `Rollout()`, ``"algorithm1"`` for `Algorithm1()`.
     max_epochs : int, default=20
-        Passes over the training set, >= 1; with "algorithm1" its iterations.
+        Passes over the training set, >= 1; with "algorithm1" its iterations.  The solver's ``max_iter``, a number of
+        iterations, takes its place.
     batch_size : int or "auto", default="auto"
         Largest number of sequences in a minibatch, >= 1.  "auto" leaves it to the solver: "rollout" takes an eighth of
         the training set, at least 16 and at most 125, "algorithm1" all of it.
@@ -94,7 +95,7 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
     status_detail_ : str or None
         What grew, if training diverged.
     n_iter_ : int
-        Epochs done.
+        Epochs done, the last one perhaps in part.
     n_features_in_ : int
         Features of an observation; of a 2-D X, the number of its columns (steps), as scikit-learn counts.
 
@@ -191,8 +192,7 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
 
         attributes |= {"classes_": classes, "_activation": settings.activation, "_form_of_labels": form}
         attributes["_scale"] = settings.scale
-        n_epochs = getattr(settings.solver, "max_iter", None) or settings.max_epochs
-        with _Progress(settings.verbose, n_epochs) as progress:
+        with _Progress(settings.verbose, _n_epochs(settings, len(sequences))) as progress:
             outcome = settings.solver.solve(
                 network,
                 sequences,
@@ -201,7 +201,7 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
                 weights=weights,
                 penalty=settings.penalty,
                 max_epochs=settings.max_epochs,
-                batch_size=None if settings.batch_size == "auto" else settings.batch_size,
+                batch_size=settings.batch_size,
                 shuffle=settings.shuffle,
                 random_state=settings.random_state,
                 n_threads=settings.n_threads,
@@ -329,6 +329,14 @@ def _with_weight(sequences, classes, targets, weights):
     sequences = replace(sequences, first_rows=sequences.first_rows[kept], lengths=sequences.lengths[kept])
     present, targets = np.unique(kept_targets, return_inverse=True)
     return sequences, classes[present], targets, weights[kept]
+
+
+def _n_epochs(settings, n_sequences):
+    """How many epochs a fit may take, the last one perhaps not to its end."""
+    max_iter = getattr(settings.solver, "max_iter", None)
+    if max_iter is None:
+        return settings.max_epochs
+    return -(-max_iter // settings.solver.iterations_per_epoch(n_sequences, settings.batch_size))
 
 
 class _Progress:

@@ -81,6 +81,7 @@ def check_rollout(settings):
     check_number("multiplier_cap", settings.multiplier_cap, strict=True, optional=True)
     check_integer("gram_every", settings.gram_every, 1)
     check_integer("factor_every", settings.factor_every, 1)
+    _check_max_iter(settings.max_iter)
     for name in ("radius", "output_radius"):
         if settings.r == 0 and getattr(settings, name) is None:
             raise ValueError(f"r is 0 and {name} is None, so nothing bounds a step; set r > 0 or {name}")
@@ -103,8 +104,7 @@ def check_algorithm1(settings, n_iterations=1):
     check_choice("keep", settings.keep, ("best", "last"))
     check_number("eps_abs", settings.eps_abs)
     check_number("eps_rel", settings.eps_rel)
-    if settings.max_iter is not None:
-        check_integer("max_iter", settings.max_iter, 1, alternatives=", or None")
+    _check_max_iter(settings.max_iter)
     check_integer("the number of iterations", n_iterations, 1)
     schedules = {
         name: _schedule(name, getattr(settings, name), n_iterations) for name in ("rho1", "rho2", "rho3", "nu")
@@ -114,6 +114,11 @@ def check_algorithm1(settings, n_iterations=1):
             raise ValueError(f"r is {settings.r!r}; pass a number > 0, a function of the iteration, or 'lipschitz'")
         return schedules | {"r": lambda iteration: None}
     return schedules | {"r": _schedule("r", settings.r, n_iterations, alternatives=", or 'lipschitz'")}
+
+
+def _check_max_iter(max_iter):
+    if max_iter is not None:
+        check_integer("max_iter", max_iter, 1, alternatives=", or None")
 
 
 def _schedule(name, value, n_iterations, alternatives=""):
@@ -154,11 +159,13 @@ def check_estimator_settings(estimator, solvers):
     Returns
     -------
     SimpleNamespace
-        hidden_size, activation, penalty, solver (an object), max_epochs, batch_size, dtype, shuffle, verbose,
-        random_state (a RandomState), scale, n_threads (a number), callbacks (a tuple).
+        hidden_size, activation, penalty, solver (an object), max_epochs, batch_size (None for "auto"), dtype, shuffle,
+        verbose, random_state (a RandomState), scale, n_threads (a number), callbacks (a tuple).
     """
     batch_size, verbose, callbacks = estimator.batch_size, estimator.verbose, estimator.callbacks
-    if not (isinstance(batch_size, str) and batch_size == "auto"):
+    if isinstance(batch_size, str) and batch_size == "auto":
+        batch_size = None
+    else:
         batch_size = check_integer("batch_size", batch_size, 1, alternatives=", or 'auto'")
     if isinstance(verbose, (bool, np.bool_)):
         verbose = int(verbose)

@@ -217,6 +217,12 @@ def test_our_side_evaluates_the_network_as_it_is_after_each_iteration(task):
         assert np.array_equal(evaluated[6 * epoch - 1], outputs)
 
 
+@pytest.mark.parametrize("epochs, iterations", [(0.1, 1), (0.5, 3), (1.5, 9)])
+def test_our_side_runs_parts_of_epochs(task, epochs, iterations):
+    points = OurSide(task).run(task.load(0), replace(OURS, epochs=epochs), seed=1)
+    assert [point.iteration for point in points] == [*range(1, iterations + 1)]
+
+
 def test_data_of_labels_and_the_first_of_them(waves):
     X, y = waves
     X, X_test = standardised(X[:90], X[90:])

@@ -11,6 +11,7 @@ from admmirnn.datasets import adding_problem
 from admmirnn.losses import SoftmaxCrossEntropy, SquaredError
 from admmirnn.model import ElmanRNN
 from admmirnn.sequences import Sequences
+from admmirnn.solvers.rollout import _Fit
 
 
 def as_sequences(X):
@@ -122,6 +123,31 @@ def test_history_has_no_accuracy_for_squared_error(backend_name):
     assert "training_accuracy" not in history[0]
     assert history[-1]["rollout_loss"] < 0.1 * SquaredError().constant_loss(y, np.ones(len(y)))
     assert np.mean((network.outputs(as_sequences(list(X.astype(float)))) - y) ** 2) < 0.1 / 6
+
+
+@pytest.mark.parametrize("max_iter, epochs", [(1, 1), (4, 1), (5, 2), (11, 3)])
+def test_max_iter_takes_the_place_of_max_epochs(waves, max_iter, epochs):
+    X, y = waves
+    steps, rollout = [], Rollout(max_iter=max_iter)
+    n_a_pass = rollout.iterations_per_epoch(len(X), -(-len(X) // 4))
+    assert n_a_pass == 4
+    model = RNNClassifier(8, solver=rollout, max_epochs=1, batch_size=-(-len(X) // 4), random_state=0)
+    with pytest.MonkeyPatch.context() as patched:
+        update = _Fit.update_weights
+        patched.setattr(_Fit, "update_weights", lambda fit: (steps.append(fit._schedule()), update(fit)))
+        model.fit(X, y)
+    assert len(steps) == max_iter
+    assert model.n_iter_ == len(model.history_) == epochs
+    progress = np.arange(max_iter) / max_iter  # the schedule ends with the fit, not with the epoch
+    np.testing.assert_allclose(steps, 0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * progress)))
+
+
+def test_whole_epochs_of_max_iter_are_max_epochs(waves):
+    X, y = waves
+    by_epochs = RNNClassifier(8, max_epochs=3, random_state=0).fit(X, y)
+    n_a_pass = Rollout().iterations_per_epoch(len(X))
+    by_iterations = RNNClassifier(8, solver=Rollout(max_iter=3 * n_a_pass), random_state=0).fit(X, y)
+    np.testing.assert_array_equal(by_iterations.W_, by_epochs.W_)
 
 
 def test_stops_when_asked(waves):

@@ -158,6 +158,8 @@ def test_message_has_what_was_found_and_what_to_do(value):
         ("schedule", "linear", ValueError),
         ("schedule", None, ValueError),
         ("gram_every", 0, ValueError),
+        ("max_iter", 0, ValueError),
+        ("max_iter", 2.0, TypeError),
         ("gram_every", -2, ValueError),
         ("gram_every", 1.5, TypeError),
     ],

@@ -115,6 +115,10 @@ class Algorithm1(BaseEstimator):
         """Raise ValueError or TypeError unless every setting is in its range."""
         validation.check_algorithm1(self)
 
+    def iterations_per_epoch(self, n_sequences, batch_size=None):
+        """An iteration takes all batches and counts as an epoch."""
+        return 1
+
     def solve(
         self,
         network,

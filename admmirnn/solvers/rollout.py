@@ -1,6 +1,7 @@
 """Solver "rollout": every iteration of ADMM starts from a feasible point, the network's own roll-out."""
 
 import math
+from itertools import islice
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -59,6 +60,9 @@ class Rollout(BaseEstimator):
     factor_every : int, default=2
         From the tenth iteration on, G is factorised in every ``factor_every``-th iteration, and the factor used until
         the next.
+    max_iter : int or None, default=None
+        Iterations, >= 1: minibatches over the whole fit, which may end within an epoch; None takes as many as the
+        ``max_epochs`` of the estimator have.
 
     Notes
     -----
@@ -79,6 +83,7 @@ class Rollout(BaseEstimator):
         multiplier_cap=1.0,
         gram_every=8,
         factor_every=2,
+        max_iter=None,
     ):
         self.rho = rho
         self.r = r
@@ -91,12 +96,17 @@ class Rollout(BaseEstimator):
         self.multiplier_cap = multiplier_cap
         self.gram_every = gram_every
         self.factor_every = factor_every
+        self.max_iter = max_iter
 
     takes_labels_per_step = False
 
     def check_settings(self):
         """Raise ValueError or TypeError unless every setting is in its range."""
         validation.check_rollout(self)
+
+    def iterations_per_epoch(self, n_sequences, batch_size=None):
+        """Minibatches that a pass over ``n_sequences`` takes; ``batch_size`` as in `solve`."""
+        return -(-n_sequences // (batch_size or _default_batch_size(n_sequences)))
 
     def solve(
         self,
@@ -132,7 +142,7 @@ class Rollout(BaseEstimator):
             Ridge weight: W <- (1 - penalty * radius) W in every iteration, with the radius in force (or the
             distance moved, when there is none).
         max_epochs : int, default=1
-            Passes over the training set.
+            Passes over the training set, unless ``max_iter`` is set.
         batch_size : int or None, default=None
             Largest number of sequences in a minibatch; None is an eighth of the training set, at least 16 and at most
             125.
@@ -160,18 +170,21 @@ class Rollout(BaseEstimator):
         validation.check_run(penalty, max_epochs, batch_size)
         validation.check_problem(network, sequences, targets, weights, loss)
         if batch_size is None:
-            batch_size = min(max(len(sequences) // 8, 16), 125)
+            batch_size = _default_batch_size(len(sequences))
+        n_a_pass = self.iterations_per_epoch(len(sequences), batch_size)
+        n_iterations = max_epochs * n_a_pass if self.max_iter is None else self.max_iter
+        n_epochs = -(-n_iterations // n_a_pass)
         n_threads = validation.check_n_threads(n_threads)
-        fit = _Fit(self, network, sequences, targets, loss, weights, penalty, max_epochs, batch_size, n_threads)
+        fit = _Fit(self, network, sequences, targets, loss, weights, penalty, n_iterations, batch_size, n_threads)
         random_state = check_random_state(random_state)
         order = np.arange(len(sequences))
         history, status = [], Status.ITERATION_LIMIT
         with backend.one_blas_thread():
-            for epoch in range(1, max_epochs + 1):
+            for epoch in range(1, n_epochs + 1):
                 fit.record = EpochRecord()
                 if shuffle:
                     order = random_state.permutation(len(sequences))
-                for indices in split(order, batch_size):
+                for indices in islice(split(order, batch_size), n_iterations - fit.iteration):
                     fit.take(indices)
                     fit.sweep_forward()  # 1, 2
                     if fit.network_is_lost():
@@ -179,11 +192,11 @@ class Rollout(BaseEstimator):
                         continue
                     fit.sweep_backward()  # 3, 4
                     fit.update_weights()  # 5
-                if epoch == max_epochs:
+                if epoch == n_epochs:
                     fit.check_last_update(order)
                 history.append(fit.record.summary(epoch, fit.hidden, fit.output))
                 if on_epoch_end is not None and on_epoch_end(history[-1]):
-                    if epoch < max_epochs:
+                    if epoch < n_epochs:
                         fit.check_last_update(order)
                         history[-1] = fit.record.summary(epoch, fit.hidden, fit.output)
                     status = Status.STOPPED
@@ -195,7 +208,7 @@ class _Fit:
     """Everything one call of `Rollout.solve` works on, and its steps."""
 
     def __init__(
-        self, settings, network, sequences, targets, loss, weights, penalty, max_epochs, batch_size, n_threads
+        self, settings, network, sequences, targets, loss, weights, penalty, n_iterations, batch_size, n_threads
     ):
         n_sequences = len(sequences)
         self.batch_size = batch_size
@@ -218,7 +231,7 @@ class _Fit:
         self.scratch = np.zeros(max(network.Theta.size, network.Psi.size), network.dtype)
         self.guard = Guard(network, n_sequences, constant_loss)
         self.cap = math.inf if settings.multiplier_cap is None else settings.multiplier_cap
-        self.n_iterations = max_epochs * -(-n_sequences // batch_size)
+        self.n_iterations = n_iterations
         self.iteration = 0
         self.n_remembered = 0  # minibatches in the running statistics
 
@@ -360,6 +373,10 @@ class _Fit:
             self.sweep_forward()
             loss += self.batch_loss * len(some)
         return loss / len(indices)
+
+
+def _default_batch_size(n_sequences):
+    return min(max(n_sequences // 8, 16), 125)
 
 
 def _warning_of_rollbacks(history):

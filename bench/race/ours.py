@@ -42,7 +42,7 @@ class OurSide:
     def run(self, data, setting, seed):
         """Train from new weights; return the points of the curve."""
         few = data.first(32, 0)  # to warm up
-        self._train(few.train, few.train_targets, setting, seed, 1, initial_network(data, self.task.n_hidden, seed))
+        self._train(few.train, few.train_targets, setting, seed, initial_network(data, self.task.n_hidden, seed))
 
         network, clock, points = initial_network(data, self.task.n_hidden, seed), Clock(), []
 
@@ -53,24 +53,28 @@ class OurSide:
             points.append(Point(iteration, clock.seconds, clock.cpu_seconds, value))
             clock.start()
 
-        n_sequences = setting.epochs * len(data.train)
-        watch = _Watch(evaluate, self.task.first_evaluation * n_sequences, n_sequences)
+        n_iterations = self._n_iterations(setting, data.train)
+        watch = _Watch(evaluate, self.task.first_evaluation * n_iterations, n_iterations)
         sequences = _Watched(
             data.train.observations, data.train.first_rows, data.train.lengths, before_minibatch=watch.before_minibatch
         )
         clock.start()
-        self._train(sequences, data.train_targets, setting, seed, setting.epochs, network)
-        evaluate(watch.n_iterations)
+        self._train(sequences, data.train_targets, setting, seed, network)
+        evaluate(n_iterations)
         return points
 
-    def _train(self, sequences, targets, setting, seed, epochs, network):
-        setting.solver().solve(
+    @staticmethod
+    def _n_iterations(setting, sequences):
+        n_a_pass = setting.solver().iterations_per_epoch(len(sequences), setting.batch_size)
+        return max(1, round(setting.epochs * n_a_pass))
+
+    def _train(self, sequences, targets, setting, seed, network):
+        setting.solver().set_params(max_iter=self._n_iterations(setting, sequences)).solve(
             network,
             sequences,
             targets,
             self.task.loss,
             penalty=setting.penalty,
-            max_epochs=epochs,
             batch_size=setting.batch_size,
             random_state=np.random.RandomState(seed),
             n_threads=self.n_threads,
@@ -84,31 +88,25 @@ class _Watched(Sequences):
     before_minibatch: Callable = None
 
     def minibatch(self, indices):
-        self.before_minibatch(len(indices))
+        self.before_minibatch()
         return super().minibatch(indices)
 
 
 class _Watch:
-    """Evaluates after the iterations of `evaluation_points`, but for the last one, which is left to the caller.
-
-    ``first`` and ``last`` count sequences: those of the run before the first evaluation, and all of them.
-    """
+    """Evaluates after the iterations of `evaluation_points`, but for the last one, which is left to the caller."""
 
     def __init__(self, evaluate, first, last):
         self._evaluate = evaluate
-        self._first, self._last = first, last
-        self._n_sequences = self.n_iterations = 0
-        self._points = None
+        self._last = last
+        self._n_iterations = 0
+        self._points = evaluation_points(first)
+        self._next = next(self._points)
 
-    def before_minibatch(self, n_sequences):
+    def before_minibatch(self):
         """Count a minibatch in; before it, evaluate what the minibatches up to now have taught."""
-        if self._n_sequences >= self._last:  # the solver judges its last update
+        if self._n_iterations == self._last:  # the solver judges its last update
             return
-        if self._points is None and 0 < self._n_sequences >= self._first:
-            self._points = evaluation_points(self.n_iterations)
+        if self._n_iterations == self._next:
+            self._evaluate(self._n_iterations)
             self._next = next(self._points)
-        if self._points is not None and self.n_iterations == self._next:
-            self._evaluate(self.n_iterations)
-            self._next = next(self._points)
-        self.n_iterations += 1
-        self._n_sequences += n_sequences
+        self._n_iterations += 1

@@ -67,8 +67,8 @@ class Ours:
 
     Attributes
     ----------
-    epochs : int
-        ``max_epochs``.
+    epochs : float
+        Passes over the training set, in whole minibatches.
     penalty : float
         As in `RNNClassifier`.
     batch_size : int or None
@@ -79,7 +79,7 @@ class Ours:
         What is special about the solver, for tables.
     """
 
-    epochs: int
+    epochs: float
     penalty: float = 0.0
     batch_size: int | None = None
     solver: Callable = Rollout
