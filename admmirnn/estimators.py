@@ -43,9 +43,10 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         Number of hidden units n, >= 1.
     activation : {"tanh", "relu"}, default="tanh"
         f.
-    penalty : float, default=0.0
-        Weight of the penalty on W, >= 0.  With "rollout" a ridge: every iteration multiplies W by 1 - penalty times the
-        radius in force.  With "algorithm1" that of Omega(W).
+    penalty : float or "auto", default="auto"
+        Weight of the penalty on W, >= 0; "auto" is 0.3 with "rollout" and 0 with "algorithm1".  With "rollout" a ridge:
+        every iteration multiplies W by 1 - penalty times the radius in force; 0 may suit sequences of hundreds of
+        steps, whose beginning W has to carry along.  With "algorithm1" that of Omega(W).
     solver : {"rollout", "algorithm1"} or solver object, default="rollout"
         ``"rollout"`` stands for `Rollout()`, ``"algorithm1"`` for `Algorithm1()`.
     max_epochs : int, default=20
@@ -121,7 +122,7 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         hidden_size=128,
         *,
         activation="tanh",
-        penalty=0.0,
+        penalty="auto",
         solver="rollout",
         max_epochs=20,
         batch_size="auto",

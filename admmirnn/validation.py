@@ -33,7 +33,7 @@ def check_integer(name, value, least, *, alternatives=""):
     )
 
 
-def check_number(name, value, *, least=0.0, strict=False, below=math.inf, optional=False):
+def check_number(name, value, *, least=0.0, strict=False, below=math.inf, optional=False, alternatives=""):
     """Return ``value`` as a float, or raise unless it is a number from ``least`` up to, not including, ``below``."""
     if value is None and optional:
         return None
@@ -42,6 +42,7 @@ def check_number(name, value, *, least=0.0, strict=False, below=math.inf, option
         span += f" and < {below:g}"
     if optional:
         span += ", or None"
+    span += alternatives
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{name} is {value!r} of type {type(value).__name__}; pass {span}")
     try:
@@ -159,8 +160,8 @@ def check_estimator_settings(estimator, solvers):
     Returns
     -------
     SimpleNamespace
-        hidden_size, activation, penalty, solver (an object), max_epochs, batch_size (None for "auto"), dtype, shuffle,
-        verbose, random_state (a RandomState), scale, n_threads (a number), callbacks (a tuple).
+        hidden_size, activation, penalty (a number), solver (an object), max_epochs, batch_size (None for "auto"),
+        dtype, shuffle, verbose, random_state (a RandomState), scale, n_threads (a number), callbacks (a tuple).
     """
     batch_size, verbose, callbacks = estimator.batch_size, estimator.verbose, estimator.callbacks
     if isinstance(batch_size, str) and batch_size == "auto":
@@ -178,11 +179,14 @@ def check_estimator_settings(estimator, solvers):
             raise TypeError(
                 f"callbacks holds {callback!r}, which cannot be called; pass functions of the epoch's state"
             )
+    solver, penalty = check_solver(estimator.solver, solvers), estimator.penalty
+    if isinstance(penalty, str) and penalty == "auto":
+        penalty = getattr(solver, "default_penalty", 0.0)
     return SimpleNamespace(
         hidden_size=check_integer("hidden_size", estimator.hidden_size, 1),
         activation=check_choice("activation", estimator.activation, ACTIVATIONS),
-        penalty=check_number("penalty", estimator.penalty),
-        solver=check_solver(estimator.solver, solvers),
+        penalty=check_number("penalty", penalty, alternatives=", or 'auto'"),
+        solver=solver,
         max_epochs=check_integer("max_epochs", estimator.max_epochs, 1),
         batch_size=batch_size,
         dtype=check_dtype(estimator.dtype),

@@ -79,6 +79,7 @@ def test_weights_after_one_iteration_of_the_estimator(golden_rollout, backend_na
         batch_size=7,
         shuffle=False,
         dtype=dtype,
+        penalty=0.0,
         init={name: case[name] for name in "UWbVc"},
     ).fit([x[:length] for x, length in zip(case["X"], case["lengths"], strict=True)], case["y"])
     for name in "UWbVc":

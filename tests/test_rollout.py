@@ -117,6 +117,19 @@ def test_penalty_shrinks_the_recurrent_weights_only(waves, backend_name):
         np.testing.assert_array_equal(shrunk.weights[name], plain.weights[name])
 
 
+def test_default_penalty_is_the_solvers_own(waves):
+    X, y = waves
+    settings = {"hidden_size": 8, "max_epochs": 2, "random_state": 0}
+    by_default, as_said, none = (
+        RNNClassifier(**settings, **penalty).fit(X, y).W_ for penalty in ({}, {"penalty": 0.3}, {"penalty": 0.0})
+    )
+    np.testing.assert_array_equal(by_default, as_said)
+    assert np.linalg.norm(by_default) < np.linalg.norm(none)
+    settings["solver"] = "algorithm1"
+    by_default, none = (RNNClassifier(**settings, **penalty).fit(X, y).W_ for penalty in ({}, {"penalty": 0.0}))
+    np.testing.assert_array_equal(by_default, none)
+
+
 def test_history_has_no_accuracy_for_squared_error(backend_name):
     X, y = adding_problem(300, 6, 0)
     network, history = solve(list(X), y, Rollout(), loss=SquaredError(), max_epochs=30, batch_size=50, n_hidden=16)

@@ -110,6 +110,7 @@ class Algorithm1(BaseEstimator):
         self.eps_rel = eps_rel
 
     takes_labels_per_step = True
+    default_penalty = 0.0
 
     def check_settings(self):
         """Raise ValueError or TypeError unless every setting is in its range."""

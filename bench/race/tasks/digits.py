@@ -20,7 +20,7 @@ TASK = Task(
     load=load,
     goals=(
         Goal(Ours(epochs=20), share=1 / 5),
-        Goal(Ours(epochs=20, penalty=1.0), share=None),
+        Goal(Ours(epochs=20, penalty=0.0), share=None),
         Goal(Ours(epochs=20), share=None, off=0.005),
     ),
     batch_size=32,
