@@ -1,6 +1,18 @@
-"""How matrices lie: whether offsets describe the blocks of a minibatch, and transposes."""
+"""How matrices lie: the blocks of a minibatch, which states are read out, and transposes."""
 
 from cython cimport floating
+
+
+cdef ReadOut read_out_named(str name) except *:
+    if name == "last":
+        return LAST
+    if name == "each":
+        return EACH
+    if name == "mean":
+        return MEAN
+    if name == "max":
+        return MAX
+    raise ValueError(f"read-out {name!r} has no kernel")
 
 
 cdef bint fits(const Py_ssize_t[::1] offsets, Py_ssize_t rows) noexcept nogil:

@@ -2,33 +2,48 @@
 
 L = sum lambda1_t z_t^T and G = sum z_t z_t^T, z_t = [x_t, s_{t-1}, 1], are summed up by blocks, of [x 1] and of s,
 where observations and states lie; the parts that threads work on have sums of their own, added in one order.
+
+Outputs are read from states h, all rows of which must be known before V^T lambda3 is passed on: with a pooled read-out
+lambda_h = V^T lambda3 takes the place of H, once the sums over h have been taken, and its share is injected at each step.
 """
 
 from cython cimport floating
 from libc.math cimport isfinite, sqrt
+from libc.stdint cimport int32_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from admmirnn._kernels._activations cimport Activation, multiply_by_slope, named
 from admmirnn._kernels._blas cimport add_gram, add_products, gemm, multiply_rows, rows_at_once
-from admmirnn._kernels._layout cimport fits
+from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, ReadOut, fits, read_out_named
+from admmirnn._kernels._pool_simd cimport take_where
 from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
 
 
 cdef struct Sweep:                               # what all parts of a backward sweep share
     const Py_ssize_t* offsets
     Activation f
+    ReadOut read_out
+    bint from_zero                               # s_0 = 0
     Py_ssize_t N, d, n, K
     const void* Theta                            # (n, d + n + 1)
     const void* Psi                              # (K, n + 1)
     const void* X                                # (rows, d + 1)
     const void* S                                # (rows + B, n)
-    const void* lambda3                          # (B, K)
+    const void* lambda3                          # (B, K), or a row for each row of S from offsets[1] on
+    const void* weights                          # as many, or NULL for all 1
+    void* H                                      # (B, n): pooled states, then lambda_h
+    const int32_t* steps                         # (B, n): at which step a state was the largest
+    const Py_ssize_t* lengths                    # of the sequences, for means
+    void* initial_multipliers                    # (B, n), or NULL
     void* lambda1                                # (rows, n), or (2 B, n)
     bint keep                                    # all of lambda1
     Py_ssize_t gram_first, gram_every
     double cap
     double* squares                              # (N, n_parts): |lambda1_t|^2 before it is scaled down
+    double* injected                             # (N, n_parts): |f'(a_t) * V^T lambda3_t|^2
+    double* largest                              # (n_parts,): the largest sum of those from here to the end
+    Py_ssize_t* output_rows                      # (n_parts,): in output_G
     Py_ssize_t n_capped                          # steps that are scaled down
     void* sums                                   # (n_parts, room_of_part)
     Py_ssize_t[MOST_PARTS + 1] first             # sequence of each part
@@ -44,6 +59,7 @@ cdef struct Room:                                # of the sums of a part, in num
     Py_ssize_t output_L_1                        # (K,)
     Py_ssize_t output_G                          # (n, n), lower triangle
     Py_ssize_t output_G_1                        # (n,)
+    Py_ssize_t piece                             # (rows_at_once, n): scratch
     Py_ssize_t total
 
 
@@ -58,7 +74,8 @@ cdef Room room_of_part(Py_ssize_t d, Py_ssize_t n, Py_ssize_t K) noexcept nogil:
     at.output_L_1 = at.output_L + K * n
     at.output_G = at.output_L_1 + K
     at.output_G_1 = at.output_G + n * n
-    at.total = at.output_G_1 + n
+    at.piece = at.output_G_1 + n
+    at.total = at.piece + rows_at_once(n, n) * n
     return at
 
 
@@ -73,57 +90,91 @@ cdef inline floating* multipliers_of(Sweep* sweep, Py_ssize_t t, floating* lambd
     return lambda1 + (sweep.offsets[t] if sweep.keep else t % 2 * B) * sweep.n
 
 
-cdef double find_multipliers(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t last,
-                             floating* lambda1) noexcept nogil:
-    """lambda1_t of these sequences from lambda1_{t+1}; the sum of its squares."""
-    cdef Py_ssize_t n = sweep.n, K = sweep.K, m = sweep.d + n + 1, i = first, rows, at_once = rows_at_once(n, n)
+cdef inline bint injects(Sweep* sweep, Py_ssize_t t) noexcept nogil:
+    """Whether outputs are read from the state that step t reaches."""
+    return sweep.read_out != LAST or t == sweep.N - 1
+
+
+cdef void inject(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t rows, floating* out) noexcept nogil:
+    """out = the multipliers that the outputs inject into the states of these sequences after step t."""
+    cdef Py_ssize_t n = sweep.n, K = sweep.K, row = first
+    cdef const floating* lambda_h = <const floating*> sweep.H + first * n
+    if sweep.read_out == MEAN:
+        memcpy(out, lambda_h, rows * n * sizeof(floating))
+    elif sweep.read_out == MAX:
+        take_where(rows * n, <int32_t> t, sweep.steps + first * n, lambda_h, out)
+    else:
+        if sweep.read_out == EACH:
+            row += sweep.offsets[t + 1] - sweep.offsets[1]
+        # out = lambda3 @ V
+        multiply_rows[floating](rows, n, K, 1, <const floating*> sweep.lambda3 + row * K, K,
+                                <const floating*> sweep.Psi, n + 1, 0, out, n)
+
+
+cdef void find_multipliers(Sweep* sweep, Py_ssize_t t, int part, int n_parts, Py_ssize_t last,
+                           floating* lambda1) noexcept nogil:
+    """lambda1_t of these sequences from lambda1_{t+1} and from what the outputs inject; the sums of its squares."""
+    cdef Py_ssize_t n = sweep.n, m = sweep.d + n + 1, i = sweep.first[part], rows, at_once = rows_at_once(n, n)
+    cdef Room at = room_of_part(sweep.d, n, sweep.K)
+    cdef floating* piece = <floating*> sweep.sums + part * at.total + at.piece
     cdef const floating* W = <const floating*> sweep.Theta + sweep.d
     cdef const floating* states = <const floating*> sweep.S + sweep.offsets[t + 1] * n
     cdef floating* following = multipliers_of(sweep, t + 1, lambda1)
-    cdef double square = 0
+    cdef bint compared = isfinite(sweep.cap) and sweep.read_out != LAST
+    cdef double square = 0, injected = 0
     lambda1 = multipliers_of(sweep, t, lambda1)
     while i < last:                                    # a piece that stays in the cache
         rows = min(at_once, last - i)
-        if t == sweep.N - 1:
-            # lambda1[t] = lambda3 @ V
-            multiply_rows[floating](rows, n, K, 1, <const floating*> sweep.lambda3 + i * K, K, <const floating*> sweep.Psi,
-                                    n + 1, 0, lambda1 + i * n, n)
-        else:
-            # lambda1[t] = lambda1[t + 1] @ W
-            multiply_rows[floating](rows, n, n, 1, following + i * n, n, W, m, 0, lambda1 + i * n, n)
+        if injects(sweep, t):
+            inject(sweep, t, i, rows, lambda1 + i * n)
+            if compared:
+                memcpy(piece, lambda1 + i * n, rows * n * sizeof(floating))
+                injected += multiply_by_slope(sweep.f, states + i * n, rows * n, piece)
+        if t < sweep.N - 1:
+            # lambda1[t] += lambda1[t + 1] @ W
+            multiply_rows[floating](rows, n, n, 1, following + i * n, n, W, m, injects(sweep, t), lambda1 + i * n, n)
         square += multiply_by_slope(sweep.f, states + i * n, rows * n, lambda1 + i * n)
         i += rows
-    return square
+    sweep.squares[t * n_parts + part] = square
+    sweep.injected[t * n_parts + part] = injected if compared else (square if t == sweep.N - 1 else 0)
 
 
-cdef double scale_of(Sweep* sweep, Py_ssize_t t, int n_parts) noexcept nogil:
+cdef double scale_of(Sweep* sweep, Py_ssize_t t, int part, int n_parts) noexcept nogil:
     """What the cap leaves of lambda1_t, once all parts have found its squares.
 
     Sums over the running sequences are compared; all minibatches have B of them, so the common 1/(B n) drops out.
     """
     cdef double square = 0, injected = 0, most
-    cdef int part
+    cdef int other
+    for other in range(n_parts):
+        square += sweep.squares[t * n_parts + other]
+        injected += sweep.injected[t * n_parts + other]
+    sweep.largest[part] = injected if t == sweep.N - 1 else max(injected, sweep.largest[part])
     if t == sweep.N - 1 or not isfinite(sweep.cap):
         return 1
-    for part in range(n_parts):
-        square += sweep.squares[t * n_parts + part]
-        injected += sweep.squares[(sweep.N - 1) * n_parts + part]
-    most = sweep.cap * sweep.cap * injected
+    most = sweep.cap * sweep.cap * sweep.largest[part]
     return sqrt(most / square) if square > most else 1
 
 
 cdef void add_step(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t last, Py_ssize_t continuing,
                    const floating* lambda1, floating* sums) noexcept nogil:
-    """Add what step t of these sequences says to L and G; the states of those from ``continuing`` on are zero."""
-    cdef Py_ssize_t n = sweep.n, d_1 = sweep.d + 1, rows = last - first, rows_of_s = max(continuing - first, 0)
+    """Add what step t of these sequences says to L and G; the states of those from ``continuing`` on are s_0."""
+    cdef Py_ssize_t n = sweep.n, d_1 = sweep.d + 1, rows = last - first, rows_of_s = rows
     cdef Room at = room_of_part(sweep.d, n, sweep.K)
     cdef const floating* X = <const floating*> sweep.X + (sweep.offsets[t] + first) * d_1
     cdef const floating* S = <const floating*> sweep.S + (sweep.offsets[t] + first) * n
     lambda1 += first * n
+    if sweep.from_zero:
+        rows_of_s = max(continuing - first, 0)
+    if sweep.initial_multipliers != NULL and continuing < last:
+        # lambda1 @ W
+        multiply_rows[floating](last - continuing, n, n, 1, lambda1 + (continuing - first) * n, n,
+                                <const floating*> sweep.Theta + sweep.d, sweep.d + n + 1, 0,
+                                <floating*> sweep.initial_multipliers + continuing * n, n)
     # L_x += [x 1].T @ lambda1, L_s += lambda1.T @ s
     add_products[floating](rows, d_1, n, 1, X, d_1, lambda1, n, sums + at.L_x, n)
     add_products[floating](rows_of_s, n, n, 1, lambda1, n, S, n, sums + at.L_s, n)
-    if t < sweep.gram_first or (t - sweep.gram_first) % sweep.gram_every:
+    if not in_gram(sweep, t):
         return
     # G_sx += s.T @ [x 1]
     add_gram[floating](rows, d_1, X, sums + at.G_x)
@@ -139,17 +190,56 @@ cdef void add_rows(const floating* A, Py_ssize_t rows, Py_ssize_t columns, float
             total[j] += A[i * columns + j]
 
 
-cdef void add_outputs(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, floating* sums) noexcept nogil:
-    """Add what the read-out of these sequences says to L and G of the output layer."""
-    cdef Py_ssize_t n = sweep.n, K = sweep.K, rows = last - first
+cdef Py_ssize_t gather(const floating* weights, Py_ssize_t rows, Py_ssize_t n, const floating* H,
+                       floating* out) noexcept nogil:
+    """The rows of H that have a weight, one after the other; how many they are."""
+    cdef Py_ssize_t i, found = 0
+    for i in range(rows):
+        if weights[i] != 0:
+            memcpy(out + found * n, H + i * n, n * sizeof(floating))
+            found += 1
+    return found
+
+
+cdef void add_outputs(Sweep* sweep, int part, Py_ssize_t row, Py_ssize_t rows, const floating* H, bint in_gram,
+                      floating* sums, floating* room) noexcept nogil:
+    """Add what these rows of outputs, read from H, say to L and G of the output layer; ``room`` holds as many as H."""
+    cdef Py_ssize_t n = sweep.n, K = sweep.K, i
     cdef Room at = room_of_part(sweep.d, n, K)
-    cdef const floating* S = <const floating*> sweep.S + (sweep.offsets[sweep.N] + first) * n
-    cdef const floating* lambda3 = <const floating*> sweep.lambda3 + first * K
-    # L += lambda3.T @ [s 1]
-    add_products[floating](rows, K, n, 1, lambda3, K, S, n, sums + at.output_L, n)
+    cdef const floating* lambda3 = <const floating*> sweep.lambda3 + row * K
+    cdef const floating* weights = <const floating*> sweep.weights
+    # L += lambda3.T @ [h 1]
+    add_products[floating](rows, K, n, 1, lambda3, K, H, n, sums + at.output_L, n)
     add_rows[floating](lambda3, rows, K, sums + at.output_L_1)
-    add_gram[floating](rows, n, S, sums + at.output_G)
-    add_rows[floating](S, rows, n, sums + at.output_G_1)
+    if not in_gram:
+        return
+    if weights != NULL:
+        for i in range(rows):
+            if weights[row + i] == 0:                  # no target there
+                rows = gather(weights + row, rows, n, H, room)
+                H = room
+                break
+    add_gram[floating](rows, n, H, sums + at.output_G)
+    add_rows[floating](H, rows, n, sums + at.output_G_1)
+    sweep.output_rows[part] += rows
+
+
+cdef inline bint in_gram(Sweep* sweep, Py_ssize_t t) noexcept nogil:
+    """Whether G takes step t."""
+    return t >= sweep.gram_first and (t - sweep.gram_first) % sweep.gram_every == 0
+
+
+cdef void replace_pooled(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, floating* H) noexcept nogil:
+    """H = lambda_h = V^T lambda3, divided by the number of steps where H is a mean."""
+    cdef Py_ssize_t n = sweep.n, K = sweep.K, i, j
+    cdef floating share
+    multiply_rows[floating](last - first, n, K, 1, <const floating*> sweep.lambda3 + first * K, K,
+                            <const floating*> sweep.Psi, n + 1, 0, H + first * n, n)
+    if sweep.read_out == MEAN:
+        for i in range(first, last):
+            share = <floating> (1.0 / sweep.lengths[i])
+            for j in range(i * n, (i + 1) * n):
+                H[j] *= share
 
 
 cdef void scale_down(floating* lambda1, Py_ssize_t count, double scale) noexcept nogil:
@@ -168,22 +258,35 @@ cdef void sweep_step(Sweep* sweep, int stage, int part, int n_parts, floating* l
     cdef Py_ssize_t following, running, before
     cdef Room at = room_of_part(sweep.d, n, sweep.K)
     cdef floating* sums = <floating*> sweep.sums + part * at.total
+    cdef floating* H
     cdef double scale
     if stage == 0:
-        memset(sums, 0, at.total * sizeof(floating))
-        add_outputs(sweep, first, last, sums)
+        memset(sums, 0, at.piece * sizeof(floating))
+        sweep.output_rows[part] = 0
+        if sweep.read_out == LAST:
+            H = <floating*> sweep.S + sweep.offsets[sweep.N] * n
+            add_outputs(sweep, part, first, last - first, H + first * n, True, sums, lambda1 + first * n)
+        elif sweep.read_out != EACH:
+            H = <floating*> sweep.H
+            add_outputs(sweep, part, first, last - first, H + first * n, True, sums, lambda1 + first * n)
+            replace_pooled(sweep, first, last, H)
     before = max(first, min(last, sweep.offsets[t + 1] - sweep.offsets[t])) if t >= 0 else first
     if stage > 0:
         following = t + 1
         running = max(first, min(last, sweep.offsets[following + 1] - sweep.offsets[following]))
-        scale = scale_of(sweep, following, n_parts)
+        scale = scale_of(sweep, following, part, n_parts)
         if scale != 1:
             scale_down(multipliers_of(sweep, following, lambda1) + first * n, (running - first) * n, scale)
             if part == 0:
                 sweep.n_capped += 1
         add_step(sweep, following, first, running, before, multipliers_of(sweep, following, lambda1), sums)
-    if t >= 0:
-        sweep.squares[t * n_parts + part] = find_multipliers(sweep, t, first, before, lambda1)
+    if t < 0:
+        return
+    if sweep.read_out == EACH and before > first:
+        H = <floating*> sweep.S + (sweep.offsets[t + 1] + first) * n
+        add_outputs(sweep, part, sweep.offsets[t + 1] - sweep.offsets[1] + first, before - first, H, in_gram(sweep, t),
+                    sums, multipliers_of(sweep, t, lambda1) + first * n)
+    find_multipliers(sweep, t, part, n_parts, before, lambda1)
 
 
 cdef void float_step(void* sweep, int stage, int part, int n_parts) noexcept nogil:
@@ -194,21 +297,27 @@ cdef void double_step(void* sweep, int stage, int part, int n_parts) noexcept no
     sweep_step(<Sweep*> sweep, stage, part, n_parts, <double*> (<Sweep*> sweep).lambda1)
 
 
-cdef void fold_in(Sweep* sweep, int n_parts, Py_ssize_t gram_rows, double momentum, double decay,
+cdef void fold_in(Sweep* sweep, int n_parts, Py_ssize_t gram_rows, double total, double momentum, double decay,
                   floating* L, floating* G, floating* output_L, floating* output_G) noexcept nogil:
     """M <- momentum M + (1 - momentum) L,  G <- decay G + (1 - decay) G_batch, of both layers, from the parts' sums."""
     cdef Py_ssize_t n = sweep.n, d = sweep.d, K = sweep.K, m = d + n + 1, h = n + 1, i, j
-    cdef Py_ssize_t B = sweep.offsets[sweep.N + 1] - sweep.offsets[sweep.N]
+    cdef Py_ssize_t output_rows = 0
     cdef Room at = room_of_part(d, n, K)
     cdef floating* sums = <floating*> sweep.sums
     cdef floating* of_part
-    cdef floating keep = <floating> momentum, share = <floating> ((1 - momentum) / B)
+    cdef floating keep = <floating> momentum, share = <floating> ((1 - momentum) / total)
     cdef floating keep_G = <floating> decay, share_G = <floating> ((1 - decay) / gram_rows)
-    cdef floating output_share_G = <floating> ((1 - decay) / B)
+    cdef floating keep_output_G = keep_G, output_share_G = 0
     cdef int part
+    for part in range(n_parts):
+        output_rows += sweep.output_rows[part]
+    if output_rows > 0:
+        output_share_G = <floating> ((1 - decay) / output_rows)
+    else:                                              # none of these steps has a target
+        keep_output_G = 1
     for part in range(1, n_parts):
         of_part = sums + part * at.total
-        for i in range(at.total):
+        for i in range(at.piece):
             sums[i] += of_part[i]
     for i in range(n):
         for j in range(d):
@@ -228,16 +337,16 @@ cdef void fold_in(Sweep* sweep, int n_parts, Py_ssize_t gram_rows, double moment
             G[(d + i) * m + j] = keep_G * G[(d + i) * m + j] + share_G * sums[at.G_sx + i * (d + 1) + j]
         for j in range(i + 1):
             G[(d + i) * m + d + j] = keep_G * G[(d + i) * m + d + j] + share_G * sums[at.G_s + i * n + j]
-            output_G[i * h + j] = keep_G * output_G[i * h + j] + output_share_G * sums[at.output_G + i * n + j]
+            output_G[i * h + j] = keep_output_G * output_G[i * h + j] + output_share_G * sums[at.output_G + i * n + j]
     G += (m - 1) * m                                   # the column of ones
     output_G += n * h
     for j in range(d):
         G[j] = keep_G * G[j] + share_G * sums[at.G_x + d * (d + 1) + j]
     for j in range(n):
         G[d + j] = keep_G * G[d + j] + share_G * sums[at.G_sx + j * (d + 1) + d]
-        output_G[j] = keep_G * output_G[j] + output_share_G * sums[at.output_G_1 + j]
+        output_G[j] = keep_output_G * output_G[j] + output_share_G * sums[at.output_G_1 + j]
     G[m - 1] = keep_G * G[m - 1] + share_G * gram_rows
-    output_G[n] = keep_G * output_G[n] + output_share_G * B
+    output_G[n] = keep_output_G * output_G[n] + output_share_G * output_rows
 
 
 def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const floating[:, ::1] X,
@@ -245,32 +354,64 @@ def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const flo
              double cap, double momentum, double decay, Py_ssize_t gram_first, Py_ssize_t gram_every,
              floating[:, ::1] lambda1_out, floating[:, ::1] M_out, floating[:, ::1] G_out,
              floating[:, ::1] output_M_out, floating[:, ::1] output_G_out, floating[::1] scratch_out,
-             Py_ssize_t n_threads=1):
+             Py_ssize_t n_threads=1, str read_out="last", const floating[::1] weights=None,
+             const Py_ssize_t[::1] lengths=None, floating[:, ::1] H_out=None, const int32_t[:, ::1] steps=None,
+             bint from_zero=True, floating[:, ::1] initial_multipliers_out=None):
     """Pass the multipliers back and fold what they say into the running statistics of both layers.
 
-    lambda1_N = f'(a_N) * V^T lambda3,  lambda1_t = f'(a_t) * W^T lambda1_{t+1}.  ``cap``: whenever the root mean square
-    of lambda1_t over the minibatch exceeds ``cap`` times that of the part injected by lambda3, lambda1_t is scaled down
-    to it before it is passed on (bounded multipliers); infinity means never.  Returns how many steps were scaled down.
+    lambda1_t = f'(a_t) * (V^T lambda3_t + W^T lambda1_{t+1}), where with the ``read_out`` "last" there are outputs after
+    the last step only, with "mean" every step of a sequence has the same share of V^T lambda3, and with "max" the steps
+    that ``steps`` (B, n) names have all of it.  ``H_out`` (B, n) holds the pooled states and is overwritten.
 
-    M <- momentum M + (1 - momentum) L with L = sum lambda1 z^T / B, and G <- decay G + (1 - decay) sum z z^T / #rows
-    over the rows of the steps gram_first, gram_first + gram_every, ...; likewise lambda3 and h = [s_N, 1] for the outputs.
+    ``cap``: whenever the root mean square of lambda1_t over the minibatch exceeds ``cap`` times the largest one of the
+    parts injected by lambda3 from t on, lambda1_t is scaled down to it before it is passed on (bounded multipliers);
+    infinity means never.  Returns how many steps were scaled down.
+
+    M <- momentum M + (1 - momentum) L with L = sum lambda1 z^T / sum weights (of the rows of lambda3, all 1 unless given),
+    and G <- decay G + (1 - decay) sum z z^T / #rows over the rows of the steps gram_first, gram_first + gram_every, ...;
+    likewise lambda3 and [h, 1] for the outputs, of which G takes those that have a weight, with "each" at the same steps.
     Of G the lower triangle is kept up.  ``lambda1_out`` has a row for each step of each sequence, or 2 B rows when
-    the multipliers are not wanted.
+    the multipliers are not wanted.  ``from_zero`` says that s_0 = 0; ``initial_multipliers_out`` (B, n) are those of s_0.
     """
     cdef Sweep sweep
     cdef Py_ssize_t n = Theta.shape[0], m = Theta.shape[1], N = offsets.shape[0] - 2, d = m - n - 1, K = Psi.shape[0]
-    cdef Py_ssize_t B = lambda3.shape[0], t, gram_rows = 0
+    cdef Py_ssize_t B = 0, t, i, gram_rows = 0, n_outputs
+    cdef double total = 0
     cdef int n_parts
+    sweep.read_out = read_out_named(read_out)
     if d < 1 or Psi.shape[1] != n + 1 or not fits(offsets, S.shape[0]) or X.shape[0] != offsets[N] \
-            or X.shape[1] != d + 1 or S.shape[1] != n or B != offsets[N + 1] - offsets[N] or lambda3.shape[1] != K \
+            or X.shape[1] != d + 1 or S.shape[1] != n:
+        raise ValueError("backward: the shapes do not belong together")
+    B = offsets[N + 1] - offsets[N]
+    n_outputs = offsets[N + 1] - offsets[1] if sweep.read_out == EACH else B
+    if lambda3.shape[0] != n_outputs or lambda3.shape[1] != K \
             or (lambda1_out.shape[0] != offsets[N] and lambda1_out.shape[0] < 2 * B) or lambda1_out.shape[1] != n \
             or M_out.shape[0] != n or M_out.shape[1] != m or G_out.shape[0] != m or G_out.shape[1] != m \
             or output_M_out.shape[0] != K or output_M_out.shape[1] != n + 1 \
             or output_G_out.shape[0] != n + 1 or output_G_out.shape[1] != n + 1 \
             or not 0 <= gram_first < N or gram_every < 1 or n_threads < 1 \
-            or scratch_out.shape[0] < room_of_part(d, n, K).total:
+            or scratch_out.shape[0] < room_of_part(d, n, K).total \
+            or (weights is not None and weights.shape[0] != n_outputs) \
+            or (initial_multipliers_out is not None
+                and (initial_multipliers_out.shape[0] != B or initial_multipliers_out.shape[1] != n)):
         raise ValueError("backward: the shapes do not belong together")
+    sweep.H, sweep.steps, sweep.lengths = NULL, NULL, NULL
+    if sweep.read_out == MEAN or sweep.read_out == MAX:
+        if H_out is None or H_out.shape[0] != B or H_out.shape[1] != n:
+            raise ValueError("backward: H does not belong to the other shapes")
+        sweep.H = &H_out[0, 0]
+    if sweep.read_out == MEAN:
+        if lengths is None or lengths.shape[0] != B:
+            raise ValueError("backward: lengths do not belong to the other shapes")
+        sweep.lengths = &lengths[0]
+    if sweep.read_out == MAX:
+        if steps is None or steps.shape[0] != B or steps.shape[1] != n:
+            raise ValueError("backward: steps does not belong to the other shapes")
+        sweep.steps = &steps[0, 0]
     sweep.f = named(activation)
+    sweep.from_zero = from_zero
+    sweep.initial_multipliers = NULL if initial_multipliers_out is None else &initial_multipliers_out[0, 0]
+    sweep.weights = NULL if weights is None else &weights[0]
     sweep.offsets, sweep.N, sweep.d, sweep.n, sweep.K = &offsets[0], N, d, n, K
     sweep.Theta, sweep.Psi, sweep.X, sweep.S = &Theta[0, 0], &Psi[0, 0], &X[0, 0], &S[0, 0]
     sweep.lambda3, sweep.lambda1, sweep.sums = &lambda3[0, 0], &lambda1_out[0, 0], &scratch_out[0]
@@ -282,13 +423,20 @@ def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const flo
     for t in range(gram_first, N):
         if (t - gram_first) % gram_every == 0:
             gram_rows += offsets[t + 1] - offsets[t]
-    sweep.squares = <double*> malloc(N * n_parts * sizeof(double))
+    for i in range(n_outputs):
+        total += 1 if weights is None else weights[i]
+    if not total > 0:
+        raise ValueError("backward: no output has a weight")
+    sweep.squares = <double*> malloc((2 * N + 1) * n_parts * sizeof(double) + n_parts * sizeof(Py_ssize_t))
     if sweep.squares == NULL:
         raise MemoryError
+    sweep.injected = sweep.squares + N * n_parts
+    sweep.largest = sweep.injected + N * n_parts
+    sweep.output_rows = <Py_ssize_t*> (sweep.largest + n_parts)
     with nogil:
         divide(sweep.offsets, N, n_parts, sweep.first)
         run(float_step if floating is float else double_step, &sweep, N + 1, n_parts)
-        fold_in[floating](&sweep, n_parts, gram_rows, momentum, decay, &M_out[0, 0], &G_out[0, 0],
+        fold_in[floating](&sweep, n_parts, gram_rows, total, momentum, decay, &M_out[0, 0], &G_out[0, 0],
                           &output_M_out[0, 0], &output_G_out[0, 0])
     free(sweep.squares)
     return sweep.n_capped

@@ -2,31 +2,39 @@
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
 from cython cimport floating
-from libc.stdint cimport int8_t, int16_t, uint8_t, uint16_t
+from libc.math cimport INFINITY
+from libc.stdint cimport int8_t, int16_t, int32_t, uint8_t, uint16_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from admmirnn._kernels._activations cimport Activation, activate, named
 from admmirnn._kernels._blas cimport gemm, multiply_rows, rows_at_once
-from admmirnn._kernels._layout cimport fits, transpose
+from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, ReadOut, fits, read_out_named, transpose
+from admmirnn._kernels._pool_simd cimport add_all, keep_largest
 from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
 from admmirnn._kernels.output cimport Targets, check_labels, o_step
 
 
 cdef struct Sweep:                               # what all parts of a forward sweep share
-    const char* observations                     # (any number of rows, d)
+    const char* observations                     # (any number of rows, d / frame length)
     char format                                  # of its numbers, as the struct module names them
     double scale
+    Py_ssize_t stride                            # numbers from one step's observations to the next
+    Py_ssize_t width                             # columns of observations
     const Py_ssize_t* first_rows
     const Py_ssize_t* lengths
     const Py_ssize_t* offsets
     Activation f
+    ReadOut read_out
     Py_ssize_t N, d, n, K
-    const void* Psi                              # (K, n + 1)
+    const void* initial                          # (B, n): s_0, or NULL for zero
     const void* weights                          # (d + 1 + n, n): U.T, b, W.T
     void* X                                      # (rows, d + 1)
     void* S                                      # (rows + B, n)
-    void* Q                                      # (B, K)
+    const void* V_T                              # (n + 1, K): V.T, c
+    void* H                                      # (B, n): pooled states
+    int32_t* steps                               # (B, n): at which step they were the largest
+    void* Q                                      # (B, K), or a row for each row of S from offsets[1] on
     Targets* targets                             # of the o-step, or NULL
     double* scratch                              # (n_parts, 6 K)
     double[MOST_PARTS] loss
@@ -60,7 +68,7 @@ cdef void pack(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, floating* X) noe
         start = sweep.N - sweep.lengths[i]
         for t in range(start, sweep.N):
             x = X + (sweep.offsets[t] + i) * (d + 1)
-            at = (sweep.first_rows[i] + t - start) * d
+            at = sweep.first_rows[i] * sweep.width + (t - start) * sweep.stride
             if sweep.format == own_format and scale == 1:
                 memcpy(x, <const floating*> sweep.observations + at, d * sizeof(floating))
             elif sweep.format == c"f":
@@ -90,35 +98,93 @@ cdef void advance(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, const floatin
         if active <= 0:
             continue
         row = sweep.offsets[t] + first
-        memset(S + (row + running) * n, 0, (active - running) * n * sizeof(floating))
+        if sweep.initial == NULL:
+            memset(S + (row + running) * n, 0, (active - running) * n * sizeof(floating))
+        else:
+            memcpy(S + (row + running) * n, <const floating*> sweep.initial + (first + running) * n,
+                   (active - running) * n * sizeof(floating))
+            running = active
         states = S + (sweep.offsets[t + 1] + first) * n
-        # S[t + 1] = X[t] @ [U b].T, and + S[t] @ W.T for those that do not start here
+        # S[t + 1] = X[t] @ [U b].T, and + S[t] @ W.T for those that do not start from zero here
         multiply_rows[floating](active, n, d + 1, 1, X + row * (d + 1), d + 1, U_b, n, 0, states, n)
         multiply_rows[floating](running, n, n, 1, S + row * n, n, W, n, 1, states, n)
         activate(sweep.f, states, active, n, n)
         running = active
 
 
+cdef void pool(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, const floating* S, floating* H) noexcept nogil:
+    """H = mean or maximum of the states that these sequences reach."""
+    cdef Py_ssize_t t, i, j, active, n = sweep.n
+    cdef const floating* states
+    cdef floating share
+    for i in range(first * n, last * n):
+        H[i] = 0 if sweep.read_out == MEAN else <floating> -INFINITY
+    for t in range(sweep.N):
+        active = min(last, sweep.offsets[t + 1] - sweep.offsets[t]) - first
+        if active <= 0:
+            continue
+        states = S + (sweep.offsets[t + 1] + first) * n
+        if sweep.read_out == MEAN:
+            add_all(active * n, states, H + first * n)
+        else:
+            keep_largest(active * n, <int32_t> t, states, H + first * n, sweep.steps + first * n)
+    if sweep.read_out == MEAN:
+        for i in range(first, last):
+            share = <floating> (1.0 / sweep.lengths[i])
+            for j in range(i * n, (i + 1) * n):
+                H[j] *= share
+
+
+cdef void answer(Sweep* sweep, Py_ssize_t rows, const floating* H, Py_ssize_t row, int part, floating* Q) noexcept nogil:
+    """Q[row:row + rows] = H @ V.T + c for these rows of H, and their o-step."""
+    cdef Py_ssize_t i, n = sweep.n, K = sweep.K
+    cdef const floating* V_T = <const floating*> sweep.V_T
+    for i in range(row, row + rows):
+        memcpy(Q + i * K, V_T + n * K, K * sizeof(floating))
+    multiply_rows[floating](rows, K, n, 1, H, n, V_T, K, 1, Q + row * K, K)
+    if sweep.targets != NULL:
+        sweep.loss[part] += o_step(sweep.targets, row, row + rows, &sweep.n_correct[part], sweep.scratch + 6 * K * part, Q)
+
+
+cdef void answer_holes(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t last, floating* Q) noexcept nogil:
+    """Zeros where the rows of Q stand for initial states."""
+    cdef Py_ssize_t row = sweep.offsets[t + 1] - sweep.offsets[1], K = sweep.K
+    cdef Py_ssize_t hole = max(first, sweep.offsets[t + 1] - sweep.offsets[t])
+    cdef Py_ssize_t end = min(last, sweep.offsets[t + 2] - sweep.offsets[t + 1])
+    if end <= hole:
+        return
+    memset(Q + (row + hole) * K, 0, (end - hole) * K * sizeof(floating))
+    if sweep.targets != NULL:
+        memset(<floating*> sweep.targets.O_plus + (row + hole) * K, 0, (end - hole) * K * sizeof(floating))
+        memset(<floating*> sweep.targets.lambda3 + (row + hole) * K, 0, (end - hole) * K * sizeof(floating))
+
+
 cdef void sweep_part(Sweep* sweep, int part, floating* X) noexcept nogil:
     """The forward sweep of one part of the sequences."""
     cdef Py_ssize_t first = sweep.first[part], last = sweep.first[part + 1]
-    cdef Py_ssize_t n = sweep.n, K = sweep.K, at_once = rows_at_once(n, n), i, j
+    cdef Py_ssize_t n = sweep.n, at_once = rows_at_once(n, n), i, end, t, active
     cdef floating* S = <floating*> sweep.S
+    cdef floating* H = <floating*> sweep.H
     cdef floating* Q = <floating*> sweep.Q
-    cdef const floating* Psi = <const floating*> sweep.Psi
     i = first
     while i < last:
-        pack(sweep, i, min(i + at_once, last), X)
-        advance(sweep, i, min(i + at_once, last), X, S)
-        i += at_once
-    for i in range(first, last):
-        for j in range(K):
-            Q[i * K + j] = Psi[j * (n + 1) + n]
-    # Q = S[N] @ V.T + c
-    gemm[floating](False, True, last - first, K, n, 1, S + (sweep.offsets[sweep.N] + first) * n, n, Psi, n + 1,
-                   1, Q + first * K, K)
-    if sweep.targets != NULL:
-        sweep.loss[part] = o_step(sweep.targets, first, last, &sweep.n_correct[part], sweep.scratch + 6 * K * part, Q)
+        end = min(i + at_once, last)
+        pack(sweep, i, end, X)
+        advance(sweep, i, end, X, S)
+        if sweep.read_out == EACH:
+            for t in range(sweep.N):
+                active = min(end, sweep.offsets[t + 1] - sweep.offsets[t]) - i
+                if active > 0:
+                    answer(sweep, active, S + (sweep.offsets[t + 1] + i) * n,
+                           sweep.offsets[t + 1] - sweep.offsets[1] + i, part, Q)
+                answer_holes(sweep, t, i, end, Q)
+        elif sweep.read_out != LAST:
+            pool(sweep, i, end, S, H)
+        i = end
+    if sweep.read_out == LAST:
+        answer(sweep, last - first, S + (sweep.offsets[sweep.N] + first) * n, first, part, Q)
+    elif sweep.read_out != EACH:
+        answer(sweep, last - first, H + first * n, first, part, Q)
 
 
 cdef void float_part(void* sweep, int stage, int part, int n_parts) noexcept nogil:
@@ -133,37 +199,63 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
             const Py_ssize_t[::1] offsets, const floating[:, ::1] Theta, const floating[:, ::1] Psi, str activation,
             floating[:, ::1] weights_out, floating[:, ::1] X_out, floating[:, ::1] S_out, floating[:, ::1] Q_out,
             const Py_ssize_t[::1] labels=None, const floating[:, ::1] values=None, const floating[::1] weights=None,
-            double rho=1, floating[:, ::1] O_plus_out=None, floating[:, ::1] lambda3_out=None, Py_ssize_t n_threads=1):
-    """Roll a minibatch out: s_t = f(U x_t + W s_{t-1} + b), q = V s_N + c, Theta = [U W b], Psi = [V c].
+            double rho=1, floating[:, ::1] O_plus_out=None, floating[:, ::1] lambda3_out=None, Py_ssize_t n_threads=1,
+            str read_out="last", Py_ssize_t stride=1, const floating[:, ::1] initial=None,
+            floating[:, ::1] H_out=None, int32_t[:, ::1] steps_out=None):
+    """Roll a minibatch out: s_t = f(U x_t + W s_{t-1} + b), q = V h + c, Theta = [U W b], Psi = [V c].
 
-    Sequence ``i`` is ``scale * observations[first_rows[i]:first_rows[i] + lengths[i]]``; lengths do not increase.
-    ``weights_out`` (d + 1 + n, n) is scratch.  With ``labels`` (softmax cross-entropy) or ``values`` (squared error)
-    the o-step follows, and the loss of the roll-out and the number of right answers are returned; without, None.
+    Step ``t`` of sequence ``i`` reads the d numbers of ``scale * observations`` from row ``first_rows[i] + stride t`` on,
+    which are those of several rows when there are fewer than d columns; lengths do not increase.  s_0 is ``initial``
+    (B, n), or zero.  ``weights_out`` (d + 1 + n, n) is scratch.
+
+    ``read_out`` says what h is: with "last" the state after the last step; with "mean" and "max" those over a sequence's
+    own steps, written to ``H_out`` (B, n), and "max" writes to ``steps_out`` at which step each was; with "each" there is
+    a row of ``Q_out``, of targets and of multipliers for every row of ``S_out`` from ``offsets[1]`` on, zero where that
+    is an initial state.
+
+    With ``labels`` (softmax cross-entropy) or ``values`` (squared error) the o-step follows, and the loss of the roll-out
+    and the number of right answers are returned; without, None.
     """
     cdef Sweep sweep
     cdef Targets targets
     cdef Py_buffer view
     cdef Py_ssize_t B = lengths.shape[0], N = offsets.shape[0] - 2, n = Theta.shape[0], d = Theta.shape[1] - n - 1
-    cdef Py_ssize_t K = Psi.shape[0], rows = 0, i
+    cdef Py_ssize_t K = Psi.shape[0], rows = 0, i, n_outputs = B
     cdef int part, n_parts
-    cdef double loss = 0
+    cdef double loss = 0, total = 0
     cdef Py_ssize_t n_correct = 0
     cdef bint with_targets = labels is not None or values is not None
+    cdef floating* V_T = NULL
+    sweep.read_out = read_out_named(read_out)
     if d < 1 or first_rows.shape[0] != B or not fits(offsets, S_out.shape[0]) or offsets[N + 1] - offsets[N] != B \
             or Psi.shape[1] != n + 1 or weights_out.shape[0] != d + 1 + n or weights_out.shape[1] != n \
             or X_out.shape[0] != offsets[N] or X_out.shape[1] != d + 1 or S_out.shape[1] != n \
-            or Q_out.shape[0] != B or Q_out.shape[1] != K or n_threads < 1:
+            or n_threads < 1 or stride < 1 \
+            or (initial is not None and (initial.shape[0] != B or initial.shape[1] != n)):
         raise ValueError("forward: the shapes do not belong together")
+    sweep.H, sweep.steps = NULL, NULL
+    if sweep.read_out == EACH:
+        n_outputs = offsets[N + 1] - offsets[1]
+    elif sweep.read_out != LAST:
+        if H_out is None or H_out.shape[0] != B or H_out.shape[1] != n:
+            raise ValueError("forward: H does not belong to the other shapes")
+        sweep.H = &H_out[0, 0]
+    if sweep.read_out == MAX:
+        if steps_out is None or steps_out.shape[0] != B or steps_out.shape[1] != n:
+            raise ValueError("forward: steps does not belong to the other shapes")
+        sweep.steps = &steps_out[0, 0]
+    if Q_out.shape[0] != n_outputs or Q_out.shape[1] != K:
+        raise ValueError("forward: the shapes of the outputs do not belong together")
     sweep.f = named(activation)
     n_parts = n_parts_of(n_threads, B, 2.0 * offsets[N] * n * Theta.shape[1])
     sweep.targets = NULL
     sweep.scratch = NULL
     if with_targets:
-        if weights is None or O_plus_out is None or lambda3_out is None or weights.shape[0] != B \
-                or O_plus_out.shape[0] != B or O_plus_out.shape[1] != K \
-                or lambda3_out.shape[0] != B or lambda3_out.shape[1] != K \
-                or (labels is not None and (labels.shape[0] != B or values is not None)) \
-                or (values is not None and (values.shape[0] != B or values.shape[1] != K)):
+        if weights is None or O_plus_out is None or lambda3_out is None or weights.shape[0] != n_outputs \
+                or O_plus_out.shape[0] != n_outputs or O_plus_out.shape[1] != K \
+                or lambda3_out.shape[0] != n_outputs or lambda3_out.shape[1] != K \
+                or (labels is not None and (labels.shape[0] != n_outputs or values is not None)) \
+                or (values is not None and (values.shape[0] != n_outputs or values.shape[1] != K)):
             raise ValueError("forward: the shapes of the targets do not belong together")
         targets.K, targets.rho, targets.labels, targets.values = K, rho, NULL, NULL
         if labels is not None:
@@ -175,32 +267,38 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
         sweep.targets = &targets
     PyObject_GetBuffer(observations, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
     try:
-        if view.ndim != 2 or view.shape[1] != d or view.format[0] not in b"fdBbHh" or view.format[1] != 0:
+        if view.ndim != 2 or view.shape[1] < 1 or d % view.shape[1] or view.format[0] not in b"fdBbHh" \
+                or view.format[1] != 0:
             raise ValueError("forward: observations are no matrix of d columns, or of a type that is not known here")
         for i in range(B):
-            if lengths[i] < 1 or lengths[i] > N or first_rows[i] < 0 or first_rows[i] + lengths[i] > view.shape[0] \
+            if lengths[i] < 1 or lengths[i] > N or first_rows[i] < 0 \
+                    or first_rows[i] > view.shape[0] - (lengths[i] - 1) * stride - d // view.shape[1] \
                     or offsets[N - lengths[i] + 1] - offsets[N - lengths[i]] <= i:
                 raise ValueError(f"forward: sequence {i} is not among the observations, or not where offsets have it")
             rows += lengths[i]
         if rows != offsets[N]:
             raise ValueError("forward: lengths and offsets do not belong together")
         sweep.observations, sweep.format, sweep.scale = <const char*> view.buf, view.format[0], scale
+        sweep.width, sweep.stride = view.shape[1], stride * view.shape[1]
         sweep.first_rows, sweep.lengths, sweep.offsets = &first_rows[0], &lengths[0], &offsets[0]
         sweep.N, sweep.d, sweep.n, sweep.K = N, d, n, K
-        sweep.Psi, sweep.weights = &Psi[0, 0], &weights_out[0, 0]
+        sweep.initial = NULL if initial is None else &initial[0, 0]
+        sweep.weights = &weights_out[0, 0]
         sweep.X, sweep.S, sweep.Q = &X_out[0, 0], &S_out[0, 0], &Q_out[0, 0]
-        if with_targets:
-            sweep.scratch = <double*> malloc(6 * K * n_parts * sizeof(double))
-            if sweep.scratch == NULL:
-                raise MemoryError
+        sweep.scratch = <double*> malloc((6 * K * n_parts + (n + 1) * K) * sizeof(double))
+        if sweep.scratch == NULL:
+            raise MemoryError
+        V_T = <floating*> (sweep.scratch + 6 * K * n_parts)
+        sweep.V_T = V_T
         for part in range(n_parts):
             sweep.loss[part] = 0
             sweep.n_correct[part] = 0
         with nogil:
-            # weights = [U b W].T
+            # weights = [U b W].T, V_T = [V c].T
             transpose(n, d, &Theta[0, 0], d + n + 1, &weights_out[0, 0])
             transpose(n, 1, &Theta[0, d + n], d + n + 1, &weights_out[d, 0])
             transpose(n, n, &Theta[0, d], d + n + 1, &weights_out[d + 1, 0])
+            transpose(K, n + 1, &Psi[0, 0], n + 1, V_T)
             divide(sweep.offsets, N, n_parts, sweep.first)
             run(float_part if floating is float else double_part, &sweep, 1, n_parts)
     finally:
@@ -211,7 +309,9 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
     for part in range(n_parts):
         loss += sweep.loss[part]
         n_correct += sweep.n_correct[part]
-    return loss / B, n_correct if labels is not None else None
+    for i in range(n_outputs):
+        total += weights[i]
+    return loss / total, n_correct if labels is not None else None
 
 
 def read_out(const floating[:, ::1] S, const floating[:, ::1] Psi, floating[:, ::1] Q_out):

@@ -153,7 +153,7 @@ cdef double cross_entropy_rows(Targets* targets, Py_ssize_t first, Py_ssize_t la
             q[j] = Q[i * K + j]
             if q[j] > q[best]:
                 best = j
-        n_correct[0] += best == label
+        n_correct[0] += best == label and weights[i] != 0
         loss += weights[i] * relative_softmax(K, q, label, p)
         memset(u, 0, K * sizeof(double))
         prox_row(K, q, label, rho, tolerance, u, p, o, step, trial)
@@ -195,6 +195,14 @@ cdef int check_labels(str kernel, const Py_ssize_t[::1] labels, Py_ssize_t K) ex
     return 0
 
 
+cdef double total_weight(const floating[::1] weights) noexcept nogil:
+    cdef double total = 0
+    cdef Py_ssize_t i
+    for i in range(weights.shape[0]):
+        total += weights[i]
+    return total
+
+
 def cross_entropy_step(const floating[:, ::1] Q, const Py_ssize_t[::1] labels, const floating[::1] weights, double rho,
                        floating[:, ::1] O_plus_out, floating[:, ::1] lambda3_out):
     """Softmax cross-entropy, R(o) = log sum exp(o) - o[label].  Returns the loss and the number of right answers."""
@@ -213,7 +221,7 @@ def cross_entropy_step(const floating[:, ::1] Q, const Py_ssize_t[::1] labels, c
     with nogil:
         loss = o_step[floating](&targets, 0, B, &n_correct, scratch, &Q[0, 0])
     free(scratch)
-    return loss / B, n_correct
+    return loss / total_weight(weights), n_correct
 
 
 def squared_error_step(const floating[:, ::1] Q, const floating[:, ::1] targets, const floating[::1] weights, double rho,
@@ -229,4 +237,4 @@ def squared_error_step(const floating[:, ::1] Q, const floating[:, ::1] targets,
     of_rows.weights, of_rows.O_plus, of_rows.lambda3 = &weights[0], &O_plus_out[0, 0], &lambda3_out[0, 0]
     with nogil:
         loss = o_step[floating](&of_rows, 0, B, NULL, NULL, &Q[0, 0])
-    return loss / B
+    return loss / total_weight(weights)

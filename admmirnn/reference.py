@@ -34,25 +34,68 @@ def forward(
     O_plus_out=None,
     lambda3_out=None,
     n_threads=1,
+    read_out="last",
+    stride=1,
+    initial=None,
+    H_out=None,
+    steps_out=None,
 ):
     """Roll a minibatch out; with targets, take the o-step and return the loss and the number of right answers."""
     f, _ = _ACTIVATIONS[activation]
-    N, d, running = len(offsets) - 2, observations.shape[1], 0
+    N, B, d, running = len(offsets) - 2, len(lengths), Theta.shape[1] - len(Theta) - 1, 0
     U, W, b = Theta[:, :d], Theta[:, d:-1], Theta[:, -1]
+    width = observations.shape[1]
+    frames = np.lib.stride_tricks.sliding_window_view(observations.reshape(-1), d)[::width]
     X_out[:, -1] = 1
     for t in range(N):
         x, s = X_out[offsets[t] : offsets[t + 1]], S_out[offsets[t] : offsets[t + 1]]
         step = lengths[: len(x)] - N + t
-        np.multiply(observations[first_rows[: len(x)] + step], Theta.dtype.type(scale), out=x[:, :-1], casting="unsafe")
-        s[running:] = 0
+        np.multiply(
+            frames[first_rows[: len(x)] + stride * step], Theta.dtype.type(scale), out=x[:, :-1], casting="unsafe"
+        )
+        s[running:] = 0 if initial is None else initial[running : len(x)]
         running = len(x)
         S_out[offsets[t + 1] : offsets[t + 1] + running] = f(x[:, :-1] @ U.T + s @ W.T + b)
-    read_out(S_out[offsets[N] :], Psi, Q_out)
+    np.matmul(_states_read_out(read_out, S_out, offsets, lengths, H_out, steps_out), Psi[:, :-1].T, out=Q_out)
+    Q_out += Psi[:, -1]
+    is_hole = _holes(offsets) if read_out == "each" else np.zeros(B, bool)
+    Q_out[is_hole] = 0
+    if labels is None and values is None:
+        return None
     if labels is not None:
-        return cross_entropy_step(Q_out, labels, weights, rho, O_plus_out, lambda3_out)
-    if values is not None:
-        return squared_error_step(Q_out, values, weights, rho, O_plus_out, lambda3_out), None
-    return None
+        loss, n_correct = cross_entropy_step(Q_out, labels, weights, rho, O_plus_out, lambda3_out)
+    else:
+        loss, n_correct = squared_error_step(Q_out, values, weights, rho, O_plus_out, lambda3_out), None
+    O_plus_out[is_hole] = lambda3_out[is_hole] = 0
+    return loss, n_correct
+
+
+def _states_read_out(read_out, S, offsets, lengths, H_out, steps_out):
+    """h, a row for each output; pooled ones are written to ``H_out``, and where they come from to ``steps_out``."""
+    N = len(offsets) - 2
+    if read_out == "last":
+        return S[offsets[N] :]
+    if read_out == "each":
+        return S[offsets[1] :]
+    H_out[:] = 0 if read_out == "mean" else -np.inf
+    for t in range(N):
+        s = S[offsets[t + 1] : offsets[t + 1] + offsets[t + 1] - offsets[t]]
+        if read_out == "mean":
+            H_out[: len(s)] += s
+        else:
+            larger = ~(s <= H_out[: len(s)])
+            H_out[: len(s)][larger] = s[larger]
+            steps_out[: len(s)][larger] = t
+    if read_out == "mean":
+        H_out *= (1 / lengths[:, None]).astype(H_out.dtype)
+    return H_out
+
+
+def _holes(offsets):
+    """Which rows of S from ``offsets[1]`` on are initial states."""
+    counts = np.diff(offsets)
+    position = np.arange(offsets[-1] - offsets[1]) - np.repeat(offsets[1:-1] - offsets[1], counts[1:])
+    return position >= np.repeat(counts[:-1], counts[1:])
 
 
 def read_out(S, Psi, Q_out):
@@ -129,7 +172,7 @@ def cross_entropy_step(Q, labels, weights, rho, O_plus_out, lambda3_out):
     O_plus_out[:] = q + u
     p[np.arange(len(q)), labels] -= 1
     lambda3_out[:] = -p * weights[:, None]
-    return float(np.mean(weights * loss)), int((q.argmax(axis=1) == labels).sum())
+    return float(np.average(loss, weights=weights)), int((q.argmax(axis=1) == labels)[weights != 0].sum())
 
 
 def squared_error_step(Q, targets, weights, rho, O_plus_out, lambda3_out):
@@ -137,7 +180,7 @@ def squared_error_step(Q, targets, weights, rho, O_plus_out, lambda3_out):
     residual = targets.astype(np.float64) - Q
     O_plus_out[:] = targets - rho / (1 + rho) * residual
     lambda3_out[:] = rho / (1 + rho) * residual * weights[:, None]
-    return float(np.mean(weights * 0.5 * (residual**2).sum(axis=1)))
+    return float(np.average(0.5 * (residual**2).sum(axis=1), weights=weights))
 
 
 def backward_room(d, n, K, n_threads):
@@ -165,45 +208,77 @@ def backward(
     output_G_out,
     scratch_out,
     n_threads=1,
+    read_out="last",
+    weights=None,
+    lengths=None,
+    H_out=None,
+    steps=None,
+    from_zero=True,
+    initial_multipliers_out=None,
 ):
-    """lambda1_N = f'(a_N) * V^T lambda3,  lambda1_t = f'(a_t) * W^T lambda1_{t+1}, bounded; M and G of both layers."""
+    """lambda1_t = f'(a_t) * (V^T lambda3_t + W^T lambda1_{t+1}), bounded; M and G of both layers."""
     _, slope = _ACTIVATIONS[activation]
-    N, B, (n, m) = len(offsets) - 2, len(lambda3), Theta.shape
-    W = Theta[:, m - n - 1 : -1]
+    N, (n, m) = len(offsets) - 2, Theta.shape
+    B = offsets[-1] - offsets[-2]
+    W, V = Theta[:, m - n - 1 : -1], Psi[:, :-1]
+    weights = np.ones(len(lambda3), S.dtype) if weights is None else weights
+    H = {"last": S[offsets[N] :], "each": S[offsets[1] :]}.get(read_out, H_out)
+    in_gram = np.ones(len(H), bool)
+    if read_out == "each":
+        step_of = np.repeat(np.arange(N), np.diff(offsets)[1:])
+        in_gram = (step_of >= gram_first) & ((step_of - gram_first) % gram_every == 0) & ~_holes(offsets)
+    h = np.concatenate([H, np.ones((len(H), 1), S.dtype)], axis=1)
+    output_L = lambda3.T @ h
+    h = h[in_gram & (weights != 0)]
+    lambda_h = lambda3 @ V
+    if read_out == "mean":
+        lambda_h *= (1 / lengths[:, None]).astype(S.dtype)
+    if H_out is not None:
+        H_out[:] = lambda_h
     keep = len(lambda1_out) == offsets[N]
-    n_capped, following = 0, None
+    n_capped, following, most = 0, None, 0.0
     L, gram, gram_rows = np.zeros_like(M_out), np.zeros_like(G_out), 0
     for t in reversed(range(N)):
         rows = slice(offsets[t], offsets[t + 1])
         size = offsets[t + 1] - offsets[t]
+        states = slice(offsets[t + 1], offsets[t + 1] + size)
+        derivative = slope(S[states])
         first = offsets[t] if keep else t % 2 * B
         lambda1 = lambda1_out[first : first + size]
-        if t == N - 1:
-            np.matmul(lambda3, Psi[:, :-1], out=lambda1)
+        if read_out == "each":
+            lambda1[:] = lambda_h[offsets[t + 1] - offsets[1] :][:size]
+        elif read_out == "max":
+            lambda1[:] = np.where(steps[:size] == t, lambda_h[:size], 0)
         else:
-            np.matmul(following[:size], W, out=lambda1)
-        lambda1 *= slope(S[offsets[t + 1] : offsets[t + 1] + size])
+            lambda1[:] = lambda_h[:size] if read_out == "mean" or t == N - 1 else 0
+        injected = derivative * lambda1
+        most = max(most, cap * cap * float(np.vdot(injected, injected)))
+        if t < N - 1:
+            lambda1 += following[:size] @ W
+        lambda1 *= derivative
         square = float(np.vdot(lambda1, lambda1))
-        if t == N - 1:
-            most = cap * cap * square
-        elif square > most:
+        if t < N - 1 and square > most:
             lambda1 *= lambda1.dtype.type(np.sqrt(most / square))
             n_capped += 1
         following = lambda1
+        if initial_multipliers_out is not None:
+            starting = slice(offsets[t] - offsets[t - 1] if t else 0, size)
+            initial_multipliers_out[starting] = lambda1[starting] @ W
         z = np.concatenate([X[rows, :-1], S[rows], X[rows, -1:]], axis=1)
         L += lambda1.T @ z
         if t >= gram_first and (t - gram_first) % gram_every == 0:
             gram += z.T @ z
             gram_rows += size
-    h = np.concatenate([S[offsets[N] :], np.ones((B, 1), S.dtype)], axis=1)
+    total = float(weights.sum(dtype=np.float64))
     for statistic, keep_share, batch, count in (
-        (M_out, momentum, L, B),
+        (M_out, momentum, L, total),
         (G_out, decay, gram, gram_rows),
-        (output_M_out, momentum, lambda3.T @ h, B),
-        (output_G_out, decay, h.T @ h, B),
+        (output_M_out, momentum, output_L, total),
+        (output_G_out, decay, h.T @ h, len(h)),
     ):
-        statistic *= keep_share
-        statistic += (1 - keep_share) / count * batch
+        if count:
+            statistic *= keep_share
+            statistic += (1 - keep_share) / count * batch
     return n_capped
 
 

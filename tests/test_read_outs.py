@@ -1,0 +1,198 @@
+"""Kernels with every read-out, with initial states, and with frames: against the twin, and against differences."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from admmirnn import backend, reference
+from admmirnn.sequences import Sequences
+
+COMPILED = backend._compiled()
+READ_OUTS = ("last", "each", "mean", "max")
+LENGTHS = {"one": (1,), "unequal": (3, 1, 7, 7, 2), "equal": (4,) * 9, "many": (13, 2, 11, 5) * 9}
+TOLERANCES = {"float32": 5e-5, "float64": 1e-11}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_blas_thread():
+    with backend.one_blas_thread():
+        yield
+
+
+def make_case(lengths, read_out, dtype, *, initial=False, frame=1, stride=1, activation="tanh", n=9, K=4, seed=0):
+    """A minibatch of windows of ``frame`` observations of two features, and its targets, some of which are missing."""
+    rng = np.random.default_rng(seed)
+    width, d, B = 2, 2 * frame, len(lengths)
+    lengths = np.array(lengths)
+    n_observations = (lengths - 1) * stride + frame
+    first_rows = np.cumsum(n_observations) - n_observations
+    batch = Sequences(np.empty((0, width)), first_rows, lengths).minibatch(np.arange(B))
+    n_outputs = batch.offsets[-1] - batch.offsets[1] if read_out == "each" else B
+    weights = rng.uniform(0.5, 2, n_outputs)
+    if read_out == "each":
+        weights[reference._holes(batch.offsets)] = 0
+        weights[rng.random(n_outputs) < 0.3] = 0
+        weights[0] = 1
+
+    def normal(*shape, scale=1.0):
+        return (scale * rng.normal(size=shape)).astype(dtype)
+
+    return SimpleNamespace(
+        batch=batch,
+        observations=normal(n_observations.sum(), width),
+        Theta=normal(n, d + n + 1, scale=1.2 / np.sqrt(n)),
+        Psi=normal(K, n + 1),
+        activation=activation,
+        read_out=read_out,
+        stride=stride,
+        initial=normal(B, n) if initial else None,
+        labels=rng.integers(0, K, n_outputs),
+        weights=weights.astype(dtype),
+        dtype=np.dtype(dtype),
+        shape=(B, batch.n_rows, n_outputs, d, n, K),
+    )
+
+
+def forward(kernels, c, rho=0.7, n_threads=1, **changed):
+    B, n_rows, n_outputs, d, n, K = c.shape
+    c = SimpleNamespace(**vars(c) | changed)
+    out = SimpleNamespace(
+        X=np.full((n_rows, d + 1), np.nan, c.dtype),
+        S=np.full((c.batch.offsets[-1], n), np.nan, c.dtype),
+        Q=np.full((n_outputs, K), np.nan, c.dtype),
+        O_plus=np.full((n_outputs, K), np.nan, c.dtype),
+        lambda3=np.full((n_outputs, K), np.nan, c.dtype),
+        H=np.full((B, n), np.nan, c.dtype) if c.read_out in ("mean", "max") else None,
+        steps=np.full((B, n), -1, np.int32) if c.read_out == "max" else None,
+    )
+    out.loss, out.n_correct = kernels.forward(
+        *(c.observations, 1.5, c.batch.first_rows, c.batch.lengths, c.batch.offsets, c.Theta, c.Psi, c.activation),
+        *(
+            np.empty((d + 1 + n, n), c.dtype),
+            out.X,
+            out.S,
+            out.Q,
+            c.labels,
+            None,
+            c.weights,
+            rho,
+            out.O_plus,
+            out.lambda3,
+        ),
+        *(n_threads, c.read_out, c.stride, c.initial, out.H, out.steps),
+    )
+    return out
+
+
+def backward(kernels, c, at, cap=0.8, first=0, every=2, momentum=0.6, decay=0.9, n_threads=1):
+    B, n_rows, _, d, n, K = c.shape
+    rng = np.random.default_rng(1)
+
+    def room(*shape):
+        return rng.normal(size=shape).astype(c.dtype)
+
+    out = SimpleNamespace(
+        lambda1=np.full((n_rows, n), np.nan, c.dtype),
+        M=room(n, d + n + 1),
+        G=np.tril(room(d + n + 1, d + n + 1)),
+        output_M=room(K, n + 1),
+        output_G=np.tril(room(n + 1, n + 1)),
+        H=None if at.H is None else at.H.copy(),
+        initial=np.full((B, n), np.nan, c.dtype),
+    )
+    out.n_capped = kernels.backward(
+        *(c.Theta, c.Psi, at.X, at.S, c.batch.offsets, at.lambda3, c.activation, cap, momentum, decay, first, every),
+        *(out.lambda1, out.M, out.G, out.output_M, out.output_G),
+        *(np.empty(COMPILED.backward_room(d, n, K, n_threads), c.dtype), n_threads, c.read_out, c.weights),
+        *(c.batch.lengths, out.H, at.steps, c.initial is None, out.initial),
+    )
+    out.G, out.output_G = np.tril(out.G), np.tril(out.output_G)
+    return out
+
+
+def assert_same(found, expected, tolerance):
+    for name, value in vars(expected).items():
+        if value is not None:
+            np.testing.assert_allclose(getattr(found, name), value, atol=tolerance, rtol=tolerance, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("initial", [False, True])
+@pytest.mark.parametrize("lengths", LENGTHS)
+@pytest.mark.parametrize("read_out", READ_OUTS)
+def test_compiled_agrees_with_its_twin(read_out, lengths, initial, dtype):
+    c = make_case(LENGTHS[lengths], read_out, dtype, initial=initial)
+    expected = forward(reference, c)
+    found = forward(COMPILED, c)
+    assert_same(found, expected, TOLERANCES[dtype])
+    for settings in ({}, {"cap": np.inf}, {"cap": 0.05, "every": 1}, {"first": len(c.batch.offsets) - 3, "every": 9}):
+        assert_same(
+            backward(COMPILED, c, found, **settings), backward(reference, c, found, **settings), TOLERANCES[dtype]
+        )
+
+
+@pytest.mark.parametrize("read_out", READ_OUTS)
+def test_threads_differ_by_rounding(read_out, monkeypatch):
+    c = make_case((30, 25, 40, 31) * 8, read_out, "float64", n=64, initial=True)
+    alone, shared = forward(COMPILED, c), forward(COMPILED, c, n_threads=3)
+    assert_same(shared, alone, 1e-11)
+    assert_same(backward(COMPILED, c, alone, n_threads=3), backward(COMPILED, c, alone), 1e-11)
+
+
+@pytest.mark.parametrize("frame, stride", [(1, 1), (3, 1), (3, 2), (3, 3), (2, 5)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_frames_are_what_copies_of_the_observations_would_be(frame, stride, dtype):
+    c = make_case(LENGTHS["unequal"], "last", dtype, frame=frame, stride=stride)
+    rows = c.batch.first_rows[:, None] + stride * np.arange(7)
+    copies = [
+        c.observations[row : row + frame].ravel() for i, row in enumerate(rows) for row in row[: c.batch.lengths[i]]
+    ]
+    plain = Sequences.of_lengths(np.array(copies), c.batch.lengths).minibatch(np.arange(len(c.batch)))
+    expected = forward(COMPILED, c, observations=np.array(copies), batch=plain, stride=1)
+    assert_same(forward(COMPILED, c), expected, 0)
+    assert_same(forward(reference, c), expected, TOLERANCES[dtype])
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("kernels", [COMPILED, reference], ids=["compiled", "numpy"])
+@pytest.mark.parametrize("read_out", READ_OUTS)
+def test_multipliers_are_the_gradient(read_out, kernels, activation):
+    """As rho grows, L and the multipliers of s_0 become minus the gradient of the mean loss."""
+    c = make_case((4, 2, 5), read_out, "float64", initial=True, activation=activation, n=5)
+    at = forward(kernels, c, rho=1e9)
+    found = backward(kernels, c, at, cap=np.inf, momentum=0.0)
+    total = c.weights.sum()
+    for name, statistic in (("Theta", found.M), ("Psi", found.output_M), ("initial", found.initial / total)):
+        start = getattr(c, name)
+        gradient = np.empty_like(start)
+        for index in np.ndindex(start.shape):
+            losses = []
+            for step in (1e-5, -1e-5):
+                moved = start.copy()
+                moved[index] += step
+                losses.append(forward(kernels, c, **{name: moved}).loss)
+            gradient[index] = (losses[0] - losses[1]) / 2e-5
+        np.testing.assert_allclose(statistic, -gradient, atol=1e-7, err_msg=name)
+
+
+@pytest.mark.parametrize("kernels", [COMPILED, reference], ids=["compiled", "numpy"])
+def test_rows_without_a_weight_say_nothing(kernels):
+    c = make_case(LENGTHS["many"], "each", "float64")
+    at = forward(kernels, c)
+    labels = np.where(c.weights == 0, (c.labels + 1) % 4, c.labels)
+    assert_same(backward(kernels, c, forward(kernels, c, labels=labels)), backward(kernels, c, at), 0)
+
+
+def test_wrong_shapes_are_refused():
+    c = make_case(LENGTHS["unequal"], "max", "float64")
+    at = forward(COMPILED, c)
+    for changed in ({"read_out": "each"}, {"read_out": "first"}, {"initial": np.zeros((4, 9))}, {"stride": 0}):
+        with pytest.raises(ValueError, match="forward|read-out"):
+            forward(COMPILED, c, **changed)
+    for name, wrong in (("H", at.H[1:]), ("steps", at.steps[:, 1:].copy()), ("H", None), ("steps", None)):
+        with pytest.raises(ValueError, match="backward"):
+            backward(COMPILED, c, SimpleNamespace(**vars(at) | {name: wrong}))
+    c.weights[:] = 0
+    with pytest.raises(ValueError, match="weight"):
+        backward(COMPILED, c, at)
