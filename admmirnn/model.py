@@ -8,7 +8,7 @@ _ROWS_AT_A_TIME = 1 << 13
 
 
 class ElmanRNN:
-    """a_t = U x_t + W s_{t-1} + b,  s_t = f(a_t),  o = V s_N + c, with s_0 = 0.
+    """a_t = U x_t + W s_{t-1} + b,  s_t = f(a_t),  o = V h + c, where h is read from the states.
 
     Parameters
     ----------
@@ -18,15 +18,23 @@ class ElmanRNN:
         [V c].
     activation : {"tanh", "relu"}
         f.
+    read_out : {"last", "mean", "max"}
+        h: s_N, or the mean or the largest of s_1 to s_N, unit by unit.
+    s_0 : ndarray of shape (n_hidden,), optional
+        The state before the first step; zero unless given.
     """
 
-    def __init__(self, Theta, Psi, activation="tanh"):
+    def __init__(self, Theta, Psi, activation="tanh", read_out="last", s_0=None):
         self.Theta = Theta
         self.Psi = Psi
         self.activation = activation
+        self.read_out = read_out
+        self.s_0 = s_0
 
     @classmethod
-    def random(cls, n_features, n_hidden, n_outputs, *, activation="tanh", dtype=np.float32, random_state):
+    def random(
+        cls, n_features, n_hidden, n_outputs, *, activation="tanh", dtype=np.float32, random_state, read_out="last"
+    ):
         """W orthogonal, U normal with variance 1 / n_features, V, b and c zero.
 
         Parameters
@@ -39,17 +47,19 @@ class ElmanRNN:
             float32 or float64.
         random_state : numpy.random.RandomState
             Where the weights are drawn from.
+        read_out : {"last", "mean", "max"}
+            As in the class.
         """
         Theta = np.zeros((n_hidden, n_features + n_hidden + 1), dtype=dtype)
         Theta[:, :n_features] = random_state.standard_normal((n_hidden, n_features)) / np.sqrt(n_features)
         Q, R = np.linalg.qr(random_state.standard_normal((n_hidden, n_hidden)))
         Theta[:, n_features:-1] = Q * np.sign(np.diag(R))  # uniform over the orthogonal group
-        return cls(Theta, np.zeros((n_outputs, n_hidden + 1), dtype=dtype), activation)
+        return cls(Theta, np.zeros((n_outputs, n_hidden + 1), dtype=dtype), activation, read_out)
 
     @classmethod
-    def of_weights(cls, U, W, b, V, c, *, activation="tanh"):
+    def of_weights(cls, U, W, b, V, c, *, activation="tanh", read_out="last", s_0=None):
         """The network with the given weights, which are copied."""
-        return cls(np.hstack([U, W, b[:, None]]), np.hstack([V, c[:, None]]), activation)
+        return cls(np.hstack([U, W, b[:, None]]), np.hstack([V, c[:, None]]), activation, read_out, s_0)
 
     @property
     def n_hidden(self):
@@ -83,6 +93,12 @@ class ElmanRNN:
             "c": self.Psi[:, -1],
         }
 
+    def initial_states(self, n_sequences):
+        """s_0 of so many sequences, a row each, or None where it is zero."""
+        return (
+            None if self.s_0 is None else np.ascontiguousarray(np.broadcast_to(self.s_0, (n_sequences, self.n_hidden)))
+        )
+
     def outputs(self, sequences, *, every_step=False, n_threads=1):
         """Roll the network out over sequences.
 
@@ -91,30 +107,26 @@ class ElmanRNN:
         sequences : Sequences
             With the network's number of features.
         every_step : bool, default=False
-            Whether to return o_t of every step instead of the last one's.
+            Whether to return V s_t + c of every step instead of a sequence's one output.
         n_threads : int, default=1
             Threads that share the sequences.
 
         Returns
         -------
         ndarray of shape (n_sequences, n_outputs) or (n_steps, n_outputs)
-            o of every sequence after its last step, or after each of its steps, one sequence after the other.
+            o of every sequence, or after each of its steps, one sequence after the other.
         """
         kernels = backend.kernels()
-        n, m = self.Theta.shape
+        read_out = "each" if every_step else self.read_out
         chunks = _chunks(sequences.lengths, n_threads)
         n_rows = max(sequences.lengths[first:last].sum() for first, last in chunks)
-        most_sequences = max(last - first for first, last in chunks)
-        weights_T = np.empty((m, n), self.dtype)
-        X = np.empty((n_rows, m - n), self.dtype)
-        S = np.empty((n_rows + most_sequences, n), self.dtype)
-        Q = np.empty((most_sequences, self.n_outputs), self.dtype)
+        work = Room(self, read_out, n_rows, max(last - first for first, last in chunks))
         outputs = np.empty((sequences.lengths.sum() if every_step else len(sequences), self.n_outputs), self.dtype)
         first_steps = sequences.first_steps
         with backend.one_blas_thread():
             for first, last in chunks:
                 batch = sequences.minibatch(np.arange(first, last))
-                of_batch, o = S[: batch.n_rows + len(batch)], Q[: len(batch)]
+                work.fit(batch)
                 kernels.forward(
                     batch.observations,
                     sequences.scale,
@@ -124,20 +136,70 @@ class ElmanRNN:
                     self.Theta,
                     self.Psi,
                     self.activation,
-                    weights_T,
-                    X[: batch.n_rows],
-                    of_batch,
-                    o,
+                    work.weights_T,
+                    work.X,
+                    work.S,
+                    work.Q,
                     n_threads=n_threads,
+                    read_out=read_out,
+                    stride=batch.stride,
+                    initial=self.initial_states(len(batch)),
+                    H_out=work.H,
+                    steps_out=work.steps,
                 )
-                where = batch.indices
                 if every_step:
                     sequence_of, step_of = batch.rows()
-                    where = first_steps[sequence_of] + step_of
-                    o = np.empty((batch.n_rows, self.n_outputs), self.dtype)
-                    kernels.read_out(of_batch[batch.rows_of_states()], self.Psi, o)
-                outputs[where] = o
+                    outputs[first_steps[sequence_of] + step_of] = work.Q[batch.rows_of_outputs()]
+                else:
+                    outputs[batch.indices] = work.Q
         return outputs
+
+
+class Room:
+    """Arrays that a roll-out writes to, for the largest minibatch, and views of them for the current one.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n_rows, d + 1)
+        [x_t, 1], laid out as ``_kernels`` describes.
+    S : ndarray of shape (n_rows + B, n)
+        s_{t-1}, and s_N at the end.
+    Q : ndarray of shape (n_outputs, K)
+        Outputs: one a sequence, or one for each row of S but those of the first step.
+    H, steps : ndarray of shape (B, n), or None
+        Pooled states, and with "max" at which step each was.
+    weights_T : ndarray
+        Scratch.
+    """
+
+    def __init__(self, network, read_out, n_rows, n_sequences):
+        n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
+        self.read_out = read_out
+        self._X = self.room(dtype, n_rows, d + 1)
+        self._S = self.room(dtype, n_rows + n_sequences, n)
+        self._Q = self.room(dtype, n_rows + n_sequences if read_out == "each" else n_sequences, K)
+        self._H = self.room(dtype, n_sequences, n) if read_out in ("mean", "max") else None
+        self._steps = self.room(np.int32, n_sequences, n) if read_out == "max" else None
+        self.weights_T = self.room(dtype, d + 1 + n, n)
+
+    @staticmethod
+    def room(dtype, *shape):
+        """An array that has been written to, so that the first iteration finds its memory there."""
+        return np.full(shape, 0, dtype)
+
+    def fit(self, batch):
+        """Point the views at what ``batch`` needs."""
+        B = len(batch)
+        self.batch = batch
+        self.X, self.S = self._X[: batch.n_rows], self._S[: batch.n_rows + B]
+        self.Q = self._Q[: self.n_outputs]
+        self.H = None if self._H is None else self._H[:B]
+        self.steps = None if self._steps is None else self._steps[:B]
+
+    @property
+    def n_outputs(self):
+        """How many rows of outputs the current minibatch has."""
+        return int(self.batch.offsets[-1] - self.batch.offsets[1]) if self.read_out == "each" else len(self.batch)
 
 
 def _chunks(lengths, n_threads):

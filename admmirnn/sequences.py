@@ -1,7 +1,7 @@
-"""Sequences of unequal lengths as rows of one array, and their minibatches."""
+"""Sequences of unequal lengths as rows of one array, frames of such rows, and their minibatches."""
 
 import mmap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,36 +14,58 @@ _MAPPED_AROUND = 1 << 21  # bytes that the system may map with the first one tha
 
 @dataclass(frozen=True)
 class Sequences:
-    """The observations of all sequences, one row a step, one sequence after the other.
+    """The observations of all sequences, one row an observation, one sequence after the other.
+
+    A step reads one observation, or, with frames, ``frame`` consecutive ones as one vector, and the next step those
+    ``stride`` rows further on: nothing is copied for it.
 
     Attributes
     ----------
-    observations : ndarray of shape (total number of steps, n_features)
+    observations : ndarray of shape (total number of observations, n_channels)
         Floating-point, or integers of 8 or 16 bits, which stay integers until their minibatch is made.
-    first_rows, lengths : ndarray of shape (n_sequences,), intp
-        Sequence ``i`` is ``scale * observations[first_rows[i]:first_rows[i] + lengths[i]]``.
+    first_rows : ndarray of shape (n_sequences,), intp
+        Step ``t`` of sequence ``i`` reads ``scale * observations[k : k + frame]``, ``k = first_rows[i] + stride * t``.
+    lengths : ndarray of shape (n_sequences,), intp
+        Numbers of steps.
     scale : float
         What the observations are multiplied by.
+    frame, stride : int
+        Observations that a step reads, and by how many it is further on than the step before.
     """
 
     observations: np.ndarray
     first_rows: np.ndarray
     lengths: np.ndarray
     scale: float = 1.0
+    frame: int = 1
+    stride: int = 1
 
     @classmethod
     def of_lengths(cls, observations, lengths, scale=1.0):
-        """Sequences of the given lengths that follow one another without gaps."""
+        """Sequences of so many observations that follow one another without gaps."""
         lengths = np.asarray(lengths, dtype=np.intp)
         return cls(observations, np.cumsum(lengths) - lengths, lengths, scale)
+
+    def framed(self, frame, stride):
+        """The same sequences, of one observation a step, in frames of which the last one ends with the sequence.
+
+        Parameters
+        ----------
+        frame, stride : int
+            As the attributes; no sequence has fewer than ``frame`` observations.  The first ones, fewer than
+            ``stride``, may belong to no frame.
+        """
+        n_steps = (self.lengths - frame) // stride + 1
+        left_over = self.lengths - frame - (n_steps - 1) * stride
+        return replace(self, first_rows=self.first_rows + left_over, lengths=n_steps, frame=frame, stride=stride)
 
     def __len__(self):
         return len(self.lengths)
 
     @property
     def n_features(self):
-        """Number of features of an observation."""
-        return self.observations.shape[1]
+        """Numbers that a step reads."""
+        return self.frame * self.observations.shape[1]
 
     @property
     def first_steps(self):
@@ -52,10 +74,10 @@ class Sequences:
 
     def pieces(self, n_numbers):
         """Yield the observations, some rows of at most about ``n_numbers`` at a time, with the first one's number."""
-        n_rows = max(1, n_numbers // self.n_features)
+        n_rows = max(1, n_numbers // self.observations.shape[1])
         for first in range(0, len(self.observations), n_rows):
             if self._mapped_file is not None:
-                self._mapped_file.will_read(n_rows * self.n_features * self.observations.itemsize)
+                self._mapped_file.will_read(n_rows * self.observations[:1].nbytes)
             yield first, self.observations[first : first + n_rows]
 
     @cached_property
@@ -98,9 +120,10 @@ class Sequences:
     def _minibatch(self, indices, lengths, offsets):
         first_rows = self.first_rows[indices]
         if self._mapped_file is None:
-            return Minibatch(indices, self.observations, first_rows, lengths, offsets)
-        observations = self._mapped_file.read(self.observations, first_rows, lengths)
-        return Minibatch(indices, observations, np.cumsum(lengths) - lengths, lengths, offsets)
+            return Minibatch(indices, self.observations, first_rows, lengths, offsets, self.frame, self.stride)
+        n_rows = (lengths - 1) * self.stride + self.frame
+        observations = self._mapped_file.read(self.observations, first_rows, n_rows)
+        return Minibatch(indices, observations, np.cumsum(n_rows) - n_rows, lengths, offsets, self.frame, self.stride)
 
 
 class _MappedFile:
@@ -118,14 +141,14 @@ class _MappedFile:
             self._n_bytes = 0
         self._n_bytes += n_bytes
 
-    def read(self, observations, first_rows, lengths):
-        """Return a copy of these sequences, one after the other."""
-        rows = np.empty((int(lengths.sum()), observations.shape[1]), observations.dtype)
+    def read(self, observations, first_rows, n_rows):
+        """Return a copy of so many observations from each of these first ones on."""
+        rows = np.empty((int(n_rows.sum()), observations.shape[1]), observations.dtype)
         end = 0
-        for first, length in zip(first_rows.tolist(), lengths.tolist(), strict=True):
-            self.will_read(length * rows.strides[0])
-            start, end = end, end + length
-            rows[start:end] = observations[first : first + length]
+        for first, n in zip(first_rows.tolist(), n_rows.tolist(), strict=True):
+            self.will_read(n * rows.strides[0])
+            start, end = end, end + n
+            rows[start:end] = observations[first : first + n]
         return rows
 
 
@@ -133,7 +156,7 @@ class _MappedFile:
 class Minibatch:
     """Which sequences, longest first, and where their steps stand in X and S (see ``_kernels``).
 
-    Sequence ``i`` of the minibatch is ``observations[first_rows[i]:first_rows[i] + lengths[i]]``.
+    Step ``t`` of its sequence ``i`` reads ``frame`` observations from row ``first_rows[i] + stride * t`` on.
     """
 
     indices: np.ndarray
@@ -141,6 +164,8 @@ class Minibatch:
     first_rows: np.ndarray
     lengths: np.ndarray
     offsets: np.ndarray
+    frame: int = 1
+    stride: int = 1
 
     def __len__(self):
         return len(self.indices)
@@ -165,15 +190,20 @@ class Minibatch:
         position, step = self._positions()
         return self.indices[position], step
 
-    def rows_of_observations(self):
-        """For every row of X: the row of the observations that it is."""
+    def inputs(self):
+        """What every step reads, unscaled, in the order of the rows of X: a copy of shape (n_rows, n_features)."""
         position, step = self._positions()
-        return self.first_rows[position] + step
+        first = self.first_rows[position] + self.stride * step
+        return self.observations[first[:, None] + np.arange(self.frame)].reshape(len(first), -1)
 
     def _positions(self):
         counts = np.diff(self.offsets[:-1])
         position = np.arange(self.n_rows) - np.repeat(self.offsets[:-2], counts)
         return position, self.lengths[position] - self.n_steps + np.repeat(np.arange(self.n_steps), counts)
+
+    def rows_of_outputs(self):
+        """For every row of X: the row of the outputs after each step that its step reaches."""
+        return self.rows_of_states() - self.offsets[1]
 
     def rows_of_states(self):
         """For every row of X: the row that holds the state which its step reaches."""

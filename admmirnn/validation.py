@@ -223,7 +223,10 @@ def check_problem(network, sequences, targets, weights, loss, *, per_step=False)
         )
     if loss.takes_labels and len(targets):
         targets = np.asarray(targets)
-        wrong = np.flatnonzero((targets < 0) | (targets >= network.n_outputs))
+        wrong = (targets < 0) | (targets >= network.n_outputs)
+        if weights is not None and len(weights) == len(targets):
+            wrong &= np.asarray(weights) != 0
+        wrong = np.flatnonzero(wrong)
         if len(wrong):
             i = int(wrong[0])
             raise ValueError(
@@ -232,8 +235,11 @@ def check_problem(network, sequences, targets, weights, loss, *, per_step=False)
             )
     if len(sequences) == 0:
         raise ValueError("sequences is empty; pass at least one sequence")
-    if weights is not None and not (np.isfinite(weights).all() and np.min(weights) > 0):
-        raise ValueError("weights holds values that are not finite or not positive; leave those sequences out")
+    if weights is not None:
+        of_steps = per_step and len(weights) != len(sequences) and len(weights) == sequences.lengths.sum()
+        least = np.add.reduceat(weights, sequences.first_steps) if of_steps else weights
+        if not (np.isfinite(weights).all() and np.min(weights) >= 0 and np.min(least) > 0):
+            raise ValueError("weights holds values that are not finite or not positive; leave those sequences out")
     if sequences.n_features != network.n_features:
         raise ValueError(f"sequences have {sequences.n_features} features and the network takes {network.n_features}")
     if sequences.observations.dtype not in OBSERVATION_DTYPES:
@@ -242,11 +248,11 @@ def check_problem(network, sequences, targets, weights, loss, *, per_step=False)
     for name, values in (("targets", targets), ("weights", weights)):
         if values is None or len(values) == len(sequences):
             continue
-        if not (per_step and name == "targets"):
+        if not per_step:
             raise ValueError(f"{name} has {len(values)} entries for {len(sequences)} sequences; pass one a sequence")
         if len(values) != sequences.lengths.sum():
             raise ValueError(
-                f"targets has {len(values)} entries for {len(sequences)} sequences of {sequences.lengths.sum()} steps; "
+                f"{name} has {len(values)} entries for {len(sequences)} sequences of {sequences.lengths.sum()} steps; "
                 "pass one a sequence or one a step"
             )
 

@@ -137,6 +137,4 @@ def test_minibatches_of_a_mapped_file_are_copies_in_their_order(mapped, releases
     batch = sequences.minibatch(np.array([5, 0, 3]))
     assert not np.shares_memory(batch.observations, X_mapped)
     np.testing.assert_array_equal(batch.observations, X[[5, 0, 3]].reshape(-1, 5))
-    np.testing.assert_array_equal(
-        batch.observations[batch.rows_of_observations()], X[[5, 0, 3], :].swapaxes(0, 1).reshape(-1, 5)
-    )
+    np.testing.assert_array_equal(batch.inputs(), X[[5, 0, 3], :].swapaxes(0, 1).reshape(-1, 5))

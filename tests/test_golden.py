@@ -23,9 +23,9 @@ def test_every_intermediate(golden_rollout, backend_name, dtype):
     sequences = sequences_of(case, dtype)
     B = len(sequences)
     network = ElmanRNN.of_weights(*(case[name].astype(dtype) for name in "UWbVc"))
-    work = Workspace(kernels, network, sequences, B)
+    work = Workspace(kernels, network, "last", sequences, B)
     batch = sequences.minibatch(np.arange(B))
-    work.load(batch, case["y"], np.ones(B, dtype), labelled=True)
+    work.load(batch, sequences.first_steps, case["y"], np.ones(B, dtype), labelled=True)
 
     kernels.forward(
         *(sequences.observations, sequences.scale, batch.first_rows, batch.lengths, batch.offsets),

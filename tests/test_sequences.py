@@ -66,7 +66,7 @@ def test_rows_say_what_they_are(case):
     sequence_of, step_of = batch.rows()
     expected = [(i, k) for i in indices for k in range(sequences.lengths[i])]
     assert sorted(zip(sequence_of.tolist(), step_of.tolist(), strict=True)) == sorted(expected)
-    np.testing.assert_array_equal(batch.rows_of_observations(), sequences.first_rows[sequence_of] + step_of)
+    np.testing.assert_array_equal(batch.inputs(), sequences.observations[sequences.first_rows[sequence_of] + step_of])
     states = batch.rows_of_states()
     row_of = {(i, k): row for row, (i, k) in enumerate(zip(sequence_of, step_of, strict=True))}
     for (i, k), row in row_of.items():
@@ -103,7 +103,7 @@ def test_forward_puts_every_observation_once_at_its_place(kernels, dtype, case, 
                 assert (S[row] > 0).all()  # a state: the observations are positive
     assert sorted(rows_taken) == list(range(batch.n_rows))
     np.testing.assert_array_equal(X[:, -1], 1)
-    np.testing.assert_array_equal(X[:, :-1], sequences.observations[batch.rows_of_observations()])
+    np.testing.assert_array_equal(X[:, :-1], batch.inputs())
     assert (S[batch.n_rows :] > 0).all()
 
 

@@ -149,8 +149,8 @@ class Algorithm1(BaseEstimator):
             other.
         loss : SoftmaxCrossEntropy or SquaredError
             R.
-        weights : ndarray of shape (n_sequences,), optional
-            Positive weights of the sequences.
+        weights : ndarray of shape (n_sequences,) or (n_steps,), optional
+            Positive weights of the sequences; or of their steps, >= 0: where one is 0 there is no target.
         penalty : float, default=0.0
             Weight of Omega(W), >= 0.
         max_epochs : int
@@ -223,9 +223,9 @@ class _Fit:
         self.every_step = len(targets) != len(sequences)
         self.targets = np.ascontiguousarray(targets, loss.target_dtype or network.dtype)
         self.weights = np.ones(len(sequences)) if weights is None else np.asarray(weights, np.float64)
-        self.output_weights = (np.repeat(self.weights, sequences.lengths) if self.every_step else self.weights).astype(
-            network.dtype
-        )
+        per_sequence = len(self.weights) == len(sequences)
+        of_outputs = np.repeat(self.weights, sequences.lengths) if self.every_step and per_sequence else self.weights
+        self.output_weights = of_outputs.astype(network.dtype)
         self.batches = []
         self.history = []
         self.grown = None

@@ -11,13 +11,13 @@ class EpochRecord:
         self.rollbacks = self.capped_steps = 0
         self._started = time.perf_counter()
         self._loss = 0.0
-        self._n_correct = self._n_sequences = self._n_finite = self._damping_raised = 0
+        self._n_correct = self._n_targets = self._n_finite = self._damping_raised = 0
         self._r = {"r": [], "output_r": []}
         self._D_norm = {"D_norm": [], "output_D_norm": []}
 
-    def count(self, loss, n_correct, n_sequences):
+    def count(self, loss, n_correct, n_sequences, n_targets):
         """Count a minibatch in, as its roll-out was before its update."""
-        self._n_sequences += n_sequences
+        self._n_targets += n_targets
         if math.isfinite(loss):
             self._loss += loss * n_sequences
             self._n_finite += n_sequences
@@ -48,7 +48,7 @@ class EpochRecord:
         """
         record = {"epoch": epoch, "rollout_loss": self._loss / self._n_finite if self._n_finite else math.inf}
         if self._n_correct is not None:
-            record["training_accuracy"] = self._n_correct / self._n_sequences
+            record["training_accuracy"] = self._n_correct / self._n_targets
         for name, layer in (("radius", hidden), ("output_radius", output)):
             record[name] = layer.radius if layer.radius < math.inf else None
         for name, values in (self._r | self._D_norm).items():

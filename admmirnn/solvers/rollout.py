@@ -98,7 +98,7 @@ class Rollout(BaseEstimator):
         self.factor_every = factor_every
         self.max_iter = max_iter
 
-    takes_labels_per_step = False
+    takes_labels_per_step = True
     default_penalty = 0.3  # of estimators: chosen on validation data of three tasks, see bench/choices.py
 
     def check_settings(self):
@@ -133,12 +133,13 @@ class Rollout(BaseEstimator):
             With its initial weights.
         sequences : Sequences
             Observations of the network's dtype.
-        targets : ndarray of shape (n_sequences,) or (n_sequences, n_outputs)
-            Class numbers for `SoftmaxCrossEntropy`, values for `SquaredError`.
+        targets : ndarray of shape (n_sequences,) or (n_sequences, n_outputs), or as many rows as there are steps
+            Class numbers for `SoftmaxCrossEntropy`, values for `SquaredError`; of steps one sequence after the other.
         loss : SoftmaxCrossEntropy or SquaredError
             R.
-        weights : ndarray of shape (n_sequences,), optional
-            Positive weights of the sequences.
+        weights : ndarray of shape (n_sequences,) or (n_steps,), optional
+            Positive weights of the sequences; or of their steps, >= 0: where one is 0 the network rolls on, and the
+            target is not looked at.
         penalty : float, default=0.0
             Ridge weight: W <- (1 - penalty * radius) W in every iteration, with the radius in force (or the
             distance moved, when there is none).
@@ -169,7 +170,7 @@ class Rollout(BaseEstimator):
         """
         self.check_settings()
         validation.check_run(penalty, max_epochs, batch_size)
-        validation.check_problem(network, sequences, targets, weights, loss)
+        validation.check_problem(network, sequences, targets, weights, loss, per_step=True)
         if batch_size is None:
             batch_size = _default_batch_size(len(sequences))
         n_a_pass = self.iterations_per_epoch(len(sequences), batch_size)
@@ -219,12 +220,16 @@ class _Fit:
         self.sequences = sequences
         self.targets = np.ascontiguousarray(targets, loss.target_dtype or network.dtype)
         self.loss = loss
+        if weights is not None and len(weights) < len(targets):
+            weights = np.repeat(weights, sequences.lengths)
         equal = weights is None or (weights == weights[0]).all()
         self.weights = None if equal else np.ascontiguousarray(weights, network.dtype)
+        self.first_steps = sequences.first_steps
+        read_out = network.read_out if len(targets) == n_sequences else "each"
         self.penalty = penalty
         self.kernels = backend.kernels()
-        self.work = Workspace(self.kernels, network, sequences, min(batch_size, n_sequences), n_threads)
-        constant_loss = loss.constant_loss(self.targets, np.ones(n_sequences) if equal else self.weights)
+        self.work = Workspace(self.kernels, network, read_out, sequences, min(batch_size, n_sequences), n_threads)
+        constant_loss = loss.constant_loss(self.targets, np.ones(len(targets)) if equal else self.weights)
         output_scale = max(1.0, math.sqrt(2 * constant_loss))  # of regression targets, their deviation
         self.hidden = Layer(network.Theta, settings.radius, _LARGE_RADIUS)
         self.output = Layer(network.Psi, settings.output_radius, _LARGE_OUTPUT_RADIUS * output_scale)
@@ -241,7 +246,7 @@ class _Fit:
     def take(self, indices):
         """Make the sequences ``indices`` the minibatch."""
         batch = self.sequences.minibatch(indices)
-        self.work.load(batch, self.targets, self.weights, labelled=self.loss.takes_labels)
+        self.work.load(batch, self.first_steps, self.targets, self.weights, labelled=self.loss.takes_labels)
         self.iteration += 1
 
     def sweep_forward(self):
@@ -270,6 +275,11 @@ class _Fit:
             work.O_plus,
             work.lambda3,
             self.n_threads,
+            work.read_out,
+            work.batch.stride,
+            network.initial_states(len(work.batch)),
+            work.H,
+            work.steps,
         )
 
     def sweep_backward(self):
@@ -302,6 +312,12 @@ class _Fit:
             self.output.G,
             work.sums,
             self.n_threads,
+            work.read_out,
+            work.weights,
+            work.batch.lengths,
+            work.H,
+            work.steps,
+            network.s_0 is None,
         )
 
     def update_weights(self):
@@ -346,7 +362,12 @@ class _Fit:
 
     def network_is_lost(self):
         """Whether the loss of this roll-out says that the last updates have ruined the network."""
-        self.record.count(self.batch_loss, self.batch_correct, len(self.work.batch))
+        n_targets = (
+            self.work.n_outputs
+            if self.weights is None and self.work.read_out != "each"
+            else np.count_nonzero(self.work.weights)
+        )
+        self.record.count(self.batch_loss, self.batch_correct, len(self.work.batch), n_targets)
         return self.guard.lost(self.batch_loss, len(self.work.batch))
 
     def roll_back(self):

@@ -4,62 +4,78 @@ import math
 
 import numpy as np
 
+from admmirnn.model import Room
 
-class Workspace:
-    """Scratch arrays for the largest minibatch, and views of them for the current one.
+
+class Workspace(Room):
+    """Scratch arrays for the largest minibatch, and views of them for the current one; see `Room` for the roll-out's.
 
     Attributes
     ----------
-    X : ndarray of shape (n_rows, d + 1)
-        [x_t, 1], laid out as ``_kernels`` describes.
-    S : ndarray of shape (n_rows + B, n)
-        s_{t-1}, and s_N at the end.
-    Q, O_plus, lambda3 : ndarray of shape (B, K)
-        Outputs of the roll-out, their proximal points, the multipliers of the output equation.
+    O_plus, lambda3 : ndarray of shape (n_outputs, K)
+        Proximal points of the outputs, and the multipliers of the output equation.
     lambda1 : ndarray of shape (2 B, n)
         Multipliers of the equations for a_t, of two steps.
-    weights_T, sums : ndarray
-        Scratch of the forward and of the backward sweep.
-    batch : Minibatch
-        The current one.
-    labels : ndarray of shape (B,), or None
-        Its class numbers.
-    values : ndarray of shape (B, K), or None
-        Its targets, where they are not labels.
-    weights : ndarray of shape (B,)
-        Of its sequences, with mean one.
+    sums : ndarray
+        Scratch of the backward sweep.
+    labels : ndarray of shape (n_outputs,), or None
+        Class numbers.
+    values : ndarray of shape (n_outputs, K), or None
+        Targets, where they are not labels.
+    weights : ndarray of shape (n_outputs,)
+        Of the outputs; zero where there is no target.
     """
 
-    def __init__(self, kernels, network, sequences, batch_size, n_threads=1):
+    def __init__(self, kernels, network, read_out, sequences, batch_size, n_threads=1):
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
         n_rows = sequences.most_rows(batch_size)
+        super().__init__(network, read_out, n_rows, batch_size)
+        self._lambda1 = self.room(dtype, min(2 * batch_size, n_rows), n)
+        self._of_outputs = self.room(dtype, 2, *self._Q.shape)
+        self._ones = np.ones(len(self._Q), dtype)
+        self.sums = self.room(dtype, kernels.backward_room(d, n, K, min(n_threads, batch_size)))
 
-        def room(*shape):
-            return np.full(shape, 0, dtype)  # written to, so that the first iteration finds its memory there
+    def load(self, batch, first_steps, targets, weights, *, labelled):
+        """Point the views at the sequences of ``batch``.
 
-        self._X = room(n_rows, d + 1)
-        self._S = room(n_rows + batch_size, n)
-        self._lambda1 = room(min(2 * batch_size, n_rows), n)
-        self._outputs = room(3, batch_size, K)
-        self._ones = np.ones(batch_size, dtype)
-        self.weights_T = room(d + 1 + n, n)
-        self.sums = room(kernels.backward_room(d, n, K, min(n_threads, batch_size)))
-
-    def load(self, batch, targets, weights, *, labelled):
-        """Point the views at the sequences of ``batch``, whose weights may be None for all equal."""
-        B, n_rows = len(batch), batch.n_rows
-        self.batch = batch
-        self.X = self._X[:n_rows]
-        self.S = self._S[: n_rows + B]
-        self.lambda1 = self._lambda1[: min(2 * B, n_rows)]
-        self.Q, self.O_plus, self.lambda3 = self._outputs[:, :B]
-        targets = targets[batch.indices]
-        self.labels, self.values = (targets, None) if labelled else (None, targets)
-        if weights is None:
-            self.weights = self._ones[:B]
+        Parameters
+        ----------
+        batch : Minibatch
+            The sequences.
+        first_steps : ndarray of intp
+            Of all sequences: where the targets of their steps start.
+        targets : ndarray
+            One a sequence or, with the read-out "each", one a step.
+        weights : ndarray or None
+            As many; None for all equal.
+        labelled : bool
+            Whether targets are class numbers.
+        """
+        self.fit(batch)
+        self.lambda1 = self._lambda1[: min(2 * len(batch), batch.n_rows)]
+        self.O_plus, self.lambda3 = self._of_outputs[:, : self.n_outputs]
+        if self.read_out == "each":
+            targets, self.weights = self._of_steps(first_steps, targets, weights)
         else:
-            self.weights = weights[batch.indices]
-            self.weights *= B / self.weights.sum()
+            targets = targets[batch.indices]
+            self.weights = self._ones[: len(batch)] if weights is None else weights[batch.indices]
+        if weights is not None:
+            self.weights *= np.count_nonzero(self.weights) / self.weights.sum()  # tiny ones would underflow
+        self.labels, self.values = (targets, None) if labelled else (None, targets)
+
+    def _of_steps(self, first_steps, targets, weights):
+        """Targets and weights of the rows of outputs, zero where those are initial states."""
+        batch = self.batch
+        if self.n_outputs == batch.n_rows:  # sequences of one length: none starts later than another
+            rows = (first_steps[batch.indices] + np.arange(batch.n_steps)[:, None]).ravel()
+            return targets[rows], self._ones[: len(rows)] if weights is None else weights[rows]
+        sequence_of, step_of = batch.rows()
+        rows, where = first_steps[sequence_of] + step_of, batch.rows_of_outputs()
+        of_rows = np.zeros((self.n_outputs, *targets.shape[1:]), targets.dtype)
+        of_rows[where] = targets[rows]
+        weights_of_rows = np.zeros(self.n_outputs, self._ones.dtype)
+        weights_of_rows[where] = 1 if weights is None else weights[rows]
+        return of_rows, weights_of_rows
 
 
 class Layer:

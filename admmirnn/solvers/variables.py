@@ -92,7 +92,7 @@ class Variables:
         self.lambda3 = np.zeros((B, K), dtype)
         self.scratch_size = kernels.sweep_room(rows, B, d, n, K, penalised)
         self._scratch = None
-        self.Z[:rows, :d] = batch.observations[batch.rows_of_observations()]
+        self.Z[:rows, :d] = batch.inputs()
         self.Z[:rows, :d] *= dtype.type(scale)
 
     @classmethod
@@ -111,8 +111,8 @@ class Variables:
             Those of the batch.
         targets : ndarray of shape (n_sequences, ...) or (n_steps, ...)
             For ``loss``, of its dtype; those of the steps one sequence after the other.
-        weights : ndarray of shape (n_sequences,)
-            Of the sequences.
+        weights : ndarray of shape (n_sequences,) or (n_steps,)
+            Of the sequences, or of their steps, >= 0.
         loss : SoftmaxCrossEntropy or SquaredError
             R.
         penalised : bool, default=False
@@ -120,12 +120,13 @@ class Variables:
         """
         batch = sequences.minibatch(indices)
         sequence_of, step_of = batch.rows()
-        row_weights = weights[sequence_of].astype(network.dtype)
+        step_of = sequences.first_steps[sequence_of] + step_of
+        row_weights = weights[sequence_of if len(weights) == len(sequences) else step_of].astype(network.dtype)
         if len(targets) == len(sequences):
             of_rows = targets[sequence_of]
             row_weights[: -len(batch)] = 0  # R acts at the last step
         else:
-            of_rows = targets[sequences.first_steps[sequence_of] + step_of]
+            of_rows = targets[step_of]
         labels, values = (of_rows, None) if loss.takes_labels else (np.zeros(len(of_rows), np.intp), of_rows)
         return cls(
             kernels, network, batch, labels, values, row_weights, scale=sequences.scale,

@@ -13,8 +13,8 @@ TASK = Task(
     title="MNIST by rows, 28 steps of 28 pixels",
     load=load,
     goals=(
-        Goal(Ours(epochs=0.35, penalty=0.1), share=1 / 8, value=0.95),
-        Goal(Ours(epochs=1, penalty=0.1), share=1 / 5, value=0.97),
+        Goal(Ours(epochs=0.4), share=1 / 8, value=0.95),
+        Goal(Ours(epochs=1.2), share=1 / 5, value=0.97),
     ),
     batch_size=128,
     learning_rates={
