@@ -5,7 +5,10 @@ downloaded.
 """
 
 import gzip
+import math
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -123,22 +126,28 @@ def read_idx(path):
     Raises
     ------
     ValueError
-        If it is not an IDX file, or not whole.
+        If it is not an IDX file, or not whole, or not gzipped as its name says; the message names the file.
+
+    References
+    ----------
+    Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritten digits", has the format at its end.
     """
     path = Path(path)
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-        data = file.read()
+    data = _read(path)
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _IDX_TYPES:
         raise ValueError(f"{path} is not an IDX file; its first bytes are {data[:4]!r}")
     if len(data) < 4 + 4 * data[3]:
         raise ValueError(f"{path} is not whole; its header ends after {len(data)} bytes")
-    shape = np.frombuffer(data, ">u4", data[3], offset=4).astype(int)
+    shape = struct.unpack_from(f">{data[3]}I", data, 4)
     dtype = np.dtype(_IDX_TYPES[data[2]])
-    start = 4 + 4 * len(shape)
-    expected = int(np.prod(shape)) * dtype.itemsize
-    if len(data) - start != expected:
-        raise ValueError(f"{path} holds {len(data) - start} bytes of data, and its header says {expected}")
-    return np.frombuffer(data, dtype, offset=start).reshape(shape)
+    content = memoryview(data)[4 + 4 * len(shape) :]
+    expected = math.prod(shape) * dtype.itemsize
+    if len(content) != expected:
+        raise ValueError(f"{path} holds {len(content)} bytes of data, and its header says {expected}")
+    try:
+        return np.frombuffer(content, dtype).reshape(shape)
+    except ValueError as error:
+        raise ValueError(f"{path} holds an array of shape {shape}, which numpy cannot make ({error})") from error
 
 
 def read_ts(path):
@@ -147,7 +156,8 @@ def read_ts(path):
     Parameters
     ----------
     path : path-like
-        The file: a line a series after ``@data``, channels separated by ``:``, the label last.
+        The file, gzipped if the name ends in ``.gz``: a line a series after ``@data``, channels separated by ``:``, the
+        label last.
 
     Returns
     -------
@@ -160,19 +170,27 @@ def read_ts(path):
         If a line cannot be read; the message names it.
     """
     X, y, in_data = [], [], False
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(map(str.strip, file), 1):
-            if not in_data:
-                in_data = line.lower() == "@data"
-            elif line:
-                *channels, label = line.split(":")
-                try:
-                    values = np.array([[float(value) for value in channel.split(",")] for channel in channels])
-                    X.append(values.T.reshape(-1, len(channels)))
-                except ValueError as error:
-                    raise ValueError(f"{path}, line {number}: cannot read a series ({error})") from error
-                y.append(label)
+    for number, line in enumerate(map(str.strip, _read(Path(path)).decode().splitlines()), 1):
+        if not in_data:
+            in_data = line.lower() == "@data"
+        elif line:
+            *channels, label = line.split(":")
+            try:
+                values = np.array([[float(value) for value in channel.split(",")] for channel in channels])
+                X.append(values.T.reshape(-1, len(channels)))
+            except ValueError as error:
+                raise ValueError(f"{path}, line {number}: cannot read a series ({error})") from error
+            y.append(label)
     return X, np.array(y)
+
+
+def _read(path):
+    """All bytes of a file, unpacked if its name ends in ``.gz``."""
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            return file.read()
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path} is not a whole gzip file ({error})") from error
 
 
 def _subset(subset):

@@ -37,6 +37,8 @@ def test_idx_round_trip(tmp_path, name, code, dtype):
         (b"\0\0\x08\1" + struct.pack(">I", 5) + b"abcd", "holds 4 bytes of data, and its header says 5"),
         (b"\0\0\x08\1" + struct.pack(">I", 3) + b"abcd", "holds 4 bytes of data, and its header says 3"),
         (b"\0\0\x08\3" + struct.pack(">I", 3), "is not whole"),
+        (b"\0\0\x08\4" + 4 * struct.pack(">I", 2**16), f"holds 0 bytes of data, and its header says {2**64}"),
+        (b"\0\0\x08\x50" + 80 * struct.pack(">I", 1) + b"a", "numpy cannot make"),
     ],
 )
 def test_broken_idx_files_are_named(tmp_path, content, message):
@@ -45,6 +47,26 @@ def test_broken_idx_files_are_named(tmp_path, content, message):
     with pytest.raises(ValueError, match=message) as error:
         datasets.read_idx(path)
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("reader", [datasets.read_idx, datasets.read_ts])
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:-9], lambda b: b[:12], lambda b: b"x" + b, lambda b: b[:10] + b"\xff" * 9]
+)
+def test_broken_gzip_files_are_named(tmp_path, reader, damage):
+    path = tmp_path / "broken.gz"
+    path.write_bytes(damage(gzip.compress(b"@data\n1,2,3:a\n" * 50)))
+    with pytest.raises(ValueError, match="is not a whole gzip file") as error:
+        reader(path)
+    assert str(path) in str(error.value)
+    with pytest.raises(FileNotFoundError):
+        reader(tmp_path / "missing.gz")
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0)])
+def test_idx_files_without_numbers_and_of_one(tmp_path, shape):
+    write_idx(tmp_path / "small", np.ones(shape, np.uint8), 0x08)
+    assert datasets.read_idx(tmp_path / "small").shape == shape
 
 
 def test_ts_file(tmp_path):
