@@ -14,6 +14,10 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import check_random_state
 
+from admmirnn.validation import check_choice
+
+SUBSETS = ("train", "test")
+
 _IDX_TYPES = {0x08: np.uint8, 0x09: np.int8, 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
@@ -53,7 +57,7 @@ def load_mnist(subset):
     FileNotFoundError
         If the four canonical ``.gz`` files are not in ``$ADMMIRNN_DATA/mnist``.
     """
-    prefix = {"train": "train", "test": "t10k"}[_subset(subset)]
+    prefix = {"train": "train", "test": "t10k"}[check_choice("subset", subset, SUBSETS)]
     images = read_idx(_data_file("mnist", f"{prefix}-images-idx3-ubyte.gz"))
     labels = read_idx(_data_file("mnist", f"{prefix}-labels-idx1-ubyte.gz"))
     return images.astype(np.float32) / np.float32(255), labels
@@ -78,7 +82,8 @@ def load_japanese_vowels(subset):
     FileNotFoundError
         If the two ``.ts`` files are not in ``$ADMMIRNN_DATA/japanese_vowels``.
     """
-    return read_ts(_data_file("japanese_vowels", f"JapaneseVowels_{_subset(subset).upper()}.ts"))
+    subset = check_choice("subset", subset, SUBSETS).upper()
+    return read_ts(_data_file("japanese_vowels", f"JapaneseVowels_{subset}.ts"))
 
 
 def adding_problem(n_sequences, n_steps, random_state=None):
@@ -150,38 +155,130 @@ def read_idx(path):
         raise ValueError(f"{path} holds an array of shape {shape}, which numpy cannot make ({error})") from error
 
 
-def read_ts(path):
-    """Read labelled series from a UCR/UEA ``.ts`` file.
+def read_ts(path, *, missing="raise"):
+    """Read series from a UCR/UEA ``.ts`` file.
 
     Parameters
     ----------
     path : path-like
-        The file, gzipped if the name ends in ``.gz``: a line a series after ``@data``, channels separated by ``:``, the
-        label last.
+        The file, gzipped if the name ends in ``.gz``: a line a series after ``@data``, channels separated by ``:``,
+        their values by ``,``, the label last. Tags such as ``@classLabel`` may be in upper or lower case; blank lines
+        and those that begin with ``#`` are skipped.
+    missing : {"raise", "nan"}
+        Whether a missing value, ``?`` or ``NaN``, is an error or becomes NaN.
 
     Returns
     -------
     X : list of ndarray of shape (n_steps_i, n_channels), float64
-    y : ndarray of shape (n_series,), str
+    y : ndarray of shape (n_series,), str or float64, or None
+        Class labels; targets to regress on if the file says ``@targetLabel true``; None if it says
+        ``@classLabel false`` only. A file with neither tag has class labels.
 
     Raises
     ------
     ValueError
-        If a line cannot be read; the message names it.
+        If a line cannot be read, if the channels of a series have unequal lengths, or if a series has another number
+        of channels than the one before or contradicts the header (``@dimensions``, ``@univariate``, ``@equalLength``,
+        the classes that ``@classLabel`` lists); if there are time stamps, or no series. The message names the file
+        and, where there is one, the line.
+
+    References
+    ----------
+    https://www.aeon-toolkit.org/en/stable/api_reference/data_format.html
     """
-    X, y, in_data = [], [], False
-    for number, line in enumerate(map(str.strip, _read(Path(path)).decode().splitlines()), 1):
-        if not in_data:
-            in_data = line.lower() == "@data"
-        elif line:
-            *channels, label = line.split(":")
-            try:
-                values = np.array([[float(value) for value in channel.split(",")] for channel in channels])
-                X.append(values.T.reshape(-1, len(channels)))
-            except ValueError as error:
-                raise ValueError(f"{path}, line {number}: cannot read a series ({error})") from error
-            y.append(label)
-    return X, np.array(y)
+    check_choice("missing", missing, ("raise", "nan"))
+    path = Path(path)
+    X, y, header, in_data = [], [], _TsHeader(), False
+    for number, line in enumerate(map(bytes.strip, _read(path).splitlines()), 1):
+        if not line or line.startswith(b"#"):  # comments may be in any encoding
+            continue
+        try:
+            text = line.decode("utf-8-sig")
+            if in_data:
+                series, label = header.read_series(text, missing)
+                X.append(series)
+                y.append(label)
+            elif text.lower() == "@data":
+                in_data = True
+            elif text.startswith("@"):
+                header.read_tag(text)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from error
+    if not X:
+        raise ValueError(f"{path} has no {'series after' if in_data else 'line'} @data")
+    return X, np.array(y) if header.labels else None
+
+
+class _TsHeader:
+    """What the tags of a ``.ts`` file, and then its first series, say of every series."""
+
+    def __init__(self):
+        self.switches = {}  # tag in lower case -> bool
+        self.classes = ()  # in lower case; none if they are not listed
+        self.n_channels = None
+        self.n_steps = None
+
+    @property
+    def labels(self):
+        """What a line ends with: "target", "class", or "" if with neither."""
+        if self.switches.get("@targetlabel"):
+            return "target"
+        return "class" if self.switches.get("@classlabel", True) else ""
+
+    def read_tag(self, line):
+        """Take over what a line of the header says."""
+        tag, *values = line.lower().split()
+        if tag in ("@dimensions", "@dimension"):
+            if len(values) != 1 or not values[0].isdecimal():
+                raise ValueError(f"{line!r} should name one number")
+            self._agree("n_channels", int(values[0]), "channels")
+        elif tag in ("@timestamps", "@univariate", "@equallength", "@classlabel", "@targetlabel"):
+            if not values or values[0] not in ("true", "false"):
+                raise ValueError(f"{line!r} should say true or false")
+            self.switches[tag] = values[0] == "true"
+        if tag == "@classlabel":
+            self.classes = values[1:]
+        if tag == "@timestamps" and self.switches[tag]:
+            raise ValueError("series with time stamps cannot be read; write their values only, with @timeStamps false")
+        if tag == "@univariate" and self.switches[tag]:
+            self._agree("n_channels", 1, "channels")
+        if self.switches.get("@classlabel") and self.switches.get("@targetlabel"):
+            raise ValueError("@classLabel and @targetLabel are both true; a series can have one label")
+
+    def read_series(self, line, missing):
+        """Return the series, of shape (n_steps, n_channels), and the label that a line of the data holds."""
+        channels = line.split(":")
+        label = channels.pop().strip() if self.labels else None
+        if self.labels and not channels:
+            raise ValueError("a series and a label should be separated by ':'")
+        if self.labels == "class" and (not label or self.classes and label.lower() not in self.classes):
+            raise ValueError(f"the class is {label!r}" + (", which @classLabel does not list" if label else ""))
+        if self.labels == "target":
+            target = _numbers(label, missing)
+            if len(target) != 1:
+                raise ValueError(f"the target is {label!r}; it should be one number")
+            label = target[0]
+        values = [_numbers(channel, missing) for channel in channels]
+        lengths = {len(channel) for channel in values}
+        if len(lengths) > 1:
+            raise ValueError(f"the channels have {min(lengths)} to {max(lengths)} steps; they should be equally long")
+        self._agree("n_channels", len(channels), "channels")
+        if self.switches.get("@equallength"):
+            self._agree("n_steps", *lengths, "steps")
+        return np.stack(values, axis=1), label
+
+    def _agree(self, name, number, unit):
+        expected = getattr(self, name)
+        if expected not in (None, number):
+            raise ValueError(f"there are {number} {unit}; the lines above have {expected}")
+        setattr(self, name, number)
+
+
+def _numbers(text, missing):
+    values = np.array([float(value) for value in text.replace("?", "nan").split(",")])
+    if missing == "raise" and np.isnan(values).any():
+        raise ValueError('a value is missing; pass missing="nan" to have NaN in its place')
+    return values
 
 
 def _read(path):
@@ -191,12 +288,6 @@ def _read(path):
             return file.read()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path} is not a whole gzip file ({error})") from error
-
-
-def _subset(subset):
-    if subset not in ("train", "test"):
-        raise ValueError(f"subset is {subset!r}; the known ones are 'train' and 'test'")
-    return subset
 
 
 def _data_file(*parts):

@@ -6,6 +6,9 @@ import struct
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from admmirnn import datasets
 
@@ -78,12 +81,120 @@ def test_ts_file(tmp_path):
     assert y.tolist() == ["a", "b b"]
 
 
-@pytest.mark.parametrize("line", ["1,2:3:a", "1,x:3,4:a", "a"])
-def test_broken_ts_lines_are_named(tmp_path, line):
+def write_ts(path, tags, rows):
+    """Write tags and series: a row is a list of channels, each a list of numbers, with the label, if any, behind."""
+    lines = [":".join(c if isinstance(c, str) else ",".join(map(repr, c)) for c in row) for row in rows]
+    text = "\n".join([*tags, "@data", *lines]) + "\n"
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """One folder for all examples of a property."""
+    return tmp_path_factory.mktemp("datasets")
+
+
+VALUES = st.floats(allow_nan=False, width=64)
+CLASSES = st.text(st.characters(exclude_characters=":", exclude_categories=["C", "Z"]), min_size=1)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_ts_round_trip(folder, data):
+    draw = data.draw
+    n_channels, n_series = draw(st.integers(1, 4)), draw(st.integers(1, 5))
+    lengths = draw(st.lists(st.integers(1, 6), min_size=n_series, max_size=n_series))
+    X = [draw(hnp.arrays(np.float64, (length, n_channels), elements=VALUES)) for length in lengths]
+    kind = draw(st.sampled_from(["class", "target", "none", "untagged"]))
+    y = draw(st.lists(VALUES if kind == "target" else CLASSES, min_size=n_series, max_size=n_series))
+    labels = [[repr(label) if kind == "target" else label] if kind != "none" else [] for label in y]
+    tags = ["# \u00e9: a description", "@problemName x", "@timeStamps false", "@missing false"]
+    tags += [f"@univariate {n_channels == 1}", f"@equalLength {len(set(lengths)) == 1}"]
+    tags += {
+        "class": [f"@classLabel true {' '.join(map(str, set(y)))}" if draw(st.booleans()) else "@classLabel true"],
+        "target": ["@classLabel false", "@targetlabel true"],
+        "none": ["@classLabel false"],
+        "untagged": [],
+    }[kind]
+    if n_channels > 1:
+        tags.append(f"@dimensions {n_channels}")
+    case = draw(st.sampled_from([str, str.lower, str.upper]))
+    tags = [" ".join([case(tag.split(" ")[0]), *tag.split(" ")[1:]]) for tag in tags]
+    path = folder / draw(st.sampled_from(["x.ts", "x.ts.gz"]))
+    write_ts(path, tags, [[*x.T.tolist(), *label] for x, label in zip(X, labels, strict=True)])
+    X_read, y_read = datasets.read_ts(path)
+    for x, x_read in zip(X, X_read, strict=True):
+        assert x_read.dtype == np.float64
+        np.testing.assert_array_equal(x_read, x)
+    if kind == "none":
+        assert y_read is None
+    else:
+        assert y_read.dtype.kind == ("f" if kind == "target" else "U") and y_read.tolist() == y
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1,2:3:a", "1 to 2 steps"),
+        ("1,x:3,4:a", "could not convert string to float: 'x'"),
+        ("1,:3,4:a", "could not convert"),
+        ("(0,1),(1,2):(0,3),(1,4):a", "could not convert"),
+        ("a", "separated by ':'"),
+        ("1,2:3,4:", "the class is ''"),
+        ("1,2:3,4:c", "the class is 'c', which @classLabel does not list"),
+        ("1,2:a", "there are 1 channels; the lines above have 2"),
+        ("1,?:3,4:a", "a value is missing; pass missing="),
+        ("1,2:3,NaN:a", "a value is missing"),
+        ("1,2:3,\xff:a", "can't decode byte"),
+        ("1,2,3:4,5,6:a", "there are 3 steps; the lines above have 2"),
+    ],
+)
+def test_broken_ts_lines_are_named(tmp_path, line, message):
     path = tmp_path / "broken.ts"
-    path.write_text(f"@data\n1,2:3,4:a\n{line}\n")
-    with pytest.raises(ValueError, match="line 3"):
+    path.write_bytes(f"@equalLength true\n@classLabel true a b\n@data\n1,2:3,4:a\n# \xff\n{line}\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=message) as error:
         datasets.read_ts(path)
+    assert f"{path}, line 6: " in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        ("@problemName x\n@timeStamps true", "line 2: series with time stamps"),
+        ("@univariate\n", "line 1: '@univariate' should say true or false"),
+        ("@equalLength maybe\n", "line 1: '@equalLength maybe' should say"),
+        ("@dimensions two\n", "line 1: '@dimensions two' should name one number"),
+        ("@univariate true\n@dimension 2", "line 2: there are 2 channels; the lines above have 1"),
+        ("@classLabel true a\n@targetlabel true", "line 2: @classLabel and @targetLabel are both true"),
+        ("@targetlabel true\n@classLabel false", "line 4: the target is '1,2'; it should be one number"),
+        ("@targetlabel true\n@classLabel true a", "line 2: @classLabel and @targetLabel are both true"),
+    ],
+)
+def test_broken_ts_headers_are_named(tmp_path, tags, message):
+    (tmp_path / "broken.ts").write_text(f"{tags}\n@data\n1,2:1,2\n")
+    with pytest.raises(ValueError, match=message):
+        datasets.read_ts(tmp_path / "broken.ts")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("", "has no line @data"), ("1,2:a\n", "has no line @data"), ("@data\n\n", "has no series")]
+)
+def test_empty_ts_files_are_named(tmp_path, text, message):
+    (tmp_path / "empty.ts").write_text(text)
+    with pytest.raises(ValueError, match=f"empty.ts {message}"):
+        datasets.read_ts(tmp_path / "empty.ts")
+
+
+def test_missing_values_in_ts_files(tmp_path):
+    path = tmp_path / "missing.ts"
+    path.write_bytes(b"\xef\xbb\xbf@TargetLabel true\r\n@DATA\r\n1, ?,3:nan,5,6:?\r\n7:8:9\r\n")
+    X, y = datasets.read_ts(path, missing="nan")
+    np.testing.assert_array_equal(X[0], [[1, np.nan], [np.nan, 5], [3, 6]])
+    np.testing.assert_array_equal(y, [np.nan, 9])
+    with pytest.raises(ValueError, match="line 3: a value is missing"):
+        datasets.read_ts(path)
+    with pytest.raises(ValueError, match="missing is 'drop'; the known ones are 'raise', 'nan'"):
+        datasets.read_ts(path, missing="drop")
 
 
 def test_missing_files_are_named(tmp_path, monkeypatch):
