@@ -1,4 +1,4 @@
-"""Sequences to try things on: one embedded set, two read from files, one generated.
+"""Sequences to try things on: one embedded set, four read from files, two generated.
 
 The files are looked for in the folder that the environment variable ``ADMMIRNN_DATA`` names; nothing is ever
 downloaded.
@@ -84,6 +84,46 @@ def load_japanese_vowels(subset):
     """
     subset = check_choice("subset", subset, SUBSETS).upper()
     return read_ts(_data_file("japanese_vowels", f"JapaneseVowels_{subset}.ts"))
+
+
+def load_osuleaf(subset):
+    """UCR OSULeaf: the outlines of leaves of six kinds of trees, as one-dimensional series.
+
+    Parameters
+    ----------
+    subset : {"train", "test"}
+        The 200 or the 242 series.
+
+    Returns
+    -------
+    X : ndarray of shape (n, 427, 1), float64
+    y : ndarray of shape (n,), str
+        Kinds, "1" to "6".
+
+    Raises
+    ------
+    FileNotFoundError
+        If the two ``.ts.gz`` files are not in ``$ADMMIRNN_DATA/osuleaf``.
+    """
+    subset = check_choice("subset", subset, SUBSETS).upper()
+    X, y = read_ts(_data_file("osuleaf", f"OSULeaf_{subset}.ts.gz"))
+    return np.stack(X), y
+
+
+def load_text():
+    """Text that the paper's authors trained on: Kafka's Metamorphosis in English.
+
+    Returns
+    -------
+    str
+        118,564 characters, 61 different ones.
+
+    Raises
+    ------
+    FileNotFoundError
+        If ``metamorphosis.txt`` is not in ``$ADMMIRNN_DATA/text``.
+    """
+    return _data_file("text", "metamorphosis.txt").read_text(encoding="utf-8")
 
 
 def adding_problem(n_sequences, n_steps, random_state=None):

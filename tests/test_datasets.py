@@ -14,7 +14,7 @@ from admmirnn import datasets
 
 needs_data = pytest.mark.skipif(
     "ADMMIRNN_DATA" not in os.environ,
-    reason="ADMMIRNN_DATA does not name the folder with mnist/ and japanese_vowels/",
+    reason="ADMMIRNN_DATA does not name the folder with mnist/, japanese_vowels/, osuleaf/ and text/",
 )
 
 
@@ -204,6 +204,8 @@ def test_missing_files_are_named(tmp_path, monkeypatch):
     monkeypatch.setenv("ADMMIRNN_DATA", str(tmp_path))
     with pytest.raises(FileNotFoundError, match="has no japanese_vowels"):
         datasets.load_japanese_vowels("test")
+    with pytest.raises(FileNotFoundError, match="has no text/metamorphosis.txt"):
+        datasets.load_text()
     with pytest.raises(ValueError, match="subset is 'validation'"):
         datasets.load_mnist("validation")
 
@@ -236,3 +238,17 @@ def test_japanese_vowels_files():
     lengths = [len(x) for x in X]
     assert len(X) == 270 and min(lengths) == 7 and max(lengths) == 26 and len(set(y)) == 9
     assert {x.shape[1] for x in X} == {12}
+
+
+@needs_data
+def test_osuleaf_files():
+    X, y = datasets.load_osuleaf("train")
+    assert X.shape == (200, 427, 1) and X[0, 0, 0] == 0.55067091 and X[-1, -1, 0] == 2.9071083
+    assert np.unique(y, return_counts=True)[1].tolist() == [34, 29, 33, 53, 36, 15]
+    assert datasets.load_osuleaf("test")[0].shape == (242, 427, 1)
+
+
+@needs_data
+def test_text_file():
+    text = datasets.load_text()
+    assert len(text) == 118_564 and len(set(text)) == 61 and text.startswith("One morning, when Gregor Samsa woke")
