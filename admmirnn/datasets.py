@@ -12,11 +12,11 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 
-from admmirnn.validation import check_choice
+from admmirnn.validation import check_choice, check_integer, check_number
 
-SUBSETS = ("train", "test")
+_SUBSETS = ("train", "test")
 
 _IDX_TYPES = {0x08: np.uint8, 0x09: np.int8, 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
@@ -57,7 +57,7 @@ def load_mnist(subset):
     FileNotFoundError
         If the four canonical ``.gz`` files are not in ``$ADMMIRNN_DATA/mnist``.
     """
-    prefix = {"train": "train", "test": "t10k"}[check_choice("subset", subset, SUBSETS)]
+    prefix = {"train": "train", "test": "t10k"}[check_choice("subset", subset, _SUBSETS)]
     images = read_idx(_data_file("mnist", f"{prefix}-images-idx3-ubyte.gz"))
     labels = read_idx(_data_file("mnist", f"{prefix}-labels-idx1-ubyte.gz"))
     return images.astype(np.float32) / np.float32(255), labels
@@ -82,7 +82,7 @@ def load_japanese_vowels(subset):
     FileNotFoundError
         If the two ``.ts`` files are not in ``$ADMMIRNN_DATA/japanese_vowels``.
     """
-    subset = check_choice("subset", subset, SUBSETS).upper()
+    subset = check_choice("subset", subset, _SUBSETS).upper()
     return read_ts(_data_file("japanese_vowels", f"JapaneseVowels_{subset}.ts"))
 
 
@@ -105,7 +105,7 @@ def load_osuleaf(subset):
     FileNotFoundError
         If the two ``.ts.gz`` files are not in ``$ADMMIRNN_DATA/osuleaf``.
     """
-    subset = check_choice("subset", subset, SUBSETS).upper()
+    subset = check_choice("subset", subset, _SUBSETS).upper()
     X, y = read_ts(_data_file("osuleaf", f"OSULeaf_{subset}.ts.gz"))
     return np.stack(X), y
 
@@ -153,6 +153,84 @@ def adding_problem(n_sequences, n_steps, random_state=None):
     second = random_state.randint(n_steps // 2, n_steps, n_sequences)
     X[each, first, 1] = X[each, second, 1] = 1
     return X, (X[each, first, 0] + X[each, second, 0])[:, None]
+
+
+def mackey_glass(n_steps, tau=17, dt=1.0, *, a=0.2, b=0.1, n=10, x0=1.2, history=None, random_state=None):
+    """The chaotic series of Mackey and Glass: dx/dt = a x(t - tau) / (1 + x(t - tau)^n) - b x(t).
+
+    The numbers are those of ``reservoirpy.datasets.mackey_glass(n_steps, tau, a, b, n, x0, h=dt, seed=random_state)``:
+    a Runge-Kutta step of fourth order, in which x(t - tau) stays what it is at the beginning of the step, takes x to
+    the next value. They are not normalised; the tutorials of reservoirpy go on with ``2 * (X - X.min()) /
+    (X.max() - X.min()) - 1``, in [-1, 1].
+
+    Parameters
+    ----------
+    n_steps : int
+        How many values, at least 1.
+    tau : float
+        Delay, at least ``dt``; rounded down to a multiple of it. The series is chaotic from about 17 on.
+    dt : float
+        Time from a value to the next, > 0.
+    a, b : float
+        Rates of production and decay, >= 0.
+    n : int
+        Exponent, at least 1.
+    x0 : float
+        First value, > 0.
+    history : array-like of shape (n_history,) or (n_history, 1), or None
+        Values before the first, the latest last: at least ``tau / dt``, of which the latest are taken. ``X[:-1]``
+        continues a series ``X`` whose last value is ``x0``. None draws them around ``x0``, uniformly within 0.1.
+    random_state : int, RandomState, Generator or None
+        Where the history is drawn from. None is the seed 5555, as in reservoirpy: always the same series.
+
+    Returns
+    -------
+    X : ndarray of shape (n_steps, 1), float64
+        Values at the times 0, ``dt``, 2 ``dt``, ...
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of its range, if the history is too short, or if the values do not stay finite, which is
+        so if ``dt`` is large for ``b``.
+
+    References
+    ----------
+    M. C. Mackey and L. Glass, "Oscillation and chaos in physiological control systems", Science 197 (1977), 287-289.
+    """
+    n_steps, n = check_integer("n_steps", n_steps, 1), check_integer("n", n, 1)
+    a, b, x0 = check_number("a", a), check_number("b", b), check_number("x0", x0, strict=True)
+    dt = check_number("dt", dt, strict=True)
+    tau = check_number("tau", tau, least=dt, alternatives=", which is dt")
+    delay = int(tau / dt * (1 + 1e-12))  # 0.3 / 0.1 is below 3
+    if history is None:
+        if not isinstance(random_state, (np.random.RandomState, np.random.Generator)):
+            seed = 5555 if random_state is None else random_state
+            seed = check_integer("random_state", seed, 0, alternatives=", a RandomState, a Generator or None")
+            random_state = np.random.default_rng(seed)
+        past = x0 + 0.2 * (random_state.random(delay) - 0.5)
+    else:
+        past = check_array(np.atleast_1d(history), dtype=np.float64, ensure_2d=False, input_name="history")
+        if past.size != len(past) or len(past) < delay:
+            raise ValueError(f"history is of shape {past.shape}; it should be one series of at least {delay} values")
+        past = past.ravel()[-delay:]
+    x = np.concatenate([past, np.empty(n_steps)])
+    x[delay] = x0
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for i in range(delay, len(x) - 1):
+            x[i + 1] = _mackey_glass_step(x[i], a * x[i - delay] / (1 + x[i - delay] ** n), b, dt)
+    if not np.isfinite(x).all():
+        raise ValueError(f"the values do not stay finite with dt={dt:g} and b={b:g}; pass a smaller dt")
+    return x[delay:, None]
+
+
+def _mackey_glass_step(x, production, b, dt):
+    """Take x a Runge-Kutta step of dx/dt = production - b x further."""
+    k1 = dt * (production - b * x)
+    k2 = dt * (production - b * (x + 0.5 * k1))
+    k3 = dt * (production - b * (x + 0.5 * k2))
+    k4 = dt * (production - b * (x + k3))
+    return x + k1 / 6 + k2 / 3 + k3 / 3 + k4 / 6
 
 
 def read_idx(path):

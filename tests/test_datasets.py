@@ -226,6 +226,69 @@ def test_adding_problem():
         datasets.adding_problem(5, 1)
 
 
+def mackey_glass_by_definition(n_steps, past, x, dt, tau, a, b, n):
+    """RK4 as in textbooks, the delayed value constant within a step."""
+    past, X = list(past), []
+    for _ in range(n_steps):
+        X.append([x])
+        delayed = past[-round(tau / dt)]
+        past.append(x)
+        slopes, shift = [], 0
+        for part in (0.5, 0.5, 1, None):
+            slopes.append(a * delayed / (1 + delayed**n) - b * (x + shift))
+            shift = part and part * dt * slopes[-1]
+        x += dt * np.dot([1 / 6, 1 / 3, 1 / 3, 1 / 6], slopes)
+    return X
+
+
+@pytest.mark.parametrize(("dt", "tau"), [(1, 17), (0.1, 0.3), (0.5, 17), (2.0, 30)])
+def test_mackey_glass(dt, tau):
+    past = 1.2 + 0.2 * (np.random.default_rng(5555).random(round(tau / dt)) - 0.5)
+    X = datasets.mackey_glass(150, tau, dt, a=0.21, b=0.11, n=9, x0=1.1, history=past)
+    assert X.shape == (150, 1) and X.dtype == np.float64
+    np.testing.assert_allclose(X, mackey_glass_by_definition(150, past, 1.1, dt, tau, 0.21, 0.11, 9), rtol=1e-9)
+    X = datasets.mackey_glass(150, tau, dt)
+    np.testing.assert_allclose(X, mackey_glass_by_definition(150, past, 1.2, dt, tau, 0.2, 0.1, 10), rtol=1e-9)
+
+
+def test_mackey_glass_goes_on_from_a_history():
+    X = datasets.mackey_glass(300)
+    np.testing.assert_array_equal(datasets.mackey_glass(201, x0=X[99, 0], history=X[:99]), X[99:])
+
+
+def test_mackey_glass_history_is_drawn():
+    X = datasets.mackey_glass(100)
+    np.testing.assert_array_equal(datasets.mackey_glass(100, random_state=5555), X)
+    np.testing.assert_array_equal(datasets.mackey_glass(100, random_state=np.random.default_rng(5555)), X)
+    for random_state in (0, np.random.RandomState(0)):
+        other = datasets.mackey_glass(100, random_state=random_state)
+        assert other[0] == X[0] == 1.2 and not np.allclose(other, X, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"n_steps": 0}, ValueError, "n_steps is 0; it must be an integer of at least 1"),
+        ({"n_steps": 5.0}, TypeError, "n_steps is 5.0"),
+        ({"dt": 0}, ValueError, "dt is 0"),
+        ({"tau": 1, "dt": 2}, ValueError, "tau is 1; it must be finite, a number >= 2, which is dt"),
+        ({"a": -1}, ValueError, "a is -1"),
+        ({"b": np.nan}, ValueError, "b is nan"),
+        ({"n": 9.5}, TypeError, "n is 9.5"),
+        ({"x0": 0}, ValueError, "x0 is 0"),
+        ({"history": np.ones(16)}, ValueError, r"history is of shape \(16,\); .* at least 17 values"),
+        ({"history": np.ones((17, 2))}, ValueError, r"history is of shape \(17, 2\)"),
+        ({"history": 1.0}, ValueError, r"history is of shape \(1,\)"),
+        ({"history": [np.nan] * 17}, ValueError, "history contains NaN"),
+        ({"random_state": "a"}, TypeError, "random_state is 'a' .* a RandomState, a Generator or None"),
+        ({"n_steps": 2000, "dt": 60, "tau": 60}, ValueError, "do not stay finite with dt=60"),
+    ],
+)
+def test_mackey_glass_refuses(arguments, error, message):
+    with pytest.raises(error, match=message):
+        datasets.mackey_glass(**{"n_steps": 5, **arguments})
+
+
 @needs_data
 def test_mnist_files():
     X, y = datasets.load_mnist("test")
