@@ -1,15 +1,22 @@
-"""Sequences to try things on: one embedded set, two read from files, one generated.
+"""Sequences to try things on: one embedded set, four read from files, two generated.
 
 The files are looked for in the folder that the environment variable ``ADMMIRNN_DATA`` names; nothing is ever
 downloaded.
 """
 
 import gzip
+import math
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
+
+from admmirnn.validation import check_choice, check_integer, check_number
+
+_SUBSETS = ("train", "test")
 
 _IDX_TYPES = {0x08: np.uint8, 0x09: np.int8, 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
@@ -50,7 +57,7 @@ def load_mnist(subset):
     FileNotFoundError
         If the four canonical ``.gz`` files are not in ``$ADMMIRNN_DATA/mnist``.
     """
-    prefix = {"train": "train", "test": "t10k"}[_subset(subset)]
+    prefix = {"train": "train", "test": "t10k"}[check_choice("subset", subset, _SUBSETS)]
     images = read_idx(_data_file("mnist", f"{prefix}-images-idx3-ubyte.gz"))
     labels = read_idx(_data_file("mnist", f"{prefix}-labels-idx1-ubyte.gz"))
     return images.astype(np.float32) / np.float32(255), labels
@@ -75,7 +82,48 @@ def load_japanese_vowels(subset):
     FileNotFoundError
         If the two ``.ts`` files are not in ``$ADMMIRNN_DATA/japanese_vowels``.
     """
-    return read_ts(_data_file("japanese_vowels", f"JapaneseVowels_{_subset(subset).upper()}.ts"))
+    subset = check_choice("subset", subset, _SUBSETS).upper()
+    return read_ts(_data_file("japanese_vowels", f"JapaneseVowels_{subset}.ts"))
+
+
+def load_osuleaf(subset):
+    """UCR OSULeaf: the outlines of leaves of six kinds of trees, as one-dimensional series.
+
+    Parameters
+    ----------
+    subset : {"train", "test"}
+        The 200 or the 242 series.
+
+    Returns
+    -------
+    X : ndarray of shape (n, 427, 1), float64
+    y : ndarray of shape (n,), str
+        Kinds, "1" to "6".
+
+    Raises
+    ------
+    FileNotFoundError
+        If the two ``.ts.gz`` files are not in ``$ADMMIRNN_DATA/osuleaf``.
+    """
+    subset = check_choice("subset", subset, _SUBSETS).upper()
+    X, y = read_ts(_data_file("osuleaf", f"OSULeaf_{subset}.ts.gz"))
+    return np.stack(X), y
+
+
+def load_text():
+    """Text that the paper's authors trained on: Kafka's Metamorphosis in English.
+
+    Returns
+    -------
+    str
+        118,564 characters, 61 different ones.
+
+    Raises
+    ------
+    FileNotFoundError
+        If ``metamorphosis.txt`` is not in ``$ADMMIRNN_DATA/text``.
+    """
+    return _data_file("text", "metamorphosis.txt").read_text(encoding="utf-8")
 
 
 def adding_problem(n_sequences, n_steps, random_state=None):
@@ -107,6 +155,84 @@ def adding_problem(n_sequences, n_steps, random_state=None):
     return X, (X[each, first, 0] + X[each, second, 0])[:, None]
 
 
+def mackey_glass(n_steps, tau=17, dt=1.0, *, a=0.2, b=0.1, n=10, x0=1.2, history=None, random_state=None):
+    """The chaotic series of Mackey and Glass: dx/dt = a x(t - tau) / (1 + x(t - tau)^n) - b x(t).
+
+    The numbers are those of ``reservoirpy.datasets.mackey_glass(n_steps, tau, a, b, n, x0, h=dt, seed=random_state)``:
+    a Runge-Kutta step of fourth order, in which x(t - tau) stays what it is at the beginning of the step, takes x to
+    the next value. They are not normalised; the tutorials of reservoirpy go on with ``2 * (X - X.min()) /
+    (X.max() - X.min()) - 1``, in [-1, 1].
+
+    Parameters
+    ----------
+    n_steps : int
+        How many values, at least 1.
+    tau : float
+        Delay, at least ``dt``; rounded down to a multiple of it. The series is chaotic from about 17 on.
+    dt : float
+        Time from a value to the next, > 0.
+    a, b : float
+        Rates of production and decay, >= 0.
+    n : int
+        Exponent, at least 1.
+    x0 : float
+        First value, > 0.
+    history : array-like of shape (n_history,) or (n_history, 1), or None
+        Values before the first, the latest last: at least ``tau / dt``, of which the latest are taken. ``X[:-1]``
+        continues a series ``X`` whose last value is ``x0``. None draws them around ``x0``, uniformly within 0.1.
+    random_state : int, RandomState, Generator or None
+        Where the history is drawn from. None is the seed 5555, as in reservoirpy: always the same series.
+
+    Returns
+    -------
+    X : ndarray of shape (n_steps, 1), float64
+        Values at the times 0, ``dt``, 2 ``dt``, ...
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of its range, if the history is too short, or if the values do not stay finite, which is
+        so if ``dt`` is large for ``b``.
+
+    References
+    ----------
+    M. C. Mackey and L. Glass, "Oscillation and chaos in physiological control systems", Science 197 (1977), 287-289.
+    """
+    n_steps, n = check_integer("n_steps", n_steps, 1), check_integer("n", n, 1)
+    a, b, x0 = check_number("a", a), check_number("b", b), check_number("x0", x0, strict=True)
+    dt = check_number("dt", dt, strict=True)
+    tau = check_number("tau", tau, least=dt, alternatives=", which is dt")
+    delay = int(tau / dt * (1 + 1e-12))  # 0.3 / 0.1 is below 3
+    if history is None:
+        if not isinstance(random_state, (np.random.RandomState, np.random.Generator)):
+            seed = 5555 if random_state is None else random_state
+            seed = check_integer("random_state", seed, 0, alternatives=", a RandomState, a Generator or None")
+            random_state = np.random.default_rng(seed)
+        past = x0 + 0.2 * (random_state.random(delay) - 0.5)
+    else:
+        past = check_array(np.atleast_1d(history), dtype=np.float64, ensure_2d=False, input_name="history")
+        if past.size != len(past) or len(past) < delay:
+            raise ValueError(f"history is of shape {past.shape}; it should be one series of at least {delay} values")
+        past = past.ravel()[-delay:]
+    x = np.concatenate([past, np.empty(n_steps)])
+    x[delay] = x0
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for i in range(delay, len(x) - 1):
+            x[i + 1] = _mackey_glass_step(x[i], a * x[i - delay] / (1 + x[i - delay] ** n), b, dt)
+    if not np.isfinite(x).all():
+        raise ValueError(f"the values do not stay finite with dt={dt:g} and b={b:g}; pass a smaller dt")
+    return x[delay:, None]
+
+
+def _mackey_glass_step(x, production, b, dt):
+    """Take x a Runge-Kutta step of dx/dt = production - b x further."""
+    k1 = dt * (production - b * x)
+    k2 = dt * (production - b * (x + 0.5 * k1))
+    k3 = dt * (production - b * (x + 0.5 * k2))
+    k4 = dt * (production - b * (x + k3))
+    return x + k1 / 6 + k2 / 3 + k3 / 3 + k4 / 6
+
+
 def read_idx(path):
     """Read an array from an IDX file, gzipped if the name ends in ``.gz``.
 
@@ -123,62 +249,163 @@ def read_idx(path):
     Raises
     ------
     ValueError
-        If it is not an IDX file, or not whole.
+        If it is not an IDX file, or not whole, or not gzipped as its name says; the message names the file.
+
+    References
+    ----------
+    Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritten digits", has the format at its end.
     """
     path = Path(path)
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-        data = file.read()
+    data = _read(path)
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _IDX_TYPES:
         raise ValueError(f"{path} is not an IDX file; its first bytes are {data[:4]!r}")
     if len(data) < 4 + 4 * data[3]:
         raise ValueError(f"{path} is not whole; its header ends after {len(data)} bytes")
-    shape = np.frombuffer(data, ">u4", data[3], offset=4).astype(int)
+    shape = struct.unpack_from(f">{data[3]}I", data, 4)
     dtype = np.dtype(_IDX_TYPES[data[2]])
-    start = 4 + 4 * len(shape)
-    expected = int(np.prod(shape)) * dtype.itemsize
-    if len(data) - start != expected:
-        raise ValueError(f"{path} holds {len(data) - start} bytes of data, and its header says {expected}")
-    return np.frombuffer(data, dtype, offset=start).reshape(shape)
+    content = memoryview(data)[4 + 4 * len(shape) :]
+    expected = math.prod(shape) * dtype.itemsize
+    if len(content) != expected:
+        raise ValueError(f"{path} holds {len(content)} bytes of data, and its header says {expected}")
+    try:
+        return np.frombuffer(content, dtype).reshape(shape)
+    except ValueError as error:
+        raise ValueError(f"{path} holds an array of shape {shape}, which numpy cannot make ({error})") from error
 
 
-def read_ts(path):
-    """Read labelled series from a UCR/UEA ``.ts`` file.
+def read_ts(path, *, missing="raise"):
+    """Read series from a UCR/UEA ``.ts`` file.
 
     Parameters
     ----------
     path : path-like
-        The file: a line a series after ``@data``, channels separated by ``:``, the label last.
+        The file, gzipped if the name ends in ``.gz``: a line a series after ``@data``, channels separated by ``:``,
+        their values by ``,``, the label last. Tags such as ``@classLabel`` may be in upper or lower case; blank lines
+        and those that begin with ``#`` are skipped.
+    missing : {"raise", "nan"}
+        Whether a missing value, ``?`` or ``NaN``, is an error or becomes NaN.
 
     Returns
     -------
     X : list of ndarray of shape (n_steps_i, n_channels), float64
-    y : ndarray of shape (n_series,), str
+    y : ndarray of shape (n_series,), str or float64, or None
+        Class labels; targets to regress on if the file says ``@targetLabel true``; None if it says
+        ``@classLabel false`` only. A file with neither tag has class labels.
 
     Raises
     ------
     ValueError
-        If a line cannot be read; the message names it.
+        If a line cannot be read, if the channels of a series have unequal lengths, or if a series has another number
+        of channels than the one before or contradicts the header (``@dimensions``, ``@univariate``, ``@equalLength``,
+        the classes that ``@classLabel`` lists); if there are time stamps, or no series. The message names the file
+        and, where there is one, the line.
+
+    References
+    ----------
+    https://www.aeon-toolkit.org/en/stable/api_reference/data_format.html
     """
-    X, y, in_data = [], [], False
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(map(str.strip, file), 1):
-            if not in_data:
-                in_data = line.lower() == "@data"
-            elif line:
-                *channels, label = line.split(":")
-                try:
-                    values = np.array([[float(value) for value in channel.split(",")] for channel in channels])
-                    X.append(values.T.reshape(-1, len(channels)))
-                except ValueError as error:
-                    raise ValueError(f"{path}, line {number}: cannot read a series ({error})") from error
+    check_choice("missing", missing, ("raise", "nan"))
+    path = Path(path)
+    X, y, header, in_data = [], [], _TsHeader(), False
+    for number, line in enumerate(map(bytes.strip, _read(path).splitlines()), 1):
+        if not line or line.startswith(b"#"):  # comments may be in any encoding
+            continue
+        try:
+            text = line.decode("utf-8-sig")
+            if in_data:
+                series, label = header.read_series(text, missing)
+                X.append(series)
                 y.append(label)
-    return X, np.array(y)
+            elif text.lower() == "@data":
+                in_data = True
+            elif text.startswith("@"):
+                header.read_tag(text)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from error
+    if not X:
+        raise ValueError(f"{path} has no {'series after' if in_data else 'line'} @data")
+    return X, np.array(y) if header.labels else None
 
 
-def _subset(subset):
-    if subset not in ("train", "test"):
-        raise ValueError(f"subset is {subset!r}; the known ones are 'train' and 'test'")
-    return subset
+class _TsHeader:
+    """What the tags of a ``.ts`` file, and then its first series, say of every series."""
+
+    def __init__(self):
+        self.switches = {}  # tag in lower case -> bool
+        self.classes = ()  # in lower case; none if they are not listed
+        self.n_channels = None
+        self.n_steps = None
+
+    @property
+    def labels(self):
+        """What a line ends with: "target", "class", or "" if with neither."""
+        if self.switches.get("@targetlabel"):
+            return "target"
+        return "class" if self.switches.get("@classlabel", True) else ""
+
+    def read_tag(self, line):
+        """Take over what a line of the header says."""
+        tag, *values = line.lower().split()
+        if tag in ("@dimensions", "@dimension"):
+            if len(values) != 1 or not values[0].isdecimal():
+                raise ValueError(f"{line!r} should name one number")
+            self._agree("n_channels", int(values[0]), "channels")
+        elif tag in ("@timestamps", "@univariate", "@equallength", "@classlabel", "@targetlabel"):
+            if not values or values[0] not in ("true", "false"):
+                raise ValueError(f"{line!r} should say true or false")
+            self.switches[tag] = values[0] == "true"
+        if tag == "@classlabel":
+            self.classes = values[1:]
+        if tag == "@timestamps" and self.switches[tag]:
+            raise ValueError("series with time stamps cannot be read; write their values only, with @timeStamps false")
+        if tag == "@univariate" and self.switches[tag]:
+            self._agree("n_channels", 1, "channels")
+        if self.switches.get("@classlabel") and self.switches.get("@targetlabel"):
+            raise ValueError("@classLabel and @targetLabel are both true; a series can have one label")
+
+    def read_series(self, line, missing):
+        """Return the series, of shape (n_steps, n_channels), and the label that a line of the data holds."""
+        channels = line.split(":")
+        label = channels.pop().strip() if self.labels else None
+        if self.labels and not channels:
+            raise ValueError("a series and a label should be separated by ':'")
+        if self.labels == "class" and (not label or self.classes and label.lower() not in self.classes):
+            raise ValueError(f"the class is {label!r}" + (", which @classLabel does not list" if label else ""))
+        if self.labels == "target":
+            target = _numbers(label, missing)
+            if len(target) != 1:
+                raise ValueError(f"the target is {label!r}; it should be one number")
+            label = target[0]
+        values = [_numbers(channel, missing) for channel in channels]
+        lengths = {len(channel) for channel in values}
+        if len(lengths) > 1:
+            raise ValueError(f"the channels have {min(lengths)} to {max(lengths)} steps; they should be equally long")
+        self._agree("n_channels", len(channels), "channels")
+        if self.switches.get("@equallength"):
+            self._agree("n_steps", *lengths, "steps")
+        return np.stack(values, axis=1), label
+
+    def _agree(self, name, number, unit):
+        expected = getattr(self, name)
+        if expected not in (None, number):
+            raise ValueError(f"there are {number} {unit}; the lines above have {expected}")
+        setattr(self, name, number)
+
+
+def _numbers(text, missing):
+    values = np.array([float(value) for value in text.replace("?", "nan").split(",")])
+    if missing == "raise" and np.isnan(values).any():
+        raise ValueError('a value is missing; pass missing="nan" to have NaN in its place')
+    return values
+
+
+def _read(path):
+    """All bytes of a file, unpacked if its name ends in ``.gz``."""
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            return file.read()
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path} is not a whole gzip file ({error})") from error
 
 
 def _data_file(*parts):

@@ -6,12 +6,15 @@ import struct
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from admmirnn import datasets
 
 needs_data = pytest.mark.skipif(
     "ADMMIRNN_DATA" not in os.environ,
-    reason="ADMMIRNN_DATA does not name the folder with mnist/ and japanese_vowels/",
+    reason="ADMMIRNN_DATA does not name the folder with mnist/, japanese_vowels/, osuleaf/ and text/",
 )
 
 
@@ -37,6 +40,8 @@ def test_idx_round_trip(tmp_path, name, code, dtype):
         (b"\0\0\x08\1" + struct.pack(">I", 5) + b"abcd", "holds 4 bytes of data, and its header says 5"),
         (b"\0\0\x08\1" + struct.pack(">I", 3) + b"abcd", "holds 4 bytes of data, and its header says 3"),
         (b"\0\0\x08\3" + struct.pack(">I", 3), "is not whole"),
+        (b"\0\0\x08\4" + 4 * struct.pack(">I", 2**16), f"holds 0 bytes of data, and its header says {2**64}"),
+        (b"\0\0\x08\x50" + 80 * struct.pack(">I", 1) + b"a", "numpy cannot make"),
     ],
 )
 def test_broken_idx_files_are_named(tmp_path, content, message):
@@ -45,6 +50,26 @@ def test_broken_idx_files_are_named(tmp_path, content, message):
     with pytest.raises(ValueError, match=message) as error:
         datasets.read_idx(path)
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("reader", [datasets.read_idx, datasets.read_ts])
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:-9], lambda b: b[:12], lambda b: b"x" + b, lambda b: b[:10] + b"\xff" * 9]
+)
+def test_broken_gzip_files_are_named(tmp_path, reader, damage):
+    path = tmp_path / "broken.gz"
+    path.write_bytes(damage(gzip.compress(b"@data\n1,2,3:a\n" * 50)))
+    with pytest.raises(ValueError, match="is not a whole gzip file") as error:
+        reader(path)
+    assert str(path) in str(error.value)
+    with pytest.raises(FileNotFoundError):
+        reader(tmp_path / "missing.gz")
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0)])
+def test_idx_files_without_numbers_and_of_one(tmp_path, shape):
+    write_idx(tmp_path / "small", np.ones(shape, np.uint8), 0x08)
+    assert datasets.read_idx(tmp_path / "small").shape == shape
 
 
 def test_ts_file(tmp_path):
@@ -56,12 +81,120 @@ def test_ts_file(tmp_path):
     assert y.tolist() == ["a", "b b"]
 
 
-@pytest.mark.parametrize("line", ["1,2:3:a", "1,x:3,4:a", "a"])
-def test_broken_ts_lines_are_named(tmp_path, line):
+def write_ts(path, tags, rows):
+    """Write tags and series: a row is a list of channels, each a list of numbers, with the label, if any, behind."""
+    lines = [":".join(c if isinstance(c, str) else ",".join(map(repr, c)) for c in row) for row in rows]
+    text = "\n".join([*tags, "@data", *lines]) + "\n"
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """One folder for all examples of a property."""
+    return tmp_path_factory.mktemp("datasets")
+
+
+VALUES = st.floats(allow_nan=False, width=64)
+CLASSES = st.text(st.characters(exclude_characters=":", exclude_categories=["C", "Z"]), min_size=1)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_ts_round_trip(folder, data):
+    draw = data.draw
+    n_channels, n_series = draw(st.integers(1, 4)), draw(st.integers(1, 5))
+    lengths = draw(st.lists(st.integers(1, 6), min_size=n_series, max_size=n_series))
+    X = [draw(hnp.arrays(np.float64, (length, n_channels), elements=VALUES)) for length in lengths]
+    kind = draw(st.sampled_from(["class", "target", "none", "untagged"]))
+    y = draw(st.lists(VALUES if kind == "target" else CLASSES, min_size=n_series, max_size=n_series))
+    labels = [[repr(label) if kind == "target" else label] if kind != "none" else [] for label in y]
+    tags = ["# \u00e9: a description", "@problemName x", "@timeStamps false", "@missing false"]
+    tags += [f"@univariate {n_channels == 1}", f"@equalLength {len(set(lengths)) == 1}"]
+    tags += {
+        "class": [f"@classLabel true {' '.join(map(str, set(y)))}" if draw(st.booleans()) else "@classLabel true"],
+        "target": ["@classLabel false", "@targetlabel true"],
+        "none": ["@classLabel false"],
+        "untagged": [],
+    }[kind]
+    if n_channels > 1:
+        tags.append(f"@dimensions {n_channels}")
+    case = draw(st.sampled_from([str, str.lower, str.upper]))
+    tags = [" ".join([case(tag.split(" ")[0]), *tag.split(" ")[1:]]) for tag in tags]
+    path = folder / draw(st.sampled_from(["x.ts", "x.ts.gz"]))
+    write_ts(path, tags, [[*x.T.tolist(), *label] for x, label in zip(X, labels, strict=True)])
+    X_read, y_read = datasets.read_ts(path)
+    for x, x_read in zip(X, X_read, strict=True):
+        assert x_read.dtype == np.float64
+        np.testing.assert_array_equal(x_read, x)
+    if kind == "none":
+        assert y_read is None
+    else:
+        assert y_read.dtype.kind == ("f" if kind == "target" else "U") and y_read.tolist() == y
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1,2:3:a", "1 to 2 steps"),
+        ("1,x:3,4:a", "could not convert string to float: 'x'"),
+        ("1,:3,4:a", "could not convert"),
+        ("(0,1),(1,2):(0,3),(1,4):a", "could not convert"),
+        ("a", "separated by ':'"),
+        ("1,2:3,4:", "the class is ''"),
+        ("1,2:3,4:c", "the class is 'c', which @classLabel does not list"),
+        ("1,2:a", "there are 1 channels; the lines above have 2"),
+        ("1,?:3,4:a", "a value is missing; pass missing="),
+        ("1,2:3,NaN:a", "a value is missing"),
+        ("1,2:3,\xff:a", "can't decode byte"),
+        ("1,2,3:4,5,6:a", "there are 3 steps; the lines above have 2"),
+    ],
+)
+def test_broken_ts_lines_are_named(tmp_path, line, message):
     path = tmp_path / "broken.ts"
-    path.write_text(f"@data\n1,2:3,4:a\n{line}\n")
-    with pytest.raises(ValueError, match="line 3"):
+    path.write_bytes(f"@equalLength true\n@classLabel true a b\n@data\n1,2:3,4:a\n# \xff\n{line}\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=message) as error:
         datasets.read_ts(path)
+    assert f"{path}, line 6: " in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        ("@problemName x\n@timeStamps true", "line 2: series with time stamps"),
+        ("@univariate\n", "line 1: '@univariate' should say true or false"),
+        ("@equalLength maybe\n", "line 1: '@equalLength maybe' should say"),
+        ("@dimensions two\n", "line 1: '@dimensions two' should name one number"),
+        ("@univariate true\n@dimension 2", "line 2: there are 2 channels; the lines above have 1"),
+        ("@classLabel true a\n@targetlabel true", "line 2: @classLabel and @targetLabel are both true"),
+        ("@targetlabel true\n@classLabel false", "line 4: the target is '1,2'; it should be one number"),
+        ("@targetlabel true\n@classLabel true a", "line 2: @classLabel and @targetLabel are both true"),
+    ],
+)
+def test_broken_ts_headers_are_named(tmp_path, tags, message):
+    (tmp_path / "broken.ts").write_text(f"{tags}\n@data\n1,2:1,2\n")
+    with pytest.raises(ValueError, match=message):
+        datasets.read_ts(tmp_path / "broken.ts")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("", "has no line @data"), ("1,2:a\n", "has no line @data"), ("@data\n\n", "has no series")]
+)
+def test_empty_ts_files_are_named(tmp_path, text, message):
+    (tmp_path / "empty.ts").write_text(text)
+    with pytest.raises(ValueError, match=f"empty.ts {message}"):
+        datasets.read_ts(tmp_path / "empty.ts")
+
+
+def test_missing_values_in_ts_files(tmp_path):
+    path = tmp_path / "missing.ts"
+    path.write_bytes(b"\xef\xbb\xbf@TargetLabel true\r\n@DATA\r\n1, ?,3:nan,5,6:?\r\n7:8:9\r\n")
+    X, y = datasets.read_ts(path, missing="nan")
+    np.testing.assert_array_equal(X[0], [[1, np.nan], [np.nan, 5], [3, 6]])
+    np.testing.assert_array_equal(y, [np.nan, 9])
+    with pytest.raises(ValueError, match="line 3: a value is missing"):
+        datasets.read_ts(path)
+    with pytest.raises(ValueError, match="missing is 'drop'; the known ones are 'raise', 'nan'"):
+        datasets.read_ts(path, missing="drop")
 
 
 def test_missing_files_are_named(tmp_path, monkeypatch):
@@ -71,6 +204,8 @@ def test_missing_files_are_named(tmp_path, monkeypatch):
     monkeypatch.setenv("ADMMIRNN_DATA", str(tmp_path))
     with pytest.raises(FileNotFoundError, match="has no japanese_vowels"):
         datasets.load_japanese_vowels("test")
+    with pytest.raises(FileNotFoundError, match="has no text/metamorphosis.txt"):
+        datasets.load_text()
     with pytest.raises(ValueError, match="subset is 'validation'"):
         datasets.load_mnist("validation")
 
@@ -91,6 +226,69 @@ def test_adding_problem():
         datasets.adding_problem(5, 1)
 
 
+def mackey_glass_by_definition(n_steps, past, x, dt, tau, a, b, n):
+    """RK4 as in textbooks, the delayed value constant within a step."""
+    past, X = list(past), []
+    for _ in range(n_steps):
+        X.append([x])
+        delayed = past[-round(tau / dt)]
+        past.append(x)
+        slopes, shift = [], 0
+        for part in (0.5, 0.5, 1, None):
+            slopes.append(a * delayed / (1 + delayed**n) - b * (x + shift))
+            shift = part and part * dt * slopes[-1]
+        x += dt * np.dot([1 / 6, 1 / 3, 1 / 3, 1 / 6], slopes)
+    return X
+
+
+@pytest.mark.parametrize(("dt", "tau"), [(1, 17), (0.1, 0.3), (0.5, 17), (2.0, 30)])
+def test_mackey_glass(dt, tau):
+    past = 1.2 + 0.2 * (np.random.default_rng(5555).random(round(tau / dt)) - 0.5)
+    X = datasets.mackey_glass(150, tau, dt, a=0.21, b=0.11, n=9, x0=1.1, history=past)
+    assert X.shape == (150, 1) and X.dtype == np.float64
+    np.testing.assert_allclose(X, mackey_glass_by_definition(150, past, 1.1, dt, tau, 0.21, 0.11, 9), rtol=1e-9)
+    X = datasets.mackey_glass(150, tau, dt)
+    np.testing.assert_allclose(X, mackey_glass_by_definition(150, past, 1.2, dt, tau, 0.2, 0.1, 10), rtol=1e-9)
+
+
+def test_mackey_glass_goes_on_from_a_history():
+    X = datasets.mackey_glass(300)
+    np.testing.assert_array_equal(datasets.mackey_glass(201, x0=X[99, 0], history=X[:99]), X[99:])
+
+
+def test_mackey_glass_history_is_drawn():
+    X = datasets.mackey_glass(100)
+    np.testing.assert_array_equal(datasets.mackey_glass(100, random_state=5555), X)
+    np.testing.assert_array_equal(datasets.mackey_glass(100, random_state=np.random.default_rng(5555)), X)
+    for random_state in (0, np.random.RandomState(0)):
+        other = datasets.mackey_glass(100, random_state=random_state)
+        assert other[0] == X[0] == 1.2 and not np.allclose(other, X, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"n_steps": 0}, ValueError, "n_steps is 0; it must be an integer of at least 1"),
+        ({"n_steps": 5.0}, TypeError, "n_steps is 5.0"),
+        ({"dt": 0}, ValueError, "dt is 0"),
+        ({"tau": 1, "dt": 2}, ValueError, "tau is 1; it must be finite, a number >= 2, which is dt"),
+        ({"a": -1}, ValueError, "a is -1"),
+        ({"b": np.nan}, ValueError, "b is nan"),
+        ({"n": 9.5}, TypeError, "n is 9.5"),
+        ({"x0": 0}, ValueError, "x0 is 0"),
+        ({"history": np.ones(16)}, ValueError, r"history is of shape \(16,\); .* at least 17 values"),
+        ({"history": np.ones((17, 2))}, ValueError, r"history is of shape \(17, 2\)"),
+        ({"history": 1.0}, ValueError, r"history is of shape \(1,\)"),
+        ({"history": [np.nan] * 17}, ValueError, "history contains NaN"),
+        ({"random_state": "a"}, TypeError, "random_state is 'a' .* a RandomState, a Generator or None"),
+        ({"n_steps": 2000, "dt": 60, "tau": 60}, ValueError, "do not stay finite with dt=60"),
+    ],
+)
+def test_mackey_glass_refuses(arguments, error, message):
+    with pytest.raises(error, match=message):
+        datasets.mackey_glass(**{"n_steps": 5, **arguments})
+
+
 @needs_data
 def test_mnist_files():
     X, y = datasets.load_mnist("test")
@@ -103,3 +301,17 @@ def test_japanese_vowels_files():
     lengths = [len(x) for x in X]
     assert len(X) == 270 and min(lengths) == 7 and max(lengths) == 26 and len(set(y)) == 9
     assert {x.shape[1] for x in X} == {12}
+
+
+@needs_data
+def test_osuleaf_files():
+    X, y = datasets.load_osuleaf("train")
+    assert X.shape == (200, 427, 1) and X[0, 0, 0] == 0.55067091 and X[-1, -1, 0] == 2.9071083
+    assert np.unique(y, return_counts=True)[1].tolist() == [34, 29, 33, 53, 36, 15]
+    assert datasets.load_osuleaf("test")[0].shape == (242, 427, 1)
+
+
+@needs_data
+def test_text_file():
+    text = datasets.load_text()
+    assert len(text) == 118_564 and len(set(text)) == 61 and text.startswith("One morning, when Gregor Samsa woke")
