@@ -1,5 +1,6 @@
 """The scikit-learn estimators: validate, encode, solve, set attributes."""
 
+import copy
 import warnings
 from dataclasses import dataclass, replace
 
@@ -50,7 +51,7 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
     penalties : dict or None, default=None
         Further penalties, and constraints, by the blocks they act on ("rollout" only): ``{"W": Lasso(1e-4)}`` makes
         many recurrent weights exactly zero, ``{"W": SpectralBall(0.9)}`` bounds the largest singular value,
-        ``{"WV": GroupLasso(3e-3)}`` makes units that nobody reads.  Keys are U, W, V, UW (the matrix [U W]), UWb
+        ``{"WV": GroupLasso(3e-3)}`` makes units that `prune` removes.  Keys are U, W, V, UW (the matrix [U W]), UWb
         ([U W b]) and WV ([W; V]), and no block may have two; values are objects of `admmirnn.penalties`, or any with
         ``prox(x, tau)``, which is given the matrix.  Their weights are in units of the mean loss; ``penalty`` is apart
         from them.
@@ -284,6 +285,24 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         labels = validation.check_labels_per_step(y, lengths)
         weights = np.repeat(validation.check_sample_weight(sample_weight, len(lengths)), lengths)
         return accuracy_score(labels, np.concatenate(list(predicted)), sample_weight=weights)
+
+    def prune(self):
+        """Return an equal classifier without the units that its outputs never depend on.
+
+        Units go whose outgoing weights are zero, or whose incoming ones and bias are, as `GroupLasso` and `Lasso` leave
+        them behind; see `admmirnn.model.ElmanRNN.pruned`.
+
+        Returns
+        -------
+        RNNClassifier
+            Fitted; ``hidden_size`` is the number of units left, at least one, and ``init`` is None.  Its outputs are
+            equal but for rounding.
+        """
+        network = self._network().pruned()
+        pruned = copy.copy(self)
+        pruned.hidden_size, pruned.init = network.n_hidden, None
+        pruned._take_weights(network)
+        return pruned
 
     def _in_the_form_of_labels(self, rows, lengths):
         """Cut one row a step into sequences, if there is one a step."""

@@ -49,7 +49,8 @@ class ElmanRNN:
     @classmethod
     def of_weights(cls, U, W, b, V, c, *, activation="tanh"):
         """The network with the given weights, which are copied."""
-        return cls(np.hstack([U, W, b[:, None]]), np.hstack([V, c[:, None]]), activation)
+        Theta, Psi = np.hstack([U, W, b[:, None]]), np.hstack([V, c[:, None]])
+        return cls(np.ascontiguousarray(Theta), np.ascontiguousarray(Psi), activation)
 
     @property
     def n_hidden(self):
@@ -82,6 +83,26 @@ class ElmanRNN:
             "V": self.Psi[:, :-1],
             "c": self.Psi[:, -1],
         }
+
+    def pruned(self):
+        """The network without the units that its outputs never depend on.
+
+        These are the units whose state nobody reads, other than such units themselves, and those whose state is zero
+        at every step of every sequence, because all they are given is zero and f(0) = 0.
+
+        Returns
+        -------
+        ElmanRNN
+            Its arrays are its own.  At least one unit is left.  Its outputs are equal but for the order of sums.
+        """
+        U, W, b, V, c = self.weights.values()
+        driven = U.any(axis=1) | (b > 0 if self.activation == "relu" else b != 0)
+        driven = _reached(driven, W.T != 0)
+        read = _reached(V.any(axis=0), W != 0)
+        kept = np.flatnonzero(driven & read)
+        if not len(kept):
+            kept = np.arange(1)
+        return ElmanRNN.of_weights(U[kept], W[np.ix_(kept, kept)], b[kept], V[:, kept], c, activation=self.activation)
 
     def outputs(self, sequences, *, every_step=False, n_threads=1):
         """Roll the network out over sequences.
@@ -138,6 +159,15 @@ class ElmanRNN:
                     kernels.read_out(of_batch[batch.rows_of_states()], self.Psi, o)
                 outputs[where] = o
         return outputs
+
+
+def _reached(units, leads_to):
+    """The units in the mask ``units``, and all that one comes to from there by ``leads_to`` (n, n), row to column."""
+    while True:
+        more = units | leads_to[units].any(axis=0)
+        if (more == units).all():
+            return units
+        units = more
 
 
 def _chunks(lengths, n_threads):

@@ -14,6 +14,7 @@ from sklearn.model_selection import train_test_split
 
 from admmirnn import RNNClassifier, Rollout
 from admmirnn.datasets import load_digits
+from admmirnn.model import ElmanRNN
 from admmirnn.penalties import (
     Box,
     ElasticNet,
@@ -25,6 +26,7 @@ from admmirnn.penalties import (
     Ridge,
     SpectralBall,
 )
+from admmirnn.sequences import Sequences
 
 CONVEX = [Ridge(0.7), Lasso(0.4), ElasticNet(0.6, 0.3), GroupLasso(0.5), GroupLasso(0.5, axis=1)]
 CONVEX_SETS = [NonNegative(), Box(-0.3, 0.8), Box(-np.inf, 0.5), SpectralBall(0.9)]
@@ -295,6 +297,10 @@ def test_digits_are_learnt(digits, penalties, least):
     assert model.score(X_test, y_test) > least
     if penalties.keys() == {"W"} and isinstance(penalties["W"], Lasso):
         assert np.mean(model.W_ == 0) > 0.4
+    if "WV" in penalties:
+        pruned = model.prune()
+        assert pruned.hidden_size < 110
+        np.testing.assert_allclose(pruned.predict_proba(X_test), model.predict_proba(X_test), rtol=0, atol=1e-6)
 
 
 class OwnPenalty:
@@ -371,3 +377,69 @@ def test_clone_pickle_and_parameters(waves):
     assert again.penalties == model.penalties
     np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
     assert clone(model).set_params(penalties=None).penalties is None
+
+
+# Pruning
+
+
+@st.composite
+def networks(draw):
+    """Networks with many zeros, some of which make dead units."""
+    n, d, K = draw(st.integers(1, 7)), draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    few = st.sampled_from([0.0, 0.0, 0.0, 0.7, -0.4])
+    Theta = draw(hnp.arrays(np.float64, (n, d + n + 1), elements=few, fill=st.nothing()))
+    Psi = draw(hnp.arrays(np.float64, (K, n + 1), elements=few, fill=st.nothing()))
+    return ElmanRNN(Theta, Psi, draw(st.sampled_from(["tanh", "relu"])))
+
+
+@settings(deadline=None, max_examples=150)
+@given(networks(), st.integers(0, 2**32 - 1))
+def test_pruned_networks_are_equal_and_have_no_more_to_prune(network, seed):
+    X = np.random.default_rng(seed).normal(size=(5, 4, network.n_features))
+    sequences = Sequences.of_lengths(X.reshape(-1, network.n_features), np.full(5, 4))
+    pruned = network.pruned()
+    for every_step in (False, True):
+        np.testing.assert_allclose(
+            pruned.outputs(sequences, every_step=every_step),
+            network.outputs(sequences, every_step=every_step),
+            rtol=0,
+            atol=1e-12,
+        )
+    assert 1 <= pruned.n_hidden <= network.n_hidden
+    assert pruned.pruned().n_hidden == pruned.n_hidden
+    assert not np.shares_memory(pruned.Theta, network.Theta) and not np.shares_memory(pruned.Psi, network.Psi)
+
+
+def test_chains_and_cycles_of_dead_units_go():
+    """0 counts; 1 and 2 read each other and nothing else does; 3 feeds 4 alone, which nobody reads; 5 has a bias."""
+    U, W, b = np.zeros((6, 1)), np.zeros((6, 6)), np.zeros(6)
+    U[0] = U[1] = U[3] = 1
+    W[1, 2] = W[2, 1] = W[4, 3] = W[0, 5] = 1
+    b[5] = 0.5
+    V = np.zeros((2, 6))
+    V[:, 0] = 1
+    V[:, 2] = 0
+    pruned = ElmanRNN.of_weights(U, W, b, V, np.ones(2)).pruned()
+    assert pruned.n_hidden == 2
+    b[5] = -0.5  # relu of which is zero
+    assert ElmanRNN.of_weights(U, W, b, V, np.ones(2), activation="relu").pruned().n_hidden == 1
+
+
+def test_prune_returns_an_equal_estimator(waves):
+    X, y = waves
+    model = classifier({"WV": GroupLasso(0.02)}, hidden_size=20, init={"c": np.zeros(2)}, max_epochs=20).fit(X, y)
+    pruned = model.prune()
+    assert pruned.hidden_size == len(pruned.W_) < 20 == model.hidden_size == len(model.W_)
+    np.testing.assert_allclose(pruned.predict_proba(X), model.predict_proba(X), rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(pruned.predict(X), model.predict(X))
+    assert pruned.status_ is model.status_ and pruned.penalties == model.penalties and pruned.init is None
+    assert clone(pruned).fit(X, y).W_.shape == pruned.W_.shape
+
+
+def test_prune_keeps_the_names_of_features():
+    pd = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(40, 6)), columns=list("abcdef"))
+    model = classifier(None).fit(X, X["f"] > 0)
+    assert model.prune().hidden_size == 8
+    np.testing.assert_array_equal(model.prune().feature_names_in_, model.feature_names_in_)
