@@ -1,5 +1,6 @@
 """The scikit-learn estimators: validate, encode, solve, set attributes."""
 
+import copy
 import warnings
 from dataclasses import dataclass, replace
 
@@ -47,6 +48,13 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         Weight of the penalty on W, >= 0; "auto" is 0.3 with "rollout" and 0 with "algorithm1".  With "rollout" a ridge:
         every iteration multiplies W by 1 - penalty times the radius in force; 0 may suit sequences of hundreds of
         steps, whose beginning W has to carry along.  With "algorithm1" that of Omega(W).
+    penalties : dict or None, default=None
+        Further penalties, and constraints, by the blocks they act on ("rollout" only): ``{"W": Lasso(1e-4)}`` makes
+        many recurrent weights exactly zero, ``{"W": SpectralBall(0.9)}`` bounds the largest singular value,
+        ``{"WV": GroupLasso(3e-3)}`` makes units that `prune` removes.  Keys are U, W, V, UW (the matrix [U W]), UWb
+        ([U W b]) and WV ([W; V]), and no block may have two; values are objects of `admmirnn.penalties`, or any with
+        ``prox(x, tau)``, which is given the matrix.  Their weights are in units of the mean loss; ``penalty`` is apart
+        from them.
     solver : {"rollout", "algorithm1"} or solver object, default="rollout"
         ``"rollout"`` stands for `Rollout()`, ``"algorithm1"`` for `Algorithm1()`.
     max_epochs : int, default=20
@@ -123,6 +131,7 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         *,
         activation="tanh",
         penalty="auto",
+        penalties=None,
         solver="rollout",
         max_epochs=20,
         batch_size="auto",
@@ -138,6 +147,7 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         self.hidden_size = hidden_size
         self.activation = activation
         self.penalty = penalty
+        self.penalties = penalties
         self.solver = solver
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -207,6 +217,7 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
                 random_state=settings.random_state,
                 n_threads=settings.n_threads,
                 on_epoch_end=lambda record: self._end_epoch(record, settings, attributes, network, progress),
+                **({"penalties": settings.penalties} if settings.penalties else {}),
             )
         self._become_fitted(attributes, network)
         self.history_, self.status_, self.status_detail_ = outcome.history, outcome.status, outcome.detail
@@ -275,6 +286,24 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         weights = np.repeat(validation.check_sample_weight(sample_weight, len(lengths)), lengths)
         return accuracy_score(labels, np.concatenate(list(predicted)), sample_weight=weights)
 
+    def prune(self):
+        """Return an equal classifier without the units that its outputs never depend on.
+
+        Units go whose outgoing weights are zero, or whose incoming ones and bias are, as `GroupLasso` and `Lasso` leave
+        them behind; see `admmirnn.model.ElmanRNN.pruned`.
+
+        Returns
+        -------
+        RNNClassifier
+            Fitted; ``hidden_size`` is the number of units left, at least one, and ``init`` is None.  Its outputs are
+            equal but for rounding.
+        """
+        network = self._network().pruned()
+        pruned = copy.copy(self)
+        pruned.hidden_size, pruned.init = network.n_hidden, None
+        pruned._take_weights(network)
+        return pruned
+
     def _in_the_form_of_labels(self, rows, lengths):
         """Cut one row a step into sequences, if there is one a step."""
         if self._form_of_labels == "sequence":
@@ -297,9 +326,12 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
             network.weights[name][:] = values
         return network
 
-    def _outputs(self, X):
+    def _network(self):
         check_is_fitted(self)
-        network = ElmanRNN.of_weights(self.U_, self.W_, self.b_, self.V_, self.c_, activation=self._activation)
+        return ElmanRNN.of_weights(self.U_, self.W_, self.b_, self.V_, self.c_, activation=self._activation)
+
+    def _outputs(self, X):
+        network = self._network()
         sequences = validation.read_more_sequences(self, X, network.n_features, network.dtype, self._scale)
         n_threads = validation.check_n_threads(self.n_threads)
         outputs = network.outputs(sequences, every_step=self._form_of_labels != "sequence", n_threads=n_threads)
@@ -309,6 +341,9 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         """Replace all attributes of an earlier fit at once."""
         vars(self).pop("feature_names_in_", None)
         vars(self).update(attributes)
+        self._take_weights(network)
+
+    def _take_weights(self, network):
         vars(self).update({f"{name}_": weights.copy() for name, weights in network.weights.items()})
 
     def _end_epoch(self, record, settings, attributes, network, progress):

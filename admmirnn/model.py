@@ -59,7 +59,8 @@ class ElmanRNN:
     @classmethod
     def of_weights(cls, U, W, b, V, c, *, activation="tanh", read_out="last", s_0=None):
         """The network with the given weights, which are copied."""
-        return cls(np.hstack([U, W, b[:, None]]), np.hstack([V, c[:, None]]), activation, read_out, s_0)
+        Theta, Psi = np.hstack([U, W, b[:, None]]), np.hstack([V, c[:, None]])
+        return cls(np.ascontiguousarray(Theta), np.ascontiguousarray(Psi), activation, read_out, s_0)
 
     @property
     def n_hidden(self):
@@ -98,6 +99,30 @@ class ElmanRNN:
         return (
             None if self.s_0 is None else np.ascontiguousarray(np.broadcast_to(self.s_0, (n_sequences, self.n_hidden)))
         )
+
+    def pruned(self):
+        """The network without the units that its outputs never depend on.
+
+        These are the units whose state nobody reads, other than such units themselves, and those whose state is zero
+        at every step of every sequence, because all they are given is zero and f(0) = 0.
+
+        Returns
+        -------
+        ElmanRNN
+            Its arrays are its own.  At least one unit is left.  Its outputs are equal but for the order of sums.
+        """
+        U, W, b, V, c = self.weights.values()
+        driven = U.any(axis=1) | (b > 0 if self.activation == "relu" else b != 0)
+        if self.s_0 is not None:
+            driven |= self.s_0 != 0
+        driven = _reached(driven, W.T != 0)
+        read = _reached(V.any(axis=0), W != 0)
+        kept = np.flatnonzero(driven & read)
+        if not len(kept):
+            kept = np.arange(1)
+        s_0 = None if self.s_0 is None else self.s_0[kept]
+        weights = U[kept], W[np.ix_(kept, kept)], b[kept], V[:, kept], c
+        return ElmanRNN.of_weights(*weights, activation=self.activation, read_out=self.read_out, s_0=s_0)
 
     def outputs(self, sequences, *, every_step=False, n_threads=1):
         """Roll the network out over sequences.
@@ -200,6 +225,15 @@ class Room:
     def n_outputs(self):
         """How many rows of outputs the current minibatch has."""
         return int(self.batch.offsets[-1] - self.batch.offsets[1]) if self.read_out == "each" else len(self.batch)
+
+
+def _reached(units, leads_to):
+    """The units in the mask ``units``, and all that one comes to from there by ``leads_to`` (n, n), row to column."""
+    while True:
+        more = units | leads_to[units].any(axis=0)
+        if (more == units).all():
+            return units
+        units = more
 
 
 def _chunks(lengths, n_threads):

@@ -17,6 +17,7 @@ from admmirnn.sequences import OBSERVATION_DTYPES, Sequences
 ACTIVATIONS = ("tanh", "relu")
 DTYPES = ("float32", "float64")
 INIT_NAMES = ("U", "W", "b", "V", "c")
+PENALISED = ("U", "W", "V", "UW", "UWb", "WV")
 
 
 # Settings
@@ -33,13 +34,17 @@ def check_integer(name, value, least, *, alternatives=""):
     )
 
 
-def check_number(name, value, *, least=0.0, strict=False, below=math.inf, optional=False, alternatives=""):
-    """Return ``value`` as a float, or raise unless it is a number from ``least`` up to, not including, ``below``."""
+def check_number(
+    name, value, *, least=0.0, strict=False, below=math.inf, most=math.inf, optional=False, alternatives=""
+):
+    """Return ``value`` as a float, or raise unless it is from ``least`` to ``most``, and less than ``below``."""
     if value is None and optional:
         return None
     span = f"a number {'>' if strict else '>='} {least:g}"
     if below < math.inf:
         span += f" and < {below:g}"
+    if most < math.inf:
+        span += f" and <= {most:g}"
     if optional:
         span += ", or None"
     span += alternatives
@@ -49,7 +54,7 @@ def check_number(name, value, *, least=0.0, strict=False, below=math.inf, option
         number = float(value)
     except OverflowError:
         number = math.inf
-    if not (number > least if strict else number >= least) or not number < below:
+    if not (number > least if strict else number >= least) or not (number < below and number <= most):
         raise ValueError(f"{name} is {value!r}; it must be finite, {span}")
     return number
 
@@ -160,8 +165,9 @@ def check_estimator_settings(estimator, solvers):
     Returns
     -------
     SimpleNamespace
-        hidden_size, activation, penalty (a number), solver (an object), max_epochs, batch_size (None for "auto"),
-        dtype, shuffle, verbose, random_state (a RandomState), scale, n_threads (a number), callbacks (a tuple).
+        hidden_size, activation, penalty (a number), penalties (a dict), solver (an object), max_epochs, batch_size
+        (None for "auto"), dtype, shuffle, verbose, random_state (a RandomState), scale, n_threads (a number),
+        callbacks (a tuple).
     """
     batch_size, verbose, callbacks = estimator.batch_size, estimator.verbose, estimator.callbacks
     if isinstance(batch_size, str) and batch_size == "auto":
@@ -182,10 +188,17 @@ def check_estimator_settings(estimator, solvers):
     solver, penalty = check_solver(estimator.solver, solvers), estimator.penalty
     if isinstance(penalty, str) and penalty == "auto":
         penalty = getattr(solver, "default_penalty", 0.0)
+    penalties = check_penalties(estimator.penalties)
+    if estimator.penalties is not None and not getattr(solver, "takes_penalties", False):
+        raise ValueError(
+            f"penalties is {estimator.penalties!r}, and {type(solver).__name__} takes none; pass None, or "
+            "solver='rollout'"
+        )
     return SimpleNamespace(
         hidden_size=check_integer("hidden_size", estimator.hidden_size, 1),
         activation=check_choice("activation", estimator.activation, ACTIVATIONS),
         penalty=check_number("penalty", penalty, alternatives=", or 'auto'"),
+        penalties=penalties,
         solver=solver,
         max_epochs=check_integer("max_epochs", estimator.max_epochs, 1),
         batch_size=batch_size,
@@ -197,6 +210,59 @@ def check_estimator_settings(estimator, solvers):
         n_threads=check_n_threads(estimator.n_threads),
         callbacks=tuple(callbacks),
     )
+
+
+def check_penalties(penalties):
+    """Return ``penalties`` as a dict, empty for None, or raise unless it has a prox for every block, and one at most.
+
+    Parameters
+    ----------
+    penalties : dict or None
+        Objects with ``prox(x, tau)`` by the names U, W, V, UW, UWb or WV; no block may have two.
+    """
+    if penalties is None:
+        return {}
+    if not isinstance(penalties, dict):
+        raise TypeError(
+            f"penalties is of type {type(penalties).__name__}; pass a dict such as {{'W': Lasso(1e-4)}}, or None"
+        )
+    owner = {}
+    for name, penalty in penalties.items():
+        check_choice("a key of penalties", name, PENALISED)
+        if isinstance(penalty, type) or not callable(getattr(penalty, "prox", None)):
+            raise TypeError(
+                f"penalties[{name!r}] is {penalty!r}, which has no method prox(x, tau); pass an object such as "
+                "admmirnn.penalties.Lasso(1e-4)"
+            )
+        for block in name:
+            if block in owner:
+                raise ValueError(
+                    f"penalties has {owner[block]!r} and {name!r}, so {block} would have two; give every block one"
+                )
+            owner[block] = name
+    return dict(penalties)
+
+
+def check_prox(name, point, x):
+    """Raise unless ``point``, the prox of the matrix ``x``, can take its place."""
+    if not (isinstance(point, np.ndarray) and point.shape == x.shape and point.dtype == x.dtype):
+        found = f"{point.dtype} of shape {point.shape}" if isinstance(point, np.ndarray) else type(point).__name__
+        raise ValueError(
+            f"the prox of {name} returned {found} for {x.dtype} of shape {x.shape}; it is given a matrix and must "
+            "return one of the same shape and dtype (admmirnn.penalties.Flattened wraps an operator on vectors)"
+        )
+    if not np.isfinite(point).all():
+        raise ValueError(f"the prox of {name} returned NaN or infinity for the initial weights")
+
+
+def check_matrix(name, x):
+    """Return ``x``, or raise unless it is a matrix of float32 or float64."""
+    if not isinstance(x, np.ndarray) or x.dtype.name not in DTYPES:
+        found = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
+        raise TypeError(f"{name} is {found}; pass an array of float32 or float64")
+    if x.ndim != 2:
+        raise ValueError(f"{name} has {x.ndim} dimension(s); pass a matrix")
+    return x
 
 
 def check_run(penalty, max_epochs, batch_size):

@@ -11,6 +11,7 @@ from admmirnn import backend, validation
 from admmirnn.sequences import split
 from admmirnn.solvers.guard import Guard
 from admmirnn.solvers.history import EpochRecord
+from admmirnn.solvers.splitting import Splitting
 from admmirnn.solvers.state import Layer, Workspace
 from admmirnn.solvers.status import Outcome, Status
 
@@ -99,6 +100,7 @@ class Rollout(BaseEstimator):
         self.max_iter = max_iter
 
     takes_labels_per_step = True
+    takes_penalties = True
     default_penalty = 0.3  # of estimators: chosen on validation data of three tasks, see bench/choices.py
 
     def check_settings(self):
@@ -118,6 +120,7 @@ class Rollout(BaseEstimator):
         *,
         weights=None,
         penalty=0.0,
+        penalties=None,
         max_epochs=1,
         batch_size=None,
         shuffle=True,
@@ -143,6 +146,11 @@ class Rollout(BaseEstimator):
         penalty : float, default=0.0
             Ridge weight: W <- (1 - penalty * radius) W in every iteration, with the radius in force (or the
             distance moved, when there is none).
+        penalties : dict or None, default=None
+            Penalties and constraints by the blocks they act on: objects with ``prox(x, tau)``, such as those of
+            `admmirnn.penalties`, under the names U, W, V, UW (the matrix [U W]), UWb ([U W b]) and WV ([W; V]); no
+            block may have two.  The weights meet the constraints from before the first iteration on.  Apart from
+            ``penalty``.
         max_epochs : int, default=1
             Passes over the training set, unless ``max_iter`` is set.
         batch_size : int or None, default=None
@@ -166,9 +174,10 @@ class Rollout(BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            If a setting is out of its range.
+            If a setting is out of its range, or a penalty refuses its block.
         """
         self.check_settings()
+        penalties = validation.check_penalties(penalties)
         validation.check_run(penalty, max_epochs, batch_size)
         validation.check_problem(network, sequences, targets, weights, loss, per_step=True)
         if batch_size is None:
@@ -177,7 +186,9 @@ class Rollout(BaseEstimator):
         n_iterations = max_epochs * n_a_pass if self.max_iter is None else self.max_iter
         n_epochs = -(-n_iterations // n_a_pass)
         n_threads = validation.check_n_threads(n_threads)
-        fit = _Fit(self, network, sequences, targets, loss, weights, penalty, n_iterations, batch_size, n_threads)
+        fit = _Fit(
+            self, network, sequences, targets, loss, weights, penalty, penalties, n_iterations, batch_size, n_threads
+        )
         random_state = check_random_state(random_state)
         order = np.arange(len(sequences))
         history, status = [], Status.ITERATION_LIMIT
@@ -210,7 +221,18 @@ class _Fit:
     """Everything one call of `Rollout.solve` works on, and its steps."""
 
     def __init__(
-        self, settings, network, sequences, targets, loss, weights, penalty, n_iterations, batch_size, n_threads
+        self,
+        settings,
+        network,
+        sequences,
+        targets,
+        loss,
+        weights,
+        penalty,
+        penalties,
+        n_iterations,
+        batch_size,
+        n_threads,
     ):
         n_sequences = len(sequences)
         self.batch_size = batch_size
@@ -234,6 +256,7 @@ class _Fit:
         self.hidden = Layer(network.Theta, settings.radius, _LARGE_RADIUS)
         self.output = Layer(network.Psi, settings.output_radius, _LARGE_OUTPUT_RADIUS * output_scale)
         self.layers = (self.hidden, self.output)
+        self.splitting = Splitting(network, *self.layers, penalties) if penalties else None
         self.scratch = np.zeros(max(network.Theta.size, network.Psi.size), network.dtype)
         self.guard = Guard(network, n_sequences, constant_loss)
         self.cap = math.inf if settings.multiplier_cap is None else settings.multiplier_cap
@@ -324,16 +347,18 @@ class _Fit:
         """5. D = M (G + damping tr(G)/m I)^-1;  Theta <- Theta + min(1/r, radius / |D|) D, Psi likewise.
 
         With a penalty, W <- (1 - penalty * radius) W before the move: the ridge term, apart from the proximal step.
+        With penalties, M - lambda4 in place of M, and then Theta <- Y, see `Splitting`.
         """
         hidden, output, settings = self.hidden, self.output, self.settings
+        M, output_M = self.splitting.directions() if self.splitting else (hidden.M, output.M)
         is_stale = self.n_remembered < _FIRST_ITERATIONS or self.n_remembered % settings.factor_every == 0
         hidden.outcome, output.outcome = self.kernels.update_weights(
-            hidden.M,
+            M,
             hidden.G,
             hidden.factor,
             hidden.D,
             hidden.weights,
-            output.M,
+            output_M,
             output.G,
             output.factor,
             output.D,
@@ -347,7 +372,8 @@ class _Fit:
             self.penalty,
             None if is_stale else (hidden.outcome, output.outcome),
         )
-        if math.isfinite(hidden.moved) and math.isfinite(output.moved):
+        is_finite = math.isfinite(hidden.moved) and math.isfinite(output.moved)
+        if is_finite and (self.splitting is None or self.splitting.update()):
             self.record.add(hidden, output, settings.damping)
         else:
             self.roll_back()
@@ -377,6 +403,8 @@ class _Fit:
         for layer in self.layers:
             layer.shrink_radius(self.guard.rollbacks_in_a_row)
             layer.forget()
+        if self.splitting:
+            self.splitting.start()
         self.n_remembered = 0
 
     def check_last_update(self, order):

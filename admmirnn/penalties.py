@@ -1,0 +1,285 @@
+"""Penalties and constraints Omega on U, W and V, for the ``penalties`` of `RNNClassifier` and `Rollout.solve`.
+
+A solver asks for one method, ``prox(x, tau) = argmin_p Omega(p) + |p - x|^2 / (2 tau)``, of a matrix x, which it leaves
+as it is.  So any object that has it will do; ``value(x)``, Omega itself, is for users.  An operator on vectors, as
+those of pyproximal are, is wrapped in `Flattened`.
+
+Formulas: N. Parikh, S. Boyd, "Proximal Algorithms" (2014), sections 2 and 6.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from admmirnn import validation
+
+_TOLERANCE = 1e-6  # by which a constraint counts as met
+
+
+class _Penalty:
+    """What the penalties of this module share: their settings are checked when they are used."""
+
+    def _number(self, name, **limits):
+        return validation.check_number(f"{name} of {type(self).__name__}", getattr(self, name), **limits)
+
+    def value(self, x):
+        """Return Omega(x), infinite where a constraint is missed by more than 1e-6.
+
+        Parameters
+        ----------
+        x : ndarray of shape (p, q)
+            float32 or float64.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a setting is out of its range, or x is no such array.
+        """
+        return float(self._value(validation.check_matrix("x", x).astype(np.float64)))
+
+    def prox(self, x, tau):
+        """Return argmin_p Omega(p) + ``|p - x|^2 / (2 tau)``.
+
+        Parameters
+        ----------
+        x : ndarray of shape (p, q)
+            float32 or float64.
+        tau : float
+            >= 0; projections do without.
+
+        Returns
+        -------
+        ndarray of shape (p, q)
+            New, of the dtype of x; its zeros are exact.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a setting or tau is out of its range, or x is no such array.
+        """
+        x = validation.check_matrix("x", x)
+        return self._prox(x, validation.check_number("tau", tau)).astype(x.dtype, copy=False)
+
+
+@dataclass(frozen=True)
+class Ridge(_Penalty):
+    """weight / 2 sum x^2.
+
+    Parameters
+    ----------
+    weight : float
+        >= 0, in units of the mean loss, as with all penalties here.
+    """
+
+    weight: float
+
+    def _value(self, x):
+        return self._number("weight") / 2 * (x**2).sum()
+
+    def _prox(self, x, tau):
+        return x / (1 + tau * self._number("weight"))
+
+
+@dataclass(frozen=True)
+class Lasso(_Penalty):
+    """weight sum ``|x|``: many weights become zero.
+
+    Parameters
+    ----------
+    weight : float
+        >= 0.
+    """
+
+    weight: float
+
+    def _value(self, x):
+        return self._number("weight") * np.abs(x).sum()
+
+    def _prox(self, x, tau):
+        return _soft_threshold(x, tau * self._number("weight"))
+
+
+@dataclass(frozen=True)
+class ElasticNet(_Penalty):
+    """weight (l1_ratio sum ``|x|`` + (1 - l1_ratio) / 2 sum x^2).
+
+    Parameters
+    ----------
+    weight : float
+        >= 0.
+    l1_ratio : float, default=0.5
+        In [0, 1]: 1 is `Lasso`, 0 is `Ridge`.
+    """
+
+    weight: float
+    l1_ratio: float = 0.5
+
+    def _weights(self):
+        weight, ratio = self._number("weight"), self._number("l1_ratio", most=1.0)
+        return weight * ratio, weight * (1 - ratio)
+
+    def _value(self, x):
+        l1, l2 = self._weights()
+        return l1 * np.abs(x).sum() + l2 / 2 * (x**2).sum()
+
+    def _prox(self, x, tau):
+        l1, l2 = self._weights()
+        return _soft_threshold(x, tau * l1) / (1 + tau * l2)
+
+
+@dataclass(frozen=True)
+class GroupLasso(_Penalty):
+    """weight times the sum of the Euclidean norms of all columns, or rows: they become zero as a whole.
+
+    Column j of W and of V are the outgoing weights of hidden unit j, so ``{"WV": GroupLasso(weight)}`` has units that
+    nobody reads; row j of U, W and b are its incoming ones, so ``{"UWb": GroupLasso(weight, axis=1)}`` has units whose
+    state is always zero.  `RNNClassifier.prune` removes both.
+
+    Parameters
+    ----------
+    weight : float
+        >= 0.
+    axis : {0, 1}, default=0
+        What a norm is taken along: 0 for columns, 1 for rows.
+    """
+
+    weight: float
+    axis: int = 0
+
+    def _norms(self, x):
+        axis = validation.check_integer("axis of GroupLasso", self.axis, 0)
+        if axis > 1:
+            raise ValueError(f"axis of GroupLasso is {axis}; pass 0 for columns or 1 for rows")
+        return np.linalg.norm(x.astype(np.float64), axis=axis, keepdims=True)
+
+    def _value(self, x):
+        return self._number("weight") * self._norms(x).sum()
+
+    def _prox(self, x, tau):
+        norms = self._norms(x)
+        shrunk = _soft_threshold(norms, tau * self._number("weight"))
+        return x * np.divide(shrunk, norms, out=np.zeros_like(norms), where=norms > 0)
+
+
+@dataclass(frozen=True)
+class NonNegative(_Penalty):
+    """x >= 0."""
+
+    def _value(self, x):
+        return _indicator(x.min(initial=0) >= -_TOLERANCE)
+
+    def _prox(self, x, tau):
+        return np.maximum(x, 0)
+
+
+@dataclass(frozen=True)
+class Box(_Penalty):
+    """low <= x <= high, both rounded to the dtype of x.
+
+    Parameters
+    ----------
+    low, high : float
+        low <= high; either may be infinite.
+    """
+
+    low: float
+    high: float
+
+    def _bounds(self):
+        low, high = (
+            bound
+            if isinstance(bound, float) and math.isinf(bound)
+            else validation.check_number(name, bound, least=-math.inf, alternatives=", or infinite")
+            for name, bound in (("low of Box", self.low), ("high of Box", self.high))
+        )
+        if low > high:
+            raise ValueError(f"low of Box is {self.low!r} and high is {self.high!r}; pass low <= high")
+        return low, high
+
+    def _value(self, x):
+        low, high = self._bounds()
+        return _indicator((x >= low - _TOLERANCE).all() and (x <= high + _TOLERANCE).all())
+
+    def _prox(self, x, tau):
+        return np.clip(x, *self._bounds())
+
+
+@dataclass(frozen=True)
+class SpectralBall(_Penalty):
+    """The largest singular value is at most ``radius``: below 1, a W with which the states forget their start.
+
+    A projection takes a singular value decomposition, some milliseconds of every iteration for 128 units.
+
+    Parameters
+    ----------
+    radius : float
+        > 0.
+    """
+
+    radius: float
+
+    def _value(self, x):
+        radius = self._number("radius", strict=True)
+        return _indicator(np.linalg.norm(x, 2) <= radius + _TOLERANCE * max(1.0, radius))
+
+    def _prox(self, x, tau):
+        radius = self._number("radius", strict=True)
+        P, sigma, Q = np.linalg.svd(x.astype(np.float64), full_matrices=False)
+        if not len(sigma) or sigma[0] <= radius:
+            return x.copy()
+        # rounding to the dtype of x moves no singular value by more than the Frobenius norm of what is rounded off
+        rounding = np.finfo(x.dtype).eps * np.linalg.norm(np.minimum(sigma, radius))
+        return (P * np.minimum(sigma, radius - rounding)) @ Q
+
+
+@dataclass(frozen=True)
+class Orthogonal(_Penalty):
+    """x^T x = I, for W: the nearest such matrix is the orthogonal factor of the polar decomposition of x.
+
+    The constraint is not convex.  A projection takes a singular value decomposition, as with `SpectralBall`.
+    """
+
+    def _value(self, x):
+        _check_square(x)
+        return _indicator(np.abs(x.T @ x - np.eye(len(x))).max() <= _TOLERANCE)
+
+    def _prox(self, x, tau):
+        _check_square(x)
+        P, _, Q = np.linalg.svd(x.astype(np.float64))
+        return P @ Q
+
+
+@dataclass(frozen=True)
+class Flattened:
+    """A penalty from an operator on vectors: ``prox`` is given the rows of the matrix one after the other.
+
+    Parameters
+    ----------
+    operator : object
+        Has ``prox(x, tau)`` of a vector x, as the operators of pyproximal have.
+    """
+
+    operator: Any
+
+    def prox(self, x, tau):
+        """Return the operator's ``prox`` in the shape and dtype of ``x``."""
+        return np.asarray(self.operator.prox(x.ravel(), tau), x.dtype).reshape(x.shape)
+
+
+def _soft_threshold(x, threshold):
+    return x - np.clip(x, -threshold, threshold)
+
+
+def _indicator(is_met):
+    return 0.0 if is_met else math.inf
+
+
+def _check_square(x):
+    if x.shape[0] != x.shape[1]:
+        raise ValueError(f"Orthogonal is for square matrices and x has the shape {x.shape}; assign it to W")

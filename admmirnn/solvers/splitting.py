@@ -1,0 +1,137 @@
+"""Penalties and constraints on blocks of weights: Theta = Y, with a multiplier lambda4, and roll-outs from Y."""
+
+import numpy as np
+
+from admmirnn import validation
+
+_NEXT_TO_NOTHING = 1e-9
+_LEAST_DAMPING = 1e-3  # where the solver has none
+_LEAST_RHO4 = 1e-12  # numbers beyond it or its inverse would overflow
+
+
+class Splitting:
+    """The equation Theta = Y of penalised blocks, its multiplier, and Omega(Y).
+
+    As the solver starts every iteration from a feasible point, so does the splitting: Theta is Y, in the network
+    itself.  There the gradient of <lambda4, Theta - Y> + rho4/2 ``|Theta - Y|^2`` is lambda4, and an iteration is
+
+        Theta = Y + length (M - lambda4) (G + shift I)^-1
+        Y <- prox_{Omega/rho4}(Theta + lambda4/rho4),    lambda4 <- lambda4 + rho4 (Theta - Y),    Theta <- Y.
+
+    It rests where M = lambda4, a subgradient of Omega at Y: there the loss plus Omega is stationary, whatever the
+    metric G of the step.  (Proximal steps without a multiplier rest elsewhere, and train less well under constraints.)
+    rho4 = shift / length is the largest for which rho4 length (G + shift I)^-1 <= I, under which such iterations
+    converge on a convex loss (I. Loris, C. Verhoeven, Inverse Problems 27, 2011).
+
+    Initial weights are replaced by their projection; what that takes off goes into lambda4 with the first move.
+    Roll-outs, guard, callbacks and the fitted network see Y alone, so zeros are exact and constraints hold at every
+    moment.
+
+    Parameters
+    ----------
+    network : ElmanRNN
+        Its penalised blocks become prox(block, 1e-9): constraints are met from the start, penalties do nothing yet.
+    hidden, output : Layer
+        Of the network.
+    penalties : dict
+        Objects with ``prox(x, tau)`` by names of blocks, as `admmirnn.validation.check_penalties` wants them.
+
+    Attributes
+    ----------
+    lambda4 : tuple of ndarray
+        Of the shapes of Theta and Psi, zero where nothing is penalised.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a penalty refuses its block, or returns something that cannot take its place.
+    """
+
+    def __init__(self, network, hidden, output, penalties):
+        self.layers = (hidden, output)
+        self.lambda4 = tuple(np.zeros_like(layer.weights) for layer in self.layers)
+        self._pulled = tuple(np.empty_like(layer.weights) for layer in self.layers)
+        self._terms = [_Term(name, penalty, network, self.layers, self.lambda4) for name, penalty in penalties.items()]
+        for term in self._terms:
+            term.check()
+        self.start()
+
+    def start(self):
+        """Meet the constraints, without a multiplier."""
+        for multiplier in self.lambda4:
+            multiplier[:] = 0
+        for term in self._terms:
+            term.excess = 0
+            term.project()
+
+    def directions(self):
+        """Return M - lambda4 of both layers."""
+        for layer, multiplier, out in zip(self.layers, self.lambda4, self._pulled, strict=True):
+            with np.errstate(over="ignore", invalid="ignore"):  # the weight step finds out
+                np.subtract(layer.M, multiplier, out=out)
+        return self._pulled
+
+    def update(self):
+        """Y and lambda4 after a weight step; return False if a block has become infinite, and the network useless."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return all(term.update() for term in self._terms)
+
+
+class _Term:
+    """One penalty and its blocks, which lie side by side in Theta, or one below the other as [W; V]."""
+
+    def __init__(self, name, penalty, network, layers, lambda4):
+        self.name, self.penalty = name, penalty
+        d = network.n_features
+        in_Theta = {"U": slice(d), "W": slice(d, -1), "UW": slice(-1), "UWb": slice(None)}
+        places = {"V": [(1, slice(-1))], "WV": [(0, in_Theta["W"]), (1, slice(-1))]}.get(name) or [(0, in_Theta[name])]
+        self.layers = [layers[i] for i, _ in places]
+        self.blocks = [layers[i].weights[:, at] for i, at in places]
+        self.multipliers = [lambda4[i][:, at] for i, at in places]
+        self.excess = 0  # lambda4/rho4 before anything has moved, when rho4 is infinite
+
+    def check(self):
+        """Raise unless the penalty works on its blocks."""
+        x = _stacked(self.blocks)
+        validation.check_prox(f"penalties[{self.name!r}]", self.penalty.prox(x, _NEXT_TO_NOTHING), x)
+
+    def project(self):
+        """Meet a constraint; a penalty does next to nothing."""
+        P = _stacked(self.blocks) + self.excess
+        Y = self.penalty.prox(P, _NEXT_TO_NOTHING)
+        self.excess = P - Y
+        _unstack(Y, self.blocks)
+
+    def update(self):
+        """Y <- prox_{Omega/rho4}(Theta + lambda4/rho4), lambda4 <- lambda4 + rho4 (Theta - Y)."""
+        rho4 = min(_penalty_of_equation(layer) for layer in self.layers)
+        if rho4 == np.inf:  # nothing has moved, except that a ridge may have shrunk W
+            self.project()
+            return True
+        P = _stacked(self.blocks) + _stacked(self.multipliers) / rho4 + self.excess
+        if not np.isfinite(P).all():
+            return False
+        Y = self.penalty.prox(P, 1 / rho4)
+        self.excess = 0
+        _unstack(rho4 * (P - Y), self.multipliers)
+        _unstack(Y, self.blocks)
+        return bool(np.isfinite(Y).all())
+
+
+def _penalty_of_equation(layer):
+    """rho4: shift / length, infinite when the layer has not moved."""
+    if not layer.step > 0:
+        return np.inf
+    shift = layer.shift or _LEAST_DAMPING * float(layer.G.trace()) / len(layer.G)
+    return min(max(shift / layer.step, _LEAST_RHO4), 1 / _LEAST_RHO4)
+
+
+def _stacked(blocks):
+    return np.concatenate(blocks)
+
+
+def _unstack(matrix, blocks):
+    first = 0
+    for block in blocks:
+        block[:] = matrix[first : first + len(block)]
+        first += len(block)
