@@ -16,8 +16,8 @@ class ElmanRNN:
         [U W b].
     Psi : ndarray of shape (n_outputs, n_hidden + 1)
         [V c].
-    activation : {"tanh", "relu"}
-        f.
+    activation : {"tanh", "sigmoid", "relu", "leaky_relu", "identity"}
+        f; leaky relu is 0.01 a below zero.
     """
 
     def __init__(self, Theta, Psi, activation="tanh"):
@@ -29,11 +29,14 @@ class ElmanRNN:
     def random(cls, n_features, n_hidden, n_outputs, *, activation="tanh", dtype=np.float32, random_state):
         """W orthogonal, U normal with variance 1 / n_features, V, b and c zero.
 
+        That of sigmoid(a) = 1/2 + 1/2 tanh(a/2) is the network whose 2 s - 1 are the states of such a one with tanh:
+        W four times as large, U twice, b minus half the row sums of W.
+
         Parameters
         ----------
         n_features, n_hidden, n_outputs : int
             d, n and K.
-        activation : {"tanh", "relu"}
+        activation : {"tanh", "sigmoid", "relu", "leaky_relu", "identity"}
             f.
         dtype : dtype
             float32 or float64.
@@ -44,6 +47,10 @@ class ElmanRNN:
         Theta[:, :n_features] = random_state.standard_normal((n_hidden, n_features)) / np.sqrt(n_features)
         Q, R = np.linalg.qr(random_state.standard_normal((n_hidden, n_hidden)))
         Theta[:, n_features:-1] = Q * np.sign(np.diag(R))  # uniform over the orthogonal group
+        if activation == "sigmoid":
+            Theta[:, :n_features] *= 2
+            Theta[:, n_features:-1] *= 4
+            Theta[:, -1] = -0.5 * Theta[:, n_features:-1].sum(axis=1)
         return cls(Theta, np.zeros((n_outputs, n_hidden + 1), dtype=dtype), activation)
 
     @classmethod
