@@ -2,7 +2,16 @@ from cython cimport floating
 
 cdef enum Activation:
     TANH
+    SIGMOID
     RELU
+    LEAKY_RELU
+    IDENTITY
+
+
+cdef inline double leak_of(Activation activation) noexcept nogil:
+    """f' below zero, of those activations for which f(a) = a above it."""
+    return 0.01 if activation == LEAKY_RELU else 1 if activation == IDENTITY else 0
+
 
 cdef Activation named(str name) except *
 cdef void activate(Activation activation, floating* A, Py_ssize_t rows, Py_ssize_t columns,

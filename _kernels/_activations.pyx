@@ -1,18 +1,25 @@
 """The one module that knows which activations there are: f and f' over a block of rows.
 
 f' is a function of the state s = f(a), so that the pre-activations need not be kept.  The choice is made once
-for each block; the loops are in ``_simd``.
+for each block; the loops are in ``_simd`` and ``_activation_simd``.
 """
 
 from cython cimport floating
+from admmirnn._kernels._activation_simd cimport leaky_relu_rows, leaky_relu_slope, sigmoid_rows, sigmoid_slope
 from admmirnn._kernels._simd cimport relu_rows, relu_slope, tanh_rows, tanh_slope
 
 
 cdef Activation named(str name) except *:
     if name == "tanh":
         return TANH
+    if name == "sigmoid":
+        return SIGMOID
     if name == "relu":
         return RELU
+    if name == "leaky_relu":
+        return LEAKY_RELU
+    if name == "identity":
+        return IDENTITY
     raise ValueError(f"activation {name!r} has no kernel")
 
 
@@ -21,8 +28,12 @@ cdef void activate(Activation activation, floating* A, Py_ssize_t rows, Py_ssize
     """A[:rows, :columns] = f(A[:rows, :columns])"""
     if activation == TANH:
         tanh_rows(A, rows, columns, lda)
+    elif activation == SIGMOID:
+        sigmoid_rows(A, rows, columns, lda)
     elif activation == RELU:
         relu_rows(A, rows, columns, lda)
+    elif activation == LEAKY_RELU:
+        leaky_relu_rows(A, rows, columns, lda, leak_of(activation))
 
 
 cdef double multiply_by_slope(Activation activation, const floating* S, Py_ssize_t count, floating* A) noexcept nogil:
@@ -30,6 +41,10 @@ cdef double multiply_by_slope(Activation activation, const floating* S, Py_ssize
     cdef double square = 0
     if activation == TANH:
         tanh_slope(S, count, A, &square)
+    elif activation == SIGMOID:
+        sigmoid_slope(S, count, A, &square)
     elif activation == RELU:
         relu_slope(S, count, A, &square)
+    else:
+        leaky_relu_slope(S, count, leak_of(activation), A, &square)
     return square

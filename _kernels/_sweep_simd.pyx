@@ -7,7 +7,7 @@ it then defines their dispatchers twice.
 from cython cimport floating
 from libc.math cimport fabs
 
-from admmirnn._kernels._simd cimport dispatched_void, power_of_two
+from admmirnn._kernels._simd cimport dispatched_void, exp_of_negative
 
 cdef int MOST_PLAIN_NEWTON_STEPS = 10           # 2 to 4 are usual
 
@@ -34,31 +34,6 @@ cdef dispatched_void add_symmetric(Py_ssize_t d, Py_ssize_t n, double weight, co
                 to = G + (d + left + j) * m + top
                 for i in range(height):
                     to[i] += tile[j * 16 + i]
-
-
-cdef inline double exp_of_negative(double x) noexcept nogil:
-    """exp(x) for x <= 0, within 2 ulp; below -700 that of -700, NaN stays NaN.  As in ``tanh_double``."""
-    cdef double magic = 6755399441055744.0
-    x = -700.0 if x < -700.0 else x
-    cdef double t = x * 1.4426950408889634074 + magic
-    cdef double k = t - magic
-    cdef double f = x - k * 6.93145751953125e-1
-    f = f - k * 1.42860682030941723212e-6
-    cdef double e = 1.0 / 6227020800.0
-    e = e * f + 1.0 / 479001600.0
-    e = e * f + 1.0 / 39916800.0
-    e = e * f + 1.0 / 3628800.0
-    e = e * f + 1.0 / 362880.0
-    e = e * f + 1.0 / 40320.0
-    e = e * f + 1.0 / 5040.0
-    e = e * f + 1.0 / 720.0
-    e = e * f + 1.0 / 120.0
-    e = e * f + 1.0 / 24.0
-    e = e * f + 1.0 / 6.0
-    e = e * f + 0.5
-    e = e * f + 1.0
-    e = e * f + 1.0
-    return e * power_of_two(t)
 
 
 cdef dispatched_void softmax_prox(Py_ssize_t K, const double* q, const double* y, const double* rho, double tolerance,

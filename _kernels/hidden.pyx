@@ -1,6 +1,7 @@
 """The a-step: argmin_a r/2 (a - alpha)^2 + penalty/2 (target - f(a))^2 for every entry, the global minimiser.
 
-relu has a closed form.  For tanh, let T = tanh(a), ratio = penalty / r and divide by r; a stationary point is a root of
+relu, leaky relu and the identity have a closed form.  For tanh, let T = tanh(a), ratio = penalty / r and divide
+by r; a stationary point is a root of
 
     h(a) = a - alpha - ratio phi(a),      phi(a) = (target - T) (1 - T^2),
     h'(a) = 1 - ratio (1 - T^2) (3 T^2 - 2 target T - 1),
@@ -10,12 +11,15 @@ everywhere: one root, found by a vectorised Newton iteration with a bracket.  El
 to the target, first convex, then concave, then convex, so that there are at most three roots, and a minimum can only
 be the first or the last of them.  The bends are roots of the cubic 6 T^3 - 3 target T^2 - 4 T + target; between
 them Newton's method runs to the first and to the last root without ever overshooting, and the lower minimum is taken.
+
+As sigmoid(a) = 1/2 + 1/2 tanh(a/2), that of sigmoid is twice the minimiser for tanh with alpha/2, 2 target - 1 and
+ratio/16 in their places: a - alpha becomes twice as small, target - f(a) twice as large.
 """
 
 from cython cimport floating
 from libc.math cimport INFINITY, atanh, exp, fabs, isfinite, tanh
 
-from admmirnn._kernels._activations cimport RELU, TANH, Activation, named
+from admmirnn._kernels._activations cimport SIGMOID, TANH, Activation, leak_of, named
 from admmirnn._kernels._simd cimport unimodal_tanh_step
 
 cdef int MOST_NEWTON_STEPS = 500                 # one for each half unit of a on an exponential tail
@@ -119,17 +123,49 @@ cdef double tanh_step(double alpha, double target, double ratio) noexcept nogil:
     return sign * two_sided(&at)
 
 
-cdef inline double relu_step(double alpha, double target, double r, double penalty) noexcept nogil:
+cdef void tanh_steps(double ratio, const floating* alpha, const floating* target, Py_ssize_t count,
+                     floating* a) noexcept nogil:
+    """For tanh, at most CHUNK entries."""
+    cdef Py_ssize_t j
+    cdef int others
+    unimodal_tanh_step(alpha, target, count, <floating> ratio, a, &others)
+    if others > 0:
+        for j in range(count):
+            if not ratio * (0.334 + 0.77 * fabs(target[j])) < 0.989:     # others was counted with rounding
+                a[j] = <floating> tanh_step(alpha[j], target[j], ratio)
+
+
+cdef void sigmoid_steps(double ratio, const floating* alpha, const floating* target, Py_ssize_t count,
+                        floating* a) noexcept nogil:
+    """Likewise, by those of tanh."""
+    cdef floating[CHUNK] half_alpha, moved_target
+    cdef Py_ssize_t j
+    cdef int others
+    ratio /= 16
+    for j in range(count):
+        half_alpha[j] = alpha[j] / 2
+        moved_target[j] = 2 * target[j] - 1
+    unimodal_tanh_step(half_alpha, moved_target, count, <floating> ratio, a, &others)
+    for j in range(count):
+        if others > 0 and not ratio * (0.334 + 0.77 * fabs(moved_target[j])) < 0.989:
+            a[j] = <floating> (2 * tanh_step(<double> alpha[j] / 2, 2 * <double> target[j] - 1, ratio))
+        else:
+            a[j] *= 2
+
+
+cdef inline double relu_step(double alpha, double target, double r, double penalty, double leak) noexcept nogil:
     """The better of the minimisers on both sides of zero."""
-    cdef double scale = max(fabs(alpha), fabs(target)), above, below
+    cdef double scale = max(fabs(alpha), fabs(target)), ratio = penalty / r, above, below
     if scale == 0:
         return 0
     alpha /= scale                                                   # the problem is homogeneous
     target /= scale
     above = (r * alpha + penalty * target) / (r + penalty)
     above = above if above > 0 else 0
-    below = alpha if alpha < 0 else 0
-    if r * (above - alpha) ** 2 + penalty * (target - above) ** 2 <= r * (below - alpha) ** 2 + penalty * target ** 2:
+    below = (alpha + leak * ratio * target) / (1 + leak * leak * ratio)
+    below = below if below < 0 else 0
+    if r * (above - alpha) ** 2 + penalty * (target - above) ** 2 \
+            <= r * (below - alpha) ** 2 + penalty * (target - leak * below) ** 2:
         return above * scale
     return below * scale
 
@@ -137,22 +173,19 @@ cdef inline double relu_step(double alpha, double target, double r, double penal
 cdef void proximal_activation(Activation f, double r, double penalty, const floating* alpha, const floating* target,
                               Py_ssize_t count, floating* a) noexcept nogil:
     """a = argmin r/2 (a - alpha)^2 + penalty/2 (target - f(a))^2, entry by entry; ``a`` may not overlap the others."""
-    cdef Py_ssize_t first = 0, last, j
-    cdef double ratio = penalty / r
-    cdef int others
-    if f == RELU:
-        for j in range(count):
-            a[j] = <floating> relu_step(alpha[j], target[j], r, penalty)
-    elif f == TANH:
+    cdef Py_ssize_t first = 0, some, j
+    cdef double ratio = penalty / r, leak = leak_of(f)
+    if f == TANH or f == SIGMOID:
         while first < count:
-            last = min(first + CHUNK, count)
-            unimodal_tanh_step(alpha + first, target + first, last - first, <floating> ratio, a + first, &others)
-            if others > 0:
-                for j in range(first, last):
-                    if not ratio * (0.334 + 0.77 * fabs(target[j])) < 0.989:     # others was counted with rounding
-                        a[j] = <floating> tanh_step(alpha[j], target[j], ratio)
-            first = last
-
+            some = min(CHUNK, count - first)
+            if f == TANH:
+                tanh_steps(ratio, alpha + first, target + first, some, a + first)
+            else:
+                sigmoid_steps(ratio, alpha + first, target + first, some, a + first)
+            first += some
+    else:
+        for j in range(count):
+            a[j] = <floating> relu_step(alpha[j], target[j], r, penalty, leak)
 
 
 def a_step(const floating[:, ::1] alpha, const floating[:, ::1] target, double r, double penalty, str activation,

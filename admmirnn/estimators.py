@@ -42,8 +42,8 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
     ----------
     hidden_size : int, default=128
         Number of hidden units n, >= 1.
-    activation : {"tanh", "relu"}, default="tanh"
-        f.
+    activation : {"tanh", "sigmoid", "relu", "leaky_relu", "identity"}, default="tanh"
+        f; leaky relu is 0.01 a below zero.
     penalty : float or "auto", default="auto"
         Weight of the penalty on W, >= 0; "auto" is 0.3 with "rollout" and 0 with "algorithm1".  With "rollout" a ridge:
         every iteration multiplies W by 1 - penalty times the radius in force; 0 may suit sequences of hundreds of
@@ -65,7 +65,8 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         the training set, at least 16 and at most 125, "algorithm1" all of it.
     init : dict, optional
         Initial weights by name, any of U (n, d), W (n, n), b (n,), V (K, n), c (K,), with K classes; the others are
-        drawn: W orthogonal, U normal with variance 1/d, the rest zero.
+        drawn: W orthogonal, U normal with variance 1/d, the rest zero; with "sigmoid" W times 4, U times 2 and b minus
+        half the row sums of W, which makes it like tanh.
     dtype : {"float32", "float64"}, default="float32"
         Precision of weights and arithmetic.
     shuffle : bool, default=True

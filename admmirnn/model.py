@@ -16,8 +16,8 @@ class ElmanRNN:
         [U W b].
     Psi : ndarray of shape (n_outputs, n_hidden + 1)
         [V c].
-    activation : {"tanh", "relu"}
-        f.
+    activation : {"tanh", "sigmoid", "relu", "leaky_relu", "identity"}
+        f; leaky relu is 0.01 a below zero.
     read_out : {"last", "mean", "max"}
         h: s_N, or the mean or the largest of s_1 to s_N, unit by unit.
     s_0 : ndarray of shape (n_hidden,), optional
@@ -37,11 +37,14 @@ class ElmanRNN:
     ):
         """W orthogonal, U normal with variance 1 / n_features, V, b and c zero.
 
+        That of sigmoid(a) = 1/2 + 1/2 tanh(a/2) is the network whose 2 s - 1 are the states of such a one with tanh:
+        W four times as large, U twice, b minus half the row sums of W.
+
         Parameters
         ----------
         n_features, n_hidden, n_outputs : int
             d, n and K.
-        activation : {"tanh", "relu"}
+        activation : {"tanh", "sigmoid", "relu", "leaky_relu", "identity"}
             f.
         dtype : dtype
             float32 or float64.
@@ -54,6 +57,10 @@ class ElmanRNN:
         Theta[:, :n_features] = random_state.standard_normal((n_hidden, n_features)) / np.sqrt(n_features)
         Q, R = np.linalg.qr(random_state.standard_normal((n_hidden, n_hidden)))
         Theta[:, n_features:-1] = Q * np.sign(np.diag(R))  # uniform over the orthogonal group
+        if activation == "sigmoid":
+            Theta[:, :n_features] *= 2
+            Theta[:, n_features:-1] *= 4
+            Theta[:, -1] = -0.5 * Theta[:, n_features:-1].sum(axis=1)
         return cls(Theta, np.zeros((n_outputs, n_hidden + 1), dtype=dtype), activation, read_out)
 
     @classmethod
@@ -113,6 +120,8 @@ class ElmanRNN:
         """
         U, W, b, V, c = self.weights.values()
         driven = U.any(axis=1) | (b > 0 if self.activation == "relu" else b != 0)
+        if self.activation == "sigmoid":  # whose f(0) is not 0
+            driven[:] = True
         if self.s_0 is not None:
             driven |= self.s_0 != 0
         driven = _reached(driven, W.T != 0)

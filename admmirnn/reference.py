@@ -6,10 +6,16 @@ a minibatch is described in ``_kernels/__init__.py``.
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.special import expit
 
+LEAK = 0.01
+# f, and f' as a function of s = f(a)
 _ACTIVATIONS = {
     "tanh": (np.tanh, lambda s: 1 - s * s),
+    "sigmoid": (expit, lambda s: s * (1 - s)),
     "relu": (lambda a: np.maximum(a, 0), lambda s: (s > 0).astype(s.dtype)),
+    "leaky_relu": (lambda a: np.where(a < 0, LEAK * a, a), lambda s: np.where(s > 0, 1, LEAK).astype(s.dtype)),
+    "identity": (lambda a: a, np.ones_like),
 }
 _MOST_NEWTON_STEPS = 200
 

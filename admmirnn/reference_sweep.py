@@ -3,9 +3,11 @@
 Every update of a weight sums over all steps anew, so an iteration costs O(N^2).
 """
 
+from functools import partial
+
 import numpy as np
 
-from admmirnn.reference import _ACTIVATIONS, _prox_cross_entropy
+from admmirnn.reference import _ACTIVATIONS, LEAK, _prox_cross_entropy
 
 _MOST_NEWTON_STEPS = 500
 
@@ -15,19 +17,19 @@ _MOST_NEWTON_STEPS = 500
 
 def a_step(alpha, target, r, penalty, activation, a_out):
     """a = argmin_a r/2 (a - alpha)^2 + penalty/2 (target - f(a))^2, the global minimiser of every entry."""
-    step = {"tanh": _tanh_step, "relu": _relu_step}[activation]
+    step = _A_STEPS[activation]
     a_out[:] = step(alpha.astype(np.float64), target.astype(np.float64), r, penalty)
 
 
-def _relu_step(alpha, target, r, penalty):
+def _relu_step(alpha, target, r, penalty, leak=0.0):
     """The better of the minimisers on both sides of zero."""
     scale = np.maximum(np.abs(alpha), np.abs(target))
     scale[scale == 0] = 1
     alpha, target = alpha / scale, target / scale  # the problem is homogeneous
     above = np.maximum((r * alpha + penalty * target) / (r + penalty), 0)
-    below = np.minimum(alpha, 0)
+    below = np.minimum((r * alpha + leak * penalty * target) / (r + leak**2 * penalty), 0)
     value_above = r * (above - alpha) ** 2 + penalty * (target - above) ** 2
-    value_below = r * (below - alpha) ** 2 + penalty * target**2
+    value_below = r * (below - alpha) ** 2 + penalty * (target - leak * below) ** 2
     return np.where(value_above <= value_below, above, below) * scale
 
 
@@ -88,6 +90,16 @@ def _bend(target, T):
         if np.abs(step).max(initial=0) <= 1e-14:
             break
     return T
+
+
+_A_STEPS = {
+    "tanh": _tanh_step,
+    # sigmoid(a) = 1/2 + 1/2 tanh(a/2)
+    "sigmoid": lambda alpha, target, r, penalty: 2 * _tanh_step(alpha / 2, 2 * target - 1, r, penalty / 16),
+    "relu": _relu_step,
+    "leaky_relu": partial(_relu_step, leak=LEAK),
+    "identity": lambda alpha, target, r, penalty: (r * alpha + penalty * target) / (r + penalty),
+}
 
 
 # The residuals, and the sweep

@@ -12,9 +12,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
+from admmirnn.activations import ACTIVATIONS
 from admmirnn.sequences import OBSERVATION_DTYPES, Sequences
 
-ACTIVATIONS = ("tanh", "relu")
 DTYPES = ("float32", "float64")
 INIT_NAMES = ("U", "W", "b", "V", "c")
 PENALISED = ("U", "W", "V", "UW", "UWb", "WV")

@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_info
 
 from admmirnn import Algorithm1, RNNClassifier, Rollout, Status, backend
+from admmirnn.activations import ACTIVATIONS
 from admmirnn.losses import SoftmaxCrossEntropy, SquaredError
 from admmirnn.model import ElmanRNN
 from admmirnn.sequences import Sequences
@@ -115,7 +116,7 @@ def fits(monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_learns(waves, dtype, activation):
     X, y = waves
     settings = {"hidden_size": 16, "activation": activation, "dtype": dtype}
@@ -163,7 +164,7 @@ def test_learns_values(every_step, backend_name):
     assert np.mean(error**2) < 0.2 * np.var(values)
 
 
-@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize(
     "settings",
     [
@@ -435,7 +436,7 @@ DIVERGING = [
 
 
 @pytest.mark.parametrize("settings", DIVERGING, ids=str)
-@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("keep", ["best", "last"])
 def test_diverging_settings_are_reported_and_leave_a_network(waves, settings, activation, dtype, keep):
@@ -482,7 +483,7 @@ def test_a_later_divergence_keeps_what_had_been_learnt(waves):
 
 
 @pytest.mark.parametrize("scale", [1e20, 1e30, 1e37])
-@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_observations_that_overflow_float32(waves, scale, activation):
     X, y = waves
     model, _ = fit(classifier(activation=activation), [scale * x for x in X], y)
@@ -1125,7 +1126,7 @@ def test_sequences_of_one_step_have_no_residuals_before_the_last(n_features, bat
     "settings", [{"hidden_size": 1}, {"hidden_size": 1, "batch_size": 1}, {"hidden_size": 40}], ids=str
 )
 @pytest.mark.parametrize("n_features", [1, 2])
-@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_corner_sizes(waves, settings, n_features, activation, backend_name):
     X, y = waves
     X, y = [x[: 1 + i, :n_features] for i, x in enumerate(X[:12])], y[:12]
@@ -1308,7 +1309,7 @@ def test_integers_beyond_every_float_are_refused_as_such(waves, name):
 
 
 @pytest.mark.parametrize("scale", [1e20, 1e37])
-@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_lipschitz_with_observations_that_overflow_float32(waves, scale, activation):
     X, y = waves
     model, _ = fit(classifier(Algorithm1(r="lipschitz"), activation=activation), [scale * x for x in X], y)

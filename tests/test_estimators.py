@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -17,6 +18,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from admmirnn import RNNClassifier, Rollout
+from admmirnn.activations import ACTIVATIONS
 
 WEIGHTS = ("U_", "W_", "b_", "V_", "c_")
 STOCHASTIC = "sample_weight is not equivalent to removing/repeating samples: it changes the minibatches"
@@ -238,7 +240,7 @@ def test_one_dimensional_sequences_of_unequal_lengths_are_one_feature(ragged):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_a_sequence_alone_is_predicted_as_in_the_batch(ragged, dtype, activation):
     X, y = ragged
     model = classifier(dtype=dtype, activation=activation).fit(X, y)
@@ -288,7 +290,7 @@ def test_long_and_short_sequences_together():
     ],
     ids=str,
 )
-@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_corner_sizes(ragged, settings, activation):
     X, y = ragged
     model = classifier(activation=activation, **settings).fit(X, y)
@@ -471,6 +473,15 @@ def test_drawn_weights_are_as_documented(sequences):
     assert all(np.abs(weights).max() < 1e-9 for weights in (model.b_, model.V_, model.c_))
 
 
+def test_a_drawn_network_of_sigmoid_is_one_of_tanh(sequences):
+    tanh, sigmoid = (classifier(activation=name, **BARELY).fit(*sequences) for name in ("tanh", "sigmoid"))
+    rng = np.random.default_rng(0)
+    x, T = rng.normal(size=tanh.U_.shape[1]), rng.uniform(-1, 1, len(tanh.W_))
+    expected = np.tanh(tanh.U_ @ x + tanh.W_ @ T + tanh.b_)
+    s = expit(sigmoid.U_ @ x + sigmoid.W_ @ (0.5 + 0.5 * T) + sigmoid.b_)
+    assert np.allclose(2 * s - 1, expected, atol=1e-8)
+
+
 def test_init_of_another_fit_goes_on_from_there(ragged):
     first = classifier().fit(*ragged)
     init = {name: getattr(first, f"{name}_") for name in "UWbVc"}
@@ -625,7 +636,7 @@ def test_rollbacks_are_announced(sequences):
 # Back ends
 
 
-@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_numpy_backend_gives_the_same_weights(ragged, activation, monkeypatch):
     X, y = ragged
     settings = {"dtype": "float64", "activation": activation, "batch_size": 10}

@@ -7,14 +7,22 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
-from admmirnn import backend
+from admmirnn import activations, backend
 from admmirnn.sequences import Sequences
 
 COMPILED, NUMPY = backend._compiled(), backend._numpy()
 BACKENDS = pytest.mark.parametrize("kernels", [COMPILED, NUMPY], ids=["compiled", "numpy"])
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-ACTIVATIONS = pytest.mark.parametrize("activation", ["tanh", "relu"])
+ACTIVATIONS = pytest.mark.parametrize("activation", activations.ACTIVATIONS)
+FUNCTIONS = {
+    "tanh": np.tanh,
+    "sigmoid": expit,
+    "relu": lambda a: np.maximum(a, 0),
+    "leaky_relu": lambda a: np.maximum(a, 0.01 * a),
+    "identity": lambda a: a,
+}
 # lengths of the sequences, features, hidden units, outputs
 SIZES = {
     "one": ((1,), 1, 1, 1),
@@ -225,7 +233,7 @@ def test_compiled_kernel_agrees_with_its_twin(call, size, activation, dtype):
 @pytest.mark.parametrize("cap", [1e-3, 0.5, 1.0, np.inf])
 def test_backward_agrees_with_its_twin_whatever_the_cap(cap, activation, dtype):
     c = make_case("wide", dtype, activation)
-    c.Theta = frozen(3 * c.Theta)
+    c.Theta = frozen((12 if activation == "sigmoid" else 3) * c.Theta)
     n_capped = assert_twins_agree("backward", backward_arguments(c, cap), [LAMBDA1, *STATISTICS])
     assert (n_capped > 0) == (cap < np.inf)
 
@@ -300,7 +308,7 @@ def test_forward_is_the_network_sequence_by_sequence(kernels, activation, dtype)
     Z = c.unrolled.copy()
     Z[:, :d] *= dtype(1.5)
     kernels.roll_out(c.Theta, c.offsets, activation, Z)
-    f = np.tanh if activation == "tanh" else lambda a: np.maximum(a, 0)
+    f = FUNCTIONS[activation]
     U, W, b = c.Theta[:, :d], c.Theta[:, d:-1], c.Theta[:, -1]
     for i, (first, length) in enumerate(zip(c.first_rows, c.lengths, strict=True)):
         s = np.zeros(n)
@@ -409,6 +417,16 @@ def test_tanh_is_accurate(dtype):
     np.testing.assert_array_equal(y[half:], -y[:half])
 
 
+@DTYPES
+def test_sigmoid_is_accurate(dtype):
+    """In relative terms as well, down to where exp would no longer be normal."""
+    most = 87.0 if dtype is np.float32 else 700.0
+    x = np.concatenate([arguments_of_tanh(dtype), np.linspace(-most, most, 20_001, dtype=dtype)])
+    x = x[np.abs(x) <= most]
+    exact = expit(x.astype(np.longdouble))
+    assert (np.abs(activation_of(x, "sigmoid") - exact) <= 3 * np.spacing(exact.astype(dtype))).all()
+
+
 @BACKENDS
 @DTYPES
 def test_activations_of_special_values(kernels, dtype):
@@ -419,6 +437,35 @@ def test_activations_of_special_values(kernels, dtype):
     assert 0 <= tanh[7] <= info.smallest_subnormal
     assert tanh[8] == pytest.approx(np.tanh(1.0), rel=float(6 * info.eps))
     np.testing.assert_array_equal(relu, np.array([np.nan, np.inf, 0, 0, 0, info.max, 0, x[7], 1], dtype))
+    leaky_relu, identity = activation_of(x, "leaky_relu", kernels), activation_of(x, "identity", kernels)
+    expected = np.array([np.nan, np.inf, -np.inf, 0, 0, info.max, dtype(0.01) * -info.max, x[7], 1], dtype)
+    np.testing.assert_array_equal(leaky_relu, expected)
+    np.testing.assert_array_equal(identity, x)
+    sigmoid = activation_of(x, "sigmoid", kernels)
+    np.testing.assert_array_equal(sigmoid[[0, 1, 3, 4, 5, 7]], np.array([np.nan, 1, 0.5, 0.5, 1, 0.5], dtype))
+    assert (sigmoid[[2, 6]] >= 0).all()
+    assert (sigmoid[[2, 6]] <= np.exp(-87.0 if dtype is np.float32 else -700.0) * (1 + 1e-6)).all()
+    assert sigmoid[8] == pytest.approx(expit(1.0), rel=float(3 * info.eps))
+
+
+@BACKENDS
+@DTYPES
+@ACTIVATIONS
+@pytest.mark.parametrize("count", [1, 15, 16, 17, 67])
+def test_slope_is_the_derivative(kernels, count, activation, dtype):
+    """The multipliers of a network of one unit that takes one step, V^T lambda3 being one."""
+    a, h = np.linspace(-4, 4, count + 1)[:-1], 1e-5  # never zero, where relu has none
+    a += 0.1
+    f = FUNCTIONS[activation]
+    S, offsets = np.zeros((2 * count, 1), dtype), np.array([0, count, 2 * count], np.intp)
+    S[count:, 0] = f(a)
+    found = nan(dtype, count, 1)
+    kernels.backward(
+        *(np.zeros((1, 3), dtype), np.ones((1, 2), dtype), np.ones((count, 2), dtype), S, offsets),
+        *(np.ones((count, 1), dtype), activation, np.inf, 0.0, 0.0, 0, 1, found, nan(dtype, 1, 3)),
+        *(nan(dtype, 3, 3), nan(dtype, 1, 2), nan(dtype, 2, 2), nan(dtype, kernels.backward_room(1, 1, 1, 1))),
+    )
+    assert_same(found[:, 0], (f(a + h) - f(a - h)) / (2 * h), dtype, 10 if dtype is np.float32 else 1e6)
 
 
 def statistics(kernels, c, sequences, targets, indices):
@@ -754,7 +801,8 @@ def test_forward_is_the_same_in_any_number_of_threads(size, targets, dtype):
 
 
 @DTYPES
-@ACTIVATIONS
+# thousands of steps of the identity overflow
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "relu", "leaky_relu"])
 @pytest.mark.parametrize("size", LARGE)
 @pytest.mark.parametrize("cap", [1.0, np.inf])
 def test_backward_is_the_same_in_any_number_of_threads(size, activation, cap, dtype):
@@ -982,13 +1030,13 @@ POSITIONS_OF_ACTIVATIONS = {"forward": 7, "backward": 6, "roll_out": 2, "a_step"
 @pytest.mark.parametrize(
     ("name", "position", "value"),
     [
-        *((name, position, "sigmoid") for name, position in POSITIONS_OF_ACTIVATIONS.items()),
+        *((name, position, "softsign") for name, position in POSITIONS_OF_ACTIVATIONS.items()),
         *(("forward", 18, 0), ("forward", 18, -1), ("backward", 18, 0), ("backward", 18, -1)),
         *(("backward", 10, -1), ("backward", 10, 7), ("backward", 11, 0), ("backward", 11, -1)),
     ],
 )
 def test_wrong_setting_is_refused(name, position, value):
-    with pytest.raises(ValueError, match="sigmoid|do not belong together"):
+    with pytest.raises(ValueError, match="softsign|do not belong together"):
         call_changed(name, position, lambda _: value)
 
 

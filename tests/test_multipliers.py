@@ -5,13 +5,26 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from scipy.special import logsumexp
+from scipy.special import expit, logsumexp
 
 from admmirnn import backend, reference
 from admmirnn.sequences import Sequences
 
 BACKENDS = pytest.mark.parametrize("kernels", [backend._compiled(), reference], ids=["compiled", "numpy"])
-ACTIVATIONS = {"tanh": np.tanh, "relu": lambda a: np.maximum(a, 0)}
+ACTIVATIONS = {
+    "tanh": np.tanh,
+    "sigmoid": expit,
+    "relu": lambda a: np.maximum(a, 0),
+    "leaky_relu": lambda a: np.maximum(a, 0.01 * a),
+    "identity": lambda a: a,
+}
+SLOPES = {
+    "tanh": lambda s: 1 - s**2,
+    "sigmoid": lambda s: s * (1 - s),
+    "relu": lambda s: (s > 0).astype(float),
+    "leaky_relu": lambda s: np.where(s > 0, 1, 0.01),
+    "identity": np.ones_like,
+}
 LOSSES = ("cross_entropy", "squared_error")
 LENGTHS = (4, 7, 1, 5, 7, 2)
 N_FEATURES, N_HIDDEN, N_OUTPUTS = 3, 5, 4
@@ -123,7 +136,7 @@ def test_capped_multipliers_keep_their_direction(kernels, activation):
     W = case.Theta[:, N_FEATURES:-1]
     n_scaled = 0
     for block, following, states in zip(result.blocks[:-1], result.blocks[1:], result.states[:-1], strict=True):
-        slope = 1 - states**2 if activation == "tanh" else (states > 0).astype(float)
+        slope = SLOPES[activation](states)
         passed_on = slope * (following[: len(block)] @ W)
         ratio = np.vdot(block, passed_on) / np.vdot(passed_on, passed_on)
         n_scaled += ratio < 1 - 1e-9
@@ -142,7 +155,7 @@ def test_infinite_cap_is_no_cap(kernels, activation):
     assert infinite.n_capped == out_of_reach.n_capped == 0
     np.testing.assert_array_equal(infinite.L_Theta, out_of_reach.L_Theta)
     for block, following, states in zip(infinite.blocks[:-1], infinite.blocks[1:], infinite.states[:-1], strict=True):
-        slope = 1 - states**2 if activation == "tanh" else (states > 0).astype(float)
+        slope = SLOPES[activation](states)
         expected = slope * (following[: len(block)] @ W)
         np.testing.assert_allclose(block, expected, rtol=0, atol=1e-13 * np.abs(block).max())
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy.special import logsumexp, softmax
+from scipy.special import expit, logit, logsumexp, softmax
 
 from admmirnn import backend
+from admmirnn.activations import ACTIVATIONS
 from admmirnn.model import ElmanRNN
 from admmirnn.sequences import Sequences
 from admmirnn.solvers.algorithm1 import BACKWARD, FORWARD
@@ -216,6 +217,9 @@ OPTIONS = {
     "ridge": {"penalty": "ridge", "penalty_weight": 5.0},
     "lasso": {"penalty": "lasso", "penalty_weight": 1.0},
     "relu": {"activation": "relu"},
+    "leaky relu": {"activation": "leaky_relu"},
+    "sigmoid": {"activation": "sigmoid"},
+    "identity": {"activation": "identity"},
     "last label": {"targets": "last"},
     "squared error": {"targets": "values"},
     "all at once": {
@@ -518,7 +522,7 @@ def test_offsets_that_would_leave_the_arrays_are_refused(offsets):
     assert_refused(variables, at, last=1, match="belong together", offsets=np.array(offsets, np.intp))
 
 
-@pytest.mark.parametrize("option", [{"activation": "sigmoid"}, {"penalty": "elastic"}])
+@pytest.mark.parametrize("option", [{"activation": "softsign"}, {"penalty": "elastic"}])
 def test_unknown_setting_is_refused(option):
     _, variables, at = make_state(COMPILED)
     assert_refused(variables, replace(at, **option), error=(ValueError, KeyError))
@@ -529,7 +533,7 @@ def test_unknown_setting_is_refused(option):
 @pytest.mark.parametrize("name", ["A", "O", "H", "Theta", "lambda2"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_sweep_of_numbers_that_are_not_finite_ends_and_shows_it(kernels, size, name, bad):
-    for activation in ("tanh", "relu"):
+    for activation in ACTIVATIONS:
         _, variables, at = make_state(kernels, size, activation=activation)
         getattr(variables, name)[-1, 0] = bad
         with np.errstate(all="ignore"):
@@ -585,6 +589,15 @@ def point(variables):
     return {"Theta": v.Theta.copy(), "Psi": v.Psi.copy(), "A": v.A.copy(), "O": v.O.copy(), "S": S, "S_in": S.copy()}
 
 
+FUNCTIONS = {
+    "tanh": np.tanh,
+    "sigmoid": expit,
+    "relu": lambda a: np.maximum(a, 0),
+    "leaky_relu": lambda a: np.maximum(a, 0.01 * a),
+    "identity": lambda a: a,
+}
+
+
 def lagrangian(variables, at, x, parts=("loss", "a", "s", "o", "omega")):
     """Some terms of Eq. (8) for the batch: sums over all rows, written from the definitions."""
     v, rows, B = variables, len(variables.A), len(variables.lambda1)
@@ -592,7 +605,7 @@ def lagrangian(variables, at, x, parts=("loss", "a", "s", "o", "omega")):
     W = x["Theta"][:, m - n - 1 : -1]
     Z = v.Z.copy()
     Z[rows_of_states(v), m - n - 1 : -1] = x["S_in"]
-    f = {"tanh": np.tanh, "relu": lambda a: np.maximum(a, 0)}[at.activation]
+    f = FUNCTIONS[at.activation]
     residuals = {
         "a": (x["A"] - Z[:rows] @ x["Theta"].T, at.rho1, v.lambda1),
         "s": (x["S"] - f(x["A"]), at.rho2, v.lambda2),
@@ -705,9 +718,10 @@ def test_states_take_a_proximal_step(kernels, size, coupled):
 
 @BACKENDS
 @SMALL
-def test_pre_activations_take_a_proximal_step(kernels, size):
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "identity"])
+def test_pre_activations_take_a_proximal_step(kernels, size, activation):
     """The terms in U, W, b linearised, those in s - f(a) as they are."""
-    _, variables, at = make_state(kernels, size)
+    _, variables, at = make_state(kernels, size, activation=activation)
     before = point(variables)
     sweep(kernels, variables, at, b"a")
     after = point(variables)
@@ -773,9 +787,11 @@ def a_step(kernels, alpha, target, r, penalty, activation="tanh"):
 
 
 def distance(a, target, activation):
-    """target - f(a), without the cancellation in 1 - tanh(a)."""
-    if activation == "relu":
-        return target - np.maximum(a, 0)
+    """target - f(a), without the cancellation in 1 - f(a)."""
+    if activation == "sigmoid":
+        return np.where(a < 0, target - expit(a), (target - 1) + expit(-a))
+    if activation != "tanh":
+        return target - FUNCTIONS[activation](a)
     sign, e = np.where(a > 0, 1.0, -1.0), np.exp(-2 * np.abs(a))
     return np.where(np.abs(a) < 1, target - np.tanh(a), (target - sign) + sign * 2 * e / (1 + e))
 
@@ -787,12 +803,18 @@ def objective(a, alpha, target, r, penalty, activation="tanh"):
 def candidates(alpha, target, r, penalty, activation):
     """A column for each entry: 10,001 points from alpha to where f(a) can be nearest to the target, half of them
     where f bends."""
-    if activation == "relu":
-        ends = np.sort([alpha, np.maximum(target, 0)], axis=0)
+    if activation not in ("tanh", "sigmoid"):
+        below = {"relu": 0, "leaky_relu": 100, "identity": 1}[activation]
+        ends = np.sort([alpha, np.where(target > 0, target, below * target)], axis=0)
         return np.concatenate([np.linspace(*ends, 10_001), [alpha, np.zeros_like(alpha)]])
-    far = alpha + penalty / r * (target - np.tanh(alpha))
-    within = np.abs(target) < 1
-    meets = np.where(within, np.arctanh(np.where(within, target, 0)), np.sign(target) * np.maximum(25, np.abs(alpha)))
+    largest = np.maximum(25, np.abs(alpha))
+    if activation == "tanh":
+        far = alpha + penalty / r * (target - np.tanh(alpha))
+        within = np.abs(target) < 1
+        meets = np.where(within, np.arctanh(np.where(within, target, 0)), np.sign(target) * largest)
+    else:
+        far = alpha + penalty / (4 * r) * (target - expit(alpha))
+        meets = np.where((target > 0) & (target < 1), logit(target.clip(0, 1)), np.where(target > 0, 1, -1) * largest)
     far = np.where(np.abs(far - alpha) < np.abs(meets - alpha), far, meets)
     ends = np.sort([alpha, far], axis=0)
     return np.concatenate([np.linspace(*ends, 5_000), np.linspace(*ends.clip(-25, 25), 5_000), [alpha]])
@@ -844,7 +866,7 @@ def assert_no_point_is_better(a, alpha, target, r, penalty, activation):
 
 @BACKENDS
 @DTYPES
-@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_a_step_is_the_global_minimum(kernels, dtype, activation, data):
@@ -870,6 +892,18 @@ def test_a_step_is_stationary(kernels, problem):
     slope = 4 * e / (1 + e) ** 2
     balance = a - alpha - ratio * distance(a, target, "tanh") * slope
     # what a relative change of 1e-13 in a or alpha would make of it
+    tolerance = 1e-13 * ((1 + np.abs(a)) * (1 + 4 * ratio * slope * (1 + np.abs(target))) + np.abs(alpha))
+    assert (np.abs(balance) <= tolerance).all()
+
+
+@BACKENDS
+@settings(deadline=None, max_examples=150)
+@given(a_problems(np.float64))
+def test_a_step_of_sigmoid_is_stationary(kernels, problem):
+    alpha, target, r, penalty = problem
+    a, ratio = a_step(kernels, alpha, target, r, penalty, "sigmoid"), penalty / r
+    slope = expit(a) * expit(-a)
+    balance = a - alpha - ratio * distance(a, target, "sigmoid") * slope
     tolerance = 1e-13 * ((1 + np.abs(a)) * (1 + 4 * ratio * slope * (1 + np.abs(target))) + np.abs(alpha))
     assert (np.abs(balance) <= tolerance).all()
 
@@ -961,7 +995,7 @@ def test_a_step_of_a_target_that_is_met(kernels, ratio):
 
 
 @BACKENDS
-@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_a_step_of_numbers_that_are_not_finite_ends(kernels, activation):
     bad = np.array([np.nan, np.inf, -np.inf, 0.5])
     alpha, target = (array.ravel() for array in np.meshgrid(bad, bad))

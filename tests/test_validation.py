@@ -67,7 +67,7 @@ def assert_refused(model, error, parts, X=X3, y=Y, sample_weight=None):
         ("hidden_size", "4", TypeError),
         ("hidden_size", True, TypeError),
         ("hidden_size", None, TypeError),
-        ("activation", "sigmoid", ValueError),
+        ("activation", "softsign", ValueError),
         ("activation", None, ValueError),
         ("activation", ["tanh"], ValueError),
         ("penalty", -0.1, ValueError),
@@ -118,7 +118,12 @@ def test_random_state_is_refused(random_state):
 
 
 @pytest.mark.parametrize(
-    ("name", "known"), [("activation", ["'tanh'", "'relu'"]), ("solver", ["'rollout'"]), ("dtype", ["'float32'"])]
+    ("name", "known"),
+    [
+        ("activation", ["'tanh'", "'sigmoid'", "'relu'", "'leaky_relu'", "'identity'"]),
+        ("solver", ["'rollout'"]),
+        ("dtype", ["'float32'"]),
+    ],
 )
 def test_unknown_name_is_answered_with_the_known_ones(name, known):
     assert_refused(classifier(**{name: "other"}), ValueError, [name, "'other'", *known])

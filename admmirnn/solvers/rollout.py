@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from admmirnn import backend, validation
+from admmirnn.activations import BOUNDED
 from admmirnn.sequences import split
 from admmirnn.solvers.guard import Guard
 from admmirnn.solvers.history import EpochRecord
@@ -410,7 +411,7 @@ class _Fit:
     def check_last_update(self, order):
         """Judge the last update, which no later roll-out sees, by the loss over a window of its own."""
         # an unbounded activation may overflow on any one sequence
-        indices = order if self.network.activation == "relu" else order[: self.guard.window]
+        indices = order[: self.guard.window] if self.network.activation in BOUNDED else order
         for _ in range(2):  # the weights that the first rollback returns to are judged as well
             if not self.guard.lost_at_the_end(self._mean_loss(indices)):
                 return

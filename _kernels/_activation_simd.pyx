@@ -1,0 +1,77 @@
+"""Leaf loops of sigmoid and leaky relu, compiled for several instruction sets like those of tanh and relu in ``_simd``,
+which has no room for them.
+
+They hold for every input: NaN stays NaN, infinities give the limits of f, that of sigmoid below up to 2e-38.
+"""
+
+from cython cimport floating
+from libc.math cimport fabs, fabsf
+
+from admmirnn._kernels._simd cimport dispatched_void, exp_of_negative, exp_of_negative_float
+
+
+cdef dispatched_void sigmoid_rows(floating* A, Py_ssize_t rows, Py_ssize_t columns,
+                                  Py_ssize_t lda) noexcept nogil:
+    # A[:rows, :columns] = 1 / (1 + np.exp(-A[:rows, :columns])), with as many digits where that is near zero
+    cdef Py_ssize_t i, j
+    cdef floating e
+    cdef floating* row
+    for i in range(rows):
+        row = A + i * lda
+        for j in range(columns):
+            if floating is float:
+                e = exp_of_negative_float(-fabsf(row[j]))
+            else:
+                e = exp_of_negative(-fabs(row[j]))
+            row[j] = (e if row[j] < 0 else 1) / (1 + e)
+
+
+cdef dispatched_void sigmoid_slope(const floating* S, Py_ssize_t count, floating* A, double* square) noexcept nogil:
+    # A *= S * (1 - S), square += np.vdot(A, A)
+    cdef Py_ssize_t first, lane, last = count - count % 16
+    cdef floating a
+    cdef floating[16] sums
+    for lane in range(16):
+        sums[lane] = 0
+    for first in range(0, last, 16):
+        for lane in range(16):                         # sums of their own: the compiler may not change their order
+            a = A[first + lane] * (S[first + lane] * (1 - S[first + lane]))
+            A[first + lane] = a
+            sums[lane] += a * a
+    for first in range(last, count):
+        A[first] *= S[first] * (1 - S[first])
+        sums[0] += A[first] * A[first]
+    for lane in range(16):
+        square[0] += sums[lane]
+
+
+cdef dispatched_void leaky_relu_rows(floating* A, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t lda,
+                                     double leak) noexcept nogil:
+    # A[:rows, :columns] *= np.where(A[:rows, :columns] < 0, leak, 1)
+    cdef Py_ssize_t i, j
+    cdef floating below = <floating> leak
+    cdef floating* row
+    for i in range(rows):
+        row = A + i * lda
+        for j in range(columns):
+            row[j] = below * row[j] if row[j] < 0 else row[j]
+
+
+cdef dispatched_void leaky_relu_slope(const floating* S, Py_ssize_t count, double leak, floating* A,
+                                      double* square) noexcept nogil:
+    # A *= np.where(S > 0, 1, leak), square += np.vdot(A, A)
+    cdef Py_ssize_t first, lane, last = count - count % 16
+    cdef floating a, below = <floating> leak
+    cdef floating[16] sums
+    for lane in range(16):
+        sums[lane] = 0
+    for first in range(0, last, 16):
+        for lane in range(16):
+            a = A[first + lane] * (1 if S[first + lane] > 0 else below)
+            A[first + lane] = a
+            sums[lane] += a * a
+    for first in range(last, count):
+        A[first] *= 1 if S[first] > 0 else below
+        sums[0] += A[first] * A[first]
+    for lane in range(16):
+        square[0] += sums[lane]
