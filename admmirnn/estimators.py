@@ -3,15 +3,16 @@
 import copy
 import warnings
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from scipy.special import softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import backend, validation
-from admmirnn.losses import SoftmaxCrossEntropy
+from admmirnn.losses import SoftmaxCrossEntropy, SquaredError
 from admmirnn.model import ElmanRNN
 from admmirnn.solvers import SOLVERS
 
@@ -32,7 +33,161 @@ class EpochState:
     estimator: BaseEstimator
 
 
-class RNNClassifier(ClassifierMixin, BaseEstimator):
+@dataclass(frozen=True)
+class _Targets:
+    """What a network learns.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_rows,) or (n_rows, K)
+        Class numbers or values: one a sequence, or one for each step, one sequence after the other.
+    weights : ndarray of shape (n_rows,)
+        Weights >= 0; zero where there is no target.
+    form : {"sequence", "array", "list"}
+        How y held them: one a sequence, or one a step in an array or in a list.
+    n_outputs : int
+        K.
+    """
+
+    values: np.ndarray
+    weights: np.ndarray
+    form: str
+    n_outputs: int
+
+    @property
+    def every_step(self):
+        """Whether there is one for each step."""
+        return self.form != "sequence"
+
+
+class _Recurrent(BaseEstimator):
+    """What the estimators share: from what a user passes to a solver, and from a network to what a user is given."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.non_deterministic = False
+        return tags
+
+    def _fit(self, X, y, sample_weight, read_targets, loss):
+        """Validate, solve, and become fitted.
+
+        ``read_targets(lengths, settings)`` returns the `_Targets` of y and the attributes that tell what they mean.
+        """
+        settings = validation.check_estimator_settings(self, SOLVERS)
+        validation.check_y_is_there(self, y)
+        sequences, attributes = validation.read_sequences(self, X, settings.dtype, settings.scale)
+        sequences = validation.framed(sequences, settings.frame)
+        targets, of_targets = read_targets(sequences.lengths, settings)
+        if targets.every_step and settings.readout != "last":
+            raise ValueError(f"readout is {settings.readout!r} and y has a target for each step; pass readout='last'")
+        sequences, targets = _with_weight(sequences, targets)
+        network = self._initial_network(settings, sequences.n_features, targets.n_outputs)
+        backend.kernels()
+
+        attributes |= of_targets | {
+            "_form_of_targets": targets.form,
+            "_scale": settings.scale,
+            "_frame": settings.frame,
+        }
+        attributes |= {"_activation": settings.activation, "_readout": settings.readout}
+        with _Progress(settings.verbose, _n_epochs(settings, len(sequences))) as progress:
+            outcome = settings.solver.solve(
+                network,
+                sequences,
+                targets.values,
+                loss,
+                weights=None if (targets.weights == 1).all() else targets.weights,
+                penalty=settings.penalty,
+                max_epochs=settings.max_epochs,
+                batch_size=settings.batch_size,
+                shuffle=settings.shuffle,
+                random_state=settings.random_state,
+                n_threads=settings.n_threads,
+                on_epoch_end=lambda record: self._end_epoch(record, settings, attributes, network, progress),
+                **({"penalties": settings.penalties} if settings.penalties else {}),
+            )
+        self._become_fitted(attributes, network)
+        self.history_, self.status_, self.status_detail_ = outcome.history, outcome.status, outcome.detail
+        self.n_iter_ = len(outcome.history)
+        if outcome.warning is not None:
+            warnings.warn(outcome.warning, ConvergenceWarning, stacklevel=3)
+        return self
+
+    def prune(self):
+        """Return an equal estimator without the units that its outputs never depend on.
+
+        Units go whose outgoing weights are zero, or whose incoming ones and bias are, as `GroupLasso` and `Lasso` leave
+        them behind; see `admmirnn.model.ElmanRNN.pruned`.
+
+        Returns
+        -------
+        estimator
+            Fitted; ``hidden_size`` is the number of units left, at least one, and ``init`` is None.  Its outputs are
+            equal but for rounding.
+        """
+        network = self._network().pruned()
+        pruned = copy.copy(self)
+        pruned.hidden_size, pruned.init = network.n_hidden, None
+        pruned._take_weights(network)
+        return pruned
+
+    def _in_the_form_of_targets(self, rows, lengths):
+        """Cut one row a step into sequences, if there is one a step."""
+        if self._form_of_targets == "sequence":
+            return rows
+        if self._form_of_targets == "array" and lengths.min() == lengths.max():
+            return rows.reshape(len(lengths), lengths[0], *rows.shape[1:])
+        return np.split(rows, np.cumsum(lengths)[:-1])
+
+    def _initial_network(self, settings, n_features, n_outputs):
+        network = ElmanRNN.random(
+            n_features,
+            settings.hidden_size,
+            n_outputs,
+            activation=settings.activation,
+            dtype=settings.dtype,
+            random_state=settings.random_state,
+            read_out=settings.readout,
+        )
+        shapes = {name: weights.shape for name, weights in network.weights.items()}
+        for name, values in validation.check_init(self.init, shapes, settings.dtype).items():
+            network.weights[name][:] = values
+        return network
+
+    def _network(self):
+        check_is_fitted(self)
+        weights = self.U_, self.W_, self.b_, self.V_, self.c_
+        return ElmanRNN.of_weights(*weights, activation=self._activation, read_out=self._readout)
+
+    def _outputs(self, X):
+        network = self._network()
+        n_channels = network.n_features // self._frame[0]
+        sequences = validation.read_more_sequences(self, X, n_channels, network.dtype, self._scale)
+        sequences = validation.framed(sequences, self._frame)
+        n_threads = validation.check_n_threads(self.n_threads)
+        outputs = network.outputs(sequences, every_step=self._form_of_targets != "sequence", n_threads=n_threads)
+        return validation.check_outputs(outputs, sequences.lengths), sequences.lengths
+
+    def _become_fitted(self, attributes, network):
+        """Replace all attributes of an earlier fit at once."""
+        vars(self).pop("feature_names_in_", None)
+        vars(self).update(attributes)
+        self._take_weights(network)
+
+    def _take_weights(self, network):
+        vars(self).update({f"{name}_": weights.copy() for name, weights in network.weights.items()})
+
+    def _end_epoch(self, record, settings, attributes, network, progress):
+        """Show the epoch and ask the callbacks whether to stop."""
+        progress.show(record)
+        if not settings.callbacks:
+            return False
+        self._become_fitted(attributes, network)
+        return any([callback(EpochState(dict(record), self)) for callback in settings.callbacks])
+
+
+class RNNClassifier(ClassifierMixin, _Recurrent):
     """Elman network that reads a sequence and names its class, trained by ADMM.
 
     s_t = f(U x_t + W s_{t-1} + b) from s_0 = 0, and the class with the largest output o = V s_N + c after the last
@@ -63,6 +218,13 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
     batch_size : int or "auto", default="auto"
         Largest number of sequences in a minibatch, >= 1.  "auto" leaves it to the solver: "rollout" takes an eighth of
         the training set, at least 16 and at most 125, "algorithm1" all of it.
+    readout : {"last", "mean", "max"}, default="last"
+        What V sees of a sequence: its last state, or the mean or the largest of its states, unit by unit (these with
+        "rollout" only).
+    frame : int, tuple of int, or None, default=None
+        (length, stride): a step reads ``length`` consecutive observations as one vector, and the next step those
+        ``stride`` further on; one number stands for both.  The last frame ends with the sequence.  Labels of steps are
+        then one a frame.
     init : dict, optional
         Initial weights by name, any of U (n, d), W (n, n), b (n,), V (K, n), c (K,), with K classes; the others are
         drawn: W orthogonal, U normal with variance 1/d, the rest zero; with "sigmoid" W times 4, U times 2 and b minus
@@ -83,6 +245,10 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
     n_threads : int or None, default=1
         Threads that share the sequences of a minibatch, in `fit` and in `predict`; None means all cores.  The result
         is reproducible for a given number; those for another one differ by rounding.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of labels, 1 for those that a dict does not have; "balanced" makes all classes count the same.
+    ignore_label : label or None, default=None
+        What stands in ``y`` where a step has no label; such a step is read, and says nothing.
     callbacks : list of callable, optional
         Each is called with an `EpochState` at the end of every epoch, except one that diverged; training stops when one
         returns True.
@@ -136,6 +302,8 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         solver="rollout",
         max_epochs=20,
         batch_size="auto",
+        readout="last",
+        frame=None,
         init=None,
         dtype="float32",
         shuffle=True,
@@ -143,6 +311,8 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         random_state=None,
         scale=1.0,
         n_threads=1,
+        class_weight=None,
+        ignore_label=None,
         callbacks=None,
     ):
         self.hidden_size = hidden_size
@@ -152,6 +322,8 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         self.solver = solver
         self.max_epochs = max_epochs
         self.batch_size = batch_size
+        self.readout = readout
+        self.frame = frame
         self.init = init
         self.dtype = dtype
         self.shuffle = shuffle
@@ -159,13 +331,9 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
         self.scale = scale
         self.n_threads = n_threads
+        self.class_weight = class_weight
+        self.ignore_label = ignore_label
         self.callbacks = callbacks
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.non_deterministic = False
-        return tags
 
     def fit(self, X, y, sample_weight=None):
         """Train the network from new initial weights.
@@ -176,9 +344,10 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
             A list holds one array of shape (n_steps_i, n_features) a sequence, of any lengths; a 2-D X holds one
             feature.
         y : array-like of shape (n_sequences,), or (n_sequences, n_steps), or list of arrays of shape (n_steps_i,)
-            Labels of any type that can be sorted: one a sequence, or one for each of its steps ("algorithm1" only).
+            Labels of any type that can be sorted: one a sequence, or one for each of its steps.
         sample_weight : array-like of shape (n_sequences,), optional
             Weights >= 0 of the sequences in the loss, relative to the largest one; a sequence of weight 0 is left out.
+            With a label for each step, ``y``'s form gives each step a weight.
             With "algorithm1" they weigh the losses only, not the penalties of the equations.
 
         Returns
@@ -191,41 +360,20 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         ValueError, TypeError
             If an argument or a setting is not usable; nothing has been trained then.
         """
-        settings = validation.check_estimator_settings(self, SOLVERS)
-        if y is None:
-            validation.check_labels(y, ())
-        sequences, attributes = validation.read_sequences(self, X, settings.dtype, settings.scale)
-        per_step = getattr(settings.solver, "takes_labels_per_step", False)
-        classes, targets, form = validation.check_labels(y, sequences.lengths, per_step=per_step)
-        weights = validation.check_sample_weight(sample_weight, len(sequences))
-        sequences, classes, targets, weights = _with_weight(sequences, classes, targets, weights)
-        network = self._initial_network(settings, sequences.n_features, len(classes))
-        backend.kernels()
+        return self._fit(X, y, sample_weight, partial(self._read_targets, y, sample_weight), SoftmaxCrossEntropy())
 
-        attributes |= {"classes_": classes, "_activation": settings.activation, "_form_of_labels": form}
-        attributes["_scale"] = settings.scale
-        with _Progress(settings.verbose, _n_epochs(settings, len(sequences))) as progress:
-            outcome = settings.solver.solve(
-                network,
-                sequences,
-                targets,
-                SoftmaxCrossEntropy(),
-                weights=weights,
-                penalty=settings.penalty,
-                max_epochs=settings.max_epochs,
-                batch_size=settings.batch_size,
-                shuffle=settings.shuffle,
-                random_state=settings.random_state,
-                n_threads=settings.n_threads,
-                on_epoch_end=lambda record: self._end_epoch(record, settings, attributes, network, progress),
-                **({"penalties": settings.penalties} if settings.penalties else {}),
-            )
-        self._become_fitted(attributes, network)
-        self.history_, self.status_, self.status_detail_ = outcome.history, outcome.status, outcome.detail
-        self.n_iter_ = len(outcome.history)
-        if outcome.warning is not None:
-            warnings.warn(outcome.warning, ConvergenceWarning, stacklevel=2)
-        return self
+    def _read_targets(self, y, sample_weight, lengths, settings):
+        per_step = getattr(settings.solver, "takes_labels_per_step", False)
+        classes, targets, present, form = validation.check_labels(
+            y, lengths, per_step=per_step, ignore_label=self.ignore_label
+        )
+        weights = validation.check_sample_weight(sample_weight, lengths, per_step=form != "sequence")
+        weights = weights * validation.check_class_weight(self.class_weight, classes, targets, present) * present
+        validation.check_several_classes(classes, targets[weights > 0])
+        kept, targets[weights > 0] = np.unique(targets[weights > 0], return_inverse=True)
+        targets[weights == 0] = 0
+        weights = validation.at_least_tiny(weights / weights.max())
+        return _Targets(targets, weights, form, len(kept)), {"classes_": classes[kept]}
 
     def predict(self, X):
         """Return the label of every sequence, or of every step if ``y`` had one for each.
@@ -242,7 +390,7 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
             whenever the lengths differ.
         """
         outputs, lengths = self._outputs(X)
-        return self._in_the_form_of_labels(self.classes_[outputs.argmax(axis=1)], lengths)
+        return self._in_the_form_of_targets(self.classes_[outputs.argmax(axis=1)], lengths)
 
     def predict_proba(self, X):
         """Return the probability of every class, in the order of ``classes_``.
@@ -258,7 +406,7 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
             Or with the steps as second axis, or a list of arrays of shape (n_steps_i, n_classes), as in `predict`.
         """
         outputs, lengths = self._outputs(X)
-        return self._in_the_form_of_labels(softmax(outputs, axis=1), lengths)
+        return self._in_the_form_of_targets(softmax(outputs, axis=1), lengths)
 
     def score(self, X, y, sample_weight=None):
         """Return the accuracy of `predict`: the share of right sequences, or of right steps.
@@ -270,7 +418,7 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         y : array-like or list of arrays
             True labels, as in `fit`.
         sample_weight : array-like of shape (n_sequences,), optional
-            Weights of the sequences.
+            Weights of the sequences, or of the steps as in `fit`.
 
         Returns
         -------
@@ -279,93 +427,198 @@ class RNNClassifier(ClassifierMixin, BaseEstimator):
         from sklearn.metrics import accuracy_score  # here, as `ClassifierMixin.score` does: it is slow to import
 
         check_is_fitted(self)
-        if self._form_of_labels == "sequence":
+        if self._form_of_targets == "sequence":
             return super().score(X, y, sample_weight)
         predicted = self.predict(X)
         lengths = np.array([len(labels) for labels in predicted])
         labels = validation.check_labels_per_step(y, lengths)
-        weights = np.repeat(validation.check_sample_weight(sample_weight, len(lengths)), lengths)
-        return accuracy_score(labels, np.concatenate(list(predicted)), sample_weight=weights)
+        weights = validation.check_sample_weight(sample_weight, lengths, per_step=True)
+        present = slice(None) if self.ignore_label is None else validation.differs(labels, self.ignore_label)
+        return accuracy_score(labels[present], np.concatenate(list(predicted))[present], sample_weight=weights[present])
 
-    def prune(self):
-        """Return an equal classifier without the units that its outputs never depend on.
 
-        Units go whose outgoing weights are zero, or whose incoming ones and bias are, as `GroupLasso` and `Lasso` leave
-        them behind; see `admmirnn.model.ElmanRNN.pruned`.
+class RNNRegressor(RegressorMixin, _Recurrent):
+    """Elman network that reads a sequence and answers with numbers, trained by ADMM with the squared error.
+
+    One value, or several, for each sequence; or for each of its steps, where NaN stands for none.
+
+    Parameters
+    ----------
+    hidden_size, activation, penalty, penalties, solver, max_epochs, batch_size, readout, frame, init, dtype, shuffle, \
+verbose, random_state, scale, n_threads, callbacks
+        As in `RNNClassifier`.
+    scale_targets : bool, default=True
+        Whether the network learns targets of mean 0 and deviation 1, output by output, which `predict` scales back.
+
+    Attributes
+    ----------
+    U_, W_, b_, V_, c_ : ndarray of shape (n, d), (n, n), (n,), (K, n), (K,)
+        The weights, for scaled targets.
+    target_mean_, target_scale_ : ndarray of shape (K,)
+        What `predict` adds, and multiplies by before that.
+    history_ : list of dict
+        As in `RNNClassifier`, without an accuracy; the loss is half the squared error of scaled targets.
+    status_, status_detail_, n_iter_, n_features_in_
+        As in `RNNClassifier`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from admmirnn import RNNRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(200, 20, 1))
+    >>> y = X.cumsum(axis=1)[:, :, 0]  # one value for each step
+    >>> model = RNNRegressor(hidden_size=16, random_state=0).fit(X, y)
+    >>> model.predict(X[:3]).shape
+    (3, 20)
+    """
+
+    def __init__(
+        self,
+        hidden_size=128,
+        *,
+        activation="tanh",
+        penalty="auto",
+        penalties=None,
+        solver="rollout",
+        max_epochs=20,
+        batch_size="auto",
+        readout="last",
+        frame=None,
+        init=None,
+        dtype="float32",
+        shuffle=True,
+        verbose=0,
+        random_state=None,
+        scale=1.0,
+        n_threads=1,
+        scale_targets=True,
+        callbacks=None,
+    ):
+        self.hidden_size = hidden_size
+        self.activation = activation
+        self.penalty = penalty
+        self.penalties = penalties
+        self.solver = solver
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.readout = readout
+        self.frame = frame
+        self.init = init
+        self.dtype = dtype
+        self.shuffle = shuffle
+        self.verbose = verbose
+        self.random_state = random_state
+        self.scale = scale
+        self.n_threads = n_threads
+        self.scale_targets = scale_targets
+        self.callbacks = callbacks
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def fit(self, X, y, sample_weight=None):
+        """Train the network from new initial weights.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_sequences, n_steps, n_features) or (n_sequences, n_steps), or list of arrays
+            As in `RNNClassifier.fit`.
+        y : array-like of shape (n_sequences,), (n_sequences, k), (n_sequences, n_steps) or (n_sequences, n_steps, k)
+            A value or k of them a sequence; or a step, where NaN stands for none, also as a list of arrays of shape
+            (n_steps_i,) or (n_steps_i, k).  Two dimensions are one value a step if every sequence has as many steps
+            as there are columns, and more than one.
+        sample_weight : array-like of shape (n_sequences,), optional
+            As in `RNNClassifier.fit`.
 
         Returns
         -------
-        RNNClassifier
-            Fitted; ``hidden_size`` is the number of units left, at least one, and ``init`` is None.  Its outputs are
-            equal but for rounding.
+        RNNRegressor
+            self.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument or a setting is not usable; nothing has been trained then.
         """
-        network = self._network().pruned()
-        pruned = copy.copy(self)
-        pruned.hidden_size, pruned.init = network.n_hidden, None
-        pruned._take_weights(network)
-        return pruned
+        return self._fit(X, y, sample_weight, partial(self._read_targets, y, sample_weight), SquaredError())
 
-    def _in_the_form_of_labels(self, rows, lengths):
-        """Cut one row a step into sequences, if there is one a step."""
-        if self._form_of_labels == "sequence":
-            return rows
-        if self._form_of_labels == "array" and lengths.min() == lengths.max():
-            return rows.reshape(len(lengths), lengths[0], *rows.shape[1:])
-        return np.split(rows, np.cumsum(lengths)[:-1])
+    def _read_targets(self, y, sample_weight, lengths, settings):
+        validation.check_boolean("scale_targets", self.scale_targets)
+        values, present, form, single = validation.check_values(y, lengths)
+        weights = validation.check_sample_weight(sample_weight, lengths, per_step=form != "sequence") * present
+        if not weights.any():
+            raise ValueError("sample_weight is zero wherever y has a target; give some of those a positive weight")
+        kept = values[weights > 0]
+        mean, deviation = np.zeros(values.shape[1]), np.ones(values.shape[1])
+        if self.scale_targets:
+            mean, spread = kept.mean(axis=0), kept.std(axis=0)
+            deviation = np.where(spread > 1e-12 * np.abs(kept).max(axis=0, initial=0), spread, 1.0)
+        values = np.where(weights[:, None] > 0, (values - mean) / deviation, 0.0)
+        weights = validation.at_least_tiny(weights / weights.max())
+        attributes = {"target_mean_": mean, "target_scale_": deviation, "_single": single}
+        return _Targets(values, weights, form, values.shape[1]), attributes
 
-    def _initial_network(self, settings, n_features, n_classes):
-        network = ElmanRNN.random(
-            n_features,
-            settings.hidden_size,
-            n_classes,
-            activation=settings.activation,
-            dtype=settings.dtype,
-            random_state=settings.random_state,
-        )
-        shapes = {name: weights.shape for name, weights in network.weights.items()}
-        for name, values in validation.check_init(self.init, shapes, settings.dtype).items():
-            network.weights[name][:] = values
-        return network
+    def predict(self, X):
+        """Return the value of every sequence, or of every step if ``y`` had one for each.
 
-    def _network(self):
+        Parameters
+        ----------
+        X : array-like or list of arrays
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_sequences,), (n_sequences, k), (n_sequences, n_steps) or (n_sequences, n_steps, k)
+            As ``y`` was, or a list of arrays of shape (n_steps_i,) or (n_steps_i, k), whenever the lengths differ.
+        """
+        outputs, lengths = self._outputs(X)
+        values = self.target_mean_ + self.target_scale_ * outputs
+        return self._in_the_form_of_targets(values[:, 0] if self._single else values, lengths)
+
+    def score(self, X, y, sample_weight=None):
+        """Return the coefficient of determination R^2 of `predict`, over all sequences or all steps with a target.
+
+        Parameters
+        ----------
+        X : array-like or list of arrays
+            As in `fit`.
+        y : array-like or list of arrays
+            True values, as in `fit`.
+        sample_weight : array-like of shape (n_sequences,), optional
+            Weights of the sequences, or of the steps as in `fit`.
+
+        Returns
+        -------
+        float
+        """
+        from sklearn.metrics import r2_score  # here: it is slow to import
+
         check_is_fitted(self)
-        return ElmanRNN.of_weights(self.U_, self.W_, self.b_, self.V_, self.c_, activation=self._activation)
-
-    def _outputs(self, X):
-        network = self._network()
-        sequences = validation.read_more_sequences(self, X, network.n_features, network.dtype, self._scale)
-        n_threads = validation.check_n_threads(self.n_threads)
-        outputs = network.outputs(sequences, every_step=self._form_of_labels != "sequence", n_threads=n_threads)
-        return validation.check_outputs(outputs, sequences.lengths), sequences.lengths
-
-    def _become_fitted(self, attributes, network):
-        """Replace all attributes of an earlier fit at once."""
-        vars(self).pop("feature_names_in_", None)
-        vars(self).update(attributes)
-        self._take_weights(network)
-
-    def _take_weights(self, network):
-        vars(self).update({f"{name}_": weights.copy() for name, weights in network.weights.items()})
-
-    def _end_epoch(self, record, settings, attributes, network, progress):
-        """Show the epoch and ask the callbacks whether to stop."""
-        progress.show(record)
-        if not settings.callbacks:
-            return False
-        self._become_fitted(attributes, network)
-        return any([callback(EpochState(dict(record), self)) for callback in settings.callbacks])
+        if self._form_of_targets == "sequence":
+            return super().score(X, y, sample_weight)
+        outputs, lengths = self._outputs(X)
+        values, present, form, _ = validation.check_values(y, lengths)
+        if form == "sequence" or values.shape[1] != outputs.shape[1]:
+            raise ValueError("y has no target for each step of X, as it had in fit; pass such targets")
+        weights = validation.check_sample_weight(sample_weight, lengths, per_step=True)[present]
+        predicted = self.target_mean_ + self.target_scale_ * outputs
+        return r2_score(values[present], predicted[present], sample_weight=weights)
 
 
-def _with_weight(sequences, classes, targets, weights):
-    """Leave out the sequences of weight zero, and the classes that only they have."""
-    kept = weights > 0
-    kept_targets = targets[kept if len(targets) == len(sequences) else np.repeat(kept, sequences.lengths)]
-    validation.check_several_classes(classes, kept_targets)
+def _with_weight(sequences, targets):
+    """Leave out the sequences none of whose targets has a weight."""
+    of_sequences = targets.weights
+    if targets.every_step:
+        of_sequences = np.add.reduceat(targets.weights, sequences.first_steps)
+    kept = of_sequences > 0
     if kept.all():
-        return sequences, classes, targets, weights
+        return sequences, targets
+    rows = np.repeat(kept, sequences.lengths) if targets.every_step else kept
     sequences = replace(sequences, first_rows=sequences.first_rows[kept], lengths=sequences.lengths[kept])
-    present, targets = np.unique(kept_targets, return_inverse=True)
-    return sequences, classes[present], targets, weights[kept]
+    return sequences, replace(targets, values=targets.values[rows], weights=targets.weights[rows])
 
 
 def _n_epochs(settings, n_sequences):
@@ -393,13 +646,12 @@ class _Progress:
         """Show the record of an epoch."""
         if self._lines:
             print(
-                f"{record['epoch']:5}  {record['rollout_loss']:13.4f}  {record['training_accuracy']:17.4f}  "
+                f"{record['epoch']:5}  {record['rollout_loss']:13.4f}  {_accuracy(record):>17}  "
                 f"{record['seconds']:7.2f}"
             )
         if self._bar is not None:
-            self._bar.set_postfix(
-                loss=f"{record['rollout_loss']:.4f}", accuracy=f"{record['training_accuracy']:.4f}", refresh=False
-            )
+            accuracy = {"accuracy": _accuracy(record)} if "training_accuracy" in record else {}
+            self._bar.set_postfix(loss=f"{record['rollout_loss']:.4f}", **accuracy, refresh=False)
             self._bar.update()
 
     def __enter__(self):
@@ -408,3 +660,7 @@ class _Progress:
     def __exit__(self, *exception):
         if self._bar is not None:
             self._bar.close()
+
+
+def _accuracy(record):
+    return f"{record['training_accuracy']:.4f}" if "training_accuracy" in record else "-"

@@ -17,6 +17,7 @@ from admmirnn.sequences import OBSERVATION_DTYPES, Sequences
 
 DTYPES = ("float32", "float64")
 INIT_NAMES = ("U", "W", "b", "V", "c")
+READ_OUTS = ("last", "mean", "max")
 PENALISED = ("U", "W", "V", "UW", "UWb", "WV")
 
 
@@ -167,7 +168,7 @@ def check_estimator_settings(estimator, solvers):
     SimpleNamespace
         hidden_size, activation, penalty (a number), penalties (a dict), solver (an object), max_epochs, batch_size
         (None for "auto"), dtype, shuffle, verbose, random_state (a RandomState), scale, n_threads (a number),
-        callbacks (a tuple).
+        readout, frame (a pair), callbacks (a tuple).
     """
     batch_size, verbose, callbacks = estimator.batch_size, estimator.verbose, estimator.callbacks
     if isinstance(batch_size, str) and batch_size == "auto":
@@ -194,7 +195,12 @@ def check_estimator_settings(estimator, solvers):
             f"penalties is {estimator.penalties!r}, and {type(solver).__name__} takes none; pass None, or "
             "solver='rollout'"
         )
+    readout = check_choice("readout", estimator.readout, READ_OUTS)
+    if readout not in getattr(solver, "readouts", READ_OUTS):
+        raise ValueError(f"readout is {readout!r}, which {type(solver).__name__} does not have; pass readout='last'")
     return SimpleNamespace(
+        readout=readout,
+        frame=check_frame(estimator.frame),
         hidden_size=check_integer("hidden_size", estimator.hidden_size, 1),
         activation=check_choice("activation", estimator.activation, ACTIVATIONS),
         penalty=check_number("penalty", penalty, alternatives=", or 'auto'"),
@@ -209,6 +215,19 @@ def check_estimator_settings(estimator, solvers):
         scale=check_number("scale", estimator.scale, strict=True),
         n_threads=check_n_threads(estimator.n_threads),
         callbacks=tuple(callbacks),
+    )
+
+
+def check_frame(frame):
+    """Return ``frame``, a length, a pair (length, stride), or None, as a pair."""
+    if frame is None:
+        return 1, 1
+    if isinstance(frame, numbers.Integral) and not isinstance(frame, bool):
+        frame = (frame, frame)
+    if not isinstance(frame, (tuple, list)) or len(frame) != 2:
+        raise TypeError(f"frame is {frame!r}; pass a length, a pair (length, stride), or None")
+    return tuple(
+        check_integer(f"{name} of frame", value, 1) for name, value in zip(("length", "stride"), frame, strict=True)
     )
 
 
@@ -367,6 +386,20 @@ def check_init(init, shapes, dtype):
 
 
 # Sequences
+
+
+def framed(sequences, frame):
+    """Return the sequences in frames (length, stride) of observations, or raise if one is too short for that."""
+    if tuple(frame) == (1, 1):
+        return sequences
+    short = np.flatnonzero(sequences.lengths < frame[0])
+    if len(short):
+        i = int(short[0])
+        raise ValueError(
+            f"X[{i}] has {sequences.lengths[i]} steps, fewer than the frame of {frame[0]}; leave it out, or pass a "
+            "shorter frame"
+        )
+    return sequences.framed(*frame)
 
 
 def read_sequences(estimator, X, dtype, scale=1.0):
@@ -574,10 +607,16 @@ def _was_finite(given, i, step, feature):
     return bool(np.isfinite(np.float64(value)))
 
 
-# Labels and weights
+# Targets and weights
 
 
-def check_labels(y, lengths, *, per_step=False):
+def check_y_is_there(estimator, y):
+    """Raise if y is None."""
+    if y is None:
+        raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
+
+
+def check_labels(y, lengths, *, per_step=False, ignore_label=None):
     """Return the classes, sorted, the class number of every sequence or step, and how y held them.
 
     Parameters
@@ -588,24 +627,27 @@ def check_labels(y, lengths, *, per_step=False):
         Numbers of steps.
     per_step : bool, default=False
         Whether the solver takes a label for each step.
+    ignore_label : label or None
+        What stands where a step has no label.
 
     Returns
     -------
     classes : ndarray
         Sorted.
     targets : ndarray of intp
-        One for each sequence, or one for each step of every sequence, one sequence after the other.
+        One for each sequence, or one for each step of every sequence, one sequence after the other; 0 where there is
+        no label.
+    present : ndarray of bool
+        Where there is one.
     form : {"sequence", "array", "list"}
         What y was: one label a sequence, or a rectangular array or a list with one label a step.
     """
-    if y is None:
-        raise ValueError("RNNClassifier requires y to be passed, but the target y is None")
     form = _form_of_labels(y)
     if form != "sequence" and not per_step:
         found = f"an array of shape {y.shape}" if form == "array" else f"a list of {len(y)} arrays"
         raise ValueError(
             f"y should be a 1d array, one label a sequence, and is {found}: this solver takes no label for each step; "
-            "pass solver='algorithm1', or the labels of the last steps"
+            "pass solver='rollout', or the labels of the last steps"
         )
     if form == "sequence":
         y = column_or_1d(y, warn=True)
@@ -614,9 +656,22 @@ def check_labels(y, lengths, *, per_step=False):
             f"Found input variables with inconsistent numbers of samples: X has {len(lengths)} sequences and y has "
             f"{len(y)} labels; pass one label a sequence"
         )
-    if form == "sequence":
-        return *_check_label_column(y, "index {}"), form
-    return *_check_label_column(_labels_per_step(y, form, lengths), "label {} of all steps"), form
+    where = "index {}" if form == "sequence" else "label {} of all steps"
+    column = y if form == "sequence" else _labels_per_step(y, form, lengths)
+    present = np.ones(len(column), bool) if ignore_label is None else differs(column, ignore_label)
+    if not present.any():
+        raise ValueError(f"y holds ignore_label = {ignore_label!r} alone; give at least two classes a label")
+    classes, of_present = _check_label_column(column[present], where)
+    targets = np.zeros(len(column), np.intp)
+    targets[present] = of_present
+    return classes, targets, present, form
+
+
+def differs(labels, ignore_label):
+    """Where the labels are not ``ignore_label``, which may be NaN."""
+    if isinstance(ignore_label, numbers.Real) and ignore_label != ignore_label:
+        return np.array([label == label for label in labels], dtype=bool)
+    return np.array([not (label == ignore_label) for label in labels], dtype=bool)
 
 
 def check_labels_per_step(y, lengths):
@@ -630,11 +685,18 @@ def check_labels_per_step(y, lengths):
     return _labels_per_step(y, form, lengths)
 
 
-def _labels_per_step(y, form, lengths):
+def _labels_per_step(y, form, lengths, name="y", what="label"):
     columns = [column_or_1d(labels) for labels in (np.asarray(y) if form == "array" else y)]
     for i, (labels, length) in enumerate(zip(columns, lengths, strict=True)):
+        if len(labels) != length and form == "array":
+            raise ValueError(
+                f"{name} should be a 1d array, one {what} a sequence, or have one {what} a step, and has the shape "
+                f"{np.shape(y)}: {name}[{i}] has {len(labels)} {what}s and X[{i}] has {length} steps"
+            )
         if len(labels) != length:
-            raise ValueError(f"y[{i}] has {len(labels)} labels and X[{i}] has {length} steps; pass one label a step")
+            raise ValueError(
+                f"{name}[{i}] has {len(labels)} {what}s and X[{i}] has {length} steps; pass one {what} a step"
+            )
     return np.concatenate(columns)
 
 
@@ -663,6 +725,77 @@ def _check_label_column(y, where):
         raise TypeError(f"y holds labels that cannot be sorted ({error}); make them all one type") from error
 
 
+def check_values(y, lengths):
+    """Return targets of a regression, a row each, which of them are there, and how y held them.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_sequences,) or (n_sequences, k), or (n_sequences, n_steps[, k]), or list of arrays
+        A value, or k of them, a sequence; or, NaN where there is none, a step.  Two dimensions are read as one
+        value a step if every sequence has as many steps as there are columns, and several.
+    lengths : ndarray of shape (n_sequences,)
+        Numbers of steps.
+
+    Returns
+    -------
+    values : ndarray of shape (n_rows, k), float64
+        0 where there is none.
+    present : ndarray of shape (n_rows,), bool
+    form : {"sequence", "array", "list"}
+        As `check_labels` says it.
+    single : bool
+        Whether y has no axis of length k.
+    """
+    if not isinstance(y, (list, tuple)):
+        y = np.asarray(y)
+        if not y.ndim:
+            raise ValueError(f"y is {y!r}; pass one target a sequence, or one array of them")
+    if len(y) != len(lengths):
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: X has {len(lengths)} sequences and y has "
+            f"{len(y)}; pass one target a sequence, or one array of them"
+        )
+    items = _items_of_values(y)
+    if items is not None and all(len(item) == length for item, length in zip(items, lengths, strict=True)):
+        values, form = np.concatenate(items), "list"
+    else:
+        values, form = _as_numbers(y, "y", np.float64), "sequence"
+        if values.ndim == 3 or (values.ndim == 2 and values.shape[1] > 1 and (lengths == values.shape[1]).all()):
+            form = "array"
+        if values.ndim not in (1, 2, 3):
+            raise ValueError(f"y has {values.ndim} dimensions; pass one value a sequence or a step, or k of them")
+        if values.ndim == 3 and (lengths != values.shape[1]).any():
+            i = int(np.flatnonzero(lengths != values.shape[1])[0])
+            raise ValueError(f"y[{i}] has {values.shape[1]} values and X[{i}] has {lengths[i]} steps; pass one a step")
+        if form == "array":
+            values = values.reshape(-1, *values.shape[2:])
+    single = values.ndim == 1
+    values = values.reshape(len(values), -1)
+    missing = np.isnan(values)
+    present = ~missing.all(axis=1)
+    wrong = np.isinf(values).any(axis=1) | (missing.any(axis=1) & (present | (form == "sequence")))
+    if wrong.any():
+        i = int(np.flatnonzero(wrong)[0])
+        where = f"index {i}" if form == "sequence" else f"step {i} of all"
+        raise ValueError(
+            f"Input y contains NaN or infinity, first at {where}; leave these sequences out, or, at a step without a "
+            "target, pass NaN for all its values"
+        )
+    if not present.any():
+        raise ValueError("y is NaN everywhere; give some steps a target")
+    return np.where(present[:, None], values, 0.0), present, form, single
+
+
+def _items_of_values(y):
+    """The arrays of a list of them, or None if y is no such list."""
+    if not (isinstance(y, (list, tuple)) or getattr(getattr(y, "dtype", None), "kind", "") == "O"):
+        return None
+    if not all(hasattr(item, "__len__") for item in y):
+        return None
+    items = [_as_numbers(item, f"y[{i}]", np.float64) for i, item in enumerate(y)]
+    return items if len({item.shape[1:] for item in items}) == 1 and items[0].ndim in (1, 2) else None
+
+
 def check_several_classes(classes, targets):
     """Raise unless at least two classes are left to learn."""
     present = np.unique(targets)
@@ -675,12 +808,34 @@ def check_several_classes(classes, targets):
         )
 
 
-def check_sample_weight(sample_weight, n_sequences):
-    """Return the weights as a float64 array whose largest is one, all ones when there are none."""
+def check_sample_weight(sample_weight, lengths, *, per_step=False):
+    """Return the weights as a float64 array whose largest is one.
+
+    Parameters
+    ----------
+    sample_weight : None, array-like of shape (n_sequences,) or (n_sequences, n_steps), or list of arrays
+        One a sequence, or, with targets at each step, one a step.
+    lengths : ndarray of shape (n_sequences,)
+        Numbers of steps.
+    per_step : bool, default=False
+        Whether there are targets at each step.
+
+    Returns
+    -------
+    ndarray of shape (n_sequences,) or (n_steps,)
+        The latter if ``per_step``.
+    """
+    n_sequences = len(lengths)
     if sample_weight is None:
-        return np.ones(n_sequences)
+        return np.ones(lengths.sum() if per_step else n_sequences)
+    form = _form_of_labels(sample_weight)
+    if per_step and form != "sequence" and len(sample_weight) == n_sequences:
+        sample_weight = _labels_per_step(sample_weight, form, lengths, "sample_weight", "weight")
+        n_weights = int(lengths.sum())
+    else:
+        n_weights = n_sequences
     weights = _as_numbers(sample_weight, "sample_weight", np.float64)
-    if weights.ndim != 1 or len(weights) != n_sequences:
+    if weights.ndim != 1 or len(weights) != n_weights:
         raise ValueError(f"sample_weight has the shape {weights.shape}; pass one weight a sequence, ({n_sequences},)")
     if not np.isfinite(weights).all():
         i = int(np.flatnonzero(~np.isfinite(weights))[0])
@@ -689,10 +844,46 @@ def check_sample_weight(sample_weight, n_sequences):
         i = int(np.flatnonzero(weights < 0)[0])
         raise ValueError(f"sample_weight is negative, first at index {i} ({weights[i]:g}); pass weights >= 0")
     if not weights.any():
-        raise ValueError("sample_weight is zero everywhere; give at least two classes a positive weight")
-    weights = weights / weights.max()
-    # less than this would underflow in float32, and a minibatch may consist of such
+        raise ValueError("sample_weight is zero everywhere; give some sequences a positive weight")
+    if per_step and n_weights == n_sequences:
+        weights = np.repeat(weights, lengths)
+    return at_least_tiny(weights / weights.max())
+
+
+def at_least_tiny(weights):
+    """The weights, none of them so small that it would underflow in float32, as a minibatch may consist of such."""
     return np.where(weights > 0, np.maximum(weights, 1e-20), 0.0)
+
+
+def check_class_weight(class_weight, classes, targets, present):
+    """Return the weight of every target by its class.
+
+    Parameters
+    ----------
+    class_weight : dict, "balanced" or None
+        Weights >= 0 by label, 1 where there is none; "balanced" is n / (n_classes * n of the class).
+    classes : ndarray
+        The labels, sorted.
+    targets, present : ndarray
+        As `check_labels` returns them.
+    """
+    if class_weight is None:
+        return np.ones(len(targets))
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        counts = np.bincount(targets[present], minlength=len(classes))
+        return (present.sum() / (len(classes) * counts))[targets]
+    if not isinstance(class_weight, dict):
+        raise TypeError(f"class_weight is {class_weight!r}; pass a dict of weights by label, 'balanced' or None")
+    known = {label.item() if isinstance(label, np.generic) else label: i for i, label in enumerate(classes)}
+    weights = np.ones(len(classes))
+    for label, weight in class_weight.items():
+        label = label.item() if isinstance(label, np.generic) else label
+        if label not in known:
+            raise ValueError(
+                f"class_weight has the label {label!r}, which y does not have; the labels are {list(known)}"
+            )
+        weights[known[label]] = check_number(f"class_weight[{label!r}]", weight)
+    return weights[targets]
 
 
 def check_outputs(outputs, lengths):

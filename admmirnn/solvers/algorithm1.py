@@ -110,6 +110,7 @@ class Algorithm1(BaseEstimator):
         self.eps_rel = eps_rel
 
     takes_labels_per_step = True
+    readouts = ("last",)
     default_penalty = 0.0
 
     def check_settings(self):

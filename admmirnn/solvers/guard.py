@@ -14,7 +14,8 @@ class Guard:
     """Keep the last good weights and say when to go back to them.
 
     The losses of minibatches are averaged over windows of ``min(500, n_sequences)`` sequences; the loss of the
-    first minibatch, which is that of the initial weights, is the first to compare with.  A window is good when its
+    first minibatch, which is that of the initial weights, or of the best constant output, if that is larger, is the
+    first to compare with: few sequences may be easy ones.  A window is good when its
     mean, and the loss of its last minibatch, are not far above the best mean so far; then the weights are
     remembered.  The network counts as lost when a loss is not finite, or when the mean of a window is above the best
     by more than a quarter of what the best gains over the best constant output, and by more than a tenth of the
@@ -66,7 +67,7 @@ class Guard:
         self._loss_sum += loss * n_sequences
         self._n_seen += n_sequences
         if self._best == math.inf:
-            self._best = loss
+            self._best = max(loss, self._constant_loss)
         if loss > _RUIN * max(self._constant_loss, self._best):
             return True
         if self._n_seen < self.window:

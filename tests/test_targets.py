@@ -1,0 +1,226 @@
+"""Targets of every shape: labels and values, one a sequence or one a step, some missing; pooled states; frames."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from admmirnn import Algorithm1, RNNClassifier, RNNRegressor
+
+FORMS = ("array", "list")
+
+
+@pytest.fixture(scope="module")
+def sums():
+    """Sequences of two features, of unequal lengths; at each step the sum of the first one up to there."""
+    rng = np.random.default_rng(0)
+    X = [rng.normal(size=(length, 2)) for length in rng.integers(4, 13, 150)]
+    return X, [0.5 * x[:, 0].cumsum() for x in X]
+
+
+def rectangular(X, Y, n_steps=4):
+    return np.array([x[:n_steps] for x in X]), np.array([y[:n_steps] for y in Y])
+
+
+EXPECTED_FAILURES = {"check_sample_weight_equivalence_on_dense_data": "it changes the minibatches, as for SGDRegressor"}
+IN_FLOAT32 = EXPECTED_FAILURES | {
+    "check_methods_subset_invariance": "asks for float64: differences of 1e-7 are refused"
+}
+
+
+@parametrize_with_checks(
+    [RNNRegressor(), RNNRegressor(dtype="float64")],
+    expected_failed_checks=lambda model: IN_FLOAT32 if model.dtype == "float32" else EXPECTED_FAILURES,
+)
+def test_scikit_learn_check(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_regression_of_each_step(sums, dtype):
+    X, Y = sums
+    model = RNNRegressor(16, dtype=dtype, random_state=0, max_epochs=40).fit(X[:120], Y[:120])
+    assert model.score(X[120:], Y[120:]) > 0.9
+    predicted = model.predict(X[120:])
+    assert [len(values) for values in predicted] == [len(x) for x in X[120:]]
+    assert "training_accuracy" not in model.history_[0]
+
+
+@pytest.mark.parametrize("outputs", [None, 1, 3])
+@pytest.mark.parametrize("form", ["sequence", "array", "list"])
+def test_predictions_have_the_shape_of_the_targets(sums, form, outputs):
+    X, Y = sums
+    if outputs:
+        Y = [np.column_stack([y, -y, 2 * y])[:, :outputs] for y in Y]
+    if form == "array":
+        X, Y = rectangular(X, Y)
+    elif form == "sequence":
+        Y = np.array([y[-1] for y in Y])
+    model = RNNRegressor(4, max_epochs=2, random_state=0).fit(X, Y)
+    for found, given in zip(model.predict(X), Y, strict=True):
+        assert np.shape(found) == np.shape(given)
+    assert np.isfinite(model.score(X, Y))
+    if outputs == 3:  # outputs are learnt apart from one another, but for what they share
+        assert np.corrcoef(np.concatenate([np.atleast_2d(p)[:, 0] for p in model.predict(X)]), rowvar=False) == 1
+
+
+def test_two_dimensions_are_a_value_a_step_where_there_are_as_many_steps():
+    X = np.random.default_rng(0).normal(size=(30, 5, 2))
+    Y = X.sum(axis=2)
+    assert RNNRegressor(4, max_epochs=1).fit(X, Y).V_.shape == (1, 4)
+    assert RNNRegressor(4, max_epochs=1).fit(X, Y[:, :4]).V_.shape == (4, 4)
+
+
+def test_targets_are_scaled_and_scaled_back(sums):
+    X, Y = sums
+    settings = {"hidden_size": 8, "random_state": 0, "dtype": "float64", "max_epochs": 5}
+    plain = RNNRegressor(**settings).fit(X, Y)
+    other = RNNRegressor(**settings).fit(X, [1e4 + 1e3 * y for y in Y])
+    for a, b in zip(plain.predict(X), other.predict(X), strict=True):
+        np.testing.assert_allclose(1e4 + 1e3 * a, b, rtol=1e-6)
+    unscaled = RNNRegressor(**settings, scale_targets=False).fit(X, Y)
+    assert unscaled.target_mean_ == 0 and unscaled.target_scale_ == 1
+    constant = RNNRegressor(**settings).fit(X, np.full(len(X), 7.0))
+    np.testing.assert_allclose(constant.predict(X), 7.0)
+
+
+def test_nan_is_a_step_without_a_target(sums):
+    X, Y = sums
+    rng = np.random.default_rng(1)
+    missing = [rng.random(len(y)) < 0.4 for y in Y]
+    missing[3][:] = True  # a sequence without any
+    Y_missing = [np.where(m, np.nan, y) for m, y in zip(missing, Y, strict=True)]
+    settings = {"hidden_size": 8, "random_state": 0, "max_epochs": 3}
+    found = RNNRegressor(**settings).fit(X, Y_missing)
+    weights = [(~m).astype(float) for m in missing]
+    mean = np.concatenate([y[~m] for m, y in zip(missing, Y, strict=True)]).mean()
+    assert found.target_mean_ == pytest.approx(mean)
+    by_weight = RNNRegressor(**settings).fit(X, Y, sample_weight=weights)
+    np.testing.assert_array_equal(found.W_, by_weight.W_)
+    assert found.score(X, Y_missing) == pytest.approx(found.score(X, Y, sample_weight=weights))
+    without = [items[:3] + items[4:] for items in (X, Y_missing)]
+    np.testing.assert_array_equal(found.W_, RNNRegressor(**settings).fit(*without).W_)
+
+
+@pytest.mark.parametrize("solver", ["rollout", "algorithm1"])
+@pytest.mark.parametrize("ignored", [-1, 9, np.nan])
+def test_ignored_labels_say_nothing(sums, ignored, solver):
+    X, Y = sums
+    labels = [np.where(y > 0, 2.0, 1.0) for y in Y]
+    rng = np.random.default_rng(1)
+    missing = [rng.random(len(y)) < 0.4 for y in Y]
+    missing[3][:] = True
+    labels_missing = [np.where(m, ignored, y) for m, y in zip(missing, labels, strict=True)]
+    solver = Algorithm1(r="lipschitz") if solver == "algorithm1" else solver
+    settings = {"hidden_size": 8, "random_state": 0, "max_epochs": 3, "solver": solver}
+    found = RNNClassifier(**settings, ignore_label=ignored).fit(X, labels_missing)
+    assert found.classes_.tolist() == [1, 2]
+    weights = [(~m).astype(float) for m in missing]
+    by_weight = RNNClassifier(**settings).fit(X, labels, sample_weight=weights)
+    np.testing.assert_array_equal(found.W_, by_weight.W_)
+    assert found.score(X, labels_missing) == pytest.approx(found.score(X, labels, sample_weight=weights))
+    assert 0 <= found.history_[-1]["training_accuracy"] <= 1
+
+
+def test_a_batch_is_as_good_as_one_by_one(sums):
+    X, Y = sums
+    for readout in ("last", "mean", "max"):
+        model = RNNRegressor(8, readout=readout, max_epochs=2, random_state=0).fit(X, [y[-1] for y in Y])
+        one_by_one = [model.predict([x])[0] for x in X]
+        np.testing.assert_allclose(model.predict(X), one_by_one, rtol=1e-5, atol=1e-6)
+    model = RNNRegressor(8, max_epochs=2, random_state=0).fit(X, Y)
+    for x, values in zip(X, model.predict(X), strict=True):
+        np.testing.assert_allclose(model.predict([x])[0], values, rtol=1e-5, atol=1e-6)
+
+
+def test_pooled_states_read_what_the_last_state_forgets():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 60, 1))
+    X[:200, rng.integers(0, 20)] += 6  # long before the end
+    y = np.repeat([1, 0], 200)
+    settings = {"hidden_size": 16, "random_state": 0, "max_epochs": 15}
+    init = {"W": 0.5 * np.eye(16)}
+    last, largest = (
+        RNNClassifier(**settings, readout=readout, init=init).fit(X[::2], y[::2]).score(X[1::2], y[1::2])
+        for readout in ("last", "max")
+    )
+    assert largest > 0.95 and largest > last + 0.2
+
+
+def test_frames_are_what_copies_would_be(sums):
+    X, Y = sums
+    y = np.array([values[-1] for values in Y])
+    settings = {"hidden_size": 8, "random_state": 0, "max_epochs": 2}
+    found = RNNRegressor(**settings, frame=(3, 2)).fit(X, y)
+    copies = []
+    for x in X:
+        ends = np.arange(len(x), 2, -2)[::-1]
+        copies.append(np.array([x[end - 3 : end].ravel() for end in ends]))
+    expected = RNNRegressor(**settings).fit(copies, y)
+    np.testing.assert_array_equal(found.U_, expected.U_)
+    np.testing.assert_array_equal(found.predict(X), expected.predict(copies))
+    assert found.n_features_in_ == 2
+    with pytest.raises(ValueError, match=r"X\[0\] has 2 steps, fewer than the frame of 3"):
+        found.predict([X[0][:2]])
+    with pytest.raises(ValueError, match="expecting 2"):
+        found.predict([X[0][:, :1]])
+
+
+def test_class_weights(sums):
+    X, Y = sums
+    labels = np.array([int(y[-1] > 0.8) for y in Y])
+    settings = {"hidden_size": 8, "random_state": 0, "max_epochs": 3}
+    counts = np.bincount(labels)
+    balanced = RNNClassifier(**settings, class_weight="balanced").fit(X, labels)
+    as_dict = {0: len(X) / (2 * counts[0]), 1: len(X) / (2 * counts[1])}
+    np.testing.assert_array_equal(balanced.W_, RNNClassifier(**settings, class_weight=as_dict).fit(X, labels).W_)
+    weights = np.where(labels == 0, as_dict[0], as_dict[1])
+    np.testing.assert_array_equal(balanced.W_, RNNClassifier(**settings).fit(X, labels, sample_weight=weights).W_)
+    assert balanced.predict(X).sum() > RNNClassifier(**settings).fit(X, labels).predict(X).sum()
+    without = RNNClassifier(**settings, class_weight={1: 0.0, 2: 1.0}).fit(
+        X, np.where(labels == 1, np.arange(150) % 3, 0)
+    )
+    assert without.classes_.tolist() == [0, 2]
+
+
+def refused(match, X, y, estimator=RNNRegressor, **settings):
+    model = estimator(4, max_epochs=1, **settings)
+    with pytest.raises((ValueError, TypeError), match=match):
+        model.fit(X, y)
+    assert not hasattr(model, "W_")
+
+
+def test_what_does_not_fit_is_refused(sums):
+    X, Y = sums
+    y = np.array([values[-1] for values in Y])
+    refused("y has 149; pass one target a sequence", X, y[1:])
+    refused("RNNRegressor requires y to be passed", X, None)
+    refused(r"Input y contains NaN or infinity, first at index 5", X, np.where(np.arange(150) == 5, np.nan, y))
+    refused(r"first at step 1 of all", X, [np.r_[values[:1], np.inf, values[2:]] for values in Y])
+    refused(r"first at step 0", X, [np.column_stack([v, np.where(np.arange(len(v)) == 0, np.nan, v)]) for v in Y])
+    refused("NaN everywhere", X, [np.full(len(values), np.nan) for values in Y])
+    refused(r"y\[\d+\] has 3 values and X", X, np.zeros((150, 3, 2)))
+    refused("readout is 'first'", X, y, readout="first")
+    refused("readout is 'mean' and y has a target for each step", X, Y, readout="mean")
+    refused("readout is 'max', which Algorithm1 does not have", X, y, readout="max", solver="algorithm1")
+    refused("frame is 2.5", X, y, frame=2.5)
+    refused("stride of frame is 0", X, y, frame=(2, 0))
+    refused(r"X\[\d+\] has \d steps, fewer than the frame of 9", X, y, frame=9)
+    refused("scale_targets is 1 of type int", X, y, scale_targets=1)
+    labels = (y > 0).astype(int)
+    refused("class_weight has the label 7", X, labels, RNNClassifier, class_weight={7: 1.0})
+    refused("class_weight is 'even'", X, labels, RNNClassifier, class_weight="even")
+    refused(r"class_weight\[0\] is -1", X, labels, RNNClassifier, class_weight={0: -1})
+    refused("ignore_label = 1 alone", X, np.ones(150, int), RNNClassifier, ignore_label=1)
+    refused("one class only", X, labels, RNNClassifier, ignore_label=1)
+
+
+def test_estimators_are_copied_and_pickled(sums):
+    X, Y = sums
+    model = RNNRegressor(4, readout="last", frame=(2, 1), max_epochs=1, random_state=0)
+    model.fit(X, np.array([y[-1] for y in Y]))
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), clone(model).fit(X, [y[-1] for y in Y])):
+        np.testing.assert_array_equal(other.predict(X), model.predict(X))
