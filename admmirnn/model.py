@@ -202,6 +202,8 @@ class Room:
         Outputs: one a sequence, or one for each row of S but those of the first step.
     H, steps : ndarray of shape (B, n), or None
         Pooled states, and with "max" at which step each was.
+    n_outputs : int
+        How many rows of outputs the current minibatch has.
     weights_T : ndarray
         Scratch.
     """
@@ -214,6 +216,7 @@ class Room:
         self._Q = self.room(dtype, n_rows + n_sequences if read_out == "each" else n_sequences, K)
         self._H = self.room(dtype, n_sequences, n) if read_out in ("mean", "max") else None
         self._steps = self.room(np.int32, n_sequences, n) if read_out == "max" else None
+        self.H = self.steps = None
         self.weights_T = self.room(dtype, d + 1 + n, n)
 
     @staticmethod
@@ -223,17 +226,14 @@ class Room:
 
     def fit(self, batch):
         """Point the views at what ``batch`` needs."""
-        B = len(batch)
+        B, n_rows = len(batch), batch.n_rows
         self.batch = batch
-        self.X, self.S = self._X[: batch.n_rows], self._S[: batch.n_rows + B]
-        self.Q = self._Q[: self.n_outputs]
-        self.H = None if self._H is None else self._H[:B]
-        self.steps = None if self._steps is None else self._steps[:B]
-
-    @property
-    def n_outputs(self):
-        """How many rows of outputs the current minibatch has."""
-        return int(self.batch.offsets[-1] - self.batch.offsets[1]) if self.read_out == "each" else len(self.batch)
+        self.n_outputs = n_rows + B - int(batch.offsets[1]) if self.read_out == "each" else B
+        self.X, self.S, self.Q = self._X[:n_rows], self._S[: n_rows + B], self._Q[: self.n_outputs]
+        if self._H is not None:
+            self.H = self._H[:B]
+        if self._steps is not None:
+            self.steps = self._steps[:B]
 
 
 def _reached(units, leads_to):

@@ -818,7 +818,7 @@ def test_boolean_labels_at_each_step(table):
 @pytest.mark.parametrize(
     "change, match",
     [
-        (lambda Y: Y[:, :4], r"y\[0\] has 4 labels and X\[0\] has 5 steps; pass one label a step"),
+        (lambda Y: Y[:, :4], r"has the shape \(24, 4\): y\[0\] has 4 labels and X\[0\] has 5 steps"),
         (lambda Y: [*Y[:-1], Y[0, :3]], r"y\[23\] has 3 labels and X\[23\] has 5 steps; pass one label a step"),
         (lambda Y: [*Y[:-1], []], r"y\[23\] has 0 labels and X\[23\] has 5 steps"),
         (lambda Y: Y[:7], "X has 24 sequences and y has 7 labels"),

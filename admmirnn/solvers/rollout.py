@@ -389,8 +389,7 @@ class _Fit:
 
     def network_is_lost(self):
         """Whether the loss of this roll-out says that the last updates have ruined the network."""
-        n_targets = int(np.count_nonzero(self.work.weights))
-        self.record.count(self.batch_loss, self.batch_correct, len(self.work.batch), n_targets)
+        self.record.count(self.batch_loss, self.batch_correct, len(self.work.batch), self.work.n_targets)
         return self.guard.lost(self.batch_loss, len(self.work.batch))
 
     def roll_back(self):

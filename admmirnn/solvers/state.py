@@ -24,6 +24,8 @@ class Workspace(Room):
         Targets, where they are not labels.
     weights : ndarray of shape (n_outputs,)
         Of the outputs; zero where there is no target.
+    n_targets : int
+        Outputs that have one.
     """
 
     def __init__(self, kernels, network, read_out, sequences, batch_size, n_threads=1):
@@ -52,15 +54,19 @@ class Workspace(Room):
             Whether targets are class numbers.
         """
         self.fit(batch)
-        self.lambda1 = self._lambda1[: min(2 * len(batch), batch.n_rows)]
+        B = len(batch)
+        self.lambda1 = self._lambda1[: min(2 * B, batch.n_rows)]
         self.O_plus, self.lambda3 = self._of_outputs[:, : self.n_outputs]
         if self.read_out == "each":
             targets, self.weights = self._of_steps(first_steps, targets, weights)
         else:
             targets = targets[batch.indices]
-            self.weights = self._ones[: len(batch)] if weights is None else weights[batch.indices]
+            self.weights = self._ones[:B] if weights is None else weights[batch.indices]
+        self.n_targets = B
+        if weights is not None or self.read_out == "each":
+            self.n_targets = int(np.count_nonzero(self.weights))
         if weights is not None:
-            self.weights *= np.count_nonzero(self.weights) / self.weights.sum()  # tiny ones would underflow
+            self.weights *= self.n_targets / self.weights.sum()  # tiny ones would underflow
         self.labels, self.values = (targets, None) if labelled else (None, targets)
 
     def _of_steps(self, first_steps, targets, weights):
