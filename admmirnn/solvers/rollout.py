@@ -134,9 +134,9 @@ class Rollout(BaseEstimator):
         sequences : Sequences
             Observations of the network's dtype.
         targets : ndarray of shape (n_sequences,) or (n_sequences, n_outputs)
-            Class numbers for `SoftmaxCrossEntropy`, values for `SquaredError`.
-        loss : SoftmaxCrossEntropy or SquaredError
-            R.
+            Class numbers where ``loss.takes_labels``, and values otherwise.
+        loss : object
+            R, of `admmirnn.losses`.
         weights : ndarray of shape (n_sequences,), optional
             Positive weights of the sequences.
         penalty : float, default=0.0
@@ -249,7 +249,7 @@ class _Fit:
 
         2. o+ = prox_{R/rho}(q), lambda3 = rho (o+ - q) = -grad R(o+), times the sequences' weights.
         """
-        work, network = self.work, self.network
+        work, network, loss = self.work, self.network, self.loss
         self.batch_loss, self.batch_correct = self.kernels.forward(
             work.batch.observations,
             self.sequences.scale,
@@ -269,6 +269,8 @@ class _Fit:
             self.settings.rho,
             work.O_plus,
             work.lambda3,
+            loss.name,
+            loss.parameter,
             self.n_threads,
         )
 
