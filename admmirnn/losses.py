@@ -165,6 +165,86 @@ class AbsoluteError(_Loss):
         return 2 * _constant_pinball(y, shares, 0.5)
 
 
+class UserLoss:
+    """A loss of one's own, given by its value and its proximal operator in numpy.
+
+    It sees the rows that have a weight, and float64.
+
+    Parameters
+    ----------
+    loss : object
+        With ``value(o, y)``, which returns R of every row, of shape (rows,), and ``prox(q, y, rho)``, which returns
+        argmin_o R(o, y) + rho/2 |o - q|^2 of every row, of the shape of q.  ``takes_labels = True`` says that targets
+        are class numbers; ``constant_loss(y, weights)``, which may be missing, what the best constant output costs.
+    n_outputs : int or None, default=None
+        Outputs of the network; None takes as many as the targets have, or classes.
+    """
+
+    name = None  # no kernel knows it
+    parameter = 0.0
+
+    def __init__(self, loss, n_outputs=None):
+        for method in ("value", "prox"):
+            if not callable(getattr(loss, method, None)):
+                raise TypeError(f"loss is {loss!r}, which has no method {method!r}; it must have 'value' and 'prox'")
+        self.loss = loss
+        self.n_outputs = n_outputs
+        self.takes_labels = bool(getattr(loss, "takes_labels", False))
+        self.target_dtype = np.intp if self.takes_labels else None
+
+    def step(self, kernels, Q, targets, weights, rho, O_plus, lambda3):
+        """Write o+ and lambda3; return the loss at Q, and None for the number of right answers."""
+        rows = np.flatnonzero(weights)
+        q, w = Q[rows].astype(np.float64), weights[rows].astype(np.float64)
+        O_plus[:], lambda3[:] = Q, 0
+        if not np.isfinite(q).all():  # the network's fault, which the solver sees by its loss
+            return np.nan, None
+        if len(rows):
+            o_plus = self._result("prox", q.shape, q, self._targets(targets, rows), rho)
+            O_plus[rows], lambda3[rows] = o_plus, w[:, None] * (rho * (o_plus - q))
+        return self.value(kernels, Q, targets, weights)
+
+    def value(self, kernels, O, targets, weights):
+        """Return the weighted mean at O, and None for the number of right answers."""
+        rows = np.flatnonzero(weights)
+        o, w = O[rows].astype(np.float64), weights[rows].astype(np.float64)
+        if not len(rows) or not np.isfinite(o).all():
+            return np.nan, None
+        R = self._result("value", (len(rows),), o, self._targets(targets, rows))
+        return float(w @ R / w.sum()), None
+
+    def constant_loss(self, targets, weights):
+        """What the loss's own ``constant_loss`` says, or the loss of outputs that are zero."""
+        rows = np.flatnonzero(weights)
+        y, w = self._targets(targets, rows), np.asarray(weights)[rows].astype(np.float64)
+        if callable(getattr(self.loss, "constant_loss", None)):
+            found = self.loss.constant_loss(y, w)
+            if not (np.isscalar(found) and np.isfinite(found)):
+                raise ValueError(
+                    f"constant_loss of {type(self.loss).__name__} is {found!r}; it must be a finite number"
+                )
+            return float(found)
+        K = self.n_outputs or (int(y.max()) + 1 if self.takes_labels else y.shape[1])
+        return self.value(None, np.zeros((len(targets), K)), targets, np.asarray(weights))[0]
+
+    def _targets(self, targets, rows):
+        y = np.asarray(targets)[rows]
+        return y if self.takes_labels else y.astype(np.float64)
+
+    def _result(self, method, shape, first, *others):
+        """What the method returns, given a copy of the outputs, or raise unless it is finite and of that shape."""
+        what = f"{method} of {type(self.loss).__name__}"
+        found = getattr(self.loss, method)(first.copy(), *others)
+        if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu":
+            kind = f"an array of {found.dtype}" if isinstance(found, np.ndarray) else type(found).__name__
+            raise TypeError(f"{what} returned {kind}; it must return an array of real numbers")
+        if found.shape != shape:
+            raise ValueError(f"{what} returned an array of shape {found.shape}; it must be of shape {shape}")
+        if not np.isfinite(found).all():
+            raise ValueError(f"{what} returned values that are not finite, for finite outputs")
+        return found.astype(np.float64, copy=False)
+
+
 def _weighty(targets, weights):
     """Targets of the rows that have a weight, and their shares of it."""
     weights = np.asarray(weights, np.float64)

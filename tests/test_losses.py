@@ -18,6 +18,7 @@ from admmirnn.losses import (
     SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
     SquaredError,
+    UserLoss,
 )
 from admmirnn.model import ElmanRNN
 from admmirnn.sequences import Sequences
@@ -607,3 +608,108 @@ def test_algorithm1_refuses_the_losses_that_it_has_no_step_for(name):
     else:
         with pytest.raises(ValueError, match="has no step for"):
             Algorithm1().solve(network, sequences, y, loss)
+
+
+# A user's own
+
+
+class Own:
+    """The squared error once more."""
+
+    def value(self, o, y):
+        return 0.5 * ((o - y) ** 2).sum(axis=1)
+
+    def prox(self, q, y, rho):
+        return (y + rho * q) / (1 + rho)
+
+
+@DTYPES
+def test_user_loss_takes_the_step_of_its_formulas(dtype):
+    rng = np.random.default_rng(0)
+    q, y, weights = *rng.normal(size=(2, 9, 3)).astype(dtype), rng.uniform(0.1, 3, 9).astype(dtype)
+    weights[[2, 5]], y[[2, 5]] = 0, np.nan
+    found, expected = (take_step(reference, loss, q, y, 0.7, weights) for loss in (UserLoss(Own()), SquaredError()))
+    assert found[0] == pytest.approx(expected[0], rel=1e-12)
+    assert found[1] is None
+    for i in (2, 3):
+        np.testing.assert_allclose(found[i], expected[i], rtol=0, atol=8 * np.finfo(dtype).eps)
+    assert UserLoss(Own()).value(None, q, y, weights) == found[:2]
+    zero = UserLoss(Own()).value(None, 0 * q, y, weights)[0]
+    assert UserLoss(Own()).constant_loss(y, weights) == pytest.approx(zero, rel=1e-6)
+
+
+def test_user_loss_trains_as_the_loss_that_it_is(backend_name):
+    networks = []
+    for loss in (UserLoss(Own()), SquaredError()):
+        network, sequences, y = sequences_of_noise(60, loss)
+        Rollout().solve(network, sequences, y, loss, max_epochs=3, batch_size=20, random_state=0)
+        networks.append(network)
+    np.testing.assert_allclose(networks[0].Theta, networks[1].Theta, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(networks[0].Psi, networks[1].Psi, rtol=0, atol=1e-10)
+
+
+def test_user_loss_of_class_numbers():
+    class Margin:
+        """max(0, 1 - t o) once more."""
+
+        takes_labels = True
+
+        def value(self, o, y):
+            return CASES["hinge"].R(o, y)
+
+        def prox(self, q, y, rho):
+            return reference._LOSSES["hinge"][1](q, y, rho, 0.0, 0.0)[0]
+
+        def constant_loss(self, y, weights):
+            return Hinge().constant_loss(y, weights)
+
+    rng = np.random.default_rng(0)
+    q, y, weights = rng.normal(size=(9, 3)), rng.integers(0, 3, 9), np.ones(9)
+    weights[4], y[4] = 0, -1
+    found, expected = (take_step(reference, loss, q, y, 0.7, weights) for loss in (UserLoss(Margin()), Hinge()))
+    assert found[0] == pytest.approx(expected[0])
+    np.testing.assert_allclose(found[3], expected[3], atol=1e-14)
+    assert UserLoss(Margin()).constant_loss(y, weights) == Hinge().constant_loss(y, weights)
+
+
+def own(**methods):
+    """A loss of which some methods have been replaced by a function of the outputs."""
+    loss = Own()
+    for name, function in methods.items():
+        setattr(loss, name, lambda o, *_, function=function: function(o))
+    return loss
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "match"),
+    [
+        ({"value": lambda o: 0.0}, TypeError, "value of Own returned float"),
+        ({"value": lambda o: o}, ValueError, r"value of Own returned an array of shape \(4, 2\); it must be of shape"),
+        ({"value": lambda o: np.full(4, np.nan)}, ValueError, "value of Own returned values that are not finite"),
+        ({"value": lambda o: np.full(4, "a")}, TypeError, "value of Own returned an array of <U1"),
+        ({"prox": lambda o: None}, TypeError, "prox of Own returned NoneType"),
+        ({"prox": lambda o: o[:, 0]}, ValueError, r"prox of Own returned an array of shape \(4,\)"),
+        ({"prox": lambda o: o * np.inf}, ValueError, "prox of Own returned values that are not finite"),
+        ({"prox": lambda o: o + 0j}, TypeError, "prox of Own returned an array of complex128"),
+    ],
+)
+def test_user_loss_that_returns_nonsense_is_refused(change, error, match):
+    q = np.ones((4, 2))
+    with pytest.raises(error, match=match):
+        take_step(None, UserLoss(own(**change)), q, 0 * q, 1.0)
+
+
+def test_user_loss_without_its_methods_is_refused():
+    with pytest.raises(TypeError, match="has no method 'value'"):
+        UserLoss("squared_error")
+    loss = Own()
+    loss.prox = None
+    with pytest.raises(TypeError, match="has no method 'prox'"):
+        UserLoss(loss)
+    with pytest.raises(ValueError, match="constant_loss of Own is nan"):
+        UserLoss(own(constant_loss=lambda _: np.nan)).constant_loss(np.zeros((2, 1)), np.ones(2))
+
+
+def test_user_loss_of_a_network_that_has_overflowed_is_not_asked():
+    q = np.array([[np.inf, 0.0], [1.0, 0.0]])
+    assert np.isnan(take_step(None, UserLoss(Own()), q, np.zeros((2, 2)), 1.0)[0])

@@ -250,7 +250,11 @@ class _Fit:
         2. o+ = prox_{R/rho}(q), lambda3 = rho (o+ - q) = -grad R(o+), times the sequences' weights.
         """
         work, network, loss = self.work, self.network, self.loss
-        self.batch_loss, self.batch_correct = self.kernels.forward(
+        rho, written = self.settings.rho, (work.O_plus, work.lambda3)
+        of_targets = ()
+        if loss.name is not None:
+            of_targets = (work.labels, work.values, work.weights, rho, *written, loss.name, loss.parameter)
+        found = self.kernels.forward(
             work.batch.observations,
             self.sequences.scale,
             work.batch.first_rows,
@@ -263,16 +267,13 @@ class _Fit:
             work.X,
             work.S,
             work.Q,
-            work.labels,
-            work.values,
-            work.weights,
-            self.settings.rho,
-            work.O_plus,
-            work.lambda3,
-            loss.name,
-            loss.parameter,
-            self.n_threads,
+            *of_targets,
+            n_threads=self.n_threads,
         )
+        if loss.name is None:
+            targets = work.labels if loss.takes_labels else work.values
+            found = loss.step(self.kernels, work.Q, targets, work.weights, rho, *written)
+        self.batch_loss, self.batch_correct = found
 
     def sweep_backward(self):
         """3. lambda2_t = V^T lambda3_t + W^T lambda1_{t+1}, lambda1_t = f'(a_t) * lambda2_t, bounded.
