@@ -12,7 +12,7 @@ from admmirnn._kernels._blas cimport gemm, multiply_rows, rows_at_once
 from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, ReadOut, fits, read_out_named, transpose
 from admmirnn._kernels._pool_simd cimport add_all, keep_largest
 from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
-from admmirnn._kernels.output cimport Targets, check_labels, o_step
+from admmirnn._kernels.output cimport Targets, o_step_of_rows, set_targets
 
 
 cdef struct Sweep:                               # what all parts of a forward sweep share
@@ -143,7 +143,8 @@ cdef void answer(Sweep* sweep, Py_ssize_t rows, const floating* H, Py_ssize_t ro
         memcpy(Q + i * K, V_T + n * K, K * sizeof(floating))
     multiply_rows[floating](rows, K, n, 1, H, n, V_T, K, 1, Q + row * K, K)
     if sweep.targets != NULL:
-        sweep.loss[part] += o_step(sweep.targets, row, row + rows, &sweep.n_correct[part], sweep.scratch + 6 * K * part, Q)
+        sweep.loss[part] += o_step_of_rows(sweep.targets, row, row + rows, &sweep.n_correct[part],
+                                           sweep.scratch + 6 * K * part, Q)
 
 
 cdef void answer_holes(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t last, floating* Q) noexcept nogil:
@@ -199,8 +200,8 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
             const Py_ssize_t[::1] offsets, const floating[:, ::1] Theta, const floating[:, ::1] Psi, str activation,
             floating[:, ::1] weights_out, floating[:, ::1] X_out, floating[:, ::1] S_out, floating[:, ::1] Q_out,
             const Py_ssize_t[::1] labels=None, const floating[:, ::1] values=None, const floating[::1] weights=None,
-            double rho=1, floating[:, ::1] O_plus_out=None, floating[:, ::1] lambda3_out=None, Py_ssize_t n_threads=1,
-            str read_out="last", Py_ssize_t stride=1, const floating[:, ::1] initial=None,
+            double rho=1, floating[:, ::1] O_plus_out=None, floating[:, ::1] lambda3_out=None, str loss=None,
+            double parameter=0, Py_ssize_t n_threads=1, str read_out="last", Py_ssize_t stride=1, const floating[:, ::1] initial=None,
             floating[:, ::1] H_out=None, int32_t[:, ::1] steps_out=None):
     """Roll a minibatch out: s_t = f(U x_t + W s_{t-1} + b), q = V h + c, Theta = [U W b], Psi = [V c].
 
@@ -213,8 +214,8 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
     a row of ``Q_out``, of targets and of multipliers for every row of ``S_out`` from ``offsets[1]`` on, zero where that
     is an initial state.
 
-    With ``labels`` (softmax cross-entropy) or ``values`` (squared error) the o-step follows, and the loss of the roll-out
-    and the number of right answers are returned; without, None.
+    With the name of a loss and its ``labels`` or ``values`` the o-step follows, and what `output.o_step` returns is
+    returned; without, None.
     """
     cdef Sweep sweep
     cdef Targets targets
@@ -222,9 +223,9 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
     cdef Py_ssize_t B = lengths.shape[0], N = offsets.shape[0] - 2, n = Theta.shape[0], d = Theta.shape[1] - n - 1
     cdef Py_ssize_t K = Psi.shape[0], rows = 0, i, n_outputs = B
     cdef int part, n_parts
-    cdef double loss = 0, total = 0
+    cdef double weighted = 0, total = 0
     cdef Py_ssize_t n_correct = 0
-    cdef bint with_targets = labels is not None or values is not None
+    cdef bint with_targets = loss is not None
     cdef floating* V_T = NULL
     sweep.read_out = read_out_named(read_out)
     if d < 1 or first_rows.shape[0] != B or not fits(offsets, S_out.shape[0]) or offsets[N + 1] - offsets[N] != B \
@@ -250,20 +251,11 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
     n_parts = n_parts_of(n_threads, B, 2.0 * offsets[N] * n * Theta.shape[1])
     sweep.targets = NULL
     sweep.scratch = NULL
+    if with_targets != (labels is not None or values is not None) or with_targets != (O_plus_out is not None):
+        raise ValueError("forward: the shapes of the targets do not belong together; a loss is missing, or too much")
     if with_targets:
-        if weights is None or O_plus_out is None or lambda3_out is None or weights.shape[0] != n_outputs \
-                or O_plus_out.shape[0] != n_outputs or O_plus_out.shape[1] != K \
-                or lambda3_out.shape[0] != n_outputs or lambda3_out.shape[1] != K \
-                or (labels is not None and (labels.shape[0] != n_outputs or values is not None)) \
-                or (values is not None and (values.shape[0] != n_outputs or values.shape[1] != K)):
-            raise ValueError("forward: the shapes of the targets do not belong together")
-        targets.K, targets.rho, targets.labels, targets.values = K, rho, NULL, NULL
-        if labels is not None:
-            check_labels("forward", labels, K)
-            targets.labels = &labels[0]
-        else:
-            targets.values = &values[0, 0]
-        targets.weights, targets.O_plus, targets.lambda3 = &weights[0], &O_plus_out[0, 0], &lambda3_out[0, 0]
+        total = set_targets[floating](&targets, "forward", n_outputs, K, labels, values, weights, rho, O_plus_out, lambda3_out,
+                                      loss, parameter)
         sweep.targets = &targets
     PyObject_GetBuffer(observations, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
     try:
@@ -307,11 +299,9 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
     if not with_targets:
         return None
     for part in range(n_parts):
-        loss += sweep.loss[part]
+        weighted += sweep.loss[part]
         n_correct += sweep.n_correct[part]
-    for i in range(n_outputs):
-        total += weights[i]
-    return loss / total, n_correct if labels is not None else None
+    return weighted / total, n_correct if labels is not None else None
 
 
 def read_out(const floating[:, ::1] S, const floating[:, ::1] Psi, floating[:, ::1] Q_out):

@@ -2,52 +2,265 @@
 
 A loss has ``step``, the proximal step of its kernel, ``value``, its weighted mean, and ``constant_loss``, what the best
 constant output would cost; a solver compares with the latter to see whether a network has been thrown away.
-``takes_labels`` says whether targets are class numbers.
+``takes_labels`` says whether targets are class numbers; ``name`` and ``parameter`` are what the kernels know it by.
+Rows of weight 0 do not count, and whatever is their target is not looked at.
 """
 
 import numpy as np
 from scipy.special import xlogy
 
+from admmirnn.validation import check_number
 
-class SoftmaxCrossEntropy:
+_HALVINGS = 60
+
+
+class _Loss:
+    """What the losses with a kernel share."""
+
+    parameter = 0.0
+    target_dtype = None  # that of the network
+    takes_labels = False
+
+    def step(self, kernels, Q, targets, weights, rho, O_plus, lambda3):
+        """Write o+ and lambda3; return the loss at Q and, of class numbers, how many rows are largest at y."""
+        return kernels.o_step(Q, *self._of_kind(targets), weights, rho, O_plus, lambda3, self.name, self.parameter)
+
+    def value(self, kernels, O, targets, weights):
+        """Return the weighted mean at O and, of class numbers, how many rows of positive weight are largest at y."""
+        return kernels.loss_value(O, *self._of_kind(targets), weights, self.name, self.parameter)
+
+    def _of_kind(self, targets):
+        return (targets, None) if self.takes_labels else (None, targets)
+
+
+class SoftmaxCrossEntropy(_Loss):
     """R(o, y) = log sum_k exp(o_k) - o_y, with y a class number.
 
     The proximal operator is exact: Newton's method on a strictly convex function whose Hessian is diagonal
     plus rank one.
     """
 
+    name = "cross_entropy"
     target_dtype = np.intp
     takes_labels = True
 
-    def step(self, kernels, Q, targets, weights, rho, O_plus, lambda3):
-        """Write o+ and lambda3; return the loss at Q and how many rows have their largest output at y."""
-        return kernels.cross_entropy_step(Q, targets, weights, rho, O_plus, lambda3)
-
-    def value(self, kernels, O, targets, weights):
-        """Return the weighted mean at O, and how many rows of positive weight have their largest output at y."""
-        return kernels.cross_entropy(O, targets, weights)
-
     def constant_loss(self, targets, weights):
         """The entropy of the class frequencies, in nats."""
-        frequencies = np.bincount(targets, weights) / weights.sum()
+        frequencies = _class_frequencies(targets, weights)
         return float(-xlogy(frequencies, frequencies).sum())
 
 
-class SquaredError:
-    """R(o, y) = 1/2 |o - y|^2, with y of shape (n_outputs,)."""
+class Hinge(_Loss):
+    """R(o, y) = sum_k max(0, 1 - t_k o_k), one class against all others: t_y = 1, and -1 elsewhere; y a class number.
 
-    target_dtype = None  # that of the network
-    takes_labels = False
+    o+ is q, or q moved by 1/rho towards t_k, or t_k where that lies between.
+    """
 
-    def step(self, kernels, Q, targets, weights, rho, O_plus, lambda3):
-        """Write o+ and lambda3; return the loss at Q, and None for the number of right answers."""
-        return kernels.squared_error_step(Q, targets, weights, rho, O_plus, lambda3), None
+    name = "hinge"
+    target_dtype = np.intp
+    takes_labels = True
 
-    def value(self, kernels, O, targets, weights):
-        """Return the weighted mean at O, and None for the number of right answers."""
-        return kernels.squared_error(O, targets, weights), None
+    def constant_loss(self, targets, weights):
+        """Twice the sum of the rarer answers: o_k = -1 for a class of frequency p below a half costs 2 p."""
+        frequencies = _class_frequencies(targets, weights)
+        return float(2 * np.minimum(frequencies, 1 - frequencies).sum())
+
+
+class SquaredError(_Loss):
+    """R(o, y) = 1/2 |o - y|^2, with y of shape (n_outputs,); o+ = (y + rho q) / (1 + rho)."""
+
+    name = "squared_error"
 
     def constant_loss(self, targets, weights):
         """Half the variance of the targets."""
-        mean = np.average(targets, axis=0, weights=weights)
-        return float(0.5 * np.average(((targets - mean) ** 2).sum(axis=1), weights=weights))
+        y, shares = _weighty(targets, weights)
+        return float(0.5 * (shares @ (y - shares @ y) ** 2).sum())
+
+
+class SigmoidCrossEntropy(_Loss):
+    """R(o, y) = sum_k log(1 + exp(o_k)) - y_k o_k, with y of shape (n_outputs,) from 0 to 1: several labels at once.
+
+    o+ solves y - sigma(o) = rho (o - q), by Newton's method within a bracket.
+    """
+
+    name = "sigmoid_cross_entropy"
+
+    def constant_loss(self, targets, weights):
+        """The sum of the entropies of the outputs' mean targets, in nats."""
+        y, shares = _weighty(targets, weights)
+        p = np.clip(shares @ y, 0, 1)
+        return float(-(xlogy(p, p) + xlogy(1 - p, 1 - p)).sum())
+
+
+class Huber(_Loss):
+    """R(o, y) = sum_k 1/2 (o_k - y_k)^2, but delta (|o_k - y_k| - delta/2) beyond delta; y of shape (n_outputs,).
+
+    rho (o+ - q) is that of the squared error, and at most delta in size.
+
+    Parameters
+    ----------
+    delta : float, default=1.0
+        Where the loss becomes linear, > 0.
+    """
+
+    name = "huber"
+
+    def __init__(self, delta=1.0):
+        self.delta = check_number("delta", delta, strict=True)
+
+    @property
+    def parameter(self):
+        """What the kernels take."""
+        return self.delta
+
+    def constant_loss(self, targets, weights):
+        """That of the root of its derivative, by halving the span of the targets."""
+        y, shares = _weighty(targets, weights)
+        low, high = y.min(axis=0), y.max(axis=0)
+        for _ in range(_HALVINGS):
+            middle = low + 0.5 * (high - low)
+            rises = shares @ np.clip(middle - y, -self.delta, self.delta) > 0
+            low, high = np.where(rises, low, middle), np.where(rises, middle, high)
+        size = np.abs(y - low)
+        R = np.where(size <= self.delta, 0.5 * size**2, self.delta * (size - 0.5 * self.delta))
+        return float((shares @ R).sum())
+
+
+class Quantile(_Loss):
+    """R(o, y) = sum_k quantile (y_k - o_k) where o_k < y_k, and (1 - quantile) (o_k - y_k) elsewhere.
+
+    y has the shape (n_outputs,).  o+ is q moved by quantile/rho or (1 - quantile)/rho towards y, or y where that is
+    less far.
+
+    Parameters
+    ----------
+    quantile : float, default=0.5
+        Which quantile of y given the observations the outputs tend to, > 0 and < 1.
+    """
+
+    name = "quantile"
+
+    def __init__(self, quantile=0.5):
+        self.quantile = check_number("quantile", quantile, strict=True, below=1.0)
+
+    @property
+    def parameter(self):
+        """What the kernels take."""
+        return self.quantile
+
+    def constant_loss(self, targets, weights):
+        """That of the quantile of the targets."""
+        y, shares = _weighty(targets, weights)
+        return _constant_pinball(y, shares, self.quantile)
+
+
+class AbsoluteError(_Loss):
+    """R(o, y) = sum_k |o_k - y_k|, with y of shape (n_outputs,); o+ is q moved by 1/rho towards y, but not beyond."""
+
+    name = "absolute_error"
+
+    def constant_loss(self, targets, weights):
+        """That of the median of the targets."""
+        y, shares = _weighty(targets, weights)
+        return 2 * _constant_pinball(y, shares, 0.5)
+
+
+class UserLoss:
+    """A loss of one's own, given by its value and its proximal operator in numpy.
+
+    It sees the rows that have a weight, and float64.
+
+    Parameters
+    ----------
+    loss : object
+        With ``value(o, y)``, which returns R of every row, of shape (rows,), and ``prox(q, y, rho)``, which returns
+        argmin_o R(o, y) + rho/2 |o - q|^2 of every row, of the shape of q.  ``takes_labels = True`` says that targets
+        are class numbers; ``constant_loss(y, weights)``, which may be missing, what the best constant output costs.
+    n_outputs : int or None, default=None
+        Outputs of the network; None takes as many as the targets have, or classes.
+    """
+
+    name = None  # no kernel knows it
+    parameter = 0.0
+
+    def __init__(self, loss, n_outputs=None):
+        for method in ("value", "prox"):
+            if not callable(getattr(loss, method, None)):
+                raise TypeError(f"loss is {loss!r}, which has no method {method!r}; it must have 'value' and 'prox'")
+        self.loss = loss
+        self.n_outputs = n_outputs
+        self.takes_labels = bool(getattr(loss, "takes_labels", False))
+        self.target_dtype = np.intp if self.takes_labels else None
+
+    def step(self, kernels, Q, targets, weights, rho, O_plus, lambda3):
+        """Write o+ and lambda3; return the loss at Q, and None for the number of right answers."""
+        rows = np.flatnonzero(weights)
+        q, w = Q[rows].astype(np.float64), weights[rows].astype(np.float64)
+        O_plus[:], lambda3[:] = Q, 0
+        if not np.isfinite(q).all():  # the network's fault, which the solver sees by its loss
+            return np.nan, None
+        if len(rows):
+            o_plus = self._result("prox", q.shape, q, self._targets(targets, rows), rho)
+            O_plus[rows], lambda3[rows] = o_plus, w[:, None] * (rho * (o_plus - q))
+        return self.value(kernels, Q, targets, weights)
+
+    def value(self, kernels, O, targets, weights):
+        """Return the weighted mean at O, and None for the number of right answers."""
+        rows = np.flatnonzero(weights)
+        o, w = O[rows].astype(np.float64), weights[rows].astype(np.float64)
+        if not len(rows) or not np.isfinite(o).all():
+            return np.nan, None
+        R = self._result("value", (len(rows),), o, self._targets(targets, rows))
+        return float(w @ R / w.sum()), None
+
+    def constant_loss(self, targets, weights):
+        """What the loss's own ``constant_loss`` says, or the loss of outputs that are zero."""
+        rows = np.flatnonzero(weights)
+        y, w = self._targets(targets, rows), np.asarray(weights)[rows].astype(np.float64)
+        if callable(getattr(self.loss, "constant_loss", None)):
+            found = self.loss.constant_loss(y, w)
+            if not (np.isscalar(found) and np.isfinite(found)):
+                raise ValueError(
+                    f"constant_loss of {type(self.loss).__name__} is {found!r}; it must be a finite number"
+                )
+            return float(found)
+        K = self.n_outputs or (int(y.max()) + 1 if self.takes_labels else y.shape[1])
+        return self.value(None, np.zeros((len(targets), K)), targets, np.asarray(weights))[0]
+
+    def _targets(self, targets, rows):
+        y = np.asarray(targets)[rows]
+        return y if self.takes_labels else y.astype(np.float64)
+
+    def _result(self, method, shape, first, *others):
+        """What the method returns, given a copy of the outputs, or raise unless it is finite and of that shape."""
+        what = f"{method} of {type(self.loss).__name__}"
+        found = getattr(self.loss, method)(first.copy(), *others)
+        if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu":
+            kind = f"an array of {found.dtype}" if isinstance(found, np.ndarray) else type(found).__name__
+            raise TypeError(f"{what} returned {kind}; it must return an array of real numbers")
+        if found.shape != shape:
+            raise ValueError(f"{what} returned an array of shape {found.shape}; it must be of shape {shape}")
+        if not np.isfinite(found).all():
+            raise ValueError(f"{what} returned values that are not finite, for finite outputs")
+        return found.astype(np.float64, copy=False)
+
+
+def _weighty(targets, weights):
+    """Targets of the rows that have a weight, and their shares of it."""
+    weights = np.asarray(weights, np.float64)
+    rows = np.flatnonzero(weights)
+    return np.asarray(targets)[rows].astype(np.float64), weights[rows] / weights.sum()
+
+
+def _class_frequencies(targets, weights):
+    labels, shares = _weighty(targets, weights)
+    return np.bincount(labels.astype(np.intp), shares)
+
+
+def _constant_pinball(y, shares, quantile):
+    order = np.argsort(y, axis=0)
+    below = np.cumsum(shares[order], axis=0)
+    first = np.minimum((below < quantile).sum(axis=0), len(y) - 1)
+    columns = np.arange(y.shape[1])
+    residual = y - y[order[first, columns], columns]
+    return float((shares @ np.maximum(quantile * residual, (quantile - 1) * residual)).sum())

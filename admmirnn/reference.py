@@ -39,6 +39,8 @@ def forward(
     rho=1.0,
     O_plus_out=None,
     lambda3_out=None,
+    loss=None,
+    parameter=0.0,
     n_threads=1,
     read_out="last",
     stride=1,
@@ -46,7 +48,7 @@ def forward(
     H_out=None,
     steps_out=None,
 ):
-    """Roll a minibatch out; with targets, take the o-step and return the loss and the number of right answers."""
+    """Roll a minibatch out; with a loss, take the o-step and return the loss and the number of right answers."""
     f, _ = _ACTIVATIONS[activation]
     N, B, d, running = len(offsets) - 2, len(lengths), Theta.shape[1] - len(Theta) - 1, 0
     U, W, b = Theta[:, :d], Theta[:, d:-1], Theta[:, -1]
@@ -66,14 +68,9 @@ def forward(
     Q_out += Psi[:, -1]
     is_hole = _holes(offsets) if read_out == "each" else np.zeros(B, bool)
     Q_out[is_hole] = 0
-    if labels is None and values is None:
+    if loss is None:
         return None
-    if labels is not None:
-        loss, n_correct = cross_entropy_step(Q_out, labels, weights, rho, O_plus_out, lambda3_out)
-    else:
-        loss, n_correct = squared_error_step(Q_out, values, weights, rho, O_plus_out, lambda3_out), None
-    O_plus_out[is_hole] = lambda3_out[is_hole] = 0
-    return loss, n_correct
+    return o_step(Q_out, labels, values, weights, rho, O_plus_out, lambda3_out, loss, parameter)
 
 
 def _states_read_out(read_out, S, offsets, lengths, H_out, steps_out):
@@ -156,37 +153,143 @@ def _prox_cross_entropy(q, labels, rho, tolerance):
     return u, p
 
 
-def cross_entropy(O, labels, weights):
-    """Softmax cross-entropy: weighted mean, and the number of right answers, of the rows of positive weight."""
-    rows = np.flatnonzero(weights)
-    o, labels, weights = O[rows].astype(np.float64), np.asarray(labels)[rows], weights[rows].astype(np.float64)
-    _, loss = _relative_softmax(o, labels)
-    return float(np.average(loss, weights=weights)), int((o.argmax(axis=1) == labels).sum())
+def _value_of_cross_entropy(o, labels, parameter):
+    return _relative_softmax(o, labels)[1]
 
 
-def squared_error(O, targets, weights):
-    """1/2 |o - y|^2: weighted mean of the rows."""
-    return float(np.average(0.5 * ((targets.astype(np.float64) - O) ** 2).sum(axis=1), weights=weights))
-
-
-def cross_entropy_step(Q, labels, weights, rho, O_plus_out, lambda3_out):
-    """Softmax cross-entropy, R(o) = log sum exp(o) - o[label].  Returns the loss and the number of right answers."""
-    q = Q.astype(np.float64)
-    labels = np.asarray(labels)
-    _, loss = _relative_softmax(q, labels)
-    u, p = _prox_cross_entropy(q, labels, rho, 1e-8 if Q.dtype == np.float32 else 1e-13)
-    O_plus_out[:] = q + u
+def _step_of_cross_entropy(q, labels, rho, parameter, tolerance):
+    u, p = _prox_cross_entropy(q, labels, rho, tolerance)
     p[np.arange(len(q)), labels] -= 1
-    lambda3_out[:] = -p * weights[:, None]
-    return float(np.average(loss, weights=weights)), int((q.argmax(axis=1) == labels)[weights != 0].sum())
+    return q + u, -p
 
 
-def squared_error_step(Q, targets, weights, rho, O_plus_out, lambda3_out):
-    """Squared error, R(o) = 1/2 |o - y|^2: o+ = (y + rho q) / (1 + rho).  Returns the loss."""
-    residual = targets.astype(np.float64) - Q
-    O_plus_out[:] = targets - rho / (1 + rho) * residual
-    lambda3_out[:] = rho / (1 + rho) * residual * weights[:, None]
-    return float(np.average(0.5 * (residual**2).sum(axis=1), weights=weights))
+def _value_of_squared_error(o, y, parameter):
+    return 0.5 * ((y - o) ** 2).sum(axis=1)
+
+
+def _step_of_squared_error(q, y, rho, parameter, tolerance):
+    shrunk = rho / (1 + rho) * (y - q)
+    return y - shrunk, shrunk
+
+
+def _value_of_huber(o, y, delta):
+    size = np.abs(o - y)
+    return np.where(size <= delta, 0.5 * size**2, delta * (size - 0.5 * delta)).sum(axis=1)
+
+
+def _step_of_huber(q, y, rho, delta, tolerance):
+    shrunk = rho / (1 + rho) * (y - q)
+    pull = np.clip(shrunk, -delta, delta)
+    return np.where(np.abs(pull) == delta, q + pull / rho, y - shrunk), pull
+
+
+def _pinball(o, y, below, above):
+    """The slopes are -below where o < y, and above."""
+    return np.where(o >= y, above * (o - y), below * (y - o)).sum(axis=1)
+
+
+def _prox_pinball(q, y, rho, below, above):
+    pull = np.clip(rho * (y - q), -above, below)
+    return np.where(pull == rho * (y - q), y, q + pull / rho), pull
+
+
+def _signs(q, labels):
+    """1 at the label, -1 elsewhere."""
+    t = np.full_like(q, -1)
+    t[np.arange(len(q)), labels] = 1
+    return t
+
+
+def _value_of_hinge(o, labels, parameter):
+    return np.maximum(0, 1 - _signs(o, labels) * o).sum(axis=1)
+
+
+def _step_of_hinge(q, labels, rho, parameter, tolerance):
+    t = _signs(q, labels)
+    return _prox_pinball(q, t, rho, np.maximum(t, 0), np.maximum(-t, 0))
+
+
+def _value_of_sigmoid(o, y, parameter):
+    return (np.log1p(np.exp(-np.abs(o))) + np.where(o > 0, (1 - y) * o, -y * o)).sum(axis=1)
+
+
+def _pull_of_sigmoid(o, y, z):
+    """y - sigma(o), with z = 1 - y, and sigma'(o)."""
+    e = np.exp(-np.abs(o))
+    large = 1 / (1 + e)
+    small = e * large
+    return np.where(o > 0, y * small - z * large, y * large - z * small), large * small
+
+
+def _step_of_sigmoid(q, y, rho, parameter, tolerance):
+    """u = o+ - q is the root of y - sigma(q + u) - rho u: Newton's method, or halving the bracket, on all at once."""
+    pull, slope = _pull_of_sigmoid(q, y, 1 - y)
+    side = np.where(pull < 0, -1.0, 1.0)  # o -> -o, so that the root is positive
+    y, z, pull, p = np.where(pull < 0, 1 - y, y), np.where(pull < 0, y, 1 - y), np.abs(pull), side * q
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        # sigma(-o) >= rho u; and below log(y) - 37 sigma is nothing to y
+        high = np.minimum(pull / rho, np.maximum(1, -np.log(rho) - p))
+        low = np.clip(np.minimum(np.log(y) - 37 - p, y / rho * (1 - 1e-15)), 0, high)
+    u = np.clip(pull / (rho + slope), low, high)
+    before = high - low
+    for _ in range(_MOST_NEWTON_STEPS):
+        pull, slope = _pull_of_sigmoid(p + u, y, z)
+        pull = pull - rho * u
+        low, high = np.where(pull > 0, u, low), np.where(pull > 0, high, u)
+        step = pull / (rho + slope)
+        fast = (low <= u + step) & (u + step <= high) & (2 * np.abs(step) <= before)
+        newton = fast | (np.abs(step) <= tolerance * u)
+        following = np.where(newton, u + step, low + 0.5 * (high - low))
+        before, u = np.abs(following - u), following
+        if not (before > tolerance * u).any():
+            break
+    return q + side * u, rho * (side * u)
+
+
+# of every loss, R of each row, from (o, y, parameter), and o+ and rho (o+ - q), from (q, y, rho, parameter, tolerance)
+_LOSSES = {
+    "cross_entropy": (_value_of_cross_entropy, _step_of_cross_entropy),
+    "hinge": (_value_of_hinge, _step_of_hinge),
+    "squared_error": (_value_of_squared_error, _step_of_squared_error),
+    "sigmoid_cross_entropy": (_value_of_sigmoid, _step_of_sigmoid),
+    "huber": (_value_of_huber, _step_of_huber),
+    "quantile": (
+        lambda o, y, quantile: _pinball(o, y, quantile, 1 - quantile),
+        lambda q, y, rho, quantile, tolerance: _prox_pinball(q, y, rho, quantile, 1 - quantile),
+    ),
+    "absolute_error": (
+        lambda o, y, parameter: np.abs(o - y).sum(axis=1),
+        lambda q, y, rho, parameter, tolerance: _prox_pinball(q, y, rho, 1, 1),
+    ),
+}
+
+
+def _weighty(O, labels, values, weights):
+    """Which rows have a weight, and their outputs, targets and weights."""
+    rows = np.flatnonzero(weights)
+    y = np.asarray(labels)[rows] if values is None else values[rows].astype(np.float64)
+    return rows, O[rows].astype(np.float64), y, weights[rows].astype(np.float64)
+
+
+def o_step(Q, labels, values, weights, rho, O_plus_out, lambda3_out, loss, parameter=0.0):
+    """o+ = argmin_o R(o) + rho/2 |o - q|^2 and lambda3 = weight * rho (o+ - q) of the rows that have a weight.
+
+    Returns the loss at Q, NaN without any weight, and the number of right answers, None for values.
+    """
+    rows, q, y, w = _weighty(Q, labels, values, weights)
+    O_plus_out[:], lambda3_out[:] = Q, 0
+    if len(rows):
+        tolerance = 1e-8 if Q.dtype == np.float32 else 1e-13 if loss == "cross_entropy" else 1e-15
+        o_plus, pull = _LOSSES[loss][1](q, y, rho, parameter, tolerance)
+        O_plus_out[rows], lambda3_out[rows] = o_plus, w[:, None] * pull
+    return loss_value(Q, labels, values, weights, loss, parameter)
+
+
+def loss_value(O, labels, values, weights, loss, parameter=0.0):
+    """What `o_step` returns, and nothing else."""
+    rows, o, y, w = _weighty(O, labels, values, weights)
+    mean = float((w * _LOSSES[loss][0](o, y, parameter)).sum() / w.sum()) if len(rows) else np.nan
+    return mean, None if labels is None else int((o.argmax(axis=1) == y).sum())
 
 
 def backward_room(d, n, K, n_threads):

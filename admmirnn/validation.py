@@ -299,8 +299,13 @@ def check_n_threads(n_threads):
     return check_integer("n_threads", n_threads, 1, alternatives=", or None for all cores")
 
 
-def check_problem(network, sequences, targets, weights, loss, *, per_step=False):
-    """Raise unless what a solver is given belongs together; ``per_step`` allows a target for each observation."""
+def check_problem(network, sequences, targets, weights, loss, *, per_step=False, losses=None):
+    """Raise unless what a solver is given belongs together.
+
+    ``per_step`` allows a target for each observation; ``losses`` names those that the solver has, None being all.
+    """
+    if losses is not None and loss.name not in losses:
+        raise ValueError(f"loss is {type(loss).__name__}, which this solver has no step for; use Rollout")
     if np.ndim(targets) != (1 if loss.takes_labels else 2):
         raise ValueError(
             f"targets has {np.ndim(targets)} dimension(s); {type(loss).__name__} takes "

@@ -6,7 +6,15 @@ from functools import cache
 import numpy as np
 
 from admmirnn import Algorithm1, Rollout, backend
-from admmirnn.losses import SoftmaxCrossEntropy
+from admmirnn.losses import (
+    AbsoluteError,
+    Hinge,
+    Huber,
+    Quantile,
+    SigmoidCrossEntropy,
+    SoftmaxCrossEntropy,
+    SquaredError,
+)
 from admmirnn.model import ElmanRNN
 from admmirnn.sequences import Sequences
 from admmirnn.solvers.algorithm1 import BACKWARD, FORWARD
@@ -19,6 +27,15 @@ MIDDLE = Size(n=128, B=125, N=28, d=28, K=10)
 BROAD = Size(n=128, B=500, N=28, d=28, K=10)
 LARGE = Size(n=512, B=250, N=28, d=28, K=10)
 OF_ALGORITHM_1 = Size(n=128, B=100, N=28, d=28, K=10)
+LOSSES = (
+    SoftmaxCrossEntropy(),
+    SquaredError(),
+    SigmoidCrossEntropy(),
+    Huber(0.5),
+    Quantile(0.9),
+    AbsoluteError(),
+    Hinge(),
+)
 FOREVER = 10**9
 
 
@@ -54,10 +71,10 @@ def calls(kernels, size, dtype, gram_first=1, gram_every=4):
     Theta, Psi = network.Theta, normal(K, n + 1) / np.sqrt(n).astype(dtype)
     X, S, Q = room(size.rows, d + 1), room(size.rows + B, n), room(B, K)
     O_plus, lambda3, ones = room(B, K), room(B, K), np.ones(B, dtype)
-    labels, values = y.astype(np.intp), normal(B, K)
+    labels, values = y.astype(np.intp), rng.uniform(size=(B, K)).astype(dtype)  # from 0 to 1, as labels may be
     forward = (
         sequences.observations, sequences.scale, batch.first_rows, batch.lengths, batch.offsets, Theta, Psi, activation,
-        room(d + 1 + n, n), X, S, Q, labels, None, ones, 1.0, O_plus, lambda3,
+        room(d + 1 + n, n), X, S, Q, labels, None, ones, 1.0, O_plus, lambda3, "cross_entropy",
     )  # fmt: skip
     kernels.forward(*forward)
     M, G, output_M, output_G = room(n, m), room(m, m), room(K, n + 1), room(n + 1, n + 1)
@@ -76,10 +93,15 @@ def calls(kernels, size, dtype, gram_first=1, gram_every=4):
         "backward": backward,
         "update_weights": update_weights,
         "read_out": (S[size.rows :], Psi, room(B, K)),
-        "cross_entropy_step": (2 * normal(B, K), labels, ones, 1.0, O_plus, lambda3.copy()),
-        "squared_error_step": (2 * normal(B, K), values, ones, 1.0, O_plus, lambda3.copy()),
-        "cross_entropy": (2 * normal(B, K), labels, ones),
-        "squared_error": (2 * normal(B, K), values, ones),
+        **{
+            f"{kernel} {loss.name}": (
+                *(2 * normal(B, K), *((labels, None) if loss.takes_labels else (None, values)), ones),
+                *((1.0, O_plus, lambda3.copy()) if kernel == "o_step" else ()),
+                *(loss.name, loss.parameter),
+            )
+            for kernel in ("o_step", "loss_value")
+            for loss in LOSSES
+        },
     }
 
 

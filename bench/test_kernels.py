@@ -3,7 +3,7 @@
 import pytest
 
 from bench import flops
-from bench.cases import BROAD, LARGE, MIDDLE, OF_ALGORITHM_1, SMALL, calls, calls_of_algorithm1
+from bench.cases import BROAD, LARGE, LOSSES, MIDDLE, OF_ALGORITHM_1, SMALL, calls, calls_of_algorithm1
 from bench.measure import backend_named
 
 VARIANTS = pytest.mark.parametrize("variant", ["compiled", "numpy"])
@@ -22,7 +22,7 @@ def at_sizes(*sizes, quick):
 
 def measure_kernel(measure, calls_of, name, size, dtype, variant, count=None):
     with backend_named(variant) as kernels:
-        function, arguments = getattr(kernels, name), calls_of(kernels, size, dtype)[name]
+        function, arguments = getattr(kernels, name.split()[0]), calls_of(kernels, size, dtype)[name]
         measure(
             lambda: function(*arguments), kernel=name, size=size, dtype=dtype, variant=variant,
             flops=count and count(size),
@@ -45,7 +45,7 @@ def test_rollout(measure, name, count, size, dtype, variant):
 
 
 @VARIANTS
-@pytest.mark.parametrize("name", ["cross_entropy_step", "squared_error_step", "cross_entropy", "squared_error"])
+@pytest.mark.parametrize("name", [f"{kernel} {loss.name}" for kernel in ("o_step", "loss_value") for loss in LOSSES])
 @at_sizes(SMALL, BROAD, quick=(MIDDLE,))
 def test_loss(measure, name, size, dtype, variant):
     measure_kernel(measure, calls, name, size, dtype, variant)

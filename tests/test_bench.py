@@ -72,12 +72,12 @@ def test_every_kernel_can_be_called_again_and_again(kernels):
     every = calls(kernels, size, "float32") | calls_of_algorithm1(kernels, size, "float32")
     for name, arguments in every.items():
         for _ in range(2):
-            getattr(kernels, name)(*arguments)
+            getattr(kernels, name.split()[0])(*arguments)
         for array in arguments:
             if isinstance(array, np.ndarray):
                 assert np.isfinite(array).all(), name
     measured = {name for name in vars(backend._compiled()) if not name.startswith("_")}
-    assert set(every) == measured - {"backward_room", "sweep_room"}
+    assert {name.split()[0] for name in every} == measured - {"backward_room", "sweep_room"}
 
 
 @pytest.mark.parametrize("solver", [None, algorithm1()], ids=["rollout", "algorithm1"])

@@ -30,7 +30,7 @@ def test_every_intermediate(golden_rollout, backend_name, dtype):
     kernels.forward(
         *(sequences.observations, sequences.scale, batch.first_rows, batch.lengths, batch.offsets),
         *(network.Theta, network.Psi, "tanh", work.weights_T, work.X, work.S, work.Q),
-        *(work.labels, work.values, work.weights, float(case["rho"]), work.O_plus, work.lambda3),
+        *(work.labels, work.values, work.weights, float(case["rho"]), work.O_plus, work.lambda3, "cross_entropy"),
     )
     np.testing.assert_allclose(work.Q, case["o_roll"][batch.indices], atol=tolerance)
     np.testing.assert_allclose(work.O_plus, case["o_plus"][batch.indices], atol=tolerance)

@@ -107,10 +107,11 @@ def nan(dtype, *shape):
 def forward_arguments(c, *targets, scale=1.5, n_threads=1):
     """Arguments of `forward`; ``targets`` is nothing, or ``"labels"`` or ``"values"``."""
     dtype, B, K, n, m = c.Theta.dtype, len(c.lengths), len(c.Psi), *c.Theta.shape
-    of_targets = [None, None, None, 0.7, None, None]
+    of_targets = [None, None, None, 0.7, None, None, None, 0.0]
     if targets:
         labels, values = (c.labels, None) if targets == ("labels",) else (None, c.values)
-        of_targets = [labels, values, c.weights, 0.7, nan(dtype, B, K), nan(dtype, B, K)]
+        loss = "cross_entropy" if targets == ("labels",) else "squared_error"
+        of_targets = [labels, values, c.weights, 0.7, nan(dtype, B, K), nan(dtype, B, K), loss, 0.0]
     return [
         *(c.observations, scale, c.first_rows, c.lengths, c.offsets, c.Theta, c.Psi, c.activation),
         *(nan(dtype, m, n), nan(dtype, *c.X.shape), nan(dtype, *c.S.shape), nan(dtype, B, K)),
@@ -146,6 +147,19 @@ FORWARD_X, FORWARD_S, FORWARD_Q, FORWARD_O_PLUS, FORWARD_LAMBDA3 = 9, 10, 11, 16
 LAMBDA1, STATISTICS = 12, (13, 14, 15, 16)
 
 
+def targets_of_losses(c):
+    """For every loss, labels and values, of which one is None, and its parameter."""
+    return {
+        "cross_entropy": ((c.labels, None), 0.0),
+        "hinge": ((c.labels, None), 0.0),
+        "squared_error": ((None, c.values), 0.0),
+        "sigmoid_cross_entropy": ((None, frozen(np.clip(c.values, 0, 1))), 0.0),
+        "huber": ((None, c.values), 0.8),
+        "quantile": ((None, c.values), 0.3),
+        "absolute_error": ((None, c.values), 0.0),
+    }
+
+
 def calls(case):
     """For every kernel, all its arguments, and the positions of those that it writes, which are fresh copies."""
     c, dtype = case, case.Z.dtype
@@ -159,8 +173,10 @@ def calls(case):
         "forward labels": (forward_arguments(c, "labels"), [8, 9, 10, 11, 16, 17]),
         "forward values": (forward_arguments(c, "values"), [8, 9, 10, 11, 16, 17]),
         "read_out": ([c.S, c.Psi, new(len(c.S), K)], [2]),
-        "cross_entropy_step": ([c.Q, c.labels, c.weights, 0.7, new(B, K), new(B, K)], [4, 5]),
-        "squared_error_step": ([c.Q, c.values, c.weights, 0.7, new(B, K), new(B, K)], [4, 5]),
+        **{
+            f"o_step {loss}": ([c.Q, *targets, c.weights, 0.7, new(B, K), new(B, K), loss, parameter], [5, 6])
+            for loss, (targets, parameter) in targets_of_losses(c).items()
+        },
         "backward": (backward_arguments(c), [12, 13, 14, 15, 16, 17]),
         "update_weights": (update_arguments(c), [2, 3, 4, 7, 8, 9, 10]),
         "a_step": ([c.A, c.targets_of_a, 1.3, 0.7, c.activation, new(*c.A.shape)], [5]),
@@ -170,8 +186,10 @@ def calls(case):
             + [new(len(c.A), n), new(len(c.A), n), new(*c.outputs.shape)],
             [7, 8, 9],
         ),
-        "cross_entropy": ([c.Q, c.labels, c.weights], []),
-        "squared_error": ([c.Q, c.values, c.weights], []),
+        **{
+            f"loss_value {loss}": ([c.Q, *targets, c.weights, loss, parameter], [])
+            for loss, (targets, parameter) in targets_of_losses(c).items()
+        },
     }
 
 
@@ -334,11 +352,8 @@ def test_forward_with_targets_takes_the_o_step(kernels, targets, dtype):
     for i in (FORWARD_X, FORWARD_S, FORWARD_Q):
         np.testing.assert_array_equal(arguments[i], plain[i])
     O_plus, lambda3 = np.empty_like(c.Q), np.empty_like(c.Q)
-    if targets == "labels":
-        expected = kernels.cross_entropy_step(plain[FORWARD_Q], c.labels, c.weights, 0.7, O_plus, lambda3)
-    else:
-        expected = kernels.squared_error_step(plain[FORWARD_Q], c.values, c.weights, 0.7, O_plus, lambda3), None
-    assert returned == expected
+    labels, values, weights, rho, _, _, *loss = arguments[12:20]
+    assert returned == kernels.o_step(plain[FORWARD_Q], labels, values, weights, rho, O_plus, lambda3, *loss)
     np.testing.assert_array_equal(arguments[FORWARD_O_PLUS], O_plus)
     np.testing.assert_array_equal(arguments[FORWARD_LAMBDA3], lambda3)
 
@@ -477,7 +492,7 @@ def statistics(kernels, c, sequences, targets, indices):
     M, G, output_M, output_G = np.ones((n, m)), np.ones((m, m)), np.ones((K, n + 1)), np.ones((n + 1, n + 1))
     kernels.forward(
         *(sequences.observations, 1.0, *where, c.Theta, c.Psi, c.activation, np.empty((m, n)), X, S, Q),
-        *(targets[batch.indices], None, np.ones(B), 1.0, O_plus, lambda3),
+        *(targets[batch.indices], None, np.ones(B), 1.0, O_plus, lambda3, "cross_entropy"),
     )
     kernels.backward(
         *(c.Theta, c.Psi, X, S, batch.offsets, lambda3, c.activation, np.inf, 0.0, 0.0, 0, 1),
@@ -918,7 +933,8 @@ FITTING = {
     ("update_weights", 10): ("row more",),
     ("roll_out", 0): ("row less", "row more", "no rows"),
     ("residuals", 2): ("row less", "row more"),
-    ("cross_entropy", 0): ("column less", "column more"),
+    ("loss_value cross_entropy", 0): ("column less", "column more"),
+    ("loss_value hinge", 0): ("column less", "column more"),
 }
 
 
@@ -926,7 +942,7 @@ def array_positions():
     for call, (arguments, _) in calls(make_case()).items():
         for position, argument in enumerate(arguments):
             # those of a forward sweep without targets are looked at once
-            if isinstance(argument, np.ndarray) and (call in ("forward", kernel_of(call)) or 12 <= position < 18):
+            if isinstance(argument, np.ndarray) and (not call.startswith("forward ") or 12 <= position < 18):
                 yield call, position, argument
 
 
@@ -1001,7 +1017,7 @@ def test_observations_of_another_type_are_refused(change):
 
 @pytest.mark.parametrize("call", ["forward labels", "forward values"])
 def test_targets_that_do_not_belong_together_are_refused(call):
-    for position in (14, 16, 17):
+    for position in (14, 16, 17, 18):
         with pytest.raises(ValueError, match="forward: the shapes of the targets"):
             call_changed(call, position, lambda _: None)
     for position, other in ((12, "forward labels"), (13, "forward values")):
@@ -1031,7 +1047,14 @@ POSITIONS_OF_ACTIVATIONS = {"forward": 7, "backward": 6, "roll_out": 2, "a_step"
     ("name", "position", "value"),
     [
         *((name, position, "softsign") for name, position in POSITIONS_OF_ACTIVATIONS.items()),
-        *(("forward", 18, 0), ("forward", 18, -1), ("backward", 18, 0), ("backward", 18, -1)),
+        *(
+            ("forward", 20, 0),
+            ("forward", 20, -1),
+            ("forward labels", 18, "softsign"),
+            ("forward labels", 18, None),
+            ("backward", 18, 0),
+            ("backward", 18, -1),
+        ),
         *(("backward", 10, -1), ("backward", 10, 7), ("backward", 11, 0), ("backward", 11, -1)),
     ],
 )
@@ -1043,8 +1066,8 @@ def test_wrong_setting_is_refused(name, position, value):
 @pytest.mark.parametrize(
     ("name", "position", "value"),
     [
-        *(("cross_entropy_step", 1, -1), ("cross_entropy_step", 1, 2)),
-        *(("cross_entropy", 1, -1), ("cross_entropy", 1, 2)),
+        *(("o_step cross_entropy", 1, -1), ("o_step cross_entropy", 1, 2), ("o_step hinge", 1, -1)),
+        *(("loss_value cross_entropy", 1, -1), ("loss_value cross_entropy", 1, 2), ("loss_value hinge", 1, 2)),
         *(("forward labels", 12, -1), ("forward labels", 12, 2)),
         *(("forward", 2, -1), ("forward", 2, 20), ("forward", 2, np.iinfo(np.intp).min)),
         *(("forward", 3, 8), ("forward", 3, 2), ("forward", 3, 0), ("forward", 3, -1)),
@@ -1079,29 +1102,3 @@ def test_offsets_that_would_leave_the_arrays_are_refused(offsets):
                 *(Theta, Psi, X, S, offsets, Q, "tanh", 1.0, 0.0, 0.0, 0, 1, np.zeros((4000, 1)), Theta.copy()),
                 *(np.ones((3, 3)), Psi.copy(), np.ones((2, 2)), np.zeros(1000)),
             )
-
-
-@BACKENDS
-@DTYPES
-def test_losses_leave_rows_without_weight_out(kernels, dtype):
-    c = make_case("equal", dtype)
-    weighty = np.arange(len(c.Q)) % 3 > 0
-    weights, labels = np.where(weighty, c.weights, 0), np.where(weighty, c.labels, -7)
-    loss, n_correct = kernels.cross_entropy(c.Q, labels, weights)
-    expected, n_expected = kernels.cross_entropy(c.Q[weighty], c.labels[weighty], c.weights[weighty])
-    assert loss == pytest.approx(expected)
-    assert n_correct == n_expected
-    expected = kernels.squared_error(c.Q[weighty], c.values[weighty], c.weights[weighty])
-    assert kernels.squared_error(c.Q, c.values, weights) == pytest.approx(expected)
-
-
-@BACKENDS
-@DTYPES
-def test_losses_of_outputs_are_those_that_the_o_step_returns(kernels, dtype):
-    c = make_case("wide", dtype)
-    weights = (c.weights / c.weights.mean()).astype(dtype)
-    scratch = np.empty_like(c.Q), np.empty_like(c.Q)
-    loss, n_correct = kernels.cross_entropy(c.Q, c.labels, weights)
-    assert (pytest.approx(loss), n_correct) == kernels.cross_entropy_step(c.Q, c.labels, weights, 1.0, *scratch)
-    loss = kernels.squared_error(c.Q, c.values, weights)
-    assert loss == pytest.approx(kernels.squared_error_step(c.Q, c.values, weights, 1.0, *scratch))

@@ -82,7 +82,7 @@ def run_kernels(kernels, case, activation, loss, rho, cap):
     L_Theta, L_Psi = np.ones_like(case.Theta), np.ones_like(case.Psi)
     kernels.forward(
         *(sequences.observations, 1.0, *where, case.Theta, case.Psi, activation, np.empty((d + n + 1, n)), X, S, Q),
-        *(labels, values, case.weights[batch.indices], rho, O_plus, lambda3),
+        *(labels, values, case.weights[batch.indices], rho, O_plus, lambda3, loss),
     )
     n_capped = kernels.backward(
         *(case.Theta, case.Psi, X, S, batch.offsets, lambda3, activation, cap, 0.0, 0.0, 0, 1, lambda1, L_Theta),

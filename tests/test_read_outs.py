@@ -80,7 +80,7 @@ def forward(kernels, c, rho=0.7, n_threads=1, **changed):
             out.O_plus,
             out.lambda3,
         ),
-        *(n_threads, c.read_out, c.stride, c.initial, out.H, out.steps),
+        *("cross_entropy", 0.0, n_threads, c.read_out, c.stride, c.initial, out.H, out.steps),
     )
     return out
 

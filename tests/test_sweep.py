@@ -771,7 +771,7 @@ def test_o_step_of_any_problem_is_stationary(kernels, problem):
 def test_cross_entropy_step_of_any_problem_is_stationary(kernels, problem):
     q, labels, _, _, rho, _ = problem
     o_plus, lambda3 = np.empty_like(q), np.empty_like(q)
-    kernels.cross_entropy_step(q, labels, np.ones(len(q)), rho, o_plus, lambda3)
+    kernels.o_step(q, labels, None, np.ones(len(q)), rho, o_plus, lambda3, "cross_entropy")
     balance = softmax(o_plus, axis=1) - np.eye(q.shape[1])[labels] + rho * (o_plus - q)
     np.testing.assert_allclose(balance, 0, rtol=0, atol=1e-6)
 

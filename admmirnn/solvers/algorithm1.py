@@ -111,6 +111,7 @@ class Algorithm1(BaseEstimator):
 
     takes_labels_per_step = True
     readouts = ("last",)
+    losses = ("cross_entropy", "squared_error")
     default_penalty = 0.0
 
     def check_settings(self):
@@ -180,7 +181,7 @@ class Algorithm1(BaseEstimator):
         n_iterations = max_epochs if self.max_iter is None else self.max_iter
         schedules = validation.check_algorithm1(self, n_iterations)
         validation.check_run(penalty, max_epochs, batch_size)
-        validation.check_problem(network, sequences, targets, weights, loss, per_step=True)
+        validation.check_problem(network, sequences, targets, weights, loss, per_step=True, losses=self.losses)
         n_threads = validation.check_n_threads(n_threads)
         fit = _Fit(self, schedules, network, sequences, targets, loss, weights, penalty, n_threads)
         fit.form_batches(batch_size, check_random_state(random_state) if shuffle else None)

@@ -138,9 +138,9 @@ class Rollout(BaseEstimator):
         sequences : Sequences
             Observations of the network's dtype.
         targets : ndarray of shape (n_sequences,) or (n_sequences, n_outputs), or as many rows as there are steps
-            Class numbers for `SoftmaxCrossEntropy`, values for `SquaredError`; of steps one sequence after the other.
-        loss : SoftmaxCrossEntropy or SquaredError
-            R.
+            Class numbers where ``loss.takes_labels``, and values otherwise; of steps one sequence after the other.
+        loss : object
+            R, of `admmirnn.losses`.
         weights : ndarray of shape (n_sequences,) or (n_steps,), optional
             Positive weights of the sequences; or of their steps, >= 0: where one is 0 the network rolls on, and the
             target is not looked at.
@@ -278,8 +278,12 @@ class _Fit:
 
         2. o+ = prox_{R/rho}(q), lambda3 = rho (o+ - q) = -grad R(o+), times the sequences' weights.
         """
-        work, network = self.work, self.network
-        self.batch_loss, self.batch_correct = self.kernels.forward(
+        work, network, loss = self.work, self.network, self.loss
+        rho, written = self.settings.rho, (work.O_plus, work.lambda3)
+        of_targets = (None, None, None, rho, None, None, None, 0.0)
+        if loss.name is not None:
+            of_targets = (work.labels, work.values, work.weights, rho, *written, loss.name, loss.parameter)
+        found = self.kernels.forward(
             work.batch.observations,
             self.sequences.scale,
             work.batch.first_rows,
@@ -292,12 +296,7 @@ class _Fit:
             work.X,
             work.S,
             work.Q,
-            work.labels,
-            work.values,
-            work.weights,
-            self.settings.rho,
-            work.O_plus,
-            work.lambda3,
+            *of_targets,
             self.n_threads,
             work.read_out,
             work.batch.stride,
@@ -305,6 +304,10 @@ class _Fit:
             work.H,
             work.steps,
         )
+        if loss.name is None:
+            targets = work.labels if loss.takes_labels else work.values
+            found = loss.step(self.kernels, work.Q, targets, work.weights, rho, *written)
+        self.batch_loss, self.batch_correct = found
 
     def sweep_backward(self):
         """3. lambda2_t = V^T lambda3_t + W^T lambda1_{t+1}, lambda1_t = f'(a_t) * lambda2_t, bounded.
