@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 _WINDOW = 500
+_SMALL_WINDOW = 100
 _LOST_GAIN = 0.25
 _LOST_LEVEL = 0.1
 _RUIN = 100.0
@@ -19,7 +20,7 @@ class Guard:
     mean, and the loss of its last minibatch, are not far above the best mean so far; then the weights are
     remembered.  The network counts as lost when a loss is not finite, or when the mean of a window is above the best
     by more than a quarter of what the best gains over the best constant output, and by more than a tenth of the
-    larger of the two; one minibatch at a hundred times that level is enough.
+    larger of the two, and more in windows of less than 100; one minibatch at a hundred times that level is enough.
 
     Parameters
     ----------
@@ -41,6 +42,7 @@ class Guard:
     def __init__(self, network, n_sequences, constant_loss):
         self._network = network
         self.window = min(_WINDOW, n_sequences)
+        self._leeway = math.sqrt(max(1.0, _SMALL_WINDOW / self.window))  # means of fewer losses vary more
         self._constant_loss = constant_loss
         self._best = math.inf
         self._loss_sum = self._n_seen = 0
@@ -55,7 +57,8 @@ class Guard:
     def most(self):
         """The largest mean loss of a window that is not a loss of the network."""
         level = max(self._constant_loss, self._best)
-        return self._best + max(_LOST_GAIN * (self._constant_loss - self._best), _LOST_LEVEL * level)
+        margin = max(_LOST_GAIN * (self._constant_loss - self._best), _LOST_LEVEL * level)
+        return self._best + self._leeway * margin
 
     def lost(self, loss, n_sequences):
         """Take the loss of one minibatch, measured before its update; say whether the network is lost."""
