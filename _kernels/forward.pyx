@@ -12,7 +12,7 @@ from admmirnn._kernels._blas cimport gemm, multiply_rows, rows_at_once
 from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, ReadOut, fits, read_out_named, transpose
 from admmirnn._kernels._pool_simd cimport add_all, keep_largest
 from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
-from admmirnn._kernels.output cimport Targets, o_step_of_rows, set_targets
+from admmirnn._kernels.output cimport Targets, o_step_of_rows, room_of_o_step, set_targets
 
 
 cdef struct Sweep:                               # what all parts of a forward sweep share
@@ -36,7 +36,7 @@ cdef struct Sweep:                               # what all parts of a forward s
     int32_t* steps                               # (B, n): at which step they were the largest
     void* Q                                      # (B, K), or a row for each row of S from offsets[1] on
     Targets* targets                             # of the o-step, or NULL
-    double* scratch                              # (n_parts, 6 K)
+    double* scratch                              # (n_parts, room_of_o_step(K))
     double[MOST_PARTS] loss
     Py_ssize_t[MOST_PARTS] n_correct
     Py_ssize_t[MOST_PARTS + 1] first             # sequence of each part
@@ -144,7 +144,7 @@ cdef void answer(Sweep* sweep, Py_ssize_t rows, const floating* H, Py_ssize_t ro
     multiply_rows[floating](rows, K, n, 1, H, n, V_T, K, 1, Q + row * K, K)
     if sweep.targets != NULL:
         sweep.loss[part] += o_step_of_rows(sweep.targets, row, row + rows, &sweep.n_correct[part],
-                                           sweep.scratch + 6 * K * part, Q)
+                                           sweep.scratch + room_of_o_step(K) * part, Q)
 
 
 cdef void answer_holes(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t last, floating* Q) noexcept nogil:
@@ -277,10 +277,10 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
         sweep.initial = NULL if initial is None else &initial[0, 0]
         sweep.weights = &weights_out[0, 0]
         sweep.X, sweep.S, sweep.Q = &X_out[0, 0], &S_out[0, 0], &Q_out[0, 0]
-        sweep.scratch = <double*> malloc((6 * K * n_parts + (n + 1) * K) * sizeof(double))
+        sweep.scratch = <double*> malloc((room_of_o_step(K) * n_parts + (n + 1) * K) * sizeof(double))
         if sweep.scratch == NULL:
             raise MemoryError
-        V_T = <floating*> (sweep.scratch + 6 * K * n_parts)
+        V_T = <floating*> (sweep.scratch + room_of_o_step(K) * n_parts)
         sweep.V_T = V_T
         for part in range(n_parts):
             sweep.loss[part] = 0

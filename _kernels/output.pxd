@@ -23,6 +23,7 @@ cdef struct Targets:                              # of the o-step, a row for eac
 cdef double set_targets(Targets* targets, str kernel, Py_ssize_t B, Py_ssize_t K, const Py_ssize_t[::1] labels,
                         const floating[:, ::1] values, const floating[::1] weights, double rho,
                         floating[:, ::1] O_plus, floating[:, ::1] lambda3, str loss, double parameter) except? -1
+cdef Py_ssize_t room_of_o_step(Py_ssize_t K) noexcept nogil
 cdef double o_step_of_rows(Targets* targets, Py_ssize_t first, Py_ssize_t last, Py_ssize_t* n_correct,
                            double* scratch, const floating* Q) noexcept nogil
 cdef double relative_softmax(Py_ssize_t K, const double* o, Py_ssize_t label, double* p) noexcept nogil

@@ -13,10 +13,13 @@ as its parameter; "quantile", q (y - o) where o < y and (1 - q) (o - y) elsewher
 
 from cython cimport floating
 from libc.float cimport DBL_MAX
-from libc.math cimport NAN, exp, fabs, log, log1p
+from libc.math cimport INFINITY, NAN, exp, fabs, log, log1p
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
+from admmirnn._kernels._sweep_simd cimport LANES, softmax_prox
+
+cdef Py_ssize_t ENOUGH_LANES = 4                # with fewer, one row after the other is faster
 cdef int MOST_NEWTON_STEPS = 200                # 3 to 6 are usual; hundreds are not reached
 
 
@@ -277,25 +280,91 @@ cdef bint is_right(Targets* targets, Py_ssize_t i, const floating* O) noexcept n
     return best == targets.labels[i]
 
 
+cdef Py_ssize_t room_of_o_step(Py_ssize_t K) noexcept nogil:
+    """How many numbers ``o_step_of_rows`` needs."""
+    return 6 * K + 4 * K * LANES
+
+
+cdef double loss_of_lane(Py_ssize_t K, Py_ssize_t label, const double* p) noexcept nogil:
+    """-log p[label] from every LANES-th number of p, or -1 where that would not be accurate."""
+    cdef double others = 0
+    cdef Py_ssize_t j
+    if not p[label * LANES] >= 1e-290:
+        return -1
+    for j in range(K):
+        if j != label:
+            others += p[j * LANES]
+    return -log1p(-others) if others < 0.5 else -log(p[label * LANES])
+
+
+cdef double cross_entropy_rows(Targets* targets, const Py_ssize_t* which, int count, double* scratch,
+                               const floating* Q) noexcept nogil:
+    """The o-step of up to LANES rows side by side; the sum of their weighted losses."""
+    cdef Py_ssize_t K = targets.K, i, j, label
+    cdef double *q = scratch + 6 * K
+    cdef double *y = q + K * LANES
+    cdef double *u = y + K * LANES
+    cdef double *p = u + K * LANES
+    cdef double[LANES] rho, error, R
+    cdef double loss = 0, tolerance = 1e-8 if floating is float else 1e-13
+    cdef const floating* weights = <const floating*> targets.weights
+    cdef floating *o_plus = <floating*> targets.O_plus
+    cdef floating *lambda3 = <floating*> targets.lambda3
+    cdef int lane
+    for lane in range(LANES):
+        i = which[lane if lane < count else 0]              # lanes that are left over repeat the first
+        rho[lane] = targets.rho
+        for j in range(K):
+            q[j * LANES + lane] = Q[i * K + j]
+            y[j * LANES + lane] = j == targets.labels[i]
+    memset(u, 0, K * LANES * sizeof(double))
+    softmax_prox(K, q, y, rho, INFINITY, u, p, error)        # p = softmax(q), and nothing else
+    for lane in range(count):
+        R[lane] = loss_of_lane(K, targets.labels[which[lane]], p + lane)
+    softmax_prox(K, q, y, rho, tolerance, u, p, error)
+    for lane in range(count):
+        i = which[lane]
+        loss += weights[i] * (R[lane] if R[lane] >= 0 else loss_of_row(targets, i, Q, scratch))
+        if error[lane] <= tolerance:
+            for j in range(K):
+                o_plus[i * K + j] = <floating> (q[j * LANES + lane] + u[j * LANES + lane])
+                lambda3[i * K + j] = <floating> (weights[i] * (y[j * LANES + lane] - p[j * LANES + lane]))
+        else:
+            prox_of_row(targets, i, Q, scratch)
+    return loss
+
+
 cdef double o_step_of_rows(Targets* targets, Py_ssize_t first, Py_ssize_t last, Py_ssize_t* n_correct,
                            double* scratch, const floating* Q) noexcept nogil:
     """The o-step of these rows, if there is an O_plus; the sum of their weighted losses, and how many are right.
 
-    ``scratch`` holds 6 K numbers.
+    ``scratch`` holds `room_of_o_step` numbers.
     """
     cdef Py_ssize_t K = targets.K, i
     cdef const floating* weights = <const floating*> targets.weights
+    cdef bint side_by_side = targets.kind == CROSS_ENTROPY and targets.O_plus != NULL and last - first >= ENOUGH_LANES
+    cdef Py_ssize_t[LANES] which
+    cdef int lane = 0
     cdef double loss = 0
     for i in range(first, last):
         if weights[i] != 0:
-            loss += weights[i] * loss_of_row(targets, i, Q, scratch)
             if targets.labels != NULL:
                 n_correct[0] += is_right(targets, i, Q)
+            if side_by_side:
+                which[lane] = i
+                lane += 1
+                if lane == LANES:
+                    loss += cross_entropy_rows(targets, which, lane, scratch, Q)
+                    lane = 0
+                continue
+            loss += weights[i] * loss_of_row(targets, i, Q, scratch)
             if targets.O_plus != NULL:
                 prox_of_row(targets, i, Q, scratch)
         elif targets.O_plus != NULL:
             memcpy(<floating*> targets.O_plus + i * K, Q + i * K, K * sizeof(floating))
             memset(<floating*> targets.lambda3 + i * K, 0, K * sizeof(floating))
+    if lane > 0:
+        loss += cross_entropy_rows(targets, which, lane, scratch, Q)
     return loss
 
 
@@ -359,7 +428,7 @@ def o_step(const floating[:, ::1] Q, const Py_ssize_t[::1] labels, const floatin
         raise ValueError("o_step: there is nowhere to write to")
     total = set_targets[floating](&targets, "o_step", B, K, labels, values, weights, rho, O_plus_out, lambda3_out,
                                   loss, parameter)
-    cdef double* scratch = <double*> malloc(6 * K * sizeof(double))
+    cdef double* scratch = <double*> malloc(room_of_o_step(K) * sizeof(double))
     if scratch == NULL:
         raise MemoryError
     with nogil:
@@ -376,7 +445,7 @@ def loss_value(const floating[:, ::1] O, const Py_ssize_t[::1] labels, const flo
     cdef Targets targets
     total = set_targets[floating](&targets, "loss_value", rows, K, labels, values, weights, 1, None, None, loss,
                                   parameter)
-    cdef double* scratch = <double*> malloc(6 * K * sizeof(double))
+    cdef double* scratch = <double*> malloc(room_of_o_step(K) * sizeof(double))
     if scratch == NULL:
         raise MemoryError
     with nogil:
