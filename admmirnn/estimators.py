@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import backend, validation
-from admmirnn.losses import SoftmaxCrossEntropy, SquaredError
+from admmirnn.losses import LOSSES_OF_VALUES, Loss, SoftmaxCrossEntropy, UserLoss
 from admmirnn.model import ElmanRNN
 from admmirnn.solvers import SOLVERS
 
@@ -200,7 +200,7 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
     activation : {"tanh", "sigmoid", "relu", "leaky_relu", "identity"}, default="tanh"
         f; leaky relu is 0.01 a below zero.
     penalty : float or "auto", default="auto"
-        Weight of the penalty on W, >= 0; "auto" is 0.3 with "rollout" and 0 with "algorithm1".  With "rollout" a ridge:
+        Weight of the penalty on W, >= 0; "auto" is 0.2 with "rollout" and 0 with "algorithm1".  With "rollout" a ridge:
         every iteration multiplies W by 1 - penalty times the radius in force; 0 may suit sequences of hundreds of
         steps, whose beginning W has to carry along.  With "algorithm1" that of Omega(W).
     penalties : dict or None, default=None
@@ -438,7 +438,7 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
 
 
 class RNNRegressor(RegressorMixin, _Recurrent):
-    """Elman network that reads a sequence and answers with numbers, trained by ADMM with the squared error.
+    """Elman network that reads a sequence and answers with numbers, trained by ADMM.
 
     One value, or several, for each sequence; or for each of its steps, where NaN stands for none.
 
@@ -447,6 +447,9 @@ class RNNRegressor(RegressorMixin, _Recurrent):
     hidden_size, activation, penalty, penalties, solver, max_epochs, batch_size, readout, frame, init, dtype, shuffle, \
 verbose, random_state, scale, n_threads, callbacks
         As in `RNNClassifier`.
+    loss : {"squared_error", "huber", "absolute_error", "quantile"} or object, default="squared_error"
+        R, of scaled targets: a name, an object of `admmirnn.losses` such as ``Quantile(0.9)``, or any with
+        ``value(o, y)`` and ``prox(q, y, rho)`` in numpy (see `admmirnn.losses.UserLoss`), which is slower.
     scale_targets : bool, default=True
         Whether the network learns targets of mean 0 and deviation 1, output by output, which `predict` scales back.
 
@@ -457,7 +460,7 @@ verbose, random_state, scale, n_threads, callbacks
     target_mean_, target_scale_ : ndarray of shape (K,)
         What `predict` adds, and multiplies by before that.
     history_ : list of dict
-        As in `RNNClassifier`, without an accuracy; the loss is half the squared error of scaled targets.
+        As in `RNNClassifier`, without an accuracy; the loss is that of scaled targets.
     status_, status_detail_, n_iter_, n_features_in_
         As in `RNNClassifier`.
 
@@ -492,6 +495,7 @@ verbose, random_state, scale, n_threads, callbacks
         random_state=None,
         scale=1.0,
         n_threads=1,
+        loss="squared_error",
         scale_targets=True,
         callbacks=None,
     ):
@@ -511,6 +515,7 @@ verbose, random_state, scale, n_threads, callbacks
         self.random_state = random_state
         self.scale = scale
         self.n_threads = n_threads
+        self.loss = loss
         self.scale_targets = scale_targets
         self.callbacks = callbacks
 
@@ -543,7 +548,16 @@ verbose, random_state, scale, n_threads, callbacks
         ValueError, TypeError
             If an argument or a setting is not usable; nothing has been trained then.
         """
-        return self._fit(X, y, sample_weight, partial(self._read_targets, y, sample_weight), SquaredError())
+        return self._fit(X, y, sample_weight, partial(self._read_targets, y, sample_weight), self._loss())
+
+    def _loss(self):
+        loss = self.loss
+        if isinstance(loss, str):
+            loss = LOSSES_OF_VALUES[validation.check_choice("loss", loss, tuple(LOSSES_OF_VALUES))]()
+        loss = loss if isinstance(loss, Loss) else UserLoss(loss)
+        if loss.takes_labels:
+            raise ValueError(f"loss is {self.loss!r}, which takes class numbers; pass one of values, or RNNClassifier")
+        return loss
 
     def _read_targets(self, y, sample_weight, lengths, settings):
         validation.check_boolean("scale_targets", self.scale_targets)

@@ -14,12 +14,13 @@ from admmirnn.validation import check_number
 _HALVINGS = 60
 
 
-class _Loss:
+class Loss:
     """What the losses with a kernel share."""
 
     parameter = 0.0
     target_dtype = None  # that of the network
     takes_labels = False
+    least_rho = 0.0  # of the roll-out, which rests where the Moreau envelope of R is stationary: R itself as rho grows
 
     def step(self, kernels, Q, targets, weights, rho, O_plus, lambda3):
         """Write o+ and lambda3; return the loss at Q and, of class numbers, how many rows are largest at y."""
@@ -33,7 +34,7 @@ class _Loss:
         return (targets, None) if self.takes_labels else (None, targets)
 
 
-class SoftmaxCrossEntropy(_Loss):
+class SoftmaxCrossEntropy(Loss):
     """R(o, y) = log sum_k exp(o_k) - o_y, with y a class number.
 
     The proximal operator is exact: Newton's method on a strictly convex function whose Hessian is diagonal
@@ -50,13 +51,14 @@ class SoftmaxCrossEntropy(_Loss):
         return float(-xlogy(frequencies, frequencies).sum())
 
 
-class Hinge(_Loss):
+class Hinge(Loss):
     """R(o, y) = sum_k max(0, 1 - t_k o_k), one class against all others: t_y = 1, and -1 elsewhere; y a class number.
 
     o+ is q, or q moved by 1/rho towards t_k, or t_k where that lies between.
     """
 
     name = "hinge"
+    least_rho = 100.0  # not smooth
     target_dtype = np.intp
     takes_labels = True
 
@@ -66,7 +68,7 @@ class Hinge(_Loss):
         return float(2 * np.minimum(frequencies, 1 - frequencies).sum())
 
 
-class SquaredError(_Loss):
+class SquaredError(Loss):
     """R(o, y) = 1/2 |o - y|^2, with y of shape (n_outputs,); o+ = (y + rho q) / (1 + rho)."""
 
     name = "squared_error"
@@ -77,7 +79,7 @@ class SquaredError(_Loss):
         return float(0.5 * (shares @ (y - shares @ y) ** 2).sum())
 
 
-class SigmoidCrossEntropy(_Loss):
+class SigmoidCrossEntropy(Loss):
     """R(o, y) = sum_k log(1 + exp(o_k)) - y_k o_k, with y of shape (n_outputs,) from 0 to 1: several labels at once.
 
     o+ solves y - sigma(o) = rho (o - q), by Newton's method within a bracket.
@@ -92,7 +94,7 @@ class SigmoidCrossEntropy(_Loss):
         return float(-(xlogy(p, p) + xlogy(1 - p, 1 - p)).sum())
 
 
-class Huber(_Loss):
+class Huber(Loss):
     """R(o, y) = sum_k 1/2 (o_k - y_k)^2, but delta (|o_k - y_k| - delta/2) beyond delta; y of shape (n_outputs,).
 
     rho (o+ - q) is that of the squared error, and at most delta in size.
@@ -126,7 +128,7 @@ class Huber(_Loss):
         return float((shares @ R).sum())
 
 
-class Quantile(_Loss):
+class Quantile(Loss):
     """R(o, y) = sum_k quantile (y_k - o_k) where o_k < y_k, and (1 - quantile) (o_k - y_k) elsewhere.
 
     y has the shape (n_outputs,).  o+ is q moved by quantile/rho or (1 - quantile)/rho towards y, or y where that is
@@ -139,6 +141,7 @@ class Quantile(_Loss):
     """
 
     name = "quantile"
+    least_rho = 100.0  # not smooth
 
     def __init__(self, quantile=0.5):
         self.quantile = check_number("quantile", quantile, strict=True, below=1.0)
@@ -154,15 +157,19 @@ class Quantile(_Loss):
         return _constant_pinball(y, shares, self.quantile)
 
 
-class AbsoluteError(_Loss):
+class AbsoluteError(Loss):
     """R(o, y) = sum_k |o_k - y_k|, with y of shape (n_outputs,); o+ is q moved by 1/rho towards y, but not beyond."""
 
     name = "absolute_error"
+    least_rho = 100.0  # not smooth
 
     def constant_loss(self, targets, weights):
         """That of the median of the targets."""
         y, shares = _weighty(targets, weights)
         return 2 * _constant_pinball(y, shares, 0.5)
+
+
+LOSSES_OF_VALUES = {loss.name: loss for loss in (SquaredError, Huber, AbsoluteError, Quantile)}
 
 
 class UserLoss:
@@ -190,6 +197,7 @@ class UserLoss:
         self.loss = loss
         self.n_outputs = n_outputs
         self.takes_labels = bool(getattr(loss, "takes_labels", False))
+        self.least_rho = float(getattr(loss, "least_rho", 0.0))
         self.target_dtype = np.intp if self.takes_labels else None
 
     def step(self, kernels, Q, targets, weights, rho, O_plus, lambda3):

@@ -23,6 +23,7 @@ SETTINGS = (
     {"solver__gram_every": 16, "solver__factor_every": 1},
     {"penalty": 0.0},
     {"penalty": 0.1},
+    {"penalty": 0.2},
     {"penalty": 0.3},
     {"penalty": 1.0},
 )

@@ -209,7 +209,7 @@ def test_our_side_evaluates_the_network_as_it_is_after_each_iteration(task):
         data.train,
         data.train_targets,
         SoftmaxCrossEntropy(),
-        penalty=Rollout.default_penalty,
+        penalty=OURS.penalty,
         max_epochs=3,
         random_state=np.random.RandomState(1),
         on_epoch_end=lambda record: by_epoch.append(network.outputs(data.test)),

@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from admmirnn import Algorithm1, RNNClassifier, RNNRegressor
+from admmirnn.losses import Hinge, Quantile
 
 FORMS = ("array", "list")
 
@@ -184,6 +185,37 @@ def test_class_weights(sums):
         X, np.where(labels == 1, np.arange(150) % 3, 0)
     )
     assert without.classes_.tolist() == [0, 2]
+
+
+class SquaredByHand:
+    """What a user would write."""
+
+    def value(self, o, y):
+        return 0.5 * ((o - y) ** 2).sum(axis=1)
+
+    def prox(self, q, y, rho):
+        return (y + rho * q) / (1 + rho)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_losses_of_a_regression(sums):
+    X, Y = sums
+    settings = {"hidden_size": 8, "random_state": 0, "dtype": "float64", "max_epochs": 15}
+    squared = RNNRegressor(**settings).fit(X, Y)
+    by_hand = RNNRegressor(**settings, loss=SquaredByHand()).fit(X, Y)
+    np.testing.assert_allclose(by_hand.W_, squared.W_, rtol=1e-9, atol=1e-12)
+    for loss in ("huber", "absolute_error", "quantile"):
+        assert RNNRegressor(**settings, loss=loss).fit(X, Y).score(X, Y) > 0.8
+    y = np.array([values[-1] for values in Y]) + np.random.default_rng(0).exponential(size=len(X))
+    settings["max_epochs"] = 80
+    high = RNNRegressor(**settings, loss=Quantile(0.9)).fit(X, y)
+    low = RNNRegressor(**settings, loss=Quantile(0.2)).fit(X, y)
+    assert 0.8 < np.mean(high.predict(X) > y) < 0.97
+    assert 0.1 < np.mean(low.predict(X) > y) < 0.35
+    refused("loss is 'square'", X, y, loss="square")
+    refused("which has no method 'value'", X, y, loss=3)
+    refused("takes class numbers", X, y, loss=Hinge())
+    refused("this solver has no step for", X, y, loss="huber", solver="algorithm1")
 
 
 def refused(match, X, y, estimator=RNNRegressor, **settings):

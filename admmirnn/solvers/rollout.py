@@ -39,7 +39,8 @@ class Rollout(BaseEstimator):
     Parameters
     ----------
     rho : float, default=1.0
-        Penalty of the output equation, > 0.  The multiplier tends to the gradient as rho grows.
+        Penalty of the output equation, > 0.  The multiplier is the gradient of the loss's Moreau envelope and tends to
+        that of the loss as rho grows; losses with a kink take at least 100, or they would be smoothed away.
     r : float, default=1.0
         Weight of the proximal term of the weight step, >= 0; 0 leaves the step to the radius.
     radius, output_radius : float or None
@@ -102,7 +103,7 @@ class Rollout(BaseEstimator):
 
     takes_labels_per_step = True
     takes_penalties = True
-    default_penalty = 0.3  # of estimators: chosen on validation data of three tasks, see bench/choices.py
+    default_penalty = 0.2  # of estimators: chosen on validation data of three tasks, see bench/choices.py
 
     def check_settings(self):
         """Raise ValueError or TypeError unless every setting is in its range."""
@@ -279,7 +280,7 @@ class _Fit:
         2. o+ = prox_{R/rho}(q), lambda3 = rho (o+ - q) = -grad R(o+), times the sequences' weights.
         """
         work, network, loss = self.work, self.network, self.loss
-        rho, written = self.settings.rho, (work.O_plus, work.lambda3)
+        rho, written = max(self.settings.rho, loss.least_rho), (work.O_plus, work.lambda3)
         of_targets = (None, None, None, rho, None, None, None, 0.0)
         if loss.name is not None:
             of_targets = (work.labels, work.values, work.weights, rho, *written, loss.name, loss.parameter)

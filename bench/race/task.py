@@ -80,14 +80,14 @@ class Ours:
     """
 
     epochs: float
-    penalty: float = Rollout.default_penalty
+    penalty: float = 0.3
     batch_size: int | None = None
     solver: Callable = Rollout
     note: str = ""
 
     def __str__(self):
         batch_size = f"batches of {self.batch_size}" if self.batch_size else ""
-        penalty = f"penalty {self.penalty:g}" if self.penalty != Rollout.default_penalty else ""
+        penalty = f"penalty {self.penalty:g}"
         return ", ".join(filter(None, (_epochs(self.epochs), batch_size, penalty, self.note)))
 
 
