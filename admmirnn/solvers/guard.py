@@ -6,6 +6,7 @@ import numpy as np
 
 _WINDOW = 500
 _SMALL_WINDOW = 100
+_DEVIATIONS = 8.0  # the best of many windows is some below their mean already
 _LOST_GAIN = 0.25
 _LOST_LEVEL = 0.1
 _RUIN = 100.0
@@ -20,7 +21,9 @@ class Guard:
     mean, and the loss of its last minibatch, are not far above the best mean so far; then the weights are
     remembered.  The network counts as lost when a loss is not finite, or when the mean of a window is above the best
     by more than a quarter of what the best gains over the best constant output, and by more than a tenth of the
-    larger of the two, and more in windows of less than 100; one minibatch at a hundred times that level is enough.
+    larger of the two, and more in windows of less than 100, and by more than eight standard errors of such a mean,
+    which the differences between the minibatches of good windows tell.  One minibatch at a hundred times that level
+    is enough.
 
     Parameters
     ----------
@@ -46,6 +49,9 @@ class Guard:
         self._constant_loss = constant_loss
         self._best = math.inf
         self._loss_sum = self._n_seen = 0
+        self._previous = None  # loss, and number of sequences
+        self._square_sum = self._n_differences = 0
+        self._variance = None  # of the losses of single sequences
         self._safest = (network.Theta.copy(), network.Psi.copy())
         self._good = (network.Theta.copy(), network.Psi.copy())
         self._returned_to = self._good
@@ -57,8 +63,10 @@ class Guard:
     def most(self):
         """The largest mean loss of a window that is not a loss of the network."""
         level = max(self._constant_loss, self._best)
-        margin = max(_LOST_GAIN * (self._constant_loss - self._best), _LOST_LEVEL * level)
-        return self._best + self._leeway * margin
+        margin = self._leeway * max(_LOST_GAIN * (self._constant_loss - self._best), _LOST_LEVEL * level)
+        if self._variance is not None:
+            margin = max(margin, _DEVIATIONS * math.sqrt(self._variance / self.window))
+        return self._best + margin
 
     def lost(self, loss, n_sequences):
         """Take the loss of one minibatch, measured before its update; say whether the network is lost."""
@@ -67,6 +75,7 @@ class Guard:
         if not math.isfinite(loss):
             return True
         self._any_finite = True
+        self._compare(loss, n_sequences)
         self._loss_sum += loss * n_sequences
         self._n_seen += n_sequences
         if self._best == math.inf:
@@ -79,6 +88,7 @@ class Guard:
         self._loss_sum = self._n_seen = 0
         if mean > self.most:
             return self._is_lost_at(mean)
+        self._learn_variance()
         if mean < self._best:
             self._remember(self._safest)
         worth_keeping = mean < self._constant_loss or mean <= self._best
@@ -87,6 +97,21 @@ class Guard:
             self.rollbacks_in_a_row = 0
         self._best = min(self._best, mean)
         return False
+
+    def _compare(self, loss, n_sequences):
+        """Add the square of this loss's difference to the one before, in units of the variance of one sequence's."""
+        if self._previous is not None:
+            other, n_others = self._previous
+            difference = loss - other
+            self._square_sum += difference * difference / (1 / n_sequences + 1 / n_others)  # inf where ** would raise
+            self._n_differences += 1
+        self._previous = loss, n_sequences
+
+    def _learn_variance(self):
+        if self._n_differences:
+            variance = self._square_sum / self._n_differences
+            self._variance = variance if self._variance is None else 0.8 * self._variance + 0.2 * variance
+        self._square_sum = self._n_differences = 0
 
     def _remember(self, copies):
         np.copyto(copies[0], self._network.Theta)
@@ -120,6 +145,8 @@ class Guard:
             self._returned_to = self._good
         self.rollbacks_in_a_row += 1
         self._loss_after_return = None
+        self._previous = None
+        self._square_sum = self._n_differences = 0
         self._loss_sum = self._n_seen = 0
         if not self._any_finite:  # not even the first weights are good: bring them nearer to zero
             for weights in (*self._good, *self._safest):
