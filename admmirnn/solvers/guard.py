@@ -6,9 +6,10 @@ import numpy as np
 
 _WINDOW = 500
 _SMALL_WINDOW = 100
-_DEVIATIONS = 8.0  # the best of many windows is some below their mean already
+_DEVIATIONS = 6.0  # the best of many windows is some below their mean already
 _LOST_GAIN = 0.25
 _LOST_LEVEL = 0.1
+_MOST_LEVEL = 0.25  # however much losses vary: they vary most in a network that is being ruined
 _RUIN = 100.0
 
 
@@ -21,9 +22,9 @@ class Guard:
     mean, and the loss of its last minibatch, are not far above the best mean so far; then the weights are
     remembered.  The network counts as lost when a loss is not finite, or when the mean of a window is above the best
     by more than a quarter of what the best gains over the best constant output, and by more than a tenth of the
-    larger of the two, and more in windows of less than 100, and by more than eight standard errors of such a mean,
-    which the differences between the minibatches of good windows tell.  One minibatch at a hundred times that level
-    is enough.
+    larger of the two, and more in windows of less than 100, and by more than six standard errors of such a mean, which
+    the differences between the minibatches of good windows tell, or a quarter of the larger one.  One minibatch at a
+    hundred times that level is enough.
 
     Parameters
     ----------
@@ -65,7 +66,8 @@ class Guard:
         level = max(self._constant_loss, self._best)
         margin = self._leeway * max(_LOST_GAIN * (self._constant_loss - self._best), _LOST_LEVEL * level)
         if self._variance is not None:
-            margin = max(margin, _DEVIATIONS * math.sqrt(self._variance / self.window))
+            deviation = math.sqrt(self._variance / self.window)
+            margin = max(margin, min(_DEVIATIONS * deviation, _MOST_LEVEL * level))
         return self._best + margin
 
     def lost(self, loss, n_sequences):
