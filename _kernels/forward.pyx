@@ -8,7 +8,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from admmirnn._kernels._activations cimport Activation, activate, named
-from admmirnn._kernels._blas cimport gemm, multiply_rows, rows_at_once
+from admmirnn._kernels._blas cimport multiply_rows, rows_at_once
 from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, ReadOut, fits, read_out_named, transpose
 from admmirnn._kernels._pool_simd cimport add_all, keep_largest
 from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
@@ -302,16 +302,3 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
         weighted += sweep.loss[part]
         n_correct += sweep.n_correct[part]
     return weighted / total, n_correct if labels is not None else None
-
-
-def read_out(const floating[:, ::1] S, const floating[:, ::1] Psi, floating[:, ::1] Q_out):
-    """Q = V s + c for every row s of S, Psi = [V c]."""
-    cdef Py_ssize_t rows = S.shape[0], n = S.shape[1], K = Psi.shape[0], i, j
-    if Psi.shape[1] != n + 1 or Q_out.shape[0] != rows or Q_out.shape[1] != K:
-        raise ValueError("read_out: the shapes of S, Psi and Q do not belong together")
-    with nogil:
-        for i in range(rows):
-            for j in range(K):
-                Q_out[i, j] = Psi[j, n]
-        # Q = S @ V.T + c
-        gemm[floating](False, True, rows, K, n, 1, &S[0, 0], n, &Psi[0, 0], n + 1, 1, &Q_out[0, 0], K)

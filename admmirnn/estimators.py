@@ -3,7 +3,6 @@
 import copy
 import warnings
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 from scipy.special import softmax
@@ -25,7 +24,7 @@ class EpochState:
     ----------
     record : dict
         The epoch's entry of ``history_``.
-    estimator : RNNClassifier
+    estimator : RNNClassifier or RNNRegressor
         With the weights of this moment: it can predict.
     """
 
@@ -69,16 +68,17 @@ class _Recurrent(BaseEstimator):
         tags.non_deterministic = False
         return tags
 
-    def _fit(self, X, y, sample_weight, read_targets, loss):
+    def _fit(self, X, y, sample_weight, loss):
         """Validate, solve, and become fitted.
 
-        ``read_targets(lengths, settings)`` returns the `_Targets` of y and the attributes that tell what they mean.
+        Each estimator has ``_read_targets(y, sample_weight, lengths, settings)``, which returns the `_Targets` of y
+        and the attributes that tell what they mean.
         """
         settings = validation.check_estimator_settings(self, SOLVERS)
         validation.check_y_is_there(self, y)
         sequences, attributes = validation.read_sequences(self, X, settings.dtype, settings.scale)
         sequences = validation.framed(sequences, settings.frame)
-        targets, of_targets = read_targets(sequences.lengths, settings)
+        targets, of_targets = self._read_targets(y, sample_weight, sequences.lengths, settings)
         if targets.every_step and settings.readout != "last":
             raise ValueError(f"readout is {settings.readout!r} and y has a target for each step; pass readout='last'")
         sequences, targets = _with_weight(sequences, targets)
@@ -360,7 +360,7 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         ValueError, TypeError
             If an argument or a setting is not usable; nothing has been trained then.
         """
-        return self._fit(X, y, sample_weight, partial(self._read_targets, y, sample_weight), SoftmaxCrossEntropy())
+        return self._fit(X, y, sample_weight, SoftmaxCrossEntropy())
 
     def _read_targets(self, y, sample_weight, lengths, settings):
         per_step = getattr(settings.solver, "takes_labels_per_step", False)
@@ -548,7 +548,7 @@ verbose, random_state, scale, n_threads, callbacks
         ValueError, TypeError
             If an argument or a setting is not usable; nothing has been trained then.
         """
-        return self._fit(X, y, sample_weight, partial(self._read_targets, y, sample_weight), self._loss())
+        return self._fit(X, y, sample_weight, self._loss())
 
     def _loss(self):
         loss = self.loss

@@ -101,12 +101,6 @@ def _holes(offsets):
     return position >= np.repeat(counts[:-1], counts[1:])
 
 
-def read_out(S, Psi, Q_out):
-    """Q = V s + c for every row s of S, Psi = [V c]."""
-    np.matmul(S, Psi[:, :-1].T, out=Q_out)
-    Q_out += Psi[:, -1]
-
-
 def _relative_softmax(o, labels):
     """softmax(o) and -log softmax(o)[label] of every row, the latter accurate when it is tiny."""
     rows = np.arange(len(o))

@@ -804,6 +804,8 @@ def _items_of_values(y):
 def check_several_classes(classes, targets):
     """Raise unless at least two classes are left to learn."""
     present = np.unique(targets)
+    if not len(present):
+        raise ValueError("y has no label of positive weight; give at least two classes a positive weight")
     if len(present) < 2:
         label = classes[present[0]]
         label = label.item() if isinstance(label, np.generic) else label

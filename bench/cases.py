@@ -92,7 +92,6 @@ def calls(kernels, size, dtype, gram_first=1, gram_every=4):
         "forward": forward,
         "backward": backward,
         "update_weights": update_weights,
-        "read_out": (S[size.rows :], Psi, room(B, K)),
         **{
             f"{kernel} {loss.name}": (
                 *(2 * normal(B, K), *((labels, None) if loss.takes_labels else (None, values)), ones),

@@ -36,7 +36,6 @@ def measure_kernel(measure, calls_of, name, size, dtype, variant, count=None):
         ("forward", flops.forward),
         ("backward", lambda size: flops.backward(size, *GRAM)),
         ("update_weights", flops.solves),
-        ("read_out", flops.read_out),
     ],
 )
 @at_sizes(SMALL, MIDDLE, BROAD, LARGE, quick=(SMALL, MIDDLE))

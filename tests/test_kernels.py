@@ -172,7 +172,6 @@ def calls(case):
         "forward": (forward_arguments(c), [8, 9, 10, 11]),
         "forward labels": (forward_arguments(c, "labels"), [8, 9, 10, 11, 16, 17]),
         "forward values": (forward_arguments(c, "values"), [8, 9, 10, 11, 16, 17]),
-        "read_out": ([c.S, c.Psi, new(len(c.S), K)], [2]),
         **{
             f"o_step {loss}": ([c.Q, *targets, c.weights, 0.7, new(B, K), new(B, K), loss, parameter], [5, 6])
             for loss, (targets, parameter) in targets_of_losses(c).items()

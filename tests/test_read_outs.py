@@ -133,7 +133,7 @@ def test_compiled_agrees_with_its_twin(read_out, lengths, initial, dtype):
 
 
 @pytest.mark.parametrize("read_out", READ_OUTS)
-def test_threads_differ_by_rounding(read_out, monkeypatch):
+def test_threads_differ_by_rounding(read_out):
     c = make_case((30, 25, 40, 31) * 8, read_out, "float64", n=64, initial=True)
     alone, shared = forward(COMPILED, c), forward(COMPILED, c, n_threads=3)
     assert_same(shared, alone, 1e-11)

@@ -246,6 +246,10 @@ def test_what_does_not_fit_is_refused(sums):
     refused("class_weight has the label 7", X, labels, RNNClassifier, class_weight={7: 1.0})
     refused("class_weight is 'even'", X, labels, RNNClassifier, class_weight="even")
     refused(r"class_weight\[0\] is -1", X, labels, RNNClassifier, class_weight={0: -1})
+    refused("no label of positive weight", X, labels, RNNClassifier, class_weight={0: 0.0, 1: 0.0})
+    some = [np.full(len(values), -1 if i else 1) for i, values in enumerate(Y)]
+    with pytest.raises(ValueError, match="no label of positive weight"):
+        RNNClassifier(4, ignore_label=-1).fit(X, some, sample_weight=np.arange(len(X)) > 0)
     refused("ignore_label = 1 alone", X, np.ones(150, int), RNNClassifier, ignore_label=1)
     refused("one class only", X, labels, RNNClassifier, ignore_label=1)
 

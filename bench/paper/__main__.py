@@ -12,10 +12,10 @@ import scipy
 
 import admmirnn
 import bench.paper
-from admmirnn.datasets import load_mnist
+from admmirnn.datasets import load_mnist, load_text
 from bench.accept import processor
 from bench.paper.tables import QUICK, Sizes, tables
-from bench.paper.text import QUICK_TEXT, TextSizes, read_text, text
+from bench.paper.text import QUICK_TEXT, TextSizes, text
 
 
 def main():
@@ -36,7 +36,7 @@ def main():
             data = {subset: load_mnist(subset) for subset in ("train", "test")}
             tables(data, QUICK if options.quick else Sizes(), options.first_seed, options.output)
         else:
-            text(read_text(), QUICK_TEXT if options.quick else TextSizes(), options.first_seed, options.output)
+            text(load_text(), QUICK_TEXT if options.quick else TextSizes(), options.first_seed, options.output)
     except FileNotFoundError as error:
         sys.exit(str(error))
     print(f"{time.perf_counter() - started:.0f} s")

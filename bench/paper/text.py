@@ -1,7 +1,6 @@
 """The text experiment: Algorithm 1 on chunks of characters, each from a fresh forward pass."""
 
 import math
-import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,8 +21,6 @@ from bench.paper.common import (
     sequences_of,
     variables_of,
 )
-
-TEXT_FILE = ("text", "metamorphosis.txt")
 
 CHUNK = 25
 
@@ -350,15 +347,6 @@ def draw_text(path, runs, defaults, level):
     figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     figure.savefig(path, dpi=120)
     print(f"\npicture: {path.resolve()}")
-
-
-def read_text():
-    """The characters that the authors trained on."""
-    path = Path(os.environ.get("ADMMIRNN_DATA", ""), *TEXT_FILE)
-    if not path.is_file():
-        name = "/".join(TEXT_FILE)
-        raise FileNotFoundError(f"there is no {path}; set ADMMIRNN_DATA to the folder that holds {name}")
-    return path.read_text(encoding="utf-8")
 
 
 def text(characters, sizes, seed, output):
