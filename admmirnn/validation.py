@@ -328,9 +328,7 @@ def check_n_threads(n_threads):
     return check_integer("n_threads", n_threads, 1, alternatives=", or None for all cores")
 
 
-def check_problem(
-    network, sequences, targets, weights, loss, *, per_step=False, any_missing=False, losses=None
-):
+def check_problem(network, sequences, targets, weights, loss, *, per_step=False, any_missing=False, losses=None):
     """Raise unless what a solver is given belongs together.
 
     ``per_step`` allows a target for each observation, ``any_missing`` sequences without any; ``losses`` names those
@@ -924,15 +922,6 @@ def check_targets_suit(settings, targets):
         raise ValueError(f"readout is {settings.readout!r} and y has a target for each step; pass readout='last'")
     if settings.stateful and not targets.every_step:
         raise ValueError("stateful is True and y has one target a sequence; pass one for each step, or stateful=False")
-
-
-def check_can_go_on(estimator, settings):
-    """Raise unless partial_fit can train with such a solver."""
-    if not getattr(settings.solver, "takes_states", False):
-        raise ValueError(
-            f"solver is {estimator.solver!r}, and {type(settings.solver).__name__} cannot go on from an earlier call; "
-            "pass solver='rollout' for partial_fit, or call fit"
-        )
 
 
 def check_goes_on(estimator, settings, targets, network):
