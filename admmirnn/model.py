@@ -154,7 +154,8 @@ class ElmanRNN:
         read_out = "each" if every_step else self.read_out
         chunks = _chunks(sequences.lengths, n_threads)
         n_rows = max(sequences.lengths[first:last].sum() for first, last in chunks)
-        work = Room(self, read_out, n_rows, max(last - first for first, last in chunks))
+        most_sequences = max(last - first for first, last in chunks)
+        work = Room(self, read_out, n_rows, most_sequences, symbols=sequences.n_symbols > 0)
         outputs = np.empty((sequences.lengths.sum() if every_step else len(sequences), self.n_outputs), self.dtype)
         first_steps = sequences.first_steps
         with backend.one_blas_thread():
@@ -180,6 +181,7 @@ class ElmanRNN:
                     initial=self.initial_states(len(batch)),
                     H_out=work.H,
                     steps_out=work.steps,
+                    codes_out=work.codes,
                 )
                 if every_step:
                     sequence_of, step_of = batch.rows()
@@ -194,8 +196,10 @@ class Room:
 
     Attributes
     ----------
-    X : ndarray of shape (n_rows, d + 1)
+    X : ndarray of shape (n_rows, d + 1), or None
         [x_t, 1], laid out as ``_kernels`` describes.
+    codes : ndarray of shape (n_rows,), or None
+        Of the x_t, when they are symbols.
     S : ndarray of shape (n_rows + B, n)
         s_{t-1}, and s_N at the end.
     Q : ndarray of shape (n_outputs, K)
@@ -208,15 +212,16 @@ class Room:
         Scratch.
     """
 
-    def __init__(self, network, read_out, n_rows, n_sequences):
+    def __init__(self, network, read_out, n_rows, n_sequences, *, symbols=False):
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
         self.read_out = read_out
-        self._X = self.room(dtype, n_rows, d + 1)
+        self._X = None if symbols else self.room(dtype, n_rows, d + 1)
+        self._codes = self.room(np.int32, n_rows) if symbols else None
         self._S = self.room(dtype, n_rows + n_sequences, n)
         self._Q = self.room(dtype, n_rows + n_sequences if read_out == "each" else n_sequences, K)
         self._H = self.room(dtype, n_sequences, n) if read_out in ("mean", "max") else None
         self._steps = self.room(np.int32, n_sequences, n) if read_out == "max" else None
-        self.H = self.steps = None
+        self.X = self.codes = self.H = self.steps = None
         self.weights_T = self.room(dtype, d + 1 + n, n)
 
     @staticmethod
@@ -229,7 +234,11 @@ class Room:
         B, n_rows = len(batch), batch.n_rows
         self.batch = batch
         self.n_outputs = n_rows + B - int(batch.offsets[1]) if self.read_out == "each" else B
-        self.X, self.S, self.Q = self._X[:n_rows], self._S[: n_rows + B], self._Q[: self.n_outputs]
+        self.S, self.Q = self._S[: n_rows + B], self._Q[: self.n_outputs]
+        if self._codes is None:
+            self.X = self._X[:n_rows]
+        else:
+            self.codes = self._codes[:n_rows]
         if self._H is not None:
             self.H = self._H[:B]
         if self._steps is not None:

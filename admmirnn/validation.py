@@ -299,10 +299,11 @@ def check_n_threads(n_threads):
     return check_integer("n_threads", n_threads, 1, alternatives=", or None for all cores")
 
 
-def check_problem(network, sequences, targets, weights, loss, *, per_step=False, losses=None):
+def check_problem(network, sequences, targets, weights, loss, *, per_step=False, symbols=False, losses=None):
     """Raise unless what a solver is given belongs together.
 
-    ``per_step`` allows a target for each observation; ``losses`` names those that the solver has, None being all.
+    ``per_step`` allows a target for each observation, ``symbols`` symbols; ``losses`` names those that the solver has,
+    None being all.
     """
     if losses is not None and loss.name not in losses:
         raise ValueError(f"loss is {type(loss).__name__}, which this solver has no step for; use Rollout")
@@ -332,6 +333,8 @@ def check_problem(network, sequences, targets, weights, loss, *, per_step=False,
             raise ValueError("weights holds values that are not finite or not positive; leave those sequences out")
     if sequences.n_features != network.n_features:
         raise ValueError(f"sequences have {sequences.n_features} features and the network takes {network.n_features}")
+    if sequences.n_symbols:
+        check_symbols(sequences, symbols)
     if sequences.observations.dtype not in OBSERVATION_DTYPES:
         known = ", ".join(dtype.name for dtype in OBSERVATION_DTYPES)
         raise ValueError(f"sequences are {sequences.observations.dtype}; convert them to one of {known}")
@@ -345,6 +348,17 @@ def check_problem(network, sequences, targets, weights, loss, *, per_step=False,
                 f"{name} has {len(values)} entries for {len(sequences)} sequences of {sequences.lengths.sum()} steps; "
                 "pass one a sequence or one a step"
             )
+
+
+def check_symbols(sequences, taken=True):
+    """Raise unless symbols are ``taken``, and these are codes of so many of them."""
+    codes = sequences.observations
+    if not taken:
+        raise ValueError("sequences are symbols, which this solver does not read; use Rollout")
+    if codes.dtype not in (np.uint8, np.uint16) or codes.shape[1] != 1 or sequences.frame != 1 or sequences.scale != 1:
+        raise ValueError("sequences of symbols must be one column of uint8 or uint16, without frames or a scale")
+    if codes.size and codes.max() >= sequences.n_symbols:
+        raise ValueError(f"sequences hold the code {codes.max()} and say that there are {sequences.n_symbols} symbols")
 
 
 def check_dtype(dtype):

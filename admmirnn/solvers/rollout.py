@@ -102,6 +102,7 @@ class Rollout(BaseEstimator):
         self.max_iter = max_iter
 
     takes_labels_per_step = True
+    takes_symbols = True
     takes_penalties = True
     default_penalty = 0.2  # of estimators: chosen on validation data of three tasks, see bench/choices.py
 
@@ -181,7 +182,7 @@ class Rollout(BaseEstimator):
         self.check_settings()
         penalties = validation.check_penalties(penalties)
         validation.check_run(penalty, max_epochs, batch_size)
-        validation.check_problem(network, sequences, targets, weights, loss, per_step=True)
+        validation.check_problem(network, sequences, targets, weights, loss, per_step=True, symbols=True)
         if batch_size is None:
             batch_size = _default_batch_size(len(sequences))
         n_a_pass = self.iterations_per_epoch(len(sequences), batch_size)
@@ -255,11 +256,11 @@ class _Fit:
         self.work = Workspace(self.kernels, network, read_out, sequences, min(batch_size, n_sequences), n_threads)
         constant_loss = loss.constant_loss(self.targets, np.ones(len(targets)) if equal else self.weights)
         output_scale = max(1.0, math.sqrt(2 * constant_loss))  # of regression targets, their deviation
-        self.hidden = Layer(network.Theta, settings.radius, _LARGE_RADIUS)
+        self.hidden = Layer(network.Theta, settings.radius, _LARGE_RADIUS, sequences.n_symbols)
         self.output = Layer(network.Psi, settings.output_radius, _LARGE_OUTPUT_RADIUS * output_scale)
         self.layers = (self.hidden, self.output)
         self.splitting = Splitting(network, *self.layers, penalties) if penalties else None
-        self.scratch = np.zeros(max(network.Theta.size, network.Psi.size), network.dtype)
+        self.scratch = np.zeros(max(layer.room for layer in self.layers), network.dtype)
         self.guard = Guard(network, n_sequences, constant_loss)
         self.cap = math.inf if settings.multiplier_cap is None else settings.multiplier_cap
         self.n_iterations = n_iterations
@@ -304,6 +305,7 @@ class _Fit:
             network.initial_states(len(work.batch)),
             work.H,
             work.steps,
+            work.codes,
         )
         if loss.name is None:
             targets = work.labels if loss.takes_labels else work.values
@@ -346,6 +348,8 @@ class _Fit:
             work.H,
             work.steps,
             network.s_0 is None,
+            None,
+            work.codes,
         )
 
     def update_weights(self):
