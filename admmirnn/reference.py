@@ -430,7 +430,7 @@ def _factorise(G, damping):
     m = len(G)
     least = 1e-6 if G.dtype == np.float32 else 1e-14
     trace = float(np.trace(G, dtype=np.float64))
-    if not (np.isfinite(trace) and np.isfinite(G).all()):
+    if not (np.isfinite(trace) and np.isfinite(np.tril(G)).all()):
         return None, damping, np.nan
     while True:
         shift = damping * trace / m
