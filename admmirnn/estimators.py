@@ -825,10 +825,10 @@ def _n_epochs(settings, sequences):
     return -(-max_iter // settings.solver.iterations_per_epoch(len(sequences), settings.batch_size))
 
 
-def _n_streams(settings, sequences):
+def _n_streams(settings, sequences, usual=_N_STREAMS):
     """Into how many streams to cut long sequences."""
     most = int(sequences.lengths.sum()) // (_FEWEST_CHUNKS * settings.chunk_size)
-    return settings.batch_size or min(_N_STREAMS, max(most, 1))
+    return settings.batch_size or min(usual, max(most, 1))
 
 
 class _Progress:

@@ -158,6 +158,13 @@ class ElmanRNN:
         ndarray of shape (n_sequences, n_outputs) or (n_steps, n_outputs)
             o of every sequence, or after each of its steps, one sequence after the other.
         """
+        outputs = np.empty((sequences.lengths.sum() if every_step else len(sequences), self.n_outputs), self.dtype)
+        for rows, some in self.pieces_of_outputs(sequences, every_step=every_step, n_threads=n_threads):
+            outputs[rows] = some
+        return outputs
+
+    def pieces_of_outputs(self, sequences, *, every_step=False, n_threads=1):
+        """Yield the rows of `outputs` and what stands there, some at a time, for which there always is memory."""
         kernels = backend.kernels()
         read_out = "each" if every_step else self.read_out
         longest = int(sequences.lengths.max())
@@ -168,7 +175,6 @@ class ElmanRNN:
         n_rows = max(first_chunks[first:last].sum() for first, last in parts)
         most_sequences = max(last - first for first, last in parts)
         work = Room(self, read_out, n_rows, most_sequences, symbols=sequences.n_symbols > 0)
-        outputs = np.empty((sequences.lengths.sum() if every_step else len(sequences), self.n_outputs), self.dtype)
         first_steps = chunks.first_steps
         with backend.one_blas_thread():
             for first, last in parts:
@@ -201,13 +207,12 @@ class ElmanRNN:
                     )
                     if every_step:
                         sequence_of, step_of = batch.rows()
-                        outputs[first_steps[sequence_of] + step_of] = work.Q[batch.rows_of_outputs()]
+                        yield first_steps[sequence_of] + step_of, work.Q[batch.rows_of_outputs()]
                     else:
-                        outputs[first + of] = work.Q
+                        yield first + of, work.Q
                     if (streams.n_chunks[part] > 1).any():
                         states = np.zeros((len(part), self.n_hidden), self.dtype) if states is None else states
                         states[of] = work.S[batch.n_rows :]
-        return outputs
 
 
 class Room:

@@ -501,3 +501,25 @@ def update_weights(
         Theta_out += Theta_out.dtype.type(hidden[1]) * D_out.T
         Psi_out += Psi_out.dtype.type(output[1]) * output_D_out.T
     return hidden, output
+
+
+def generate(Theta, Psi, activation, codes, temperature, uniforms, state_out, codes_out):
+    """Read symbols, and draw as many more as there are ``uniforms``; returns whether all outputs were finite."""
+    f, _ = _ACTIVATIONS[activation]
+    d = len(Psi)
+    U, W, b, V, c = Theta[:, :d], Theta[:, d:-1], Theta[:, -1], Psi[:, :-1], Psi[:, -1]
+    for code in codes[:-1]:
+        state_out[:] = f(U[:, code] + W @ state_out + b)
+    code = codes[-1]
+    for i, uniform in enumerate(uniforms):
+        state_out[:] = f(U[:, code] + W @ state_out + b)
+        q = (V @ state_out + c).astype(np.float64)
+        if not np.isfinite(q).all():
+            return False
+        if temperature == 0:
+            code = q.argmax()
+        else:
+            p = np.exp((q - q.max()) / temperature)
+            code = min(np.searchsorted(p.cumsum(), uniform * p.sum(), side="right"), d - 1)
+        codes_out[i] = code
+    return True

@@ -658,6 +658,84 @@ def _was_finite(given, i, step, feature):
     return bool(np.isfinite(np.float64(value)))
 
 
+# Text
+
+
+def check_reads_symbols(solver, known):
+    """Raise unless ``solver``, a name or an object, reads symbols."""
+    if not getattr(check_solver(solver, known), "takes_symbols", False):
+        raise ValueError(f"solver is {solver!r}, which does not read text; pass solver='rollout'")
+
+
+def read_texts(text):
+    """Return the texts that ``text`` is, or that it tells where to read, as a list; each has two characters or more."""
+    if not isinstance(text, (list, tuple)):
+        return [read_text(text)]
+    if not len(text):
+        raise ValueError("text is an empty list; pass at least one text")
+    return [read_text(item, f"text[{i}]") for i, item in enumerate(text)]
+
+
+def read_text(text, name="text", least=2):
+    """Return ``text``, or what the file that it names, or is, holds in UTF-8; of ``least`` characters at least."""
+    given = text
+    if isinstance(text, os.PathLike):
+        try:
+            with open(text, encoding="utf-8") as file:
+                text = file.read()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{name} is the file {given}, which is not UTF-8 ({error}); pass its text") from error
+    elif hasattr(text, "read"):
+        text = text.read()
+    if not isinstance(text, str):
+        remedy = "decode it, or open the file as text" if isinstance(text, bytes) else "pass a str, or a pathlib.Path"
+        raise TypeError(f"{name} is of type {type(text).__name__}; {remedy}")
+    if len(text) < least:
+        wanted = "one to read and one to predict" if least == 2 else f"at least {least}"
+        raise ValueError(f"{name} has {len(text)} character(s); pass {wanted}")
+    return text
+
+
+def check_vocabulary(code_points):
+    """Raise unless these are several characters, and not too many."""
+    if len(code_points) < 2:
+        raise ValueError(
+            f"text has one character only, {chr(code_points[0])!r}, and nothing to predict; pass one that has several"
+        )
+    if len(code_points) > 1 << 16:
+        raise ValueError(f"text has {len(code_points)} different characters; the most that there can be is {1 << 16}")
+
+
+def check_stand_in(unknown, vocabulary):
+    """Return the code of the character ``unknown``, or None for None; raise unless it is in the vocabulary."""
+    if unknown is None:
+        return None
+    if not isinstance(unknown, str) or len(unknown) != 1:
+        raise (ValueError if isinstance(unknown, str) else TypeError)(
+            f"unknown is {unknown!r}; pass one character of the training text, or None"
+        )
+    if unknown not in vocabulary:
+        raise ValueError(f"unknown is {unknown!r}, which the training text does not have; pass one of {vocabulary!r}")
+    return vocabulary.index(unknown)
+
+
+def check_no_unknown(stand_in, text, position, i, vocabulary):
+    """Raise if nothing stands in for the character of the text, or of the i-th, at this position."""
+    if stand_in is None:
+        character, where = text[position], "" if i is None else f"[{i}]"
+        raise ValueError(
+            f"text{where} has the character {character!r} (U+{ord(character):04X}) at position {position}, which is "
+            f"not among the {len(vocabulary)} of the training text; take it out, or set unknown to one of those, such "
+            "as unknown=' ', to be read in its place"
+        )
+
+
+def check_text_outputs(are_finite):
+    """Raise when a roll-out over text has overflowed."""
+    if not are_finite:
+        raise ValueError("the network's outputs are not finite; fit with activation='tanh', or a smaller radius")
+
+
 # Targets and weights
 
 
