@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import backend, validation
@@ -16,7 +17,7 @@ from admmirnn.model import ElmanRNN
 from admmirnn.sequences import Streams
 from admmirnn.solvers import SOLVERS
 
-_N_STREAMS = 32
+_N_STREAMS = 16  # chosen on text, see CharacterModel
 _FEWEST_CHUNKS = 4  # of a stream, or its first state would say too much
 
 
@@ -61,6 +62,17 @@ class _Targets:
     def every_step(self):
         """Whether there is one for each step."""
         return self.form != "sequence"
+
+
+def _can_go_on(estimator):
+    """Whether the solver can train on from an earlier call; for `partial_fit`."""
+    solver = SOLVERS.get(estimator.solver) if isinstance(estimator.solver, str) else estimator.solver
+    if not getattr(solver, "takes_states", False):
+        raise AttributeError(
+            f"solver is {estimator.solver!r}, which cannot go on from an earlier call; pass solver='rollout' for "
+            "partial_fit, or call fit"
+        )
+    return True
 
 
 class _Recurrent(BaseEstimator):
@@ -108,7 +120,6 @@ class _Recurrent(BaseEstimator):
         ``known`` are the attributes that tell what targets mean, of an earlier call or of the user.
         """
         settings = validation.check_estimator_settings(self, SOLVERS)
-        validation.check_can_go_on(self, settings)
         validation.check_y_is_there(self, y)
         is_new = not hasattr(self, "V_")
         if is_new:
@@ -225,7 +236,7 @@ class _Recurrent(BaseEstimator):
             return rows.reshape(len(lengths), lengths[0], *rows.shape[1:])
         return np.split(rows, np.cumsum(lengths)[:-1])
 
-    def _initial_network(self, settings, n_features, n_outputs):
+    def _initial_network(self, settings, n_features, n_outputs, *, symbols=False):
         network = ElmanRNN.random(
             n_features,
             settings.hidden_size,
@@ -234,6 +245,7 @@ class _Recurrent(BaseEstimator):
             dtype=settings.dtype,
             random_state=settings.random_state,
             read_out=settings.readout,
+            symbols=symbols,
         )
         shapes = {name: weights.shape for name, weights in network.weights.items()}
         for name, values in validation.check_init(self.init, shapes, settings.dtype).items():
@@ -311,10 +323,10 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         The state before the first step: learnt from zero, given, or zero (these two with "rollout" only).
     stateful : bool, default=False
         Whether sequences are long streams, with a label for each step, trained chunk by chunk ("rollout" only).
-        `fit` cuts them into ``batch_size`` streams ("auto" means 32, or fewer of at least four chunks) and takes the
+        `fit` cuts them into ``batch_size`` streams ("auto" means 16, or fewer of at least four chunks) and takes the
         next chunk of each for a minibatch, which starts from the states that the one before has left; multipliers end
-        at the chunk.  A sequence's length does not matter to memory then, but for X itself.  `predict` reads whole
-        sequences from s_0.
+        at the chunk.  Beside X itself, no more memory is needed for longer sequences.  `predict` reads whole sequences
+        from s_0.
     chunk_size : int, default=25
         Steps of such a chunk, >= 1.
     init : dict, optional
@@ -462,6 +474,7 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         """
         return self._fit(X, y, sample_weight, SoftmaxCrossEntropy())
 
+    @available_if(_can_go_on)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train on from where the last call of `fit` or `partial_fit` has ended: one pass over these sequences.
 
@@ -699,6 +712,7 @@ chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_threads, callb
         """
         return self._fit(X, y, sample_weight, self._loss())
 
+    @available_if(_can_go_on)
     def partial_fit(self, X, y, sample_weight=None):
         """Train on from where the last call of `fit` or `partial_fit` has ended: one pass over these sequences.
 
@@ -825,10 +839,10 @@ def _n_epochs(settings, sequences):
     return -(-max_iter // settings.solver.iterations_per_epoch(len(sequences), settings.batch_size))
 
 
-def _n_streams(settings, sequences, usual=_N_STREAMS):
+def _n_streams(settings, sequences):
     """Into how many streams to cut long sequences."""
     most = int(sequences.lengths.sum()) // (_FEWEST_CHUNKS * settings.chunk_size)
-    return settings.batch_size or min(usual, max(most, 1))
+    return settings.batch_size or min(_N_STREAMS, max(most, 1))
 
 
 class _Progress:

@@ -36,7 +36,16 @@ class ElmanRNN:
 
     @classmethod
     def random(
-        cls, n_features, n_hidden, n_outputs, *, activation="tanh", dtype=np.float32, random_state, read_out="last"
+        cls,
+        n_features,
+        n_hidden,
+        n_outputs,
+        *,
+        activation="tanh",
+        dtype=np.float32,
+        random_state,
+        read_out="last",
+        symbols=False,
     ):
         """W orthogonal, U normal with variance 1 / n_features, V, b and c zero.
 
@@ -55,9 +64,12 @@ class ElmanRNN:
             Where the weights are drawn from.
         read_out : {"last", "mean", "max"}
             As in the class.
+        symbols : bool, default=False
+            Whether features are symbols: as one of them is 1 and the others are 0, the variance of U is 1.
         """
         Theta = np.zeros((n_hidden, n_features + n_hidden + 1), dtype=dtype)
-        Theta[:, :n_features] = random_state.standard_normal((n_hidden, n_features)) / np.sqrt(n_features)
+        n_not_zero = 1 if symbols else n_features
+        Theta[:, :n_features] = random_state.standard_normal((n_hidden, n_features)) / np.sqrt(n_not_zero)
         Q, R = np.linalg.qr(random_state.standard_normal((n_hidden, n_hidden)))
         Theta[:, n_features:-1] = Q * np.sign(np.diag(R))  # uniform over the orthogonal group
         if activation == "sigmoid":
@@ -111,9 +123,7 @@ class ElmanRNN:
 
     def initial_states(self, n_sequences):
         """s_0 of so many sequences, a row each, or None where it is zero."""
-        return (
-            None if self.s_0 is None else np.ascontiguousarray(np.broadcast_to(self.s_0, (n_sequences, self.n_hidden)))
-        )
+        return None if self.s_0 is None else np.tile(self.s_0, (n_sequences, 1))
 
     def pruned(self):
         """The network without the units that its outputs never depend on.

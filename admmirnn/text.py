@@ -20,10 +20,8 @@ class CharacterModel(_Recurrent):
 
     Parameters
     ----------
-    hidden_size, activation, penalties, solver, s_0, init, dtype, verbose, random_state, n_threads
-        As in `RNNClassifier`; the solver must read symbols, as "rollout" does.
-    penalty : float or "auto", default=0.1
-        As in `RNNClassifier`.
+    hidden_size, activation, penalty, penalties, solver, s_0, init, dtype, verbose, random_state, n_threads
+        As in `RNNClassifier`; the solver must read symbols, as "rollout" does, and U is drawn with variance 1.
     max_epochs : int, default=10
         Passes over the text, >= 1.  The solver's ``max_iter``, a number of chunks, takes its place.
     batch_size : int or "auto", default="auto"
@@ -69,7 +67,7 @@ class CharacterModel(_Recurrent):
         hidden_size=128,
         *,
         activation="tanh",
-        penalty=0.1,
+        penalty="auto",
         penalties=None,
         solver="rollout",
         max_epochs=10,
@@ -141,8 +139,8 @@ class CharacterModel(_Recurrent):
         }
         stand_in = validation.check_stand_in(self.unknown, attributes["vocabulary_"])
         sequences, following = _predictions(_encoded(texts, vocabulary, stand_in), len(vocabulary))
-        network = self._initial_network(settings, len(vocabulary), len(vocabulary))
-        settings.batch_size = _n_streams(settings, sequences, 16)
+        network = self._initial_network(settings, len(vocabulary), len(vocabulary), symbols=True)
+        settings.batch_size = _n_streams(settings, sequences)
         streams = sequences.in_chunks(settings.chunk_size, settings.batch_size)
         targets = _Targets(following, np.ones(len(following)), "list", len(vocabulary))
         self._end_training(*self._train(network, streams, targets, SoftmaxCrossEntropy(), settings, attributes))
