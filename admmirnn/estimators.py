@@ -285,7 +285,7 @@ class _Recurrent(BaseEstimator):
             return rows.reshape(len(lengths), lengths[0], *rows.shape[1:])
         return np.split(rows, np.cumsum(lengths)[:-1])
 
-    def _initial_network(self, settings, n_features, n_outputs):
+    def _initial_network(self, settings, n_features, n_outputs, *, symbols=False):
         network = ElmanRNN.random(
             n_features,
             settings.hidden_size,
@@ -294,6 +294,7 @@ class _Recurrent(BaseEstimator):
             dtype=settings.dtype,
             random_state=settings.random_state,
             read_out=settings.readout,
+            symbols=symbols,
         )
         shapes = {name: weights.shape for name, weights in network.weights.items()}
         for name, values in validation.check_init(self.init, shapes, settings.dtype).items():

@@ -328,11 +328,13 @@ def check_n_threads(n_threads):
     return check_integer("n_threads", n_threads, 1, alternatives=", or None for all cores")
 
 
-def check_problem(network, sequences, targets, weights, loss, *, per_step=False, any_missing=False, losses=None):
+def check_problem(
+    network, sequences, targets, weights, loss, *, per_step=False, symbols=False, any_missing=False, losses=None
+):
     """Raise unless what a solver is given belongs together.
 
-    ``per_step`` allows a target for each observation, ``any_missing`` sequences without any; ``losses`` names those
-    that the solver has, None being all.
+    ``per_step`` allows a target for each observation, ``any_missing`` sequences without any, ``symbols`` symbols;
+    ``losses`` names those that the solver has, None being all.
     """
     if losses is not None and loss.name not in losses:
         raise ValueError(f"loss is {type(loss).__name__}, which this solver has no step for; use Rollout")
@@ -363,6 +365,8 @@ def check_problem(network, sequences, targets, weights, loss, *, per_step=False,
             raise ValueError("weights holds values that are not finite or not positive; leave those sequences out")
     if sequences.n_features != network.n_features:
         raise ValueError(f"sequences have {sequences.n_features} features and the network takes {network.n_features}")
+    if sequences.n_symbols:
+        check_symbols(sequences, symbols)
     if sequences.observations.dtype not in OBSERVATION_DTYPES:
         known = ", ".join(dtype.name for dtype in OBSERVATION_DTYPES)
         raise ValueError(f"sequences are {sequences.observations.dtype}; convert them to one of {known}")
@@ -376,6 +380,17 @@ def check_problem(network, sequences, targets, weights, loss, *, per_step=False,
                 f"{name} has {len(values)} entries for {len(sequences)} sequences of {sequences.lengths.sum()} steps; "
                 "pass one a sequence or one a step"
             )
+
+
+def check_symbols(sequences, taken=True):
+    """Raise unless symbols are ``taken``, and these are codes of so many of them."""
+    codes = sequences.observations
+    if not taken:
+        raise ValueError("sequences are symbols, which this solver does not read; use Rollout")
+    if codes.dtype not in (np.uint8, np.uint16) or codes.shape[1] != 1 or sequences.frame != 1 or sequences.scale != 1:
+        raise ValueError("sequences of symbols must be one column of uint8 or uint16, without frames or a scale")
+    if codes.size and codes.max() >= sequences.n_symbols:
+        raise ValueError(f"sequences hold the code {codes.max()} and say that there are {sequences.n_symbols} symbols")
 
 
 def check_dtype(dtype):
@@ -801,6 +816,84 @@ def check_can_forecast(estimator, n_outputs, n_features):
             f"{type(estimator).__name__} was fitted on {n_features} feature(s) and {n_outputs} target(s) and cannot "
             "read its own predictions; fit it with all features of the next observation as the targets"
         )
+
+
+# Text
+
+
+def check_reads_symbols(solver, known):
+    """Raise unless ``solver``, a name or an object, reads symbols."""
+    if not getattr(check_solver(solver, known), "takes_symbols", False):
+        raise ValueError(f"solver is {solver!r}, which does not read text; pass solver='rollout'")
+
+
+def read_texts(text):
+    """Return the texts that ``text`` is, or that it tells where to read, as a list; each has two characters or more."""
+    if not isinstance(text, (list, tuple)):
+        return [read_text(text)]
+    if not len(text):
+        raise ValueError("text is an empty list; pass at least one text")
+    return [read_text(item, f"text[{i}]") for i, item in enumerate(text)]
+
+
+def read_text(text, name="text", least=2):
+    """Return ``text``, or what the file that it names, or is, holds in UTF-8; of ``least`` characters at least."""
+    given = text
+    if isinstance(text, os.PathLike):
+        try:
+            with open(text, encoding="utf-8") as file:
+                text = file.read()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{name} is the file {given}, which is not UTF-8 ({error}); pass its text") from error
+    elif hasattr(text, "read"):
+        text = text.read()
+    if not isinstance(text, str):
+        remedy = "decode it, or open the file as text" if isinstance(text, bytes) else "pass a str, or a pathlib.Path"
+        raise TypeError(f"{name} is of type {type(text).__name__}; {remedy}")
+    if len(text) < least:
+        wanted = "one to read and one to predict" if least == 2 else f"at least {least}"
+        raise ValueError(f"{name} has {len(text)} character(s); pass {wanted}")
+    return text
+
+
+def check_vocabulary(code_points):
+    """Raise unless these are several characters, and not too many."""
+    if len(code_points) < 2:
+        raise ValueError(
+            f"text has one character only, {chr(code_points[0])!r}, and nothing to predict; pass one that has several"
+        )
+    if len(code_points) > 1 << 16:
+        raise ValueError(f"text has {len(code_points)} different characters; the most that there can be is {1 << 16}")
+
+
+def check_stand_in(unknown, vocabulary):
+    """Return the code of the character ``unknown``, or None for None; raise unless it is in the vocabulary."""
+    if unknown is None:
+        return None
+    if not isinstance(unknown, str) or len(unknown) != 1:
+        raise (ValueError if isinstance(unknown, str) else TypeError)(
+            f"unknown is {unknown!r}; pass one character of the training text, or None"
+        )
+    if unknown not in vocabulary:
+        raise ValueError(f"unknown is {unknown!r}, which the training text does not have; pass one of {vocabulary!r}")
+    return vocabulary.index(unknown)
+
+
+def check_no_unknown(stand_in, text, position, i, vocabulary):
+    """Raise if nothing stands in for the character of the text, or of the i-th, at this position."""
+    if stand_in is None:
+        character, where = text[position], "" if i is None else f"[{i}]"
+        raise ValueError(
+            f"text{where} has the character {character!r} (U+{ord(character):04X}) at position {position}, which is "
+            f"not among the {len(vocabulary)} of the training text; take it out, or set unknown to one of those, such "
+            "as unknown=' ', to be read in its place"
+        )
+
+
+def check_text_outputs(are_finite):
+    """Raise when a roll-out over text has overflowed."""
+    if not are_finite:
+        raise ValueError("the network's outputs are not finite; fit with activation='tanh', or a smaller radius")
 
 
 # Targets and weights
