@@ -8,7 +8,8 @@ import pytest
 import admmirnn
 from bench.imports import BASE, STATEMENTS, medians
 
-USED_OF_SCIKIT_LEARN = {"sklearn.utils.multiclass", "sklearn.utils._unique"}  # the second is loaded by the first
+# the second is loaded by the first
+USED_OF_SCIKIT_LEARN = {"sklearn.utils.multiclass", "sklearn.utils._unique", "sklearn.utils.metaestimators"}
 
 
 def modules_after(statement):
