@@ -238,3 +238,22 @@ def test_what_does_not_fit_is_refused(several_labels, three_classes):
     for wrong in (y[:, :2], Y):
         with pytest.raises(ValueError, match="indicators where .* are predicted"):
             model.score(X, wrong)
+
+
+def test_partial_fit(several_labels, three_classes):
+    X, y, _ = several_labels
+    model = classifier(loss=SEVERAL)
+    for _ in range(8):
+        model.partial_fit(X, y)
+    assert model.score(X, y) > 0.6
+    with pytest.raises(ValueError, match="y has 2 columns, and there are 3 labels"):
+        model.partial_fit(X, y[:, :2])
+    with pytest.raises(ValueError, match="targets had several labels when training began"):
+        model.set_params(loss="hinge").partial_fit(X, y[:, 0])
+    X, y = three_classes
+    model = classifier(loss="hinge").partial_fit(X, y, classes=["a", "b", "c"])
+    for _ in range(5):
+        model.partial_fit(X, y)
+    assert model.score(X, y) > 0.8
+    with pytest.raises(ValueError, match="targets had one label each when training began"):
+        model.set_params(loss=SEVERAL).partial_fit(X, np.eye(3)[np.arange(150) % 3])

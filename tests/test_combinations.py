@@ -19,6 +19,7 @@ from admmirnn.losses import (
 )
 from admmirnn.model import ElmanRNN
 from admmirnn.sequences import Sequences
+from admmirnn.solvers.order import Shuffled
 from admmirnn.solvers.rollout import _Fit
 
 LENGTHS = (3, 1, 4, 3)
@@ -130,7 +131,7 @@ def iterate(c, which, rho=1e9):
     fit = _Fit(
         Rollout(rho=rho, momentum=0.0, gram_decay=0.0, multiplier_cap=None),
         network,
-        Sequences.of_lengths(np.concatenate(X), [len(x) for x in X]),
+        Shuffled(network, Sequences.of_lengths(np.concatenate(X), [len(x) for x in X]), len(X), False, None),
         np.concatenate(y),
         LOSSES[c.loss][0],
         np.concatenate(weights),
