@@ -337,7 +337,8 @@ def check_problem(
     ``losses`` names those that the solver has, None being all.
     """
     if losses is not None and loss.name not in losses:
-        raise ValueError(f"loss is {type(loss).__name__}, which this solver has no step for; use Rollout")
+        name = type(getattr(loss, "loss", loss)).__name__
+        raise ValueError(f"loss is {name}, which this solver has no step for; use Rollout")
     if np.ndim(targets) != (1 if loss.takes_labels else 2):
         raise ValueError(
             f"targets has {np.ndim(targets)} dimension(s); {type(loss).__name__} takes "
@@ -981,6 +982,7 @@ def _labels_per_step(y, form, lengths, name="y", what="label"):
             raise ValueError(
                 f"{name} should be a 1d array, one {what} a sequence, or have one {what} a step, and has the shape "
                 f"{np.shape(y)}: {name}[{i}] has {len(labels)} {what}s and X[{i}] has {length} steps"
+                + ("; several labels at once take loss='sigmoid_cross_entropy'" if name == "y" else "")
             )
         if len(labels) != length:
             raise ValueError(
@@ -1073,6 +1075,68 @@ def check_values(y, lengths):
     if not present.any():
         raise ValueError("y is NaN everywhere; give some steps a target")
     return np.where(present[:, None], values, 0.0), present, form, single
+
+
+def check_indicators(y, lengths, *, ignore_label=None):
+    """Return which labels every sequence or step has, and how y held that.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_sequences, n_labels) or (n_sequences, n_steps, n_labels), or list of arrays
+        Ones and zeros; a list holds a row a sequence, or an array of shape (n_steps_i, n_labels).  One of two
+        dimensions may be a sparse matrix.
+    lengths : ndarray of shape (n_sequences,)
+        Numbers of steps.
+    ignore_label : number or None
+        What all of a row is where nothing is known.
+
+    Returns
+    -------
+    values : ndarray of shape (n_rows, n_labels), float64
+        0 where nothing is known.
+    present : ndarray of shape (n_rows,), bool
+        Where something is.
+    form : {"sequence", "array", "list"}
+        As `check_labels` says it.
+    """
+    if issparse(y):
+        y = y.toarray()
+    items = _items_of_values(y) if len(y) == len(lengths) else None
+    if items is not None and items[0].ndim == 2:
+        form = "list"
+        for i, (item, length) in enumerate(zip(items, lengths, strict=True)):
+            if len(item) != length:
+                raise ValueError(f"y[{i}] has {len(item)} rows and X[{i}] has {length} steps; pass one a step")
+        values = np.concatenate(items)
+    else:
+        values = _as_numbers(y, "y", np.float64)
+        if values.ndim not in (2, 3):
+            raise ValueError(
+                f"y has the shape {values.shape}; with this loss a sequence, or each of its steps, has several labels: "
+                "pass an indicator matrix of zeros and ones, (n_sequences, n_labels), or a loss of class numbers"
+            )
+        if len(values) != len(lengths):
+            raise ValueError(
+                f"Found input variables with inconsistent numbers of samples: X has {len(lengths)} sequences and y "
+                f"has {len(values)} rows; pass one a sequence"
+            )
+        form = "sequence" if values.ndim == 2 else "array"
+        if form == "array" and (lengths != values.shape[1]).any():
+            i = int(np.flatnonzero(lengths != values.shape[1])[0])
+            raise ValueError(f"y[{i}] has {values.shape[1]} rows and X[{i}] has {lengths[i]} steps; pass one a step")
+        values = values.reshape(len(values) * (values.shape[1] if form == "array" else 1), values.shape[-1])
+    if not values.shape[1]:
+        raise ValueError("y has no column; pass a column for each label")
+    present = np.ones(len(values), bool)
+    if ignore_label is not None:
+        present = differs(values.ravel(), ignore_label).reshape(values.shape).any(axis=1)
+    wrong = present & ~np.isin(values, (0, 1)).all(axis=1)
+    if wrong.any():
+        i = int(np.flatnonzero(wrong)[0])
+        found = values[i][~np.isin(values[i], (0, 1))][0]
+        where = f"index {i}" if form == "sequence" else f"row {i} of all steps"
+        raise ValueError(f"y contains {found:g}, first at {where}; pass 1 for a label that is there, and 0 for others")
+    return np.where(present[:, None], values, 0.0), present, form
 
 
 def _items_of_values(y):
