@@ -51,8 +51,10 @@ def problem(size, dtype, n_batches=1):
     return Sequences.of_lengths(observations, np.full(len(y), size.N)), y
 
 
-def network_of(size, dtype):
-    return ElmanRNN.random(size.d, size.n, size.K, dtype=np.dtype(dtype), random_state=np.random.RandomState(0))
+def network_of(size, dtype, read_out="last"):
+    return ElmanRNN.random(
+        size.d, size.n, size.K, dtype=np.dtype(dtype), random_state=np.random.RandomState(0), read_out=read_out
+    )
 
 
 def calls(kernels, size, dtype, gram_first=1, gram_every=4):
@@ -148,13 +150,28 @@ class Training:
         The back end.
     solver : Rollout or Algorithm1, optional
         Rollout, with steps that do not become shorter, by default.
+    read_out : {"last", "mean", "max"}
+        Of the network.
+    every_step : bool
+        Whether there is a label for each step, that of its sequence.
     **options
         Further ones of ``solve``.
     """
 
-    def __init__(self, size, dtype="float32", n_batches=1, backend_name="compiled", solver=None, **options):
-        self._network = network_of(size, dtype)
-        self._problem = problem(size, dtype, n_batches)
+    def __init__(
+        self,
+        size,
+        dtype="float32",
+        n_batches=1,
+        backend_name="compiled",
+        solver=None,
+        read_out="last",
+        every_step=False,
+        **options,
+    ):
+        self._network = network_of(size, dtype, read_out)
+        sequences, y = problem(size, dtype, n_batches)
+        self._problem = sequences, np.repeat(y, size.N) if every_step else y
         self._solver = solver or Rollout(schedule="constant")
         self._options = {"batch_size": size.B, "random_state": 0} | options
         self._backend_name = backend_name
