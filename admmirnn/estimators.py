@@ -13,7 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 from admmirnn import backend, validation
 from admmirnn.losses import LOSSES_OF_VALUES, Loss, SoftmaxCrossEntropy, UserLoss
 from admmirnn.model import ElmanRNN
+from admmirnn.sequences import Streams
 from admmirnn.solvers import SOLVERS
+
+_N_STREAMS = 32
+_FEWEST_CHUNKS = 4  # of a stream, or its first state would say too much
 
 
 @dataclass(frozen=True)
@@ -79,19 +83,97 @@ class _Recurrent(BaseEstimator):
         sequences, attributes = validation.read_sequences(self, X, settings.dtype, settings.scale)
         sequences = validation.framed(sequences, settings.frame)
         targets, of_targets = self._read_targets(y, sample_weight, sequences.lengths, settings)
-        if targets.every_step and settings.readout != "last":
-            raise ValueError(f"readout is {settings.readout!r} and y has a target for each step; pass readout='last'")
-        sequences, targets = _with_weight(sequences, targets)
+        validation.check_targets_suit(settings, targets)
         network = self._initial_network(settings, sequences.n_features, targets.n_outputs)
-        backend.kernels()
-
         attributes |= of_targets | {
             "_form_of_targets": targets.form,
             "_scale": settings.scale,
             "_frame": settings.frame,
+            "_activation": settings.activation,
+            "_readout": settings.readout,
         }
-        attributes |= {"_activation": settings.activation, "_readout": settings.readout}
-        with _Progress(settings.verbose, _n_epochs(settings, len(sequences))) as progress:
+        if settings.stateful:
+            sequences = sequences.in_chunks(settings.chunk_size, _n_streams(settings, sequences))
+        else:
+            sequences, targets = _with_weight(sequences, targets)
+        history, outcome = self._train(network, sequences, targets, loss, settings, attributes)
+        if settings.stateful:
+            outcome.memory["states"] = None  # of streams that were cut for this fit
+        self._end_training(history, outcome)
+        return self
+
+    def _partial_fit(self, X, y, sample_weight, loss, known):
+        """Validate, and train on from where the last call has ended, or become fitted.
+
+        ``known`` are the attributes that tell what targets mean, of an earlier call or of the user.
+        """
+        settings = validation.check_estimator_settings(self, SOLVERS)
+        validation.check_can_go_on(self, settings)
+        validation.check_y_is_there(self, y)
+        is_new = not hasattr(self, "V_")
+        if is_new:
+            sequences, attributes = validation.read_sequences(self, X, settings.dtype, settings.scale)
+        else:
+            network = self._network()
+            network.learns_s_0 = isinstance(settings.s_0, str)
+            attributes = {}
+            n_channels = network.n_features // self._frame[0]
+            sequences = validation.read_more_sequences(self, X, n_channels, network.dtype, self._scale)
+        sequences = validation.framed(sequences, settings.frame)
+        targets, of_targets = self._read_targets(y, sample_weight, sequences.lengths, settings, known)
+        validation.check_targets_suit(settings, targets)
+        if is_new:
+            network = self._initial_network(settings, sequences.n_features, targets.n_outputs)
+            attributes |= {
+                "_scale": settings.scale,
+                "_frame": settings.frame,
+                "_activation": settings.activation,
+                "_readout": settings.readout,
+            }
+        else:
+            validation.check_goes_on(self, settings, targets, network)
+        attributes |= of_targets | {"_form_of_targets": targets.form}
+        memory = {} if is_new else self._memory
+        if settings.stateful:
+            sequences = sequences.in_chunks(settings.chunk_size)
+            validation.check_n_streams(memory.get("states"), sequences)
+        else:
+            sequences, targets = _with_weight(sequences, targets)
+        earlier = [] if is_new else self.history_
+        history, outcome = self._train(network, sequences, targets, loss, settings, attributes, memory, earlier)
+        self._end_training(history, outcome)
+        return self
+
+    def reset_states(self):
+        """Let the streams of the next `partial_fit` start from s_0 instead of going on, with ``stateful=True``.
+
+        Returns
+        -------
+        estimator
+            self.
+        """
+        check_is_fitted(self)
+        self._memory = self._memory | {"states": None}
+        return self
+
+    def _train(self, network, sequences, targets, loss, settings, attributes, memory=None, earlier=()):
+        """Train the network, become fitted, and return the whole history and the outcome."""
+        backend.kernels()
+        history = list(earlier)
+        n_epochs = 1 if memory is not None else _n_epochs(settings, sequences)
+
+        def end_epoch(record):
+            record["epoch"] += len(earlier)
+            progress.show(record)
+            if not settings.callbacks:
+                return False
+            self._become_fitted(attributes, network)
+            return any([callback(EpochState(dict(record), self)) for callback in settings.callbacks])
+
+        of_rollout = {"penalties": settings.penalties} if settings.penalties else {}
+        if memory is not None:
+            of_rollout["memory"] = memory
+        with _Progress(settings.verbose, n_epochs) as progress:
             outcome = settings.solver.solve(
                 network,
                 sequences,
@@ -99,20 +181,23 @@ class _Recurrent(BaseEstimator):
                 loss,
                 weights=None if (targets.weights == 1).all() else targets.weights,
                 penalty=settings.penalty,
-                max_epochs=settings.max_epochs,
+                max_epochs=n_epochs if memory is not None else settings.max_epochs,
                 batch_size=settings.batch_size,
                 shuffle=settings.shuffle,
                 random_state=settings.random_state,
                 n_threads=settings.n_threads,
-                on_epoch_end=lambda record: self._end_epoch(record, settings, attributes, network, progress),
-                **({"penalties": settings.penalties} if settings.penalties else {}),
+                on_epoch_end=end_epoch,
+                **of_rollout,
             )
         self._become_fitted(attributes, network)
-        self.history_, self.status_, self.status_detail_ = outcome.history, outcome.status, outcome.detail
-        self.n_iter_ = len(outcome.history)
+        return history + outcome.history, outcome
+
+    def _end_training(self, history, outcome):
+        self.history_, self.status_, self.status_detail_ = history, outcome.status, outcome.detail
+        self.n_iter_ = len(history)
+        self._memory = outcome.memory
         if outcome.warning is not None:
-            warnings.warn(outcome.warning, ConvergenceWarning, stacklevel=3)
-        return self
+            warnings.warn(outcome.warning, ConvergenceWarning, stacklevel=4)
 
     def prune(self):
         """Return an equal estimator without the units that its outputs never depend on.
@@ -153,12 +238,16 @@ class _Recurrent(BaseEstimator):
         shapes = {name: weights.shape for name, weights in network.weights.items()}
         for name, values in validation.check_init(self.init, shapes, settings.dtype).items():
             network.weights[name][:] = values
+        if settings.s_0 is not None:
+            network.learns_s_0 = isinstance(settings.s_0, str)
+            network.s_0 = np.zeros(network.n_hidden, settings.dtype)
+            network.s_0[:] = 0 if network.learns_s_0 else settings.s_0
         return network
 
     def _network(self):
         check_is_fitted(self)
         weights = self.U_, self.W_, self.b_, self.V_, self.c_
-        return ElmanRNN.of_weights(*weights, activation=self._activation, read_out=self._readout)
+        return ElmanRNN.of_weights(*weights, activation=self._activation, read_out=self._readout, s_0=self.s_0_)
 
     def _outputs(self, X):
         network = self._network()
@@ -177,14 +266,7 @@ class _Recurrent(BaseEstimator):
 
     def _take_weights(self, network):
         vars(self).update({f"{name}_": weights.copy() for name, weights in network.weights.items()})
-
-    def _end_epoch(self, record, settings, attributes, network, progress):
-        """Show the epoch and ask the callbacks whether to stop."""
-        progress.show(record)
-        if not settings.callbacks:
-            return False
-        self._become_fitted(attributes, network)
-        return any([callback(EpochState(dict(record), self)) for callback in settings.callbacks])
+        self.s_0_ = None if network.s_0 is None else network.s_0.copy()
 
 
 class RNNClassifier(ClassifierMixin, _Recurrent):
@@ -225,6 +307,16 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         (length, stride): a step reads ``length`` consecutive observations as one vector, and the next step those
         ``stride`` further on; one number stands for both.  The last frame ends with the sequence.  Labels of steps are
         then one a frame.
+    s_0 : "learn", array-like of shape (n,) or None, default=None
+        The state before the first step: learnt from zero, given, or zero (these two with "rollout" only).
+    stateful : bool, default=False
+        Whether sequences are long streams, with a label for each step, that are trained chunk by chunk ("rollout" only).
+        `fit` cuts them into ``batch_size`` streams ("auto" means 32, or fewer of at least four chunks) and takes the
+        next chunk of each for a minibatch, which starts from the states that the one before has left; multipliers end
+        at the chunk.  A sequence's length does not matter to memory then, but for X itself.  `predict` reads whole
+        sequences from s_0.
+    chunk_size : int, default=25
+        Steps of such a chunk, >= 1.
     init : dict, optional
         Initial weights by name, any of U (n, d), W (n, n), b (n,), V (K, n), c (K,), with K classes; the others are
         drawn: W orthogonal, U normal with variance 1/d, the rest zero; with "sigmoid" W times 4, U times 2 and b minus
@@ -257,6 +349,8 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
     ----------
     U_, W_, b_, V_, c_ : ndarray of shape (n, d), (n, n), (n,), (K, n), (K,)
         The weights.
+    s_0_ : ndarray of shape (n,), or None
+        The state before the first step; None is zero.
     classes_ : ndarray of shape (K,)
         The labels, sorted.
     history_ : list of dict
@@ -304,6 +398,9 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         batch_size="auto",
         readout="last",
         frame=None,
+        s_0=None,
+        stateful=False,
+        chunk_size=25,
         init=None,
         dtype="float32",
         shuffle=True,
@@ -324,6 +421,9 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         self.batch_size = batch_size
         self.readout = readout
         self.frame = frame
+        self.s_0 = s_0
+        self.stateful = stateful
+        self.chunk_size = chunk_size
         self.init = init
         self.dtype = dtype
         self.shuffle = shuffle
@@ -362,18 +462,59 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         """
         return self._fit(X, y, sample_weight, SoftmaxCrossEntropy())
 
-    def _read_targets(self, y, sample_weight, lengths, settings):
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train on from where the last call of `fit` or `partial_fit` has ended: one pass over these sequences.
+
+        Running statistics are kept, and steps have their full length, as there is no schedule without an end.
+        With ``stateful=True`` every sequence goes on where the one in its place ended in the last `partial_fit`, from
+        its state; see `reset_states`.  "rollout" only.
+
+        Parameters
+        ----------
+        X : array-like or list of arrays
+            As in `fit`; with ``stateful=True`` as many as the last time.
+        y : array-like or list of arrays
+            As in `fit`.
+        classes : array-like of shape (n_classes,), optional
+            All labels that there will be; needed in the first call, unless `fit` has been called.
+        sample_weight : array-like or list of arrays, optional
+            As in `fit`.
+
+        Returns
+        -------
+        RNNClassifier
+            self.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument or a setting is not usable; nothing has been trained then.
+        """
+        classes = validation.check_classes(classes, getattr(self, "classes_", None))
+        return self._partial_fit(X, y, sample_weight, SoftmaxCrossEntropy(), {"classes_": classes})
+
+    def _read_targets(self, y, sample_weight, lengths, settings, known=None):
         per_step = getattr(settings.solver, "takes_labels_per_step", False)
         classes, targets, present, form = validation.check_labels(
             y, lengths, per_step=per_step, ignore_label=self.ignore_label
         )
         weights = validation.check_sample_weight(sample_weight, lengths, per_step=form != "sequence")
-        weights = weights * validation.check_class_weight(self.class_weight, classes, targets, present) * present
-        validation.check_several_classes(classes, targets[weights > 0])
-        kept, targets[weights > 0] = np.unique(targets[weights > 0], return_inverse=True)
+        if known is not None:
+            targets = validation.numbers_of_classes(classes, known["classes_"])[targets]
+            classes = known["classes_"]
+        of_class = validation.check_class_weight(
+            self.class_weight, classes, targets, present, partial=known is not None
+        )
+        weights = weights * of_class * present
+        if known is None:
+            validation.check_several_classes(classes, targets[weights > 0])
+            kept, targets[weights > 0] = np.unique(targets[weights > 0], return_inverse=True)
+            classes = classes[kept]
+        elif not weights.any():
+            raise ValueError("y has no label of positive weight; leave such a call out")
         targets[weights == 0] = 0
         weights = validation.at_least_tiny(weights / weights.max())
-        return _Targets(targets, weights, form, len(kept)), {"classes_": classes[kept]}
+        return _Targets(targets, weights, form, len(classes)), {"classes_": classes}
 
     def predict(self, X):
         """Return the label of every sequence, or of every step if ``y`` had one for each.
@@ -444,8 +585,8 @@ class RNNRegressor(RegressorMixin, _Recurrent):
 
     Parameters
     ----------
-    hidden_size, activation, penalty, penalties, solver, max_epochs, batch_size, readout, frame, init, dtype, shuffle, \
-verbose, random_state, scale, n_threads, callbacks
+    hidden_size, activation, penalty, penalties, solver, max_epochs, batch_size, readout, frame, s_0, stateful, \
+chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_threads, callbacks
         As in `RNNClassifier`.
     loss : {"squared_error", "huber", "absolute_error", "quantile"} or object, default="squared_error"
         R, of scaled targets: a name, an object of `admmirnn.losses` such as ``Quantile(0.9)``, or any with
@@ -457,6 +598,8 @@ verbose, random_state, scale, n_threads, callbacks
     ----------
     U_, W_, b_, V_, c_ : ndarray of shape (n, d), (n, n), (n,), (K, n), (K,)
         The weights, for scaled targets.
+    s_0_ : ndarray of shape (n,), or None
+        The state before the first step; None is zero.
     target_mean_, target_scale_ : ndarray of shape (K,)
         What `predict` adds, and multiplies by before that.
     history_ : list of dict
@@ -488,6 +631,9 @@ verbose, random_state, scale, n_threads, callbacks
         batch_size="auto",
         readout="last",
         frame=None,
+        s_0=None,
+        stateful=False,
+        chunk_size=25,
         init=None,
         dtype="float32",
         shuffle=True,
@@ -508,6 +654,9 @@ verbose, random_state, scale, n_threads, callbacks
         self.batch_size = batch_size
         self.readout = readout
         self.frame = frame
+        self.s_0 = s_0
+        self.stateful = stateful
+        self.chunk_size = chunk_size
         self.init = init
         self.dtype = dtype
         self.shuffle = shuffle
@@ -550,6 +699,34 @@ verbose, random_state, scale, n_threads, callbacks
         """
         return self._fit(X, y, sample_weight, self._loss())
 
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train on from where the last call of `fit` or `partial_fit` has ended: one pass over these sequences.
+
+        As `RNNClassifier.partial_fit`.  The first call's targets say how all are scaled.
+
+        Parameters
+        ----------
+        X : array-like or list of arrays
+            As in `fit`; with ``stateful=True`` as many as the last time.
+        y : array-like or list of arrays
+            As in `fit`, with as many values.
+        sample_weight : array-like or list of arrays, optional
+            As in `fit`.
+
+        Returns
+        -------
+        RNNRegressor
+            self.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument or a setting is not usable; nothing has been trained then.
+        """
+        names = ("target_mean_", "target_scale_", "_single")
+        known = {name: getattr(self, name) for name in names} if hasattr(self, "V_") else None
+        return self._partial_fit(X, y, sample_weight, self._loss(), known)
+
     def _loss(self):
         loss = self.loss
         if isinstance(loss, str):
@@ -559,7 +736,7 @@ verbose, random_state, scale, n_threads, callbacks
             raise ValueError(f"loss is {self.loss!r}, which takes class numbers; pass one of values, or RNNClassifier")
         return loss
 
-    def _read_targets(self, y, sample_weight, lengths, settings):
+    def _read_targets(self, y, sample_weight, lengths, settings, known=None):
         validation.check_boolean("scale_targets", self.scale_targets)
         values, present, form, single = validation.check_values(y, lengths)
         weights = validation.check_sample_weight(sample_weight, lengths, per_step=form != "sequence") * present
@@ -567,7 +744,10 @@ verbose, random_state, scale, n_threads, callbacks
             raise ValueError("sample_weight is zero wherever y has a target; give some of those a positive weight")
         kept = values[weights > 0]
         mean, deviation = np.zeros(values.shape[1]), np.ones(values.shape[1])
-        if self.scale_targets:
+        if known is not None:
+            validation.check_n_outputs(values.shape[1], len(known["target_mean_"]))
+            mean, deviation, single = known["target_mean_"], known["target_scale_"], known["_single"]
+        elif self.scale_targets:
             mean, spread = kept.mean(axis=0), kept.std(axis=0)
             deviation = np.where(spread > 1e-12 * np.abs(kept).max(axis=0, initial=0), spread, 1.0)
         values = np.where(weights[:, None] > 0, (values - mean) / deviation, 0.0)
@@ -635,12 +815,20 @@ def _with_weight(sequences, targets):
     return sequences, replace(targets, values=targets.values[rows], weights=targets.weights[rows])
 
 
-def _n_epochs(settings, n_sequences):
+def _n_epochs(settings, sequences):
     """How many epochs a fit may take, the last one perhaps not to its end."""
     max_iter = getattr(settings.solver, "max_iter", None)
     if max_iter is None:
         return settings.max_epochs
-    return -(-max_iter // settings.solver.iterations_per_epoch(n_sequences, settings.batch_size))
+    if isinstance(sequences, Streams):
+        return -(-max_iter // sequences.n_batches(settings.batch_size or len(sequences)))
+    return -(-max_iter // settings.solver.iterations_per_epoch(len(sequences), settings.batch_size))
+
+
+def _n_streams(settings, sequences):
+    """Into how many streams to cut long sequences."""
+    most = int(sequences.lengths.sum()) // (_FEWEST_CHUNKS * settings.chunk_size)
+    return settings.batch_size or min(_N_STREAMS, max(most, 1))
 
 
 class _Progress:

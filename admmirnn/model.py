@@ -22,14 +22,17 @@ class ElmanRNN:
         h: s_N, or the mean or the largest of s_1 to s_N, unit by unit.
     s_0 : ndarray of shape (n_hidden,), optional
         The state before the first step; zero unless given.
+    learns_s_0 : bool, default=False
+        Whether training changes ``s_0``.
     """
 
-    def __init__(self, Theta, Psi, activation="tanh", read_out="last", s_0=None):
+    def __init__(self, Theta, Psi, activation="tanh", read_out="last", s_0=None, *, learns_s_0=False):
         self.Theta = Theta
         self.Psi = Psi
         self.activation = activation
         self.read_out = read_out
         self.s_0 = s_0
+        self.learns_s_0 = learns_s_0
 
     @classmethod
     def random(
@@ -101,6 +104,11 @@ class ElmanRNN:
             "c": self.Psi[:, -1],
         }
 
+    @property
+    def trained(self):
+        """The arrays that training changes."""
+        return (self.Theta, self.Psi, self.s_0) if self.learns_s_0 else (self.Theta, self.Psi)
+
     def initial_states(self, n_sequences):
         """s_0 of so many sequences, a row each, or None where it is zero."""
         return (
@@ -152,40 +160,51 @@ class ElmanRNN:
         """
         kernels = backend.kernels()
         read_out = "each" if every_step else self.read_out
-        chunks = _chunks(sequences.lengths, n_threads)
-        n_rows = max(sequences.lengths[first:last].sum() for first, last in chunks)
-        work = Room(self, read_out, n_rows, max(last - first for first, last in chunks))
+        longest = int(sequences.lengths.max())
+        streams = sequences.in_chunks(min(longest, _ROWS_AT_A_TIME) if read_out in ("last", "each") else longest)
+        chunks = streams.chunks
+        first_chunks = chunks.lengths[streams.first_chunks]  # no other is longer
+        parts = _parts(first_chunks, n_threads)
+        n_rows = max(first_chunks[first:last].sum() for first, last in parts)
+        work = Room(self, read_out, n_rows, max(last - first for first, last in parts))
         outputs = np.empty((sequences.lengths.sum() if every_step else len(sequences), self.n_outputs), self.dtype)
-        first_steps = sequences.first_steps
+        first_steps = chunks.first_steps
         with backend.one_blas_thread():
-            for first, last in chunks:
-                batch = sequences.minibatch(np.arange(first, last))
-                work.fit(batch)
-                kernels.forward(
-                    batch.observations,
-                    sequences.scale,
-                    batch.first_rows,
-                    batch.lengths,
-                    batch.offsets,
-                    self.Theta,
-                    self.Psi,
-                    self.activation,
-                    work.weights_T,
-                    work.X,
-                    work.S,
-                    work.Q,
-                    n_threads=n_threads,
-                    read_out=read_out,
-                    stride=batch.stride,
-                    initial=self.initial_states(len(batch)),
-                    H_out=work.H,
-                    steps_out=work.steps,
-                )
-                if every_step:
-                    sequence_of, step_of = batch.rows()
-                    outputs[first_steps[sequence_of] + step_of] = work.Q[batch.rows_of_outputs()]
-                else:
-                    outputs[batch.indices] = work.Q
+            for first, last in parts:
+                part = np.arange(first, last)
+                states = self.initial_states(len(part))
+                for indices in streams.minibatches(part):
+                    batch = chunks.minibatch(indices)
+                    of = streams.stream_of[batch.indices] - first
+                    work.fit(batch)
+                    kernels.forward(
+                        batch.observations,
+                        sequences.scale,
+                        batch.first_rows,
+                        batch.lengths,
+                        batch.offsets,
+                        self.Theta,
+                        self.Psi,
+                        self.activation,
+                        work.weights_T,
+                        work.X,
+                        work.S,
+                        work.Q,
+                        n_threads=n_threads,
+                        read_out=read_out,
+                        stride=batch.stride,
+                        initial=None if states is None else states[of],
+                        H_out=work.H,
+                        steps_out=work.steps,
+                    )
+                    if every_step:
+                        sequence_of, step_of = batch.rows()
+                        outputs[first_steps[sequence_of] + step_of] = work.Q[batch.rows_of_outputs()]
+                    else:
+                        outputs[first + of] = work.Q
+                    if (streams.n_chunks[part] > 1).any():
+                        states = np.zeros((len(part), self.n_hidden), self.dtype) if states is None else states
+                        states[of] = work.S[batch.n_rows :]
         return outputs
 
 
@@ -245,7 +264,7 @@ def _reached(units, leads_to):
         units = more
 
 
-def _chunks(lengths, n_threads):
+def _parts(lengths, n_threads):
     """Cut the sequences into runs of at most about ``_ROWS_AT_A_TIME`` steps a thread."""
     chunk = (np.cumsum(lengths) - lengths) // (_ROWS_AT_A_TIME * n_threads)
     bounds = np.flatnonzero(np.diff(chunk)) + 1

@@ -168,7 +168,7 @@ def check_estimator_settings(estimator, solvers):
     SimpleNamespace
         hidden_size, activation, penalty (a number), penalties (a dict), solver (an object), max_epochs, batch_size
         (None for "auto"), dtype, shuffle, verbose, random_state (a RandomState), scale, n_threads (a number),
-        readout, frame (a pair), callbacks (a tuple).
+        readout, frame (a pair), s_0 (None, "learn" or an array), stateful, chunk_size, callbacks (a tuple).
     """
     batch_size, verbose, callbacks = estimator.batch_size, estimator.verbose, estimator.callbacks
     if isinstance(batch_size, str) and batch_size == "auto":
@@ -198,10 +198,23 @@ def check_estimator_settings(estimator, solvers):
     readout = check_choice("readout", estimator.readout, READ_OUTS)
     if readout not in getattr(solver, "readouts", READ_OUTS):
         raise ValueError(f"readout is {readout!r}, which {type(solver).__name__} does not have; pass readout='last'")
+    s_0 = check_s_0(estimator.s_0, hidden_size := check_integer("hidden_size", estimator.hidden_size, 1))
+    stateful = check_boolean("stateful", estimator.stateful)
+    for name, value in (("s_0", s_0), ("stateful", stateful)):
+        if value is not None and value is not False and not getattr(solver, "takes_states", False):
+            raise ValueError(
+                f"{name} is {getattr(estimator, name)!r}, which {type(solver).__name__} does not have; pass {name}="
+                f"{None if name == 's_0' else False}, or solver='rollout'"
+            )
+    if stateful and readout != "last":
+        raise ValueError(f"readout is {readout!r}, and stateful=True reads every state; pass readout='last'")
     return SimpleNamespace(
+        s_0=s_0,
+        stateful=stateful,
+        chunk_size=check_integer("chunk_size", estimator.chunk_size, 1),
         readout=readout,
         frame=check_frame(estimator.frame),
-        hidden_size=check_integer("hidden_size", estimator.hidden_size, 1),
+        hidden_size=hidden_size,
         activation=check_choice("activation", estimator.activation, ACTIVATIONS),
         penalty=check_number("penalty", penalty, alternatives=", or 'auto'"),
         penalties=penalties,
@@ -229,6 +242,22 @@ def check_frame(frame):
     return tuple(
         check_integer(f"{name} of frame", value, 1) for name, value in zip(("length", "stride"), frame, strict=True)
     )
+
+
+def check_s_0(s_0, hidden_size):
+    """Return ``s_0`` as None, "learn", or an array of shape (hidden_size,) and float64."""
+    if s_0 is None:
+        return None
+    if isinstance(s_0, str):
+        if s_0 != "learn":
+            raise ValueError(f"s_0 is {s_0!r}; pass 'learn', an array of shape ({hidden_size},), or None for zero")
+        return s_0
+    s_0 = _as_numbers(s_0, "s_0", np.float64)
+    if s_0.shape != (hidden_size,):
+        raise ValueError(f"s_0 has the shape {s_0.shape}; pass one state for each hidden unit, ({hidden_size},)")
+    if not np.isfinite(s_0).all():
+        raise ValueError("s_0 contains NaN or infinity; pass finite states")
+    return s_0
 
 
 def check_penalties(penalties):
@@ -299,10 +328,13 @@ def check_n_threads(n_threads):
     return check_integer("n_threads", n_threads, 1, alternatives=", or None for all cores")
 
 
-def check_problem(network, sequences, targets, weights, loss, *, per_step=False, losses=None):
+def check_problem(
+    network, sequences, targets, weights, loss, *, per_step=False, any_missing=False, losses=None
+):
     """Raise unless what a solver is given belongs together.
 
-    ``per_step`` allows a target for each observation; ``losses`` names those that the solver has, None being all.
+    ``per_step`` allows a target for each observation, ``any_missing`` sequences without any; ``losses`` names those
+    that the solver has, None being all.
     """
     if losses is not None and loss.name not in losses:
         raise ValueError(f"loss is {type(loss).__name__}, which this solver has no step for; use Rollout")
@@ -328,6 +360,7 @@ def check_problem(network, sequences, targets, weights, loss, *, per_step=False,
     if weights is not None:
         of_steps = per_step and len(weights) != len(sequences) and len(weights) == sequences.lengths.sum()
         least = np.add.reduceat(weights, sequences.first_steps) if of_steps else weights
+        least = np.sum(weights) if any_missing else least
         if not (np.isfinite(weights).all() and np.min(weights) >= 0 and np.min(least) > 0):
             raise ValueError("weights holds values that are not finite or not positive; leave those sequences out")
     if sequences.n_features != network.n_features:
@@ -862,7 +895,82 @@ def at_least_tiny(weights):
     return np.where(weights > 0, np.maximum(weights, 1e-20), 0.0)
 
 
-def check_class_weight(class_weight, classes, targets, present):
+def check_classes(classes, fitted):
+    """Return the labels of all calls of partial_fit, sorted: ``fitted`` ones of earlier calls, or those given first."""
+    if classes is None:
+        if fitted is None:
+            raise ValueError("classes is None in the first call of partial_fit; pass all labels that there will be")
+        return fitted
+    found = np.unique(_check_label_column(column_or_1d(classes), "index {} of classes")[0])
+    if fitted is not None and not np.array_equal(found, fitted):
+        raise ValueError(f"classes is {found.tolist()}, and was {fitted.tolist()} before; pass the same ones, or None")
+    if len(found) < 2:
+        raise ValueError(f"classes is {found.tolist()}; pass at least two")
+    return found
+
+
+def numbers_of_classes(labels, classes):
+    """The places of these labels among the classes, or raise if one is not there."""
+    known = {label: i for i, label in enumerate(classes.tolist())}
+    for label in labels.tolist():
+        if label not in known:
+            raise ValueError(f"y has the label {label!r}, which is not among the classes {classes.tolist()}")
+    return np.array([known[label] for label in labels.tolist()], np.intp)
+
+
+def check_targets_suit(settings, targets):
+    """Raise unless targets are of the kind that the read-out, or streams, ask for."""
+    if targets.every_step and settings.readout != "last":
+        raise ValueError(f"readout is {settings.readout!r} and y has a target for each step; pass readout='last'")
+    if settings.stateful and not targets.every_step:
+        raise ValueError("stateful is True and y has one target a sequence; pass one for each step, or stateful=False")
+
+
+def check_can_go_on(estimator, settings):
+    """Raise unless partial_fit can train with such a solver."""
+    if not getattr(settings.solver, "takes_states", False):
+        raise ValueError(
+            f"solver is {estimator.solver!r}, and {type(settings.solver).__name__} cannot go on from an earlier call; "
+            "pass solver='rollout' for partial_fit, or call fit"
+        )
+
+
+def check_goes_on(estimator, settings, targets, network):
+    """Raise unless settings and targets are those that the estimator was fitted with."""
+    fitted = {
+        "hidden_size": network.n_hidden,
+        "activation": network.activation,
+        "readout": network.read_out,
+        "dtype": network.dtype,
+        "frame": estimator._frame,
+        "scale": estimator._scale,
+    }
+    for name, value in fitted.items():
+        if getattr(settings, name) != value:
+            raise ValueError(f"{name} is {getattr(settings, name)!r}, and was {value!r} when training began; call fit")
+    if (settings.s_0 is None) != (network.s_0 is None):
+        raise ValueError(f"s_0 is {estimator.s_0!r}, and was of another kind when training began; call fit")
+    if targets.every_step != (estimator._form_of_targets != "sequence"):
+        raise ValueError("y has one target a sequence where it had one a step before, or the reverse; call fit")
+    if estimator._memory is None:
+        raise ValueError("the solver of the last fit has left nothing to go on from; call fit with solver='rollout'")
+
+
+def check_n_streams(states, streams):
+    """Raise unless there are as many streams as states to go on from."""
+    if states is not None and len(states) != len(streams):
+        raise ValueError(
+            f"X has {len(streams)} streams, and {len(states)} are going on; pass as many, or call reset_states() first"
+        )
+
+
+def check_n_outputs(found, expected):
+    """Raise unless targets have as many values as before."""
+    if found != expected:
+        raise ValueError(f"y has {found} value(s) a target, and had {expected} when training began; pass as many")
+
+
+def check_class_weight(class_weight, classes, targets, present, *, partial=False):
     """Return the weight of every target by its class.
 
     Parameters
@@ -873,10 +981,14 @@ def check_class_weight(class_weight, classes, targets, present):
         The labels, sorted.
     targets, present : ndarray
         As `check_labels` returns them.
+    partial : bool, default=False
+        Whether there are more labels than these.
     """
     if class_weight is None:
         return np.ones(len(targets))
     if isinstance(class_weight, str) and class_weight == "balanced":
+        if partial:
+            raise ValueError("class_weight is 'balanced', and partial_fit does not see all of y; pass a dict")
         counts = np.bincount(targets[present], minlength=len(classes))
         return (present.sum() / (len(classes) * counts))[targets]
     if not isinstance(class_weight, dict):

@@ -64,6 +64,17 @@ class Splitting:
             term.excess = 0
             term.project()
 
+    def memory(self):
+        """What the next call of a solver goes on from."""
+        return {"lambda4": self.lambda4, "excess": [term.excess for term in self._terms]}
+
+    def remember(self, memory):
+        """Take over the memory of another call; the blocks are Y already."""
+        for multiplier, earlier in zip(self.lambda4, memory["lambda4"], strict=True):
+            multiplier[:] = earlier
+        for term, excess in zip(self._terms, memory["excess"], strict=True):
+            term.excess = excess
+
     def directions(self):
         """Return M - lambda4 of both layers."""
         for layer, multiplier, out in zip(self.layers, self.lambda4, self._pulled, strict=True):
