@@ -153,7 +153,10 @@ class Training:
     read_out : {"last", "mean", "max"}
         Of the network.
     every_step : bool
-        Whether there is a label for each step, that of its sequence.
+        Whether there is a target for each step.
+    loss : object, optional
+        Cross-entropy of the classes by default; with a loss of values the network learns the first K features of the
+        step, or of the last one.
     **options
         Further ones of ``solve``.
     """
@@ -167,11 +170,18 @@ class Training:
         solver=None,
         read_out="last",
         every_step=False,
+        loss=None,
         **options,
     ):
         self._network = network_of(size, dtype, read_out)
-        sequences, y = problem(size, dtype, n_batches)
-        self._problem = sequences, np.repeat(y, size.N) if every_step else y
+        self._loss = loss or SoftmaxCrossEntropy()
+        sequences, targets = problem(size, dtype, n_batches)
+        if not self._loss.takes_labels:
+            targets = sequences.observations[:, : size.K]
+            targets = targets if every_step else targets[size.N - 1 :: size.N]
+        elif every_step:
+            targets = np.repeat(targets, size.N)
+        self._problem = sequences, targets
         self._solver = solver or Rollout(schedule="constant")
         self._options = {"batch_size": size.B, "random_state": 0} | options
         self._backend_name = backend_name
@@ -214,7 +224,7 @@ class Training:
         self._go.acquire()
         try:
             self._solver.solve(
-                self._network, *self._problem, SoftmaxCrossEntropy(), max_epochs=FOREVER,
+                self._network, *self._problem, self._loss, max_epochs=FOREVER,
                 on_epoch_end=self._pause, **self._options,
             )  # fmt: skip
             self._error = RuntimeError(f"the fit has ended after epoch {self._record['epoch']}")
