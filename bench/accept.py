@@ -33,6 +33,7 @@ from admmirnn.solvers.variables import SweepSettings, Variables
 from bench import memory as memory_use
 from bench import sequences as sequence_problems
 from bench import speed as speed_of_rollout
+from bench import streaming as speed_of_streams
 from bench.measure import backend_named, processor, report, spread
 from bench.paper.released import o_steps_alone
 
@@ -413,6 +414,7 @@ SECTIONS = (
     memory,
     *sequence_problems.SECTIONS,
     *speed_of_rollout.SECTIONS,
+    *speed_of_streams.SECTIONS,
 )
 
 

@@ -103,6 +103,7 @@ class Rollout(BaseEstimator):
         self.max_iter = max_iter
 
     takes_labels_per_step = True
+    takes_symbols = True
     takes_penalties = True
     takes_states = True  # s_0, streams, and a memory to go on from
     default_penalty = 0.2  # of estimators: chosen on validation data of three tasks, see bench/choices.py
@@ -199,16 +200,14 @@ class Rollout(BaseEstimator):
             order = Shuffled(network, sequences, batch_size, shuffle, random_state)
         any_missing = isinstance(order, Carried)
         validation.check_problem(
-            network, order.sequences, targets, weights, loss, per_step=True, any_missing=any_missing
+            network, order.sequences, targets, weights, loss, per_step=True, symbols=True, any_missing=any_missing
         )
         n_iterations = max_epochs * order.n_batches
         if self.max_iter is not None and memory is None:
             n_iterations = self.max_iter
         n_epochs = -(-n_iterations // order.n_batches)
         n_threads = validation.check_n_threads(n_threads)
-        fit = _Fit(
-            self, network, order, targets, loss, weights, penalty, penalties, n_iterations, batch_size, n_threads, memory
-        )
+        fit = _Fit(self, network, order, targets, loss, weights, penalty, penalties, n_iterations, n_threads, memory)
         history, status = [], Status.ITERATION_LIMIT
         with backend.one_blas_thread():
             for epoch in range(1, n_epochs + 1):
@@ -249,7 +248,6 @@ class _Fit:
         penalty,
         penalties,
         n_iterations,
-        batch_size,
         n_threads,
         memory=None,
     ):
@@ -269,15 +267,15 @@ class _Fit:
         read_out = network.read_out if len(targets) == n_sequences else "each"
         self.penalty = penalty
         self.kernels = backend.kernels()
-        self.work = Workspace(self.kernels, network, read_out, sequences, min(batch_size, n_sequences), n_threads)
+        self.work = Workspace(self.kernels, network, read_out, sequences, min(order.batch_size, n_sequences), n_threads)
         constant_loss = loss.constant_loss(self.targets, np.ones(len(targets)) if equal else self.weights)
         output_scale = max(1.0, math.sqrt(2 * constant_loss))  # of regression targets, their deviation
-        self.hidden = Layer(network.Theta, settings.radius, _LARGE_RADIUS)
+        self.hidden = Layer(network.Theta, settings.radius, _LARGE_RADIUS, sequences.n_symbols)
         self.output = Layer(network.Psi, settings.output_radius, _LARGE_OUTPUT_RADIUS * output_scale)
         self.layers = (self.hidden, self.output)
         self.splitting = Splitting(network, *self.layers, penalties) if penalties else None
         self.initial_state = InitialState(network) if network.learns_s_0 else None
-        self.scratch = np.zeros(max(network.Theta.size, network.Psi.size), network.dtype)
+        self.scratch = np.zeros(max(layer.room for layer in self.layers), network.dtype)
         self.guard = Guard(network, n_sequences, constant_loss)
         self.cap = math.inf if settings.multiplier_cap is None else settings.multiplier_cap
         self.n_iterations = n_iterations
@@ -350,12 +348,13 @@ class _Fit:
             self.initial,
             work.H,
             work.steps,
+            work.codes,
         )
         if loss.name is None:
             targets = work.labels if loss.takes_labels else work.values
             found = loss.step(self.kernels, work.Q, targets, work.weights, rho, *written)
         self.batch_loss, self.batch_correct = found
-        self.order.keep(work.batch, work.S[work.batch.n_rows :])
+        self.order.keep(work.batch, work.S)
 
     def sweep_backward(self):
         """3. lambda2_t = V^T lambda3_t + W^T lambda1_{t+1}, lambda1_t = f'(a_t) * lambda2_t, bounded.
@@ -394,6 +393,7 @@ class _Fit:
             work.steps,
             self.initial is None,
             work.initial_multipliers,
+            work.codes,
         )
         if self.initial_state:
             multipliers = work.initial_multipliers[self.from_s_0]
