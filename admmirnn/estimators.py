@@ -5,16 +5,21 @@ import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import backend, validation
-from admmirnn.losses import LOSSES_OF_VALUES, Loss, SoftmaxCrossEntropy, UserLoss
+from admmirnn.losses import LOSSES_OF_CLASSES, LOSSES_OF_VALUES, SigmoidCrossEntropy, SoftmaxCrossEntropy, loss_of
 from admmirnn.model import ElmanRNN
+from admmirnn.sequences import Streams
 from admmirnn.solvers import SOLVERS
 from admmirnn.streaming import Answer, Stream, forecast, step
+
+_N_STREAMS = 16  # chosen on text, see CharacterModel
+_FEWEST_CHUNKS = 4  # of a stream, or its first state would say too much
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,17 @@ class _Targets:
         return self.form != "sequence"
 
 
+def _can_go_on(estimator):
+    """Whether the solver can train on from an earlier call; for `partial_fit`."""
+    solver = SOLVERS.get(estimator.solver) if isinstance(estimator.solver, str) else estimator.solver
+    if not getattr(solver, "takes_states", False):
+        raise AttributeError(
+            f"solver is {estimator.solver!r}, which cannot go on from an earlier call; pass solver='rollout' for "
+            "partial_fit, or call fit"
+        )
+    return True
+
+
 class _Recurrent(BaseEstimator):
     """What the estimators share: from what a user passes to a solver, and from a network to what a user is given."""
 
@@ -69,30 +85,109 @@ class _Recurrent(BaseEstimator):
         tags.non_deterministic = False
         return tags
 
-    def _fit(self, X, y, sample_weight, loss):
+    def _fit(self, X, y, sample_weight):
         """Validate, solve, and become fitted.
 
-        Each estimator has ``_read_targets(y, sample_weight, lengths, settings)``, which returns the `_Targets` of y
-        and the attributes that tell what they mean.
+        Each estimator has ``_read_targets(y, sample_weight, lengths, settings, loss)``, which returns the `_Targets` of
+        y and the attributes that tell what they mean, and knows its ``_losses`` by name.
         """
         settings = validation.check_estimator_settings(self, SOLVERS)
+        loss = loss_of(self.loss, self._losses)
         validation.check_y_is_there(self, y)
         sequences, attributes = validation.read_sequences(self, X, settings.dtype, settings.scale)
         sequences = validation.framed(sequences, settings.frame)
-        targets, of_targets = self._read_targets(y, sample_weight, sequences.lengths, settings)
-        if targets.every_step and settings.readout != "last":
-            raise ValueError(f"readout is {settings.readout!r} and y has a target for each step; pass readout='last'")
-        sequences, targets = _with_weight(sequences, targets)
+        targets, of_targets = self._read_targets(y, sample_weight, sequences.lengths, settings, loss)
+        validation.check_targets_suit(settings, targets)
         network = self._initial_network(settings, sequences.n_features, targets.n_outputs)
-        backend.kernels()
-
         attributes |= of_targets | {
             "_form_of_targets": targets.form,
             "_scale": settings.scale,
             "_frame": settings.frame,
+            "_activation": settings.activation,
+            "_readout": settings.readout,
         }
-        attributes |= {"_activation": settings.activation, "_readout": settings.readout}
-        with _Progress(settings.verbose, _n_epochs(settings, len(sequences))) as progress:
+        if settings.stateful:
+            sequences = sequences.in_chunks(settings.chunk_size, _n_streams(settings, sequences))
+        else:
+            sequences, targets = _with_weight(sequences, targets)
+        history, outcome = self._train(network, sequences, targets, loss, settings, attributes)
+        if settings.stateful:
+            outcome.memory["states"] = None  # of streams that were cut for this fit
+        self._end_training(history, outcome)
+        return self
+
+    def _partial_fit(self, X, y, sample_weight, known):
+        """Validate, and train on from where the last call has ended, or become fitted.
+
+        ``known`` are the attributes that tell what targets mean, of an earlier call or of the user.
+        """
+        settings = validation.check_estimator_settings(self, SOLVERS)
+        loss = loss_of(self.loss, self._losses)
+        validation.check_y_is_there(self, y)
+        is_new = not hasattr(self, "V_")
+        if is_new:
+            sequences, attributes = validation.read_sequences(self, X, settings.dtype, settings.scale)
+        else:
+            network = self._network()
+            network.learns_s_0 = isinstance(settings.s_0, str)
+            attributes = {}
+            n_channels = network.n_features // self._frame[0]
+            sequences = validation.read_more_sequences(self, X, n_channels, network.dtype, self._scale)
+        sequences = validation.framed(sequences, settings.frame)
+        targets, of_targets = self._read_targets(y, sample_weight, sequences.lengths, settings, loss, known)
+        validation.check_targets_suit(settings, targets)
+        if is_new:
+            network = self._initial_network(settings, sequences.n_features, targets.n_outputs)
+            attributes |= {
+                "_scale": settings.scale,
+                "_frame": settings.frame,
+                "_activation": settings.activation,
+                "_readout": settings.readout,
+            }
+        else:
+            validation.check_goes_on(self, settings, targets, network)
+        attributes |= of_targets | {"_form_of_targets": targets.form}
+        memory = {} if is_new else self._memory
+        if settings.stateful:
+            sequences = sequences.in_chunks(settings.chunk_size)
+            validation.check_n_streams(memory.get("states"), sequences)
+        else:
+            sequences, targets = _with_weight(sequences, targets)
+        earlier = [] if is_new else self.history_
+        history, outcome = self._train(network, sequences, targets, loss, settings, attributes, memory, earlier)
+        self._end_training(history, outcome)
+        return self
+
+    def reset_states(self):
+        """Let the streams of the next `partial_fit` start from s_0 instead of going on, with ``stateful=True``.
+
+        Returns
+        -------
+        estimator
+            self.
+        """
+        check_is_fitted(self)
+        self._memory = self._memory | {"states": None}
+        return self
+
+    def _train(self, network, sequences, targets, loss, settings, attributes, memory=None, earlier=()):
+        """Train the network, become fitted, and return the whole history and the outcome."""
+        backend.kernels()
+        history = list(earlier)
+        n_epochs = 1 if memory is not None else _n_epochs(settings, sequences)
+
+        def end_epoch(record):
+            record["epoch"] += len(earlier)
+            progress.show(record)
+            if not settings.callbacks:
+                return False
+            self._become_fitted(attributes, network)
+            return any([callback(EpochState(dict(record), self)) for callback in settings.callbacks])
+
+        of_rollout = {"penalties": settings.penalties} if settings.penalties else {}
+        if memory is not None:
+            of_rollout["memory"] = memory
+        with _Progress(settings.verbose, n_epochs) as progress:
             outcome = settings.solver.solve(
                 network,
                 sequences,
@@ -100,20 +195,23 @@ class _Recurrent(BaseEstimator):
                 loss,
                 weights=None if (targets.weights == 1).all() else targets.weights,
                 penalty=settings.penalty,
-                max_epochs=settings.max_epochs,
+                max_epochs=n_epochs if memory is not None else settings.max_epochs,
                 batch_size=settings.batch_size,
                 shuffle=settings.shuffle,
                 random_state=settings.random_state,
                 n_threads=settings.n_threads,
-                on_epoch_end=lambda record: self._end_epoch(record, settings, attributes, network, progress),
-                **({"penalties": settings.penalties} if settings.penalties else {}),
+                on_epoch_end=end_epoch,
+                **of_rollout,
             )
         self._become_fitted(attributes, network)
-        self.history_, self.status_, self.status_detail_ = outcome.history, outcome.status, outcome.detail
-        self.n_iter_ = len(outcome.history)
+        return history + outcome.history, outcome
+
+    def _end_training(self, history, outcome):
+        self.history_, self.status_, self.status_detail_ = history, outcome.status, outcome.detail
+        self.n_iter_ = len(history)
+        self._memory = outcome.memory
         if outcome.warning is not None:
-            warnings.warn(outcome.warning, ConvergenceWarning, stacklevel=3)
-        return self
+            warnings.warn(outcome.warning, ConvergenceWarning, stacklevel=4)
 
     def prune(self):
         """Return an equal estimator without the units that its outputs never depend on.
@@ -189,7 +287,7 @@ class _Recurrent(BaseEstimator):
             return rows.reshape(len(lengths), lengths[0], *rows.shape[1:])
         return np.split(rows, np.cumsum(lengths)[:-1])
 
-    def _initial_network(self, settings, n_features, n_outputs):
+    def _initial_network(self, settings, n_features, n_outputs, *, symbols=False):
         network = ElmanRNN.random(
             n_features,
             settings.hidden_size,
@@ -198,16 +296,21 @@ class _Recurrent(BaseEstimator):
             dtype=settings.dtype,
             random_state=settings.random_state,
             read_out=settings.readout,
+            symbols=symbols,
         )
         shapes = {name: weights.shape for name, weights in network.weights.items()}
         for name, values in validation.check_init(self.init, shapes, settings.dtype).items():
             network.weights[name][:] = values
+        if settings.s_0 is not None:
+            network.learns_s_0 = isinstance(settings.s_0, str)
+            network.s_0 = np.zeros(network.n_hidden, settings.dtype)
+            network.s_0[:] = 0 if network.learns_s_0 else settings.s_0
         return network
 
     def _network(self):
         check_is_fitted(self)
         weights = self.U_, self.W_, self.b_, self.V_, self.c_
-        return ElmanRNN.of_weights(*weights, activation=self._activation, read_out=self._readout)
+        return ElmanRNN.of_weights(*weights, activation=self._activation, read_out=self._readout, s_0=self.s_0_)
 
     def _outputs(self, X):
         network = self._network()
@@ -226,14 +329,14 @@ class _Recurrent(BaseEstimator):
 
     def _take_weights(self, network):
         vars(self).update({f"{name}_": weights.copy() for name, weights in network.weights.items()})
+        self.s_0_ = None if network.s_0 is None else network.s_0.copy()
 
-    def _end_epoch(self, record, settings, attributes, network, progress):
-        """Show the epoch and ask the callbacks whether to stop."""
-        progress.show(record)
-        if not settings.callbacks:
-            return False
-        self._become_fitted(attributes, network)
-        return any([callback(EpochState(dict(record), self)) for callback in settings.callbacks])
+
+def _has_probabilities(classifier):
+    loss, smooth = classifier.loss, (SoftmaxCrossEntropy, SigmoidCrossEntropy)
+    if isinstance(loss, smooth) or (isinstance(loss, str) and LOSSES_OF_CLASSES.get(loss) in smooth):
+        return True
+    raise AttributeError(f"loss is {loss!r}, which has no probabilities; use decision_function")
 
 
 class RNNClassifier(ClassifierMixin, _Recurrent):
@@ -274,6 +377,16 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         (length, stride): a step reads ``length`` consecutive observations as one vector, and the next step those
         ``stride`` further on; one number stands for both.  The last frame ends with the sequence.  Labels of steps are
         then one a frame.
+    s_0 : "learn", array-like of shape (n,) or None, default=None
+        The state before the first step: learnt from zero, given, or zero (these two with "rollout" only).
+    stateful : bool, default=False
+        Whether sequences are long streams, with a label for each step, trained chunk by chunk ("rollout" only).
+        `fit` cuts them into ``batch_size`` streams ("auto" means 16, or fewer of at least four chunks) and takes the
+        next chunk of each for a minibatch, which starts from the states that the one before has left; multipliers end
+        at the chunk.  Beside X itself, no more memory is needed for longer sequences.  `predict` reads whole sequences
+        from s_0.
+    chunk_size : int, default=25
+        Steps of such a chunk, >= 1.
     init : dict, optional
         Initial weights by name, any of U (n, d), W (n, n), b (n,), V (K, n), c (K,), with K classes; the others are
         drawn: W orthogonal, U normal with variance 1/d, the rest zero; with "sigmoid" W times 4, U times 2 and b minus
@@ -294,10 +407,18 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
     n_threads : int or None, default=1
         Threads that share the sequences of a minibatch, in `fit` and in `predict`; None means all cores.  The result
         is reproducible for a given number; those for another one differ by rounding.
+    loss : {"cross_entropy", "hinge", "sigmoid_cross_entropy"} or object, default="cross_entropy"
+        R: a name, an object of `admmirnn.losses`, or any with ``value(o, y)`` and ``prox(q, y, rho)`` in numpy (see
+        `admmirnn.losses.UserLoss`), which is slower.  "cross_entropy" is that of the softmax; "hinge" sets one class
+        against all others.  With "sigmoid_cross_entropy" a sequence or a step may have **several labels** or none, and
+        ``y`` says which by zeros and ones; so it is with an object, unless ``takes_labels`` says that its y are class
+        numbers.
     class_weight : dict, "balanced" or None, default=None
-        Weights of labels, 1 for those that a dict does not have; "balanced" makes all classes count the same.
+        Weights of labels, 1 for those that a dict does not have; "balanced" makes all classes count the same.  None
+        where there may be several labels.
     ignore_label : label or None, default=None
-        What stands in ``y`` where a step has no label; such a step is read, and says nothing.
+        What stands in ``y`` where a step has no label; such a step is read, and says nothing.  Where there may be
+        several labels, all of the row.
     callbacks : list of callable, optional
         Each is called with an `EpochState` at the end of every epoch, except one that diverged; training stops when one
         returns True.
@@ -306,15 +427,17 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
     ----------
     U_, W_, b_, V_, c_ : ndarray of shape (n, d), (n, n), (n,), (K, n), (K,)
         The weights.
+    s_0_ : ndarray of shape (n,), or None
+        The state before the first step; None is zero.
     classes_ : ndarray of shape (K,)
-        The labels, sorted.
+        The labels, sorted; where there may be several, the numbers of the columns.
     history_ : list of dict
         One record an epoch: ``epoch``, ``rollout_loss``, ``training_accuracy``, ``seconds``, and what the solver adds.
         With "rollout" the loss and the accuracy are those of each minibatch before its update, and there are
         ``radius``, ``output_radius``, ``r``, ``output_r``, ``D_norm``, ``output_D_norm``, ``capped_steps``,
         ``damping_raised`` and ``rollbacks``; with "algorithm1" they are those of the training set after the
         iteration, and there are the augmented Lagrangian, the residuals and the auxiliary loss, see `Algorithm1`.
-        `pandas.DataFrame(history_)` is a table.
+        There is no accuracy where there may be several labels.  `pandas.DataFrame(history_)` is a table.
     status_ : Status
         Why training stopped; its value is the message.
     status_detail_ : str or None
@@ -353,6 +476,9 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         batch_size="auto",
         readout="last",
         frame=None,
+        s_0=None,
+        stateful=False,
+        chunk_size=25,
         init=None,
         dtype="float32",
         shuffle=True,
@@ -360,6 +486,7 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         random_state=None,
         scale=1.0,
         n_threads=1,
+        loss="cross_entropy",
         class_weight=None,
         ignore_label=None,
         callbacks=None,
@@ -373,6 +500,9 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         self.batch_size = batch_size
         self.readout = readout
         self.frame = frame
+        self.s_0 = s_0
+        self.stateful = stateful
+        self.chunk_size = chunk_size
         self.init = init
         self.dtype = dtype
         self.shuffle = shuffle
@@ -380,9 +510,20 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         self.random_state = random_state
         self.scale = scale
         self.n_threads = n_threads
+        self.loss = loss
         self.class_weight = class_weight
         self.ignore_label = ignore_label
         self.callbacks = callbacks
+
+    _losses = LOSSES_OF_CLASSES
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        loss = LOSSES_OF_CLASSES.get(self.loss) if isinstance(self.loss, str) else self.loss
+        several = not getattr(loss, "takes_labels", False)
+        tags.classifier_tags.multi_label = tags.target_tags.multi_output = several
+        tags.classifier_tags.multi_class = tags.target_tags.single_output = not several
+        return tags
 
     def fit(self, X, y, sample_weight=None):
         """Train the network from new initial weights.
@@ -393,7 +534,9 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
             A list holds one array of shape (n_steps_i, n_features) a sequence, of any lengths; a 2-D X holds one
             feature.
         y : array-like of shape (n_sequences,), or (n_sequences, n_steps), or list of arrays of shape (n_steps_i,)
-            Labels of any type that can be sorted: one a sequence, or one for each of its steps.
+            Labels of any type that can be sorted: one a sequence, or one for each of its steps.  Where there may be
+            several (see ``loss``), ones and zeros in the shape (n_sequences, n_labels), (n_sequences, n_steps,
+            n_labels), or a list of arrays of shape (n_steps_i, n_labels).
         sample_weight : array-like of shape (n_sequences,), optional
             Weights >= 0 of the sequences in the loss, relative to the largest one; a sequence of weight 0 is left out.
             With a label for each step, ``y``'s form gives each step a weight.
@@ -409,20 +552,88 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         ValueError, TypeError
             If an argument or a setting is not usable; nothing has been trained then.
         """
-        return self._fit(X, y, sample_weight, SoftmaxCrossEntropy())
+        return self._fit(X, y, sample_weight)
 
-    def _read_targets(self, y, sample_weight, lengths, settings):
+    @available_if(_can_go_on)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train on from where the last call of `fit` or `partial_fit` has ended: one pass over these sequences.
+
+        Running statistics are kept, and steps have their full length, as there is no schedule without an end.
+        With ``stateful=True`` every sequence goes on where the one in its place ended in the last `partial_fit`, from
+        its state; see `reset_states`.  "rollout" only.
+
+        Parameters
+        ----------
+        X : array-like or list of arrays
+            As in `fit`; with ``stateful=True`` as many as the last time.
+        y : array-like or list of arrays
+            As in `fit`.
+        classes : array-like of shape (n_classes,), optional
+            All labels that there will be; needed in the first call, unless `fit` has been called, or a target may have
+            several labels: then y has a column for each.
+        sample_weight : array-like or list of arrays, optional
+            As in `fit`.
+
+        Returns
+        -------
+        RNNClassifier
+            self.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument or a setting is not usable; nothing has been trained then.
+        """
+        fitted = getattr(self, "classes_", None)
+        if classes is not None or loss_of(self.loss, self._losses).takes_labels:
+            fitted = validation.check_classes(classes, fitted)
+        return self._partial_fit(X, y, sample_weight, {"classes_": fitted})
+
+    def _read_targets(self, y, sample_weight, lengths, settings, loss, known=None):
+        if not loss.takes_labels:
+            return self._read_indicators(y, sample_weight, lengths, known)
+        if known is not None and getattr(self, "_several", False):
+            raise ValueError(f"loss is {self.loss!r}, and targets had several labels when training began; call fit")
         per_step = getattr(settings.solver, "takes_labels_per_step", False)
         classes, targets, present, form = validation.check_labels(
             y, lengths, per_step=per_step, ignore_label=self.ignore_label
         )
         weights = validation.check_sample_weight(sample_weight, lengths, per_step=form != "sequence")
-        weights = weights * validation.check_class_weight(self.class_weight, classes, targets, present) * present
-        validation.check_several_classes(classes, targets[weights > 0])
-        kept, targets[weights > 0] = np.unique(targets[weights > 0], return_inverse=True)
+        if known is not None:
+            targets = validation.numbers_of_classes(classes, known["classes_"])[targets]
+            classes = known["classes_"]
+        of_class = validation.check_class_weight(
+            self.class_weight, classes, targets, present, partial=known is not None
+        )
+        weights = weights * of_class * present
+        if known is None:
+            validation.check_several_classes(classes, targets[weights > 0])
+            kept, targets[weights > 0] = np.unique(targets[weights > 0], return_inverse=True)
+            classes = classes[kept]
+        elif not weights.any():
+            raise ValueError("y has no label of positive weight; leave such a call out")
         targets[weights == 0] = 0
         weights = validation.at_least_tiny(weights / weights.max())
-        return _Targets(targets, weights, form, len(kept)), {"classes_": classes[kept]}
+        return _Targets(targets, weights, form, len(classes)), {"classes_": classes, "_several": False}
+
+    def _read_indicators(self, y, sample_weight, lengths, known=None):
+        """Targets of sequences or steps that may have several labels at once."""
+        if self.class_weight is not None:
+            raise ValueError(
+                f"class_weight is {self.class_weight!r}, and with loss={self.loss!r} a target may have several "
+                "classes; pass None, or sample_weight"
+            )
+        values, present, form = validation.check_indicators(y, lengths, ignore_label=self.ignore_label)
+        weights = validation.check_sample_weight(sample_weight, lengths, per_step=form != "sequence") * present
+        if not weights.any():
+            raise ValueError("y has no row of positive weight; give some rows labels and a positive weight")
+        weights = validation.at_least_tiny(weights / weights.max())
+        n_labels = values.shape[1]
+        if known is not None and known["classes_"] is not None and len(known["classes_"]) != n_labels:
+            raise ValueError(f"y has {n_labels} columns, and there are {len(known['classes_'])} labels; pass as many")
+        if known is not None and not getattr(self, "_several", True):
+            raise ValueError(f"loss is {self.loss!r}, and targets had one label each when training began; call fit")
+        return _Targets(values, weights, form, n_labels), {"classes_": np.arange(n_labels), "_several": True}
 
     def predict(self, X):
         """Return the label of every sequence, or of every step if ``y`` had one for each.
@@ -439,10 +650,34 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
             whenever the lengths differ.
         """
         outputs, lengths = self._outputs(X)
-        return self._in_the_form_of_targets(self.classes_[outputs.argmax(axis=1)], lengths)
+        answers = (outputs > 0).astype(int) if self._several else self.classes_[outputs.argmax(axis=1)]
+        return self._in_the_form_of_targets(answers, lengths)
 
+    def decision_function(self, X):
+        """Return the outputs of the network, the largest or the positive ones of which `predict` names.
+
+        Parameters
+        ----------
+        X : array-like or list of arrays
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_sequences, n_classes), or (n_sequences,) for two classes
+            Of two classes, the output of the second minus that of the first.  Or with the steps as second axis, or a
+            list of arrays, as in `predict`.
+        """
+        outputs, lengths = self._outputs(X)
+        if not self._several and outputs.shape[1] == 2:
+            outputs = outputs[:, 1] - outputs[:, 0]
+        return self._in_the_form_of_targets(outputs, lengths)
+
+    @available_if(_has_probabilities)
     def predict_proba(self, X):
         """Return the probability of every class, in the order of ``classes_``.
+
+        Only cross-entropies have probabilities: the softmax of the outputs, or with ``loss="sigmoid_cross_entropy"``
+        the logistic function of each.
 
         Parameters
         ----------
@@ -455,13 +690,15 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
             Or with the steps as second axis, or a list of arrays of shape (n_steps_i, n_classes), as in `predict`.
         """
         outputs, lengths = self._outputs(X)
-        return self._in_the_form_of_targets(softmax(outputs, axis=1), lengths)
+        return self._in_the_form_of_targets(expit(outputs) if self._several else softmax(outputs, axis=1), lengths)
 
     def _answer(self):
         return Answer()
 
     def score(self, X, y, sample_weight=None):
         """Return the accuracy of `predict`: the share of right sequences, or of right steps.
+
+        Of several labels at once all have to be right.
 
         Parameters
         ----------
@@ -479,6 +716,8 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         from sklearn.metrics import accuracy_score  # here, as `ClassifierMixin.score` does: it is slow to import
 
         check_is_fitted(self)
+        if self._several:
+            return self._subset_accuracy(X, y, sample_weight)
         if self._form_of_targets == "sequence":
             return super().score(X, y, sample_weight)
         predicted = self.predict(X)
@@ -488,6 +727,16 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         present = slice(None) if self.ignore_label is None else validation.differs(labels, self.ignore_label)
         return accuracy_score(labels[present], np.concatenate(list(predicted))[present], sample_weight=weights[present])
 
+    def _subset_accuracy(self, X, y, sample_weight):
+        outputs, lengths = self._outputs(X)
+        values, present, form = validation.check_indicators(y, lengths, ignore_label=self.ignore_label)
+        per_step = self._form_of_targets != "sequence"
+        if (form != "sequence") != per_step or values.shape != outputs.shape:
+            raise ValueError(f"y has {values.shape} indicators where {outputs.shape} are predicted; pass y as in fit")
+        weights = validation.check_sample_weight(sample_weight, lengths, per_step=per_step)
+        right = ((outputs > 0) == values).all(axis=1)
+        return float(np.average(right[present], weights=weights[present]))
+
 
 class RNNRegressor(RegressorMixin, _Recurrent):
     """Elman network that reads a sequence and answers with numbers, trained by ADMM.
@@ -496,8 +745,8 @@ class RNNRegressor(RegressorMixin, _Recurrent):
 
     Parameters
     ----------
-    hidden_size, activation, penalty, penalties, solver, max_epochs, batch_size, readout, frame, init, dtype, shuffle, \
-verbose, random_state, scale, n_threads, callbacks
+    hidden_size, activation, penalty, penalties, solver, max_epochs, batch_size, readout, frame, s_0, stateful, \
+chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_threads, callbacks
         As in `RNNClassifier`.
     loss : {"squared_error", "huber", "absolute_error", "quantile"} or object, default="squared_error"
         R, of scaled targets: a name, an object of `admmirnn.losses` such as ``Quantile(0.9)``, or any with
@@ -509,6 +758,8 @@ verbose, random_state, scale, n_threads, callbacks
     ----------
     U_, W_, b_, V_, c_ : ndarray of shape (n, d), (n, n), (n,), (K, n), (K,)
         The weights, for scaled targets.
+    s_0_ : ndarray of shape (n,), or None
+        The state before the first step; None is zero.
     target_mean_, target_scale_ : ndarray of shape (K,)
         What `predict` adds, and multiplies by before that.
     history_ : list of dict
@@ -540,6 +791,9 @@ verbose, random_state, scale, n_threads, callbacks
         batch_size="auto",
         readout="last",
         frame=None,
+        s_0=None,
+        stateful=False,
+        chunk_size=25,
         init=None,
         dtype="float32",
         shuffle=True,
@@ -560,6 +814,9 @@ verbose, random_state, scale, n_threads, callbacks
         self.batch_size = batch_size
         self.readout = readout
         self.frame = frame
+        self.s_0 = s_0
+        self.stateful = stateful
+        self.chunk_size = chunk_size
         self.init = init
         self.dtype = dtype
         self.shuffle = shuffle
@@ -570,6 +827,8 @@ verbose, random_state, scale, n_threads, callbacks
         self.loss = loss
         self.scale_targets = scale_targets
         self.callbacks = callbacks
+
+    _losses = LOSSES_OF_VALUES
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -600,18 +859,40 @@ verbose, random_state, scale, n_threads, callbacks
         ValueError, TypeError
             If an argument or a setting is not usable; nothing has been trained then.
         """
-        return self._fit(X, y, sample_weight, self._loss())
+        return self._fit(X, y, sample_weight)
 
-    def _loss(self):
-        loss = self.loss
-        if isinstance(loss, str):
-            loss = LOSSES_OF_VALUES[validation.check_choice("loss", loss, tuple(LOSSES_OF_VALUES))]()
-        loss = loss if isinstance(loss, Loss) else UserLoss(loss)
+    @available_if(_can_go_on)
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train on from where the last call of `fit` or `partial_fit` has ended: one pass over these sequences.
+
+        As `RNNClassifier.partial_fit`.  The first call's targets say how all are scaled.
+
+        Parameters
+        ----------
+        X : array-like or list of arrays
+            As in `fit`; with ``stateful=True`` as many as the last time.
+        y : array-like or list of arrays
+            As in `fit`, with as many values.
+        sample_weight : array-like or list of arrays, optional
+            As in `fit`.
+
+        Returns
+        -------
+        RNNRegressor
+            self.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument or a setting is not usable; nothing has been trained then.
+        """
+        names = ("target_mean_", "target_scale_", "_single")
+        known = {name: getattr(self, name) for name in names} if hasattr(self, "V_") else None
+        return self._partial_fit(X, y, sample_weight, known)
+
+    def _read_targets(self, y, sample_weight, lengths, settings, loss, known=None):
         if loss.takes_labels:
             raise ValueError(f"loss is {self.loss!r}, which takes class numbers; pass one of values, or RNNClassifier")
-        return loss
-
-    def _read_targets(self, y, sample_weight, lengths, settings):
         validation.check_boolean("scale_targets", self.scale_targets)
         values, present, form, single = validation.check_values(y, lengths)
         weights = validation.check_sample_weight(sample_weight, lengths, per_step=form != "sequence") * present
@@ -619,7 +900,10 @@ verbose, random_state, scale, n_threads, callbacks
             raise ValueError("sample_weight is zero wherever y has a target; give some of those a positive weight")
         kept = values[weights > 0]
         mean, deviation = np.zeros(values.shape[1]), np.ones(values.shape[1])
-        if self.scale_targets:
+        if known is not None:
+            validation.check_n_outputs(values.shape[1], len(known["target_mean_"]))
+            mean, deviation, single = known["target_mean_"], known["target_scale_"], known["_single"]
+        elif self.scale_targets:
             mean, spread = kept.mean(axis=0), kept.std(axis=0)
             deviation = np.where(spread > 1e-12 * np.abs(kept).max(axis=0, initial=0), spread, 1.0)
         values = np.where(weights[:, None] > 0, (values - mean) / deviation, 0.0)
@@ -732,12 +1016,20 @@ def _with_weight(sequences, targets):
     return sequences, replace(targets, values=targets.values[rows], weights=targets.weights[rows])
 
 
-def _n_epochs(settings, n_sequences):
+def _n_epochs(settings, sequences):
     """How many epochs a fit may take, the last one perhaps not to its end."""
     max_iter = getattr(settings.solver, "max_iter", None)
     if max_iter is None:
         return settings.max_epochs
-    return -(-max_iter // settings.solver.iterations_per_epoch(n_sequences, settings.batch_size))
+    if isinstance(sequences, Streams):
+        return -(-max_iter // sequences.n_batches(settings.batch_size or len(sequences)))
+    return -(-max_iter // settings.solver.iterations_per_epoch(len(sequences), settings.batch_size))
+
+
+def _n_streams(settings, sequences):
+    """Into how many streams to cut long sequences."""
+    most = int(sequences.lengths.sum()) // (_FEWEST_CHUNKS * settings.chunk_size)
+    return settings.batch_size or min(_N_STREAMS, max(most, 1))
 
 
 class _Progress:

@@ -22,18 +22,30 @@ class ElmanRNN:
         h: s_N, or the mean or the largest of s_1 to s_N, unit by unit.
     s_0 : ndarray of shape (n_hidden,), optional
         The state before the first step; zero unless given.
+    learns_s_0 : bool, default=False
+        Whether training changes ``s_0``.
     """
 
-    def __init__(self, Theta, Psi, activation="tanh", read_out="last", s_0=None):
+    def __init__(self, Theta, Psi, activation="tanh", read_out="last", s_0=None, *, learns_s_0=False):
         self.Theta = Theta
         self.Psi = Psi
         self.activation = activation
         self.read_out = read_out
         self.s_0 = s_0
+        self.learns_s_0 = learns_s_0
 
     @classmethod
     def random(
-        cls, n_features, n_hidden, n_outputs, *, activation="tanh", dtype=np.float32, random_state, read_out="last"
+        cls,
+        n_features,
+        n_hidden,
+        n_outputs,
+        *,
+        activation="tanh",
+        dtype=np.float32,
+        random_state,
+        read_out="last",
+        symbols=False,
     ):
         """W orthogonal, U normal with variance 1 / n_features, V, b and c zero.
 
@@ -52,9 +64,12 @@ class ElmanRNN:
             Where the weights are drawn from.
         read_out : {"last", "mean", "max"}
             As in the class.
+        symbols : bool, default=False
+            Whether features are symbols: as one of them is 1 and the others are 0, the variance of U is 1.
         """
         Theta = np.zeros((n_hidden, n_features + n_hidden + 1), dtype=dtype)
-        Theta[:, :n_features] = random_state.standard_normal((n_hidden, n_features)) / np.sqrt(n_features)
+        n_not_zero = 1 if symbols else n_features
+        Theta[:, :n_features] = random_state.standard_normal((n_hidden, n_features)) / np.sqrt(n_not_zero)
         Q, R = np.linalg.qr(random_state.standard_normal((n_hidden, n_hidden)))
         Theta[:, n_features:-1] = Q * np.sign(np.diag(R))  # uniform over the orthogonal group
         if activation == "sigmoid":
@@ -101,11 +116,14 @@ class ElmanRNN:
             "c": self.Psi[:, -1],
         }
 
+    @property
+    def trained(self):
+        """The arrays that training changes."""
+        return (self.Theta, self.Psi, self.s_0) if self.learns_s_0 else (self.Theta, self.Psi)
+
     def initial_states(self, n_sequences):
         """s_0 of so many sequences, a row each, or None where it is zero."""
-        return (
-            None if self.s_0 is None else np.ascontiguousarray(np.broadcast_to(self.s_0, (n_sequences, self.n_hidden)))
-        )
+        return None if self.s_0 is None else np.tile(self.s_0, (n_sequences, 1))
 
     def pruned(self):
         """The network without the units that its outputs never depend on.
@@ -150,43 +168,61 @@ class ElmanRNN:
         ndarray of shape (n_sequences, n_outputs) or (n_steps, n_outputs)
             o of every sequence, or after each of its steps, one sequence after the other.
         """
+        outputs = np.empty((sequences.lengths.sum() if every_step else len(sequences), self.n_outputs), self.dtype)
+        for rows, some in self.pieces_of_outputs(sequences, every_step=every_step, n_threads=n_threads):
+            outputs[rows] = some
+        return outputs
+
+    def pieces_of_outputs(self, sequences, *, every_step=False, n_threads=1):
+        """Yield the rows of `outputs` and what stands there, some at a time, for which there always is memory."""
         kernels = backend.kernels()
         read_out = "each" if every_step else self.read_out
-        chunks = _chunks(sequences.lengths, n_threads)
-        n_rows = max(sequences.lengths[first:last].sum() for first, last in chunks)
-        work = Room(self, read_out, n_rows, max(last - first for first, last in chunks))
-        outputs = np.empty((sequences.lengths.sum() if every_step else len(sequences), self.n_outputs), self.dtype)
-        first_steps = sequences.first_steps
+        longest = int(sequences.lengths.max())
+        streams = sequences.in_chunks(min(longest, _ROWS_AT_A_TIME) if read_out in ("last", "each") else longest)
+        chunks = streams.chunks
+        first_chunks = chunks.lengths[streams.first_chunks]  # no other is longer
+        parts = _parts(first_chunks, n_threads)
+        n_rows = max(first_chunks[first:last].sum() for first, last in parts)
+        most_sequences = max(last - first for first, last in parts)
+        work = Room(self, read_out, n_rows, most_sequences, symbols=sequences.n_symbols > 0)
+        first_steps = chunks.first_steps
         with backend.one_blas_thread():
-            for first, last in chunks:
-                batch = sequences.minibatch(np.arange(first, last))
-                work.fit(batch)
-                kernels.forward(
-                    batch.observations,
-                    sequences.scale,
-                    batch.first_rows,
-                    batch.lengths,
-                    batch.offsets,
-                    self.Theta,
-                    self.Psi,
-                    self.activation,
-                    work.weights_T,
-                    work.X,
-                    work.S,
-                    work.Q,
-                    n_threads=n_threads,
-                    read_out=read_out,
-                    stride=batch.stride,
-                    initial=self.initial_states(len(batch)),
-                    H_out=work.H,
-                    steps_out=work.steps,
-                )
-                if every_step:
-                    sequence_of, step_of = batch.rows()
-                    outputs[first_steps[sequence_of] + step_of] = work.Q[batch.rows_of_outputs()]
-                else:
-                    outputs[batch.indices] = work.Q
-        return outputs
+            for first, last in parts:
+                part = np.arange(first, last)
+                states = self.initial_states(len(part))
+                for indices in streams.minibatches(part):
+                    batch = chunks.minibatch(indices)
+                    of = streams.stream_of[batch.indices] - first
+                    work.fit(batch)
+                    kernels.forward(
+                        batch.observations,
+                        sequences.scale,
+                        batch.first_rows,
+                        batch.lengths,
+                        batch.offsets,
+                        self.Theta,
+                        self.Psi,
+                        self.activation,
+                        work.weights_T,
+                        work.X,
+                        work.S,
+                        work.Q,
+                        n_threads=n_threads,
+                        read_out=read_out,
+                        stride=batch.stride,
+                        initial=None if states is None else states[of],
+                        H_out=work.H,
+                        steps_out=work.steps,
+                        codes_out=work.codes,
+                    )
+                    if every_step:
+                        sequence_of, step_of = batch.rows()
+                        yield first_steps[sequence_of] + step_of, work.Q[batch.rows_of_outputs()]
+                    else:
+                        yield first + of, work.Q
+                    if (streams.n_chunks[part] > 1).any():
+                        states = np.zeros((len(part), self.n_hidden), self.dtype) if states is None else states
+                        states[of] = work.S[batch.n_rows :]
 
 
 class Room:
@@ -194,8 +230,10 @@ class Room:
 
     Attributes
     ----------
-    X : ndarray of shape (n_rows, d + 1)
+    X : ndarray of shape (n_rows, d + 1), or None
         [x_t, 1], laid out as ``_kernels`` describes.
+    codes : ndarray of shape (n_rows,), or None
+        Of the x_t, when they are symbols.
     S : ndarray of shape (n_rows + B, n)
         s_{t-1}, and s_N at the end.
     Q : ndarray of shape (n_outputs, K)
@@ -208,15 +246,16 @@ class Room:
         Scratch.
     """
 
-    def __init__(self, network, read_out, n_rows, n_sequences):
+    def __init__(self, network, read_out, n_rows, n_sequences, *, symbols=False):
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
         self.read_out = read_out
-        self._X = self.room(dtype, n_rows, d + 1)
+        self._X = None if symbols else self.room(dtype, n_rows, d + 1)
+        self._codes = self.room(np.int32, n_rows) if symbols else None
         self._S = self.room(dtype, n_rows + n_sequences, n)
         self._Q = self.room(dtype, n_rows + n_sequences if read_out == "each" else n_sequences, K)
         self._H = self.room(dtype, n_sequences, n) if read_out in ("mean", "max") else None
         self._steps = self.room(np.int32, n_sequences, n) if read_out == "max" else None
-        self.H = self.steps = None
+        self.X = self.codes = self.H = self.steps = None
         self.weights_T = self.room(dtype, d + 1 + n, n)
 
     @staticmethod
@@ -229,7 +268,11 @@ class Room:
         B, n_rows = len(batch), batch.n_rows
         self.batch = batch
         self.n_outputs = n_rows + B - int(batch.offsets[1]) if self.read_out == "each" else B
-        self.X, self.S, self.Q = self._X[:n_rows], self._S[: n_rows + B], self._Q[: self.n_outputs]
+        self.S, self.Q = self._S[: n_rows + B], self._Q[: self.n_outputs]
+        if self._codes is None:
+            self.X = self._X[:n_rows]
+        else:
+            self.codes = self._codes[:n_rows]
         if self._H is not None:
             self.H = self._H[:B]
         if self._steps is not None:
@@ -245,7 +288,7 @@ def _reached(units, leads_to):
         units = more
 
 
-def _chunks(lengths, n_threads):
+def _parts(lengths, n_threads):
     """Cut the sequences into runs of at most about ``_ROWS_AT_A_TIME`` steps a thread."""
     chunk = (np.cumsum(lengths) - lengths) // (_ROWS_AT_A_TIME * n_threads)
     bounds = np.flatnonzero(np.diff(chunk)) + 1

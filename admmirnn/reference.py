@@ -50,20 +50,29 @@ def forward(
     initial=None,
     H_out=None,
     steps_out=None,
+    codes_out=None,
 ):
     """Roll a minibatch out; with a loss, take the o-step and return the loss and the number of right answers."""
     f, _ = _ACTIVATIONS[activation]
     N, B, d, running = len(offsets) - 2, len(lengths), Theta.shape[1] - len(Theta) - 1, 0
     U, W, b = Theta[:, :d], Theta[:, d:-1], Theta[:, -1]
     width = observations.shape[1]
-    frames = np.lib.stride_tricks.sliding_window_view(observations.reshape(-1), d)[::width]
+    if codes_out is not None:
+        X_out = np.empty((offsets[N], d + 1), Theta.dtype)
+        _write_codes(observations[:, 0], first_rows, lengths, stride, offsets, d, codes_out)
+        unit_rows = np.eye(d, dtype=Theta.dtype)
+    else:
+        frames = np.lib.stride_tricks.sliding_window_view(observations.reshape(-1), d)[::width]
     X_out[:, -1] = 1
     for t in range(N):
         x, s = X_out[offsets[t] : offsets[t + 1]], S_out[offsets[t] : offsets[t + 1]]
         step = lengths[: len(x)] - N + t
-        np.multiply(
-            frames[first_rows[: len(x)] + stride * step], Theta.dtype.type(scale), out=x[:, :-1], casting="unsafe"
-        )
+        if codes_out is not None:
+            x[:, :-1] = unit_rows[codes_out[offsets[t] : offsets[t + 1]]]
+        else:
+            np.multiply(
+                frames[first_rows[: len(x)] + stride * step], Theta.dtype.type(scale), out=x[:, :-1], casting="unsafe"
+            )
         s[running:] = 0 if initial is None else initial[running : len(x)]
         running = len(x)
         S_out[offsets[t + 1] : offsets[t + 1] + running] = f(x[:, :-1] @ U.T + s @ W.T + b)
@@ -74,6 +83,16 @@ def forward(
     if loss is None:
         return None
     return o_step(Q_out, labels, values, weights, rho, O_plus_out, lambda3_out, loss, parameter)
+
+
+def _write_codes(codes, first_rows, lengths, stride, offsets, d, codes_out):
+    """The codes of symbols in the order of the rows of X; raises if one is not below d."""
+    N = len(offsets) - 2
+    for t in range(N):
+        running = offsets[t + 1] - offsets[t]
+        codes_out[offsets[t] : offsets[t + 1]] = codes[first_rows[:running] + stride * (lengths[:running] - N + t)]
+    if codes_out.max() >= d:
+        raise ValueError(f"forward: a symbol has a code that is not below {d}, the columns of U")
 
 
 def _states_read_out(read_out, S, offsets, lengths, H_out, steps_out):
@@ -289,7 +308,7 @@ def loss_value(O, labels, values, weights, loss, parameter=0.0):
     return mean, None if labels is None else int((o.argmax(axis=1) == y).sum())
 
 
-def backward_room(d, n, K, n_threads):
+def backward_room(d, n, K, n_threads, symbols=False):
     """How many numbers of scratch ``backward`` needs: none."""
     return 0
 
@@ -321,11 +340,15 @@ def backward(
     steps=None,
     from_zero=True,
     initial_multipliers_out=None,
+    codes=None,
 ):
     """lambda1_t = f'(a_t) * (V^T lambda3_t + W^T lambda1_{t+1}), bounded; M and G of both layers."""
     _, slope = _ACTIVATIONS[activation]
     N, (n, m) = len(offsets) - 2, Theta.shape
     B = offsets[-1] - offsets[-2]
+    if codes is not None:
+        X = np.eye(m - n, dtype=S.dtype)[codes]
+        X[:, -1] = 1
     W, V = Theta[:, m - n - 1 : -1], Psi[:, :-1]
     weights = np.ones(len(lambda3), S.dtype) if weights is None else weights
     H = {"last": S[offsets[N] :], "each": S[offsets[1] :]}.get(read_out, H_out)
@@ -343,7 +366,7 @@ def backward(
         H_out[:] = lambda_h
     keep = len(lambda1_out) == offsets[N]
     n_capped, following, most = 0, None, 0.0
-    L, gram, gram_rows = np.zeros_like(M_out), np.zeros_like(G_out), 0
+    L, gram, gram_rows = np.zeros_like(M_out), np.zeros((m, m), S.dtype), 0
     for t in reversed(range(N)):
         rows = slice(offsets[t], offsets[t + 1])
         size = offsets[t + 1] - offsets[t]
@@ -378,7 +401,7 @@ def backward(
     total = float(weights.sum(dtype=np.float64))
     for statistic, keep_share, batch, count in (
         (M_out, momentum, L, total),
-        (G_out, decay, gram, gram_rows),
+        (G_out, decay, gram[:, m - G_out.shape[1] :], gram_rows),
         (output_M_out, momentum, output_L, total),
         (output_G_out, decay, h.T @ h, len(h)),
     ):
@@ -388,36 +411,54 @@ def backward(
     return n_capped
 
 
+def _whole(G):
+    """G in its lower triangle, from the columns of [s 1] of it if its other columns are symbols."""
+    m, columns = G.shape
+    d = m - columns
+    if not d:
+        return G
+    whole = np.zeros((m, m), G.dtype)
+    whole[range(d), range(d)] = G[:d, -1]
+    whole[d:, :d], whole[d:, d:] = G[:d].T, G[d:]
+    return whole
+
+
+def _cholesky(G, shift):
+    damped = np.tril(G) + np.tril(G, -1).T + G.dtype.type(shift) * np.eye(len(G), dtype=G.dtype)
+    return cho_factor(damped, lower=True, check_finite=False)[0]
+
+
 def _factorise(G, damping):
     """The Cholesky factor of G + shift I, the damping in force and the shift; None and NaN when there is none."""
     m = len(G)
-    G = np.tril(G) + np.tril(G, -1).T
     least = 1e-6 if G.dtype == np.float32 else 1e-14
     trace = float(np.trace(G, dtype=np.float64))
-    if not (np.isfinite(trace) and np.isfinite(G).all()):
+    if not (np.isfinite(trace) and np.isfinite(np.tril(G)).all()):
         return None, damping, np.nan
     while True:
         shift = damping * trace / m
         if not abs(shift) <= np.finfo(G.dtype).max:
             return None, damping, np.nan
         try:
-            damped = G + G.dtype.type(shift) * np.eye(m, dtype=G.dtype)
-            return cho_factor(damped, lower=True, check_finite=False)[0], damping, shift
+            return _cholesky(G, shift), damping, shift
         except LinAlgError:
             damping = max(10 * damping, least)
 
 
 def _step(M, G, damping, r, radius, schedule, factor_out, D_out, factored):
     """(|D|, length, damping, shift) of one layer; D and the factor are written."""
+    columns, G = G, _whole(G)
+    symbols = columns is not G
     if factored is None:
         factor, damping, shift = _factorise(G, damping)
         if factor is not None:
-            factor_out[:] = factor
+            factor_out[:] = columns if symbols else factor
     else:
         _, _, damping, shift = factored
     if not (np.isfinite(shift) and np.isfinite(M).all()):
         return np.nan, np.nan, damping, shift
-    D_out[:] = cho_solve((factor_out, True), M.T, check_finite=False)
+    factor = _cholesky(_whole(factor_out), shift) if symbols else factor_out
+    D_out[:] = cho_solve((factor, True), M.T, check_finite=False)
     whole = float(np.vdot(D_out, M.T))
     square = whole - shift * float(np.vdot(D_out, D_out))
     if square < 0.01 * whole:  # rounding would show
@@ -546,3 +587,25 @@ def stepper(Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, 
     if (n_read < 0).any():
         raise ValueError("stepper: n_read is negative")
     return _Stepper(Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, n_read, mean, deviation)
+
+
+def generate(Theta, Psi, activation, codes, temperature, uniforms, state_out, codes_out):
+    """Read symbols, and draw as many more as there are ``uniforms``; returns whether all outputs were finite."""
+    f, _ = _ACTIVATIONS[activation]
+    d = len(Psi)
+    U, W, b, V, c = Theta[:, :d], Theta[:, d:-1], Theta[:, -1], Psi[:, :-1], Psi[:, -1]
+    for code in codes[:-1]:
+        state_out[:] = f(U[:, code] + W @ state_out + b)
+    code = codes[-1]
+    for i, uniform in enumerate(uniforms):
+        state_out[:] = f(U[:, code] + W @ state_out + b)
+        q = (V @ state_out + c).astype(np.float64)
+        if not np.isfinite(q).all():
+            return False
+        if temperature == 0:
+            code = q.argmax()
+        else:
+            p = np.exp((q - q.max()) / temperature)
+            code = min(np.searchsorted(p.cumsum(), uniform * p.sum(), side="right"), d - 1)
+        codes_out[i] = code
+    return True

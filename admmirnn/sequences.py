@@ -31,6 +31,9 @@ class Sequences:
         What the observations are multiplied by.
     frame, stride : int
         Observations that a step reads, and by how many it is further on than the step before.
+    n_symbols : int
+        If not 0, an observation is the code of a symbol, from 0 to ``n_symbols - 1``, in one column of uint8 or uint16,
+        and stands for a row of the unit matrix, which is never made.  A step reads one.
     """
 
     observations: np.ndarray
@@ -39,6 +42,7 @@ class Sequences:
     scale: float = 1.0
     frame: int = 1
     stride: int = 1
+    n_symbols: int = 0
 
     @classmethod
     def of_lengths(cls, observations, lengths, scale=1.0):
@@ -59,13 +63,43 @@ class Sequences:
         left_over = self.lengths - frame - (n_steps - 1) * stride
         return replace(self, first_rows=self.first_rows + left_over, lengths=n_steps, frame=frame, stride=stride)
 
+    def in_chunks(self, chunk_size, n_streams=None):
+        """Cut the sequences into chunks of at most so many steps.
+
+        Parameters
+        ----------
+        chunk_size : int
+            Steps of a chunk; the last ones of a stream may be fewer.
+        n_streams : int or None, default=None
+            About how many streams to read side by side: sequences are cut into streams of no more than their share of
+            all steps.  None leaves every sequence one stream.
+
+        Returns
+        -------
+        Streams
+            Their steps follow one another as those of the sequences do.
+        """
+        longest = int(self.lengths.max())
+        if n_streams is not None:
+            share = -(-int(self.lengths.sum()) // n_streams)
+            longest = -(-share // chunk_size) * chunk_size
+        of_streams, steps_before = _cut(self.lengths, longest)
+        sequence_of = np.repeat(np.arange(len(self)), -(-self.lengths // longest))
+        of_chunks, steps_before_chunk = _cut(of_streams, chunk_size)
+        n_chunks = -(-of_streams // chunk_size)
+        stream_of = np.repeat(np.arange(len(of_streams)), n_chunks)
+        first_rows = (self.first_rows[sequence_of] + self.stride * steps_before)[stream_of]
+        chunks = replace(self, first_rows=first_rows + self.stride * steps_before_chunk, lengths=of_chunks)
+        follows = np.where(steps_before > 0, np.arange(len(of_streams)) - 1, -1)
+        return Streams(chunks, np.cumsum(n_chunks) - n_chunks, n_chunks, follows)
+
     def __len__(self):
         return len(self.lengths)
 
     @property
     def n_features(self):
-        """Numbers that a step reads."""
-        return self.frame * self.observations.shape[1]
+        """Numbers that a step reads; of symbols, how many of them there are."""
+        return self.n_symbols or self.frame * self.observations.shape[1]
 
     @property
     def first_steps(self):
@@ -124,6 +158,54 @@ class Sequences:
         n_rows = (lengths - 1) * self.stride + self.frame
         observations = self._mapped_file.read(self.observations, first_rows, n_rows)
         return Minibatch(indices, observations, np.cumsum(n_rows) - n_rows, lengths, offsets, self.frame, self.stride)
+
+
+def _cut(lengths, longest):
+    """Cut into pieces of at most ``longest``: their lengths, and what is before each within its own whole."""
+    n_pieces = -(-lengths // longest)
+    before = longest * (np.arange(n_pieces.sum()) - np.repeat(np.cumsum(n_pieces) - n_pieces, n_pieces))
+    return np.minimum(np.repeat(lengths, n_pieces) - before, longest), before
+
+
+@dataclass(frozen=True)
+class Streams:
+    """Long sequences that are read chunk by chunk, each from the state that the chunk before has left.
+
+    Attributes
+    ----------
+    chunks : Sequences
+        All chunks of a stream, one after the other, and one stream after the other.
+    first_chunks, n_chunks : ndarray of shape (n_streams,), intp
+        Where the chunks of each stream are.
+    follows : ndarray of shape (n_streams,), intp
+        The stream that ends where this one starts, in the same sequence; -1 at the start of a sequence.
+    """
+
+    chunks: Sequences
+    first_chunks: np.ndarray
+    n_chunks: np.ndarray
+    follows: np.ndarray
+
+    def __len__(self):
+        return len(self.n_chunks)
+
+    @cached_property
+    def stream_of(self):
+        """Of each chunk."""
+        return np.repeat(np.arange(len(self)), self.n_chunks)
+
+    def groups(self, batch_size):
+        """Streams that are read side by side, of similar lengths."""
+        return split(np.argsort(-self.n_chunks, kind="stable"), batch_size)
+
+    def n_batches(self, batch_size):
+        """How many minibatches read all streams to their ends."""
+        return sum(int(self.n_chunks[group].max()) for group in self.groups(batch_size))
+
+    def minibatches(self, group):
+        """Yield the next chunk of each stream in the group, until all streams have ended."""
+        for k in range(int(self.n_chunks[group].max())):
+            yield self.first_chunks[group[self.n_chunks[group] > k]] + k
 
 
 class _MappedFile:

@@ -168,7 +168,7 @@ def check_estimator_settings(estimator, solvers):
     SimpleNamespace
         hidden_size, activation, penalty (a number), penalties (a dict), solver (an object), max_epochs, batch_size
         (None for "auto"), dtype, shuffle, verbose, random_state (a RandomState), scale, n_threads (a number),
-        readout, frame (a pair), callbacks (a tuple).
+        readout, frame (a pair), s_0 (None, "learn" or an array), stateful, chunk_size, callbacks (a tuple).
     """
     batch_size, verbose, callbacks = estimator.batch_size, estimator.verbose, estimator.callbacks
     if isinstance(batch_size, str) and batch_size == "auto":
@@ -198,10 +198,23 @@ def check_estimator_settings(estimator, solvers):
     readout = check_choice("readout", estimator.readout, READ_OUTS)
     if readout not in getattr(solver, "readouts", READ_OUTS):
         raise ValueError(f"readout is {readout!r}, which {type(solver).__name__} does not have; pass readout='last'")
+    s_0 = check_s_0(estimator.s_0, hidden_size := check_integer("hidden_size", estimator.hidden_size, 1))
+    stateful = check_boolean("stateful", estimator.stateful)
+    for name, value in (("s_0", s_0), ("stateful", stateful)):
+        if value is not None and value is not False and not getattr(solver, "takes_states", False):
+            raise ValueError(
+                f"{name} is {getattr(estimator, name)!r}, which {type(solver).__name__} does not have; pass {name}="
+                f"{None if name == 's_0' else False}, or solver='rollout'"
+            )
+    if stateful and readout != "last":
+        raise ValueError(f"readout is {readout!r}, and stateful=True reads every state; pass readout='last'")
     return SimpleNamespace(
+        s_0=s_0,
+        stateful=stateful,
+        chunk_size=check_integer("chunk_size", estimator.chunk_size, 1),
         readout=readout,
         frame=check_frame(estimator.frame),
-        hidden_size=check_integer("hidden_size", estimator.hidden_size, 1),
+        hidden_size=hidden_size,
         activation=check_choice("activation", estimator.activation, ACTIVATIONS),
         penalty=check_number("penalty", penalty, alternatives=", or 'auto'"),
         penalties=penalties,
@@ -229,6 +242,22 @@ def check_frame(frame):
     return tuple(
         check_integer(f"{name} of frame", value, 1) for name, value in zip(("length", "stride"), frame, strict=True)
     )
+
+
+def check_s_0(s_0, hidden_size):
+    """Return ``s_0`` as None, "learn", or an array of shape (hidden_size,) and float64."""
+    if s_0 is None:
+        return None
+    if isinstance(s_0, str):
+        if s_0 != "learn":
+            raise ValueError(f"s_0 is {s_0!r}; pass 'learn', an array of shape ({hidden_size},), or None for zero")
+        return s_0
+    s_0 = _as_numbers(s_0, "s_0", np.float64)
+    if s_0.shape != (hidden_size,):
+        raise ValueError(f"s_0 has the shape {s_0.shape}; pass one state for each hidden unit, ({hidden_size},)")
+    if not np.isfinite(s_0).all():
+        raise ValueError("s_0 contains NaN or infinity; pass finite states")
+    return s_0
 
 
 def check_penalties(penalties):
@@ -299,13 +328,17 @@ def check_n_threads(n_threads):
     return check_integer("n_threads", n_threads, 1, alternatives=", or None for all cores")
 
 
-def check_problem(network, sequences, targets, weights, loss, *, per_step=False, losses=None):
+def check_problem(
+    network, sequences, targets, weights, loss, *, per_step=False, symbols=False, any_missing=False, losses=None
+):
     """Raise unless what a solver is given belongs together.
 
-    ``per_step`` allows a target for each observation; ``losses`` names those that the solver has, None being all.
+    ``per_step`` allows a target for each observation, ``any_missing`` sequences without any, ``symbols`` symbols;
+    ``losses`` names those that the solver has, None being all.
     """
     if losses is not None and loss.name not in losses:
-        raise ValueError(f"loss is {type(loss).__name__}, which this solver has no step for; use Rollout")
+        name = type(getattr(loss, "loss", loss)).__name__
+        raise ValueError(f"loss is {name}, which this solver has no step for; use Rollout")
     if np.ndim(targets) != (1 if loss.takes_labels else 2):
         raise ValueError(
             f"targets has {np.ndim(targets)} dimension(s); {type(loss).__name__} takes "
@@ -328,10 +361,13 @@ def check_problem(network, sequences, targets, weights, loss, *, per_step=False,
     if weights is not None:
         of_steps = per_step and len(weights) != len(sequences) and len(weights) == sequences.lengths.sum()
         least = np.add.reduceat(weights, sequences.first_steps) if of_steps else weights
+        least = np.sum(weights) if any_missing else least
         if not (np.isfinite(weights).all() and np.min(weights) >= 0 and np.min(least) > 0):
             raise ValueError("weights holds values that are not finite or not positive; leave those sequences out")
     if sequences.n_features != network.n_features:
         raise ValueError(f"sequences have {sequences.n_features} features and the network takes {network.n_features}")
+    if sequences.n_symbols:
+        check_symbols(sequences, symbols)
     if sequences.observations.dtype not in OBSERVATION_DTYPES:
         known = ", ".join(dtype.name for dtype in OBSERVATION_DTYPES)
         raise ValueError(f"sequences are {sequences.observations.dtype}; convert them to one of {known}")
@@ -345,6 +381,17 @@ def check_problem(network, sequences, targets, weights, loss, *, per_step=False,
                 f"{name} has {len(values)} entries for {len(sequences)} sequences of {sequences.lengths.sum()} steps; "
                 "pass one a sequence or one a step"
             )
+
+
+def check_symbols(sequences, taken=True):
+    """Raise unless symbols are ``taken``, and these are codes of so many of them."""
+    codes = sequences.observations
+    if not taken:
+        raise ValueError("sequences are symbols, which this solver does not read; use Rollout")
+    if codes.dtype not in (np.uint8, np.uint16) or codes.shape[1] != 1 or sequences.frame != 1 or sequences.scale != 1:
+        raise ValueError("sequences of symbols must be one column of uint8 or uint16, without frames or a scale")
+    if codes.size and codes.max() >= sequences.n_symbols:
+        raise ValueError(f"sequences hold the code {codes.max()} and say that there are {sequences.n_symbols} symbols")
 
 
 def check_dtype(dtype):
@@ -773,6 +820,84 @@ def check_can_forecast(estimator, n_outputs, n_features):
         )
 
 
+# Text
+
+
+def check_reads_symbols(solver, known):
+    """Raise unless ``solver``, a name or an object, reads symbols."""
+    if not getattr(check_solver(solver, known), "takes_symbols", False):
+        raise ValueError(f"solver is {solver!r}, which does not read text; pass solver='rollout'")
+
+
+def read_texts(text):
+    """Return the texts that ``text`` is, or that it tells where to read, as a list; each has two characters or more."""
+    if not isinstance(text, (list, tuple)):
+        return [read_text(text)]
+    if not len(text):
+        raise ValueError("text is an empty list; pass at least one text")
+    return [read_text(item, f"text[{i}]") for i, item in enumerate(text)]
+
+
+def read_text(text, name="text", least=2):
+    """Return ``text``, or what the file that it names, or is, holds in UTF-8; of ``least`` characters at least."""
+    given = text
+    if isinstance(text, os.PathLike):
+        try:
+            with open(text, encoding="utf-8") as file:
+                text = file.read()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{name} is the file {given}, which is not UTF-8 ({error}); pass its text") from error
+    elif hasattr(text, "read"):
+        text = text.read()
+    if not isinstance(text, str):
+        remedy = "decode it, or open the file as text" if isinstance(text, bytes) else "pass a str, or a pathlib.Path"
+        raise TypeError(f"{name} is of type {type(text).__name__}; {remedy}")
+    if len(text) < least:
+        wanted = "one to read and one to predict" if least == 2 else f"at least {least}"
+        raise ValueError(f"{name} has {len(text)} character(s); pass {wanted}")
+    return text
+
+
+def check_vocabulary(code_points):
+    """Raise unless these are several characters, and not too many."""
+    if len(code_points) < 2:
+        raise ValueError(
+            f"text has one character only, {chr(code_points[0])!r}, and nothing to predict; pass one that has several"
+        )
+    if len(code_points) > 1 << 16:
+        raise ValueError(f"text has {len(code_points)} different characters; the most that there can be is {1 << 16}")
+
+
+def check_stand_in(unknown, vocabulary):
+    """Return the code of the character ``unknown``, or None for None; raise unless it is in the vocabulary."""
+    if unknown is None:
+        return None
+    if not isinstance(unknown, str) or len(unknown) != 1:
+        raise (ValueError if isinstance(unknown, str) else TypeError)(
+            f"unknown is {unknown!r}; pass one character of the training text, or None"
+        )
+    if unknown not in vocabulary:
+        raise ValueError(f"unknown is {unknown!r}, which the training text does not have; pass one of {vocabulary!r}")
+    return vocabulary.index(unknown)
+
+
+def check_no_unknown(stand_in, text, position, i, vocabulary):
+    """Raise if nothing stands in for the character of the text, or of the i-th, at this position."""
+    if stand_in is None:
+        character, where = text[position], "" if i is None else f"[{i}]"
+        raise ValueError(
+            f"text{where} has the character {character!r} (U+{ord(character):04X}) at position {position}, which is "
+            f"not among the {len(vocabulary)} of the training text; take it out, or set unknown to one of those, such "
+            "as unknown=' ', to be read in its place"
+        )
+
+
+def check_text_outputs(are_finite):
+    """Raise when a roll-out over text has overflowed."""
+    if not are_finite:
+        raise ValueError("the network's outputs are not finite; fit with activation='tanh', or a smaller radius")
+
+
 # Targets and weights
 
 
@@ -858,6 +983,7 @@ def _labels_per_step(y, form, lengths, name="y", what="label"):
             raise ValueError(
                 f"{name} should be a 1d array, one {what} a sequence, or have one {what} a step, and has the shape "
                 f"{np.shape(y)}: {name}[{i}] has {len(labels)} {what}s and X[{i}] has {length} steps"
+                + ("; several labels at once take loss='sigmoid_cross_entropy'" if name == "y" else "")
             )
         if len(labels) != length:
             raise ValueError(
@@ -952,6 +1078,68 @@ def check_values(y, lengths):
     return np.where(present[:, None], values, 0.0), present, form, single
 
 
+def check_indicators(y, lengths, *, ignore_label=None):
+    """Return which labels every sequence or step has, and how y held that.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_sequences, n_labels) or (n_sequences, n_steps, n_labels), or list of arrays
+        Ones and zeros; a list holds a row a sequence, or an array of shape (n_steps_i, n_labels).  One of two
+        dimensions may be a sparse matrix.
+    lengths : ndarray of shape (n_sequences,)
+        Numbers of steps.
+    ignore_label : number or None
+        What all of a row is where nothing is known.
+
+    Returns
+    -------
+    values : ndarray of shape (n_rows, n_labels), float64
+        0 where nothing is known.
+    present : ndarray of shape (n_rows,), bool
+        Where something is.
+    form : {"sequence", "array", "list"}
+        As `check_labels` says it.
+    """
+    if issparse(y):
+        y = y.toarray()
+    items = _items_of_values(y) if len(y) == len(lengths) else None
+    if items is not None and items[0].ndim == 2:
+        form = "list"
+        for i, (item, length) in enumerate(zip(items, lengths, strict=True)):
+            if len(item) != length:
+                raise ValueError(f"y[{i}] has {len(item)} rows and X[{i}] has {length} steps; pass one a step")
+        values = np.concatenate(items)
+    else:
+        values = _as_numbers(y, "y", np.float64)
+        if values.ndim not in (2, 3):
+            raise ValueError(
+                f"y has the shape {values.shape}; with this loss a sequence, or each of its steps, has several labels: "
+                "pass an indicator matrix of zeros and ones, (n_sequences, n_labels), or a loss of class numbers"
+            )
+        if len(values) != len(lengths):
+            raise ValueError(
+                f"Found input variables with inconsistent numbers of samples: X has {len(lengths)} sequences and y "
+                f"has {len(values)} rows; pass one a sequence"
+            )
+        form = "sequence" if values.ndim == 2 else "array"
+        if form == "array" and (lengths != values.shape[1]).any():
+            i = int(np.flatnonzero(lengths != values.shape[1])[0])
+            raise ValueError(f"y[{i}] has {values.shape[1]} rows and X[{i}] has {lengths[i]} steps; pass one a step")
+        values = values.reshape(len(values) * (values.shape[1] if form == "array" else 1), values.shape[-1])
+    if not values.shape[1]:
+        raise ValueError("y has no column; pass a column for each label")
+    present = np.ones(len(values), bool)
+    if ignore_label is not None:
+        present = differs(values.ravel(), ignore_label).reshape(values.shape).any(axis=1)
+    wrong = present & ~np.isin(values, (0, 1)).all(axis=1)
+    if wrong.any():
+        i = int(np.flatnonzero(wrong)[0])
+        found = values[i][~np.isin(values[i], (0, 1))][0]
+        where = f"index {i}" if form == "sequence" else f"row {i} of all steps"
+        raise ValueError(f"y contains {found:g}, first at {where}; pass 1 for a label that is there, and 0 for others")
+    return np.where(present[:, None], values, 0.0), present, form
+
+
 def _items_of_values(y):
     """The arrays of a list of them, or None if y is no such list."""
     if not (isinstance(y, (list, tuple)) or getattr(getattr(y, "dtype", None), "kind", "") == "O"):
@@ -1023,7 +1211,73 @@ def at_least_tiny(weights):
     return np.where(weights > 0, np.maximum(weights, 1e-20), 0.0)
 
 
-def check_class_weight(class_weight, classes, targets, present):
+def check_classes(classes, fitted):
+    """Return the labels of all calls of partial_fit, sorted: ``fitted`` ones of earlier calls, or those given first."""
+    if classes is None:
+        if fitted is None:
+            raise ValueError("classes is None in the first call of partial_fit; pass all labels that there will be")
+        return fitted
+    found = np.unique(_check_label_column(column_or_1d(classes), "index {} of classes")[0])
+    if fitted is not None and not np.array_equal(found, fitted):
+        raise ValueError(f"classes is {found.tolist()}, and was {fitted.tolist()} before; pass the same ones, or None")
+    if len(found) < 2:
+        raise ValueError(f"classes is {found.tolist()}; pass at least two")
+    return found
+
+
+def numbers_of_classes(labels, classes):
+    """The places of these labels among the classes, or raise if one is not there."""
+    known = {label: i for i, label in enumerate(classes.tolist())}
+    for label in labels.tolist():
+        if label not in known:
+            raise ValueError(f"y has the label {label!r}, which is not among the classes {classes.tolist()}")
+    return np.array([known[label] for label in labels.tolist()], np.intp)
+
+
+def check_targets_suit(settings, targets):
+    """Raise unless targets are of the kind that the read-out, or streams, ask for."""
+    if targets.every_step and settings.readout != "last":
+        raise ValueError(f"readout is {settings.readout!r} and y has a target for each step; pass readout='last'")
+    if settings.stateful and not targets.every_step:
+        raise ValueError("stateful is True and y has one target a sequence; pass one for each step, or stateful=False")
+
+
+def check_goes_on(estimator, settings, targets, network):
+    """Raise unless settings and targets are those that the estimator was fitted with."""
+    fitted = {
+        "hidden_size": network.n_hidden,
+        "activation": network.activation,
+        "readout": network.read_out,
+        "dtype": network.dtype,
+        "frame": estimator._frame,
+        "scale": estimator._scale,
+    }
+    for name, value in fitted.items():
+        if getattr(settings, name) != value:
+            raise ValueError(f"{name} is {getattr(settings, name)!r}, and was {value!r} when training began; call fit")
+    if (settings.s_0 is None) != (network.s_0 is None):
+        raise ValueError(f"s_0 is {estimator.s_0!r}, and was of another kind when training began; call fit")
+    if targets.every_step != (estimator._form_of_targets != "sequence"):
+        raise ValueError("y has one target a sequence where it had one a step before, or the reverse; call fit")
+    if estimator._memory is None:
+        raise ValueError("the solver of the last fit has left nothing to go on from; call fit with solver='rollout'")
+
+
+def check_n_streams(states, streams):
+    """Raise unless there are as many streams as states to go on from."""
+    if states is not None and len(states) != len(streams):
+        raise ValueError(
+            f"X has {len(streams)} streams, and {len(states)} are going on; pass as many, or call reset_states() first"
+        )
+
+
+def check_n_outputs(found, expected):
+    """Raise unless targets have as many values as before."""
+    if found != expected:
+        raise ValueError(f"y has {found} value(s) a target, and had {expected} when training began; pass as many")
+
+
+def check_class_weight(class_weight, classes, targets, present, *, partial=False):
     """Return the weight of every target by its class.
 
     Parameters
@@ -1034,10 +1288,14 @@ def check_class_weight(class_weight, classes, targets, present):
         The labels, sorted.
     targets, present : ndarray
         As `check_labels` returns them.
+    partial : bool, default=False
+        Whether there are more labels than these.
     """
     if class_weight is None:
         return np.ones(len(targets))
     if isinstance(class_weight, str) and class_weight == "balanced":
+        if partial:
+            raise ValueError("class_weight is 'balanced', and partial_fit does not see all of y; pass a dict")
         counts = np.bincount(targets[present], minlength=len(classes))
         return (present.sum() / (len(classes) * counts))[targets]
     if not isinstance(class_weight, dict):

@@ -149,7 +149,7 @@ def test_max_iter_takes_the_place_of_max_epochs(waves, max_iter, epochs):
     model = RNNClassifier(8, solver=rollout, max_epochs=1, batch_size=-(-len(X) // 4), random_state=0)
     with pytest.MonkeyPatch.context() as patched:
         update = _Fit.update_weights
-        patched.setattr(_Fit, "update_weights", lambda fit: (steps.append(fit._schedule()), update(fit)))
+        patched.setattr(_Fit, "update_weights", lambda fit: (steps.append(fit.schedule()), update(fit)))
         model.fit(X, y)
     assert len(steps) == max_iter
     assert model.n_iter_ == len(model.history_) == epochs

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-_WINDOW = 500
+WINDOW = 500
 _SMALL_WINDOW = 100
 _DEVIATIONS = 6.0  # the best of many windows is some below their mean already
 _LOST_GAIN = 0.25
@@ -44,8 +44,8 @@ class Guard:
     """
 
     def __init__(self, network, n_sequences, constant_loss):
-        self._network = network
-        self.window = min(_WINDOW, n_sequences)
+        self._trained = network.trained
+        self.window = min(WINDOW, n_sequences)
         self._leeway = math.sqrt(max(1.0, _SMALL_WINDOW / self.window))  # means of fewer losses vary more
         self._constant_loss = constant_loss
         self._best = math.inf
@@ -53,8 +53,8 @@ class Guard:
         self._previous = None  # loss, and number of sequences
         self._square_sum = self._n_differences = 0
         self._variance = None  # of the losses of single sequences
-        self._safest = (network.Theta.copy(), network.Psi.copy())
-        self._good = (network.Theta.copy(), network.Psi.copy())
+        self._safest = tuple(weights.copy() for weights in self._trained)
+        self._good = tuple(weights.copy() for weights in self._trained)
         self._returned_to = self._good
         self._loss_after_return = -math.inf
         self._any_finite = False
@@ -116,8 +116,8 @@ class Guard:
         self._square_sum = self._n_differences = 0
 
     def _remember(self, copies):
-        np.copyto(copies[0], self._network.Theta)
-        np.copyto(copies[1], self._network.Psi)
+        for copy, weights in zip(copies, self._trained, strict=True):
+            np.copyto(copy, weights)
 
     def _is_lost_at(self, mean):
         """The mean of a window is too high: through the last updates, or was it so when they began?"""
@@ -153,5 +153,5 @@ class Guard:
         if not self._any_finite:  # not even the first weights are good: bring them nearer to zero
             for weights in (*self._good, *self._safest):
                 weights *= weights.dtype.type(0.5)
-        np.copyto(self._network.Theta, self._returned_to[0])
-        np.copyto(self._network.Psi, self._returned_to[1])
+        for weights, copy in zip(self._trained, self._returned_to, strict=True):
+            np.copyto(weights, copy)

@@ -9,11 +9,12 @@ from sklearn.utils import check_random_state
 
 from admmirnn import backend, validation
 from admmirnn.activations import BOUNDED
-from admmirnn.sequences import split
+from admmirnn.sequences import Streams
 from admmirnn.solvers.guard import Guard
 from admmirnn.solvers.history import EpochRecord
+from admmirnn.solvers.order import Carried, Shuffled
 from admmirnn.solvers.splitting import Splitting
-from admmirnn.solvers.state import Layer, Workspace
+from admmirnn.solvers.state import InitialState, Layer, Workspace
 from admmirnn.solvers.status import Outcome, Status
 
 _LEAST_OF_COSINE = 0.02
@@ -102,7 +103,9 @@ class Rollout(BaseEstimator):
         self.max_iter = max_iter
 
     takes_labels_per_step = True
+    takes_symbols = True
     takes_penalties = True
+    takes_states = True  # s_0, streams, and a memory to go on from
     default_penalty = 0.2  # of estimators: chosen on validation data of three tasks, see bench/choices.py
 
     def check_settings(self):
@@ -129,15 +132,18 @@ class Rollout(BaseEstimator):
         random_state=None,
         on_epoch_end=None,
         n_threads=1,
+        memory=None,
     ):
         """Train ``network`` in place.
 
         Parameters
         ----------
         network : ElmanRNN
-            With its initial weights.
-        sequences : Sequences
-            Observations of the network's dtype.
+            With its initial weights, and s_0 if that is not zero.
+        sequences : Sequences or Streams
+            What the network reads.  Of `Streams` every chunk is a sequence, minibatches hold the next chunks of
+            several streams, and each starts from the state in which the one before has ended; multipliers are not
+            passed back over that border.
         targets : ndarray of shape (n_sequences,) or (n_sequences, n_outputs), or as many rows as there are steps
             Class numbers where ``loss.takes_labels``, and values otherwise; of steps one sequence after the other.
         loss : object
@@ -167,6 +173,9 @@ class Rollout(BaseEstimator):
         n_threads : int or None, default=1
             Threads that share the sequences of each minibatch; None means all cores.  Weights are reproducible for a
             given number; those for another one differ by rounding.
+        memory : dict or None, default=None
+            The memory of the `Outcome` of an earlier call on such a network, or an empty one, to go on from: as the
+            end is not known then, there is no schedule, steps have their full length, and ``max_iter`` has no say.
 
         Returns
         -------
@@ -181,42 +190,48 @@ class Rollout(BaseEstimator):
         self.check_settings()
         penalties = validation.check_penalties(penalties)
         validation.check_run(penalty, max_epochs, batch_size)
-        validation.check_problem(network, sequences, targets, weights, loss, per_step=True)
-        if batch_size is None:
-            batch_size = _default_batch_size(len(sequences))
-        n_a_pass = self.iterations_per_epoch(len(sequences), batch_size)
-        n_iterations = max_epochs * n_a_pass if self.max_iter is None else self.max_iter
-        n_epochs = -(-n_iterations // n_a_pass)
-        n_threads = validation.check_n_threads(n_threads)
-        fit = _Fit(
-            self, network, sequences, targets, loss, weights, penalty, penalties, n_iterations, batch_size, n_threads
-        )
         random_state = check_random_state(random_state)
-        order = np.arange(len(sequences))
+        if isinstance(sequences, Streams):
+            batch_size = batch_size or len(sequences)
+            states = (memory or {}).get("states")
+            order = Carried(network, sequences, batch_size, shuffle, random_state, states)
+        else:
+            batch_size = batch_size or _default_batch_size(len(sequences))
+            order = Shuffled(network, sequences, batch_size, shuffle, random_state)
+        any_missing = isinstance(order, Carried)
+        validation.check_problem(
+            network, order.sequences, targets, weights, loss, per_step=True, symbols=True, any_missing=any_missing
+        )
+        n_iterations = max_epochs * order.n_batches
+        if self.max_iter is not None and memory is None:
+            n_iterations = self.max_iter
+        n_epochs = -(-n_iterations // order.n_batches)
+        n_threads = validation.check_n_threads(n_threads)
+        fit = _Fit(self, network, order, targets, loss, weights, penalty, penalties, n_iterations, n_threads, memory)
         history, status = [], Status.ITERATION_LIMIT
         with backend.one_blas_thread():
             for epoch in range(1, n_epochs + 1):
                 fit.record = EpochRecord()
-                if shuffle:
-                    order = random_state.permutation(len(sequences))
-                for indices in islice(split(order, batch_size), n_iterations - fit.iteration):
+                for indices in islice(order.epoch(), n_iterations - fit.iteration):
                     fit.take(indices)
                     fit.sweep_forward()  # 1, 2
+                    if not fit.work.n_targets:  # of streams that say nothing here
+                        continue
                     if fit.network_is_lost():
                         fit.roll_back()
                         continue
                     fit.sweep_backward()  # 3, 4
                     fit.update_weights()  # 5
                 if epoch == n_epochs:
-                    fit.check_last_update(order)
+                    fit.check_last_update()
                 history.append(fit.record.summary(epoch, fit.hidden, fit.output))
                 if on_epoch_end is not None and on_epoch_end(history[-1]):
                     if epoch < n_epochs:
-                        fit.check_last_update(order)
+                        fit.check_last_update()
                         history[-1] = fit.record.summary(epoch, fit.hidden, fit.output)
                     status = Status.STOPPED
                     break
-        return Outcome(history, status, warning=_warning_of_rollbacks(history))
+        return Outcome(history, status, warning=_warning_of_rollbacks(history), memory=fit.memory())
 
 
 class _Fit:
@@ -226,22 +241,22 @@ class _Fit:
         self,
         settings,
         network,
-        sequences,
+        order,
         targets,
         loss,
         weights,
         penalty,
         penalties,
         n_iterations,
-        batch_size,
         n_threads,
+        memory=None,
     ):
+        self.order = order
+        self.sequences = sequences = order.sequences
         n_sequences = len(sequences)
-        self.batch_size = batch_size
         self.n_threads = n_threads
         self.settings = settings
         self.network = network
-        self.sequences = sequences
         self.targets = np.ascontiguousarray(targets, loss.target_dtype or network.dtype)
         self.loss = loss
         if weights is not None and len(weights) < len(targets):
@@ -252,27 +267,56 @@ class _Fit:
         read_out = network.read_out if len(targets) == n_sequences else "each"
         self.penalty = penalty
         self.kernels = backend.kernels()
-        self.work = Workspace(self.kernels, network, read_out, sequences, min(batch_size, n_sequences), n_threads)
+        self.work = Workspace(self.kernels, network, read_out, sequences, min(order.batch_size, n_sequences), n_threads)
         constant_loss = loss.constant_loss(self.targets, np.ones(len(targets)) if equal else self.weights)
         output_scale = max(1.0, math.sqrt(2 * constant_loss))  # of regression targets, their deviation
-        self.hidden = Layer(network.Theta, settings.radius, _LARGE_RADIUS)
+        self.hidden = Layer(network.Theta, settings.radius, _LARGE_RADIUS, sequences.n_symbols)
         self.output = Layer(network.Psi, settings.output_radius, _LARGE_OUTPUT_RADIUS * output_scale)
         self.layers = (self.hidden, self.output)
         self.splitting = Splitting(network, *self.layers, penalties) if penalties else None
-        self.scratch = np.zeros(max(network.Theta.size, network.Psi.size), network.dtype)
+        self.initial_state = InitialState(network) if network.learns_s_0 else None
+        self.scratch = np.zeros(max(layer.room for layer in self.layers), network.dtype)
         self.guard = Guard(network, n_sequences, constant_loss)
         self.cap = math.inf if settings.multiplier_cap is None else settings.multiplier_cap
         self.n_iterations = n_iterations
         self.iteration = 0
         self.n_remembered = 0  # minibatches in the running statistics
+        self.has_schedule = settings.schedule == "cosine" and memory is None
+        if memory:
+            self.remember(memory)
+
+    def memory(self):
+        """What a later call goes on from."""
+        return {
+            "n_remembered": self.n_remembered,
+            "layers": [layer.memory() for layer in self.layers],
+            "splitting": self.splitting.memory() if self.splitting else None,
+            "M_0": self.initial_state.M if self.initial_state else None,
+            "states": self.order.states if isinstance(self.order, Carried) else None,
+        }
+
+    def remember(self, memory):
+        """Go on from the memory of another call."""
+        self.n_remembered = memory["n_remembered"]
+        for layer, earlier in zip(self.layers, memory["layers"], strict=True):
+            layer.remember(earlier)
+        if self.splitting:
+            self.splitting.remember(memory["splitting"])
+        if self.initial_state:
+            self.initial_state.M[:] = memory["M_0"]
 
     # The steps of an iteration, numbered as in the class's docstring.
 
     def take(self, indices):
         """Make the sequences ``indices`` the minibatch."""
+        self.load(indices)
+        self.initial, self.from_s_0 = self.order.start(self.work.batch)
+        self.iteration += 1
+
+    def load(self, indices):
+        """Point the workspace at the sequences ``indices``."""
         batch = self.sequences.minibatch(indices)
         self.work.load(batch, self.first_steps, self.targets, self.weights, labelled=self.loss.takes_labels)
-        self.iteration += 1
 
     def sweep_forward(self):
         """1. Roll out: a_t = U x_t + W s_{t-1} + b, s_t = f(a_t), q = V s_N + c.
@@ -301,14 +345,16 @@ class _Fit:
             self.n_threads,
             work.read_out,
             work.batch.stride,
-            network.initial_states(len(work.batch)),
+            self.initial,
             work.H,
             work.steps,
+            work.codes,
         )
         if loss.name is None:
             targets = work.labels if loss.takes_labels else work.values
             found = loss.step(self.kernels, work.Q, targets, work.weights, rho, *written)
         self.batch_loss, self.batch_correct = found
+        self.order.keep(work.batch, work.S)
 
     def sweep_backward(self):
         """3. lambda2_t = V^T lambda3_t + W^T lambda1_{t+1}, lambda1_t = f'(a_t) * lambda2_t, bounded.
@@ -345,8 +391,13 @@ class _Fit:
             work.batch.lengths,
             work.H,
             work.steps,
-            network.s_0 is None,
+            self.initial is None,
+            work.initial_multipliers,
+            work.codes,
         )
+        if self.initial_state:
+            multipliers = work.initial_multipliers[self.from_s_0]
+            self.initial_state.add(multipliers, work.n_targets, settings.momentum)
 
     def update_weights(self):
         """5. D = M (G + damping tr(G)/m I)^-1;  Theta <- Theta + min(1/r, radius / |D|) D, Psi likewise.
@@ -373,18 +424,21 @@ class _Fit:
             settings.r,
             hidden.radius,
             output.radius,
-            self._schedule(),
+            self.schedule(),
             self.penalty,
             None if is_stale else (hidden.outcome, output.outcome),
         )
+        if self.initial_state:
+            self.initial_state.update(settings.r, hidden.radius, self.schedule())
         is_finite = math.isfinite(hidden.moved) and math.isfinite(output.moved)
         if is_finite and (self.splitting is None or self.splitting.update()):
             self.record.add(hidden, output, settings.damping)
         else:
             self.roll_back()
 
-    def _schedule(self):
-        if self.settings.schedule == "constant":
+    def schedule(self):
+        """The factor on the step length."""
+        if not self.has_schedule:
             return 1.0
         progress = (self.iteration - 1) / self.n_iterations
         return _LEAST_OF_COSINE + (1 - _LEAST_OF_COSINE) * 0.5 * (1 + math.cos(math.pi * progress))
@@ -403,26 +457,31 @@ class _Fit:
         for layer in self.layers:
             layer.shrink_radius(self.guard.rollbacks_in_a_row)
             layer.forget()
+        if self.initial_state:
+            self.initial_state.forget()
+        self.order.forget()
         if self.splitting:
             self.splitting.start()
         self.n_remembered = 0
 
-    def check_last_update(self, order):
+    def check_last_update(self):
         """Judge the last update, which no later roll-out sees, by the loss over a window of its own."""
         # an unbounded activation may overflow on any one sequence
-        indices = order[: self.guard.window] if self.network.activation in BOUNDED else order
+        sample = self.order.sample(self.guard.window if self.network.activation in BOUNDED else None)
         for _ in range(2):  # the weights that the first rollback returns to are judged as well
-            if not self.guard.lost_at_the_end(self._mean_loss(indices)):
+            if not self.guard.lost_at_the_end(self._mean_loss(sample)):
                 return
             self.roll_back()
 
-    def _mean_loss(self, indices):
-        loss = 0.0
-        for some in split(indices, self.batch_size):
-            self.take(some)
+    def _mean_loss(self, sample):
+        loss, n_sequences = 0.0, 0
+        for indices, self.initial in sample:
+            self.load(indices)
             self.sweep_forward()
-            loss += self.batch_loss * len(some)
-        return loss / len(indices)
+            if self.work.n_targets:
+                loss += self.batch_loss * len(indices)
+                n_sequences += len(indices)
+        return loss / n_sequences if n_sequences else 0.0
 
 
 def _default_batch_size(n_sequences):

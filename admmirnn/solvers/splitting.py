@@ -64,6 +64,17 @@ class Splitting:
             term.excess = 0
             term.project()
 
+    def memory(self):
+        """What the next call of a solver goes on from."""
+        return {"lambda4": self.lambda4, "excess": [term.excess for term in self._terms]}
+
+    def remember(self, memory):
+        """Take over the memory of another call; the blocks are Y already."""
+        for multiplier, earlier in zip(self.lambda4, memory["lambda4"], strict=True):
+            multiplier[:] = earlier
+        for term, excess in zip(self._terms, memory["excess"], strict=True):
+            term.excess = excess
+
     def directions(self):
         """Return M - lambda4 of both layers."""
         for layer, multiplier, out in zip(self.layers, self.lambda4, self._pulled, strict=True):
@@ -122,7 +133,7 @@ def _penalty_of_equation(layer):
     """rho4: shift / length, infinite when the layer has not moved."""
     if not layer.step > 0:
         return np.inf
-    shift = layer.shift or _LEAST_DAMPING * float(layer.G.trace()) / len(layer.G)
+    shift = layer.shift or _LEAST_DAMPING * layer.mean_square
     return min(max(shift / layer.step, _LEAST_RHO4), 1 / _LEAST_RHO4)
 
 

@@ -6,6 +6,8 @@ import numpy as np
 
 from admmirnn.model import Room
 
+_MEMORY_OF_LAYER = ("radius", "M", "G", "factor", "outcome")
+
 
 class Workspace(Room):
     """Scratch arrays for the largest minibatch, and views of them for the current one; see `Room` for the roll-out's.
@@ -16,6 +18,8 @@ class Workspace(Room):
         Proximal points of the outputs, and the multipliers of the output equation.
     lambda1 : ndarray of shape (2 B, n)
         Multipliers of the equations for a_t, of two steps.
+    initial_multipliers : ndarray of shape (B, n), or None
+        Those of s_0, W^T lambda1_1, where it is learnt.
     sums : ndarray
         Scratch of the backward sweep.
     labels : ndarray of shape (n_outputs,), or None
@@ -31,11 +35,14 @@ class Workspace(Room):
     def __init__(self, kernels, network, read_out, sequences, batch_size, n_threads=1):
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
         n_rows = sequences.most_rows(batch_size)
-        super().__init__(network, read_out, n_rows, batch_size)
+        symbols = sequences.n_symbols > 0
+        super().__init__(network, read_out, n_rows, batch_size, symbols=symbols)
         self._lambda1 = self.room(dtype, min(2 * batch_size, n_rows), n)
         self._of_outputs = self.room(dtype, 2, *self._Q.shape)
         self._ones = np.ones(len(self._Q), dtype)
-        self.sums = self.room(dtype, kernels.backward_room(d, n, K, min(n_threads, batch_size)))
+        self._initial_multipliers = self.room(dtype, batch_size, n) if network.learns_s_0 else None
+        self.initial_multipliers = None
+        self.sums = self.room(dtype, kernels.backward_room(d, n, K, min(n_threads, batch_size), symbols))
 
     def load(self, batch, first_steps, targets, weights, *, labelled):
         """Point the views at the sequences of ``batch``.
@@ -57,6 +64,8 @@ class Workspace(Room):
         B = len(batch)
         self.lambda1 = self._lambda1[: min(2 * B, batch.n_rows)]
         self.O_plus, self.lambda3 = self._of_outputs[:, : self.n_outputs]
+        if self._initial_multipliers is not None:
+            self.initial_multipliers = self._initial_multipliers[:B]
         if self.read_out == "each":
             targets, self.weights = self._of_steps(first_steps, targets, weights)
         else:
@@ -65,7 +74,7 @@ class Workspace(Room):
         self.n_targets = B
         if weights is not None or self.read_out == "each":
             self.n_targets = int(np.count_nonzero(self.weights))
-        if weights is not None:
+        if weights is not None and self.n_targets:
             self.weights *= self.n_targets / self.weights.sum()  # tiny ones would underflow
         self.labels, self.values = (targets, None) if labelled else (None, targets)
 
@@ -74,7 +83,7 @@ class Workspace(Room):
         batch = self.batch
         if self.n_outputs == batch.n_rows:  # sequences of one length: none starts later than another
             rows = (first_steps[batch.indices] + np.arange(batch.n_steps)[:, None]).ravel()
-            return targets[rows], self._ones[: len(rows)] if weights is None else weights[rows]
+            return targets.take(rows, axis=0), self._ones[: len(rows)] if weights is None else weights[rows]
         sequence_of, step_of = batch.rows()
         rows, where = first_steps[sequence_of] + step_of, batch.rows_of_outputs()
         of_rows = np.zeros((self.n_outputs, *targets.shape[1:]), targets.dtype)
@@ -97,9 +106,10 @@ class Layer:
         A radius that is large already, whatever the settings say.
     M : ndarray of shape (p, m)
         Running mean of L = sum of multiplier times input.
-    G : ndarray of shape (m, m)
-        Running Gram matrix of the inputs, in its lower triangle.
-    factor : ndarray of shape (m, m)
+    G : ndarray of shape (m, m) or (m, m - n_symbols)
+        Running Gram matrix of the inputs, in its lower triangle; where the first ones are symbols, of which one is 1
+        and the others 0, the columns of those after them, the last of which is 1.
+    factor : ndarray of the shape of G
         Cholesky factor of the damped G.
     D : ndarray of shape (m, p)
         The direction of the last iteration, transposed.
@@ -108,14 +118,14 @@ class Layer:
         force, and what it adds to the diagonal of G.
     """
 
-    def __init__(self, weights, radius, large_radius=1.0):
+    def __init__(self, weights, radius, large_radius=1.0, n_symbols=0):
         self.weights = weights
         self.radius = math.inf if radius is None else radius
         self.large_radius = large_radius
         p, m = weights.shape
         self.M = np.zeros((p, m), weights.dtype)
-        self.G = np.zeros((m, m), weights.dtype)
-        self.factor = np.zeros((m, m), weights.dtype)
+        self.G = np.zeros((m, m - n_symbols), weights.dtype)
+        self.factor = np.zeros_like(self.G)
         self.D = np.zeros((m, p), weights.dtype)
         self.outcome = (0.0, 0.0, 0.0, 0.0)
 
@@ -133,10 +143,30 @@ class Layer:
         """Root-mean-square change of the layer's outputs in the last iteration."""
         return self.step * self.D_norm
 
+    @property
+    def mean_square(self):
+        """Of the inputs: tr(G) / m."""
+        n_symbols = len(self.G) - self.G.shape[1]
+        return float(self.G[:n_symbols, -1].sum() + self.G[n_symbols:].trace()) / len(self.G)
+
+    @property
+    def room(self):
+        """How many numbers the scratch of its solve needs."""
+        return max(self.D.size, (len(self.G) - self.G.shape[1]) * self.G.shape[1])
+
     def forget(self):
         """Drop the running statistics."""
         self.M[:] = 0
         self.G[:] = 0
+
+    def memory(self):
+        """What the next call of a solver goes on from, by name."""
+        return {name: getattr(self, name) for name in _MEMORY_OF_LAYER}
+
+    def remember(self, memory):
+        """Take over the memory of another call."""
+        for name in _MEMORY_OF_LAYER:
+            setattr(self, name, memory[name])
 
     def shrink_radius(self, times):
         """Halve the radius ``times`` times, from a quarter of the last move where there was no radius.
@@ -147,3 +177,37 @@ class Layer:
             moved = self.moved if math.isfinite(self.moved) and self.moved > 0 else math.inf
             self.radius = 0.5 * moved
         self.radius = min(self.radius, self.large_radius) * 0.5**times
+
+
+class InitialState:
+    """s_0, where it is learnt, with its running statistic.
+
+    One state for all sequences: a step D_0 moves the pre-activations of their first steps by W D_0, and goes as far
+    along M_0, the running mean of W^T lambda1_1, as 1/r and the radius allow.
+
+    Attributes
+    ----------
+    M : ndarray of shape (n,)
+        Running mean of the multipliers of s_0, summed over the sequences, by the number of outputs.
+    """
+
+    def __init__(self, network):
+        self._network = network
+        self.M = np.zeros_like(network.s_0)
+
+    def add(self, multipliers, n_outputs, momentum):
+        """Fold the multipliers of the sequences that start from s_0 into the mean; ``n_outputs`` of the minibatch."""
+        self.M *= momentum
+        self.M += (1 - momentum) / n_outputs * multipliers.sum(axis=0)
+
+    def update(self, r, radius, schedule):
+        """s_0 <- s_0 + min(1/r, radius / rms(W M_0)) M_0."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            norm = float(np.sqrt(np.mean((self._network.weights["W"] @ self.M) ** 2)))
+        if 0 < norm < math.inf:
+            length = schedule * min(1 / r if r > 0 else math.inf, radius / norm)
+            self._network.s_0 += self._network.dtype.type(length) * self.M
+
+    def forget(self):
+        """Drop the running statistic."""
+        self.M[:] = 0

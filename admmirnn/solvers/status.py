@@ -27,9 +27,12 @@ class Outcome:
         What grew, of a fit that diverged.
     warning : str or None
         What the user should be warned of.
+    memory : dict or None
+        What a later call of ``solve`` can go on from, by a solver that can.
     """
 
     history: list
     status: Status
     detail: str | None = None
     warning: str | None = None
+    memory: dict | None = None

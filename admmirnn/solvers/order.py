@@ -1,0 +1,135 @@
+"""In which order minibatches come, and from which states their sequences start."""
+
+from collections import deque
+
+import numpy as np
+
+from admmirnn.sequences import split
+from admmirnn.solvers.guard import WINDOW
+
+
+class Shuffled:
+    """Whole sequences, each from s_0, in an order that every epoch may draw anew.
+
+    Parameters
+    ----------
+    network : ElmanRNN
+        Whose s_0 it is.
+    sequences : Sequences
+        All of them.
+    batch_size : int
+        The most that a minibatch has.
+    shuffle : bool
+        Whether epochs draw their order.
+    random_state : RandomState
+        What from.
+
+    Attributes
+    ----------
+    sequences : Sequences
+        The same.
+    batch_size : int
+        The same.
+    n_batches : int
+        Minibatches an epoch.
+    """
+
+    def __init__(self, network, sequences, batch_size, shuffle, random_state):
+        self.sequences = sequences
+        self.n_batches = -(-len(sequences) // batch_size)
+        self._network, self.batch_size = network, batch_size
+        self._shuffle, self._random_state = shuffle, random_state
+        self._order = np.arange(len(sequences))
+
+    def epoch(self):
+        """Yield the indices of the sequences of one minibatch after the other."""
+        if self._shuffle:
+            self._order = self._random_state.permutation(len(self.sequences))
+        yield from split(self._order, self.batch_size)
+
+    def start(self, batch):
+        """Return the states that the sequences start from, one row each, None for zeros, and which rows are s_0."""
+        return self._network.initial_states(len(batch)), slice(None)
+
+    def keep(self, batch, S):
+        """Take note of the last states of the sequences, the last block of S."""
+
+    def forget(self):
+        """Drop all states."""
+
+    def sample(self, n_sequences):
+        """Return minibatches of about so many sequences of the last epoch, None for all: (indices, initial states)."""
+        indices = self._order if n_sequences is None else self._order[:n_sequences]
+        return [(some, self._network.initial_states(len(some))) for some in split(indices, self.batch_size)]
+
+
+class Carried:
+    """Chunks of long streams, each from the state in which the chunk before has ended.
+
+    Streams that start where another one ends, in the middle of a sequence, start from the state of that one's end in
+    the epoch before; in the first epoch from s_0.
+
+    Parameters
+    ----------
+    network, batch_size, shuffle, random_state
+        As in `Shuffled`; streams of a minibatch stay together, and epochs draw the order of these groups.
+    streams : Streams
+        All of them.
+    states : ndarray of shape (n_streams, n), optional
+        What the streams start from, instead of s_0, in the first epoch.
+    """
+
+    def __init__(self, network, streams, batch_size, shuffle, random_state, states=None):
+        self.sequences = streams.chunks
+        self._network, self._streams = network, streams
+        self._shuffle, self._random_state = shuffle, random_state
+        self._groups = streams.groups(batch_size)
+        self.n_batches = streams.n_batches(batch_size)
+        self.batch_size = batch_size
+        self.states = self._start() if states is None else np.array(states, network.dtype)
+        self._given = states is not None
+        self._is_new = True
+        self._recent = deque(maxlen=-(-WINDOW // batch_size))
+
+    def _start(self):
+        network, n_streams = self._network, len(self._streams)
+        if network.s_0 is None:
+            return np.zeros((n_streams, network.n_hidden), network.dtype)
+        return network.initial_states(n_streams)
+
+    def epoch(self):
+        """Yield the indices of the chunks of one minibatch after the other."""
+        if not self._is_new:
+            follows, ends = self._streams.follows, self.states
+            self.states = np.where(follows[:, None] >= 0, ends[follows], self._start())
+            self._given = False
+        self._is_new = False
+        order = np.arange(len(self._groups))
+        if self._shuffle and len(order) > 1:
+            order = self._random_state.permutation(len(order))
+        for i in order:
+            yield from self._streams.minibatches(self._groups[i])
+
+    def start(self, batch):
+        """As in `Shuffled`; the states are a copy."""
+        stream = self._streams.stream_of[batch.indices]
+        initial = self.states[stream]
+        starts = batch.indices == self._streams.first_chunks[stream]
+        starts &= (self._streams.follows[stream] < 0) & (not self._given)
+        if self._network.s_0 is not None:
+            initial[starts] = self._network.s_0
+        self._recent.append((batch.indices, initial))
+        return initial, starts
+
+    def keep(self, batch, S):
+        """As in `Shuffled`."""
+        self.states[self._streams.stream_of[batch.indices]] = S[batch.n_rows :]
+
+    def forget(self):
+        """As in `Shuffled`: streams go on from s_0."""
+        self.states = self._start()
+
+    def sample(self, n_sequences):
+        """As in `Shuffled`: the latest ones, from the states that they have started from, a guard's window at most."""
+        n_batches = self._recent.maxlen if n_sequences is None else -(-n_sequences // self.batch_size)
+        return list(self._recent)[-n_batches:]
