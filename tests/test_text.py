@@ -207,7 +207,7 @@ def test_characters_are_drawn_by_their_probabilities(temperature, prefix, backen
         p = softmax(outputs_by_hand(model, prefix)[-1] / temperature)
     else:
         p = softmax(np.log(model.counts_) / temperature)
-    random_state, n = np.random.RandomState(0), 4000
+    random_state, n = np.random.RandomState(0), 1000
     drawn = "".join(model.generate(prefix, 1, temperature, random_state) for _ in range(n))
     found = np.array([drawn.count(character) for character in model.vocabulary_]) / n
     np.testing.assert_allclose(found, p, atol=5 * np.sqrt(0.25 / n))
