@@ -3,13 +3,14 @@
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
 from cython cimport floating
 from libc.math cimport INFINITY
-from libc.stdint cimport int8_t, int16_t, int32_t, uint8_t, uint16_t
+from libc.stdint cimport int32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from admmirnn._kernels._activations cimport Activation, activate, named
 from admmirnn._kernels._blas cimport multiply_rows, rows_at_once
 from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, ReadOut, fits, read_out_named, transpose
+from admmirnn._kernels._observations cimport copy_scaled, is_known
 from admmirnn._kernels._pool_simd cimport add_all, keep_largest
 from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
 from admmirnn._kernels.output cimport Targets, o_step_of_rows, room_of_o_step, set_targets
@@ -43,47 +44,17 @@ cdef struct Sweep:                               # what all parts of a forward s
     Py_ssize_t[MOST_PARTS + 1] first             # sequence of each part
 
 
-ctypedef fused numeric:                           # what observations may be, but for the network's own type
-    float
-    double
-    uint8_t
-    int8_t
-    uint16_t
-    int16_t
-
-
-cdef inline void convert(const numeric* x, Py_ssize_t count, floating scale, floating* out) noexcept nogil:
-    """out = scale * x"""
-    cdef Py_ssize_t j
-    for j in range(count):
-        out[j] = scale * <floating> x[j]
-
-
 cdef void pack(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, floating* X) noexcept nogil:
     """Copy the observations of these sequences into X, a row [x, 1] for each step."""
     cdef Py_ssize_t i, t, d = sweep.d, start, at
     cdef floating* x
     cdef floating scale = <floating> sweep.scale
-    cdef char own_format = c"f" if floating is float else c"d"
     for i in range(first, last):
         start = sweep.N - sweep.lengths[i]
         for t in range(start, sweep.N):
             x = X + (sweep.offsets[t] + i) * (d + 1)
             at = sweep.first_rows[i] * sweep.width + (t - start) * sweep.stride
-            if sweep.format == own_format and scale == 1:
-                memcpy(x, <const floating*> sweep.observations + at, d * sizeof(floating))
-            elif sweep.format == c"f":
-                convert[float, floating](<const float*> sweep.observations + at, d, scale, x)
-            elif sweep.format == c"d":
-                convert[double, floating](<const double*> sweep.observations + at, d, scale, x)
-            elif sweep.format == c"B":
-                convert[uint8_t, floating](<const uint8_t*> sweep.observations + at, d, scale, x)
-            elif sweep.format == c"b":
-                convert[int8_t, floating](<const int8_t*> sweep.observations + at, d, scale, x)
-            elif sweep.format == c"H":
-                convert[uint16_t, floating](<const uint16_t*> sweep.observations + at, d, scale, x)
-            else:
-                convert[int16_t, floating](<const int16_t*> sweep.observations + at, d, scale, x)
+            copy_scaled(sweep.observations, sweep.format, at, d, scale, x)
             x[d] = 1
 
 
@@ -295,8 +266,7 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
         sweep.targets = &targets
     PyObject_GetBuffer(observations, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
     try:
-        if view.ndim != 2 or view.shape[1] < 1 or d % view.shape[1] or view.format[0] not in b"fdBbHh" \
-                or view.format[1] != 0:
+        if view.ndim != 2 or view.shape[1] < 1 or d % view.shape[1] or not is_known(view.format):
             raise ValueError("forward: observations are no matrix of d columns, or of a type that is not known here")
         if symbols and (view.shape[1] != 1 or view.format[0] not in b"BH"):
             raise ValueError("forward: the codes of symbols are no column of uint8 or uint16")

@@ -5,17 +5,18 @@ import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import backend, validation
-from admmirnn.losses import LOSSES_OF_VALUES, Loss, SoftmaxCrossEntropy, UserLoss
+from admmirnn.losses import LOSSES_OF_CLASSES, LOSSES_OF_VALUES, SigmoidCrossEntropy, SoftmaxCrossEntropy, loss_of
 from admmirnn.model import ElmanRNN
 from admmirnn.sequences import Streams
 from admmirnn.solvers import SOLVERS
+from admmirnn.streaming import Answer, Stream, forecast, step
 
 _N_STREAMS = 16  # chosen on text, see CharacterModel
 _FEWEST_CHUNKS = 4  # of a stream, or its first state would say too much
@@ -84,17 +85,18 @@ class _Recurrent(BaseEstimator):
         tags.non_deterministic = False
         return tags
 
-    def _fit(self, X, y, sample_weight, loss):
+    def _fit(self, X, y, sample_weight):
         """Validate, solve, and become fitted.
 
-        Each estimator has ``_read_targets(y, sample_weight, lengths, settings)``, which returns the `_Targets` of y
-        and the attributes that tell what they mean.
+        Each estimator has ``_read_targets(y, sample_weight, lengths, settings, loss)``, which returns the `_Targets` of
+        y and the attributes that tell what they mean, and knows its ``_losses`` by name.
         """
         settings = validation.check_estimator_settings(self, SOLVERS)
+        loss = loss_of(self.loss, self._losses)
         validation.check_y_is_there(self, y)
         sequences, attributes = validation.read_sequences(self, X, settings.dtype, settings.scale)
         sequences = validation.framed(sequences, settings.frame)
-        targets, of_targets = self._read_targets(y, sample_weight, sequences.lengths, settings)
+        targets, of_targets = self._read_targets(y, sample_weight, sequences.lengths, settings, loss)
         validation.check_targets_suit(settings, targets)
         network = self._initial_network(settings, sequences.n_features, targets.n_outputs)
         attributes |= of_targets | {
@@ -114,12 +116,13 @@ class _Recurrent(BaseEstimator):
         self._end_training(history, outcome)
         return self
 
-    def _partial_fit(self, X, y, sample_weight, loss, known):
+    def _partial_fit(self, X, y, sample_weight, known):
         """Validate, and train on from where the last call has ended, or become fitted.
 
         ``known`` are the attributes that tell what targets mean, of an earlier call or of the user.
         """
         settings = validation.check_estimator_settings(self, SOLVERS)
+        loss = loss_of(self.loss, self._losses)
         validation.check_y_is_there(self, y)
         is_new = not hasattr(self, "V_")
         if is_new:
@@ -131,7 +134,7 @@ class _Recurrent(BaseEstimator):
             n_channels = network.n_features // self._frame[0]
             sequences = validation.read_more_sequences(self, X, n_channels, network.dtype, self._scale)
         sequences = validation.framed(sequences, settings.frame)
-        targets, of_targets = self._read_targets(y, sample_weight, sequences.lengths, settings, known)
+        targets, of_targets = self._read_targets(y, sample_weight, sequences.lengths, settings, loss, known)
         validation.check_targets_suit(settings, targets)
         if is_new:
             network = self._initial_network(settings, sequences.n_features, targets.n_outputs)
@@ -228,6 +231,54 @@ class _Recurrent(BaseEstimator):
         pruned._take_weights(network)
         return pruned
 
+    def step(self, x, state=None):
+        """Read one more observation, of one stream or of many, and return the next output.
+
+        The output is what `predict_proba` returns, or, of a regressor, `predict`, for all observations up to this one.
+        It makes a network and a state at each call; `stream` does so once and is faster.
+
+        Parameters
+        ----------
+        x : array-like of shape (n_features,) or (n_streams, n_features)
+            The observation of one stream, or one of each.
+        state : StreamState, optional
+            Where the streams are, as the last call returned it; it is not changed.  None starts from s_0.
+
+        Returns
+        -------
+        output : float or ndarray
+            Probabilities of the classes, (n_classes,) or (n_streams, n_classes), of which
+            ``classes_[output.argmax(axis=-1)]`` is the label; of a regressor a value or k of them for each stream, as
+            ``y`` had.  With ``frame=(length, stride)``, NaN for the first ``length - 1`` observations.
+        state : StreamState
+            Where the streams are now; can be copied and pickled.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit, or is not finite.
+        """
+        return step(self._stream, x, state)
+
+    def stream(self, n_streams=1):
+        """Return a `Stream`, which is called with one observation after the other and returns the outputs.
+
+        Parameters
+        ----------
+        n_streams : int, default=1
+            How many streams to read at once, >= 1.
+
+        Returns
+        -------
+        admmirnn.streaming.Stream
+            At its start, s_0, with the weights that the estimator has now.  ``stream(x)`` reads one observation,
+            ``stream.read(X)`` many of them; ``stream.state`` can be kept and set, and ``stream.reset()`` starts again.
+        """
+        return self._stream(validation.check_integer("n_streams", n_streams, 1))
+
+    def _stream(self, n_streams, state=None):
+        return Stream(self._network(), self._answer(), self._scale, self._frame, n_streams, state)
+
     def _in_the_form_of_targets(self, rows, lengths):
         """Cut one row a step into sequences, if there is one a step."""
         if self._form_of_targets == "sequence":
@@ -279,6 +330,13 @@ class _Recurrent(BaseEstimator):
     def _take_weights(self, network):
         vars(self).update({f"{name}_": weights.copy() for name, weights in network.weights.items()})
         self.s_0_ = None if network.s_0 is None else network.s_0.copy()
+
+
+def _has_probabilities(classifier):
+    loss, smooth = classifier.loss, (SoftmaxCrossEntropy, SigmoidCrossEntropy)
+    if isinstance(loss, smooth) or (isinstance(loss, str) and LOSSES_OF_CLASSES.get(loss) in smooth):
+        return True
+    raise AttributeError(f"loss is {loss!r}, which has no probabilities; use decision_function")
 
 
 class RNNClassifier(ClassifierMixin, _Recurrent):
@@ -349,10 +407,18 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
     n_threads : int or None, default=1
         Threads that share the sequences of a minibatch, in `fit` and in `predict`; None means all cores.  The result
         is reproducible for a given number; those for another one differ by rounding.
+    loss : {"cross_entropy", "hinge", "sigmoid_cross_entropy"} or object, default="cross_entropy"
+        R: a name, an object of `admmirnn.losses`, or any with ``value(o, y)`` and ``prox(q, y, rho)`` in numpy (see
+        `admmirnn.losses.UserLoss`), which is slower.  "cross_entropy" is that of the softmax; "hinge" sets one class
+        against all others.  With "sigmoid_cross_entropy" a sequence or a step may have **several labels** or none, and
+        ``y`` says which by zeros and ones; so it is with an object, unless ``takes_labels`` says that its y are class
+        numbers.
     class_weight : dict, "balanced" or None, default=None
-        Weights of labels, 1 for those that a dict does not have; "balanced" makes all classes count the same.
+        Weights of labels, 1 for those that a dict does not have; "balanced" makes all classes count the same.  None
+        where there may be several labels.
     ignore_label : label or None, default=None
-        What stands in ``y`` where a step has no label; such a step is read, and says nothing.
+        What stands in ``y`` where a step has no label; such a step is read, and says nothing.  Where there may be
+        several labels, all of the row.
     callbacks : list of callable, optional
         Each is called with an `EpochState` at the end of every epoch, except one that diverged; training stops when one
         returns True.
@@ -364,14 +430,14 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
     s_0_ : ndarray of shape (n,), or None
         The state before the first step; None is zero.
     classes_ : ndarray of shape (K,)
-        The labels, sorted.
+        The labels, sorted; where there may be several, the numbers of the columns.
     history_ : list of dict
         One record an epoch: ``epoch``, ``rollout_loss``, ``training_accuracy``, ``seconds``, and what the solver adds.
         With "rollout" the loss and the accuracy are those of each minibatch before its update, and there are
         ``radius``, ``output_radius``, ``r``, ``output_r``, ``D_norm``, ``output_D_norm``, ``capped_steps``,
         ``damping_raised`` and ``rollbacks``; with "algorithm1" they are those of the training set after the
         iteration, and there are the augmented Lagrangian, the residuals and the auxiliary loss, see `Algorithm1`.
-        `pandas.DataFrame(history_)` is a table.
+        There is no accuracy where there may be several labels.  `pandas.DataFrame(history_)` is a table.
     status_ : Status
         Why training stopped; its value is the message.
     status_detail_ : str or None
@@ -420,6 +486,7 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         random_state=None,
         scale=1.0,
         n_threads=1,
+        loss="cross_entropy",
         class_weight=None,
         ignore_label=None,
         callbacks=None,
@@ -443,9 +510,20 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         self.random_state = random_state
         self.scale = scale
         self.n_threads = n_threads
+        self.loss = loss
         self.class_weight = class_weight
         self.ignore_label = ignore_label
         self.callbacks = callbacks
+
+    _losses = LOSSES_OF_CLASSES
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        loss = LOSSES_OF_CLASSES.get(self.loss) if isinstance(self.loss, str) else self.loss
+        several = not getattr(loss, "takes_labels", False)
+        tags.classifier_tags.multi_label = tags.target_tags.multi_output = several
+        tags.classifier_tags.multi_class = tags.target_tags.single_output = not several
+        return tags
 
     def fit(self, X, y, sample_weight=None):
         """Train the network from new initial weights.
@@ -456,7 +534,9 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
             A list holds one array of shape (n_steps_i, n_features) a sequence, of any lengths; a 2-D X holds one
             feature.
         y : array-like of shape (n_sequences,), or (n_sequences, n_steps), or list of arrays of shape (n_steps_i,)
-            Labels of any type that can be sorted: one a sequence, or one for each of its steps.
+            Labels of any type that can be sorted: one a sequence, or one for each of its steps.  Where there may be
+            several (see ``loss``), ones and zeros in the shape (n_sequences, n_labels), (n_sequences, n_steps,
+            n_labels), or a list of arrays of shape (n_steps_i, n_labels).
         sample_weight : array-like of shape (n_sequences,), optional
             Weights >= 0 of the sequences in the loss, relative to the largest one; a sequence of weight 0 is left out.
             With a label for each step, ``y``'s form gives each step a weight.
@@ -472,7 +552,7 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         ValueError, TypeError
             If an argument or a setting is not usable; nothing has been trained then.
         """
-        return self._fit(X, y, sample_weight, SoftmaxCrossEntropy())
+        return self._fit(X, y, sample_weight)
 
     @available_if(_can_go_on)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -489,7 +569,8 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         y : array-like or list of arrays
             As in `fit`.
         classes : array-like of shape (n_classes,), optional
-            All labels that there will be; needed in the first call, unless `fit` has been called.
+            All labels that there will be; needed in the first call, unless `fit` has been called, or a target may have
+            several labels: then y has a column for each.
         sample_weight : array-like or list of arrays, optional
             As in `fit`.
 
@@ -503,10 +584,16 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         ValueError, TypeError
             If an argument or a setting is not usable; nothing has been trained then.
         """
-        classes = validation.check_classes(classes, getattr(self, "classes_", None))
-        return self._partial_fit(X, y, sample_weight, SoftmaxCrossEntropy(), {"classes_": classes})
+        fitted = getattr(self, "classes_", None)
+        if classes is not None or loss_of(self.loss, self._losses).takes_labels:
+            fitted = validation.check_classes(classes, fitted)
+        return self._partial_fit(X, y, sample_weight, {"classes_": fitted})
 
-    def _read_targets(self, y, sample_weight, lengths, settings, known=None):
+    def _read_targets(self, y, sample_weight, lengths, settings, loss, known=None):
+        if not loss.takes_labels:
+            return self._read_indicators(y, sample_weight, lengths, known)
+        if known is not None and getattr(self, "_several", False):
+            raise ValueError(f"loss is {self.loss!r}, and targets had several labels when training began; call fit")
         per_step = getattr(settings.solver, "takes_labels_per_step", False)
         classes, targets, present, form = validation.check_labels(
             y, lengths, per_step=per_step, ignore_label=self.ignore_label
@@ -527,7 +614,26 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
             raise ValueError("y has no label of positive weight; leave such a call out")
         targets[weights == 0] = 0
         weights = validation.at_least_tiny(weights / weights.max())
-        return _Targets(targets, weights, form, len(classes)), {"classes_": classes}
+        return _Targets(targets, weights, form, len(classes)), {"classes_": classes, "_several": False}
+
+    def _read_indicators(self, y, sample_weight, lengths, known=None):
+        """Targets of sequences or steps that may have several labels at once."""
+        if self.class_weight is not None:
+            raise ValueError(
+                f"class_weight is {self.class_weight!r}, and with loss={self.loss!r} a target may have several "
+                "classes; pass None, or sample_weight"
+            )
+        values, present, form = validation.check_indicators(y, lengths, ignore_label=self.ignore_label)
+        weights = validation.check_sample_weight(sample_weight, lengths, per_step=form != "sequence") * present
+        if not weights.any():
+            raise ValueError("y has no row of positive weight; give some rows labels and a positive weight")
+        weights = validation.at_least_tiny(weights / weights.max())
+        n_labels = values.shape[1]
+        if known is not None and known["classes_"] is not None and len(known["classes_"]) != n_labels:
+            raise ValueError(f"y has {n_labels} columns, and there are {len(known['classes_'])} labels; pass as many")
+        if known is not None and not getattr(self, "_several", True):
+            raise ValueError(f"loss is {self.loss!r}, and targets had one label each when training began; call fit")
+        return _Targets(values, weights, form, n_labels), {"classes_": np.arange(n_labels), "_several": True}
 
     def predict(self, X):
         """Return the label of every sequence, or of every step if ``y`` had one for each.
@@ -544,10 +650,34 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
             whenever the lengths differ.
         """
         outputs, lengths = self._outputs(X)
-        return self._in_the_form_of_targets(self.classes_[outputs.argmax(axis=1)], lengths)
+        answers = (outputs > 0).astype(int) if self._several else self.classes_[outputs.argmax(axis=1)]
+        return self._in_the_form_of_targets(answers, lengths)
 
+    def decision_function(self, X):
+        """Return the outputs of the network, the largest or the positive ones of which `predict` names.
+
+        Parameters
+        ----------
+        X : array-like or list of arrays
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_sequences, n_classes), or (n_sequences,) for two classes
+            Of two classes, the output of the second minus that of the first.  Or with the steps as second axis, or a
+            list of arrays, as in `predict`.
+        """
+        outputs, lengths = self._outputs(X)
+        if not self._several and outputs.shape[1] == 2:
+            outputs = outputs[:, 1] - outputs[:, 0]
+        return self._in_the_form_of_targets(outputs, lengths)
+
+    @available_if(_has_probabilities)
     def predict_proba(self, X):
         """Return the probability of every class, in the order of ``classes_``.
+
+        Only cross-entropies have probabilities: the softmax of the outputs, or with ``loss="sigmoid_cross_entropy"``
+        the logistic function of each.
 
         Parameters
         ----------
@@ -560,10 +690,15 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
             Or with the steps as second axis, or a list of arrays of shape (n_steps_i, n_classes), as in `predict`.
         """
         outputs, lengths = self._outputs(X)
-        return self._in_the_form_of_targets(softmax(outputs, axis=1), lengths)
+        return self._in_the_form_of_targets(expit(outputs) if self._several else softmax(outputs, axis=1), lengths)
+
+    def _answer(self):
+        return Answer()
 
     def score(self, X, y, sample_weight=None):
         """Return the accuracy of `predict`: the share of right sequences, or of right steps.
+
+        Of several labels at once all have to be right.
 
         Parameters
         ----------
@@ -581,6 +716,8 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         from sklearn.metrics import accuracy_score  # here, as `ClassifierMixin.score` does: it is slow to import
 
         check_is_fitted(self)
+        if self._several:
+            return self._subset_accuracy(X, y, sample_weight)
         if self._form_of_targets == "sequence":
             return super().score(X, y, sample_weight)
         predicted = self.predict(X)
@@ -589,6 +726,16 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         weights = validation.check_sample_weight(sample_weight, lengths, per_step=True)
         present = slice(None) if self.ignore_label is None else validation.differs(labels, self.ignore_label)
         return accuracy_score(labels[present], np.concatenate(list(predicted))[present], sample_weight=weights[present])
+
+    def _subset_accuracy(self, X, y, sample_weight):
+        outputs, lengths = self._outputs(X)
+        values, present, form = validation.check_indicators(y, lengths, ignore_label=self.ignore_label)
+        per_step = self._form_of_targets != "sequence"
+        if (form != "sequence") != per_step or values.shape != outputs.shape:
+            raise ValueError(f"y has {values.shape} indicators where {outputs.shape} are predicted; pass y as in fit")
+        weights = validation.check_sample_weight(sample_weight, lengths, per_step=per_step)
+        right = ((outputs > 0) == values).all(axis=1)
+        return float(np.average(right[present], weights=weights[present]))
 
 
 class RNNRegressor(RegressorMixin, _Recurrent):
@@ -681,6 +828,8 @@ chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_threads, callb
         self.scale_targets = scale_targets
         self.callbacks = callbacks
 
+    _losses = LOSSES_OF_VALUES
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
@@ -710,7 +859,7 @@ chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_threads, callb
         ValueError, TypeError
             If an argument or a setting is not usable; nothing has been trained then.
         """
-        return self._fit(X, y, sample_weight, self._loss())
+        return self._fit(X, y, sample_weight)
 
     @available_if(_can_go_on)
     def partial_fit(self, X, y, sample_weight=None):
@@ -739,18 +888,11 @@ chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_threads, callb
         """
         names = ("target_mean_", "target_scale_", "_single")
         known = {name: getattr(self, name) for name in names} if hasattr(self, "V_") else None
-        return self._partial_fit(X, y, sample_weight, self._loss(), known)
+        return self._partial_fit(X, y, sample_weight, known)
 
-    def _loss(self):
-        loss = self.loss
-        if isinstance(loss, str):
-            loss = LOSSES_OF_VALUES[validation.check_choice("loss", loss, tuple(LOSSES_OF_VALUES))]()
-        loss = loss if isinstance(loss, Loss) else UserLoss(loss)
+    def _read_targets(self, y, sample_weight, lengths, settings, loss, known=None):
         if loss.takes_labels:
             raise ValueError(f"loss is {self.loss!r}, which takes class numbers; pass one of values, or RNNClassifier")
-        return loss
-
-    def _read_targets(self, y, sample_weight, lengths, settings, known=None):
         validation.check_boolean("scale_targets", self.scale_targets)
         values, present, form, single = validation.check_values(y, lengths)
         weights = validation.check_sample_weight(sample_weight, lengths, per_step=form != "sequence") * present
@@ -785,6 +927,51 @@ chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_threads, callb
         outputs, lengths = self._outputs(X)
         values = self.target_mean_ + self.target_scale_ * outputs
         return self._in_the_form_of_targets(values[:, 0] if self._single else values, lengths)
+
+    def _answer(self):
+        return Answer(self.target_mean_, self.target_scale_, self._single)
+
+    def forecast(self, history, horizon):
+        """Predict the observations that follow a series, by reading predictions as if they had been observed.
+
+        For a model whose targets are the next observations: those after each step, or the one after each sequence.
+
+        Parameters
+        ----------
+        history : array-like of shape (n_steps, n_features) or (n_series, n_steps, n_features), or list of arrays
+            One series, or several, of any lengths in a list of arrays (n_steps_i, n_features).  With one feature the
+            last axis may be missing, and two dimensions are several series if there is more than one column.
+        horizon : int
+            How many observations to predict, >= 1.
+
+        Returns
+        -------
+        ndarray of shape (horizon, n_features) or (n_series, horizon, n_features)
+            Without the last axis if ``y`` had no such axis.  The first is what `predict` returns for ``history``, after
+            its last step; each of the others that for the series with all predictions before it at its end.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the model has not as many targets as features, an argument does not fit, or the forecast overflows.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from admmirnn import RNNRegressor
+        >>> waves = np.sin(0.3 * np.arange(60) + np.arange(40)[:, None])
+        >>> model = RNNRegressor(hidden_size=16, random_state=0).fit(waves[:, :-1], waves[:, 1:])
+        >>> model.forecast(waves[0], horizon=5).shape
+        (5,)
+        """
+        network = self._network()
+        n_features = network.n_features // self._frame[0]
+        validation.check_can_forecast(self, network.n_outputs, n_features)
+        horizon = validation.check_integer("horizon", horizon, 1)
+        series, is_one = validation.check_history(history, n_features, self._frame[0], network.dtype, self._scale)
+        values = forecast(self._stream, series, horizon)
+        values = values[:, :, 0] if self._single else values
+        return values[0] if is_one else values
 
     def score(self, X, y, sample_weight=None):
         """Return the coefficient of determination R^2 of `predict`, over all sequences or all steps with a target.

@@ -9,7 +9,7 @@ Rows of weight 0 do not count, and whatever is their target is not looked at.
 import numpy as np
 from scipy.special import xlogy
 
-from admmirnn.validation import check_number
+from admmirnn.validation import check_choice, check_number
 
 _HALVINGS = 60
 
@@ -169,6 +169,7 @@ class AbsoluteError(Loss):
         return 2 * _constant_pinball(y, shares, 0.5)
 
 
+LOSSES_OF_CLASSES = {loss.name: loss for loss in (SoftmaxCrossEntropy, Hinge, SigmoidCrossEntropy)}
 LOSSES_OF_VALUES = {loss.name: loss for loss in (SquaredError, Huber, AbsoluteError, Quantile)}
 
 
@@ -191,6 +192,8 @@ class UserLoss:
     parameter = 0.0
 
     def __init__(self, loss, n_outputs=None):
+        if isinstance(loss, type):
+            raise TypeError(f"loss is the class {loss.__name__}; pass an object of it, such as {loss.__name__}()")
         for method in ("value", "prox"):
             if not callable(getattr(loss, method, None)):
                 raise TypeError(f"loss is {loss!r}, which has no method {method!r}; it must have 'value' and 'prox'")
@@ -201,7 +204,7 @@ class UserLoss:
         self.target_dtype = np.intp if self.takes_labels else None
 
     def step(self, kernels, Q, targets, weights, rho, O_plus, lambda3):
-        """Write o+ and lambda3; return the loss at Q, and None for the number of right answers."""
+        """Write o+ and lambda3; return the loss at Q and, of class numbers, how many rows are largest at y."""
         rows = np.flatnonzero(weights)
         q, w = Q[rows].astype(np.float64), weights[rows].astype(np.float64)
         O_plus[:], lambda3[:] = Q, 0
@@ -213,13 +216,14 @@ class UserLoss:
         return self.value(kernels, Q, targets, weights)
 
     def value(self, kernels, O, targets, weights):
-        """Return the weighted mean at O, and None for the number of right answers."""
+        """Return the weighted mean at O and, of class numbers, how many rows of positive weight are largest at y."""
         rows = np.flatnonzero(weights)
         o, w = O[rows].astype(np.float64), weights[rows].astype(np.float64)
         if not len(rows) or not np.isfinite(o).all():
             return np.nan, None
-        R = self._result("value", (len(rows),), o, self._targets(targets, rows))
-        return float(w @ R / w.sum()), None
+        y = self._targets(targets, rows)
+        R = self._result("value", (len(rows),), o, y)
+        return float(w @ R / w.sum()), int((o.argmax(axis=1) == y).sum()) if self.takes_labels else None
 
     def constant_loss(self, targets, weights):
         """What the loss's own ``constant_loss`` says, or the loss of outputs that are zero."""
@@ -251,6 +255,15 @@ class UserLoss:
         if not np.isfinite(found).all():
             raise ValueError(f"{what} returned values that are not finite, for finite outputs")
         return found.astype(np.float64, copy=False)
+
+
+def loss_of(setting, known):
+    """Return the loss that a setting stands for: one of the dict ``known``, by name or as an object, or a user's."""
+    if isinstance(setting, str):
+        return known[check_choice("loss", setting, tuple(known))]()
+    if isinstance(setting, Loss) and not isinstance(setting, tuple(known.values())):
+        raise ValueError(f"loss is {setting!r}; of the losses here, this estimator takes {', '.join(map(repr, known))}")
+    return setting if isinstance(setting, (Loss, UserLoss)) else UserLoss(setting)
 
 
 def _weighty(targets, weights):

@@ -6,7 +6,9 @@ a minibatch is described in ``_kernels/__init__.py``.
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
-from scipy.special import expit
+from scipy.special import expit, softmax
+
+from admmirnn.sequences import OBSERVATION_DTYPES
 
 LEAK = 0.01
 # f, and f' as a function of s = f(a)
@@ -18,6 +20,7 @@ _ACTIVATIONS = {
     "identity": (lambda a: a, np.ones_like),
 }
 _MOST_NEWTON_STEPS = 200
+_READ, _UNKNOWN_FORM, _OBSERVATION_NOT_FINITE, _OUTPUT_NOT_FINITE = range(4)  # what reading streams returns
 
 
 def forward(
@@ -501,6 +504,89 @@ def update_weights(
         Theta_out += Theta_out.dtype.type(hidden[1]) * D_out.T
         Psi_out += Psi_out.dtype.type(output[1]) * output_D_out.T
     return hidden, output
+
+
+class _Stepper:
+    """Streams that a network reads; see `stepper`."""
+
+    def __init__(self, Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, n_read, mean, deviation):
+        self.f, _ = _ACTIVATIONS[activation]
+        self.Theta, self.Psi, self.read_out, self.scale, self.stride = Theta, Psi, read_out, scale, stride
+        self.S, self.pooled, self.recent, self.n_read = S, pooled, recent, n_read
+        self.mean, self.deviation = mean, deviation
+
+    def read(self, observations, outputs):
+        """Read more of every stream; returns 0, or a number that says what is wrong, see the kernel."""
+        B, d = len(self.S), self.recent.shape[2]
+        x = np.asanyarray(observations)
+        shape = {1: (1, 1, d), 2: (B, 1, d), 3: (B, *x.shape[1:2], d)}.get(x.ndim)
+        expected = shape and {1: (d,), 2: (B, d), 3: shape}[x.ndim]
+        if not shape or x.shape != expected or (x.ndim == 1 and B != 1) or not x.size or not x.flags.c_contiguous:
+            return _UNKNOWN_FORM
+        if x.dtype not in OBSERVATION_DTYPES:
+            return _UNKNOWN_FORM
+        x, outputs = x.reshape(shape), outputs.reshape(B, -1, len(self.Psi))
+        N, M = x.shape[1], outputs.shape[1]
+        if M not in (1, N) or outputs.dtype != (self.Theta.dtype if self.mean is None else np.float64):
+            raise ValueError("read: outputs do not belong to the observations")
+        with np.errstate(over="ignore", invalid="ignore"):
+            for t in range(N):
+                outcome = self._take(x[:, t], outputs[:, t - (N - M)] if t >= N - M else None)
+                if outcome != _READ:
+                    return outcome
+        return _READ
+
+    def _take(self, x, outputs):
+        """One observation of every stream; nothing has changed unless it is read."""
+        streams = np.arange(len(x))
+        x = (self.Theta.dtype.type(self.scale) * x.astype(self.Theta.dtype))[:, None]
+        if not np.isfinite(x).all():
+            return _OBSERVATION_NOT_FINITE
+        frames = np.concatenate([self.recent, x], axis=1)
+        after = self.n_read + 1 - frames.shape[1]
+        started, turn = after >= 0, np.maximum(after, 0) % self.stride
+        z = np.hstack([frames.reshape(len(x), -1), self.S[streams, turn], np.ones_like(x[:, :, 0])])
+        h = s = self.f(z @ self.Theta.T)
+        if self.read_out != "last":
+            pooled = self.pooled[streams, turn]
+            pooled = pooled + s if self.read_out == "mean" else np.where(s <= pooled, pooled, s)
+            n_steps = np.maximum(after, 0) // self.stride + 1
+            h = (pooled / n_steps[:, None] if self.read_out == "mean" else pooled).astype(s.dtype)
+        if outputs is not None:
+            q = h @ self.Psi[:, :-1].T + self.Psi[:, -1]
+            if not np.isfinite(q[started]).all():
+                return _OUTPUT_NOT_FINITE
+            outputs[:] = softmax(q, axis=1) if self.mean is None else self.mean + self.deviation * q
+            outputs[~started] = np.nan
+        self.n_read += 1
+        self.recent[:] = frames[:, 1:]
+        self.S[streams[started], turn[started]] = s[started]
+        if self.read_out != "last":
+            self.pooled[streams[started], turn[started]] = pooled[started]
+        return _READ
+
+
+def stepper(Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, n_read, mean=None, deviation=None):
+    """B streams that go on one observation at a time: an object with ``read(observations, outputs)``."""
+    B, n = len(S), len(Theta)
+    length, d = recent.shape[1] + 1, recent.shape[2]
+    if (
+        not (B and n and d and len(Psi))
+        or Theta.shape[1] != length * d + n + 1
+        or Psi.shape[1] != n + 1
+        or S.shape != (B, stride, n)
+        or len(recent) != B
+        or n_read.shape != (B,)
+        or read_out not in ("last", "mean", "max")
+        or (pooled is None) != (read_out == "last")
+        or (pooled is not None and pooled.shape != S.shape)
+        or (mean is None) != (deviation is None)
+        or (mean is not None and not len(mean) == len(deviation) == len(Psi))
+    ):
+        raise ValueError("stepper: the shapes do not belong together")
+    if (n_read < 0).any():
+        raise ValueError("stepper: n_read is negative")
+    return _Stepper(Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, n_read, mean, deviation)
 
 
 def generate(Theta, Psi, activation, codes, temperature, uniforms, state_out, codes_out):

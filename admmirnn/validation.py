@@ -337,7 +337,8 @@ def check_problem(
     ``losses`` names those that the solver has, None being all.
     """
     if losses is not None and loss.name not in losses:
-        raise ValueError(f"loss is {type(loss).__name__}, which this solver has no step for; use Rollout")
+        name = type(getattr(loss, "loss", loss)).__name__
+        raise ValueError(f"loss is {name}, which this solver has no step for; use Rollout")
     if np.ndim(targets) != (1 if loss.takes_labels else 2):
         raise ValueError(
             f"targets has {np.ndim(targets)} dimension(s); {type(loss).__name__} takes "
@@ -533,7 +534,7 @@ def _kind_of(X):
     if isinstance(X, (list, tuple)):
         if len(X) == 0:
             raise ValueError("X is an empty list; pass at least one sequence (0 sample(s) found)")
-        dimensions = [_dimension(item, i) for i, item in enumerate(X)]
+        dimensions = [n_dimensions(f"X[{i}]", item) for i, item in enumerate(X)]
         if set(dimensions) == {1} and len({len(item) for item in X}) > 1:
             return "list", [_column(item, i) for i, item in enumerate(X)]
         if len(set(dimensions)) == 1 and dimensions[0] < 2:
@@ -558,14 +559,15 @@ def _kind_of(X):
     return "table", X
 
 
-def _dimension(item, i):
-    if issparse(item):
-        raise TypeError(f"X[{i}] is a sparse matrix; convert it with its toarray()")
+def n_dimensions(name, values):
+    """Return how many dimensions an array-like has, or raise if it has rows of different lengths, or is sparse."""
+    if issparse(values):
+        raise TypeError(f"{name} is a sparse matrix; convert it with its toarray()")
     try:
-        return np.ndim(item)
+        return np.ndim(values)
     except ValueError as error:
         raise ValueError(
-            f"X[{i}] has rows of different lengths; give every step the same number of features"
+            f"{name} has rows of different lengths; give every step the same number of features"
         ) from error
 
 
@@ -656,6 +658,165 @@ def _was_finite(given, i, step, feature):
     item = np.asarray(given[i]) if isinstance(given, (list, tuple)) else np.asarray(given)[i]
     value = item[step] if item.ndim == 1 else item[step, feature]
     return bool(np.isfinite(np.float64(value)))
+
+
+# Streams
+
+
+def check_observations(name, values, shape, what):
+    """Return observations of streams as an array that the kernels can read: as they are, or in float64.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument.
+    values : array-like
+        The observations.
+    shape : tuple of int or None
+        What it must have; None stands for any number but 0.
+    what : str
+        The shape, in words.
+    """
+    if np.ma.isMaskedArray(values) and np.ma.is_masked(values):
+        raise ValueError(f"{name} is an array with masked values; fill them in")
+    array = _as_observations(values, name, np.float64)
+    fits = len(array.shape) == len(shape) and all(
+        n == found if n is not None else found > 0 for n, found in zip(shape, array.shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"{name} has the shape {array.shape}; pass {what}")
+    return array
+
+
+def refuse_not_finite(name, array, dtype, scale):
+    """Raise with the place of the first number that is not finite, or does not stay so in ``dtype``."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(dtype.type(scale) * array.astype(dtype))
+    at = tuple(int(index) for index in np.argwhere(~finite)[0])
+    if np.isfinite(array[at]):
+        raise ValueError(f"{name} contains a value too large for {dtype} (it becomes infinite), at {at}; rescale it")
+    found = "NaN" if np.isnan(array[at]) else "infinity (inf)"
+    raise ValueError(f"{name} contains {found}, first at {at}; leave that observation out or fill it in")
+
+
+def refuse_overflow(name):
+    """Raise because outputs are not finite."""
+    raise ValueError(
+        f"the network's outputs for {name} are not finite: its observations are too large for this network; rescale "
+        "them, or fit with activation='tanh'"
+    )
+
+
+def check_stream_state(state, like):
+    """Raise unless ``state`` is one that streams can go on from.
+
+    Parameters
+    ----------
+    state : StreamState
+        What a user passes.
+    like : StreamState
+        One of this network and of as many streams.
+    """
+    if not isinstance(state, type(like)):
+        raise TypeError(
+            f"state is of type {type(state).__name__}; pass what step returned, or a stream's state, or None to start"
+        )
+    for name, expected in vars(like).items():
+        found = getattr(state, name)
+        shape, expected_shape = (None if array is None else np.shape(array) for array in (found, expected))
+        if shape != expected_shape:
+            raise ValueError(
+                f"state.{name} has the shape {shape} where {expected_shape} is due; pass a state of this model and of "
+                "as many streams"
+            )
+        if found is not None and getattr(found, "dtype", None) != expected.dtype:
+            raise ValueError(
+                f"state.{name} is {getattr(found, 'dtype', type(found).__name__)} and must be {expected.dtype}; pass a "
+                "state of this model"
+            )
+    if state.n_read.min() < 0:
+        raise ValueError("state.n_read is negative; pass a state of this model")
+
+
+def check_streams(streams, n_streams):
+    """Return numbers of streams, or a mask of them, as an index."""
+    index = np.arange(n_streams)
+    if streams is None:
+        return index
+    chosen = np.asarray(streams)
+    if chosen.dtype.kind not in "biu" and chosen.size:
+        raise TypeError(f"streams is {streams!r}; pass numbers of streams, or a mask of booleans")
+    try:
+        return index[chosen if chosen.size else []]
+    except IndexError as error:
+        raise ValueError(f"streams does not fit the {n_streams} streams ({error}); pass numbers below that") from error
+
+
+def check_history(history, n_features, frame, dtype, scale):
+    """Return the series that a forecast starts from, and whether it is a single one.
+
+    Parameters
+    ----------
+    history : array-like of shape (n_steps, n_features) or (n_series, n_steps, n_features), or list of arrays
+        With one feature also without the last axis: (n_steps,), or (n_series, n_steps) of more than one step.
+    n_features : int
+        Of an observation.
+    frame : int
+        Observations that a step reads.
+    dtype : dtype
+        float32 or float64.
+    scale : float
+        What observations are multiplied by.
+
+    Returns
+    -------
+    list of ndarray of shape (n_steps_i, n_features)
+    bool
+    """
+    is_one, items = _series_of(history, n_features)
+    series = []
+    for i, item in enumerate(items):
+        name = "history" if is_one else f"history[{i}]"
+        if n_features == 1 and n_dimensions(name, item) == 1:
+            item = np.asarray(item).reshape(-1, 1)
+        what = f"(n_steps, {n_features}), with the features that the model was fitted on"
+        array = check_observations(name, item, (None, n_features), what)
+        if len(array) < frame:
+            raise ValueError(f"{name} has {len(array)} steps, fewer than the frame of {frame}; pass more of them")
+        if not np.isfinite(scale * array.astype(dtype, copy=False)).all():
+            refuse_not_finite(name, array, dtype, scale)
+        series.append(array)
+    if not series:
+        raise ValueError("history is empty; pass at least one series")
+    return series, is_one
+
+
+def _series_of(history, n_features):
+    """Whether ``history`` is one series, and the list of its series."""
+    if np.ma.isMaskedArray(history) and np.ma.is_masked(history):
+        raise ValueError("history is an array with masked values; fill them in")
+    if not isinstance(history, (list, tuple)):
+        history = np.asarray(history)
+        if history.dtype == object and history.ndim == 1 and all(hasattr(item, "__len__") for item in history):
+            history = list(history)
+    if isinstance(history, (list, tuple)):
+        dimensions = {n_dimensions(f"history[{i}]", item) for i, item in enumerate(history)}
+        one_row_a_step = dimensions == {1} and (n_features > 1 or all(len(item) == 1 for item in history))
+        is_one = dimensions == {0} or one_row_a_step
+    elif history.ndim in (1, 2, 3):
+        is_one = history.ndim == 1 or (history.ndim == 2 and (n_features > 1 or history.shape[1] == 1))
+    else:
+        raise ValueError(f"history has {history.ndim} dimension(s); pass (n_steps, n_features), or a list of such")
+    return is_one, [history] if is_one else history
+
+
+def check_can_forecast(estimator, n_outputs, n_features):
+    """Raise unless predictions can be read as observations."""
+    if n_outputs != n_features:
+        raise ValueError(
+            f"{type(estimator).__name__} was fitted on {n_features} feature(s) and {n_outputs} target(s) and cannot "
+            "read its own predictions; fit it with all features of the next observation as the targets"
+        )
 
 
 # Text
@@ -836,6 +997,7 @@ def _labels_per_step(y, form, lengths, name="y", what="label"):
             raise ValueError(
                 f"{name} should be a 1d array, one {what} a sequence, or have one {what} a step, and has the shape "
                 f"{np.shape(y)}: {name}[{i}] has {len(labels)} {what}s and X[{i}] has {length} steps"
+                + ("; several labels at once take loss='sigmoid_cross_entropy'" if name == "y" else "")
             )
         if len(labels) != length:
             raise ValueError(
@@ -928,6 +1090,68 @@ def check_values(y, lengths):
     if not present.any():
         raise ValueError("y is NaN everywhere; give some steps a target")
     return np.where(present[:, None], values, 0.0), present, form, single
+
+
+def check_indicators(y, lengths, *, ignore_label=None):
+    """Return which labels every sequence or step has, and how y held that.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_sequences, n_labels) or (n_sequences, n_steps, n_labels), or list of arrays
+        Ones and zeros; a list holds a row a sequence, or an array of shape (n_steps_i, n_labels).  One of two
+        dimensions may be a sparse matrix.
+    lengths : ndarray of shape (n_sequences,)
+        Numbers of steps.
+    ignore_label : number or None
+        What all of a row is where nothing is known.
+
+    Returns
+    -------
+    values : ndarray of shape (n_rows, n_labels), float64
+        0 where nothing is known.
+    present : ndarray of shape (n_rows,), bool
+        Where something is.
+    form : {"sequence", "array", "list"}
+        As `check_labels` says it.
+    """
+    if issparse(y):
+        y = y.toarray()
+    items = _items_of_values(y) if len(y) == len(lengths) else None
+    if items is not None and items[0].ndim == 2:
+        form = "list"
+        for i, (item, length) in enumerate(zip(items, lengths, strict=True)):
+            if len(item) != length:
+                raise ValueError(f"y[{i}] has {len(item)} rows and X[{i}] has {length} steps; pass one a step")
+        values = np.concatenate(items)
+    else:
+        values = _as_numbers(y, "y", np.float64)
+        if values.ndim not in (2, 3):
+            raise ValueError(
+                f"y has the shape {values.shape}; with this loss a sequence, or each of its steps, has several labels: "
+                "pass an indicator matrix of zeros and ones, (n_sequences, n_labels), or a loss of class numbers"
+            )
+        if len(values) != len(lengths):
+            raise ValueError(
+                f"Found input variables with inconsistent numbers of samples: X has {len(lengths)} sequences and y "
+                f"has {len(values)} rows; pass one a sequence"
+            )
+        form = "sequence" if values.ndim == 2 else "array"
+        if form == "array" and (lengths != values.shape[1]).any():
+            i = int(np.flatnonzero(lengths != values.shape[1])[0])
+            raise ValueError(f"y[{i}] has {values.shape[1]} rows and X[{i}] has {lengths[i]} steps; pass one a step")
+        values = values.reshape(len(values) * (values.shape[1] if form == "array" else 1), values.shape[-1])
+    if not values.shape[1]:
+        raise ValueError("y has no column; pass a column for each label")
+    present = np.ones(len(values), bool)
+    if ignore_label is not None:
+        present = differs(values.ravel(), ignore_label).reshape(values.shape).any(axis=1)
+    wrong = present & ~np.isin(values, (0, 1)).all(axis=1)
+    if wrong.any():
+        i = int(np.flatnonzero(wrong)[0])
+        found = values[i][~np.isin(values[i], (0, 1))][0]
+        where = f"index {i}" if form == "sequence" else f"row {i} of all steps"
+        raise ValueError(f"y contains {found:g}, first at {where}; pass 1 for a label that is there, and 0 for others")
+    return np.where(present[:, None], values, 0.0), present, form
 
 
 def _items_of_values(y):

@@ -32,6 +32,7 @@ from admmirnn.solvers.algorithm1 import BACKWARD, FORWARD
 from admmirnn.solvers.variables import SweepSettings, Variables
 from bench import memory as memory_use
 from bench import speed as speed_of_rollout
+from bench import streaming as speed_of_streams
 from bench.measure import backend_named, processor, report, spread
 from bench.paper.common import sequences_of
 from bench.paper.released import o_steps_alone
@@ -428,6 +429,7 @@ SECTIONS = (
     algorithm1_speed,
     memory,
     *speed_of_rollout.SECTIONS,
+    *speed_of_streams.SECTIONS,
 )
 
 

@@ -214,7 +214,10 @@ def test_losses_of_a_regression(sums):
     assert 0.1 < np.mean(low.predict(X) > y) < 0.35
     refused("loss is 'square'", X, y, loss="square")
     refused("which has no method 'value'", X, y, loss=3)
-    refused("takes class numbers", X, y, loss=Hinge())
+    refused("of the losses here, this estimator takes 'squared_error'", X, y, loss=Hinge())
+    of_labels = SquaredByHand()
+    of_labels.takes_labels = True
+    refused("takes class numbers", X, y, loss=of_labels)
     refused("this solver has no step for", X, y, loss="huber", solver="algorithm1")
 
 
