@@ -77,7 +77,12 @@ def fingerprint(estimator, sequences, targets):
     for array in (some, sequences.first_rows, sequences.lengths, targets):
         digest.update(np.ascontiguousarray(array).tobytes())
     shape = [len(sequences), int(sequences.lengths.sum()), sequences.n_features]
-    return {"estimator": type(estimator).__name__, "parameters": parameters, "data": shape, "digest": digest.hexdigest()}
+    return {
+        "estimator": type(estimator).__name__,
+        "parameters": parameters,
+        "data": shape,
+        "digest": digest.hexdigest(),
+    }
 
 
 def _described(value):

@@ -225,7 +225,9 @@ class Progress:
         if self._lines:
             if self._columns is None:
                 self._columns = list(cells)
-                print(f"{'epoch':>5}  " + "  ".join(f"{heading:>13}" for heading in self._columns) + f"  {'seconds':>7}")
+                print(
+                    f"{'epoch':>5}  " + "  ".join(f"{heading:>13}" for heading in self._columns) + f"  {'seconds':>7}"
+                )
             values = "  ".join(f"{cells.get(heading, '-'):>13}" for heading in self._columns)
             print(f"{record['epoch']:5}  {values}  {record['seconds']:7.2f}")
         if self._bar is not None:

@@ -18,6 +18,7 @@ class Status(Enum):
     def asked_for(cls, answer):
         """The status that an ``on_epoch_end`` has answered, STOPPED if it was another true value, None to go on."""
         return answer if isinstance(answer, cls) else cls.STOPPED if answer else None
+
     DIVERGED = "the variables grew without bound; the best weights before that were kept"
 
 
