@@ -23,15 +23,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 import admmirnn
-<<<<<<< HEAD
-from admmirnn import Algorithm1, RNNClassifier, Rollout, backend
-from admmirnn.datasets import load_digits, load_japanese_vowels, load_mnist
-from admmirnn.losses import SoftmaxCrossEntropy
-=======
 from admmirnn import Algorithm1, CharacterModel, RNNClassifier, Rollout, backend
-from admmirnn.datasets import adding_problem, load_digits, load_japanese_vowels, load_mnist, load_text
-from admmirnn.losses import SoftmaxCrossEntropy, SquaredError
->>>>>>> 94356cc5dd607056bc02285030d7ccb3d6325a65
+from admmirnn.datasets import load_digits, load_japanese_vowels, load_mnist, load_text
+from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.model import ElmanRNN
 from admmirnn.sequences import Sequences
 from admmirnn.solvers.algorithm1 import BACKWARD, FORWARD
@@ -40,12 +34,7 @@ from bench import memory as memory_use
 from bench import sequences as sequence_problems
 from bench import speed as speed_of_rollout
 from bench import streaming as speed_of_streams
-<<<<<<< HEAD
-from bench.measure import backend_named, processor, report, spread
-=======
 from bench.measure import backend_named, processor, report, skipped, spread
-from bench.paper.common import sequences_of
->>>>>>> 94356cc5dd607056bc02285030d7ccb3d6325a65
 from bench.paper.released import o_steps_alone
 from bench.pytorch import INSTALLED, MISSING
 
@@ -199,23 +188,6 @@ def robustness(seeds):
     return met & report("weights and losses finite in all 21 runs", finite, True, finite)
 
 
-<<<<<<< HEAD
-=======
-def adding(seeds):
-    """Adding problem, T = 50, 160,000 sequences, squared-error output, radius 0.003."""
-    found = []
-    for seed in seeds(3):
-        random_state = np.random.RandomState(seed)
-        X, y = adding_problem(160_000, 50, random_state)
-        X_test, y_test = adding_problem(10_000, 50, random_state)
-        network = ElmanRNN.random(2, 128, 1, random_state=random_state)
-        solver = Rollout(radius=0.003)
-        outcome = solver.solve(network, sequences_of(X), y, SquaredError(), batch_size=200, random_state=random_state)
-        found.append(float(np.mean((network.outputs(sequences_of(X_test)) - y_test) ** 2)))
-        print(f"           seed {seed}: test MSE {found[-1]:.2e}, {outcome.history[-1]['seconds']:.1f} s", flush=True)
-    return report("adding problem, worst test MSE", f"{max(found):.2e}", "< 2e-3", max(found) < 2e-3)
-
-
 def text(seeds):
     """Kafka's Metamorphosis, 90/10 in order, 128 units, 10 passes: bits per character, and those of torch's Adam."""
     characters = load_text()
@@ -246,7 +218,6 @@ def text(seeds):
     return met & report("text: ours / Adam's best of four rates", f"{ours:.4f} / {theirs:.4f}", "< 1", ours < theirs)
 
 
->>>>>>> 94356cc5dd607056bc02285030d7ccb3d6325a65
 def repeat(seeds):
     """Two fits with one seed."""
     X, y = load_digits()
@@ -466,11 +437,7 @@ SECTIONS = (
     speed,
     vowels,
     robustness,
-<<<<<<< HEAD
-=======
-    adding,
     text,
->>>>>>> 94356cc5dd607056bc02285030d7ccb3d6325a65
     repeat,
     blocks,
     sweep,
