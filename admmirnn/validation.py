@@ -181,10 +181,12 @@ def check_estimator_settings(estimator, solvers):
         callbacks = ()
     if not isinstance(callbacks, (list, tuple)):
         raise TypeError(f"callbacks is {callbacks!r}; pass a list of functions of the epoch's state, or None")
+    callbacks = tuple(getattr(callback, "on_epoch_end", callback) for callback in callbacks)
     for callback in callbacks:
         if not callable(callback):
             raise TypeError(
-                f"callbacks holds {callback!r}, which cannot be called; pass functions of the epoch's state"
+                f"callbacks holds {callback!r}, which cannot be called; pass functions of the epoch's state, or "
+                "objects with on_epoch_end(state)"
             )
     solver, penalty = check_solver(estimator.solver, solvers), estimator.penalty
     if isinstance(penalty, str) and penalty == "auto":
@@ -227,8 +229,118 @@ def check_estimator_settings(estimator, solvers):
         random_state=check_random_state(estimator.random_state),
         scale=check_number("scale", estimator.scale, strict=True),
         n_threads=check_n_threads(estimator.n_threads),
-        callbacks=tuple(callbacks),
+        **_check_watching(estimator, solver),
+        callbacks=callbacks,
     )
+
+
+def _check_watching(estimator, solver):
+    """The settings of what goes on around a fit."""
+    checkpoint = check_path(estimator.checkpoint, "checkpoint") if estimator.checkpoint is not None else None
+    if checkpoint is not None and not getattr(solver, "takes_states", False):
+        raise ValueError(f"checkpoint is {checkpoint!r}, and {type(solver).__name__} cannot go on from one; pass None")
+    fraction = check_number("validation_fraction", estimator.validation_fraction, strict=True, below=1.0)
+    return {
+        "early_stopping": check_boolean("early_stopping", estimator.early_stopping),
+        "validation_fraction": fraction,
+        "patience": check_integer("patience", estimator.patience, 1),
+        "tol": check_number("tol", estimator.tol),
+        "max_time": check_number("max_time", estimator.max_time, strict=True, optional=True),
+        "checkpoint": checkpoint,
+        "checkpoint_every": check_integer("checkpoint_every", estimator.checkpoint_every, 1),
+    }
+
+
+def check_path(path, name="path"):
+    """Return ``path`` as a str or bytes, or raise unless it is a path."""
+    if isinstance(path, (str, bytes, os.PathLike)):
+        return os.fspath(path)
+    raise TypeError(f"{name} is {path!r} of type {type(path).__name__}; pass a path")
+
+
+def check_resume(estimator, settings, resume):
+    """Raise unless a fit can go on from its checkpoint, if it is to."""
+    if check_boolean("resume", resume) and settings.checkpoint is None:
+        raise ValueError("resume is True, and checkpoint is None; pass the file that the fit has written")
+    if (
+        settings.checkpoint is not None
+        and settings.early_stopping
+        and not isinstance(estimator.random_state, numbers.Integral)
+    ):
+        raise ValueError(
+            f"random_state is {estimator.random_state!r}, with which the validation data could not be drawn once more "
+            "from a checkpoint; pass an int"
+        )
+
+
+def check_checkpoint(path, found, expected):
+    """Raise unless a checkpoint is that of a fit like this one."""
+    if found == expected:
+        return
+    for name, value in expected["parameters"].items():
+        if found.get("parameters", {}).get(name) != value:
+            was = found.get("parameters", {}).get(name)
+            raise ValueError(
+                f"{path} is the checkpoint of a fit with {name}={was!r}, and it is {value!r} now; pass the same "
+                "arguments, or resume=False"
+            )
+    raise ValueError(f"{path} is the checkpoint of a fit to other data; pass the same ones, or resume=False")
+
+
+def check_partial(estimator):
+    """Raise if a setting has no meaning for partial_fit."""
+    for name, default in (("early_stopping", False), ("checkpoint", None)):
+        if getattr(estimator, name) != default:
+            raise ValueError(
+                f"{name} is {getattr(estimator, name)!r}, which has no meaning for partial_fit; pass {default}"
+            )
+
+
+def check_pair(validation_data):
+    """Return X and y of ``validation_data``."""
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+        raise TypeError(f"validation_data is of type {type(validation_data).__name__}; pass a pair (X, y)")
+    return validation_data
+
+
+def check_same_features(attributes, others):
+    """Raise unless validation data have the features of the training set."""
+    names = ("n_features_in_", "_n_table_columns")
+    if any(attributes[name] != others[name] for name in names):
+        raise ValueError(
+            f"validation_data has {others['n_features_in_']} features and X has {attributes['n_features_in_']}; pass "
+            "data of the same form"
+        )
+
+
+def check_same_kind(targets, others):
+    """Raise unless validation data have targets of the same kind as the training set."""
+    if targets.every_step != others.every_step:
+        raise ValueError("validation_data has one target a sequence where y has one a step, or the reverse")
+
+
+def check_n_held_out(fraction, n_sequences):
+    """How many sequences are for validation."""
+    n_held_out = round(fraction * n_sequences)
+    if not 0 < n_held_out < n_sequences:
+        raise ValueError(
+            f"validation_fraction is {fraction:g}, which is {n_held_out} of {n_sequences} sequences; pass more "
+            "sequences, or validation_data"
+        )
+    return n_held_out
+
+
+def check_some_steps_left(n_kept, fraction):
+    """Raise unless every stream has steps to train with."""
+    if n_kept.min() < 1:
+        i = int(n_kept.argmin())
+        raise ValueError(f"validation_fraction is {fraction:g}, which leaves X[{i}] no step to train with")
+
+
+def check_some_weight(weights, fraction):
+    """Raise unless there is a target for validation."""
+    if not weights.any():
+        raise ValueError(f"validation_fraction is {fraction:g}, and no step among those has a target")
 
 
 def check_frame(frame):
