@@ -6,7 +6,7 @@ import numpy as np
 
 from admmirnn import backend, validation
 
-_UNKNOWN_FORM, _OBSERVATION_NOT_FINITE = 1, 2  # what the kernel returns when it has read nothing
+_OBSERVATION_NOT_FINITE = 2  # what the kernel returns then
 
 
 @dataclass(eq=False)
