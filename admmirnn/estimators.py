@@ -16,7 +16,7 @@ from admmirnn.losses import LOSSES_OF_CLASSES, LOSSES_OF_VALUES, SigmoidCrossEnt
 from admmirnn.model import ElmanRNN
 from admmirnn.sequences import Streams
 from admmirnn.solvers import SOLVERS, Status
-from admmirnn.streaming import Answer, Stream, forecast, step
+from admmirnn.streaming import Answer, ReadsStreams, forecast
 from admmirnn.watching import EarlyStopping, EpochState, History, Interruption, Limits, Progress, Validation
 
 _N_STREAMS = 16  # chosen on text, see CharacterModel
@@ -278,54 +278,6 @@ class _Recurrent(BaseEstimator):
         pruned._take_weights(network)
         return pruned
 
-    def step(self, x, state=None):
-        """Read one more observation, of one stream or of many, and return the next output.
-
-        The output is what `predict_proba` returns, or, of a regressor, `predict`, for all observations up to this one.
-        It makes a network and a state at each call; `stream` does so once and is faster.
-
-        Parameters
-        ----------
-        x : array-like of shape (n_features,) or (n_streams, n_features)
-            The observation of one stream, or one of each.
-        state : StreamState, optional
-            Where the streams are, as the last call returned it; it is not changed.  None starts from s_0.
-
-        Returns
-        -------
-        output : float or ndarray
-            Probabilities of the classes, (n_classes,) or (n_streams, n_classes), of which
-            ``classes_[output.argmax(axis=-1)]`` is the label; of a regressor a value or k of them for each stream, as
-            ``y`` had.  With ``frame=(length, stride)``, NaN for the first ``length - 1`` observations.
-        state : StreamState
-            Where the streams are now; can be copied and pickled.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If an argument does not fit, or is not finite.
-        """
-        return step(self._stream, x, state)
-
-    def stream(self, n_streams=1):
-        """Return a `Stream`, which is called with one observation after the other and returns the outputs.
-
-        Parameters
-        ----------
-        n_streams : int, default=1
-            How many streams to read at once, >= 1.
-
-        Returns
-        -------
-        admmirnn.streaming.Stream
-            At its start, s_0, with the weights that the estimator has now.  ``stream(x)`` reads one observation,
-            ``stream.read(X)`` many of them; ``stream.state`` can be kept and set, and ``stream.reset()`` starts again.
-        """
-        return self._stream(validation.check_integer("n_streams", n_streams, 1))
-
-    def _stream(self, n_streams, state=None):
-        return Stream(self._network(), self._answer(), self._scale, self._frame, n_streams, state)
-
     def _in_the_form_of_targets(self, rows, lengths):
         """Cut one row a step into sequences, if there is one a step."""
         if self._form_of_targets == "sequence":
@@ -386,7 +338,7 @@ def _has_probabilities(classifier):
     raise AttributeError(f"loss is {loss!r}, which has no probabilities; use decision_function")
 
 
-class RNNClassifier(ClassifierMixin, _Recurrent):
+class RNNClassifier(ClassifierMixin, ReadsStreams, _Recurrent):
     """Elman network that reads a sequence and names its class, trained by ADMM.
 
     s_t = f(U x_t + W s_{t-1} + b) from s_0 = 0, and the class with the largest output o = V s_N + c after the last
@@ -781,7 +733,10 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         return self._in_the_form_of_targets(expit(outputs) if self._several else softmax(outputs, axis=1), lengths)
 
     def _answer(self):
-        return Answer()
+        if hasattr(self, "predict_proba"):
+            return Answer("logistic" if self._several else "softmax")
+        of_two = not self._several and len(self.classes_) == 2
+        return Answer("values", single=of_two, difference=of_two)
 
     def score(self, X, y, sample_weight=None):
         """Return the accuracy of `predict`: the share of right sequences, or of right steps.
@@ -826,7 +781,7 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         return float(np.average(right[present], weights=weights[present]))
 
 
-class RNNRegressor(RegressorMixin, _Recurrent):
+class RNNRegressor(RegressorMixin, ReadsStreams, _Recurrent):
     """Elman network that reads a sequence and answers with numbers, trained by ADMM.
 
     One value, or several, for each sequence; or for each of its steps, where NaN stands for none.
@@ -1036,7 +991,7 @@ patience, tol, max_time, checkpoint, checkpoint_every, callbacks
         return self._in_the_form_of_targets(values[:, 0] if self._single else values, lengths)
 
     def _answer(self):
-        return Answer(self.target_mean_, self.target_scale_, self._single)
+        return Answer("values", self.target_mean_, self.target_scale_, self._single)
 
     def forecast(self, history, horizon):
         """Predict the observations that follow a series, by reading predictions as if they had been observed.

@@ -509,11 +509,13 @@ def update_weights(
 class _Stepper:
     """Streams that a network reads; see `stepper`."""
 
-    def __init__(self, Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, n_read, mean, deviation):
+    def __init__(
+        self, Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, n_read, answer, mean, deviation
+    ):
         self.f, _ = _ACTIVATIONS[activation]
         self.Theta, self.Psi, self.read_out, self.scale, self.stride = Theta, Psi, read_out, scale, stride
         self.S, self.pooled, self.recent, self.n_read = S, pooled, recent, n_read
-        self.mean, self.deviation = mean, deviation
+        self.answer, self.mean, self.deviation = answer, mean, deviation
 
     def read(self, observations, outputs):
         """Read more of every stream; returns 0, or a number that says what is wrong, see the kernel."""
@@ -556,7 +558,10 @@ class _Stepper:
             q = h @ self.Psi[:, :-1].T + self.Psi[:, -1]
             if not np.isfinite(q[started]).all():
                 return _OUTPUT_NOT_FINITE
-            outputs[:] = softmax(q, axis=1) if self.mean is None else self.mean + self.deviation * q
+            if self.answer == "values":
+                outputs[:] = q if self.mean is None else self.mean + self.deviation * q
+            else:
+                outputs[:] = softmax(q, axis=1) if self.answer == "softmax" else expit(q)
             outputs[~started] = np.nan
         self.n_read += 1
         self.recent[:] = frames[:, 1:]
@@ -566,7 +571,9 @@ class _Stepper:
         return _READ
 
 
-def stepper(Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, n_read, mean=None, deviation=None):
+def stepper(
+    Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, n_read, answer, mean=None, deviation=None
+):
     """B streams that go on one observation at a time: an object with ``read(observations, outputs)``."""
     B, n = len(S), len(Theta)
     length, d = recent.shape[1] + 1, recent.shape[2]
@@ -580,13 +587,15 @@ def stepper(Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, 
         or read_out not in ("last", "mean", "max")
         or (pooled is None) != (read_out == "last")
         or (pooled is not None and pooled.shape != S.shape)
+        or answer not in ("softmax", "logistic", "values")
         or (mean is None) != (deviation is None)
+        or (mean is not None and answer != "values")
         or (mean is not None and not len(mean) == len(deviation) == len(Psi))
     ):
         raise ValueError("stepper: the shapes do not belong together")
     if (n_read < 0).any():
         raise ValueError("stepper: n_read is negative")
-    return _Stepper(Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, n_read, mean, deviation)
+    return _Stepper(Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, n_read, answer, mean, deviation)
 
 
 def generate(Theta, Psi, activation, codes, temperature, uniforms, state_out, codes_out):
