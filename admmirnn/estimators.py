@@ -17,7 +17,7 @@ from admmirnn.model import ElmanRNN
 from admmirnn.sequences import Streams
 from admmirnn.solvers import SOLVERS
 
-_N_STREAMS = 32
+_N_STREAMS = 16  # chosen on text, see CharacterModel
 _FEWEST_CHUNKS = 4  # of a stream, or its first state would say too much
 
 
@@ -62,6 +62,17 @@ class _Targets:
     def every_step(self):
         """Whether there is one for each step."""
         return self.form != "sequence"
+
+
+def _can_go_on(estimator):
+    """Whether the solver can train on from an earlier call; for `partial_fit`."""
+    solver = SOLVERS.get(estimator.solver) if isinstance(estimator.solver, str) else estimator.solver
+    if not getattr(solver, "takes_states", False):
+        raise AttributeError(
+            f"solver is {estimator.solver!r}, which cannot go on from an earlier call; pass solver='rollout' for "
+            "partial_fit, or call fit"
+        )
+    return True
 
 
 class _Recurrent(BaseEstimator):
@@ -110,7 +121,6 @@ class _Recurrent(BaseEstimator):
         ``known`` are the attributes that tell what targets mean, of an earlier call or of the user.
         """
         settings = validation.check_estimator_settings(self, SOLVERS)
-        validation.check_can_go_on(self, settings)
         loss = loss_of(self.loss, self._losses)
         validation.check_y_is_there(self, y)
         is_new = not hasattr(self, "V_")
@@ -320,11 +330,11 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
     s_0 : "learn", array-like of shape (n,) or None, default=None
         The state before the first step: learnt from zero, given, or zero (these two with "rollout" only).
     stateful : bool, default=False
-        Whether sequences are long streams, with a label for each step, that are trained chunk by chunk ("rollout" only).
-        `fit` cuts them into ``batch_size`` streams ("auto" means 32, or fewer of at least four chunks) and takes the
+        Whether sequences are long streams, with a label for each step, trained chunk by chunk ("rollout" only).
+        `fit` cuts them into ``batch_size`` streams ("auto" means 16, or fewer of at least four chunks) and takes the
         next chunk of each for a minibatch, which starts from the states that the one before has left; multipliers end
-        at the chunk.  A sequence's length does not matter to memory then, but for X itself.  `predict` reads whole
-        sequences from s_0.
+        at the chunk.  Beside X itself, no more memory is needed for longer sequences.  `predict` reads whole sequences
+        from s_0.
     chunk_size : int, default=25
         Steps of such a chunk, >= 1.
     init : dict, optional
@@ -494,6 +504,7 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         """
         return self._fit(X, y, sample_weight)
 
+    @available_if(_can_go_on)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train on from where the last call of `fit` or `partial_fit` has ended: one pass over these sequences.
 
@@ -797,6 +808,7 @@ chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_threads, callb
         """
         return self._fit(X, y, sample_weight)
 
+    @available_if(_can_go_on)
     def partial_fit(self, X, y, sample_weight=None):
         """Train on from where the last call of `fit` or `partial_fit` has ended: one pass over these sequences.
 

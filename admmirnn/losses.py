@@ -48,7 +48,7 @@ class SoftmaxCrossEntropy(Loss):
     def constant_loss(self, targets, weights):
         """The entropy of the class frequencies, in nats."""
         frequencies = _class_frequencies(targets, weights)
-        return float(-xlogy(frequencies, frequencies).sum())
+        return max(0.0, float(-xlogy(frequencies, frequencies).sum()))  # 1 may be a little more
 
 
 class Hinge(Loss):

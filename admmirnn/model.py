@@ -111,9 +111,7 @@ class ElmanRNN:
 
     def initial_states(self, n_sequences):
         """s_0 of so many sequences, a row each, or None where it is zero."""
-        return (
-            None if self.s_0 is None else np.ascontiguousarray(np.broadcast_to(self.s_0, (n_sequences, self.n_hidden)))
-        )
+        return None if self.s_0 is None else np.tile(self.s_0, (n_sequences, 1))
 
     def pruned(self):
         """The network without the units that its outputs never depend on.

@@ -988,15 +988,6 @@ def check_targets_suit(settings, targets):
         raise ValueError("stateful is True and y has one target a sequence; pass one for each step, or stateful=False")
 
 
-def check_can_go_on(estimator, settings):
-    """Raise unless partial_fit can train with such a solver."""
-    if not getattr(settings.solver, "takes_states", False):
-        raise ValueError(
-            f"solver is {estimator.solver!r}, and {type(settings.solver).__name__} cannot go on from an earlier call; "
-            "pass solver='rollout' for partial_fit, or call fit"
-        )
-
-
 def check_goes_on(estimator, settings, targets, network):
     """Raise unless settings and targets are those that the estimator was fitted with."""
     fitted = {

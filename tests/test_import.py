@@ -8,8 +8,11 @@ import pytest
 import admmirnn
 from bench.imports import BASE, STATEMENTS, medians
 
-# the second is loaded by the first
-USED_OF_SCIKIT_LEARN = {"sklearn.utils.multiclass", "sklearn.utils._unique", "sklearn.utils.metaestimators"}
+USED_OF_SCIKIT_LEARN = {
+    "sklearn.utils.metaestimators",
+    "sklearn.utils.multiclass",
+    "sklearn.utils._unique",  # loaded by the one before
+}
 
 
 def modules_after(statement):

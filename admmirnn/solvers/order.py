@@ -28,6 +28,8 @@ class Shuffled:
     ----------
     sequences : Sequences
         The same.
+    batch_size : int
+        The same.
     n_batches : int
         Minibatches an epoch.
     """
@@ -35,7 +37,7 @@ class Shuffled:
     def __init__(self, network, sequences, batch_size, shuffle, random_state):
         self.sequences = sequences
         self.n_batches = -(-len(sequences) // batch_size)
-        self._network, self._batch_size = network, batch_size
+        self._network, self.batch_size = network, batch_size
         self._shuffle, self._random_state = shuffle, random_state
         self._order = np.arange(len(sequences))
 
@@ -43,15 +45,14 @@ class Shuffled:
         """Yield the indices of the sequences of one minibatch after the other."""
         if self._shuffle:
             self._order = self._random_state.permutation(len(self.sequences))
-        yield from split(self._order, self._batch_size)
+        yield from split(self._order, self.batch_size)
 
     def start(self, batch):
         """Return the states that the sequences start from, one row each, None for zeros, and which rows are s_0."""
-        initial = self._network.initial_states(len(batch))
-        return initial, slice(None)
+        return self._network.initial_states(len(batch)), slice(None)
 
-    def keep(self, batch, states):
-        """Take note of the last states of the sequences."""
+    def keep(self, batch, S):
+        """Take note of the last states of the sequences, the last block of S."""
 
     def forget(self):
         """Drop all states."""
@@ -59,7 +60,7 @@ class Shuffled:
     def sample(self, n_sequences):
         """Return minibatches of about so many sequences of the last epoch, None for all: (indices, initial states)."""
         indices = self._order if n_sequences is None else self._order[:n_sequences]
-        return [(some, self._network.initial_states(len(some))) for some in split(indices, self._batch_size)]
+        return [(some, self._network.initial_states(len(some))) for some in split(indices, self.batch_size)]
 
 
 class Carried:
@@ -84,15 +85,17 @@ class Carried:
         self._shuffle, self._random_state = shuffle, random_state
         self._groups = streams.groups(batch_size)
         self.n_batches = streams.n_batches(batch_size)
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self.states = self._start() if states is None else np.array(states, network.dtype)
         self._given = states is not None
         self._is_new = True
         self._recent = deque(maxlen=-(-WINDOW // batch_size))
 
     def _start(self):
-        initial = self._network.initial_states(len(self._streams))
-        return np.zeros((len(self._streams), self._network.n_hidden), self._network.dtype) if initial is None else initial
+        network, n_streams = self._network, len(self._streams)
+        if network.s_0 is None:
+            return np.zeros((n_streams, network.n_hidden), network.dtype)
+        return network.initial_states(n_streams)
 
     def epoch(self):
         """Yield the indices of the chunks of one minibatch after the other."""
@@ -118,9 +121,9 @@ class Carried:
         self._recent.append((batch.indices, initial))
         return initial, starts
 
-    def keep(self, batch, states):
+    def keep(self, batch, S):
         """As in `Shuffled`."""
-        self.states[self._streams.stream_of[batch.indices]] = states
+        self.states[self._streams.stream_of[batch.indices]] = S[batch.n_rows :]
 
     def forget(self):
         """As in `Shuffled`: streams go on from s_0."""
@@ -128,5 +131,5 @@ class Carried:
 
     def sample(self, n_sequences):
         """As in `Shuffled`: the latest ones, from the states that they have started from, a guard's window at most."""
-        n_batches = self._recent.maxlen if n_sequences is None else -(-n_sequences // self._batch_size)
+        n_batches = self._recent.maxlen if n_sequences is None else -(-n_sequences // self.batch_size)
         return list(self._recent)[-n_batches:]

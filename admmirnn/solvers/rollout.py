@@ -206,9 +206,7 @@ class Rollout(BaseEstimator):
             n_iterations = self.max_iter
         n_epochs = -(-n_iterations // order.n_batches)
         n_threads = validation.check_n_threads(n_threads)
-        fit = _Fit(
-            self, network, order, targets, loss, weights, penalty, penalties, n_iterations, batch_size, n_threads, memory
-        )
+        fit = _Fit(self, network, order, targets, loss, weights, penalty, penalties, n_iterations, n_threads, memory)
         history, status = [], Status.ITERATION_LIMIT
         with backend.one_blas_thread():
             for epoch in range(1, n_epochs + 1):
@@ -249,7 +247,6 @@ class _Fit:
         penalty,
         penalties,
         n_iterations,
-        batch_size,
         n_threads,
         memory=None,
     ):
@@ -269,7 +266,7 @@ class _Fit:
         read_out = network.read_out if len(targets) == n_sequences else "each"
         self.penalty = penalty
         self.kernels = backend.kernels()
-        self.work = Workspace(self.kernels, network, read_out, sequences, min(batch_size, n_sequences), n_threads)
+        self.work = Workspace(self.kernels, network, read_out, sequences, min(order.batch_size, n_sequences), n_threads)
         constant_loss = loss.constant_loss(self.targets, np.ones(len(targets)) if equal else self.weights)
         output_scale = max(1.0, math.sqrt(2 * constant_loss))  # of regression targets, their deviation
         self.hidden = Layer(network.Theta, settings.radius, _LARGE_RADIUS)
@@ -355,7 +352,7 @@ class _Fit:
             targets = work.labels if loss.takes_labels else work.values
             found = loss.step(self.kernels, work.Q, targets, work.weights, rho, *written)
         self.batch_loss, self.batch_correct = found
-        self.order.keep(work.batch, work.S[work.batch.n_rows :])
+        self.order.keep(work.batch, work.S)
 
     def sweep_backward(self):
         """3. lambda2_t = V^T lambda3_t + W^T lambda1_{t+1}, lambda1_t = f'(a_t) * lambda2_t, bounded.
