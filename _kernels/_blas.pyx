@@ -92,17 +92,17 @@ cdef void add_products(Py_ssize_t rows, Py_ssize_t m, Py_ssize_t n, floating alp
         row += at_once
 
 
-cdef void add_gram(Py_ssize_t rows, Py_ssize_t n, const floating* A, floating* G) noexcept nogil:
-    """np.tril(G) += np.tril(A.T @ A), with A (rows, n) and G (n, n); what is above the diagonal of G is of no use."""
+cdef void add_gram(Py_ssize_t rows, Py_ssize_t n, floating alpha, const floating* A, floating* G) noexcept nogil:
+    """np.tril(G) += alpha * np.tril(A.T @ A), with A (rows, n) and G (n, n); what is above the diagonal of G is of no use."""
     cdef Py_ssize_t panel, column, height
     if small_product == 0:
-        syrk[floating](n, rows, 1, A, n, 1, G, n)
+        syrk[floating](n, rows, alpha, A, n, 1, G, n)
         return
     for panel in range(0, n, 64):
         height = min(64, n - panel)
         for column in range(0, panel + 1, 64):
-            # G[panel:, column:] += A[:, panel:].T @ A[:, column:]
-            add_products[floating](rows, height, min(64, n - column), 1, A + panel, n, A + column, n,
+            # G[panel:, column:] += alpha * A[:, panel:].T @ A[:, column:]
+            add_products[floating](rows, height, min(64, n - column), alpha, A + panel, n, A + column, n,
                                    G + panel * n + column, n)
 
 

@@ -3,6 +3,9 @@
 L = sum lambda1_t z_t^T and G = sum z_t z_t^T, z_t = [x_t, s_{t-1}, 1], are summed up by blocks, of [x 1] and of s,
 where observations and states lie; the parts that threads work on have sums of their own, added in one order.
 
+A symbol x is a row of the unit matrix: its row of L_x = sum x lambda1^T takes lambda1, its row of G_xs = sum x [s 1]^T takes
+[s 1], and of G_x = sum x x^T, a diagonal of counts, the last column of G_xs is what there is to know.
+
 Outputs are read from states h, all rows of which must be known before V^T lambda3 is passed on: with a pooled read-out
 lambda_h = V^T lambda3 takes the place of H, once the sums over h have been taken, and its share is injected at each step.
 """
@@ -13,10 +16,10 @@ from libc.stdint cimport int32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from admmirnn._kernels._activations cimport Activation, multiply_by_slope, named
+from admmirnn._kernels._activations cimport Activation, add_multiply_by_slope, multiply_by_slope, named
 from admmirnn._kernels._blas cimport add_gram, add_products, gemm, multiply_rows, rows_at_once
 from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, ReadOut, fits, read_out_named
-from admmirnn._kernels._pool_simd cimport take_where
+from admmirnn._kernels._pool_simd cimport add_all, take_where
 from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
 
 
@@ -28,7 +31,8 @@ cdef struct Sweep:                               # what all parts of a backward 
     Py_ssize_t N, d, n, K
     const void* Theta                            # (n, d + n + 1)
     const void* Psi                              # (K, n + 1)
-    const void* X                                # (rows, d + 1)
+    const void* X                                # (rows, d + 1), or NULL
+    const int32_t* codes                         # (rows,): of symbols, or NULL
     const void* S                                # (rows + B, n)
     const void* lambda3                          # (B, K), or a row for each row of S from offsets[1] on
     const void* weights                          # as many, or NULL for all 1
@@ -54,7 +58,7 @@ cdef struct Room:                                # of the sums of a part, in num
     Py_ssize_t L_x                               # (d + 1, n): [x 1]^T lambda1
     Py_ssize_t L_s                               # (n, n): lambda1^T s
     Py_ssize_t G_x                               # (d + 1, d + 1), lower triangle
-    Py_ssize_t G_sx                              # (n, d + 1)
+    Py_ssize_t G_sx                              # (n, d + 1); of symbols G_xs (d, n + 1)
     Py_ssize_t G_s                               # (n, n), lower triangle
     Py_ssize_t output_L                          # (K, n): lambda3^T s_N
     Py_ssize_t output_L_1                        # (K,)
@@ -64,13 +68,13 @@ cdef struct Room:                                # of the sums of a part, in num
     Py_ssize_t total
 
 
-cdef Room room_of_part(Py_ssize_t d, Py_ssize_t n, Py_ssize_t K) noexcept nogil:
+cdef Room room_of_part(Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, bint symbols) noexcept nogil:
     cdef Room at
     at.L_x = 0
     at.L_s = at.L_x + (d + 1) * n
     at.G_x = at.L_s + n * n
-    at.G_sx = at.G_x + (d + 1) * (d + 1)
-    at.G_s = at.G_sx + n * (d + 1)
+    at.G_sx = at.G_x + (0 if symbols else (d + 1) * (d + 1))
+    at.G_s = at.G_sx + (d * (n + 1) if symbols else n * (d + 1))
     at.output_L = at.G_s + n * n
     at.output_L_1 = at.output_L + K * n
     at.output_G = at.output_L_1 + K
@@ -80,9 +84,13 @@ cdef Room room_of_part(Py_ssize_t d, Py_ssize_t n, Py_ssize_t K) noexcept nogil:
     return at
 
 
-def backward_room(Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, Py_ssize_t n_threads):
+def backward_room(Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, Py_ssize_t n_threads, bint symbols=False):
     """How many numbers the scratch of ``backward`` needs."""
-    return room_of_part(d, n, K).total * n_threads
+    return room_of_part(d, n, K, symbols).total * n_threads
+
+
+cdef inline Room room_of(Sweep* sweep) noexcept nogil:
+    return room_of_part(sweep.d, sweep.n, sweep.K, sweep.codes != NULL)
 
 
 cdef inline floating* multipliers_of(Sweep* sweep, Py_ssize_t t, floating* lambda1) noexcept nogil:
@@ -91,53 +99,54 @@ cdef inline floating* multipliers_of(Sweep* sweep, Py_ssize_t t, floating* lambd
     return lambda1 + (sweep.offsets[t] if sweep.keep else t % 2 * B) * sweep.n
 
 
-cdef inline bint injects(Sweep* sweep, Py_ssize_t t) noexcept nogil:
-    """Whether outputs are read from the state that step t reaches."""
-    return sweep.read_out != LAST or t == sweep.N - 1
-
-
-cdef void inject(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t rows, floating* out) noexcept nogil:
-    """out = the multipliers that the outputs inject into the states of these sequences after step t."""
+cdef const floating* injected_by(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t rows,
+                                 floating* room) noexcept nogil:
+    """The multipliers that the outputs inject into the states of these sequences after step t, perhaps in ``room``."""
     cdef Py_ssize_t n = sweep.n, K = sweep.K, row = first
     cdef const floating* lambda_h = <const floating*> sweep.H + first * n
     if sweep.read_out == MEAN:
-        memcpy(out, lambda_h, rows * n * sizeof(floating))
-    elif sweep.read_out == MAX:
-        take_where(rows * n, <int32_t> t, sweep.steps + first * n, lambda_h, out)
-    else:
-        if sweep.read_out == EACH:
-            row += sweep.offsets[t + 1] - sweep.offsets[1]
-        # out = lambda3 @ V
-        multiply_rows[floating](rows, n, K, 1, <const floating*> sweep.lambda3 + row * K, K,
-                                <const floating*> sweep.Psi, n + 1, 0, out, n)
+        return lambda_h
+    if sweep.read_out == MAX:
+        take_where(rows * n, <int32_t> t, sweep.steps + first * n, lambda_h, room)
+        return room
+    if sweep.read_out == EACH:
+        row += sweep.offsets[t + 1] - sweep.offsets[1]
+    # room = lambda3 @ V
+    multiply_rows[floating](rows, n, K, 1, <const floating*> sweep.lambda3 + row * K, K,
+                            <const floating*> sweep.Psi, n + 1, 0, room, n)
+    return room
 
 
 cdef void find_multipliers(Sweep* sweep, Py_ssize_t t, int part, int n_parts, Py_ssize_t last,
                            floating* lambda1) noexcept nogil:
     """lambda1_t of these sequences from lambda1_{t+1} and from what the outputs inject; the sums of its squares."""
     cdef Py_ssize_t n = sweep.n, m = sweep.d + n + 1, i = sweep.first[part], rows, at_once = rows_at_once(n, n)
-    cdef Room at = room_of_part(sweep.d, n, sweep.K)
+    cdef Room at = room_of(sweep)
     cdef floating* piece = <floating*> sweep.sums + part * at.total + at.piece
     cdef const floating* W = <const floating*> sweep.Theta + sweep.d
     cdef const floating* states = <const floating*> sweep.S + sweep.offsets[t + 1] * n
-    cdef floating* following = multipliers_of(sweep, t + 1, lambda1)
-    cdef bint compared = isfinite(sweep.cap) and sweep.read_out != LAST
+    cdef const floating* following = multipliers_of(sweep, t + 1, lambda1)
+    cdef const floating* more
+    cdef floating* own
     cdef double square = 0, injected = 0
     lambda1 = multipliers_of(sweep, t, lambda1)
     while i < last:                                    # a piece that stays in the cache
-        rows = min(at_once, last - i)
-        if injects(sweep, t):
-            inject(sweep, t, i, rows, lambda1 + i * n)
-            if compared:
-                memcpy(piece, lambda1 + i * n, rows * n * sizeof(floating))
-                injected += multiply_by_slope(sweep.f, states + i * n, rows * n, piece)
-        if t < sweep.N - 1:
-            # lambda1[t] += lambda1[t + 1] @ W
-            multiply_rows[floating](rows, n, n, 1, following + i * n, n, W, m, injects(sweep, t), lambda1 + i * n, n)
-        square += multiply_by_slope(sweep.f, states + i * n, rows * n, lambda1 + i * n)
+        rows, own = min(at_once, last - i), lambda1 + i * n
+        if t == sweep.N - 1:
+            more = injected_by(sweep, t, i, rows, own)
+            if more != own:
+                memcpy(own, more, rows * n * sizeof(floating))
+        else:
+            # lambda1[t] = lambda1[t + 1] @ W
+            multiply_rows[floating](rows, n, n, 1, following + i * n, n, W, m, 0, own, n)
+        if t < sweep.N - 1 and sweep.read_out != LAST:
+            more = injected_by(sweep, t, i, rows, piece)
+            square += add_multiply_by_slope(sweep.f, states + i * n, rows * n, more, own, &injected)
+        else:
+            square += multiply_by_slope(sweep.f, states + i * n, rows * n, own)
         i += rows
     sweep.squares[t * n_parts + part] = square
-    sweep.injected[t * n_parts + part] = injected if compared else (square if t == sweep.N - 1 else 0)
+    sweep.injected[t * n_parts + part] = square if t == sweep.N - 1 else injected
 
 
 cdef double scale_of(Sweep* sweep, Py_ssize_t t, int part, int n_parts) noexcept nogil:
@@ -157,12 +166,33 @@ cdef double scale_of(Sweep* sweep, Py_ssize_t t, int part, int n_parts) noexcept
     return sqrt(most / square) if square > most else 1
 
 
+cdef void add_symbols(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t rows_of_s,
+                      const floating* lambda1, floating* sums) noexcept nogil:
+    """Add what step t of these sequences of symbols says to L and G; the states but for ``rows_of_s`` are zero."""
+    cdef Py_ssize_t n = sweep.n, i
+    cdef Room at = room_of(sweep)
+    cdef const int32_t* codes = sweep.codes + sweep.offsets[t] + first
+    cdef const floating* S = <const floating*> sweep.S + (sweep.offsets[t] + first) * n
+    cdef floating* G_xs = sums + at.G_sx
+    for i in range(rows):
+        add_all(n, lambda1 + i * n, sums + at.L_x + codes[i] * n)
+    # L_s += lambda1.T @ s
+    add_products[floating](rows_of_s, n, n, 1, lambda1, n, S, n, sums + at.L_s, n)
+    if not in_gram(sweep, t):
+        return
+    for i in range(rows):
+        if i < rows_of_s:
+            add_all(n, S + i * n, G_xs + codes[i] * (n + 1))
+        G_xs[codes[i] * (n + 1) + n] += 1
+    add_gram[floating](rows_of_s, n, 1, S, sums + at.G_s)
+
+
 cdef void add_step(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t last, Py_ssize_t continuing,
                    const floating* lambda1, floating* sums) noexcept nogil:
     """Add what step t of these sequences says to L and G; the states of those from ``continuing`` on are s_0."""
     cdef Py_ssize_t n = sweep.n, d_1 = sweep.d + 1, rows = last - first, rows_of_s = rows
-    cdef Room at = room_of_part(sweep.d, n, sweep.K)
-    cdef const floating* X = <const floating*> sweep.X + (sweep.offsets[t] + first) * d_1
+    cdef Room at = room_of(sweep)
+    cdef const floating* X
     cdef const floating* S = <const floating*> sweep.S + (sweep.offsets[t] + first) * n
     lambda1 += first * n
     if sweep.from_zero:
@@ -172,14 +202,18 @@ cdef void add_step(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t last
         multiply_rows[floating](last - continuing, n, n, 1, lambda1 + (continuing - first) * n, n,
                                 <const floating*> sweep.Theta + sweep.d, sweep.d + n + 1, 0,
                                 <floating*> sweep.initial_multipliers + continuing * n, n)
+    if sweep.codes != NULL:
+        add_symbols(sweep, t, first, rows, rows_of_s, lambda1, sums)
+        return
+    X = <const floating*> sweep.X + (sweep.offsets[t] + first) * d_1
     # L_x += [x 1].T @ lambda1, L_s += lambda1.T @ s
     add_products[floating](rows, d_1, n, 1, X, d_1, lambda1, n, sums + at.L_x, n)
     add_products[floating](rows_of_s, n, n, 1, lambda1, n, S, n, sums + at.L_s, n)
     if not in_gram(sweep, t):
         return
     # G_sx += s.T @ [x 1]
-    add_gram[floating](rows, d_1, X, sums + at.G_x)
-    add_gram[floating](rows_of_s, n, S, sums + at.G_s)
+    add_gram[floating](rows, d_1, 1, X, sums + at.G_x)
+    add_gram[floating](rows_of_s, n, 1, S, sums + at.G_s)
     add_products[floating](rows_of_s, n, d_1, 1, S, n, X, d_1, sums + at.G_sx, d_1)
 
 
@@ -206,7 +240,7 @@ cdef void add_outputs(Sweep* sweep, int part, Py_ssize_t row, Py_ssize_t rows, c
                       floating* sums, floating* room) noexcept nogil:
     """Add what these rows of outputs, read from H, say to L and G of the output layer; ``room`` holds as many as H."""
     cdef Py_ssize_t n = sweep.n, K = sweep.K, i
-    cdef Room at = room_of_part(sweep.d, n, K)
+    cdef Room at = room_of(sweep)
     cdef const floating* lambda3 = <const floating*> sweep.lambda3 + row * K
     cdef const floating* weights = <const floating*> sweep.weights
     # L += lambda3.T @ [h 1]
@@ -220,7 +254,7 @@ cdef void add_outputs(Sweep* sweep, int part, Py_ssize_t row, Py_ssize_t rows, c
                 rows = gather(weights + row, rows, n, H, room)
                 H = room
                 break
-    add_gram[floating](rows, n, H, sums + at.output_G)
+    add_gram[floating](rows, n, 1, H, sums + at.output_G)
     add_rows[floating](H, rows, n, sums + at.output_G_1)
     sweep.output_rows[part] += rows
 
@@ -257,7 +291,7 @@ cdef void sweep_step(Sweep* sweep, int stage, int part, int n_parts, floating* l
     """
     cdef Py_ssize_t t = sweep.N - 1 - stage, n = sweep.n, first = sweep.first[part], last = sweep.first[part + 1]
     cdef Py_ssize_t following, running, before
-    cdef Room at = room_of_part(sweep.d, n, sweep.K)
+    cdef Room at = room_of(sweep)
     cdef floating* sums = <floating*> sweep.sums + part * at.total
     cdef floating* H
     cdef double scale
@@ -297,12 +331,32 @@ cdef void double_step(void* sweep, int stage, int part, int n_parts) noexcept no
     sweep_step(<Sweep*> sweep, stage, part, n_parts, <double*> (<Sweep*> sweep).lambda1)
 
 
+cdef void fold_in_symbols(floating* sums, Room at, Py_ssize_t d, Py_ssize_t n, floating keep, floating share,
+                          Py_ssize_t gram_rows, floating* G) noexcept nogil:
+    """G <- keep G + share G_batch, of symbols: the columns [s 1] of the Gram matrix of [x s 1]."""
+    cdef Py_ssize_t h = n + 1, i, j
+    cdef floating* G_xs = sums + at.G_sx
+    for i in range(d * h):
+        G[i] = keep * G[i] + share * G_xs[i]
+    G += d * h
+    for i in range(n):
+        for j in range(i + 1):
+            G[i * h + j] = keep * G[i * h + j] + share * sums[at.G_s + i * n + j]
+    G += n * h                                         # the row of ones: every row has one symbol
+    for j in range(h):
+        G[j] *= keep
+    for i in range(d):
+        for j in range(n):
+            G[j] += share * G_xs[i * h + j]
+    G[n] += share * gram_rows
+
+
 cdef void fold_in(Sweep* sweep, int n_parts, Py_ssize_t gram_rows, double total, double momentum, double decay,
                   floating* L, floating* G, floating* output_L, floating* output_G) noexcept nogil:
     """M <- momentum M + (1 - momentum) L,  G <- decay G + (1 - decay) G_batch, of both layers, from the parts' sums."""
     cdef Py_ssize_t n = sweep.n, d = sweep.d, K = sweep.K, m = d + n + 1, h = n + 1, i, j
     cdef Py_ssize_t output_rows = 0
-    cdef Room at = room_of_part(d, n, K)
+    cdef Room at = room_of(sweep)
     cdef floating* sums = <floating*> sweep.sums
     cdef floating* of_part
     cdef floating keep = <floating> momentum, share = <floating> ((1 - momentum) / total)
@@ -319,12 +373,29 @@ cdef void fold_in(Sweep* sweep, int n_parts, Py_ssize_t gram_rows, double total,
         of_part = sums + part * at.total
         for i in range(at.piece):
             sums[i] += of_part[i]
+    if sweep.codes != NULL:
+        # L_1 = L_x.sum(axis=0)
+        add_rows[floating](sums + at.L_x, d, n, sums + at.L_x + d * n)
     for i in range(n):
         for j in range(d):
             L[i * m + j] = keep * L[i * m + j] + share * sums[at.L_x + j * n + i]
         for j in range(n):
             L[i * m + d + j] = keep * L[i * m + d + j] + share * sums[at.L_s + i * n + j]
         L[i * m + m - 1] = keep * L[i * m + m - 1] + share * sums[at.L_x + d * n + i]
+    if sweep.with_outputs:
+        for i in range(K):
+            for j in range(n):
+                output_L[i * h + j] = keep * output_L[i * h + j] + share * sums[at.output_L + i * n + j]
+            output_L[i * h + n] = keep * output_L[i * h + n] + share * sums[at.output_L_1 + i]
+        for i in range(n):
+            for j in range(i + 1):
+                output_G[i * h + j] = (keep_output_G * output_G[i * h + j]
+                                       + output_share_G * sums[at.output_G + i * n + j])
+            output_G[n * h + i] = keep_output_G * output_G[n * h + i] + output_share_G * sums[at.output_G_1 + i]
+        output_G[n * h + n] = keep_output_G * output_G[n * h + n] + output_share_G * output_rows
+    if sweep.codes != NULL:
+        fold_in_symbols(sums, at, d, n, keep_G, share_G, gram_rows, G)
+        return
     for i in range(d):
         for j in range(i + 1):
             G[i * m + j] = keep_G * G[i * m + j] + share_G * sums[at.G_x + i * (d + 1) + j]
@@ -339,19 +410,6 @@ cdef void fold_in(Sweep* sweep, int n_parts, Py_ssize_t gram_rows, double total,
     for j in range(n):
         G[d + j] = keep_G * G[d + j] + share_G * sums[at.G_sx + j * (d + 1) + d]
     G[m - 1] = keep_G * G[m - 1] + share_G * gram_rows
-    if not sweep.with_outputs:
-        return
-    for i in range(K):
-        for j in range(n):
-            output_L[i * h + j] = keep * output_L[i * h + j] + share * sums[at.output_L + i * n + j]
-        output_L[i * h + n] = keep * output_L[i * h + n] + share * sums[at.output_L_1 + i]
-    for i in range(n):
-        for j in range(i + 1):
-            output_G[i * h + j] = keep_output_G * output_G[i * h + j] + output_share_G * sums[at.output_G + i * n + j]
-    output_G += n * h
-    for j in range(n):
-        output_G[j] = keep_output_G * output_G[j] + output_share_G * sums[at.output_G_1 + j]
-    output_G[n] = keep_output_G * output_G[n] + output_share_G * output_rows
 
 
 def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const floating[:, ::1] X,
@@ -361,7 +419,7 @@ def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const flo
              floating[:, ::1] output_M_out, floating[:, ::1] output_G_out, floating[::1] scratch_out,
              Py_ssize_t n_threads=1, str read_out="last", const floating[::1] weights=None,
              const Py_ssize_t[::1] lengths=None, floating[:, ::1] H_out=None, const int32_t[:, ::1] steps=None,
-             bint from_zero=True, floating[:, ::1] initial_multipliers_out=None):
+             bint from_zero=True, floating[:, ::1] initial_multipliers_out=None, const int32_t[::1] codes=None):
     """Pass the multipliers back and fold what they say into the running statistics of both layers.
 
     lambda1_t = f'(a_t) * (V^T lambda3_t + W^T lambda1_{t+1}), where with the ``read_out`` "last" there are outputs after
@@ -378,29 +436,35 @@ def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const flo
     unless ``output_M_out`` and ``output_G_out`` are None.
     Of G the lower triangle is kept up.  ``lambda1_out`` has a row for each step of each sequence, or 2 B rows when
     the multipliers are not wanted.  ``from_zero`` says that s_0 = 0; ``initial_multipliers_out`` (B, n) are those of s_0.
+
+    With ``codes`` (rows,), which `forward` writes of symbols, in the place of X, None then, ``G_out`` is (m, n + 1): the
+    columns of [s 1] of the Gram matrix, that is G_xs, whose last column is the diagonal of G_x, above G of [s 1].
     """
     cdef Sweep sweep
     cdef Py_ssize_t n = Theta.shape[0], m = Theta.shape[1], N = offsets.shape[0] - 2, d = m - n - 1, K = Psi.shape[0]
     cdef Py_ssize_t B = 0, t, i, gram_rows = 0, n_outputs
+    cdef bint symbols = codes is not None
     cdef double total = 0
     cdef int n_parts
     cdef floating* output_M = NULL if output_M_out is None else &output_M_out[0, 0]
     cdef floating* output_G = NULL if output_G_out is None else &output_G_out[0, 0]
     sweep.read_out = read_out_named(read_out)
-    if d < 1 or Psi.shape[1] != n + 1 or not fits(offsets, S.shape[0]) or X.shape[0] != offsets[N] \
-            or X.shape[1] != d + 1 or S.shape[1] != n:
+    if d < 1 or Psi.shape[1] != n + 1 or not fits(offsets, S.shape[0]) or S.shape[1] != n or symbols != (X is None) \
+            or (not symbols and (X.shape[0] != offsets[N] or X.shape[1] != d + 1)) \
+            or (symbols and codes.shape[0] != offsets[N]):
         raise ValueError("backward: the shapes do not belong together")
     B = offsets[N + 1] - offsets[N]
     sweep.with_outputs = output_M_out is not None
     n_outputs = offsets[N + 1] - offsets[1] if sweep.read_out == EACH else B
     if lambda3.shape[0] != n_outputs or lambda3.shape[1] != K \
             or (lambda1_out.shape[0] != offsets[N] and lambda1_out.shape[0] < 2 * B) or lambda1_out.shape[1] != n \
-            or M_out.shape[0] != n or M_out.shape[1] != m or G_out.shape[0] != m or G_out.shape[1] != m \
+            or M_out.shape[0] != n or M_out.shape[1] != m \
+            or G_out.shape[0] != m or G_out.shape[1] != (n + 1 if symbols else m) \
             or (output_G_out is not None) != sweep.with_outputs \
             or (sweep.with_outputs and (output_M_out.shape[0] != K or output_M_out.shape[1] != n + 1
                                         or output_G_out.shape[0] != n + 1 or output_G_out.shape[1] != n + 1)) \
             or not 0 <= gram_first < N or gram_every < 1 or n_threads < 1 \
-            or scratch_out.shape[0] < room_of_part(d, n, K).total \
+            or scratch_out.shape[0] < room_of_part(d, n, K, symbols).total \
             or (weights is not None and weights.shape[0] != n_outputs) \
             or (initial_multipliers_out is not None
                 and (initial_multipliers_out.shape[0] != B or initial_multipliers_out.shape[1] != n)):
@@ -418,18 +482,26 @@ def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const flo
         if steps is None or steps.shape[0] != B or steps.shape[1] != n:
             raise ValueError("backward: steps does not belong to the other shapes")
         sweep.steps = &steps[0, 0]
+    sweep.X, sweep.codes = NULL, NULL
+    if symbols:
+        for i in range(codes.shape[0]):
+            if not 0 <= codes[i] < d:
+                raise ValueError(f"backward: the code in row {i} is not below {d}, the columns of U, or is negative")
+        sweep.codes = &codes[0]
+    else:
+        sweep.X = &X[0, 0]
     sweep.f = named(activation)
     sweep.from_zero = from_zero
     sweep.initial_multipliers = NULL if initial_multipliers_out is None else &initial_multipliers_out[0, 0]
     sweep.weights = NULL if weights is None else &weights[0]
     sweep.offsets, sweep.N, sweep.d, sweep.n, sweep.K = &offsets[0], N, d, n, K
-    sweep.Theta, sweep.Psi, sweep.X, sweep.S = &Theta[0, 0], &Psi[0, 0], &X[0, 0], &S[0, 0]
+    sweep.Theta, sweep.Psi, sweep.S = &Theta[0, 0], &Psi[0, 0], &S[0, 0]
     sweep.lambda3, sweep.lambda1, sweep.sums = &lambda3[0, 0], &lambda1_out[0, 0], &scratch_out[0]
     sweep.keep = lambda1_out.shape[0] == offsets[N]
     sweep.gram_first, sweep.gram_every, sweep.cap = gram_first, gram_every, cap
     sweep.n_capped = 0
-    n_threads = min(n_threads, scratch_out.shape[0] // room_of_part(d, n, K).total)
-    n_parts = n_parts_of(n_threads, B, 6.0 * offsets[N] * n * m)
+    n_threads = min(n_threads, scratch_out.shape[0] // room_of_part(d, n, K, symbols).total)
+    n_parts = n_parts_of(n_threads, B, 6.0 * offsets[N] * n * (n if symbols else m))
     for t in range(gram_first, N):
         if (t - gram_first) % gram_every == 0:
             gram_rows += offsets[t + 1] - offsets[t]

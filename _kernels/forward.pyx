@@ -3,13 +3,14 @@
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
 from cython cimport floating
 from libc.math cimport INFINITY
-from libc.stdint cimport int8_t, int16_t, int32_t, uint8_t, uint16_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from admmirnn._kernels._activations cimport Activation, activate, named
 from admmirnn._kernels._blas cimport multiply_rows, rows_at_once
 from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, ReadOut, fits, read_out_named, transpose
+from admmirnn._kernels._observations cimport copy_scaled, is_known
 from admmirnn._kernels._pool_simd cimport add_all, keep_largest
 from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
 from admmirnn._kernels.output cimport Targets, o_step_of_rows, room_of_o_step, set_targets
@@ -21,6 +22,7 @@ cdef struct Sweep:                               # what all parts of a forward s
     double scale
     Py_ssize_t stride                            # numbers from one step's observations to the next
     Py_ssize_t width                             # columns of observations
+    const int32_t* codes                         # (rows,): of symbols, or NULL
     const Py_ssize_t* first_rows
     const Py_ssize_t* lengths
     const Py_ssize_t* offsets
@@ -43,56 +45,56 @@ cdef struct Sweep:                               # what all parts of a forward s
     Py_ssize_t[MOST_PARTS + 1] first             # sequence of each part
 
 
-ctypedef fused numeric:                           # what observations may be, but for the network's own type
-    float
-    double
-    uint8_t
-    int8_t
-    uint16_t
-    int16_t
-
-
-cdef inline void convert(const numeric* x, Py_ssize_t count, floating scale, floating* out) noexcept nogil:
-    """out = scale * x"""
-    cdef Py_ssize_t j
-    for j in range(count):
-        out[j] = scale * <floating> x[j]
-
-
 cdef void pack(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, floating* X) noexcept nogil:
     """Copy the observations of these sequences into X, a row [x, 1] for each step."""
     cdef Py_ssize_t i, t, d = sweep.d, start, at
     cdef floating* x
     cdef floating scale = <floating> sweep.scale
-    cdef char own_format = c"f" if floating is float else c"d"
     for i in range(first, last):
         start = sweep.N - sweep.lengths[i]
         for t in range(start, sweep.N):
             x = X + (sweep.offsets[t] + i) * (d + 1)
             at = sweep.first_rows[i] * sweep.width + (t - start) * sweep.stride
-            if sweep.format == own_format and scale == 1:
-                memcpy(x, <const floating*> sweep.observations + at, d * sizeof(floating))
-            elif sweep.format == c"f":
-                convert[float, floating](<const float*> sweep.observations + at, d, scale, x)
-            elif sweep.format == c"d":
-                convert[double, floating](<const double*> sweep.observations + at, d, scale, x)
-            elif sweep.format == c"B":
-                convert[uint8_t, floating](<const uint8_t*> sweep.observations + at, d, scale, x)
-            elif sweep.format == c"b":
-                convert[int8_t, floating](<const int8_t*> sweep.observations + at, d, scale, x)
-            elif sweep.format == c"H":
-                convert[uint16_t, floating](<const uint16_t*> sweep.observations + at, d, scale, x)
-            else:
-                convert[int16_t, floating](<const int16_t*> sweep.observations + at, d, scale, x)
+            copy_scaled(sweep.observations, sweep.format, at, d, scale, x)
             x[d] = 1
 
 
-cdef void advance(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, const floating* X, floating* S) noexcept nogil:
-    """Roll out these sequences, few enough for their states to stay in the cache from step to step."""
-    cdef Py_ssize_t t, running = 0, active, d = sweep.d, n = sweep.n, row
+cdef Py_ssize_t pack_codes(Sweep* sweep, Py_ssize_t B, int32_t* codes) noexcept nogil:
+    """Copy the codes of all sequences, in the order of the rows of X; which sequence has one that is too large, or -1."""
+    cdef Py_ssize_t i, t, start, at
+    cdef int32_t code
+    for i in range(B):
+        start = sweep.N - sweep.lengths[i]
+        for t in range(start, sweep.N):
+            at = sweep.first_rows[i] + (t - start) * sweep.stride
+            if sweep.format == c"B":
+                code = (<const uint8_t*> sweep.observations)[at]
+            else:
+                code = (<const uint16_t*> sweep.observations)[at]
+            if code >= sweep.d:
+                return i
+            codes[sweep.offsets[t] + i] = code
+    return -1
+
+
+cdef void add_bias(Py_ssize_t d, Py_ssize_t n, floating* U_b) noexcept nogil:
+    """U.T += b, with b below U.T."""
+    cdef Py_ssize_t i
+    for i in range(d):
+        add_all(n, U_b + d * n, U_b + i * n)
+
+
+cdef void advance(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, const floating* X, floating* S,
+                  floating* H) noexcept nogil:
+    """Roll out these sequences, few enough for their states to stay in the cache from step to step, and pool those."""
+    cdef Py_ssize_t t, running = 0, active, d = sweep.d, n = sweep.n, row, i, j
     cdef const floating* U_b = <const floating*> sweep.weights
     cdef const floating* W = U_b + (d + 1) * n
     cdef floating* states
+    cdef floating share
+    if sweep.read_out == MEAN or sweep.read_out == MAX:
+        for i in range(first * n, last * n):
+            H[i] = 0 if sweep.read_out == MEAN else <floating> -INFINITY
     for t in range(sweep.N):
         # of these sequences so many run at this step, and ``running`` did before it
         active = min(last, sweep.offsets[t + 1] - sweep.offsets[t]) - first
@@ -107,28 +109,18 @@ cdef void advance(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, const floatin
             running = active
         states = S + (sweep.offsets[t + 1] + first) * n
         # S[t + 1] = X[t] @ [U b].T, and + S[t] @ W.T for those that do not start from zero here
-        multiply_rows[floating](active, n, d + 1, 1, X + row * (d + 1), d + 1, U_b, n, 0, states, n)
+        if sweep.codes == NULL:
+            multiply_rows[floating](active, n, d + 1, 1, X + row * (d + 1), d + 1, U_b, n, 0, states, n)
+        else:
+            for i in range(active):
+                memcpy(states + i * n, U_b + sweep.codes[row + i] * n, n * sizeof(floating))
         multiply_rows[floating](running, n, n, 1, S + row * n, n, W, n, 1, states, n)
         activate(sweep.f, states, active, n, n)
-        running = active
-
-
-cdef void pool(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, const floating* S, floating* H) noexcept nogil:
-    """H = mean or maximum of the states that these sequences reach."""
-    cdef Py_ssize_t t, i, j, active, n = sweep.n
-    cdef const floating* states
-    cdef floating share
-    for i in range(first * n, last * n):
-        H[i] = 0 if sweep.read_out == MEAN else <floating> -INFINITY
-    for t in range(sweep.N):
-        active = min(last, sweep.offsets[t + 1] - sweep.offsets[t]) - first
-        if active <= 0:
-            continue
-        states = S + (sweep.offsets[t + 1] + first) * n
         if sweep.read_out == MEAN:
             add_all(active * n, states, H + first * n)
-        else:
+        elif sweep.read_out == MAX:
             keep_largest(active * n, <int32_t> t, states, H + first * n, sweep.steps + first * n)
+        running = active
     if sweep.read_out == MEAN:
         for i in range(first, last):
             share = <floating> (1.0 / sweep.lengths[i])
@@ -175,8 +167,9 @@ cdef void sweep_part(Sweep* sweep, int part, floating* X) noexcept nogil:
     i = first
     while i < last:
         end = min(i + at_once, last)
-        pack(sweep, i, end, X)
-        advance(sweep, i, end, X, S)
+        if sweep.codes == NULL:
+            pack(sweep, i, end, X)
+        advance(sweep, i, end, X, S, H)
         if sweep.read_out == EACH:
             for t in range(sweep.N):
                 active = min(end, sweep.offsets[t + 1] - sweep.offsets[t]) - i
@@ -184,8 +177,6 @@ cdef void sweep_part(Sweep* sweep, int part, floating* X) noexcept nogil:
                     answer(sweep, active, S + (sweep.offsets[t + 1] + i) * n,
                            sweep.offsets[t + 1] - sweep.offsets[1] + i, part, Q)
                 answer_holes(sweep, t, i, end, Q)
-        elif sweep.read_out != LAST:
-            pool(sweep, i, end, S, H)
         i = end
     if sweep.read_out == LAST:
         answer(sweep, last - first, S + (sweep.offsets[sweep.N] + first) * n, first, part, Q)
@@ -207,7 +198,8 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
             const Py_ssize_t[::1] labels=None, const floating[:, ::1] values=None, const floating[::1] weights=None,
             double rho=1, floating[:, ::1] O_plus_out=None, floating[:, ::1] lambda3_out=None, str loss=None,
             double parameter=0, Py_ssize_t n_threads=1, str read_out="last", Py_ssize_t stride=1, const floating[:, ::1] initial=None,
-            floating[:, ::1] H_out=None, int32_t[:, ::1] steps_out=None, const floating[:, ::1] plus=None):
+            floating[:, ::1] H_out=None, int32_t[:, ::1] steps_out=None, int32_t[::1] codes_out=None,
+            const floating[:, ::1] plus=None):
     """Roll a minibatch out: s_t = f(U x_t + W s_{t-1} + b), q = V h + c, Theta = [U W b], Psi = [V c].
 
     Step ``t`` of sequence ``i`` reads the d numbers of ``scale * observations`` from row ``first_rows[i] + stride t`` on,
@@ -218,6 +210,9 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
     own steps, written to ``H_out`` (B, n), and "max" writes to ``steps_out`` at which step each was; with "each" there is
     a row of ``Q_out``, of targets and of multipliers for every row of ``S_out`` from ``offsets[1]`` on, zero where that
     is an initial state.  ``plus``, of the shape of ``Q_out``, is added to the outputs.
+
+    With ``codes_out`` (rows,) in the place of ``X_out``, None then, the observations are symbols: one column of codes
+    below d, uint8 or uint16, each of which stands for a row of the unit matrix.
 
     With the name of a loss and its ``labels`` or ``values`` the o-step follows, and what `output.o_step` returns is
     returned; without, None.
@@ -230,12 +225,14 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
     cdef int part, n_parts
     cdef double weighted = 0, total = 0
     cdef Py_ssize_t n_correct = 0, reach
-    cdef bint with_targets = loss is not None
+    cdef bint with_targets = loss is not None, symbols = codes_out is not None
     cdef floating* V_T = NULL
     sweep.read_out = read_out_named(read_out)
     if d < 1 or first_rows.shape[0] != B or not fits(offsets, S_out.shape[0]) or offsets[N + 1] - offsets[N] != B \
             or Psi.shape[1] != n + 1 or weights_out.shape[0] != d + 1 + n or weights_out.shape[1] != n \
-            or X_out.shape[0] != offsets[N] or X_out.shape[1] != d + 1 or S_out.shape[1] != n \
+            or symbols != (X_out is None) or S_out.shape[1] != n \
+            or (not symbols and (X_out.shape[0] != offsets[N] or X_out.shape[1] != d + 1)) \
+            or (symbols and (codes_out.shape[0] != offsets[N] or scale != 1)) \
             or n_threads < 1 or stride == 0 \
             or (initial is not None and (initial.shape[0] != B or initial.shape[1] != n)):
         raise ValueError("forward: the shapes do not belong together")
@@ -254,7 +251,7 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
             or (plus is not None and (plus.shape[0] != n_outputs or plus.shape[1] != K)):
         raise ValueError("forward: the shapes of the outputs do not belong together")
     sweep.f = named(activation)
-    n_parts = n_parts_of(n_threads, B, 2.0 * offsets[N] * n * Theta.shape[1])
+    n_parts = n_parts_of(n_threads, B, 2.0 * offsets[N] * n * (n if symbols else Theta.shape[1]))
     sweep.targets = NULL
     sweep.scratch = NULL
     if with_targets != (labels is not None or values is not None) or with_targets != (O_plus_out is not None):
@@ -265,13 +262,14 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
         sweep.targets = &targets
     PyObject_GetBuffer(observations, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
     try:
-        if view.ndim != 2 or view.shape[1] < 1 or d % view.shape[1] or view.format[0] not in b"fdBbHh" \
-                or view.format[1] != 0:
+        if view.ndim != 2 or view.shape[1] < 1 or d % view.shape[1] or not is_known(view.format):
             raise ValueError("forward: observations are no matrix of d columns, or of a type that is not known here")
+        if symbols and (view.shape[1] != 1 or view.format[0] not in b"BH"):
+            raise ValueError("forward: the codes of symbols are no column of uint8 or uint16")
         for i in range(B):
             reach = (lengths[i] - 1) * stride
             if lengths[i] < 1 or lengths[i] > N or first_rows[i] < max(0, -reach) \
-                    or first_rows[i] > view.shape[0] - max(0, reach) - d // view.shape[1] \
+                    or first_rows[i] > view.shape[0] - max(0, reach) - (1 if symbols else d // view.shape[1]) \
                     or offsets[N - lengths[i] + 1] - offsets[N - lengths[i]] <= i:
                 raise ValueError(f"forward: sequence {i} is not among the observations, or not where offsets have it")
             rows += lengths[i]
@@ -284,7 +282,15 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
         sweep.initial = NULL if initial is None else &initial[0, 0]
         sweep.plus = NULL if plus is None else &plus[0, 0]
         sweep.weights = &weights_out[0, 0]
-        sweep.X, sweep.S, sweep.Q = &X_out[0, 0], &S_out[0, 0], &Q_out[0, 0]
+        sweep.S, sweep.Q = &S_out[0, 0], &Q_out[0, 0]
+        sweep.X, sweep.codes = NULL, NULL
+        if symbols:
+            sweep.codes = &codes_out[0]
+            i = pack_codes(&sweep, B, &codes_out[0])
+            if i >= 0:
+                raise ValueError(f"forward: sequence {i} has a symbol whose code is not below {d}, the columns of U")
+        else:
+            sweep.X = &X_out[0, 0]
         sweep.scratch = <double*> malloc((room_of_o_step(K) * n_parts + (n + 1) * K) * sizeof(double))
         if sweep.scratch == NULL:
             raise MemoryError
@@ -298,6 +304,8 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
             transpose(n, d, &Theta[0, 0], d + n + 1, &weights_out[0, 0])
             transpose(n, 1, &Theta[0, d + n], d + n + 1, &weights_out[d, 0])
             transpose(n, n, &Theta[0, d], d + n + 1, &weights_out[d + 1, 0])
+            if symbols:
+                add_bias(d, n, &weights_out[0, 0])
             transpose(K, n + 1, &Psi[0, 0], n + 1, V_T)
             divide(sweep.offsets, N, n_parts, sweep.first)
             run(float_part if floating is float else double_part, &sweep, 1, n_parts)

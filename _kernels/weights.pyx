@@ -4,7 +4,7 @@ from cython cimport floating
 from libc.math cimport INFINITY, NAN, isfinite, sqrt
 from libc.string cimport memcpy
 
-from admmirnn._kernels._blas cimport dot, potrf, solve_triangular, symm
+from admmirnn._kernels._blas cimport add_gram, add_products, dot, multiply_rows, potrf, solve_triangular, symm
 from admmirnn._kernels._layout cimport transpose
 
 
@@ -15,20 +15,46 @@ cdef struct Step:                                # of one layer
     double shift                                 # damping tr(G)/m, in the units of G
 
 
-cdef void factorise(Py_ssize_t m, const floating* G, double damping, floating* factor, Step* step) noexcept nogil:
-    """factor = cholesky(G + damping tr(G)/m I), raising the damping tenfold until that is positive definite."""
-    cdef Py_ssize_t i
+cdef bint eliminate(Py_ssize_t d, Py_ssize_t h, const floating* G_xs, floating shift, floating* G_ss,
+                    floating* scaled) noexcept nogil:
+    """G_ss -= G_xs^T (G_x + shift I)^-1 G_xs of symbols, lower triangle; whether G_x + shift I is positive definite."""
+    cdef Py_ssize_t i, j
+    cdef floating factor
+    for i in range(d):
+        factor = G_xs[i * h + h - 1] + shift
+        if not factor > 0:
+            return False
+        factor = 1 / sqrt(factor)
+        for j in range(h):
+            scaled[i * h + j] = factor * G_xs[i * h + j]
+    # G_ss -= scaled.T @ scaled
+    add_gram[floating](d, h, -1, scaled, G_ss)
+    return True
+
+
+cdef void factorise(Py_ssize_t m, Py_ssize_t d, const floating* G, double damping, floating* factor, floating* scratch,
+                    Step* step) noexcept nogil:
+    """factor = cholesky(G + damping tr(G)/m I), raising the damping tenfold until that is positive definite.
+
+    Of ``d`` symbols, whose block of G is diagonal, the factor holds G_xs, and the Cholesky factor of what is left of the
+    other block when they are eliminated.
+    """
+    cdef Py_ssize_t i, h = m - d
     cdef double trace = 0
     cdef double least = 1e-6 if floating is float else 1e-14
     cdef floating shift
-    for i in range(m):
-        trace += G[i * m + i]
+    for i in range(d):
+        trace += G[i * h + h - 1]
+    for i in range(h):
+        trace += G[(d + i) * h + i]
     shift = <floating> (damping * trace / m)
     while isfinite(trace):
-        memcpy(factor, G, m * m * sizeof(floating))
-        for i in range(m):
-            factor[i * m + i] += shift
-        if potrf[floating](m, factor) == 0 or not isfinite(shift):
+        memcpy(factor, G, m * h * sizeof(floating))
+        for i in range(h):
+            factor[(d + i) * h + i] += shift
+        if not isfinite(shift):
+            break
+        if (d == 0 or eliminate(d, h, G, shift, factor + d * h, scratch)) and potrf[floating](h, factor + d * h) == 0:
             break
         damping = max(10 * damping, least)
         shift = <floating> (damping * trace / m)
@@ -36,21 +62,58 @@ cdef void factorise(Py_ssize_t m, const floating* G, double damping, floating* f
     step.damping, step.shift = damping, shift + (trace - trace)
 
 
-cdef double solve(Py_ssize_t p, Py_ssize_t m, const floating* M, const floating* G, const floating* factor,
+cdef void add_scaled(Py_ssize_t n, floating by, const floating* x, floating* y) noexcept nogil:
+    """y += by * x"""
+    cdef Py_ssize_t j
+    for j in range(n):
+        y[j] += by * x[j]
+
+
+cdef double divide_symbols(Py_ssize_t p, Py_ssize_t d, Py_ssize_t h, const floating* factor, floating shift,
+                           floating* D) noexcept nogil:
+    """D_x <- E^-1 D_x and then D_s -= G_xs^T D_x, with E = G_x + shift I; returns tr(D_x^T E D_x)."""
+    cdef Py_ssize_t i, j
+    cdef floating by
+    cdef double whole = 0
+    for i in range(d):
+        by = 1 / (factor[i * h + h - 1] + shift)
+        whole += by * <double> dot[floating](p, D + i * p, D + i * p)
+        for j in range(p):
+            D[i * p + j] *= by
+    # D_s -= G_xs.T @ D_x
+    add_products[floating](d, h, p, -1, factor, h, D, p, D + d * p, p)
+    return whole
+
+
+cdef double solve(Py_ssize_t p, Py_ssize_t m, Py_ssize_t d, const floating* M, const floating* G, const floating* factor,
                   double shift, floating* D, floating* GD) noexcept nogil:
     """D = M (G + shift I)^-1, transposed, and |D| = sqrt(tr(D G D^T) / p); NaN when anything is not finite."""
-    cdef double square, whole
+    cdef Py_ssize_t h = m - d, i
+    cdef floating* D_s = D + d * p
+    cdef double square, whole = 0
     # D = M.T, then inv(factor), then inv(factor.T) from the left
     transpose(p, m, M, m, D)
-    solve_triangular[floating](False, m, p, factor, D)
+    if d > 0:
+        whole = divide_symbols(p, d, h, factor, <floating> shift, D)
+    solve_triangular[floating](False, h, p, factor + d * h, D_s)
     # tr(D^T (G + shift) D) = |inv(factor) M^T|^2
-    whole = dot[floating](m * p, D, D)
-    solve_triangular[floating](True, m, p, factor, D)
+    whole += dot[floating](h * p, D_s, D_s)
+    solve_triangular[floating](True, h, p, factor + d * h, D_s)
+    if d > 0:
+        # D_x -= inv(E) @ G_xs @ D_s
+        multiply_rows[floating](d, p, h, 1, factor, h, D_s, p, 0, GD, p)
+        for i in range(d):
+            add_scaled(p, -1 / (factor[i * h + h - 1] + <floating> shift), GD + i * p, D + i * p)
     # tr(D^T G D) = that - shift tr(D^T D), unless rounding would show
     square = whole - shift * <double> dot[floating](m * p, D, D)
     if square < 0.01 * whole:
         # GD = G @ D
-        symm[floating](m, p, G, D, GD)
+        symm[floating](h, p, G + d * h, D_s, GD + d * p)
+        if d > 0:
+            multiply_rows[floating](d, p, h, 1, G, h, D_s, p, 0, GD, p)
+            for i in range(d):
+                add_scaled(p, G[i * h + h - 1], D + i * p, GD + i * p)
+            add_products[floating](d, h, p, 1, G, h, D, p, GD + d * p, p)
         square = dot[floating](m * p, D, GD)
         if square < 0:                                 # by rounding
             square = 0
@@ -85,7 +148,9 @@ def update_weights(const floating[:, ::1] M, const floating[:, ::1] G, floating[
     ``M`` and the weights are (n, m), ``G`` and the factor (m, m), ``D`` (m, n) holds the transpose; with ``output_`` the
     same for the read-out.  ``scratch_out`` holds as many numbers as the larger D.  |D| = sqrt(tr(D G D^T) / n).
 
-    Without ``output_M`` and all that goes with it there is no read-out to move.
+    Without ``output_M`` and all that goes with it there is no read-out to move.  Of symbols, `backward` has the columns of
+    [s 1] of G only: ``G`` and the factor are (m, n + 1), and ``scratch_out`` holds as many numbers as the factor or the
+    larger D.
 
     W is multiplied by 1 - shrinkage times the radius in force (the distance moved when there is none) before the move.
     When a damped G is not positive definite to working precision, its damping is raised tenfold until it is.  When a
@@ -95,13 +160,14 @@ def update_weights(const floating[:, ::1] M, const floating[:, ::1] G, floating[
     used again.
     """
     cdef Py_ssize_t n = M.shape[0], m = M.shape[1], d = m - n - 1, K = 0, h = 0, i, j
+    cdef Py_ssize_t symbols = d if G.shape[1] == n + 1 else 0, columns = m - symbols
     cdef bint with_output = output_M is not None
     cdef Step hidden, output
     cdef double distance
     cdef floating keep
-    if d < 1 or G.shape[0] != m or G.shape[1] != m or factor_out.shape[0] != m or factor_out.shape[1] != m \
+    if d < 1 or G.shape[0] != m or G.shape[1] != columns or factor_out.shape[0] != m or factor_out.shape[1] != columns \
             or D_out.shape[0] != m or D_out.shape[1] != n or Theta_out.shape[0] != n or Theta_out.shape[1] != m \
-            or scratch_out.shape[0] < m * n:
+            or scratch_out.shape[0] < m * n or scratch_out.shape[0] < symbols * (n + 1):
         raise ValueError("update_weights: the shapes do not belong together")
     if with_output:
         K, h = output_M.shape[0], output_M.shape[1]
@@ -116,13 +182,13 @@ def update_weights(const floating[:, ::1] M, const floating[:, ::1] G, floating[
         (_, _, hidden.damping, hidden.shift), (_, _, output.damping, output.shift) = factored
     with nogil:
         if factored is None:
-            factorise[floating](m, &G[0, 0], damping, &factor_out[0, 0], &hidden)
+            factorise[floating](m, symbols, &G[0, 0], damping, &factor_out[0, 0], &scratch_out[0], &hidden)
             if with_output:
-                factorise[floating](h, &output_G[0, 0], damping, &output_factor_out[0, 0], &output)
-        hidden.norm = solve[floating](n, m, &M[0, 0], &G[0, 0], &factor_out[0, 0], hidden.shift, &D_out[0, 0],
+                factorise[floating](h, 0, &output_G[0, 0], damping, &output_factor_out[0, 0], &scratch_out[0], &output)
+        hidden.norm = solve[floating](n, m, symbols, &M[0, 0], &G[0, 0], &factor_out[0, 0], hidden.shift, &D_out[0, 0],
                                       &scratch_out[0])
         if with_output:
-            output.norm = solve[floating](K, h, &output_M[0, 0], &output_G[0, 0], &output_factor_out[0, 0],
+            output.norm = solve[floating](K, h, 0, &output_M[0, 0], &output_G[0, 0], &output_factor_out[0, 0],
                                           output.shift, &output_D_out[0, 0], &scratch_out[0])
         hidden.length = schedule * length_of(hidden.norm, r, radius)
         output.length = schedule * length_of(output.norm, r, output_radius)

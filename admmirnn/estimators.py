@@ -16,6 +16,7 @@ from admmirnn.losses import LOSSES_OF_CLASSES, LOSSES_OF_VALUES, SigmoidCrossEnt
 from admmirnn.model import BidirectionalRNN, ElmanRNN
 from admmirnn.sequences import Streams
 from admmirnn.solvers import SOLVERS
+from admmirnn.streaming import Answer, Stream, forecast, step
 
 _N_STREAMS = 16  # chosen on text, see CharacterModel
 _FEWEST_CHUNKS = 4  # of a stream, or its first state would say too much
@@ -230,6 +231,54 @@ class _Recurrent(BaseEstimator):
         pruned._take_weights(network)
         return pruned
 
+    def step(self, x, state=None):
+        """Read one more observation, of one stream or of many, and return the next output.
+
+        The output is what `predict_proba` returns, or, of a regressor, `predict`, for all observations up to this one.
+        It makes a network and a state at each call; `stream` does so once and is faster.
+
+        Parameters
+        ----------
+        x : array-like of shape (n_features,) or (n_streams, n_features)
+            The observation of one stream, or one of each.
+        state : StreamState, optional
+            Where the streams are, as the last call returned it; it is not changed.  None starts from s_0.
+
+        Returns
+        -------
+        output : float or ndarray
+            Probabilities of the classes, (n_classes,) or (n_streams, n_classes), of which
+            ``classes_[output.argmax(axis=-1)]`` is the label; of a regressor a value or k of them for each stream, as
+            ``y`` had.  With ``frame=(length, stride)``, NaN for the first ``length - 1`` observations.
+        state : StreamState
+            Where the streams are now; can be copied and pickled.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit, or is not finite.
+        """
+        return step(self._stream, x, state)
+
+    def stream(self, n_streams=1):
+        """Return a `Stream`, which is called with one observation after the other and returns the outputs.
+
+        Parameters
+        ----------
+        n_streams : int, default=1
+            How many streams to read at once, >= 1.
+
+        Returns
+        -------
+        admmirnn.streaming.Stream
+            At its start, s_0, with the weights that the estimator has now.  ``stream(x)`` reads one observation,
+            ``stream.read(X)`` many of them; ``stream.state`` can be kept and set, and ``stream.reset()`` starts again.
+        """
+        return self._stream(validation.check_integer("n_streams", n_streams, 1))
+
+    def _stream(self, n_streams, state=None):
+        return Stream(self._network(), self._answer(), self._scale, self._frame, n_streams, state)
+
     def _in_the_form_of_targets(self, rows, lengths):
         """Cut one row a step into sequences, if there is one a step."""
         if self._form_of_targets == "sequence":
@@ -238,7 +287,7 @@ class _Recurrent(BaseEstimator):
             return rows.reshape(len(lengths), lengths[0], *rows.shape[1:])
         return np.split(rows, np.cumsum(lengths)[:-1])
 
-    def _initial_network(self, settings, n_features, n_outputs):
+    def _initial_network(self, settings, n_features, n_outputs, *, symbols=False):
         of_kind = BidirectionalRNN if settings.bidirectional else ElmanRNN
         network = of_kind.random(
             n_features,
@@ -248,6 +297,7 @@ class _Recurrent(BaseEstimator):
             dtype=settings.dtype,
             random_state=settings.random_state,
             read_out=settings.readout,
+            symbols=symbols,
         )
         shapes = {name: weights.shape for name, weights in network.weights.items()}
         for name, values in validation.check_init(self.init, shapes, settings.dtype).items():
@@ -655,6 +705,9 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         outputs, lengths = self._outputs(X)
         return self._in_the_form_of_targets(expit(outputs) if self._several else softmax(outputs, axis=1), lengths)
 
+    def _answer(self):
+        return Answer()
+
     def score(self, X, y, sample_weight=None):
         """Return the accuracy of `predict`: the share of right sequences, or of right steps.
 
@@ -889,6 +942,51 @@ stateful, chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_thre
         outputs, lengths = self._outputs(X)
         values = self.target_mean_ + self.target_scale_ * outputs
         return self._in_the_form_of_targets(values[:, 0] if self._single else values, lengths)
+
+    def _answer(self):
+        return Answer(self.target_mean_, self.target_scale_, self._single)
+
+    def forecast(self, history, horizon):
+        """Predict the observations that follow a series, by reading predictions as if they had been observed.
+
+        For a model whose targets are the next observations: those after each step, or the one after each sequence.
+
+        Parameters
+        ----------
+        history : array-like of shape (n_steps, n_features) or (n_series, n_steps, n_features), or list of arrays
+            One series, or several, of any lengths in a list of arrays (n_steps_i, n_features).  With one feature the
+            last axis may be missing, and two dimensions are several series if there is more than one column.
+        horizon : int
+            How many observations to predict, >= 1.
+
+        Returns
+        -------
+        ndarray of shape (horizon, n_features) or (n_series, horizon, n_features)
+            Without the last axis if ``y`` had no such axis.  The first is what `predict` returns for ``history``, after
+            its last step; each of the others that for the series with all predictions before it at its end.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the model has not as many targets as features, an argument does not fit, or the forecast overflows.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from admmirnn import RNNRegressor
+        >>> waves = np.sin(0.3 * np.arange(60) + np.arange(40)[:, None])
+        >>> model = RNNRegressor(hidden_size=16, random_state=0).fit(waves[:, :-1], waves[:, 1:])
+        >>> model.forecast(waves[0], horizon=5).shape
+        (5,)
+        """
+        network = self._network()
+        n_features = network.n_features // self._frame[0]
+        validation.check_can_forecast(self, network.n_outputs, n_features)
+        horizon = validation.check_integer("horizon", horizon, 1)
+        series, is_one = validation.check_history(history, n_features, self._frame[0], network.dtype, self._scale)
+        values = forecast(self._stream, series, horizon)
+        values = values[:, :, 0] if self._single else values
+        return values[0] if is_one else values
 
     def score(self, X, y, sample_weight=None):
         """Return the coefficient of determination R^2 of `predict`, over all sequences or all steps with a target.

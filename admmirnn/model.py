@@ -36,7 +36,16 @@ class ElmanRNN:
 
     @classmethod
     def random(
-        cls, n_features, n_hidden, n_outputs, *, activation="tanh", dtype=np.float32, random_state, read_out="last"
+        cls,
+        n_features,
+        n_hidden,
+        n_outputs,
+        *,
+        activation="tanh",
+        dtype=np.float32,
+        random_state,
+        read_out="last",
+        symbols=False,
     ):
         """W orthogonal, U normal with variance 1 / n_features, V, b and c zero.
 
@@ -55,9 +64,12 @@ class ElmanRNN:
             Where the weights are drawn from.
         read_out : {"last", "mean", "max"}
             As in the class.
+        symbols : bool, default=False
+            Whether features are symbols: as one of them is 1 and the others are 0, the variance of U is 1.
         """
         Theta = np.zeros((n_hidden, n_features + n_hidden + 1), dtype=dtype)
-        Theta[:, :n_features] = random_state.standard_normal((n_hidden, n_features)) / np.sqrt(n_features)
+        n_not_zero = 1 if symbols else n_features
+        Theta[:, :n_features] = random_state.standard_normal((n_hidden, n_features)) / np.sqrt(n_not_zero)
         Q, R = np.linalg.qr(random_state.standard_normal((n_hidden, n_hidden)))
         Theta[:, n_features:-1] = Q * np.sign(np.diag(R))  # uniform over the orthogonal group
         if activation == "sigmoid":
@@ -161,6 +173,13 @@ class ElmanRNN:
         ndarray of shape (n_sequences, n_outputs) or (n_steps, n_outputs)
             o of every sequence, or after each of its steps, one sequence after the other.
         """
+        outputs = np.empty((sequences.lengths.sum() if every_step else len(sequences), self.n_outputs), self.dtype)
+        for rows, some in self.pieces_of_outputs(sequences, every_step=every_step, n_threads=n_threads):
+            outputs[rows] = some
+        return outputs
+
+    def pieces_of_outputs(self, sequences, *, every_step=False, n_threads=1):
+        """Yield the rows of `outputs` and what stands there, some at a time, for which there always is memory."""
         kernels = backend.kernels()
         read_out = "each" if every_step else self.read_out
         longest = int(sequences.lengths.max())
@@ -169,8 +188,8 @@ class ElmanRNN:
         first_chunks = chunks.lengths[streams.first_chunks]  # no other is longer
         parts = _parts(first_chunks, n_threads)
         n_rows = max(first_chunks[first:last].sum() for first, last in parts)
-        work = Room(self, read_out, n_rows, max(last - first for first, last in parts))
-        outputs = np.empty((sequences.lengths.sum() if every_step else len(sequences), self.n_outputs), self.dtype)
+        most_sequences = max(last - first for first, last in parts)
+        work = Room(self, read_out, n_rows, most_sequences, symbols=sequences.n_symbols > 0)
         first_steps = chunks.first_steps
         with backend.one_blas_thread():
             for first, last in parts:
@@ -199,16 +218,16 @@ class ElmanRNN:
                         initial=None if states is None else states[of],
                         H_out=work.H,
                         steps_out=work.steps,
+                        codes_out=work.codes,
                     )
                     if every_step:
                         sequence_of, step_of = batch.rows()
-                        outputs[first_steps[sequence_of] + step_of] = work.Q[batch.rows_of_outputs()]
+                        yield first_steps[sequence_of] + step_of, work.Q[batch.rows_of_outputs()]
                     else:
-                        outputs[first + of] = work.Q
+                        yield first + of, work.Q
                     if (streams.n_chunks[part] > 1).any():
                         states = np.zeros((len(part), self.n_hidden), self.dtype) if states is None else states
                         states[of] = work.S[batch.n_rows :]
-        return outputs
 
 
 class BidirectionalRNN:
@@ -328,8 +347,10 @@ class Room:
 
     Attributes
     ----------
-    X : ndarray of shape (n_rows, d + 1)
+    X : ndarray of shape (n_rows, d + 1), or None
         [x_t, 1], laid out as ``_kernels`` describes.
+    codes : ndarray of shape (n_rows,), or None
+        Of the x_t, when they are symbols.
     S : ndarray of shape (n_rows + B, n)
         s_{t-1}, and s_N at the end.
     Q : ndarray of shape (n_outputs, K)
@@ -342,15 +363,16 @@ class Room:
         Scratch.
     """
 
-    def __init__(self, network, read_out, n_rows, n_sequences):
+    def __init__(self, network, read_out, n_rows, n_sequences, *, symbols=False):
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
         self.read_out = read_out
-        self._X = self.room(dtype, n_rows, d + 1)
+        self._X = None if symbols else self.room(dtype, n_rows, d + 1)
+        self._codes = self.room(np.int32, n_rows) if symbols else None
         self._S = self.room(dtype, n_rows + n_sequences, n)
         self._Q = self.room(dtype, n_rows + n_sequences if read_out == "each" else n_sequences, K)
         self._H = self.room(dtype, n_sequences, n) if read_out in ("mean", "max") else None
         self._steps = self.room(np.int32, n_sequences, n) if read_out == "max" else None
-        self.H = self.steps = None
+        self.X = self.codes = self.H = self.steps = None
         self.weights_T = self.room(dtype, d + 1 + n, n)
 
     @staticmethod
@@ -363,7 +385,11 @@ class Room:
         B, n_rows = len(batch), batch.n_rows
         self.batch = batch
         self.n_outputs = n_rows + B - int(batch.offsets[1]) if self.read_out == "each" else B
-        self.X, self.S, self.Q = self._X[:n_rows], self._S[: n_rows + B], self._Q[: self.n_outputs]
+        self.S, self.Q = self._S[: n_rows + B], self._Q[: self.n_outputs]
+        if self._codes is None:
+            self.X = self._X[:n_rows]
+        else:
+            self.codes = self._codes[:n_rows]
         if self._H is not None:
             self.H = self._H[:B]
         if self._steps is not None:

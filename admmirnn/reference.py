@@ -6,7 +6,9 @@ a minibatch is described in ``_kernels/__init__.py``.
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
-from scipy.special import expit
+from scipy.special import expit, softmax
+
+from admmirnn.sequences import OBSERVATION_DTYPES
 
 LEAK = 0.01
 # f, and f' as a function of s = f(a)
@@ -18,6 +20,7 @@ _ACTIVATIONS = {
     "identity": (lambda a: a, np.ones_like),
 }
 _MOST_NEWTON_STEPS = 200
+_READ, _UNKNOWN_FORM, _OBSERVATION_NOT_FINITE, _OUTPUT_NOT_FINITE = range(4)  # what reading streams returns
 
 
 def forward(
@@ -47,6 +50,7 @@ def forward(
     initial=None,
     H_out=None,
     steps_out=None,
+    codes_out=None,
     plus=None,
 ):
     """Roll a minibatch out; with a loss, take the o-step and return the loss and the number of right answers."""
@@ -54,14 +58,22 @@ def forward(
     N, B, d, running = len(offsets) - 2, len(lengths), Theta.shape[1] - len(Theta) - 1, 0
     U, W, b = Theta[:, :d], Theta[:, d:-1], Theta[:, -1]
     width = observations.shape[1]
-    frames = np.lib.stride_tricks.sliding_window_view(observations.reshape(-1), d)[::width]
+    if codes_out is not None:
+        X_out = np.empty((offsets[N], d + 1), Theta.dtype)
+        _write_codes(observations[:, 0], first_rows, lengths, stride, offsets, d, codes_out)
+        unit_rows = np.eye(d, dtype=Theta.dtype)
+    else:
+        frames = np.lib.stride_tricks.sliding_window_view(observations.reshape(-1), d)[::width]
     X_out[:, -1] = 1
     for t in range(N):
         x, s = X_out[offsets[t] : offsets[t + 1]], S_out[offsets[t] : offsets[t + 1]]
         step = lengths[: len(x)] - N + t
-        np.multiply(
-            frames[first_rows[: len(x)] + stride * step], Theta.dtype.type(scale), out=x[:, :-1], casting="unsafe"
-        )
+        if codes_out is not None:
+            x[:, :-1] = unit_rows[codes_out[offsets[t] : offsets[t + 1]]]
+        else:
+            np.multiply(
+                frames[first_rows[: len(x)] + stride * step], Theta.dtype.type(scale), out=x[:, :-1], casting="unsafe"
+            )
         s[running:] = 0 if initial is None else initial[running : len(x)]
         running = len(x)
         S_out[offsets[t + 1] : offsets[t + 1] + running] = f(x[:, :-1] @ U.T + s @ W.T + b)
@@ -74,6 +86,16 @@ def forward(
     if loss is None:
         return None
     return o_step(Q_out, labels, values, weights, rho, O_plus_out, lambda3_out, loss, parameter)
+
+
+def _write_codes(codes, first_rows, lengths, stride, offsets, d, codes_out):
+    """The codes of symbols in the order of the rows of X; raises if one is not below d."""
+    N = len(offsets) - 2
+    for t in range(N):
+        running = offsets[t + 1] - offsets[t]
+        codes_out[offsets[t] : offsets[t + 1]] = codes[first_rows[:running] + stride * (lengths[:running] - N + t)]
+    if codes_out.max() >= d:
+        raise ValueError(f"forward: a symbol has a code that is not below {d}, the columns of U")
 
 
 def _states_read_out(read_out, S, offsets, lengths, H_out, steps_out):
@@ -289,7 +311,7 @@ def loss_value(O, labels, values, weights, loss, parameter=0.0):
     return mean, None if labels is None else int((o.argmax(axis=1) == y).sum())
 
 
-def backward_room(d, n, K, n_threads):
+def backward_room(d, n, K, n_threads, symbols=False):
     """How many numbers of scratch ``backward`` needs: none."""
     return 0
 
@@ -321,11 +343,15 @@ def backward(
     steps=None,
     from_zero=True,
     initial_multipliers_out=None,
+    codes=None,
 ):
     """lambda1_t = f'(a_t) * (V^T lambda3_t + W^T lambda1_{t+1}), bounded; M and G of both layers."""
     _, slope = _ACTIVATIONS[activation]
     N, (n, m) = len(offsets) - 2, Theta.shape
     B = offsets[-1] - offsets[-2]
+    if codes is not None:
+        X = np.eye(m - n, dtype=S.dtype)[codes]
+        X[:, -1] = 1
     W, V = Theta[:, m - n - 1 : -1], Psi[:, :-1]
     weights = np.ones(len(lambda3), S.dtype) if weights is None else weights
     H = {"last": S[offsets[N] :], "each": S[offsets[1] :]}.get(read_out, H_out)
@@ -343,7 +369,7 @@ def backward(
         H_out[:] = lambda_h
     keep = len(lambda1_out) == offsets[N]
     n_capped, following, most = 0, None, 0.0
-    L, gram, gram_rows = np.zeros_like(M_out), np.zeros_like(G_out), 0
+    L, gram, gram_rows = np.zeros_like(M_out), np.zeros((m, m), S.dtype), 0
     for t in reversed(range(N)):
         rows = slice(offsets[t], offsets[t + 1])
         size = offsets[t + 1] - offsets[t]
@@ -377,7 +403,7 @@ def backward(
             gram_rows += size
     total = float(weights.sum(dtype=np.float64))
     _fold_in(M_out, momentum, L, total)
-    _fold_in(G_out, decay, gram, gram_rows)
+    _fold_in(G_out, decay, gram[:, m - G_out.shape[1] :], gram_rows)
     if output_M_out is not None:
         _fold_in(output_M_out, momentum, output_L, total)
         _fold_in(output_G_out, decay, h.T @ h, len(h))
@@ -430,36 +456,54 @@ def joint_statistics(
     _fold_in(G_out, decay, h[in_gram].T @ h[in_gram], int(in_gram.sum()))
 
 
+def _whole(G):
+    """G in its lower triangle, from the columns of [s 1] of it if its other columns are symbols."""
+    m, columns = G.shape
+    d = m - columns
+    if not d:
+        return G
+    whole = np.zeros((m, m), G.dtype)
+    whole[range(d), range(d)] = G[:d, -1]
+    whole[d:, :d], whole[d:, d:] = G[:d].T, G[d:]
+    return whole
+
+
+def _cholesky(G, shift):
+    damped = np.tril(G) + np.tril(G, -1).T + G.dtype.type(shift) * np.eye(len(G), dtype=G.dtype)
+    return cho_factor(damped, lower=True, check_finite=False)[0]
+
+
 def _factorise(G, damping):
     """The Cholesky factor of G + shift I, the damping in force and the shift; None and NaN when there is none."""
     m = len(G)
-    G = np.tril(G) + np.tril(G, -1).T
     least = 1e-6 if G.dtype == np.float32 else 1e-14
     trace = float(np.trace(G, dtype=np.float64))
-    if not (np.isfinite(trace) and np.isfinite(G).all()):
+    if not (np.isfinite(trace) and np.isfinite(np.tril(G)).all()):
         return None, damping, np.nan
     while True:
         shift = damping * trace / m
         if not abs(shift) <= np.finfo(G.dtype).max:
             return None, damping, np.nan
         try:
-            damped = G + G.dtype.type(shift) * np.eye(m, dtype=G.dtype)
-            return cho_factor(damped, lower=True, check_finite=False)[0], damping, shift
+            return _cholesky(G, shift), damping, shift
         except LinAlgError:
             damping = max(10 * damping, least)
 
 
 def _step(M, G, damping, r, radius, schedule, factor_out, D_out, factored):
     """(|D|, length, damping, shift) of one layer; D and the factor are written."""
+    columns, G = G, _whole(G)
+    symbols = columns is not G
     if factored is None:
         factor, damping, shift = _factorise(G, damping)
         if factor is not None:
-            factor_out[:] = factor
+            factor_out[:] = columns if symbols else factor
     else:
         _, _, damping, shift = factored
     if not (np.isfinite(shift) and np.isfinite(M).all()):
         return np.nan, np.nan, damping, shift
-    D_out[:] = cho_solve((factor_out, True), M.T, check_finite=False)
+    factor = _cholesky(_whole(factor_out), shift) if symbols else factor_out
+    D_out[:] = cho_solve((factor, True), M.T, check_finite=False)
     whole = float(np.vdot(D_out, M.T))
     square = whole - shift * float(np.vdot(D_out, D_out))
     if square < 0.01 * whole:  # rounding would show
@@ -508,3 +552,108 @@ def update_weights(
         if output_M is not None:
             Psi_out += Psi_out.dtype.type(output[1]) * output_D_out.T
     return hidden, output
+
+
+class _Stepper:
+    """Streams that a network reads; see `stepper`."""
+
+    def __init__(self, Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, n_read, mean, deviation):
+        self.f, _ = _ACTIVATIONS[activation]
+        self.Theta, self.Psi, self.read_out, self.scale, self.stride = Theta, Psi, read_out, scale, stride
+        self.S, self.pooled, self.recent, self.n_read = S, pooled, recent, n_read
+        self.mean, self.deviation = mean, deviation
+
+    def read(self, observations, outputs):
+        """Read more of every stream; returns 0, or a number that says what is wrong, see the kernel."""
+        B, d = len(self.S), self.recent.shape[2]
+        x = np.asanyarray(observations)
+        shape = {1: (1, 1, d), 2: (B, 1, d), 3: (B, *x.shape[1:2], d)}.get(x.ndim)
+        expected = shape and {1: (d,), 2: (B, d), 3: shape}[x.ndim]
+        if not shape or x.shape != expected or (x.ndim == 1 and B != 1) or not x.size or not x.flags.c_contiguous:
+            return _UNKNOWN_FORM
+        if x.dtype not in OBSERVATION_DTYPES:
+            return _UNKNOWN_FORM
+        x, outputs = x.reshape(shape), outputs.reshape(B, -1, len(self.Psi))
+        N, M = x.shape[1], outputs.shape[1]
+        if M not in (1, N) or outputs.dtype != (self.Theta.dtype if self.mean is None else np.float64):
+            raise ValueError("read: outputs do not belong to the observations")
+        with np.errstate(over="ignore", invalid="ignore"):
+            for t in range(N):
+                outcome = self._take(x[:, t], outputs[:, t - (N - M)] if t >= N - M else None)
+                if outcome != _READ:
+                    return outcome
+        return _READ
+
+    def _take(self, x, outputs):
+        """One observation of every stream; nothing has changed unless it is read."""
+        streams = np.arange(len(x))
+        x = (self.Theta.dtype.type(self.scale) * x.astype(self.Theta.dtype))[:, None]
+        if not np.isfinite(x).all():
+            return _OBSERVATION_NOT_FINITE
+        frames = np.concatenate([self.recent, x], axis=1)
+        after = self.n_read + 1 - frames.shape[1]
+        started, turn = after >= 0, np.maximum(after, 0) % self.stride
+        z = np.hstack([frames.reshape(len(x), -1), self.S[streams, turn], np.ones_like(x[:, :, 0])])
+        h = s = self.f(z @ self.Theta.T)
+        if self.read_out != "last":
+            pooled = self.pooled[streams, turn]
+            pooled = pooled + s if self.read_out == "mean" else np.where(s <= pooled, pooled, s)
+            n_steps = np.maximum(after, 0) // self.stride + 1
+            h = (pooled / n_steps[:, None] if self.read_out == "mean" else pooled).astype(s.dtype)
+        if outputs is not None:
+            q = h @ self.Psi[:, :-1].T + self.Psi[:, -1]
+            if not np.isfinite(q[started]).all():
+                return _OUTPUT_NOT_FINITE
+            outputs[:] = softmax(q, axis=1) if self.mean is None else self.mean + self.deviation * q
+            outputs[~started] = np.nan
+        self.n_read += 1
+        self.recent[:] = frames[:, 1:]
+        self.S[streams[started], turn[started]] = s[started]
+        if self.read_out != "last":
+            self.pooled[streams[started], turn[started]] = pooled[started]
+        return _READ
+
+
+def stepper(Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, n_read, mean=None, deviation=None):
+    """B streams that go on one observation at a time: an object with ``read(observations, outputs)``."""
+    B, n = len(S), len(Theta)
+    length, d = recent.shape[1] + 1, recent.shape[2]
+    if (
+        not (B and n and d and len(Psi))
+        or Theta.shape[1] != length * d + n + 1
+        or Psi.shape[1] != n + 1
+        or S.shape != (B, stride, n)
+        or len(recent) != B
+        or n_read.shape != (B,)
+        or read_out not in ("last", "mean", "max")
+        or (pooled is None) != (read_out == "last")
+        or (pooled is not None and pooled.shape != S.shape)
+        or (mean is None) != (deviation is None)
+        or (mean is not None and not len(mean) == len(deviation) == len(Psi))
+    ):
+        raise ValueError("stepper: the shapes do not belong together")
+    if (n_read < 0).any():
+        raise ValueError("stepper: n_read is negative")
+    return _Stepper(Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, n_read, mean, deviation)
+
+
+def generate(Theta, Psi, activation, codes, temperature, uniforms, state_out, codes_out):
+    """Read symbols, and draw as many more as there are ``uniforms``; returns whether all outputs were finite."""
+    f, _ = _ACTIVATIONS[activation]
+    d = len(Psi)
+    U, W, b, V, c = Theta[:, :d], Theta[:, d:-1], Theta[:, -1], Psi[:, :-1], Psi[:, -1]
+    for code in codes[:-1]:
+        state_out[:] = f(U[:, code] + W @ state_out + b)
+    code = codes[-1]
+    for i, uniform in enumerate(uniforms):
+        state_out[:] = f(U[:, code] + W @ state_out + b)
+        q = (V @ state_out + c).astype(np.float64)
+        if not np.isfinite(q).all():
+            return False
+        if temperature == 0:
+            code = q.argmax()
+        else:
+            p = np.exp((q - q.max()) / temperature)
+            code = min(np.searchsorted(p.cumsum(), uniform * p.sum(), side="right"), d - 1)
+        codes_out[i] = code
+    return True

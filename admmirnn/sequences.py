@@ -32,6 +32,9 @@ class Sequences:
         What the observations are multiplied by.
     frame, stride : int
         Observations that a step reads, and by how many it is further on than the step before.
+    n_symbols : int
+        If not 0, an observation is the code of a symbol, from 0 to ``n_symbols - 1``, in one column of uint8 or uint16,
+        and stands for a row of the unit matrix, which is never made.  A step reads one.
     """
 
     observations: np.ndarray
@@ -40,6 +43,7 @@ class Sequences:
     scale: float = 1.0
     frame: int = 1
     stride: int = 1
+    n_symbols: int = 0
 
     @classmethod
     def of_lengths(cls, observations, lengths, scale=1.0):
@@ -99,8 +103,8 @@ class Sequences:
 
     @property
     def n_features(self):
-        """Numbers that a step reads."""
-        return self.frame * self.observations.shape[1]
+        """Numbers that a step reads; of symbols, how many of them there are."""
+        return self.n_symbols or self.frame * self.observations.shape[1]
 
     @property
     def first_steps(self):

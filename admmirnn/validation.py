@@ -339,11 +339,13 @@ def check_n_threads(n_threads):
     return check_integer("n_threads", n_threads, 1, alternatives=", or None for all cores")
 
 
-def check_problem(network, sequences, targets, weights, loss, *, per_step=False, any_missing=False, losses=None):
+def check_problem(
+    network, sequences, targets, weights, loss, *, per_step=False, symbols=False, any_missing=False, losses=None
+):
     """Raise unless what a solver is given belongs together.
 
-    ``per_step`` allows a target for each observation, ``any_missing`` sequences without any; ``losses`` names those
-    that the solver has, None being all.
+    ``per_step`` allows a target for each observation, ``any_missing`` sequences without any, ``symbols`` symbols;
+    ``losses`` names those that the solver has, None being all.
     """
     if losses is not None and loss.name not in losses:
         name = type(getattr(loss, "loss", loss)).__name__
@@ -375,6 +377,8 @@ def check_problem(network, sequences, targets, weights, loss, *, per_step=False,
             raise ValueError("weights holds values that are not finite or not positive; leave those sequences out")
     if sequences.n_features != network.n_features:
         raise ValueError(f"sequences have {sequences.n_features} features and the network takes {network.n_features}")
+    if sequences.n_symbols:
+        check_symbols(sequences, symbols)
     if sequences.observations.dtype not in OBSERVATION_DTYPES:
         known = ", ".join(dtype.name for dtype in OBSERVATION_DTYPES)
         raise ValueError(f"sequences are {sequences.observations.dtype}; convert them to one of {known}")
@@ -394,6 +398,17 @@ def check_one_direction(network, why):
     """Raise if the network reads sequences from both ends."""
     if len(network.directions) > 1:
         raise ValueError(f"the network is bidirectional, and {why}")
+
+
+def check_symbols(sequences, taken=True):
+    """Raise unless symbols are ``taken``, and these are codes of so many of them."""
+    codes = sequences.observations
+    if not taken:
+        raise ValueError("sequences are symbols, which this solver does not read; use Rollout")
+    if codes.dtype not in (np.uint8, np.uint16) or codes.shape[1] != 1 or sequences.frame != 1 or sequences.scale != 1:
+        raise ValueError("sequences of symbols must be one column of uint8 or uint16, without frames or a scale")
+    if codes.size and codes.max() >= sequences.n_symbols:
+        raise ValueError(f"sequences hold the code {codes.max()} and say that there are {sequences.n_symbols} symbols")
 
 
 def check_dtype(dtype):
@@ -536,7 +551,7 @@ def _kind_of(X):
     if isinstance(X, (list, tuple)):
         if len(X) == 0:
             raise ValueError("X is an empty list; pass at least one sequence (0 sample(s) found)")
-        dimensions = [_dimension(item, i) for i, item in enumerate(X)]
+        dimensions = [n_dimensions(f"X[{i}]", item) for i, item in enumerate(X)]
         if set(dimensions) == {1} and len({len(item) for item in X}) > 1:
             return "list", [_column(item, i) for i, item in enumerate(X)]
         if len(set(dimensions)) == 1 and dimensions[0] < 2:
@@ -561,14 +576,15 @@ def _kind_of(X):
     return "table", X
 
 
-def _dimension(item, i):
-    if issparse(item):
-        raise TypeError(f"X[{i}] is a sparse matrix; convert it with its toarray()")
+def n_dimensions(name, values):
+    """Return how many dimensions an array-like has, or raise if it has rows of different lengths, or is sparse."""
+    if issparse(values):
+        raise TypeError(f"{name} is a sparse matrix; convert it with its toarray()")
     try:
-        return np.ndim(item)
+        return np.ndim(values)
     except ValueError as error:
         raise ValueError(
-            f"X[{i}] has rows of different lengths; give every step the same number of features"
+            f"{name} has rows of different lengths; give every step the same number of features"
         ) from error
 
 
@@ -659,6 +675,243 @@ def _was_finite(given, i, step, feature):
     item = np.asarray(given[i]) if isinstance(given, (list, tuple)) else np.asarray(given)[i]
     value = item[step] if item.ndim == 1 else item[step, feature]
     return bool(np.isfinite(np.float64(value)))
+
+
+# Streams
+
+
+def check_observations(name, values, shape, what):
+    """Return observations of streams as an array that the kernels can read: as they are, or in float64.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument.
+    values : array-like
+        The observations.
+    shape : tuple of int or None
+        What it must have; None stands for any number but 0.
+    what : str
+        The shape, in words.
+    """
+    if np.ma.isMaskedArray(values) and np.ma.is_masked(values):
+        raise ValueError(f"{name} is an array with masked values; fill them in")
+    array = _as_observations(values, name, np.float64)
+    fits = len(array.shape) == len(shape) and all(
+        n == found if n is not None else found > 0 for n, found in zip(shape, array.shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"{name} has the shape {array.shape}; pass {what}")
+    return array
+
+
+def refuse_not_finite(name, array, dtype, scale):
+    """Raise with the place of the first number that is not finite, or does not stay so in ``dtype``."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(dtype.type(scale) * array.astype(dtype))
+    at = tuple(int(index) for index in np.argwhere(~finite)[0])
+    if np.isfinite(array[at]):
+        raise ValueError(f"{name} contains a value too large for {dtype} (it becomes infinite), at {at}; rescale it")
+    found = "NaN" if np.isnan(array[at]) else "infinity (inf)"
+    raise ValueError(f"{name} contains {found}, first at {at}; leave that observation out or fill it in")
+
+
+def refuse_overflow(name):
+    """Raise because outputs are not finite."""
+    raise ValueError(
+        f"the network's outputs for {name} are not finite: its observations are too large for this network; rescale "
+        "them, or fit with activation='tanh'"
+    )
+
+
+def check_stream_state(state, like):
+    """Raise unless ``state`` is one that streams can go on from.
+
+    Parameters
+    ----------
+    state : StreamState
+        What a user passes.
+    like : StreamState
+        One of this network and of as many streams.
+    """
+    if not isinstance(state, type(like)):
+        raise TypeError(
+            f"state is of type {type(state).__name__}; pass what step returned, or a stream's state, or None to start"
+        )
+    for name, expected in vars(like).items():
+        found = getattr(state, name)
+        shape, expected_shape = (None if array is None else np.shape(array) for array in (found, expected))
+        if shape != expected_shape:
+            raise ValueError(
+                f"state.{name} has the shape {shape} where {expected_shape} is due; pass a state of this model and of "
+                "as many streams"
+            )
+        if found is not None and getattr(found, "dtype", None) != expected.dtype:
+            raise ValueError(
+                f"state.{name} is {getattr(found, 'dtype', type(found).__name__)} and must be {expected.dtype}; pass a "
+                "state of this model"
+            )
+    if state.n_read.min() < 0:
+        raise ValueError("state.n_read is negative; pass a state of this model")
+
+
+def check_streams(streams, n_streams):
+    """Return numbers of streams, or a mask of them, as an index."""
+    index = np.arange(n_streams)
+    if streams is None:
+        return index
+    chosen = np.asarray(streams)
+    if chosen.dtype.kind not in "biu" and chosen.size:
+        raise TypeError(f"streams is {streams!r}; pass numbers of streams, or a mask of booleans")
+    try:
+        return index[chosen if chosen.size else []]
+    except IndexError as error:
+        raise ValueError(f"streams does not fit the {n_streams} streams ({error}); pass numbers below that") from error
+
+
+def check_history(history, n_features, frame, dtype, scale):
+    """Return the series that a forecast starts from, and whether it is a single one.
+
+    Parameters
+    ----------
+    history : array-like of shape (n_steps, n_features) or (n_series, n_steps, n_features), or list of arrays
+        With one feature also without the last axis: (n_steps,), or (n_series, n_steps) of more than one step.
+    n_features : int
+        Of an observation.
+    frame : int
+        Observations that a step reads.
+    dtype : dtype
+        float32 or float64.
+    scale : float
+        What observations are multiplied by.
+
+    Returns
+    -------
+    list of ndarray of shape (n_steps_i, n_features)
+    bool
+    """
+    is_one, items = _series_of(history, n_features)
+    series = []
+    for i, item in enumerate(items):
+        name = "history" if is_one else f"history[{i}]"
+        if n_features == 1 and n_dimensions(name, item) == 1:
+            item = np.asarray(item).reshape(-1, 1)
+        what = f"(n_steps, {n_features}), with the features that the model was fitted on"
+        array = check_observations(name, item, (None, n_features), what)
+        if len(array) < frame:
+            raise ValueError(f"{name} has {len(array)} steps, fewer than the frame of {frame}; pass more of them")
+        if not np.isfinite(scale * array.astype(dtype, copy=False)).all():
+            refuse_not_finite(name, array, dtype, scale)
+        series.append(array)
+    if not series:
+        raise ValueError("history is empty; pass at least one series")
+    return series, is_one
+
+
+def _series_of(history, n_features):
+    """Whether ``history`` is one series, and the list of its series."""
+    if np.ma.isMaskedArray(history) and np.ma.is_masked(history):
+        raise ValueError("history is an array with masked values; fill them in")
+    if not isinstance(history, (list, tuple)):
+        history = np.asarray(history)
+        if history.dtype == object and history.ndim == 1 and all(hasattr(item, "__len__") for item in history):
+            history = list(history)
+    if isinstance(history, (list, tuple)):
+        dimensions = {n_dimensions(f"history[{i}]", item) for i, item in enumerate(history)}
+        one_row_a_step = dimensions == {1} and (n_features > 1 or all(len(item) == 1 for item in history))
+        is_one = dimensions == {0} or one_row_a_step
+    elif history.ndim in (1, 2, 3):
+        is_one = history.ndim == 1 or (history.ndim == 2 and (n_features > 1 or history.shape[1] == 1))
+    else:
+        raise ValueError(f"history has {history.ndim} dimension(s); pass (n_steps, n_features), or a list of such")
+    return is_one, [history] if is_one else history
+
+
+def check_can_forecast(estimator, n_outputs, n_features):
+    """Raise unless predictions can be read as observations."""
+    if n_outputs != n_features:
+        raise ValueError(
+            f"{type(estimator).__name__} was fitted on {n_features} feature(s) and {n_outputs} target(s) and cannot "
+            "read its own predictions; fit it with all features of the next observation as the targets"
+        )
+
+
+# Text
+
+
+def check_reads_symbols(solver, known):
+    """Raise unless ``solver``, a name or an object, reads symbols."""
+    if not getattr(check_solver(solver, known), "takes_symbols", False):
+        raise ValueError(f"solver is {solver!r}, which does not read text; pass solver='rollout'")
+
+
+def read_texts(text):
+    """Return the texts that ``text`` is, or that it tells where to read, as a list; each has two characters or more."""
+    if not isinstance(text, (list, tuple)):
+        return [read_text(text)]
+    if not len(text):
+        raise ValueError("text is an empty list; pass at least one text")
+    return [read_text(item, f"text[{i}]") for i, item in enumerate(text)]
+
+
+def read_text(text, name="text", least=2):
+    """Return ``text``, or what the file that it names, or is, holds in UTF-8; of ``least`` characters at least."""
+    given = text
+    if isinstance(text, os.PathLike):
+        try:
+            with open(text, encoding="utf-8") as file:
+                text = file.read()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{name} is the file {given}, which is not UTF-8 ({error}); pass its text") from error
+    elif hasattr(text, "read"):
+        text = text.read()
+    if not isinstance(text, str):
+        remedy = "decode it, or open the file as text" if isinstance(text, bytes) else "pass a str, or a pathlib.Path"
+        raise TypeError(f"{name} is of type {type(text).__name__}; {remedy}")
+    if len(text) < least:
+        wanted = "one to read and one to predict" if least == 2 else f"at least {least}"
+        raise ValueError(f"{name} has {len(text)} character(s); pass {wanted}")
+    return text
+
+
+def check_vocabulary(code_points):
+    """Raise unless these are several characters, and not too many."""
+    if len(code_points) < 2:
+        raise ValueError(
+            f"text has one character only, {chr(code_points[0])!r}, and nothing to predict; pass one that has several"
+        )
+    if len(code_points) > 1 << 16:
+        raise ValueError(f"text has {len(code_points)} different characters; the most that there can be is {1 << 16}")
+
+
+def check_stand_in(unknown, vocabulary):
+    """Return the code of the character ``unknown``, or None for None; raise unless it is in the vocabulary."""
+    if unknown is None:
+        return None
+    if not isinstance(unknown, str) or len(unknown) != 1:
+        raise (ValueError if isinstance(unknown, str) else TypeError)(
+            f"unknown is {unknown!r}; pass one character of the training text, or None"
+        )
+    if unknown not in vocabulary:
+        raise ValueError(f"unknown is {unknown!r}, which the training text does not have; pass one of {vocabulary!r}")
+    return vocabulary.index(unknown)
+
+
+def check_no_unknown(stand_in, text, position, i, vocabulary):
+    """Raise if nothing stands in for the character of the text, or of the i-th, at this position."""
+    if stand_in is None:
+        character, where = text[position], "" if i is None else f"[{i}]"
+        raise ValueError(
+            f"text{where} has the character {character!r} (U+{ord(character):04X}) at position {position}, which is "
+            f"not among the {len(vocabulary)} of the training text; take it out, or set unknown to one of those, such "
+            "as unknown=' ', to be read in its place"
+        )
+
+
+def check_text_outputs(are_finite):
+    """Raise when a roll-out over text has overflowed."""
+    if not are_finite:
+        raise ValueError("the network's outputs are not finite; fit with activation='tanh', or a smaller radius")
 
 
 # Targets and weights

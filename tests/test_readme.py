@@ -17,7 +17,8 @@ def test_examples(capsys):
 def test_docstring_examples():
     import doctest
 
-    from admmirnn import estimators
+    from admmirnn import estimators, streaming
 
-    found = doctest.testmod(estimators)
-    assert found.attempted > 0 and found.failed == 0
+    for module in (estimators, streaming):
+        found = doctest.testmod(module)
+        assert found.attempted > 0 and found.failed == 0

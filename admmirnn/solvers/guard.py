@@ -44,7 +44,7 @@ class Guard:
     """
 
     def __init__(self, network, n_sequences, constant_loss):
-        self._network = network
+        self._trained = network.trained
         self.window = min(WINDOW, n_sequences)
         self._leeway = math.sqrt(max(1.0, _SMALL_WINDOW / self.window))  # means of fewer losses vary more
         self._constant_loss = constant_loss
@@ -53,8 +53,8 @@ class Guard:
         self._previous = None  # loss, and number of sequences
         self._square_sum = self._n_differences = 0
         self._variance = None  # of the losses of single sequences
-        self._safest = tuple(weights.copy() for weights in network.trained)
-        self._good = tuple(weights.copy() for weights in network.trained)
+        self._safest = tuple(weights.copy() for weights in self._trained)
+        self._good = tuple(weights.copy() for weights in self._trained)
         self._returned_to = self._good
         self._loss_after_return = -math.inf
         self._any_finite = False
@@ -116,7 +116,7 @@ class Guard:
         self._square_sum = self._n_differences = 0
 
     def _remember(self, copies):
-        for copy, weights in zip(copies, self._network.trained, strict=True):
+        for copy, weights in zip(copies, self._trained, strict=True):
             np.copyto(copy, weights)
 
     def _is_lost_at(self, mean):
@@ -153,5 +153,5 @@ class Guard:
         if not self._any_finite:  # not even the first weights are good: bring them nearer to zero
             for weights in (*self._good, *self._safest):
                 weights *= weights.dtype.type(0.5)
-        for weights, copy in zip(self._network.trained, self._returned_to, strict=True):
+        for weights, copy in zip(self._trained, self._returned_to, strict=True):
             np.copyto(weights, copy)

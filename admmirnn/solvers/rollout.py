@@ -105,6 +105,7 @@ class Rollout(BaseEstimator):
         self.max_iter = max_iter
 
     takes_labels_per_step = True
+    takes_symbols = True
     takes_penalties = True
     takes_two_directions = True
     takes_states = True  # s_0, streams, and a memory to go on from
@@ -203,7 +204,7 @@ class Rollout(BaseEstimator):
             order = Shuffled(network, sequences, batch_size, shuffle, random_state)
         any_missing = isinstance(order, Carried)
         validation.check_problem(
-            network, order.sequences, targets, weights, loss, per_step=True, any_missing=any_missing
+            network, order.sequences, targets, weights, loss, per_step=True, symbols=True, any_missing=any_missing
         )
         n_iterations = max_epochs * order.n_batches
         if self.max_iter is not None and memory is None:
@@ -279,13 +280,16 @@ class _Fit:
         self.work = self.works[0]
         constant_loss = loss.constant_loss(self.targets, np.ones(len(targets)) if equal else self.weights)
         output_scale = max(1.0, math.sqrt(2 * constant_loss))  # of regression targets, their deviation
-        self.hidden_layers = [Layer(one.Theta, settings.radius, _LARGE_RADIUS) for one in network.directions]
+        self.hidden_layers = [
+            Layer(direction.Theta, settings.radius, _LARGE_RADIUS, sequences.n_symbols)
+            for direction in network.directions
+        ]
         self.hidden = self.hidden_layers[0]
         self.output = Layer(network.Psi, settings.output_radius, _LARGE_OUTPUT_RADIUS * output_scale)
         self.layers = (*self.hidden_layers, self.output)
         self.splitting = Splitting(network, self.layers, penalties) if penalties else None
         self.initial_state = InitialState(network) if network.learns_s_0 else None
-        self.scratch = np.zeros(max(layer.weights.size for layer in self.layers), network.dtype)
+        self.scratch = np.zeros(max(layer.room for layer in self.layers), network.dtype)
         self.guard = Guard(network, n_sequences, constant_loss)
         self.cap = math.inf if settings.multiplier_cap is None else settings.multiplier_cap
         self.n_iterations = n_iterations
@@ -367,6 +371,7 @@ class _Fit:
             self.initial,
             work.H,
             work.steps,
+            work.codes,
             plus,
         )
 
@@ -418,6 +423,7 @@ class _Fit:
             work.steps,
             self.initial is None,
             work.initial_multipliers,
+            work.codes,
         )
 
     def update_weights(self):

@@ -147,7 +147,7 @@ def _penalty_of_equation(layer):
     """rho4: shift / length, infinite when the layer has not moved."""
     if not layer.step > 0:
         return np.inf
-    shift = layer.shift or _LEAST_DAMPING * float(layer.G.trace()) / len(layer.G)
+    shift = layer.shift or _LEAST_DAMPING * layer.mean_square
     return min(max(shift / layer.step, _LEAST_RHO4), 1 / _LEAST_RHO4)
 
 

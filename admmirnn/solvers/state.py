@@ -37,14 +37,15 @@ class Workspace(Room):
     def __init__(self, kernels, network, read_out, sequences, batch_size, n_threads=1):
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
         n_rows = sequences.most_rows(batch_size)
-        super().__init__(network, read_out, n_rows, batch_size)
+        symbols = sequences.n_symbols > 0
+        super().__init__(network, read_out, n_rows, batch_size, symbols=symbols)
         self._lambda1 = self.room(dtype, min(2 * batch_size, n_rows), n)
         self._of_outputs = self.room(dtype, 2, *self._Q.shape)
         self.most_outputs = len(self._Q)
         self._ones = np.ones(self.most_outputs, dtype)
         self._initial_multipliers = self.room(dtype, batch_size, n) if network.learns_s_0 else None
         self.initial_multipliers = None
-        self.sums = self.room(dtype, kernels.backward_room(d, n, K, min(n_threads, batch_size)))
+        self.sums = self.room(dtype, kernels.backward_room(d, n, K, min(n_threads, batch_size), symbols))
 
     def fit(self, batch):
         """Point the views at what ``batch`` needs, but for its targets."""
@@ -90,7 +91,7 @@ class Workspace(Room):
         batch = self.batch
         if self.n_outputs == batch.n_rows:  # sequences of one length: none starts later than another
             rows = (first_steps[batch.indices] + np.arange(batch.n_steps)[:, None]).ravel()
-            return targets[rows], self._ones[: len(rows)] if weights is None else weights[rows]
+            return targets.take(rows, axis=0), self._ones[: len(rows)] if weights is None else weights[rows]
         sequence_of, step_of = batch.rows()
         rows, where = first_steps[sequence_of] + step_of, batch.rows_of_outputs()
         of_rows = np.zeros((self.n_outputs, *targets.shape[1:]), targets.dtype)
@@ -113,9 +114,10 @@ class Layer:
         A radius that is large already, whatever the settings say.
     M : ndarray of shape (p, m)
         Running mean of L = sum of multiplier times input.
-    G : ndarray of shape (m, m)
-        Running Gram matrix of the inputs, in its lower triangle.
-    factor : ndarray of shape (m, m)
+    G : ndarray of shape (m, m) or (m, m - n_symbols)
+        Running Gram matrix of the inputs, in its lower triangle; where the first ones are symbols, of which one is 1
+        and the others 0, the columns of those after them, the last of which is 1.
+    factor : ndarray of the shape of G
         Cholesky factor of the damped G.
     D : ndarray of shape (m, p)
         The direction of the last iteration, transposed.
@@ -124,14 +126,14 @@ class Layer:
         force, and what it adds to the diagonal of G.
     """
 
-    def __init__(self, weights, radius, large_radius=1.0):
+    def __init__(self, weights, radius, large_radius=1.0, n_symbols=0):
         self.weights = weights
         self.radius = math.inf if radius is None else radius
         self.large_radius = large_radius
         p, m = weights.shape
         self.M = np.zeros((p, m), weights.dtype)
-        self.G = np.zeros((m, m), weights.dtype)
-        self.factor = np.zeros((m, m), weights.dtype)
+        self.G = np.zeros((m, m - n_symbols), weights.dtype)
+        self.factor = np.zeros_like(self.G)
         self.D = np.zeros((m, p), weights.dtype)
         self.outcome = (0.0, 0.0, 0.0, 0.0)
 
@@ -148,6 +150,17 @@ class Layer:
     def moved(self):
         """Root-mean-square change of the layer's outputs in the last iteration."""
         return self.step * self.D_norm
+
+    @property
+    def mean_square(self):
+        """Of the inputs: tr(G) / m."""
+        n_symbols = len(self.G) - self.G.shape[1]
+        return float(self.G[:n_symbols, -1].sum() + self.G[n_symbols:].trace()) / len(self.G)
+
+    @property
+    def room(self):
+        """How many numbers the scratch of its solve needs."""
+        return max(self.D.size, (len(self.G) - self.G.shape[1]) * self.G.shape[1])
 
     def forget(self):
         """Drop the running statistics."""

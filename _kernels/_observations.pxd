@@ -1,0 +1,45 @@
+"""What observations may be, and how they become the network's own numbers."""
+
+from cython cimport floating
+from libc.stdint cimport int8_t, int16_t, uint8_t, uint16_t
+from libc.string cimport memcpy
+
+ctypedef fused numeric:
+    float
+    double
+    uint8_t
+    int8_t
+    uint16_t
+    int16_t
+
+
+cdef inline bint is_known(const char* format) noexcept nogil:
+    """Whether this, as the struct module names it, is a type of observations."""
+    return format[0] in b"fdBbHh" and format[1] == 0
+
+
+cdef inline void convert(const numeric* x, Py_ssize_t count, floating scale, floating* out) noexcept nogil:
+    """out = scale * x"""
+    cdef Py_ssize_t j
+    for j in range(count):
+        out[j] = scale * <floating> x[j]
+
+
+cdef inline void copy_scaled(const char* observations, char format, Py_ssize_t at, Py_ssize_t count, floating scale,
+                             floating* x) noexcept nogil:
+    """x = scale * observations[at:at + count], of any known type."""
+    cdef char own_format = c"f" if floating is float else c"d"
+    if format == own_format and scale == 1:
+        memcpy(x, <const floating*> observations + at, count * sizeof(floating))
+    elif format == c"f":
+        convert[float, floating](<const float*> observations + at, count, scale, x)
+    elif format == c"d":
+        convert[double, floating](<const double*> observations + at, count, scale, x)
+    elif format == c"B":
+        convert[uint8_t, floating](<const uint8_t*> observations + at, count, scale, x)
+    elif format == c"b":
+        convert[int8_t, floating](<const int8_t*> observations + at, count, scale, x)
+    elif format == c"H":
+        convert[uint16_t, floating](<const uint16_t*> observations + at, count, scale, x)
+    else:
+        convert[int16_t, floating](<const int16_t*> observations + at, count, scale, x)

@@ -1,0 +1,317 @@
+"""Streams: the next output from one more observation of each, as fast as a call from Python can be.
+
+A *stream* is a sequence that has not ended.  Frames make its steps: a sequence of ``k`` observations is read in frames of
+``frame`` of them, each ``stride`` further on, of which the last one ends with the sequence.  So at observation ``k`` the
+state that goes on is the one of ``stride`` observations before, and a stream has as many states as that, in turn.
+"""
+
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cython cimport floating
+from libc.math cimport NAN, exp
+from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from admmirnn._kernels._activations cimport Activation, activate, named
+from admmirnn._kernels._blas cimport multiply_rows
+from admmirnn._kernels._layout cimport EACH, LAST, MEAN, ReadOut, read_out_named, transpose
+from admmirnn._kernels._matvec_simd cimport multiply_vector
+from admmirnn._kernels._observations cimport copy_scaled, is_known
+
+cdef Py_ssize_t FEW = 2                           # rows that are faster one by one than by ?gemm
+
+
+cdef enum Outcome:                                # as reference.py numbers them
+    READ
+    UNKNOWN_FORM
+    OBSERVATION_NOT_FINITE
+    OUTPUT_NOT_FINITE
+
+
+cdef struct Streams:
+    Py_ssize_t B, d, n, K, frame, stride          # d features of an observation, of which a step reads ``frame``
+    double scale
+    Activation f
+    ReadOut read_out
+    const void* Theta                             # (n, m): U, W, b with m = frame d + n + 1
+    const void* Psi                               # (K, n + 1): V, c
+    void* Theta_T                                 # (m, n), which is faster for several streams: unused for one
+    void* Psi_T                                   # (n + 1, K)
+    void* S                                       # (B, stride, n): states, in turn
+    double* pooled                                # (B, stride, n): their sum or the largest, or NULL
+    void* recent                                  # (B, frame - 1, d): the last observations, scaled
+    int64_t* n_read                               # (B,): how many observations there were
+    const double* mean                            # (K,): what is added to the outputs, or NULL for softmax
+    const double* deviation                       # (K,): and what they are multiplied by before that
+    void* Z                                       # (B, m): scratch, [x_t, s_{t-1}, 1]
+    void* A                                       # (B, n): scratch, s_t
+    void* H                                       # (B, n + 1): scratch, [h, 1]
+    void* Q                                       # (B, K): scratch
+    double* pooled_now                            # (B, n): scratch
+
+
+cdef inline Py_ssize_t turn_of(const Streams* streams, Py_ssize_t i) noexcept nogil:
+    """Which of the stream's states its next observation belongs to; -1 if no frame ends with that."""
+    cdef int64_t after = streams.n_read[i] + 1 - streams.frame
+    return after % streams.stride if after >= 0 else -1
+
+
+cdef void multiply(Py_ssize_t rows, Py_ssize_t n, Py_ssize_t k, const floating* A, const void* B, const void* B_T,
+                   floating* C) noexcept nogil:
+    """C = A @ B.T, with A (rows, k) and B (n, k)."""
+    if rows == 1:
+        multiply_vector(n, k, <const floating*> B, k, A, C)
+    else:
+        multiply_rows[floating](rows, n, k, 1, A, k, <const floating*> B_T, n, 0, C, n)
+
+
+cdef bint gather(Streams* streams, const char* observations, char format, Py_ssize_t at, Py_ssize_t between,
+                 floating* Z) noexcept nogil:
+    """Z = [x_t, s_{t-1}, 1] of every stream, and whether all x_t are finite."""
+    cdef Py_ssize_t i, j, turn, d = streams.d, n = streams.n, old = (streams.frame - 1) * d, m = old + d + n + 1
+    cdef floating* z
+    cdef bint finite = True
+    for i in range(streams.B):
+        z = Z + i * m
+        memcpy(z, <floating*> streams.recent + i * old, old * sizeof(floating))
+        copy_scaled(observations, format, at + i * between, d, <floating> streams.scale, z + old)
+        for j in range(old, old + d):
+            finite &= z[j] - z[j] == 0
+        turn = max(turn_of(streams, i), 0)
+        memcpy(z + old + d, <floating*> streams.S + (i * streams.stride + turn) * n, n * sizeof(floating))
+        z[m - 1] = 1
+    return finite
+
+
+cdef void pool(Streams* streams, const floating* A, floating* H) noexcept nogil:
+    """H = [h, 1]: the state, or the mean or the largest up to now, which goes to ``pooled_now``."""
+    cdef Py_ssize_t i, j, turn, n = streams.n
+    cdef double* pooled
+    cdef double* now
+    cdef double share
+    for i in range(streams.B):
+        H[i * (n + 1) + n] = 1
+        if streams.read_out == LAST:
+            memcpy(H + i * (n + 1), A + i * n, n * sizeof(floating))
+            continue
+        turn = max(turn_of(streams, i), 0)
+        pooled, now = streams.pooled + (i * streams.stride + turn) * n, streams.pooled_now + i * n
+        if streams.read_out == MEAN:
+            share = 1.0 / ((streams.n_read[i] + 1 - streams.frame) // streams.stride + 1)
+            for j in range(n):
+                now[j] = pooled[j] + A[i * n + j]
+                H[i * (n + 1) + j] = <floating> (share * now[j])
+        else:
+            for j in range(n):
+                now[j] = pooled[j] if A[i * n + j] <= pooled[j] else A[i * n + j]
+                H[i * (n + 1) + j] = <floating> now[j]
+
+
+cdef bint answer(Streams* streams, const floating* Q, char* outputs, Py_ssize_t at, Py_ssize_t between) noexcept nogil:
+    """outputs = mean + deviation * Q, or softmax(Q), NaN where no frame has ended yet; whether all Q are finite."""
+    cdef Py_ssize_t i, k, K = streams.K
+    cdef const floating* q
+    cdef floating* p
+    cdef double* values
+    cdef floating largest, total
+    cdef bint started, finite = True
+    for i in range(streams.B):
+        q = Q + i * K
+        started = turn_of(streams, i) >= 0
+        for k in range(K):
+            finite &= not started or q[k] - q[k] == 0
+        if streams.mean != NULL:
+            values = <double*> outputs + at + i * between
+            for k in range(K):
+                values[k] = streams.mean[k] + streams.deviation[k] * q[k] if started else NAN
+            continue
+        p = <floating*> outputs + at + i * between
+        largest, total = q[0], 0
+        for k in range(1, K):
+            largest = max(largest, q[k])
+        for k in range(K):
+            p[k] = <floating> exp(q[k] - largest)
+            total += p[k]
+        for k in range(K):
+            p[k] = p[k] / total if started else <floating> NAN
+    return finite
+
+
+cdef void commit(Streams* streams, const floating* Z, const floating* A) noexcept nogil:
+    """Make the new states the streams' own, and the observations their last ones."""
+    cdef Py_ssize_t i, turn, d = streams.d, n = streams.n, old = (streams.frame - 1) * d, m = old + d + n + 1
+    for i in range(streams.B):
+        turn = turn_of(streams, i)
+        streams.n_read[i] += 1
+        memcpy(<floating*> streams.recent + i * old, Z + i * m + d, old * sizeof(floating))
+        if turn < 0:
+            continue
+        turn += i * streams.stride
+        memcpy(<floating*> streams.S + turn * n, A + i * n, n * sizeof(floating))
+        if streams.read_out != LAST:
+            memcpy(streams.pooled + turn * n, streams.pooled_now + i * n, n * sizeof(double))
+
+
+cdef Outcome take(Streams* streams, const char* observations, char format, Py_ssize_t at, Py_ssize_t between,
+                  char* outputs, Py_ssize_t at_output, Py_ssize_t between_outputs, floating* Z) noexcept nogil:
+    """One observation of every stream; nothing has changed unless it is READ.  ``outputs`` may be NULL."""
+    cdef Py_ssize_t B = streams.B, n = streams.n
+    cdef floating* A = <floating*> streams.A
+    cdef floating* H = <floating*> streams.H
+    cdef floating* Q = <floating*> streams.Q
+    if not gather(streams, observations, format, at, between, Z):
+        return OBSERVATION_NOT_FINITE
+    # A = f(Z @ Theta.T), Q = H @ Psi.T
+    multiply(B, n, streams.frame * streams.d + n + 1, Z, streams.Theta, streams.Theta_T, A)
+    activate(streams.f, A, B, n, n)
+    if outputs != NULL or streams.read_out != LAST:
+        pool(streams, A, H)
+    if outputs != NULL:
+        multiply(B, streams.K, n + 1, H, streams.Psi, streams.Psi_T, Q)
+        if not answer(streams, Q, outputs, at_output, between_outputs):
+            return OUTPUT_NOT_FINITE
+    commit(streams, Z, A)
+    return READ
+
+
+cdef Outcome take_all(Streams* streams, Py_ssize_t N, const char* observations, char format, Py_ssize_t n_outputs,
+                      char* outputs, floating* Z) noexcept nogil:
+    """N observations of every stream, and an output after each of them, or after the last one only."""
+    cdef Py_ssize_t t, M = n_outputs, K = streams.K, d = streams.d
+    cdef Outcome outcome = READ
+    for t in range(N):
+        outcome = take(streams, observations, format, t * d, N * d,
+                       outputs if t >= N - M else NULL, (t - (N - M)) * K, M * K, Z)
+        if outcome != READ:
+            break
+    return outcome
+
+
+cdef class _Stepper:
+    """Streams that a network reads; see ``stepper``."""
+
+    cdef Streams streams
+    cdef bint single_precision, busy
+    cdef void* scratch
+    cdef tuple owners
+
+    def __dealloc__(self):
+        free(self.scratch)
+
+    cdef int reserve(self, Py_ssize_t itemsize) except -1:
+        """Room for what is computed, and for the transposed weights of several streams."""
+        cdef Streams* s = &self.streams
+        cdef Py_ssize_t m = s.frame * s.d + s.n + 1, of_weights = 0 if s.B == 1 else m * s.n + (s.n + 1) * s.K
+        cdef char* room
+        self.scratch = calloc(8 * s.B * s.n + (s.B * (m + s.n + s.n + 1 + s.K) + of_weights) * itemsize, 1)
+        if self.scratch == NULL:
+            raise MemoryError
+        s.pooled_now = <double*> self.scratch
+        room = <char*> (s.pooled_now + s.B * s.n)
+        s.Z, room = room, room + s.B * m * itemsize
+        s.A, room = room, room + s.B * s.n * itemsize
+        s.H, room = room, room + s.B * (s.n + 1) * itemsize
+        s.Q, room = room, room + s.B * s.K * itemsize
+        s.Theta_T, s.Psi_T = room, room + m * s.n * itemsize
+        return 0
+
+    def read(self, observations, outputs):
+        """Read more of every stream.
+
+        ``observations`` has the shape (d,), of a single stream, (B, d), one of each, or (B, N, d).  ``outputs``, float64
+        or, with softmax, the network's own type, holds B rows of K, or B times as many as observations.
+
+        Returns 0; or, having read nothing, 1 if observations are not C-contiguous, of that shape and of a known type;
+        and, some of N having been read, 2 if one of them was not finite, 3 if an output was not.
+        """
+        cdef Py_buffer given, written
+        cdef Py_ssize_t N, B = self.streams.B, K = self.streams.K, itemsize
+        cdef Outcome outcome
+        cdef char format
+        try:
+            PyObject_GetBuffer(observations, &given, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+        except (BufferError, TypeError, ValueError):
+            return UNKNOWN_FORM
+        try:
+            N = given.shape[1] if given.ndim == 3 else 1
+            if given.ndim < 1 or given.ndim > 3 or (B if given.ndim == 1 else given.shape[0]) != B \
+                    or (given.ndim == 1 and B != 1) or N < 1 or given.shape[given.ndim - 1] != self.streams.d \
+                    or not is_known(given.format):
+                return UNKNOWN_FORM
+            PyObject_GetBuffer(outputs, &written, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | PyBUF_WRITABLE)
+            try:
+                itemsize = 4 if self.single_precision and self.streams.mean == NULL else 8
+                format = c"f" if itemsize == 4 else c"d"
+                if written.format[0] != format or written.format[1] != 0 \
+                        or (written.len != B * K * itemsize and written.len != B * N * K * itemsize):
+                    raise ValueError("read: outputs do not belong to the observations")
+                if self.busy:
+                    raise RuntimeError("another thread is reading these streams; give every thread streams of its own")
+                self.busy = True
+                if B * N == 1:  # too short to let go of the interpreter
+                    outcome = self.take(&given, N, &written, 1)
+                else:
+                    with nogil:
+                        outcome = self.take(&given, N, &written, written.len // (B * K * itemsize))
+                self.busy = False
+            finally:
+                PyBuffer_Release(&written)
+        finally:
+            PyBuffer_Release(&given)
+        return outcome
+
+    cdef Outcome take(self, Py_buffer* given, Py_ssize_t N, Py_buffer* written, Py_ssize_t n_outputs) noexcept nogil:
+        if self.single_precision:
+            return take_all(&self.streams, N, <const char*> given.buf, given.format[0], n_outputs,
+                            <char*> written.buf, <float*> self.streams.Z)
+        return take_all(&self.streams, N, <const char*> given.buf, given.format[0], n_outputs,
+                        <char*> written.buf, <double*> self.streams.Z)
+
+
+def stepper(const floating[:, ::1] Theta, const floating[:, ::1] Psi, str activation, str read_out, double scale,
+            Py_ssize_t stride, floating[:, :, ::1] S, double[:, :, ::1] pooled, floating[:, :, ::1] recent,
+            int64_t[::1] n_read, const double[::1] mean=None, const double[::1] deviation=None):
+    """B streams: s_t = f(U x_t + W s_{t-1} + b), q = V h + c, Theta = [U W b], Psi = [V c], one observation at a time.
+
+    Returns an object whose ``read(observations, outputs)`` goes on with all streams; observations are multiplied by
+    ``scale``.  Where the streams are is kept in the arrays given, ``frame - 1`` being the length of ``recent``:
+
+    * ``S`` (B, stride, n): the states, that of observation k, from 0 on, at (k + 1 - frame) % stride;
+    * ``pooled`` (B, stride, n): with ``read_out`` "mean" their sum up to now, with "max" the largest, with "last" None;
+    * ``recent`` (B, frame - 1, d): the last observations, scaled;
+    * ``n_read`` (B,): how many there were.
+
+    Outputs are mean + deviation * q, or softmax(q) without these; NaN before the first frame has ended.
+    """
+    cdef _Stepper self = _Stepper()
+    cdef Streams* streams = &self.streams
+    cdef Py_ssize_t B = S.shape[0], n = Theta.shape[0], frame = recent.shape[1] + 1, d = recent.shape[2], i
+    streams.read_out = read_out_named(read_out)
+    streams.f = named(activation)
+    if B < 1 or n < 1 or d < 1 or stride < 1 or Theta.shape[1] != frame * d + n + 1 or Psi.shape[0] < 1 \
+            or Psi.shape[1] != n + 1 or S.shape[1] != stride or S.shape[2] != n or recent.shape[0] != B \
+            or n_read.shape[0] != B or streams.read_out == EACH or (pooled is None) != (streams.read_out == LAST) \
+            or (mean is None) != (deviation is None):
+        raise ValueError("stepper: the shapes do not belong together")
+    if pooled is not None and (pooled.shape[0] != B or pooled.shape[1] != stride or pooled.shape[2] != n):
+        raise ValueError("stepper: pooled does not belong to the other shapes")
+    if mean is not None and (mean.shape[0] != Psi.shape[0] or deviation.shape[0] != Psi.shape[0]):
+        raise ValueError("stepper: mean and deviation do not belong to the other shapes")
+    for i in range(B):
+        if n_read[i] < 0:
+            raise ValueError("stepper: n_read is negative")
+    streams.B, streams.d, streams.n, streams.K = B, d, n, Psi.shape[0]
+    streams.frame, streams.stride, streams.scale = frame, stride, scale
+    streams.Theta, streams.Psi, streams.S = &Theta[0, 0], &Psi[0, 0], &S[0, 0, 0]
+    streams.pooled = NULL if pooled is None else &pooled[0, 0, 0]
+    streams.recent = &recent[0, 0, 0]
+    streams.n_read = &n_read[0]
+    streams.mean = NULL if mean is None else &mean[0]
+    streams.deviation = NULL if mean is None else &deviation[0]
+    self.single_precision = floating is float
+    self.owners = (Theta, Psi, S, pooled, recent, n_read, mean, deviation)
+    self.reserve(sizeof(floating))
+    if B > 1:
+        transpose(n, Theta.shape[1], &Theta[0, 0], Theta.shape[1], <floating*> streams.Theta_T)
+        transpose(Psi.shape[0], n + 1, &Psi[0, 0], n + 1, <floating*> streams.Psi_T)
+    return self

@@ -1,0 +1,304 @@
+"""Streams: sequences that have not ended, read one observation at a time, and forecasts, which read themselves."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from admmirnn import backend, validation
+
+_UNKNOWN_FORM, _OBSERVATION_NOT_FINITE = 1, 2  # what the kernel returns when it has read nothing
+
+
+@dataclass(eq=False)
+class StreamState:
+    """Where streams are: plain arrays, which can be copied, pickled, and returned to.
+
+    A model with a frame (length, stride) has ``stride`` states, in turn: an observation goes on from the state that was
+    reached ``stride`` observations before, so that the last frame always ends with the stream, as `predict` has it.
+
+    Attributes
+    ----------
+    states : ndarray of shape (n_streams, stride, n)
+        The states; stride is 1 without frames.
+    pooled : ndarray of shape (n_streams, stride, n) or None
+        With readout="mean" their sum up to now, with "max" the largest, unit by unit.
+    recent : ndarray of shape (n_streams, length - 1, n_features)
+        The last observations, scaled; none without frames.
+    n_read : ndarray of shape (n_streams,), int64
+        How many observations there were.
+    """
+
+    states: np.ndarray
+    pooled: np.ndarray | None
+    recent: np.ndarray
+    n_read: np.ndarray
+
+    @property
+    def s(self):
+        """The last state s_t of every stream, (n_streams, n); s_0 before the first step."""
+        turn = np.maximum(self.n_read - self.recent.shape[1] - 1, 0) % self.states.shape[1]
+        return self.states[np.arange(len(turn)), turn]
+
+    def copy(self):
+        """Return a state of its own, for a fork."""
+        return StreamState(*(None if array is None else array.copy() for array in vars(self).values()))
+
+    def take(self, other, streams=slice(None), others=slice(None)):
+        """Make these streams what ``others`` of another state are."""
+        for array, given in zip(vars(self).values(), vars(other).values(), strict=True):
+            if array is not None:
+                array[streams] = given[others]
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What becomes of a network's outputs.
+
+    Attributes
+    ----------
+    mean, deviation : ndarray of shape (K,) or None
+        Outputs are multiplied by deviation, then mean is added; None stands for softmax.
+    single : bool
+        Whether the axis of length K is left out.
+    """
+
+    mean: np.ndarray | None = None
+    deviation: np.ndarray | None = None
+    single: bool = False
+
+
+class Stream:
+    """One stream or several of them, which go on an observation at a time; made by ``stream`` of a fitted estimator.
+
+    Calling it with the next observation returns the next output, that of `predict_proba` or, of a regressor, of
+    `predict` for all that has been read so far.  It keeps the weights that the estimator had when it was made.
+
+    An observation that does not fit, or is not finite, raises ValueError or TypeError and changes nothing.  A stream
+    belongs to one thread at a time.
+
+    Parameters
+    ----------
+    network : ElmanRNN
+        Its weights are read, not copied.
+    answer : Answer
+        What becomes of its outputs.
+    scale : float
+        What observations are multiplied by.
+    frame : tuple of int
+        (length, stride).
+    n_streams : int
+        How many.
+    state : StreamState, optional
+        Where they go on from.
+
+    Attributes
+    ----------
+    state : StreamState
+        Where the streams are, as a copy; can be set.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from admmirnn import RNNClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(200, 12, 2))
+    >>> model = RNNClassifier(hidden_size=16, random_state=0).fit(X, np.where(X[:, -1, 0] > 0, "up", "down"))
+    >>> stream = model.stream()
+    >>> for x in X[0]:
+    ...     probabilities = stream(x)
+    >>> bool(np.allclose(probabilities, model.predict_proba(X[:1])[0], atol=1e-5))
+    True
+    >>> label = model.classes_[probabilities.argmax()]
+    """
+
+    def __init__(self, network, answer, scale, frame, n_streams=1, state=None):
+        self._arguments = network, answer, scale, frame, n_streams
+        length, stride = frame
+        self._n_features, self._dtype = network.n_features // length, network.dtype
+        self._scale, self._n_streams = scale, n_streams
+        start = StreamState(
+            np.zeros((n_streams, stride, network.n_hidden), network.dtype),
+            None,
+            np.zeros((n_streams, length - 1, self._n_features), network.dtype),
+            np.zeros(n_streams, np.int64),
+        )
+        if network.s_0 is not None:
+            start.states[:] = network.s_0
+        if network.read_out != "last":
+            start.pooled = np.full(start.states.shape, 0.0 if network.read_out == "mean" else -np.inf)
+        self._start, self._state = start, start.copy()
+        if state is not None:
+            self.state = state
+        self._read = (
+            backend.kernels()
+            .stepper(
+                network.Theta,
+                network.Psi,
+                network.activation,
+                network.read_out,
+                scale,
+                stride,
+                *vars(self._state).values(),
+                answer.mean,
+                answer.deviation,
+            )
+            .read
+        )
+        self._answer_dtype = network.dtype if answer.mean is None else np.dtype(np.float64)
+        self._answer_shape = () if answer.single else (network.n_outputs,)
+        self._shapes = {1: self._answer_shape, 2: (n_streams, *self._answer_shape)}
+
+    def __call__(self, x):
+        """Read one more observation of every stream.
+
+        Parameters
+        ----------
+        x : array-like of shape (n_streams, n_features), or (n_features,) of a single stream
+            A C-contiguous numpy array of float32, float64, or integers of 8 or 16 bits is read as it is, which is
+            fastest.
+
+        Returns
+        -------
+        ndarray of shape (n_streams, n_classes), or, of a regressor, (n_streams,) or (n_streams, k)
+            Without the first axis if ``x`` had none.  With ``frame=(length, stride)``, NaN for the first
+            ``length - 1`` observations.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If ``x`` does not fit, or is not finite, or is so large that outputs are not; the streams have not moved.
+        """
+        if type(x) is not np.ndarray or x.ndim not in self._shapes:
+            x = self._observation(x)
+        outputs = np.empty(self._shapes[x.ndim], self._answer_dtype)
+        if self._read(x, outputs):
+            self._read_with_care("x", self._observation(x), outputs)
+        return outputs if outputs.ndim else outputs[()]
+
+    def read(self, X, every_step=True):
+        """Read many more observations.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_streams, n_steps, n_features), or (n_steps, n_features) of a single stream
+            What is read as it is when the stream is called is read so here.
+        every_step : bool, default=True
+            Whether to return the output after every step, or only that after the last one.
+
+        Returns
+        -------
+        ndarray of shape (n_streams, n_steps, n_classes), or, of a regressor, (n_streams, n_steps[, k])
+            Without the first axis if ``X`` had none, and without that of the steps unless ``every_step``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As when called; the streams have not moved.
+        """
+        validation.check_boolean("every_step", every_step)
+        n, d = self._n_streams, self._n_features
+        n_axes = validation.n_dimensions("X", X)
+        if n == d == n_axes == 1:
+            X, n_axes = np.reshape(X, (-1, 1)), 2
+        if n == 1 and n_axes < 3:
+            X = validation.check_observations("X", X, (None, d), f"(n_steps, {d})")
+            return self.read(X[None], every_step)[0]
+        what = f"(n_streams, n_steps, n_features), here ({n}, n_steps, {d})"
+        X = validation.check_observations("X", X, (n, None, d), what)
+        outputs = np.empty((n, X.shape[1] if every_step else 1, *self._answer_shape), self._answer_dtype)
+        self._read_with_care("X", X, outputs)
+        return outputs if every_step else outputs[:, 0]
+
+    @property
+    def state(self):
+        """Where the streams are, as a copy."""
+        return self._state.copy()
+
+    @state.setter
+    def state(self, state):
+        validation.check_stream_state(state, self._start)
+        self._state.take(state)
+
+    @property
+    def n_streams(self):
+        """How many streams there are."""
+        return self._n_streams
+
+    def reset(self, streams=None):
+        """Let streams start again.
+
+        Parameters
+        ----------
+        streams : array-like of int or bool, optional
+            Which ones; all by default.
+        """
+        streams = validation.check_streams(streams, self._n_streams)
+        self._state.take(self._start, streams, streams)
+
+    def __reduce__(self):
+        return type(self), (*self._arguments, self.state)
+
+    def _observation(self, x):
+        """``x`` in a form that the kernel reads."""
+        n, d, n_axes = self._n_streams, self._n_features, validation.n_dimensions("x", x)
+        if n == 1 and n_axes < 2:
+            x = [x] if d == 1 and n_axes == 0 else x
+            return validation.check_observations("x", x, (d,), f"(n_features,), here ({d},)")
+        return validation.check_observations("x", x, (n, d), f"(n_streams, n_features), here ({n}, {d})")
+
+    def _read_with_care(self, name, array, outputs):
+        """Read what has the right shape, or say what is wrong with it and leave the streams where they were."""
+        before = self.state
+        outcome = self._read(array, outputs)
+        if not outcome:
+            return
+        self._state.take(before)
+        if outcome == _OBSERVATION_NOT_FINITE:
+            validation.refuse_not_finite(name, array, self._dtype, self._scale)
+        validation.refuse_overflow(name)
+
+
+def step(stream_of, x, state):
+    """Return the next output of streams that are in ``state``, or start if it is None, and their new state.
+
+    Parameters
+    ----------
+    stream_of : callable
+        Makes a `Stream` of a number of streams and a state.
+    x : array-like of shape (n_features,) or (n_streams, n_features)
+        An observation of each.
+    state : StreamState or None
+        Is not changed.
+    """
+    n_streams = max(len(x), 1) if validation.n_dimensions("x", x) == 2 else 1
+    stream = stream_of(n_streams, state)
+    return stream(x), stream._state
+
+
+def forecast(stream_of, series, horizon):
+    """Read all series, then go on reading what has been predicted.
+
+    Parameters
+    ----------
+    stream_of : callable
+        Makes a `Stream` of a number of streams, whose answers are the next observations.
+    series : list of ndarray of shape (n_steps_i, n_features)
+        What there was.
+    horizon : int
+        How many steps to predict.
+
+    Returns
+    -------
+    ndarray of shape (n_series, horizon, n_features)
+    """
+    streams, outputs = stream_of(len(series)), np.empty((len(series), horizon, series[0].shape[1]))
+    one, state, following = stream_of(1), streams.state, np.empty_like(outputs[:, 0])
+    for i, values in enumerate(series):
+        one.reset()
+        outputs[i, 0] = one.read(values, every_step=False)
+        state.take(one.state, slice(i, i + 1))
+    streams.state = state
+    for h in range(1, horizon):
+        streams._read_with_care("the forecast", outputs[:, h - 1].copy(), following)
+        outputs[:, h] = following
+    return outputs

@@ -1,0 +1,301 @@
+"""Text: a model of characters, each predicted from those before it."""
+
+import numpy as np
+from scipy.special import log_softmax, softmax
+from sklearn.utils import check_random_state
+
+from admmirnn import backend, validation
+from admmirnn.estimators import _n_streams, _Recurrent, _Targets
+from admmirnn.losses import SoftmaxCrossEntropy
+from admmirnn.sequences import Sequences
+from admmirnn.solvers import SOLVERS
+
+
+class CharacterModel(_Recurrent):
+    """Elman network that reads a text and predicts each next character, trained by ADMM.
+
+    Every character is a symbol: s_t = f(U[:, x_t] + W s_{t-1} + b), and softmax(V s_t + c) are the probabilities of the
+    characters that may follow.  No one-hot vectors are made.  The text is cut into ``batch_size`` streams, which are
+    trained side by side, ``chunk_size`` characters at a time; the state is carried from chunk to chunk.
+
+    Parameters
+    ----------
+    hidden_size, activation, penalty, penalties, solver, s_0, init, dtype, verbose, random_state, n_threads
+        As in `RNNClassifier`; the solver must read symbols, as "rollout" does, and U is drawn with variance 1.
+    max_epochs : int, default=10
+        Passes over the text, >= 1.  The solver's ``max_iter``, a number of chunks, takes its place.
+    batch_size : int or "auto", default="auto"
+        Streams, >= 1; "auto" is 16, or fewer of at least four chunks.  Fewer learn more in a pass, which takes longer.
+    chunk_size : int, default=25
+        Characters of a chunk, >= 1; multipliers, and so what is learnt about the past, end at its beginning.
+    unknown : str or None, default=None
+        The character to read in the place of those that the training text does not have, and which is among those
+        that it has; with None they raise ValueError.
+    callbacks : list of callable, optional
+        As in `RNNClassifier`.
+
+    Attributes
+    ----------
+    U_, W_, b_, V_, c_ : ndarray of shape (n, K), (n, n), (n,), (K, n), (K,)
+        The weights, for K different characters.
+    s_0_ : ndarray of shape (n,), or None
+        The state before the first character; None is zero.
+    vocabulary_ : str
+        The characters of the training text, sorted; the order of the columns of U, and of the outputs.
+    frequencies_ : ndarray of shape (K,)
+        How often the training text has each.
+    history_, status_, status_detail_, n_iter_
+        As in `RNNClassifier`; the loss is in nats a character, log(2) of which are a bit.
+
+    See Also
+    --------
+    RNNClassifier : Labels of sequences, or of each of their steps.
+
+    Examples
+    --------
+    >>> from admmirnn import CharacterModel
+    >>> model = CharacterModel(hidden_size=16, max_epochs=20, random_state=0).fit(200 * "to be or not to be, ")
+    >>> model.generate("to be or n", 8, temperature=0)
+    'ot to be'
+    """
+
+    # what a text leaves no choice of
+    readout, frame, scale, stateful, shuffle = "last", None, 1.0, True, True
+
+    def __init__(
+        self,
+        hidden_size=128,
+        *,
+        activation="tanh",
+        penalty="auto",
+        penalties=None,
+        solver="rollout",
+        max_epochs=10,
+        batch_size="auto",
+        chunk_size=25,
+        s_0=None,
+        init=None,
+        dtype="float32",
+        verbose=0,
+        random_state=None,
+        n_threads=1,
+        unknown=None,
+        callbacks=None,
+    ):
+        self.hidden_size = hidden_size
+        self.activation = activation
+        self.penalty = penalty
+        self.penalties = penalties
+        self.solver = solver
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.chunk_size = chunk_size
+        self.s_0 = s_0
+        self.init = init
+        self.dtype = dtype
+        self.verbose = verbose
+        self.random_state = random_state
+        self.n_threads = n_threads
+        self.unknown = unknown
+        self.callbacks = callbacks
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = tags.input_tags.three_d_array = False
+        return tags
+
+    def fit(self, text, y=None):
+        """Learn to predict every character of a text but the first, from new initial weights.
+
+        Parameters
+        ----------
+        text : str, pathlib.Path, text file, or list of them
+            A text, or where to read one, in UTF-8; a list holds texts that each begin with s_0.  Every text has at
+            least two characters.
+        y : None
+            Not used; here for scikit-learn's sake.
+
+        Returns
+        -------
+        CharacterModel
+            self.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument or a setting is not usable; nothing has been trained then.
+        """
+        validation.check_reads_symbols(self.solver, SOLVERS)
+        settings = validation.check_estimator_settings(self, SOLVERS)
+        texts = validation.read_texts(text)
+        vocabulary, counts = np.unique(_code_points("".join(texts)), return_counts=True)
+        validation.check_vocabulary(vocabulary)
+        attributes = {
+            "vocabulary_": _characters(vocabulary),
+            "frequencies_": counts / counts.sum(),
+            "_activation": settings.activation,
+            "_readout": settings.readout,
+        }
+        stand_in = validation.check_stand_in(self.unknown, attributes["vocabulary_"])
+        sequences, following = _predictions(_encoded(texts, vocabulary, stand_in), len(vocabulary))
+        network = self._initial_network(settings, len(vocabulary), len(vocabulary), symbols=True)
+        settings.batch_size = _n_streams(settings, sequences)
+        streams = sequences.in_chunks(settings.chunk_size, settings.batch_size)
+        targets = _Targets(following, np.ones(len(following)), "list", len(vocabulary))
+        self._end_training(*self._train(network, streams, targets, SoftmaxCrossEntropy(), settings, attributes))
+        return self
+
+    def bits_per_character(self, text):
+        """Return what a character costs with the model's predictions: the mean of -log2 p(x_t | x_1 ... x_{t-1}).
+
+        The text is read as one stream, from s_0 to its end: the prediction of a character has seen all that are before
+        it.  The first character is not predicted, and does not count.  Of several texts, each begins with s_0, and the
+        mean is over all characters that are predicted.
+
+        Parameters
+        ----------
+        text : str, pathlib.Path, text file, or list of them
+            As in `fit`.
+
+        Returns
+        -------
+        float
+        """
+        network = self._network()
+        sequences, following = _predictions(self._encode(validation.read_texts(text)), len(self.vocabulary_))
+        nats, n_threads = 0.0, validation.check_n_threads(self.n_threads)
+        for rows, outputs in network.pieces_of_outputs(sequences, every_step=True, n_threads=n_threads):
+            log_p = log_softmax(self._checked(outputs).astype(np.float64), axis=1)
+            nats -= log_p[np.arange(len(rows)), following[rows]].sum()
+        return float(nats / (len(following) * np.log(2)))
+
+    def score(self, text, y=None):
+        """Return minus `bits_per_character`, of which more is better.
+
+        Parameters
+        ----------
+        text : str, pathlib.Path, text file, or list of them
+            As in `fit`.
+        y : None
+            Not used; here for scikit-learn's sake.
+
+        Returns
+        -------
+        float
+        """
+        return -self.bits_per_character(text)
+
+    def predict_proba(self, text):
+        """Return the probabilities of what follows each character of a text.
+
+        Parameters
+        ----------
+        text : str, pathlib.Path or text file
+            One text, of at least one character.
+
+        Returns
+        -------
+        ndarray of shape (n_characters, K)
+            Row t: of the character after the t-th, in the order of ``vocabulary_``.
+        """
+        network = self._network()
+        (codes,) = self._encode([validation.read_text(text, least=1)])
+        outputs = network.outputs(_symbols([codes], len(self.vocabulary_)), every_step=True)
+        return softmax(self._checked(outputs), axis=1)
+
+    def generate(self, prefix="", n=200, temperature=1.0, random_state=None):
+        """Return characters that follow a prefix, each drawn from the model's predictions and read as the next one.
+
+        Parameters
+        ----------
+        prefix : str, default=""
+            What to read first.  If it is empty, the first character is drawn by ``frequencies_``.
+        n : int, default=200
+            How many characters, >= 0.
+        temperature : float, default=1.0
+            Probabilities are taken to the power of 1 / temperature, >= 0: below 1 likely characters are more likely
+            still, and with 0 the likeliest one is taken.
+        random_state : int, RandomState or None, default=None
+            What the characters are drawn from.
+
+        Returns
+        -------
+        str
+            The ``n`` new characters, without the prefix.
+        """
+        network = self._network()
+        prefix = validation.read_text(prefix, "prefix", least=0)
+        n = validation.check_integer("n", n, 0)
+        temperature = validation.check_number("temperature", temperature)
+        uniforms = check_random_state(random_state).random_sample(n)
+        (codes,), first = self._encode([prefix]), 0
+        found = np.zeros(n, np.int32)
+        if not len(codes) and n:
+            found[:1] = codes = self._first_code(temperature, uniforms[:1])
+            first = 1
+        if first < n:
+            state = np.zeros(network.n_hidden, network.dtype) if network.s_0 is None else network.s_0.copy()
+            with backend.one_blas_thread():
+                is_finite = backend.kernels().generate(
+                    network.Theta,
+                    network.Psi,
+                    network.activation,
+                    np.ascontiguousarray(codes, np.int32),
+                    temperature,
+                    uniforms[first:],
+                    state,
+                    found[first:],
+                )
+            validation.check_text_outputs(is_finite)
+        return "".join(map(self.vocabulary_.__getitem__, found.tolist()))
+
+    def _first_code(self, temperature, uniform):
+        if temperature == 0:
+            return self.frequencies_.argmax(keepdims=True)
+        p = softmax(np.log(self.frequencies_) / temperature)
+        return np.searchsorted(p.cumsum(), uniform).clip(max=len(p) - 1)
+
+    def _encode(self, texts):
+        stand_in = validation.check_stand_in(self.unknown, self.vocabulary_)
+        return _encoded(texts, _code_points(self.vocabulary_), stand_in)
+
+    def _checked(self, outputs):
+        validation.check_text_outputs(np.isfinite(outputs).all())
+        return outputs
+
+
+def _code_points(text):
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+
+def _characters(code_points):
+    return code_points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def _encoded(texts, vocabulary, stand_in):
+    """The codes of the characters of each text; ``stand_in`` is one, or None."""
+    encoded = []
+    for i, text in enumerate(texts):
+        points = _code_points(text)
+        codes = np.minimum(np.searchsorted(vocabulary, points), len(vocabulary) - 1)
+        unknown = vocabulary[codes] != points
+        if unknown.any():
+            validation.check_no_unknown(
+                stand_in, text, int(unknown.argmax()), i if len(texts) > 1 else None, vocabulary
+            )
+            codes[unknown] = stand_in
+        encoded.append(codes.astype(np.uint8 if len(vocabulary) <= 1 << 8 else np.uint16))
+    return encoded
+
+
+def _symbols(encoded, n_symbols):
+    lengths = np.array([len(codes) for codes in encoded], dtype=np.intp)
+    codes = np.concatenate(encoded)[:, None]
+    return Sequences(codes, np.cumsum(lengths) - lengths, lengths, n_symbols=n_symbols)
+
+
+def _predictions(encoded, n_symbols):
+    """All characters but the last of each text, and those that follow them."""
+    following = np.concatenate([codes[1:] for codes in encoded]).astype(np.intp)
+    return _symbols([codes[:-1] for codes in encoded], n_symbols), following
