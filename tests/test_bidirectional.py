@@ -400,6 +400,13 @@ def test_what_does_not_fit_is_refused(peeks):
     refused(r"init\['V'\] has the shape \(2, 12\); for these data and settings it must be \(2, 24\)", X, Y,
             init={"V": np.zeros((2, 12))})  # fmt: skip
     refused("the known ones are 'U', 'W', 'b', 'V', 'c'", X, Y, bidirectional=False, init={"W_reverse": np.eye(12)})
+    model = classifier(max_epochs=1).fit(X, Y)
+    for method in (model.stream, lambda: model.step(X[0][0])):
+        with pytest.raises(ValueError, match="bidirectional, and a stream has no end"):
+            method()
+    with pytest.raises(ValueError, match="bidirectional, and a stream has no end"):
+        series = np.sin(np.arange(90.0)).reshape(3, 30, 1)
+        RNNRegressor(4, bidirectional=True, max_epochs=1).fit(series[:, :-1], series[:, 1:]).forecast(series[0], 2)
     c = make_case("each")
     for solver, sequences, match in (
         (Algorithm1(), c.sequences, "the network is bidirectional, and this solver"),

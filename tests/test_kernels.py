@@ -223,8 +223,8 @@ def kernel_of(call):
     return call.split()[0]
 
 
-# they take no arrays: tests/test_sweep.py, and the tests of threads below
-WITHOUT_ARRAYS = {"sweep", "sweep_room", "backward_room", "joint_room"}
+# they take no arrays, or go on from state to state: test_sweep.py, test_streaming.py, and the tests of threads below
+WITHOUT_ARRAYS = {"sweep", "sweep_room", "backward_room", "joint_room", "stepper", "generate"}
 # what remains in these after a call is nobody's business
 SCRATCH = {"forward": (8,), "backward": (17,), "update_weights": (10,), "joint_statistics": (11,)}
 # of these the lower triangle counts
