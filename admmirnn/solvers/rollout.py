@@ -186,11 +186,11 @@ class Rollout(BaseEstimator):
             Has ``reached()``, asked after every iteration, which returns the Status to end with or None, and
             ``progress()``, the share of the time that is over: the cosine is as far on as that, if not further.
         checkpoint : callable, optional
-            Called after every epoch with the number of epochs and a function that returns what ``resume`` takes:
-            nested dicts and lists of arrays, numbers and None.
+            Called after every epoch that is not the last by request, with a dict of ``epoch`` and ``history``, and a
+            function that returns the state of the fit: nested dicts and lists of arrays, numbers and None.
         resume : dict, optional
-            What a checkpoint of another call, with the same arguments, holds: training goes on from there, and ends as
-            that call would have ended, to the last bit.
+            That dict, with the state as ``fit``, of another call with the same arguments: training goes on from there,
+            and ends as that call would have ended, to the last bit.
 
         Returns
         -------
@@ -253,8 +253,8 @@ class Rollout(BaseEstimator):
                 if asked and not ending and epoch < n_epochs:
                     fit.check_last_update()
                     history[-1] = history[-1] | fit.record.summary(epoch, fit.hidden, fit.output)
-                if checkpoint is not None and not ending:
-                    checkpoint(epoch, lambda: {"epoch": epoch, "history": history, "fit": fit.state()})
+                if checkpoint is not None and not (asked or ending):
+                    checkpoint({"epoch": epoch, "history": history}, fit.state)
                 if asked or ending:
                     status = ending or asked
                     break
