@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import backend, validation
 from admmirnn.losses import LOSSES_OF_CLASSES, LOSSES_OF_VALUES, SigmoidCrossEntropy, SoftmaxCrossEntropy, loss_of
-from admmirnn.model import ElmanRNN
+from admmirnn.model import BidirectionalRNN, ElmanRNN
 from admmirnn.sequences import Streams
 from admmirnn.solvers import SOLVERS, Status
 from admmirnn.streaming import Answer, ReadsStreams, forecast
@@ -269,8 +269,8 @@ class _Recurrent(BaseEstimator):
         Returns
         -------
         estimator
-            Fitted; ``hidden_size`` is the number of units left, at least one, and ``init`` is None.  Its outputs are
-            equal but for rounding.
+            Fitted; ``hidden_size`` is the number of units left, at least one, and with ``bidirectional=True`` that of
+            the larger network; ``init`` is None.  Its outputs are equal but for rounding.
         """
         network = self._network().pruned()
         pruned = copy.copy(self)
@@ -287,7 +287,8 @@ class _Recurrent(BaseEstimator):
         return np.split(rows, np.cumsum(lengths)[:-1])
 
     def _initial_network(self, settings, n_features, n_outputs, *, symbols=False):
-        network = ElmanRNN.random(
+        of_kind = BidirectionalRNN if settings.bidirectional else ElmanRNN
+        network = of_kind.random(
             n_features,
             settings.hidden_size,
             n_outputs,
@@ -308,8 +309,11 @@ class _Recurrent(BaseEstimator):
 
     def _network(self):
         check_is_fitted(self)
-        weights = self.U_, self.W_, self.b_, self.V_, self.c_
-        return ElmanRNN.of_weights(*weights, activation=self._activation, read_out=self._readout, s_0=self.s_0_)
+        first, last, how = (self.U_, self.W_, self.b_), (self.V_, self.c_), (self._activation, self._readout)
+        if hasattr(self, "U_reverse_"):
+            reverse = self.U_reverse_, self.W_reverse_, self.b_reverse_
+            return BidirectionalRNN.of_weights(*first, *reverse, *last, activation=how[0], read_out=how[1])
+        return ElmanRNN.of_weights(*first, *last, activation=how[0], read_out=how[1], s_0=self.s_0_)
 
     def _outputs(self, X):
         network = self._network()
@@ -322,7 +326,8 @@ class _Recurrent(BaseEstimator):
 
     def _become_fitted(self, attributes, network):
         """Replace all attributes of an earlier fit at once."""
-        vars(self).pop("feature_names_in_", None)
+        for name in ("feature_names_in_", "U_reverse_", "W_reverse_", "b_reverse_"):
+            vars(self).pop(name, None)
         vars(self).update(attributes)
         self._take_weights(network)
 
@@ -376,6 +381,9 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, _Recurrent):
         (length, stride): a step reads ``length`` consecutive observations as one vector, and the next step those
         ``stride`` further on; one number stands for both.  The last frame ends with the sequence.  Labels of steps are
         then one a frame.
+    bidirectional : bool, default=False
+        Whether a second network of as many units reads the sequence from its end, and V both ("rollout" only, without
+        ``s_0`` and ``stateful``).  At a step it is in the state it reaches on reading from the end down to there.
     s_0 : "learn", array-like of shape (n,) or None, default=None
         The state before the first step: learnt from zero, given, or zero (these two with "rollout" only).
     stateful : bool, default=False
@@ -387,7 +395,8 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, _Recurrent):
     chunk_size : int, default=25
         Steps of such a chunk, >= 1.
     init : dict, optional
-        Initial weights by name, any of U (n, d), W (n, n), b (n,), V (K, n), c (K,), with K classes; the others are
+        Initial weights by name, any of U (n, d), W (n, n), b (n,), V (K, n), c (K,), with K classes; with
+        ``bidirectional=True`` also U_reverse, W_reverse and b_reverse, and V is (K, 2 n); the others are
         drawn: W orthogonal, U normal with variance 1/d, the rest zero; with "sigmoid" W times 4, U times 2 and b minus
         half the row sums of W, which makes it like tanh.
     dtype : {"float32", "float64"}, default="float32"
@@ -441,7 +450,9 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, _Recurrent):
     Attributes
     ----------
     U_, W_, b_, V_, c_ : ndarray of shape (n, d), (n, n), (n,), (K, n), (K,)
-        The weights.
+        The weights.  With ``bidirectional=True`` V_ is (K, 2 n), of the states of both networks.
+    U_reverse_, W_reverse_, b_reverse_ : ndarray of shape (n, d), (n, n), (n,)
+        Those of the network that reads from the end, if there is one.
     s_0_ : ndarray of shape (n,), or None
         The state before the first step; None is zero.
     classes_ : ndarray of shape (K,)
@@ -495,6 +506,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, _Recurrent):
         batch_size="auto",
         readout="last",
         frame=None,
+        bidirectional=False,
         s_0=None,
         stateful=False,
         chunk_size=25,
@@ -526,6 +538,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, _Recurrent):
         self.batch_size = batch_size
         self.readout = readout
         self.frame = frame
+        self.bidirectional = bidirectional
         self.s_0 = s_0
         self.stateful = stateful
         self.chunk_size = chunk_size
@@ -788,9 +801,9 @@ class RNNRegressor(RegressorMixin, ReadsStreams, _Recurrent):
 
     Parameters
     ----------
-    hidden_size, activation, penalty, penalties, solver, max_epochs, batch_size, readout, frame, s_0, stateful, \
-chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_threads, early_stopping, validation_fraction, \
-patience, tol, max_time, checkpoint, checkpoint_every, callbacks
+    hidden_size, activation, penalty, penalties, solver, max_epochs, batch_size, readout, frame, bidirectional, s_0, \
+stateful, chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_threads, early_stopping, \
+validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, callbacks
         As in `RNNClassifier`.
     loss : {"squared_error", "huber", "absolute_error", "quantile"} or object, default="squared_error"
         R, of scaled targets: a name, an object of `admmirnn.losses` such as ``Quantile(0.9)``, or any with
@@ -801,7 +814,7 @@ patience, tol, max_time, checkpoint, checkpoint_every, callbacks
     Attributes
     ----------
     U_, W_, b_, V_, c_ : ndarray of shape (n, d), (n, n), (n,), (K, n), (K,)
-        The weights, for scaled targets.
+        The weights, for scaled targets; with ``bidirectional=True`` as in `RNNClassifier`.
     s_0_ : ndarray of shape (n,), or None
         The state before the first step; None is zero.
     target_mean_, target_scale_ : ndarray of shape (K,)
@@ -835,6 +848,7 @@ patience, tol, max_time, checkpoint, checkpoint_every, callbacks
         batch_size="auto",
         readout="last",
         frame=None,
+        bidirectional=False,
         s_0=None,
         stateful=False,
         chunk_size=25,
@@ -865,6 +879,7 @@ patience, tol, max_time, checkpoint, checkpoint_every, callbacks
         self.batch_size = batch_size
         self.readout = readout
         self.frame = frame
+        self.bidirectional = bidirectional
         self.s_0 = s_0
         self.stateful = stateful
         self.chunk_size = chunk_size

@@ -51,6 +51,7 @@ def forward(
     H_out=None,
     steps_out=None,
     codes_out=None,
+    plus=None,
 ):
     """Roll a minibatch out; with a loss, take the o-step and return the loss and the number of right answers."""
     f, _ = _ACTIVATIONS[activation]
@@ -78,6 +79,8 @@ def forward(
         S_out[offsets[t + 1] : offsets[t + 1] + running] = f(x[:, :-1] @ U.T + s @ W.T + b)
     np.matmul(_states_read_out(read_out, S_out, offsets, lengths, H_out, steps_out), Psi[:, :-1].T, out=Q_out)
     Q_out += Psi[:, -1]
+    if plus is not None:
+        Q_out += plus
     is_hole = _holes(offsets) if read_out == "each" else np.zeros(B, bool)
     Q_out[is_hole] = 0
     if loss is None:
@@ -399,16 +402,58 @@ def backward(
             gram += z.T @ z
             gram_rows += size
     total = float(weights.sum(dtype=np.float64))
-    for statistic, keep_share, batch, count in (
-        (M_out, momentum, L, total),
-        (G_out, decay, gram[:, m - G_out.shape[1] :], gram_rows),
-        (output_M_out, momentum, output_L, total),
-        (output_G_out, decay, h.T @ h, len(h)),
-    ):
-        if count:
-            statistic *= keep_share
-            statistic += (1 - keep_share) / count * batch
+    _fold_in(M_out, momentum, L, total)
+    _fold_in(G_out, decay, gram[:, m - G_out.shape[1] :], gram_rows)
+    if output_M_out is not None:
+        _fold_in(output_M_out, momentum, output_L, total)
+        _fold_in(output_G_out, decay, h.T @ h, len(h))
     return n_capped
+
+
+def _fold_in(statistic, keep_share, batch, count):
+    """The running mean of a statistic, given the sum over a minibatch and over how many."""
+    if count:
+        statistic *= keep_share
+        statistic += (1 - keep_share) / count * batch
+
+
+def mirror(A, lengths, offsets, A_out):
+    """Outputs after each step of sequences that are read from one end, in the order of the other; zeros in holes."""
+    N = len(offsets) - 2
+    A_out[:] = 0
+    for i, length in enumerate(lengths):
+        rows = offsets[N - length + 1 : N + 1] - offsets[1] + i
+        A_out[rows] = A[rows[::-1]]
+
+
+def joint_room(h, K):
+    """How many numbers of scratch ``joint_statistics`` needs: none."""
+    return 0
+
+
+def joint_statistics(
+    H,
+    H_reverse,
+    lambda3,
+    weights,
+    offsets,
+    momentum,
+    decay,
+    gram_first,
+    gram_every,
+    M_out,
+    G_out,
+    scratch_out,
+    read_out="last",
+):
+    """M and G of an output layer that reads [h, h_reverse, 1]."""
+    h = np.concatenate([H, H_reverse, np.ones((len(H), 1), H.dtype)], axis=1)
+    in_gram = weights != 0
+    if read_out == "each":
+        step_of = np.repeat(np.arange(len(offsets) - 2), np.diff(offsets)[1:])
+        in_gram &= (step_of >= gram_first) & ((step_of - gram_first) % gram_every == 0)
+    _fold_in(M_out, momentum, lambda3.T @ h, float(weights.sum(dtype=np.float64)))
+    _fold_in(G_out, decay, h[in_gram].T @ h[in_gram], int(in_gram.sum()))
 
 
 def _whole(G):
@@ -491,10 +536,12 @@ def update_weights(
     """Theta += length D, D = M (G + damping tr(G)/m I)^-1, length = schedule min(1/r, radius / |D|); Psi likewise."""
     with np.errstate(over="ignore", invalid="ignore"):
         hidden = _step(M, G, damping, r, radius, schedule, factor_out, D_out, factored and factored[0])
-        output = _step(
-            output_M, output_G, damping, r, output_radius, schedule, output_factor_out, output_D_out,
-            factored and factored[1],
-        )  # fmt: skip
+        output = (0.0, 0.0, 0.0, 0.0)
+        if output_M is not None:
+            output = _step(
+                output_M, output_G, damping, r, output_radius, schedule, output_factor_out, output_D_out,
+                factored and factored[1],
+            )  # fmt: skip
     moved = hidden[0] * hidden[1]
     if np.isfinite(moved) and np.isfinite(output[0] * output[1]):
         if shrinkage:
@@ -502,7 +549,8 @@ def update_weights(
             n, m = Theta_out.shape
             Theta_out[:, m - n - 1 : -1] *= Theta_out.dtype.type(max(0.0, 1 - shrinkage * distance))
         Theta_out += Theta_out.dtype.type(hidden[1]) * D_out.T
-        Psi_out += Psi_out.dtype.type(output[1]) * output_D_out.T
+        if output_M is not None:
+            Psi_out += Psi_out.dtype.type(output[1]) * output_D_out.T
     return hidden, output
 
 

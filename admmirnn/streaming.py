@@ -322,7 +322,9 @@ class ReadsStreams:
         return self._stream(validation.check_integer("n_streams", n_streams, 1))
 
     def _stream(self, n_streams, state=None):
-        return Stream(self._network(), self._answer(), self._scale, self._frame, n_streams, state)
+        network = self._network()
+        validation.check_one_direction(network, "a stream has no end that it could read from; pass bidirectional=False")
+        return Stream(network, self._answer(), self._scale, self._frame, n_streams, state)
 
 
 def forecast(stream_of, series, horizon):

@@ -61,7 +61,7 @@ class CharacterModel(_Recurrent):
     """
 
     # what a text leaves no choice of
-    readout, frame, scale, stateful, shuffle = "last", None, 1.0, True, True
+    readout, frame, scale, bidirectional, stateful, shuffle = "last", None, 1.0, False, True, True
 
     def __init__(
         self,

@@ -16,7 +16,6 @@ from admmirnn.activations import ACTIVATIONS
 from admmirnn.sequences import OBSERVATION_DTYPES, Sequences
 
 DTYPES = ("float32", "float64")
-INIT_NAMES = ("U", "W", "b", "V", "c")
 READ_OUTS = ("last", "mean", "max")
 PENALISED = ("U", "W", "V", "UW", "UWb", "WV")
 
@@ -168,7 +167,8 @@ def check_estimator_settings(estimator, solvers):
     SimpleNamespace
         hidden_size, activation, penalty (a number), penalties (a dict), solver (an object), max_epochs, batch_size
         (None for "auto"), dtype, shuffle, verbose, random_state (a RandomState), scale, n_threads (a number),
-        readout, frame (a pair), s_0 (None, "learn" or an array), stateful, chunk_size, callbacks (a tuple).
+        readout, frame (a pair), bidirectional, s_0 (None, "learn" or an array), stateful, chunk_size, callbacks (a
+        tuple).
     """
     batch_size, verbose, callbacks = estimator.batch_size, estimator.verbose, estimator.callbacks
     if isinstance(batch_size, str) and batch_size == "auto":
@@ -208,11 +208,22 @@ def check_estimator_settings(estimator, solvers):
                 f"{name} is {getattr(estimator, name)!r}, which {type(solver).__name__} does not have; pass {name}="
                 f"{None if name == 's_0' else False}, or solver='rollout'"
             )
+    bidirectional = check_boolean("bidirectional", estimator.bidirectional)
+    if bidirectional and not getattr(solver, "takes_two_directions", False):
+        raise ValueError(
+            f"bidirectional is True, and {type(solver).__name__} trains one direction only; pass False, or "
+            "solver='rollout'"
+        )
+    if bidirectional and (s_0 is not None or stateful):
+        name, value = ("stateful", True) if stateful else ("s_0", estimator.s_0)
+        why = "a stream has no end to read from" if stateful else "both directions start from zero"
+        raise ValueError(f"{name} is {value!r} and bidirectional is True: {why}; pass only one of them")
     if stateful and readout != "last":
         raise ValueError(f"readout is {readout!r}, and stateful=True reads every state; pass readout='last'")
     return SimpleNamespace(
         s_0=s_0,
         stateful=stateful,
+        bidirectional=bidirectional,
         chunk_size=check_integer("chunk_size", estimator.chunk_size, 1),
         readout=readout,
         frame=check_frame(estimator.frame),
@@ -495,6 +506,12 @@ def check_problem(
             )
 
 
+def check_one_direction(network, why):
+    """Raise if the network reads sequences from both ends."""
+    if len(network.directions) > 1:
+        raise ValueError(f"the network is bidirectional, and {why}")
+
+
 def check_symbols(sequences, taken=True):
     """Raise unless symbols are ``taken``, and these are codes of so many of them."""
     codes = sequences.observations
@@ -523,9 +540,9 @@ def check_init(init, shapes, dtype):
     Parameters
     ----------
     init : dict or None
-        Arrays by the names U, W, b, V, c; any of them may be missing.
+        Arrays by name; any of them may be missing.
     shapes : dict
-        The shape of each.
+        The shape of each, by the known names.
     dtype : dtype
         float32 or float64.
     """
@@ -533,11 +550,11 @@ def check_init(init, shapes, dtype):
         return {}
     if not isinstance(init, dict):
         raise TypeError(
-            f"init is of type {type(init).__name__}; pass a dict with any of the keys U, W, b, V, c, or None"
+            f"init is of type {type(init).__name__}; pass a dict with any of the keys {', '.join(shapes)}, or None"
         )
     weights = {}
     for name, values in init.items():
-        check_choice("a key of init", name, INIT_NAMES)
+        check_choice("a key of init", name, tuple(shapes))
         array = _as_numbers(values, f"init[{name!r}]", dtype)
         if array.shape != shapes[name]:
             raise ValueError(
@@ -1375,6 +1392,7 @@ def check_same_network(estimator, settings, network, **more):
         "hidden_size": network.n_hidden,
         "activation": network.activation,
         "readout": network.read_out,
+        "bidirectional": len(network.directions) == 2,
         "dtype": network.dtype,
     }
     for name, value in (fitted | more).items():
