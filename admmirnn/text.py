@@ -42,7 +42,7 @@ class CharacterModel(_Recurrent):
         The state before the first character; None is zero.
     vocabulary_ : str
         The characters of the training text, sorted; the order of the columns of U, and of the outputs.
-    frequencies_ : ndarray of shape (K,)
+    counts_ : ndarray of shape (K,)
         How often the training text has each.
     history_, status_, status_detail_, n_iter_
         As in `RNNClassifier`; the loss is in nats a character, log(2) of which are a bit.
@@ -126,24 +126,76 @@ class CharacterModel(_Recurrent):
         ValueError, TypeError
             If an argument or a setting is not usable; nothing has been trained then.
         """
-        validation.check_reads_symbols(self.solver, SOLVERS)
-        settings = validation.check_estimator_settings(self, SOLVERS)
+        settings = self._settings()
         texts = validation.read_texts(text)
-        vocabulary, counts = np.unique(_code_points("".join(texts)), return_counts=True)
-        validation.check_vocabulary(vocabulary)
+        vocabulary = validation.check_vocabulary(np.unique(_code_points("".join(texts))))
+        network = self._initial_network(settings, len(vocabulary), len(vocabulary), symbols=True)
+        return self._learn(texts, settings, network, _characters(vocabulary))
+
+    def partial_fit(self, text, y=None, vocabulary=None):
+        """Train on from where the last call of `fit` or `partial_fit` has ended: one pass over a text.
+
+        Running statistics are kept, and steps have their full length, as there is no schedule without an end.  Every
+        text begins with s_0.
+
+        Parameters
+        ----------
+        text : str, pathlib.Path, text file, or list of them
+            As in `fit`.
+        y : None
+            Not used; here for scikit-learn's sake.
+        vocabulary : str, optional
+            All characters that there will be, for the first call; by default those of the text.
+
+        Returns
+        -------
+        CharacterModel
+            self.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument or a setting is not usable; nothing has been trained then.
+        """
+        settings = self._settings()
+        texts = validation.read_texts(text)
+        known = getattr(self, "vocabulary_", None)
+        if vocabulary is None and known is None:
+            vocabulary = "".join(texts)
+        if vocabulary is not None:
+            vocabulary = validation.check_characters(vocabulary)
+            vocabulary = _characters(validation.check_vocabulary(np.unique(_code_points(vocabulary))))
+        if known is None:
+            network = self._initial_network(settings, len(vocabulary), len(vocabulary), symbols=True)
+            return self._learn(texts, settings, network, vocabulary, {})
+        validation.check_same_vocabulary(vocabulary, known)
+        network = self._network()
+        network.learns_s_0 = isinstance(settings.s_0, str)
+        validation.check_same_network(self, settings, network)
+        return self._learn(texts, settings, network, known, self._memory, self.history_, self.counts_)
+
+    def _settings(self):
+        validation.check_reads_symbols(self.solver, SOLVERS)
+        return validation.check_estimator_settings(self, SOLVERS)
+
+    def _learn(self, texts, settings, network, vocabulary, memory=None, earlier=(), counts=0):
+        """Train the network; ``memory``, ``earlier`` history and ``counts`` are those to go on from."""
+        n_symbols = len(vocabulary)
+        stand_in = validation.check_stand_in(self.unknown, vocabulary)
+        encoded = _encoded(texts, vocabulary, stand_in)
+        sequences, following = _predictions(encoded, n_symbols)
         attributes = {
-            "vocabulary_": _characters(vocabulary),
-            "frequencies_": counts / counts.sum(),
+            "vocabulary_": vocabulary,
+            "counts_": counts + np.bincount(np.concatenate(encoded), minlength=n_symbols),
             "_activation": settings.activation,
             "_readout": settings.readout,
         }
-        stand_in = validation.check_stand_in(self.unknown, attributes["vocabulary_"])
-        sequences, following = _predictions(_encoded(texts, vocabulary, stand_in), len(vocabulary))
-        network = self._initial_network(settings, len(vocabulary), len(vocabulary), symbols=True)
         settings.batch_size = _n_streams(settings, sequences)
         streams = sequences.in_chunks(settings.chunk_size, settings.batch_size)
-        targets = _Targets(following, np.ones(len(following)), "list", len(vocabulary))
-        self._end_training(*self._train(network, streams, targets, SoftmaxCrossEntropy(), settings, attributes))
+        targets, loss = _Targets(following, np.ones(len(following)), "list", n_symbols), SoftmaxCrossEntropy()
+        history, outcome = self._train(network, streams, targets, loss, settings, attributes, memory, earlier)
+        outcome.memory["states"] = None  # of these streams
+        self._end_training(history, outcome)
         return self
 
     def bits_per_character(self, text):
@@ -210,7 +262,8 @@ class CharacterModel(_Recurrent):
         Parameters
         ----------
         prefix : str, default=""
-            What to read first.  If it is empty, the first character is drawn by ``frequencies_``.
+            What to read first.  If it is empty, the first character is drawn by how often the training
+            text has each.
         n : int, default=200
             How many characters, >= 0.
         temperature : float, default=1.0
@@ -252,13 +305,14 @@ class CharacterModel(_Recurrent):
 
     def _first_code(self, temperature, uniform):
         if temperature == 0:
-            return self.frequencies_.argmax(keepdims=True)
-        p = softmax(np.log(self.frequencies_) / temperature)
+            return self.counts_.argmax(keepdims=True)
+        with np.errstate(divide="ignore"):  # of characters that were never there
+            p = softmax(np.log(self.counts_) / temperature)
         return np.searchsorted(p.cumsum(), uniform).clip(max=len(p) - 1)
 
     def _encode(self, texts):
         stand_in = validation.check_stand_in(self.unknown, self.vocabulary_)
-        return _encoded(texts, _code_points(self.vocabulary_), stand_in)
+        return _encoded(texts, self.vocabulary_, stand_in)
 
     def _checked(self, outputs):
         validation.check_text_outputs(np.isfinite(outputs).all())
@@ -275,17 +329,17 @@ def _characters(code_points):
 
 def _encoded(texts, vocabulary, stand_in):
     """The codes of the characters of each text; ``stand_in`` is one, or None."""
-    encoded = []
+    encoded, known = [], _code_points(vocabulary)
     for i, text in enumerate(texts):
         points = _code_points(text)
-        codes = np.minimum(np.searchsorted(vocabulary, points), len(vocabulary) - 1)
-        unknown = vocabulary[codes] != points
+        codes = np.minimum(np.searchsorted(known, points), len(known) - 1)
+        unknown = known[codes] != points
         if unknown.any():
             validation.check_no_unknown(
                 stand_in, text, int(unknown.argmax()), i if len(texts) > 1 else None, vocabulary
             )
             codes[unknown] = stand_in
-        encoded.append(codes.astype(np.uint8 if len(vocabulary) <= 1 << 8 else np.uint16))
+        encoded.append(codes.astype(np.uint8 if len(known) <= 1 << 8 else np.uint16))
     return encoded
 
 

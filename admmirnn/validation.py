@@ -796,6 +796,7 @@ def _series_of(history, n_features):
     if np.ma.isMaskedArray(history) and np.ma.is_masked(history):
         raise ValueError("history is an array with masked values; fill them in")
     if not isinstance(history, (list, tuple)):
+        n_dimensions("history", history)
         history = np.asarray(history)
         if history.dtype == object and history.ndim == 1 and all(hasattr(item, "__len__") for item in history):
             history = list(history)
@@ -857,14 +858,29 @@ def read_text(text, name="text", least=2):
     return text
 
 
+def check_characters(vocabulary):
+    """Raise unless this is a string of characters."""
+    if not isinstance(vocabulary, str):
+        raise TypeError(f"vocabulary is of type {type(vocabulary).__name__}; pass a str of all characters")
+    return vocabulary
+
+
+def check_same_vocabulary(vocabulary, known):
+    """Raise unless there is no other vocabulary than the ``known`` one."""
+    if vocabulary is not None and vocabulary != known:
+        raise ValueError(f"vocabulary is {vocabulary!r}, and was {known!r} before; pass the same one, or None")
+
+
 def check_vocabulary(code_points):
-    """Raise unless these are several characters, and not too many."""
+    """Return the code points of the characters of a text, or raise unless they are several, and not too many."""
     if len(code_points) < 2:
         raise ValueError(
-            f"text has one character only, {chr(code_points[0])!r}, and nothing to predict; pass one that has several"
+            f"there is no other character than {''.join(map(chr, code_points))!r}, and nothing to predict; pass a text "
+            "of several"
         )
     if len(code_points) > 1 << 16:
         raise ValueError(f"text has {len(code_points)} different characters; the most that there can be is {1 << 16}")
+    return code_points
 
 
 def check_stand_in(unknown, vocabulary):
@@ -1241,21 +1257,24 @@ def check_targets_suit(settings, targets):
         raise ValueError("stateful is True and y has one target a sequence; pass one for each step, or stateful=False")
 
 
-def check_goes_on(estimator, settings, targets, network):
-    """Raise unless settings and targets are those that the estimator was fitted with."""
+def check_same_network(estimator, settings, network, **more):
+    """Raise unless settings, and ``more`` of them by name, are those that the network was made with."""
     fitted = {
         "hidden_size": network.n_hidden,
         "activation": network.activation,
         "readout": network.read_out,
         "dtype": network.dtype,
-        "frame": estimator._frame,
-        "scale": estimator._scale,
     }
-    for name, value in fitted.items():
+    for name, value in (fitted | more).items():
         if getattr(settings, name) != value:
             raise ValueError(f"{name} is {getattr(settings, name)!r}, and was {value!r} when training began; call fit")
     if (settings.s_0 is None) != (network.s_0 is None):
         raise ValueError(f"s_0 is {estimator.s_0!r}, and was of another kind when training began; call fit")
+
+
+def check_goes_on(estimator, settings, targets, network):
+    """Raise unless settings and targets are those that the estimator was fitted with."""
+    check_same_network(estimator, settings, network, frame=estimator._frame, scale=estimator._scale)
     if targets.every_step != (estimator._form_of_targets != "sequence"):
         raise ValueError("y has one target a sequence where it had one a step before, or the reverse; call fit")
     if estimator._memory is None:

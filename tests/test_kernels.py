@@ -147,6 +147,17 @@ FORWARD_X, FORWARD_S, FORWARD_Q, FORWARD_O_PLUS, FORWARD_LAMBDA3 = 9, 10, 11, 16
 LAMBDA1, STATISTICS = 12, (13, 14, 15, 16)
 
 
+def generate_arguments(c, temperature=0.8, count=6):
+    """Arguments of `generate`, of a network that reads as many symbols as it has outputs."""
+    n, K = len(c.Theta), len(c.Psi)
+    rng, Theta = np.random.default_rng(2), frozen(np.hstack([c.Psi[:, :n].T, c.Theta[:, -n - 1 :]]))
+    codes, uniforms = (frozen(values) for values in (rng.integers(0, K, 4).astype(np.int32), rng.uniform(size=count)))
+    return [
+        *(Theta, c.Psi, c.activation, codes, temperature, uniforms),
+        *(np.linspace(-1, 1, n).astype(c.Theta.dtype), np.full(count, -1, np.int32)),
+    ]
+
+
 def targets_of_losses(c):
     """For every loss, labels and values, of which one is None, and its parameter."""
     return {
@@ -178,6 +189,7 @@ def calls(case):
         },
         "backward": (backward_arguments(c), [12, 13, 14, 15, 16, 17]),
         "update_weights": (update_arguments(c), [2, 3, 4, 7, 8, 9, 10]),
+        "generate": (generate_arguments(c), [6, 7]),
         "a_step": ([c.A, c.targets_of_a, 1.3, 0.7, c.activation, new(*c.A.shape)], [5]),
         "roll_out": ([c.Theta, c.offsets, c.activation, c.unrolled.copy()], [3]),
         "residuals": (
@@ -930,6 +942,7 @@ FITTING = {
     ("backward", 12): ("row less", "row more"),
     ("backward", 17): ("row more",),
     ("update_weights", 10): ("row more",),
+    ("generate", 3): ("row less", "row more"),
     ("roll_out", 0): ("row less", "row more", "no rows"),
     ("residuals", 2): ("row less", "row more"),
     ("loss_value cross_entropy", 0): ("column less", "column more"),

@@ -133,6 +133,9 @@ class Rollout(BaseEstimator):
         on_epoch_end=None,
         n_threads=1,
         memory=None,
+        limits=None,
+        checkpoint=None,
+        resume=None,
     ):
         """Train ``network`` in place.
 
@@ -169,13 +172,22 @@ class Rollout(BaseEstimator):
         random_state : int, RandomState or None
             Of the order of sequences.
         on_epoch_end : callable, optional
-            Called with the epoch's record; training stops when it returns True.
+            Called with the epoch's record; training stops when it returns True, or the Status to end with.
         n_threads : int or None, default=1
             Threads that share the sequences of each minibatch; None means all cores.  Weights are reproducible for a
             given number; those for another one differ by rounding.
         memory : dict or None, default=None
             The memory of the `Outcome` of an earlier call on such a network, or an empty one, to go on from: as the
             end is not known then, there is no schedule, steps have their full length, and ``max_iter`` has no say.
+        limits : object, optional
+            Has ``reached()``, asked after every iteration, which returns the Status to end with or None, and
+            ``progress()``, the share of the time that is over: the cosine is as far on as that, if not further.
+        checkpoint : callable, optional
+            Called after every epoch that is not the last by request, with a dict of ``epoch`` and ``history``, and a
+            function that returns the state of the fit: nested dicts and lists of arrays, numbers and None.
+        resume : dict, optional
+            That dict, with the state as ``fit``, of another call with the same arguments: training goes on from there,
+            and ends as that call would have ended, to the last bit.
 
         Returns
         -------
@@ -208,10 +220,15 @@ class Rollout(BaseEstimator):
         n_epochs = -(-n_iterations // order.n_batches)
         n_threads = validation.check_n_threads(n_threads)
         fit = _Fit(self, network, order, targets, loss, weights, penalty, penalties, n_iterations, n_threads, memory)
-        history, status = [], Status.ITERATION_LIMIT
+        fit.limits = limits
+        first, history, status = 1, [], Status.ITERATION_LIMIT
+        if resume is not None:
+            first, history = resume["epoch"] + 1, resume["history"]
+            fit.go_on_from(resume["fit"])
         with backend.one_blas_thread():
-            for epoch in range(1, n_epochs + 1):
+            for epoch in range(first, n_epochs + 1):
                 fit.record = EpochRecord()
+                ending = None
                 for indices in islice(order.epoch(), n_iterations - fit.iteration):
                     fit.take(indices)
                     fit.sweep_forward()  # 1, 2
@@ -222,14 +239,19 @@ class Rollout(BaseEstimator):
                         continue
                     fit.sweep_backward()  # 3, 4
                     fit.update_weights()  # 5
-                if epoch == n_epochs:
+                    if limits is not None and (ending := limits.reached()):
+                        break
+                if epoch == n_epochs or ending:
                     fit.check_last_update()
                 history.append(fit.record.summary(epoch, fit.hidden, fit.output))
-                if on_epoch_end is not None and on_epoch_end(history[-1]):
-                    if epoch < n_epochs:
-                        fit.check_last_update()
-                        history[-1] = fit.record.summary(epoch, fit.hidden, fit.output)
-                    status = Status.STOPPED
+                asked = Status.asked_for(on_epoch_end(history[-1])) if on_epoch_end is not None else None
+                if asked and not ending and epoch < n_epochs:
+                    fit.check_last_update()
+                    history[-1] = history[-1] | fit.record.summary(epoch, fit.hidden, fit.output)
+                if checkpoint is not None and not (asked or ending):
+                    checkpoint({"epoch": epoch, "history": history}, fit.state)
+                if asked or ending:
+                    status = ending or asked
                     break
         return Outcome(history, status, warning=_warning_of_rollbacks(history), memory=fit.memory())
 
@@ -281,6 +303,7 @@ class _Fit:
         self.n_iterations = n_iterations
         self.iteration = 0
         self.n_remembered = 0  # minibatches in the running statistics
+        self.limits = None
         self.has_schedule = settings.schedule == "cosine" and memory is None
         if memory:
             self.remember(memory)
@@ -304,6 +327,25 @@ class _Fit:
             self.splitting.remember(memory["splitting"])
         if self.initial_state:
             self.initial_state.M[:] = memory["M_0"]
+
+    def state(self):
+        """What another fit needs to go on from here, after an epoch."""
+        return {
+            "iteration": self.iteration,
+            "weights": list(self.network.trained),
+            "memory": self.memory(),
+            "guard": self.guard.state(),
+            "order": self.order.state(),
+        }
+
+    def go_on_from(self, state):
+        """Take over the state of another fit."""
+        self.iteration = state["iteration"]
+        for weights, earlier in zip(self.network.trained, state["weights"], strict=True):
+            np.copyto(weights, earlier)
+        self.remember(state["memory"])
+        self.guard.go_on_from(state["guard"])
+        self.order.go_on_from(state["order"])
 
     # The steps of an iteration, numbered as in the class's docstring.
 
@@ -441,6 +483,8 @@ class _Fit:
         if not self.has_schedule:
             return 1.0
         progress = (self.iteration - 1) / self.n_iterations
+        if self.limits is not None:
+            progress = min(max(progress, self.limits.progress()), 1.0)
         return _LEAST_OF_COSINE + (1 - _LEAST_OF_COSINE) * 0.5 * (1 + math.cos(math.pi * progress))
 
     # When an iteration has gone wrong.
