@@ -42,14 +42,10 @@ def osuleaf(seeds):
 
 
 def forecasting(seeds):
-    """Mackey-Glass, tau 17, 2,000 steps: the next value in the last 20 %, after 1,000 epochs of windows of the others.
-
-    Windows have 60 steps and are 10 apart; their first 20 have no target, as the state has yet to build up.  These
-    numbers were chosen on the last 320 steps before the test.  Both normalisations of reservoirpy: its README takes the
-    series as it is, its tutorials scale it to [-1, 1]; the error is in the same unit.
-    """
+    """Mackey-Glass, tau 17, 2,000 steps: the next value in the last 20 %; 1,000 epochs, without the ridge."""
     series = mackey_glass(2000)[:, 0]
     met = True
+    # reservoirpy's README takes the series as it is, its tutorials scale it; the error is in the unit of the series
     for name, x in (("as it is", series), ("in [-1, 1]", 2 * (series - series.min()) / np.ptp(series) - 1)):
         errors = [error_of_forecast(x, seed) for seed in seeds(5)]
         found = f"mean {np.mean(errors):.5f}, largest {max(errors):.5f}"
@@ -58,7 +54,11 @@ def forecasting(seeds):
 
 
 def error_of_forecast(series, seed, n_test=400, max_epochs=1000):
-    """Root mean square error of the last ``n_test`` values, each forecast from those before it."""
+    """Root mean square error of the last ``n_test`` values, each forecast from those before it.
+
+    Windows of the rest have 60 steps and are 10 apart; their first 20 have no target, as the state has yet to build up.
+    These numbers and that of the epochs were chosen by training without the last 320 steps of that rest.
+    """
     x, y = series[:-1], series[1:]
     windows = np.arange(0, len(x) - n_test - 60 + 1, 10)[:, None] + np.arange(60)
     targets = np.where(np.arange(60) < 20, np.nan, y[windows])
@@ -68,10 +68,7 @@ def error_of_forecast(series, seed, n_test=400, max_epochs=1000):
 
 
 def adding(seeds):
-    """Adding problem: the sum of two values marked on the way; one pass in batches of 200, without the ridge on W.
-
-    Always answering the mean has a squared error of 0.167.
-    """
+    """Adding problem (0.167 is chance): one pass in batches of 200, without the ridge on W."""
     met = True
     for n_steps, n_sequences, target in ((50, 160_000, 1e-3), (100, 300_000, 3e-3)):
         errors = [error_of_adding(n_steps, n_sequences, seed) for seed in seeds(3)]
