@@ -16,7 +16,7 @@ from libc.stdint cimport int32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from admmirnn._kernels._activations cimport Activation, multiply_by_slope, named
+from admmirnn._kernels._activations cimport Activation, add_multiply_by_slope, multiply_by_slope, named
 from admmirnn._kernels._blas cimport add_gram, add_products, gemm, multiply_rows, rows_at_once
 from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, ReadOut, fits, read_out_named
 from admmirnn._kernels._pool_simd cimport add_all, take_where
@@ -98,25 +98,22 @@ cdef inline floating* multipliers_of(Sweep* sweep, Py_ssize_t t, floating* lambd
     return lambda1 + (sweep.offsets[t] if sweep.keep else t % 2 * B) * sweep.n
 
 
-cdef inline bint injects(Sweep* sweep, Py_ssize_t t) noexcept nogil:
-    """Whether outputs are read from the state that step t reaches."""
-    return sweep.read_out != LAST or t == sweep.N - 1
-
-
-cdef void inject(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t rows, floating* out) noexcept nogil:
-    """out = the multipliers that the outputs inject into the states of these sequences after step t."""
+cdef const floating* injected_by(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t rows,
+                                 floating* room) noexcept nogil:
+    """The multipliers that the outputs inject into the states of these sequences after step t, perhaps in ``room``."""
     cdef Py_ssize_t n = sweep.n, K = sweep.K, row = first
     cdef const floating* lambda_h = <const floating*> sweep.H + first * n
     if sweep.read_out == MEAN:
-        memcpy(out, lambda_h, rows * n * sizeof(floating))
-    elif sweep.read_out == MAX:
-        take_where(rows * n, <int32_t> t, sweep.steps + first * n, lambda_h, out)
-    else:
-        if sweep.read_out == EACH:
-            row += sweep.offsets[t + 1] - sweep.offsets[1]
-        # out = lambda3 @ V
-        multiply_rows[floating](rows, n, K, 1, <const floating*> sweep.lambda3 + row * K, K,
-                                <const floating*> sweep.Psi, n + 1, 0, out, n)
+        return lambda_h
+    if sweep.read_out == MAX:
+        take_where(rows * n, <int32_t> t, sweep.steps + first * n, lambda_h, room)
+        return room
+    if sweep.read_out == EACH:
+        row += sweep.offsets[t + 1] - sweep.offsets[1]
+    # room = lambda3 @ V
+    multiply_rows[floating](rows, n, K, 1, <const floating*> sweep.lambda3 + row * K, K,
+                            <const floating*> sweep.Psi, n + 1, 0, room, n)
+    return room
 
 
 cdef void find_multipliers(Sweep* sweep, Py_ssize_t t, int part, int n_parts, Py_ssize_t last,
@@ -127,24 +124,28 @@ cdef void find_multipliers(Sweep* sweep, Py_ssize_t t, int part, int n_parts, Py
     cdef floating* piece = <floating*> sweep.sums + part * at.total + at.piece
     cdef const floating* W = <const floating*> sweep.Theta + sweep.d
     cdef const floating* states = <const floating*> sweep.S + sweep.offsets[t + 1] * n
-    cdef floating* following = multipliers_of(sweep, t + 1, lambda1)
-    cdef bint compared = isfinite(sweep.cap) and sweep.read_out != LAST
+    cdef const floating* following = multipliers_of(sweep, t + 1, lambda1)
+    cdef const floating* more
+    cdef floating* own
     cdef double square = 0, injected = 0
     lambda1 = multipliers_of(sweep, t, lambda1)
     while i < last:                                    # a piece that stays in the cache
-        rows = min(at_once, last - i)
-        if injects(sweep, t):
-            inject(sweep, t, i, rows, lambda1 + i * n)
-            if compared:
-                memcpy(piece, lambda1 + i * n, rows * n * sizeof(floating))
-                injected += multiply_by_slope(sweep.f, states + i * n, rows * n, piece)
-        if t < sweep.N - 1:
-            # lambda1[t] += lambda1[t + 1] @ W
-            multiply_rows[floating](rows, n, n, 1, following + i * n, n, W, m, injects(sweep, t), lambda1 + i * n, n)
-        square += multiply_by_slope(sweep.f, states + i * n, rows * n, lambda1 + i * n)
+        rows, own = min(at_once, last - i), lambda1 + i * n
+        if t == sweep.N - 1:
+            more = injected_by(sweep, t, i, rows, own)
+            if more != own:
+                memcpy(own, more, rows * n * sizeof(floating))
+        else:
+            # lambda1[t] = lambda1[t + 1] @ W
+            multiply_rows[floating](rows, n, n, 1, following + i * n, n, W, m, 0, own, n)
+        if t < sweep.N - 1 and sweep.read_out != LAST:
+            more = injected_by(sweep, t, i, rows, piece)
+            square += add_multiply_by_slope(sweep.f, states + i * n, rows * n, more, own, &injected)
+        else:
+            square += multiply_by_slope(sweep.f, states + i * n, rows * n, own)
         i += rows
     sweep.squares[t * n_parts + part] = square
-    sweep.injected[t * n_parts + part] = injected if compared else (square if t == sweep.N - 1 else 0)
+    sweep.injected[t * n_parts + part] = square if t == sweep.N - 1 else injected
 
 
 cdef double scale_of(Sweep* sweep, Py_ssize_t t, int part, int n_parts) noexcept nogil:

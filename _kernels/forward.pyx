@@ -83,12 +83,17 @@ cdef void add_bias(Py_ssize_t d, Py_ssize_t n, floating* U_b) noexcept nogil:
         add_all(n, U_b + d * n, U_b + i * n)
 
 
-cdef void advance(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, const floating* X, floating* S) noexcept nogil:
-    """Roll out these sequences, few enough for their states to stay in the cache from step to step."""
-    cdef Py_ssize_t t, running = 0, active, d = sweep.d, n = sweep.n, row, i
+cdef void advance(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, const floating* X, floating* S,
+                  floating* H) noexcept nogil:
+    """Roll out these sequences, few enough for their states to stay in the cache from step to step, and pool those."""
+    cdef Py_ssize_t t, running = 0, active, d = sweep.d, n = sweep.n, row, i, j
     cdef const floating* U_b = <const floating*> sweep.weights
     cdef const floating* W = U_b + (d + 1) * n
     cdef floating* states
+    cdef floating share
+    if sweep.read_out == MEAN or sweep.read_out == MAX:
+        for i in range(first * n, last * n):
+            H[i] = 0 if sweep.read_out == MEAN else <floating> -INFINITY
     for t in range(sweep.N):
         # of these sequences so many run at this step, and ``running`` did before it
         active = min(last, sweep.offsets[t + 1] - sweep.offsets[t]) - first
@@ -110,25 +115,11 @@ cdef void advance(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, const floatin
                 memcpy(states + i * n, U_b + sweep.codes[row + i] * n, n * sizeof(floating))
         multiply_rows[floating](running, n, n, 1, S + row * n, n, W, n, 1, states, n)
         activate(sweep.f, states, active, n, n)
-        running = active
-
-
-cdef void pool(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, const floating* S, floating* H) noexcept nogil:
-    """H = mean or maximum of the states that these sequences reach."""
-    cdef Py_ssize_t t, i, j, active, n = sweep.n
-    cdef const floating* states
-    cdef floating share
-    for i in range(first * n, last * n):
-        H[i] = 0 if sweep.read_out == MEAN else <floating> -INFINITY
-    for t in range(sweep.N):
-        active = min(last, sweep.offsets[t + 1] - sweep.offsets[t]) - first
-        if active <= 0:
-            continue
-        states = S + (sweep.offsets[t + 1] + first) * n
         if sweep.read_out == MEAN:
             add_all(active * n, states, H + first * n)
-        else:
+        elif sweep.read_out == MAX:
             keep_largest(active * n, <int32_t> t, states, H + first * n, sweep.steps + first * n)
+        running = active
     if sweep.read_out == MEAN:
         for i in range(first, last):
             share = <floating> (1.0 / sweep.lengths[i])
@@ -173,7 +164,7 @@ cdef void sweep_part(Sweep* sweep, int part, floating* X) noexcept nogil:
         end = min(i + at_once, last)
         if sweep.codes == NULL:
             pack(sweep, i, end, X)
-        advance(sweep, i, end, X, S)
+        advance(sweep, i, end, X, S, H)
         if sweep.read_out == EACH:
             for t in range(sweep.N):
                 active = min(end, sweep.offsets[t + 1] - sweep.offsets[t]) - i
@@ -181,8 +172,6 @@ cdef void sweep_part(Sweep* sweep, int part, floating* X) noexcept nogil:
                     answer(sweep, active, S + (sweep.offsets[t + 1] + i) * n,
                            sweep.offsets[t + 1] - sweep.offsets[1] + i, part, Q)
                 answer_holes(sweep, t, i, end, Q)
-        elif sweep.read_out != LAST:
-            pool(sweep, i, end, S, H)
         i = end
     if sweep.read_out == LAST:
         answer(sweep, last - first, S + (sweep.offsets[sweep.N] + first) * n, first, part, Q)

@@ -76,8 +76,20 @@ def _can_go_on(estimator):
     return True
 
 
+def _reads_observations(estimator):
+    """Whether the estimator reads observations, as all do but the one for text; for methods that this cannot have."""
+    if not estimator._reads_observations:
+        name = type(estimator).__name__
+        raise AttributeError(f"{name} reads text, and no observations; see predict_proba and generate")
+            f"{type(estimator).__name__} reads text, and no observations; see predict_proba and generate"
+        )
+    return True
+
+
 class _Recurrent(BaseEstimator):
     """What the estimators share: from what a user passes to a solver, and from a network to what a user is given."""
+
+    _reads_observations = True
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -158,6 +170,7 @@ class _Recurrent(BaseEstimator):
         self._end_training(history, outcome)
         return self
 
+    @available_if(_reads_observations)
     def reset_states(self):
         """Let the streams of the next `partial_fit` start from s_0 instead of going on, with ``stateful=True``.
 
@@ -231,6 +244,7 @@ class _Recurrent(BaseEstimator):
         pruned._take_weights(network)
         return pruned
 
+    @available_if(_reads_observations)
     def step(self, x, state=None):
         """Read one more observation, of one stream or of many, and return the next output.
 
@@ -260,6 +274,7 @@ class _Recurrent(BaseEstimator):
         """
         return step(self._stream, x, state)
 
+    @available_if(_reads_observations)
     def stream(self, n_streams=1):
         """Return a `Stream`, which is called with one observation after the other and returns the outputs.
 

@@ -291,12 +291,16 @@ def forecast(stream_of, series, horizon):
     -------
     ndarray of shape (n_series, horizon, n_features)
     """
-    streams, outputs = stream_of(len(series)), np.empty((len(series), horizon, series[0].shape[1]))
-    one, state, following = stream_of(1), streams.state, np.empty_like(outputs[:, 0])
-    for i, values in enumerate(series):
-        one.reset()
-        outputs[i, 0] = one.read(values, every_step=False)
-        state.take(one.state, slice(i, i + 1))
+    outputs = np.empty((len(series), horizon, series[0].shape[1]))
+    streams = stream_of(len(series))
+    state, following = streams.state, np.empty_like(outputs[:, 0])
+    lengths = np.array([len(values) for values in series])
+    for length in np.unique(lengths):
+        which = np.flatnonzero(lengths == length)
+        equally_long = stream_of(len(which))
+        last = equally_long.read(np.stack([series[i] for i in which]), every_step=False)
+        outputs[which, 0] = last.reshape(len(which), -1)
+        state.take(equally_long.state, which)
     streams.state = state
     for h in range(1, horizon):
         streams._read_with_care("the forecast", outputs[:, h - 1].copy(), following)

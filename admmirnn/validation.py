@@ -796,6 +796,7 @@ def _series_of(history, n_features):
     if np.ma.isMaskedArray(history) and np.ma.is_masked(history):
         raise ValueError("history is an array with masked values; fill them in")
     if not isinstance(history, (list, tuple)):
+        n_dimensions("history", history)
         history = np.asarray(history)
         if history.dtype == object and history.ndim == 1 and all(hasattr(item, "__len__") for item in history):
             history = list(history)

@@ -4,6 +4,7 @@ import copy
 import pickle
 import re
 import threading
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -185,7 +186,7 @@ def test_streams_can_start_again_one_by_one(backend_name, data, frame, read_out)
     for i in (0, 2):
         np.testing.assert_allclose(later[i], model.stream().read(X[i])[5:], rtol=1e-12)
     stream.reset(np.array([True, False, False, False]))
-    assert stream.state.n_read.tolist() == [0, 11, 11, 11][:1] + [6, 11, 6]
+    assert stream.state.n_read.tolist() == [0, 6, 11, 6]
 
 
 def network(dtype, n=64, d=2, read_out="last", s_0=None):
@@ -445,6 +446,41 @@ def test_streams_of_several_threads(data):
         np.testing.assert_array_equal(found[i], expected)
 
 
+def test_two_threads_cannot_read_one_stream_at_once(data):
+    X, Y = data
+    stream = fitted(RNNRegressor, X, Y[:, -1], hidden_size=64).stream(2)
+    long, errors = np.tile(X[:2], (1, 20_000, 1)), []
+
+    def read():
+        try:
+            stream.read(long, every_step=False)
+        except RuntimeError as error:
+            errors.append(str(error))
+
+    threads = [threading.Thread(target=read) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    n_read = stream.state.n_read.tolist()
+    assert n_read == [220_000] * 2 and "another thread" in errors[0] or n_read == [440_000] * 2
+    assert np.isfinite(stream(X[:2, 0])).all()
+
+
+def test_a_step_allocates_its_result_only(data):
+    X, Y = data
+    stream, x = fitted(RNNRegressor, X, Y[:, -1], hidden_size=200, readout="mean").stream(8), X[:8, 0].copy()
+    outputs = stream(x)
+    tracemalloc.start()
+    try:
+        for _ in range(50):
+            outputs = stream(x)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 2 * outputs.nbytes + 1000  # a state has 8 * 200 numbers
+
+
 def test_streams_keep_their_weights_when_the_model_is_fitted_again(data):
     X, Y = data
     model = fitted(RNNRegressor, X, Y[:, -1])
@@ -479,9 +515,9 @@ def test_a_forecast_is_the_naive_loop(backend_name, frame, read_out):
     else:
         X, y, kind["readout"] = waves[:, :-1], waves[:, -1], read_out
     model = fitted(RNNRegressor, X, y, **kind)
-    histories = [waves[0, :9], waves[1, :4], waves[2]]
+    histories = [waves[0, :9], waves[1, :4], waves[2], waves[3, :9]]
     found = model.forecast(histories, 7)
-    assert found.shape == (3, 7, 2)
+    assert found.shape == (4, 7, 2)
     for values, history in zip(found, histories, strict=True):
         np.testing.assert_allclose(values, naive(model, history, 7), rtol=1e-9)
         np.testing.assert_allclose(model.forecast(history, 7), values, rtol=1e-12)
@@ -542,7 +578,7 @@ def test_what_cannot_be_forecast_is_refused(backend_name, data):
         ([], "history is empty"),
         (X[None], r"history has 4 dimension\(s\)"),
         (1.0, r"history has 0 dimension"),
-        ([[[1, 2], [1]]], "history"),
+        ([[[1, 2], [1]]], r"history\[0\] has rows of different lengths"),
     ):
         with pytest.raises(ValueError, match=match):
             model.forecast(history, 3)

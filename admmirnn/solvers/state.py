@@ -83,7 +83,7 @@ class Workspace(Room):
         batch = self.batch
         if self.n_outputs == batch.n_rows:  # sequences of one length: none starts later than another
             rows = (first_steps[batch.indices] + np.arange(batch.n_steps)[:, None]).ravel()
-            return targets[rows], self._ones[: len(rows)] if weights is None else weights[rows]
+            return targets.take(rows, axis=0), self._ones[: len(rows)] if weights is None else weights[rows]
         sequence_of, step_of = batch.rows()
         rows, where = first_steps[sequence_of] + step_of, batch.rows_of_outputs()
         of_rows = np.zeros((self.n_outputs, *targets.shape[1:]), targets.dtype)
