@@ -81,8 +81,6 @@ def _reads_observations(estimator):
     if not estimator._reads_observations:
         name = type(estimator).__name__
         raise AttributeError(f"{name} reads text, and no observations; see predict_proba and generate")
-            f"{type(estimator).__name__} reads text, and no observations; see predict_proba and generate"
-        )
     return True
 
 
