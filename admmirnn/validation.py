@@ -1323,3 +1323,111 @@ def check_outputs(outputs, lengths):
             "network; rescale X, or fit with activation='tanh'"
         )
     return outputs
+
+
+# Other programs
+
+
+def check_torch_layers(rnn, linear, torch, recurrent):
+    """Raise unless these layers are a network that there is an estimator for.
+
+    Parameters
+    ----------
+    rnn, linear : object
+        What a user passes.
+    torch : module
+        torch.
+    recurrent : tuple of type
+        What ``rnn`` may be.
+    """
+    if not isinstance(rnn, recurrent):
+        raise TypeError(f"rnn is of type {type(rnn).__name__}; pass a torch.nn.RNN, with gates there is no estimator")
+    if not isinstance(linear, torch.nn.Linear):
+        raise TypeError(f"linear is of type {type(linear).__name__}; pass the torch.nn.Linear that reads the states")
+    if rnn.num_layers != 1:
+        raise ValueError(f"rnn has {rnn.num_layers} layers; pass one with num_layers=1, there is no estimator of more")
+    n_read = rnn.hidden_size * (2 if rnn.bidirectional else 1)
+    if linear.in_features != n_read:
+        raise ValueError(f"linear reads {linear.in_features} features, and rnn has {n_read}; pass layers that fit")
+    named = [("rnn." + name, value) for name, value in rnn.named_parameters()]
+    named += [("linear." + name, value) for name, value in linear.named_parameters()]
+    for name, value in named:
+        dtype = str(value.dtype).removeprefix("torch.")
+        if value.dtype != named[0][1].dtype or dtype not in DTYPES:
+            raise ValueError(
+                f"{name} is {dtype}; convert both layers to float32 with float(), or to float64 with double()"
+            )
+        if not torch.isfinite(value).all():
+            raise ValueError(f"{name} contains NaN or infinity; pass finite weights")
+
+
+def check_settings_of_torch(settings, from_layers):
+    """Raise if ``settings`` names what the layers say."""
+    for name in from_layers:
+        if name in settings:
+            raise TypeError(f"from_torch has got {name}={settings[name]!r}, which the layers say; leave it out")
+
+
+def check_features_in_frames(n_features, frame):
+    """Return the number of features of an observation, or raise unless frames have whole ones."""
+    if n_features % frame[0]:
+        raise ValueError(f"rnn reads {n_features} features, no multiple of the frame of {frame[0]}; pass another frame")
+    return n_features // frame[0]
+
+
+def check_torch_classes(classes, n_outputs):
+    """Return the labels of outputs, 0 to K - 1 for None, and the order in which they are sorted."""
+    if classes is None:
+        return np.arange(n_outputs), np.arange(n_outputs)
+    given = column_or_1d(np.asarray(classes))
+    known, order = np.unique(given, return_index=True)
+    if len(known) != len(given):
+        raise ValueError("classes has a label twice; pass one for each output")
+    if len(known) != n_outputs:
+        raise ValueError(f"classes has {len(known)} label(s) for {n_outputs} outputs; pass one for each output")
+    return known, order
+
+
+def check_onnx_classes(classes):
+    """Return labels as an array that an ONNX file can hold, or raise."""
+    if classes.dtype == object and all(isinstance(label, str) for label in classes):
+        return classes
+    classes = np.array(classes.tolist()) if classes.dtype == object else classes
+    if classes.dtype.kind == "U":
+        return classes.astype(object)
+    for kinds, dtype in (("b", np.bool_), ("iu", np.int64), ("f", np.float64)):
+        if classes.dtype.kind in kinds:
+            return classes.astype(dtype)
+    raise ValueError(f"classes_ are {classes.dtype}, which ONNX does not have; fit with strings or numbers for labels")
+
+
+def check_padded_batch(shape, lengths, n_features, least):
+    """Raise unless a padded batch of a torch module has the right shape, and ``lengths`` numbers of its steps.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the batch.
+    lengths : torch.Tensor or None
+        How long each sequence is.
+    n_features : int
+        Of an observation.
+    least : int
+        Steps of the shortest sequence there may be.
+    """
+    if len(shape) != 3 or shape[2] != n_features:
+        raise ValueError(f"x has the shape {tuple(shape)}; pass (n_sequences, n_steps, {n_features})")
+    if 0 in shape or shape[1] < least:
+        raise ValueError(f"x has the shape {tuple(shape)}; pass at least one sequence, of {least} step(s) or more")
+    if lengths is None:
+        return
+    if lengths.is_floating_point() or lengths.ndim != 1 or len(lengths) != shape[0]:
+        raise ValueError(
+            f"lengths is {lengths.dtype} of shape {tuple(lengths.shape)}; pass integers, one for each of the "
+            f"{shape[0]} sequences"
+        )
+    shortest, longest = int(lengths.min()), int(lengths.max())
+    if shortest < least or longest > shape[1]:
+        raise ValueError(
+            f"lengths are from {shortest} to {longest}; they must be from {least} to {shape[1]}, x's steps"
+        )
