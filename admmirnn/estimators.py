@@ -302,11 +302,27 @@ class _Recurrent(BaseEstimator):
         weights = self.U_, self.W_, self.b_, self.V_, self.c_
         return ElmanRNN.of_weights(*weights, activation=self._activation, read_out=self._readout, s_0=self.s_0_)
 
-    def _outputs(self, X):
-        network = self._network()
+    def _sequences(self, X, network):
+        """X as the fitted network reads it."""
         n_channels = network.n_features // self._frame[0]
         sequences = validation.read_more_sequences(self, X, n_channels, network.dtype, self._scale)
-        sequences = validation.framed(sequences, self._frame)
+        return validation.framed(sequences, self._frame)
+
+    def _states(self, x):
+        """The states of one sequence, and by step what is read from those up to there; for pictures.
+
+        Each estimator has ``_states_and_outputs(x)``, which returns the latter as `predict` or `predict_proba` would,
+        and names of its columns.
+        """
+        network = self._network()
+        x = np.asarray(x)
+        sequences = self._sequences([x[:, None] if x.ndim == 1 else x], network)
+        S = network.states(sequences)
+        return S, validation.check_outputs(network.outputs_by_step(S), sequences.lengths)
+
+    def _outputs(self, X):
+        network = self._network()
+        sequences = self._sequences(X, network)
         n_threads = validation.check_n_threads(self.n_threads)
         outputs = network.outputs(sequences, every_step=self._form_of_targets != "sequence", n_threads=n_threads)
         return validation.check_outputs(outputs, sequences.lengths), sequences.lengths
@@ -758,11 +774,14 @@ class RNNClassifier(ClassifierMixin, Exports, _Recurrent):
             Or with the steps as second axis, or a list of arrays of shape (n_steps_i, n_classes), as in `predict`.
         """
         outputs, lengths = self._outputs(X)
-        return self._in_the_form_of_targets(self._in_words_of_y(outputs), lengths)
+        return self._in_the_form_of_targets(self._probabilities(outputs), lengths)
 
-    def _in_words_of_y(self, outputs):
-        """Probabilities."""
+    def _probabilities(self, outputs):
         return expit(outputs) if self._several else softmax(outputs, axis=1)
+
+    def _states_and_outputs(self, x):
+        S, outputs = self._states(x)
+        return S, self._probabilities(outputs) if hasattr(self, "predict_proba") else outputs, self.classes_
 
     def _answer(self):
         return Answer()
@@ -792,12 +811,22 @@ class RNNClassifier(ClassifierMixin, Exports, _Recurrent):
             return self._subset_accuracy(X, y, sample_weight)
         if self._form_of_targets == "sequence":
             return super().score(X, y, sample_weight)
+        labels, predicted, present, lengths = self._labels_of_steps(X, y)
+        weights = validation.check_sample_weight(sample_weight, lengths, per_step=True)
+        return accuracy_score(labels, predicted, sample_weight=weights[present])
+
+    def _labels_of_steps(self, X, y):
+        """True and predicted labels of the steps that have one, which those are, and the lengths."""
         predicted = self.predict(X)
         lengths = np.array([len(labels) for labels in predicted])
         labels = validation.check_labels_per_step(y, lengths)
-        weights = validation.check_sample_weight(sample_weight, lengths, per_step=True)
         present = slice(None) if self.ignore_label is None else validation.differs(labels, self.ignore_label)
-        return accuracy_score(labels[present], np.concatenate(list(predicted))[present], sample_weight=weights[present])
+        return labels[present], np.concatenate(list(predicted))[present], present, lengths
+
+    def _true_and_predicted(self, X, y):
+        if self._form_of_targets == "sequence":
+            return y, self.predict(X)
+        return self._labels_of_steps(X, y)[:2]
 
     def _subset_accuracy(self, X, y, sample_weight):
         outputs, lengths = self._outputs(X)
@@ -1027,8 +1056,15 @@ chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_threads, callb
             As ``y`` was, or a list of arrays of shape (n_steps_i,) or (n_steps_i, k), whenever the lengths differ.
         """
         outputs, lengths = self._outputs(X)
-        values = self.target_mean_ + self.target_scale_ * outputs
+        values = self._values(outputs)
         return self._in_the_form_of_targets(values[:, 0] if self._single else values, lengths)
+
+    def _values(self, outputs):
+        return self.target_mean_ + self.target_scale_ * outputs
+
+    def _states_and_outputs(self, x):
+        S, outputs = self._states(x)
+        return S, self._values(outputs), [f"output {k}" for k in range(outputs.shape[1])]
 
     def _answer(self):
         return Answer(self.target_mean_, self.target_scale_, self._single)
@@ -1101,7 +1137,7 @@ chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_threads, callb
         if form == "sequence" or values.shape[1] != outputs.shape[1]:
             raise ValueError("y has no target for each step of X, as it had in fit; pass such targets")
         weights = validation.check_sample_weight(sample_weight, lengths, per_step=True)[present]
-        predicted = self.target_mean_ + self.target_scale_ * outputs
+        predicted = self._values(outputs)
         return r2_score(values[present], predicted[present], sample_weight=weights)
 
 

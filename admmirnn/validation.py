@@ -8,9 +8,10 @@ from types import SimpleNamespace
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, column_or_1d, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
 
 from admmirnn.activations import ACTIVATIONS
 from admmirnn.sequences import OBSERVATION_DTYPES, Sequences
@@ -1430,4 +1431,96 @@ def check_padded_batch(shape, lengths, n_features, least):
     if shortest < least or longest > shape[1]:
         raise ValueError(
             f"lengths are from {shortest} to {longest}; they must be from {least} to {shape[1]}, x's steps"
+        )
+
+
+# Pictures
+
+
+def check_records(history):
+    """Return the records of a fitted estimator, or of its history in one of its forms.
+
+    Parameters
+    ----------
+    history : estimator, list of dict, or pandas.DataFrame
+        What a user passes.
+
+    Returns
+    -------
+    list of dict
+    """
+    if isinstance(history, BaseEstimator):
+        check_is_fitted(history)
+        history = history.history_
+    if hasattr(history, "iloc"):
+        history = history.to_dict("records")
+    if not isinstance(history, (list, tuple)) or not all(isinstance(record, dict) for record in history):
+        raise TypeError(f"history is of type {type(history).__name__}; pass a fitted estimator, or its history_")
+    if not history:
+        raise ValueError("history is empty; pass that of a fit")
+    return list(history)
+
+
+def check_recorded(records, metric, remedy=None):
+    """Return the keys of records that ``metric`` stands for, or raise if there are none.
+
+    Parameters
+    ----------
+    records : list of dict
+        With the same keys.
+    metric : str or list of str
+        Keys, or the last word of keys.
+    remedy : str, optional
+        What to do if they are not there.
+    """
+    if not isinstance(metric, (str, list, tuple)) or not all(isinstance(name, str) for name in metric):
+        raise TypeError(f"metric is {metric!r}; pass a key of the history's records, or a list of them")
+    known, names = list(records[0]), []
+    for name in [metric] if isinstance(metric, str) else metric:
+        found = [name] if name in known else [key for key in known if key.endswith(f"_{name}")]
+        if not found:
+            raise ValueError(f"the history has no {name!r}; {remedy or 'it has ' + ', '.join(known)}")
+        names += found
+    return names
+
+
+def check_axes(ax, *numbers):
+    """Return as many Axes as one of ``numbers`` says, as a list, or raise."""
+    axes = list(np.ravel(ax)) if isinstance(ax, (list, tuple, np.ndarray)) else [ax]
+    if len(axes) not in numbers or not all(hasattr(one, "imshow") for one in axes):
+        what = " or a pair of them" if 2 in numbers else ""
+        raise TypeError(f"ax is {ax!r}; pass an Axes of matplotlib{what}, or None for a new figure")
+    return axes
+
+
+def check_recurrent_weights(estimator):
+    """Return the matrices W of an estimator by name, or the one that was passed, or raise."""
+    if isinstance(estimator, BaseEstimator):
+        check_is_fitted(estimator)
+        names = {"W": "W_", "W_reverse": "W_reverse_"}
+        return {name: getattr(estimator, of) for name, of in names.items() if hasattr(estimator, of)}
+    W = _as_numbers(estimator, "W", np.float64)
+    if W.ndim != 2 or W.shape[0] != W.shape[1] or not len(W):
+        raise ValueError(f"W has the shape {W.shape}; pass a fitted estimator, or a square matrix")
+    if not np.isfinite(W).all():
+        raise ValueError("W contains NaN or infinity; pass finite weights")
+    return {"W": W}
+
+
+def check_reads_sequences(estimator):
+    """Raise unless an estimator reads sequences, rather than text."""
+    if not hasattr(estimator, "_states_and_outputs"):
+        raise TypeError(f"estimator is {estimator!r}; pass a fitted RNNClassifier or RNNRegressor")
+
+
+def check_has_confusions(estimator):
+    """Raise unless an estimator names one class for each sequence or step."""
+    if isinstance(estimator, BaseEstimator):
+        check_is_fitted(estimator)
+    if not hasattr(estimator, "_true_and_predicted"):
+        raise TypeError(f"estimator is {estimator!r}, which has no classes to confuse; pass an RNNClassifier")
+    if estimator._several:
+        raise ValueError(
+            f"loss is {estimator.loss!r}, with which there may be several labels at once; see "
+            "sklearn.metrics.multilabel_confusion_matrix"
         )
