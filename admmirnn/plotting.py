@@ -9,7 +9,7 @@ from admmirnn import validation
 from admmirnn.optional import import_optional
 
 _MOST_IN_A_LEGEND = 12
-_EQUATIONS = {"a": r"$a_t - U x_t - W s_{t-1} - b$", "s": r"$s_t - f(a_t)$", "o": r"$o_t - V s_t - c$"}
+_EQUATIONS = ("a", "s", "o")
 _SIGNED = ("tanh", "identity", "leaky_relu")
 
 
@@ -93,11 +93,11 @@ def plot_residuals(history, *, ax=None, **kwargs):
     validation.check_recorded(records, [f"primal_{name}" for name in _EQUATIONS], "plot the history of an Algorithm1")
     ax = _axes(ax, "plot_residuals")
     iterations = _column(records, "epoch")
-    for i, (equation, formula) in enumerate(_EQUATIONS.items()):
+    for i, equation in enumerate(_EQUATIONS):
         for key, style, name in (
-            (f"primal_{equation}", "-", formula),
-            (f"primal_{equation}_N", ":", f"{formula}, $t = N$"),
-            (f"dual_{equation}", "--", f"dual, ${equation}_t$"),
+            (f"primal_{equation}", "-", f"primal ${equation}_t$"),
+            (f"primal_{equation}_N", ":", f"primal ${equation}_N$"),
+            (f"dual_{equation}", "--", f"dual ${equation}_t$"),
         ):
             values = _column(records, key)
             values[values == 0] = np.nan  # which has no logarithm
@@ -106,7 +106,7 @@ def plot_residuals(history, *, ax=None, **kwargs):
     ax.set(yscale="log", xlabel="iteration", ylabel="residual")
     _show_whole_numbers(ax.xaxis)
     ax.grid(alpha=0.3)
-    ax.legend(fontsize="small")
+    ax.legend(fontsize="small", ncols=3)  # a column an equation
     return ax
 
 
@@ -177,7 +177,8 @@ def plot_states(estimator, x, *, ax=None, cmap=None, **kwargs):
     _show_whole_numbers(lower.xaxis)
     lower.grid(alpha=0.3)
     if 1 < len(names) <= _MOST_IN_A_LEGEND:
-        lower.legend(fontsize="small")
+        beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
+        lower.legend(**beside, fontsize="small", frameon=False, handlelength=1, ncols=1 + len(names) // 5)
     return np.array([upper, lower])
 
 
@@ -216,7 +217,7 @@ def plot_eigenvalues(estimator, *, ax=None, **kwargs):
         ax.scatter(eigenvalues.real, eigenvalues.imag, **{"s": 12, "label": words, "zorder": 2} | kwargs)
     ax.set(xlabel="real part", ylabel="imaginary part", aspect="equal")
     ax.grid(alpha=0.3)
-    ax.legend(loc="upper right", fontsize="small")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), fontsize="small", frameon=False)
     return ax
 
 
