@@ -229,6 +229,20 @@ class ElmanRNN:
                         states = np.zeros((len(part), self.n_hidden), self.dtype) if states is None else states
                         states[of] = work.S[batch.n_rows :]
 
+    def states(self, sequences):
+        """s_1 to s_N of every sequence, one sequence after the other, of shape (n_steps, n): the outputs of V = I."""
+        reader = np.eye(self.n_hidden, self.n_hidden + 1, dtype=self.dtype)
+        return ElmanRNN(self.Theta, reader, self.activation, s_0=self.s_0).outputs(sequences, every_step=True)
+
+    def outputs_by_step(self, S):
+        """What V reads from the states ``S`` of one sequence up to each of its steps, of shape (n_steps, K)."""
+        H = S
+        if self.read_out == "mean":
+            H = S.cumsum(axis=0) / np.arange(1, len(S) + 1, dtype=S.dtype)[:, None]
+        elif self.read_out == "max":
+            H = np.maximum.accumulate(S, axis=0)
+        return H @ self.Psi[:, :-1].T + self.Psi[:, -1]
+
 
 class BidirectionalRNN:
     """Two Elman networks that read a sequence from its start and from its end: o = V h + V_reverse h_reverse + c.
