@@ -9,3 +9,7 @@ cdef dispatched_void leaky_relu_rows(floating* A, Py_ssize_t rows, Py_ssize_t co
                                      double leak) noexcept nogil
 cdef dispatched_void leaky_relu_slope(const floating* S, Py_ssize_t count, double leak, floating* A,
                                       double* square) noexcept nogil
+cdef dispatched_void smooth_slope_of_sum(const floating* S, Py_ssize_t count, double constant, double linear,
+                                         const floating* x, floating* A, double* squares) noexcept nogil
+cdef dispatched_void kinked_slope_of_sum(const floating* S, Py_ssize_t count, double leak, const floating* x, floating* A,
+                                         double* squares) noexcept nogil

@@ -75,3 +75,57 @@ cdef dispatched_void leaky_relu_slope(const floating* S, Py_ssize_t count, doubl
         sums[0] += A[first] * A[first]
     for lane in range(16):
         square[0] += sums[lane]
+
+
+cdef dispatched_void smooth_slope_of_sum(const floating* S, Py_ssize_t count, double constant, double linear,
+                                         const floating* x, floating* A, double* squares) noexcept nogil:
+    # A = (A + x) * f', f' = constant + linear * S - S**2; squares += [np.vdot(A, A), np.vdot(x * f', x * f')]
+    cdef Py_ssize_t first, lane, last = count - count % 16
+    cdef floating a, b, slope, of_0 = <floating> constant, of_1 = <floating> linear
+    cdef floating[16] sums, sums_x
+    for lane in range(16):
+        sums[lane] = sums_x[lane] = 0
+    for first in range(0, last, 16):
+        for lane in range(16):
+            slope = of_0 + (of_1 - S[first + lane]) * S[first + lane]
+            a = (A[first + lane] + x[first + lane]) * slope
+            b = x[first + lane] * slope
+            A[first + lane] = a
+            sums[lane] += a * a
+            sums_x[lane] += b * b
+    for first in range(last, count):
+        slope = of_0 + (of_1 - S[first]) * S[first]
+        A[first] = (A[first] + x[first]) * slope
+        b = x[first] * slope
+        sums[0] += A[first] * A[first]
+        sums_x[0] += b * b
+    for lane in range(16):
+        squares[0] += sums[lane]
+        squares[1] += sums_x[lane]
+
+
+cdef dispatched_void kinked_slope_of_sum(const floating* S, Py_ssize_t count, double leak, const floating* x, floating* A,
+                                         double* squares) noexcept nogil:
+    # A = (A + x) * f', f' = np.where(S > 0, 1, leak); squares += [np.vdot(A, A), np.vdot(x * f', x * f')]
+    cdef Py_ssize_t first, lane, last = count - count % 16
+    cdef floating a, b, slope, below = <floating> leak
+    cdef floating[16] sums, sums_x
+    for lane in range(16):
+        sums[lane] = sums_x[lane] = 0
+    for first in range(0, last, 16):
+        for lane in range(16):
+            slope = 1 if S[first + lane] > 0 else below
+            a = (A[first + lane] + x[first + lane]) * slope
+            b = x[first + lane] * slope
+            A[first + lane] = a
+            sums[lane] += a * a
+            sums_x[lane] += b * b
+    for first in range(last, count):
+        slope = 1 if S[first] > 0 else below
+        A[first] = (A[first] + x[first]) * slope
+        b = x[first] * slope
+        sums[0] += A[first] * A[first]
+        sums_x[0] += b * b
+    for lane in range(16):
+        squares[0] += sums[lane]
+        squares[1] += sums_x[lane]

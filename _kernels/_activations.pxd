@@ -17,3 +17,5 @@ cdef Activation named(str name) except *
 cdef void activate(Activation activation, floating* A, Py_ssize_t rows, Py_ssize_t columns,
                    Py_ssize_t lda) noexcept nogil
 cdef double multiply_by_slope(Activation activation, const floating* S, Py_ssize_t count, floating* A) noexcept nogil
+cdef double add_multiply_by_slope(Activation activation, const floating* S, Py_ssize_t count, const floating* x,
+                                  floating* A, double* square_of_x) noexcept nogil

@@ -5,7 +5,8 @@ for each block; the loops are in ``_simd`` and ``_activation_simd``.
 """
 
 from cython cimport floating
-from admmirnn._kernels._activation_simd cimport leaky_relu_rows, leaky_relu_slope, sigmoid_rows, sigmoid_slope
+from admmirnn._kernels._activation_simd cimport kinked_slope_of_sum, leaky_relu_rows, leaky_relu_slope
+from admmirnn._kernels._activation_simd cimport sigmoid_rows, sigmoid_slope, smooth_slope_of_sum
 from admmirnn._kernels._simd cimport relu_rows, relu_slope, tanh_rows, tanh_slope
 
 
@@ -48,3 +49,18 @@ cdef double multiply_by_slope(Activation activation, const floating* S, Py_ssize
     else:
         leaky_relu_slope(S, count, leak_of(activation), A, &square)
     return square
+
+
+cdef double add_multiply_by_slope(Activation activation, const floating* S, Py_ssize_t count, const floating* x,
+                                  floating* A, double* square_of_x) noexcept nogil:
+    """A = (A + x) * f'(a), given S = f(a); returns the sum of squares of the new A, and adds that of x * f'(a)."""
+    cdef double[2] squares
+    squares[0] = squares[1] = 0
+    if activation == TANH:
+        smooth_slope_of_sum(S, count, 1, 0, x, A, squares)
+    elif activation == SIGMOID:
+        smooth_slope_of_sum(S, count, 0, 1, x, A, squares)
+    else:
+        kinked_slope_of_sum(S, count, leak_of(activation), x, A, squares)
+    square_of_x[0] += squares[1]
+    return squares[0]

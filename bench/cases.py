@@ -51,8 +51,10 @@ def problem(size, dtype, n_batches=1):
     return Sequences.of_lengths(observations, np.full(len(y), size.N)), y
 
 
-def network_of(size, dtype):
-    return ElmanRNN.random(size.d, size.n, size.K, dtype=np.dtype(dtype), random_state=np.random.RandomState(0))
+def network_of(size, dtype, read_out="last"):
+    return ElmanRNN.random(
+        size.d, size.n, size.K, dtype=np.dtype(dtype), random_state=np.random.RandomState(0), read_out=read_out
+    )
 
 
 def calls(kernels, size, dtype, gram_first=1, gram_every=4):
@@ -88,10 +90,15 @@ def calls(kernels, size, dtype, gram_first=1, gram_every=4):
         M, G, room(m, m), room(m, n), Theta_moved, output_M, output_G, room(n + 1, n + 1), room(n + 1, K), Psi_moved,
         room(max(n * m, K * (n + 1))), 0.1, 1.0, 0.01, 0.03, 1.0, 0.0,
     )  # fmt: skip
+    generate = (
+        normal(n, K + n + 1) / np.sqrt(n).astype(dtype), Psi, activation, np.zeros(size.N, np.int32), 1.0,
+        rng.uniform(size=size.N), room(n), np.zeros(size.N, np.int32),
+    )  # fmt: skip
     return {
         "forward": forward,
         "backward": backward,
         "update_weights": update_weights,
+        "generate": generate,
         **{
             f"{kernel} {loss.name}": (
                 *(2 * normal(B, K), *((labels, None) if loss.takes_labels else (None, values)), ones),
@@ -148,13 +155,38 @@ class Training:
         The back end.
     solver : Rollout or Algorithm1, optional
         Rollout, with steps that do not become shorter, by default.
+    read_out : {"last", "mean", "max"}
+        Of the network.
+    every_step : bool
+        Whether there is a target for each step.
+    loss : object, optional
+        Cross-entropy of the classes by default; with a loss of values the network learns the first K features of the
+        step, or of the last one.
     **options
         Further ones of ``solve``.
     """
 
-    def __init__(self, size, dtype="float32", n_batches=1, backend_name="compiled", solver=None, **options):
-        self._network = network_of(size, dtype)
-        self._problem = problem(size, dtype, n_batches)
+    def __init__(
+        self,
+        size,
+        dtype="float32",
+        n_batches=1,
+        backend_name="compiled",
+        solver=None,
+        read_out="last",
+        every_step=False,
+        loss=None,
+        **options,
+    ):
+        self._network = network_of(size, dtype, read_out)
+        self._loss = loss or SoftmaxCrossEntropy()
+        sequences, targets = problem(size, dtype, n_batches)
+        if not self._loss.takes_labels:
+            targets = sequences.observations[:, : size.K]
+            targets = targets if every_step else targets[size.N - 1 :: size.N]
+        elif every_step:
+            targets = np.repeat(targets, size.N)
+        self._problem = sequences, targets
         self._solver = solver or Rollout(schedule="constant")
         self._options = {"batch_size": size.B, "random_state": 0} | options
         self._backend_name = backend_name
@@ -197,7 +229,7 @@ class Training:
         self._go.acquire()
         try:
             self._solver.solve(
-                self._network, *self._problem, SoftmaxCrossEntropy(), max_epochs=FOREVER,
+                self._network, *self._problem, self._loss, max_epochs=FOREVER,
                 on_epoch_end=self._pause, **self._options,
             )  # fmt: skip
             self._error = RuntimeError(f"the fit has ended after epoch {self._record['epoch']}")

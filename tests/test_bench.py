@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from admmirnn import backend
-from bench import flops, instructions
+from admmirnn.datasets import mackey_glass
+from admmirnn.losses import SquaredError
+from bench import accept, flops, instructions
+from bench import sequences as sequence_problems
 from bench.cases import OF_ALGORITHM_1, SMALL, Training, algorithm1, calls, calls_of_algorithm1
 from bench.flops import Size
 from bench.table import duration, table
@@ -89,6 +92,55 @@ def test_training_stands_still_between_epochs(name, solver):
             training.epoch()
             assert not np.array_equal(training._network.Theta, before)
     assert not training._thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"read_out": "mean"},
+        {"read_out": "max"},
+        {"every_step": True},
+        {"every_step": True, "loss": SquaredError()},
+        {"loss": SquaredError()},
+    ],
+    ids=str,
+)
+def test_training_of_other_forms(form):
+    size = Size(n=4, B=6, N=5, d=3, K=2)
+    with Training(size, "float32", 2, **form) as training:
+        before = training._network.Theta.copy()
+        training.epoch()
+        assert not np.array_equal(training._network.Theta, before)
+    sequences, targets = training._problem
+    assert len(targets) == (12 * size.N if "every_step" in form else 12)
+    if "loss" in form:
+        steps = sequences.observations.reshape(12, size.N, size.d)
+        steps = steps if "every_step" in form else steps[:, -1]
+        np.testing.assert_array_equal(targets.reshape(*steps.shape[:-1], size.K), steps[..., : size.K])
+
+
+def test_costs_are_measured_in_turn(capsys):
+    size = Size(n=4, B=6, N=5, d=3, K=2)
+    forms = {"mean read-out": {"read_out": "mean"}, "a label at each step": {"every_step": True}}
+    assert sequence_problems.costs(size, forms, n_batches=2, rounds=3) in (True, False)
+    lines = capsys.readouterr().out.splitlines()
+    assert [form for form, line in zip(forms, lines, strict=True) if f"{form} / plain: median" in line] == list(forms)
+
+
+def test_a_forecast_is_judged_by_the_last_values():
+    series = mackey_glass(400)[:, 0]
+    error = sequence_problems.error_of_forecast(series, 0, n_test=100, max_epochs=5)
+    assert 0 < error < np.std(series)
+
+
+def test_answers_to_the_adding_problem_are_judged_on_other_sequences():
+    assert 0 < sequence_problems.error_of_adding(4, 4000, 0) < 1 / 6
+
+
+def test_sections_have_names_of_their_own_and_say_what_they_are():
+    assert len({section.__name__ for section in accept.SECTIONS}) == len(accept.SECTIONS)
+    assert all(section.__doc__ for section in accept.SECTIONS)
+    assert set(sequence_problems.SECTIONS) < set(accept.SECTIONS)
 
 
 def test_training_passes_on_what_went_wrong():
