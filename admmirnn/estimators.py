@@ -62,8 +62,18 @@ def _can_go_on(estimator):
     return True
 
 
+def _reads_observations(estimator):
+    """Whether the estimator reads observations, as all do but the one for text; for methods that this cannot have."""
+    if not estimator._reads_observations:
+        name = type(estimator).__name__
+        raise AttributeError(f"{name} reads text, and no observations; see predict_proba and generate")
+    return True
+
+
 class _Recurrent(BaseEstimator):
     """What the estimators share: from what a user passes to a solver, and from a network to what a user is given."""
+
+    _reads_observations = True
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -144,6 +154,7 @@ class _Recurrent(BaseEstimator):
         self._train(network, sequences, targets, loss, settings, attributes, memory=memory)
         return self
 
+    @available_if(_reads_observations)
     def reset_states(self):
         """Let the streams of the next `partial_fit` start from s_0 instead of going on, with ``stateful=True``.
 
