@@ -332,7 +332,8 @@ class _Recurrent(BaseEstimator):
         x = np.asarray(x)
         sequences = self._sequences([x[:, None] if x.ndim == 1 else x], network)
         S = network.states(sequences)
-        return S, validation.check_outputs(network.outputs_by_step(S), sequences.lengths)
+        outputs = network.outputs_by_step(S, every_step=self._form_of_targets != "sequence")
+        return S, validation.check_outputs(outputs, sequences.lengths)
 
     def _outputs(self, X):
         network = self._network()
@@ -362,8 +363,8 @@ class _Recurrent(BaseEstimator):
         form = "array" if every_step else "sequence"
         attributes = {"n_features_in_": n_channels, "_n_table_columns": None, "_form_of_targets": form}
         self._become_fitted(attributes | of_targets | _how_to_read(settings), network)
-        self.history_, self.n_iter_, self._memory = [], 0, {}
-        self.status_ = self.status_detail_ = None
+        self.history_, self.n_iter_, self._memory = History(), 0, {}
+        self.status_ = self.status_detail_ = self.best_epoch_ = None
         return self
 
     def _take_weights(self, network):
@@ -625,8 +626,8 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
         Parameters
         ----------
         rnn : torch.nn.RNN
-            Of one layer, on which dropout has no effect; with or without biases and ``batch_first``.  Also
-            ``module.rnn`` of what `to_torch` returns.
+            Of one layer, on which dropout has no effect; with or without biases, ``batch_first`` and ``bidirectional``.
+            Also ``module.rnn`` of what `to_torch` returns.
         linear : torch.nn.Linear
             With an output for each class, or a single one: the logit of the second of two classes.
         classes : array-like of shape (n_classes,), optional
@@ -1232,7 +1233,12 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
 def _from_torch(cls, rnn, linear, settings):
     """An estimator that has the settings that layers of torch stand for, and their weights by name."""
     layers, activation = layers_of_torch(rnn, linear)
-    of_layers = {"hidden_size": len(layers["b"]), "activation": activation, "dtype": layers["b"].dtype.name}
+    of_layers = {
+        "hidden_size": len(layers["b"]),
+        "activation": activation,
+        "bidirectional": "b_reverse" in layers,
+        "dtype": layers["b"].dtype.name,
+    }
     validation.check_settings_of_torch(settings, of_layers)
     return cls(**of_layers, **settings), layers
 

@@ -115,7 +115,8 @@ def plot_states(estimator, x, *, ax=None, cmap=None, **kwargs):
 
     The output at a step is what V reads from the states up to it: of a classifier the probabilities of its classes, or
     o where the loss has none, of a regressor the values that it predicts.  At the last step it is what the estimator
-    says of the whole sequence, or of that step.
+    says of the whole sequence, or of that step.  With ``bidirectional=True`` and one target a sequence, it is what V
+    reads when both networks have read so many steps from their ends.
 
     Parameters
     ----------
@@ -134,7 +135,8 @@ def plot_states(estimator, x, *, ax=None, cmap=None, **kwargs):
     Returns
     -------
     ndarray of matplotlib.axes.Axes of shape (2,)
-        The heat map, a row a unit and a column a step, counted from 1 (of frames, with ``frame``), and the output.
+        The heat map, a row a unit and a column a step, counted from 1 (of frames, with ``frame``), and the output.  The
+        units that read from the end are below the others.
 
     Raises
     ------
@@ -164,13 +166,18 @@ def plot_states(estimator, x, *, ax=None, cmap=None, **kwargs):
     # beside the heat map, which stays as wide as the panel below
     upper.figure.colorbar(image, cax=upper.inset_axes([1.015, 0, 0.025, 1]), label="state")
     upper.set(ylabel="unit")
+    n_forward = len(estimator.b_)
+    if n_forward < n:
+        upper.axhline(n_forward - 0.5, color="k", linewidth=1)
     upper.tick_params(labelbottom=False)
     _show_whole_numbers(upper.yaxis)
     steps = np.arange(1, n_steps + 1)
     for name, values in zip(names, outputs.T, strict=True):
         lower.plot(steps, values, marker=".", label=name)
+    step = "step" if tuple(estimator._frame) == (1, 1) else "frame"
+    from_both_ends = n_forward < n and estimator._form_of_targets == "sequence"
     lower.set(
-        xlabel="step" if tuple(estimator._frame) == (1, 1) else "frame",
+        xlabel=f"{step}s read from both ends" if from_both_ends else step,
         ylabel="probability" if hasattr(estimator, "predict_proba") else "output",
         xlim=(0.5, n_steps + 0.5),
     )

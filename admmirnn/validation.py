@@ -1616,7 +1616,7 @@ def check_recorded(records, metric, remedy=None):
     Parameters
     ----------
     records : list of dict
-        With the same keys.
+        What one has is missing in another perhaps.
     metric : str or list of str
         Keys, or the last word of keys.
     remedy : str, optional
@@ -1624,7 +1624,7 @@ def check_recorded(records, metric, remedy=None):
     """
     if not isinstance(metric, (str, list, tuple)) or not all(isinstance(name, str) for name in metric):
         raise TypeError(f"metric is {metric!r}; pass a key of the history's records, or a list of them")
-    known, names = list(records[0]), []
+    known, names = list(dict.fromkeys(key for record in records for key in record)), []
     for name in [metric] if isinstance(metric, str) else metric:
         found = [name] if name in known else [key for key in known if key.endswith(f"_{name}")]
         if not found:

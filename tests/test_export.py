@@ -161,6 +161,47 @@ class TestFrames:
             assert_equal_outputs(found.outputs, expected_of(model, equal), 1e-5)
 
 
+@pytest.mark.parametrize(
+    "kind, frame, activation",
+    [("classes", None, "tanh"), ("values", (3, 2), "sigmoid")]
+    + [("value", None, activation) for activation in ("relu", "leaky_relu", "identity")],
+)
+@pytest.mark.parametrize("form", FORMS)
+class TestBidirectional:
+    """The network that reads from the end begins at the end of each sequence."""
+
+    def test_to_torch(self, torch, form, kind, frame, activation):
+        model, X = fitted(kind, form, activation, frame=frame or (1, 1), bidirectional=True, dtype="float64")
+        expected = expected_of(model, X)
+        assert_equal_outputs(with_module(torch, model, *padded(X, "float64")), expected, 1e-11)
+        assert_equal_outputs([with_module(torch, model, x[None])[0] for x in X], expected, 1e-11)
+        module = model.to_torch()
+        again = type(model).from_torch(
+            module.rnn, module.linear, frame=frame, readout=model.readout, every_step=form == "each"
+        )
+        for one, other in zip(again.predict(X), model.predict(X), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-11)
+
+    def test_to_onnx(self, onnxruntime, tmp_path, form, kind, frame, activation):
+        model, X = fitted(kind, form, activation, frame=frame or (1, 1), bidirectional=True)
+        found = run_onnx(onnxruntime, model, tmp_path / "model.onnx", *padded(X, "float32"))
+        assert_equal_outputs(found.outputs, expected_of(model, X), 1e-5)
+        assert_answers(found, model, X)
+
+
+def test_directions_of_different_sizes(torch, onnxruntime, tmp_path):
+    """As pruning leaves them behind."""
+    model, X = fitted("classes", "last", bidirectional=True)
+    model.V_[:, [1, 2, 8]] = 0
+    model.W_[:, [1, 2]] = model.W_reverse_[:, [2]] = 0
+    pruned = model.prune()
+    assert len(pruned.b_) == 4 and len(pruned.b_reverse_) == 5
+    batch = padded(X, "float32")
+    assert_equal_outputs(with_module(torch, pruned, *batch), expected_of(model, X), 1e-5)
+    found = run_onnx(onnxruntime, pruned, tmp_path / "model.onnx", *batch)
+    assert_equal_outputs(found.outputs, expected_of(model, X), 1e-5)
+
+
 # torch
 
 

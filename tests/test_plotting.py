@@ -85,6 +85,17 @@ def test_histories_of_several_fits_and_entries(model, algorithm1, figure):
     )
 
 
+def test_history_with_validation_data(waves, figure):
+    X, y = waves
+    model = RNNClassifier(6, max_epochs=3, random_state=0).fit(X[:80], y[:80], validation_data=(X[80:], y[80:]))
+    drawn = lines(plotting.plot_history(model, ax=figure.subplots()))
+    assert set(drawn) == {"roll-out loss", "validation loss"}
+    np.testing.assert_array_equal(drawn["validation loss"][1], [record["validation_loss"] for record in model.history_])
+    records = [{"epoch": 1, "rollout_loss": 2.0}, {"epoch": 2, "rollout_loss": 1.0, "validation_loss": 3.0}]
+    drawn = lines(plotting.plot_history(records, ax=figure.add_subplot()))
+    np.testing.assert_array_equal(drawn["validation loss"][1], [np.nan, 3])
+
+
 def test_text_models_have_a_history(figure):
     model = CharacterModel(4, max_epochs=2, random_state=0).fit(20 * "to be or not to be, ")
     assert len(lines(plotting.plot_history(model, ax=figure.subplots()))["roll-out loss"][0]) == 2
@@ -216,6 +227,32 @@ def test_states_with_other_losses(waves, figure, loss):
     else:
         np.testing.assert_allclose(last, model.predict_proba(X[:1])[0], atol=1e-5)
     assert lower.get_ylabel() == ("output" if loss == "hinge" else "probability")
+
+
+@pytest.mark.parametrize("form", ["last", "mean", "max", "each"])
+def test_states_of_both_directions(waves, figure, form):
+    """At k steps, a sequence's output is that of a network which reads k steps from either end."""
+    X, y = waves
+    y = [np.resize([label, 0.5], len(x)) for x, label in zip(X, y, strict=True)] if form == "each" else y.astype(float)
+    readout = "last" if form == "each" else form
+    model = RNNRegressor(6, bidirectional=True, readout=readout, max_epochs=2, random_state=0).fit(X, y)
+    x = X[1]
+    upper, lower = plotting.plot_states(model, x, ax=figure.subplots(2))
+    ((_, found),) = lines(lower).values()
+    S = upper.images[0].get_array().T
+    assert S.shape == (len(x), 12)
+    np.testing.assert_allclose(S[:, :6], states_of(model, x), atol=1e-5)
+    other = RNNRegressor(6, max_epochs=1, random_state=0).fit(X, np.ones(len(X)))
+    other.U_, other.W_, other.b_ = model.U_reverse_, model.W_reverse_, model.b_reverse_
+    np.testing.assert_allclose(S[::-1, 6:], states_of(other, x[::-1]), atol=1e-5)
+    if form == "each":
+        np.testing.assert_allclose(found, model.predict([x])[0], atol=1e-5)
+    else:
+        assert found[-1] == pytest.approx(model.predict([x])[0], abs=1e-5)
+        first = np.append(S[0, :6], S[-1, 6:])
+        assert found[0] == pytest.approx(model._values(first @ model.V_.T + model.c_)[0], abs=1e-5)
+    assert lower.get_xlabel() == ("step" if form == "each" else "steps read from both ends")
+    assert len(plotting.plot_eigenvalues(model, ax=figure.add_subplot()).collections) == 2
 
 
 def test_states_in_a_single_axes(model, waves, figure):
