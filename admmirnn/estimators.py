@@ -411,7 +411,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
         ``{"WV": GroupLasso(3e-3)}`` makes units that `prune` removes.  Keys are U, W, V, UW (the matrix [U W]), UWb
         ([U W b]) and WV ([W; V]), and no block may have two; values are objects of `admmirnn.penalties`, or any with
         ``prox(x, tau)``, which is given the matrix.  Their weights are in units of the mean loss; ``penalty`` is apart
-        from them.
+        from them.  With ``bidirectional=True`` they act on both networks, one after the other, but for V, which is one.
     solver : {"rollout", "algorithm1"} or solver object, default="rollout"
         ``"rollout"`` stands for `Rollout()`, ``"algorithm1"`` for `Algorithm1()`.
     max_epochs : int, default=20
