@@ -31,13 +31,16 @@ class Checkpoint:
     def __init__(self, path, every, fingerprint):
         self._path, self._every, self._fingerprint = os.fspath(path), every, fingerprint
 
-    def write(self, epoch, state, *, always=False):
-        """Write what ``state()`` returns, nested dicts and lists of arrays, numbers and None, if it is time to."""
-        if always or epoch % self._every == 0:
-            arrays = {}
-            tree = json.dumps(_flatten(state(), "", arrays), allow_nan=False)
-            arrays[_TREE] = np.frombuffer(tree.encode(), np.uint8)  # the history makes it long
-            io.write_file(self._path, _KIND, arrays, self._fingerprint)
+    def is_due(self, epoch):
+        """Whether to write after this epoch."""
+        return epoch % self._every == 0
+
+    def write(self, state):
+        """Write nested dicts and lists of arrays, numbers and None."""
+        arrays = {}
+        tree = json.dumps(_flatten(state, "", arrays), allow_nan=False)
+        arrays[_TREE] = np.frombuffer(tree.encode(), np.uint8)  # the history makes it long
+        io.write_file(self._path, _KIND, arrays, self._fingerprint)
 
     def read(self):
         """Return what was written last, or None without a file.

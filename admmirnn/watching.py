@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from admmirnn import backend, validation
+from admmirnn import backend
+from admmirnn.optional import import_optional
 from admmirnn.solvers.status import Status
 
 logger = logging.getLogger("admmirnn")
@@ -30,7 +31,7 @@ class History(list):
         ImportError
             Without pandas.
         """
-        return validation.import_extra("pandas", "pandas").DataFrame(list(self))
+        return import_optional("pandas", "pandas", "history_.to_frame()").DataFrame(list(self))
 
 
 @dataclass(frozen=True)

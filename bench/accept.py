@@ -23,8 +23,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold, train_test_split
 
 import admmirnn
-from admmirnn import Algorithm1, CharacterModel, RNNClassifier, Rollout, backend
-from admmirnn.datasets import load_digits, load_japanese_vowels, load_mnist, load_text
+from admmirnn import Algorithm1, RNNClassifier, Rollout, backend
+from admmirnn.datasets import load_digits, load_japanese_vowels, load_mnist
 from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.model import ElmanRNN
 from admmirnn.sequences import Sequences
@@ -34,9 +34,8 @@ from bench import memory as memory_use
 from bench import sequences as sequence_problems
 from bench import speed as speed_of_rollout
 from bench import streaming as speed_of_streams
-from bench.measure import backend_named, processor, report, skipped, spread
+from bench.measure import backend_named, processor, report, spread
 from bench.paper.released import o_steps_alone
-from bench.pytorch import INSTALLED, MISSING
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden" / "rollout.npz"
 MNIST_TARGETS = {1: 0.962, 3: 0.976, 10: 0.985}
@@ -195,36 +194,6 @@ def robustness(seeds):
         name = f"r = {r}, no radius, test accuracy"
         met &= report(name, f"{accuracy:.4f}, {rollbacks} rollbacks in the history", "> 0.5", accuracy > 0.5)
     return met & report("weights and losses finite in all 21 runs", finite, True, finite)
-
-
-def text(seeds):
-    """Kafka's Metamorphosis, 90/10 in order, 128 units, 10 passes: bits per character, and those of torch's Adam."""
-    characters = load_text()
-    cut, bits, seconds = int(0.9 * len(characters)), [], []
-    for seed in seeds(5):
-        model = CharacterModel(random_state=seed)
-        seconds.append(timed_fit(model, characters[:cut]))
-        bits.append(model.bits_per_character(characters[cut:]))
-    met = report("text, validation bits per character", spread(bits), "<= 2.10", np.mean(bits) <= 2.10)
-    print(f"           worst seed {max(bits):.4f}, {np.median(seconds):.1f} s a fit", flush=True)
-    if not INSTALLED:
-        return met & skipped("text: Adam's bits per character", MISSING)
-    from bench.race.peers import TorchPeer, use_threads
-    from bench.race.task import Theirs
-    from bench.race.tasks.text import PASSES, TASK
-
-    use_threads(1)
-    data, finals, processor_seconds = TASK.load(0), {}, []
-    for rate in (1e-3, 2e-3, 5e-3, 1e-2):
-        *_, last = TorchPeer("Adam", TASK).run(data, Theirs(PASSES, rate), seeds(1)[0])
-        finals[rate] = last.value
-        processor_seconds.append(last.cpu_seconds)
-    found = ", ".join(f"{rate:g}: {value:.4f}" for rate, value in finals.items())
-    print(
-        f"           Adam after {PASSES} passes, by learning rate: {found}; {np.median(processor_seconds):.1f} s each"
-    )
-    ours, theirs = np.mean(bits), min(finals.values())
-    return met & report("text: ours / Adam's best of four rates", f"{ours:.4f} / {theirs:.4f}", "< 1", ours < theirs)
 
 
 def repeat(seeds):
@@ -446,7 +415,6 @@ SECTIONS = (
     speed,
     vowels,
     robustness,
-    text,
     repeat,
     blocks,
     sweep,

@@ -4,6 +4,7 @@ The solver has its defaults, except where ``long_adding`` says so.  Settings of 
 were chosen on training data alone, as each section says.
 """
 
+import time
 import warnings
 from contextlib import ExitStack
 
@@ -11,13 +12,14 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold
 
-from admmirnn import RNNClassifier, RNNRegressor, Rollout
-from admmirnn.datasets import adding_problem, load_digits, load_japanese_vowels, load_osuleaf, mackey_glass
+from admmirnn import CharacterModel, RNNClassifier, RNNRegressor, Rollout
+from admmirnn.datasets import adding_problem, load_digits, load_japanese_vowels, load_osuleaf, load_text, mackey_glass
 from admmirnn.losses import SquaredError
 from admmirnn.penalties import GroupLasso, Lasso, SpectralBall
 from bench.cases import Training
 from bench.flops import Size
-from bench.measure import alternately, median_and_range, report, spread
+from bench.measure import alternately, median_and_range, report, skipped, spread
+from bench.pytorch import INSTALLED, MISSING
 
 OSULEAF_GRID = {"readout": ["mean", "max"], "frame": [(10, 2), (10, 5), (20, 5)], "penalty": ["auto", 1.0]}
 ROUNDS = 15
@@ -65,6 +67,38 @@ def error_of_forecast(series, seed, n_test=400, max_epochs=1000):
     model = RNNRegressor(max_epochs=max_epochs, penalty=0.0, random_state=seed)
     predicted = fit_quietly(model, x[windows][:, :, None], targets).predict(x[None, :, None])[0]
     return float(np.sqrt(np.mean((predicted - y)[-n_test:] ** 2)))
+
+
+def text(seeds):
+    """Kafka's Metamorphosis, 90/10 in order, 128 units, 10 passes: bits per character, and those of torch's Adam."""
+    characters = load_text()
+    cut, bits, seconds = int(0.9 * len(characters)), [], []
+    for seed in seeds(5):
+        model = CharacterModel(random_state=seed)
+        started = time.process_time()
+        fit_quietly(model, characters[:cut], None)
+        seconds.append(time.process_time() - started)
+        bits.append(model.bits_per_character(characters[cut:]))
+    met = report("text, validation bits per character", spread(bits), "<= 2.10", np.mean(bits) <= 2.10)
+    print(f"           worst seed {max(bits):.4f}, {np.median(seconds):.1f} s of the processor a fit", flush=True)
+    if not INSTALLED:
+        return met & skipped("text: Adam's bits per character", MISSING)
+    from bench.race.peers import TorchPeer, use_threads
+    from bench.race.task import Theirs
+    from bench.race.tasks.text import PASSES, TASK
+
+    use_threads(1)
+    data, finals, processor_seconds = TASK.load(0), {}, []
+    for rate in (1e-3, 2e-3, 5e-3, 1e-2):
+        *_, last = TorchPeer("Adam", TASK).run(data, Theirs(PASSES, rate), seeds(1)[0])
+        finals[rate] = last.value
+        processor_seconds.append(last.cpu_seconds)
+    found = ", ".join(f"{rate:g}: {value:.4f}" for rate, value in finals.items())
+    print(
+        f"           Adam after {PASSES} passes, by learning rate: {found}; {np.median(processor_seconds):.1f} s each"
+    )
+    ours, theirs = np.mean(bits), min(finals.values())
+    return met & report("text: ours / Adam's best of four rates", f"{ours:.4f} / {theirs:.4f}", "< 1", ours < theirs)
 
 
 def adding(seeds):
@@ -183,4 +217,4 @@ def fit_quietly(model, X, y):
         return model.fit(X, y)
 
 
-SECTIONS = (osuleaf, forecasting, adding, long_adding, constraints, cost)
+SECTIONS = (osuleaf, forecasting, text, adding, long_adding, constraints, cost)

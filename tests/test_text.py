@@ -233,6 +233,8 @@ def test_is_cloned_pickled_and_searched(model):
     settings = {"hidden_size": 5, "unknown": "?", "solver": Rollout(radius=0.02)}
     assert clone(CharacterModel(**settings)).get_params()["unknown"] == "?"
     assert "readout" not in model.get_params()
+    for name in ("step", "stream", "reset_states"):
+        assert not hasattr(model, name)
     loaded = pickle.loads(pickle.dumps(model))
     assert loaded.bits_per_character(SENTENCE) == model.bits_per_character(SENTENCE)
     assert loaded.generate("the ", 20, random_state=0) == model.generate("the ", 20, random_state=0)

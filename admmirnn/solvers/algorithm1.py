@@ -184,6 +184,7 @@ class Algorithm1(BaseEstimator):
         n_iterations = max_epochs if self.max_iter is None else self.max_iter
         schedules = validation.check_algorithm1(self, n_iterations)
         validation.check_run(penalty, max_epochs, batch_size)
+        validation.check_one_direction(network, "this solver has no step for two; use Rollout")
         validation.check_problem(network, sequences, targets, weights, loss, per_step=True, losses=self.losses)
         n_threads = validation.check_n_threads(n_threads)
         fit = _Fit(self, schedules, network, sequences, targets, loss, weights, penalty, n_threads)
