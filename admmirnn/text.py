@@ -61,7 +61,7 @@ class CharacterModel(_Recurrent):
 
     # what a text leaves no choice of
     readout, frame, scale, stateful, shuffle = "last", None, 1.0, True, True
-    _reads_observations = False
+    _reads_text = True
 
     def __init__(
         self,
