@@ -41,7 +41,7 @@ TASK = Task(
         "Momentum": around(0.2),
         "AdaGrad": around(0.02),
         "RMSprop": around(1e-3),
-        "Adam": (5e-4, 1e-3, 2e-3, 5e-3, 1e-2),
+        "Adam": (1e-3, 2e-3, 5e-3, 1e-2, 2e-2),
     },
     budgets=(PASSES,),
     metric=Metric("validation bits per character", bits, higher_is_better=False),
