@@ -64,7 +64,7 @@ def _can_go_on(estimator):
 
 def _goes_on_with_streams(estimator):
     """Whether the estimator reads observations, as all do but the one for text; for methods that this cannot have."""
-    if not estimator._reads_observations:
+    if estimator._reads_text:
         name = type(estimator).__name__
         raise AttributeError(f"{name} reads text, and no observations; see predict_proba and generate")
     return True
@@ -73,7 +73,7 @@ def _goes_on_with_streams(estimator):
 class _Recurrent(BaseEstimator):
     """What the estimators share: from what a user passes to a solver, and from a network to what a user is given."""
 
-    _reads_observations = True
+    _reads_text = False
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

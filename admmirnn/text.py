@@ -62,7 +62,7 @@ class CharacterModel(_Recurrent):
 
     # what a text leaves no choice of
     readout, frame, scale, bidirectional, stateful, shuffle = "last", None, 1.0, False, True, True
-    _reads_observations = False
+    _reads_text = True
 
     def __init__(
         self,
