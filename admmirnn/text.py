@@ -4,13 +4,15 @@ import numpy as np
 from scipy.special import log_softmax, softmax
 from sklearn.utils import check_random_state
 
-from admmirnn import backend, validation
+from admmirnn import backend, io, validation
 from admmirnn.estimators import _n_streams, _Recurrent, _Targets
 from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.sequences import Sequences
 from admmirnn.solvers import SOLVERS
+from admmirnn.validation import Fitted
 
 
+@io.saved
 class CharacterModel(_Recurrent):
     """Elman network that reads a text and predicts each next character, trained by ADMM.
 
@@ -61,6 +63,11 @@ class CharacterModel(_Recurrent):
 
     # what a text leaves no choice of
     readout, frame, scale, stateful, shuffle = "last", None, 1.0, True, True
+
+    _saved = _Recurrent._saved | {
+        "vocabulary_": Fitted(validation.check_fitted_vocabulary),
+        "frequencies_": Fitted.array("K", dtypes=("float64",)),
+    }
 
     def __init__(
         self,
