@@ -19,6 +19,7 @@ from importlib.metadata import version
 import numpy as np
 
 from admmirnn import validation
+from admmirnn.optional import import_optional
 
 FORMAT = 1  # goes up when an older admmirnn would misread a file, not when there is something it can do without
 _KEY = "admmirnn"  # of the header's metadata
@@ -34,17 +35,12 @@ _TIMES = re.compile(r"[mM]8(\[\d{0,4}(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?")
 
 
 class ModelFileError(ValueError):
-    """A file that is no model file, is damaged, or was written by a newer admmirnn; the message says which."""
+    """A file that holds no model or checkpoint, is damaged, or is of a newer admmirnn; the message says which."""
 
 
 def _safetensors():
-    try:
-        import safetensors.numpy  # no other part of admmirnn needs it
-    except ImportError as error:
-        raise ImportError(
-            'model files need safetensors, which is not here: pip install "admmirnn[files]"; pickle does without'
-        ) from error
-    return safetensors
+    import_optional("safetensors.numpy", "files", "a file of a model")
+    return import_optional("safetensors", "files", "a file of a model")
 
 
 def write_file(path, kind, arrays, header):
@@ -114,9 +110,9 @@ def read_file(path, kind):
         size = os.fstat(file.fileno()).st_size
         n_header = int.from_bytes(file.read(8), "little")
         if size < 8 or n_header > size - 8:
-            raise ModelFileError(f"{path} is not a model file, or not a whole one: it has {size} bytes")
+            raise ModelFileError(f"{path} is not a {kind} file, or not a whole one: it has {size} bytes")
         if n_header > _MOST_HEADER:
-            raise ModelFileError(f"{path} is not a model file: its header would have {n_header} bytes")
+            raise ModelFileError(f"{path} is not a {kind} file: its header would have {n_header} bytes")
         file.seek(0)
         data = file.read(size)
     content = _content(path, data[8 : 8 + n_header])
@@ -137,7 +133,7 @@ def _content(path, header):
     try:
         metadata = _parsed(header).get("__metadata__", {})
     except (ValueError, RecursionError, AttributeError) as error:
-        raise ModelFileError(f"{path} is not a model file, or damaged: its header is none of safetensors") from error
+        raise ModelFileError(f"{path} is not such a file, or damaged: its header is none of safetensors") from error
     text = metadata.get(_KEY) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
         raise ModelFileError(f"{path} is a file of safetensors, and not one that admmirnn has written")

@@ -5,6 +5,7 @@ import warnings
 from admmirnn import losses, penalties, validation
 from admmirnn.files import ModelFileError, Values, parameters, read_file, write_file
 from admmirnn.solvers import Algorithm1, Rollout, Status
+from admmirnn.watching import History
 
 __all__ = ["ModelFileError", "load"]
 
@@ -16,6 +17,7 @@ _KNOWN = (
     *losses.LOSSES_OF_VALUES.values(),
     *penalties.PENALTIES,
 )
+_NOT_SAVED = ("callbacks", "checkpoint")  # functions; a file of this machine, which a fit writes to
 _ESTIMATORS = {}
 
 
@@ -34,18 +36,18 @@ def save(estimator, path):
     if _ESTIMATORS.get(name) is not type(estimator):
         raise TypeError(f"{name} is a class of your own, which a model file cannot name; use pickle")
     validation.check_path(path)
-    settings = estimator.get_params(deep=False)
+    settings = {key: value for key, value in estimator.get_params(deep=False).items() if key not in _NOT_SAVED}
     attributes = {key: vars(estimator)[key] for key in estimator._saved if key in vars(estimator)}
     validation.check_fitted_attributes(attributes, estimator._saved)
+    attributes["history_"] = list(attributes["history_"])
     values = Values(known=_KNOWN)
-    without_callbacks = settings | {"callbacks": None}
     header = {
         "estimator": name,
         "attributes": {key: values.pack(value, key) for key, value in attributes.items()},
-        "parameters": {key: values.pack(value, key) for key, value in without_callbacks.items()},
+        "parameters": {key: values.pack(value, key) for key, value in settings.items()},
     }
     write_file(path, "model", values.arrays, header)
-    if settings["callbacks"]:
+    if estimator.callbacks:
         warnings.warn("callbacks cannot be saved; the file has the model without them", UserWarning, stacklevel=3)
 
 
@@ -87,11 +89,11 @@ def load(path, kind=None):
             {key: values.unpack(value) for key, value in validation.check_content(header, part).items()}
             for part in ("parameters", "attributes")
         )
-        validation.check_settings_are_known(settings, parameters(found), arrays)
+        validation.check_settings_are_known(settings, set(parameters(found)) - set(_NOT_SAVED), arrays)
         validation.check_fitted_attributes(attributes, found._saved)
         estimator = found(**settings)
     except (ValueError, TypeError, RecursionError, OverflowError) as error:
         raise ModelFileError(f"{path} holds no model that can be: {error}") from error
-    vars(estimator).update(attributes)
+    vars(estimator).update(attributes | {"history_": History(attributes["history_"])})
     estimator._memory = {}  # partial_fit goes on from the weights, with new statistics
     return estimator

@@ -5,11 +5,12 @@ from scipy.special import log_softmax, softmax
 from sklearn.utils import check_random_state
 
 from admmirnn import backend, io, validation
-from admmirnn.estimators import _n_streams, _Recurrent, _Targets
+from admmirnn.estimators import _checkpoint, _hold_out_ends, _n_streams, _Recurrent, _Targets
 from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.sequences import Sequences
 from admmirnn.solvers import SOLVERS
 from admmirnn.validation import Fitted
+from admmirnn.watching import Validation
 
 
 @io.saved
@@ -33,8 +34,8 @@ class CharacterModel(_Recurrent):
     unknown : str or None, default=None
         The character to read in the place of those that the training text does not have, and which is among those
         that it has; with None they raise ValueError.
-    callbacks : list of callable, optional
-        As in `RNNClassifier`.
+    early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, callbacks
+        As in `RNNClassifier`; the part for validation is the end of each text.
 
     Attributes
     ----------
@@ -44,7 +45,7 @@ class CharacterModel(_Recurrent):
         The state before the first character; None is zero.
     vocabulary_ : str
         The characters of the training text, sorted; the order of the columns of U, and of the outputs.
-    frequencies_ : ndarray of shape (K,)
+    counts_ : ndarray of shape (K,)
         How often the training text has each.
     history_, status_, status_detail_, n_iter_
         As in `RNNClassifier`; the loss is in nats a character, log(2) of which are a bit.
@@ -62,11 +63,12 @@ class CharacterModel(_Recurrent):
     """
 
     # what a text leaves no choice of
-    readout, frame, scale, stateful, shuffle = "last", None, 1.0, True, True
+    readout, frame, scale, bidirectional, stateful, shuffle = "last", None, 1.0, False, True, True
+    _reads_observations = False
 
     _saved = _Recurrent._saved | {
         "vocabulary_": Fitted(validation.check_fitted_vocabulary),
-        "frequencies_": Fitted.array("K", dtypes=("float64",)),
+        "counts_": Fitted.array("K", dtypes=("int64", "int32")),
     }
 
     def __init__(
@@ -87,6 +89,13 @@ class CharacterModel(_Recurrent):
         random_state=None,
         n_threads=1,
         unknown=None,
+        early_stopping=False,
+        validation_fraction=0.1,
+        patience=10,
+        tol=1e-4,
+        max_time=None,
+        checkpoint=None,
+        checkpoint_every=1,
         callbacks=None,
     ):
         self.hidden_size = hidden_size
@@ -104,6 +113,13 @@ class CharacterModel(_Recurrent):
         self.random_state = random_state
         self.n_threads = n_threads
         self.unknown = unknown
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.tol = tol
+        self.max_time = max_time
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
         self.callbacks = callbacks
 
     def __sklearn_tags__(self):
@@ -112,7 +128,7 @@ class CharacterModel(_Recurrent):
         tags.input_tags.two_d_array = tags.input_tags.three_d_array = False
         return tags
 
-    def fit(self, text, y=None):
+    def fit(self, text, y=None, *, validation_text=None, resume=False):
         """Learn to predict every character of a text but the first, from new initial weights.
 
         Parameters
@@ -122,6 +138,10 @@ class CharacterModel(_Recurrent):
             least two characters.
         y : None
             Not used; here for scikit-learn's sake.
+        validation_text : str, pathlib.Path, text file, or list of them, optional
+            To measure the loss on after every epoch, not to train with.
+        resume : bool, default=False
+            As in `RNNClassifier.fit`.
 
         Returns
         -------
@@ -133,24 +153,98 @@ class CharacterModel(_Recurrent):
         ValueError, TypeError
             If an argument or a setting is not usable; nothing has been trained then.
         """
-        validation.check_reads_symbols(self.solver, SOLVERS)
-        settings = validation.check_estimator_settings(self, SOLVERS)
+        settings = self._settings()
         texts = validation.read_texts(text)
-        vocabulary, counts = np.unique(_code_points("".join(texts)), return_counts=True)
-        validation.check_vocabulary(vocabulary)
+        vocabulary = validation.check_vocabulary(np.unique(_code_points("".join(texts))))
+        network = self._initial_network(settings, len(vocabulary), len(vocabulary), symbols=True)
+        characters = _characters(vocabulary)
+        return self._learn(texts, settings, network, characters, validation_text=validation_text, resume=resume)
+
+    def partial_fit(self, text, y=None, vocabulary=None):
+        """Train on from where the last call of `fit` or `partial_fit` has ended: one pass over a text.
+
+        Running statistics are kept, and steps have their full length, as there is no schedule without an end.  Every
+        text begins with s_0.
+
+        Parameters
+        ----------
+        text : str, pathlib.Path, text file, or list of them
+            As in `fit`.
+        y : None
+            Not used; here for scikit-learn's sake.
+        vocabulary : str, optional
+            All characters that there will be, for the first call; by default those of the text.
+
+        Returns
+        -------
+        CharacterModel
+            self.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument or a setting is not usable; nothing has been trained then.
+        """
+        settings = self._settings()
+        validation.check_partial(self)
+        texts = validation.read_texts(text)
+        known = getattr(self, "vocabulary_", None)
+        if vocabulary is None and known is None:
+            vocabulary = "".join(texts)
+        if vocabulary is not None:
+            vocabulary = validation.check_characters(vocabulary)
+            vocabulary = _characters(validation.check_vocabulary(np.unique(_code_points(vocabulary))))
+        if known is None:
+            network = self._initial_network(settings, len(vocabulary), len(vocabulary), symbols=True)
+            return self._learn(texts, settings, network, vocabulary, memory={})
+        validation.check_same_vocabulary(vocabulary, known)
+        network = self._network()
+        network.learns_s_0 = isinstance(settings.s_0, str)
+        validation.check_same_network(self, settings, network)
+        return self._learn(texts, settings, network, known, memory=self._memory, counts=self.counts_)
+
+    def _settings(self):
+        validation.check_reads_symbols(self.solver, SOLVERS)
+        return validation.check_estimator_settings(self, SOLVERS)
+
+    def _learn(
+        self, texts, settings, network, vocabulary, *, memory=None, counts=0, validation_text=None, resume=False
+    ):
+        """Train the network; ``memory`` and ``counts`` are those to go on from."""
+        n_symbols = len(vocabulary)
+        stand_in = validation.check_stand_in(self.unknown, vocabulary)
+        encoded = _encoded(texts, vocabulary, stand_in)
+        sequences, following = _predictions(encoded, n_symbols)
         attributes = {
-            "vocabulary_": _characters(vocabulary),
-            "frequencies_": counts / counts.sum(),
+            "vocabulary_": vocabulary,
+            "counts_": counts + np.bincount(np.concatenate(encoded), minlength=n_symbols),
             "_activation": settings.activation,
             "_readout": settings.readout,
         }
-        stand_in = validation.check_stand_in(self.unknown, attributes["vocabulary_"])
-        sequences, following = _predictions(_encoded(texts, vocabulary, stand_in), len(vocabulary))
-        network = self._initial_network(settings, len(vocabulary), len(vocabulary), symbols=True)
+        targets, loss = _Targets(following, np.ones(len(following)), "list", n_symbols), SoftmaxCrossEntropy()
+        apart = None
+        if validation_text is not None:
+            more, following = _predictions(
+                _encoded(validation.read_texts(validation_text), vocabulary, stand_in), n_symbols
+            )
+            apart = more, following, np.ones(len(following)), True
+        elif settings.early_stopping:
+            sequences, targets, apart = _hold_out_ends(sequences, targets, settings.validation_fraction)
+        checkpoint = _checkpoint(self, settings, sequences, targets, resume)
         settings.batch_size = _n_streams(settings, sequences)
-        streams = sequences.in_chunks(settings.chunk_size, settings.batch_size)
-        targets = _Targets(following, np.ones(len(following)), "list", len(vocabulary))
-        self._end_training(*self._train(network, streams, targets, SoftmaxCrossEntropy(), settings, attributes))
+        outcome = self._train(
+            network,
+            sequences.in_chunks(settings.chunk_size, settings.batch_size),
+            targets,
+            loss,
+            settings,
+            attributes,
+            held_out=apart and Validation(*apart, loss, settings.n_threads),
+            checkpoint=checkpoint,
+            resume=resume,
+            memory=memory,
+        )
+        outcome.memory["states"] = None  # of these streams
         return self
 
     def bits_per_character(self, text):
@@ -217,7 +311,8 @@ class CharacterModel(_Recurrent):
         Parameters
         ----------
         prefix : str, default=""
-            What to read first.  If it is empty, the first character is drawn by ``frequencies_``.
+            What to read first.  If it is empty, the first character is drawn by how often the training
+            text has each.
         n : int, default=200
             How many characters, >= 0.
         temperature : float, default=1.0
@@ -259,13 +354,14 @@ class CharacterModel(_Recurrent):
 
     def _first_code(self, temperature, uniform):
         if temperature == 0:
-            return self.frequencies_.argmax(keepdims=True)
-        p = softmax(np.log(self.frequencies_) / temperature)
+            return self.counts_.argmax(keepdims=True)
+        with np.errstate(divide="ignore"):  # of characters that were never there
+            p = softmax(np.log(self.counts_) / temperature)
         return np.searchsorted(p.cumsum(), uniform).clip(max=len(p) - 1)
 
     def _encode(self, texts):
         stand_in = validation.check_stand_in(self.unknown, self.vocabulary_)
-        return _encoded(texts, _code_points(self.vocabulary_), stand_in)
+        return _encoded(texts, self.vocabulary_, stand_in)
 
     def _checked(self, outputs):
         validation.check_text_outputs(np.isfinite(outputs).all())
@@ -282,17 +378,17 @@ def _characters(code_points):
 
 def _encoded(texts, vocabulary, stand_in):
     """The codes of the characters of each text; ``stand_in`` is one, or None."""
-    encoded = []
+    encoded, known = [], _code_points(vocabulary)
     for i, text in enumerate(texts):
         points = _code_points(text)
-        codes = np.minimum(np.searchsorted(vocabulary, points), len(vocabulary) - 1)
-        unknown = vocabulary[codes] != points
+        codes = np.minimum(np.searchsorted(known, points), len(known) - 1)
+        unknown = known[codes] != points
         if unknown.any():
             validation.check_no_unknown(
                 stand_in, text, int(unknown.argmax()), i if len(texts) > 1 else None, vocabulary
             )
             codes[unknown] = stand_in
-        encoded.append(codes.astype(np.uint8 if len(vocabulary) <= 1 << 8 else np.uint16))
+        encoded.append(codes.astype(np.uint8 if len(known) <= 1 << 8 else np.uint16))
     return encoded
 
 

@@ -20,7 +20,6 @@ from admmirnn.activations import ACTIVATIONS
 from admmirnn.sequences import OBSERVATION_DTYPES, Sequences
 
 DTYPES = ("float32", "float64")
-INIT_NAMES = ("U", "W", "b", "V", "c")
 READ_OUTS = ("last", "mean", "max")
 PENALISED = ("U", "W", "V", "UW", "UWb", "WV")
 
@@ -172,7 +171,8 @@ def check_estimator_settings(estimator, solvers):
     SimpleNamespace
         hidden_size, activation, penalty (a number), penalties (a dict), solver (an object), max_epochs, batch_size
         (None for "auto"), dtype, shuffle, verbose, random_state (a RandomState), scale, n_threads (a number),
-        readout, frame (a pair), s_0 (None, "learn" or an array), stateful, chunk_size, callbacks (a tuple).
+        readout, frame (a pair), bidirectional, s_0 (None, "learn" or an array), stateful, chunk_size, callbacks (a
+        tuple).
     """
     batch_size, verbose, callbacks = estimator.batch_size, estimator.verbose, estimator.callbacks
     if isinstance(batch_size, str) and batch_size == "auto":
@@ -185,10 +185,12 @@ def check_estimator_settings(estimator, solvers):
         callbacks = ()
     if not isinstance(callbacks, (list, tuple)):
         raise TypeError(f"callbacks is {callbacks!r}; pass a list of functions of the epoch's state, or None")
+    callbacks = tuple(getattr(callback, "on_epoch_end", callback) for callback in callbacks)
     for callback in callbacks:
         if not callable(callback):
             raise TypeError(
-                f"callbacks holds {callback!r}, which cannot be called; pass functions of the epoch's state"
+                f"callbacks holds {callback!r}, which cannot be called; pass functions of the epoch's state, or "
+                "objects with on_epoch_end(state)"
             )
     solver, penalty = check_solver(estimator.solver, solvers), estimator.penalty
     if isinstance(penalty, str) and penalty == "auto":
@@ -210,11 +212,22 @@ def check_estimator_settings(estimator, solvers):
                 f"{name} is {getattr(estimator, name)!r}, which {type(solver).__name__} does not have; pass {name}="
                 f"{None if name == 's_0' else False}, or solver='rollout'"
             )
+    bidirectional = check_boolean("bidirectional", estimator.bidirectional)
+    if bidirectional and not getattr(solver, "takes_two_directions", False):
+        raise ValueError(
+            f"bidirectional is True, and {type(solver).__name__} trains one direction only; pass False, or "
+            "solver='rollout'"
+        )
+    if bidirectional and (s_0 is not None or stateful):
+        name, value = ("stateful", True) if stateful else ("s_0", estimator.s_0)
+        why = "a stream has no end to read from" if stateful else "both directions start from zero"
+        raise ValueError(f"{name} is {value!r} and bidirectional is True: {why}; pass only one of them")
     if stateful and readout != "last":
         raise ValueError(f"readout is {readout!r}, and stateful=True reads every state; pass readout='last'")
     return SimpleNamespace(
         s_0=s_0,
         stateful=stateful,
+        bidirectional=bidirectional,
         chunk_size=check_integer("chunk_size", estimator.chunk_size, 1),
         readout=readout,
         frame=check_frame(estimator.frame),
@@ -231,8 +244,123 @@ def check_estimator_settings(estimator, solvers):
         random_state=check_random_state(estimator.random_state),
         scale=check_number("scale", estimator.scale, strict=True),
         n_threads=check_n_threads(estimator.n_threads),
-        callbacks=tuple(callbacks),
+        **_check_watching(estimator, solver),
+        callbacks=callbacks,
     )
+
+
+def _check_watching(estimator, solver):
+    """The settings of what goes on around a fit."""
+    checkpoint = check_path(estimator.checkpoint, "checkpoint") if estimator.checkpoint is not None else None
+    if checkpoint is not None and not getattr(solver, "takes_states", False):
+        raise ValueError(f"checkpoint is {checkpoint!r}, and {type(solver).__name__} cannot go on from one; pass None")
+    fraction = check_number("validation_fraction", estimator.validation_fraction, strict=True, below=1.0)
+    return {
+        "early_stopping": check_boolean("early_stopping", estimator.early_stopping),
+        "validation_fraction": fraction,
+        "patience": check_integer("patience", estimator.patience, 1),
+        "tol": check_number("tol", estimator.tol),
+        "max_time": check_number("max_time", estimator.max_time, strict=True, optional=True),
+        "checkpoint": checkpoint,
+        "checkpoint_every": check_integer("checkpoint_every", estimator.checkpoint_every, 1),
+    }
+
+
+def check_path(path, name="path"):
+    """Return the name of a file as a str, or raise if it cannot be one; it need not exist."""
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise TypeError(f"{name} is {path!r} of type {type(path).__name__}; pass a str or a pathlib.Path")
+    path = os.fsdecode(path)
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, f"{name} is a folder; pass the name of a file in it", path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError(errno.EINVAL, f"{name} is not a regular file", path)
+    return path
+
+
+def check_resume(estimator, settings, resume):
+    """Raise unless a fit can go on from its checkpoint, if it is to."""
+    if check_boolean("resume", resume) and settings.checkpoint is None:
+        raise ValueError("resume is True, and checkpoint is None; pass the file that the fit has written")
+    if (
+        settings.checkpoint is not None
+        and settings.early_stopping
+        and not isinstance(estimator.random_state, numbers.Integral)
+    ):
+        raise ValueError(
+            f"random_state is {estimator.random_state!r}, with which the validation data could not be drawn once more "
+            "from a checkpoint; pass an int"
+        )
+
+
+def check_checkpoint(path, found, expected):
+    """Raise unless a checkpoint is that of a fit like this one."""
+    if found == expected:
+        return
+    for name, value in expected["parameters"].items():
+        if found.get("parameters", {}).get(name) != value:
+            was = found.get("parameters", {}).get(name)
+            raise ValueError(
+                f"{path} is the checkpoint of a fit with {name}={was!r}, and it is {value!r} now; pass the same "
+                "arguments, or resume=False"
+            )
+    raise ValueError(f"{path} is the checkpoint of a fit to other data; pass the same ones, or resume=False")
+
+
+def check_partial(estimator):
+    """Raise if a setting has no meaning for partial_fit."""
+    for name, default in (("early_stopping", False), ("checkpoint", None)):
+        if getattr(estimator, name) != default:
+            raise ValueError(
+                f"{name} is {getattr(estimator, name)!r}, which has no meaning for partial_fit; pass {default}"
+            )
+
+
+def check_pair(validation_data):
+    """Return X and y of ``validation_data``."""
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+        raise TypeError(f"validation_data is of type {type(validation_data).__name__}; pass a pair (X, y)")
+    return validation_data
+
+
+def check_same_features(attributes, others):
+    """Raise unless validation data have the features of the training set."""
+    names = ("n_features_in_", "_n_table_columns")
+    if any(attributes[name] != others[name] for name in names):
+        raise ValueError(
+            f"validation_data has {others['n_features_in_']} features and X has {attributes['n_features_in_']}; pass "
+            "data of the same form"
+        )
+
+
+def check_same_kind(targets, others):
+    """Raise unless validation data have targets of the same kind as the training set."""
+    if targets.every_step != others.every_step:
+        raise ValueError("validation_data has one target a sequence where y has one a step, or the reverse")
+
+
+def check_n_held_out(fraction, n_sequences):
+    """How many sequences are for validation."""
+    n_held_out = round(fraction * n_sequences)
+    if not 0 < n_held_out < n_sequences:
+        raise ValueError(
+            f"validation_fraction is {fraction:g}, which is {n_held_out} of {n_sequences} sequences; pass more "
+            "sequences, or validation_data"
+        )
+    return n_held_out
+
+
+def check_some_steps_left(n_kept, fraction):
+    """Raise unless every stream has steps to train with."""
+    if n_kept.min() < 1:
+        i = int(n_kept.argmin())
+        raise ValueError(f"validation_fraction is {fraction:g}, which leaves X[{i}] no step to train with")
+
+
+def check_some_weight(weights, fraction):
+    """Raise unless there is a target for validation."""
+    if not weights.any():
+        raise ValueError(f"validation_fraction is {fraction:g}, and no step among those has a target")
 
 
 def check_frame(frame):
@@ -387,6 +515,12 @@ def check_problem(
             )
 
 
+def check_one_direction(network, why):
+    """Raise if the network reads sequences from both ends."""
+    if len(network.directions) > 1:
+        raise ValueError(f"the network is bidirectional, and {why}")
+
+
 def check_symbols(sequences, taken=True):
     """Raise unless symbols are ``taken``, and these are codes of so many of them."""
     codes = sequences.observations
@@ -415,9 +549,9 @@ def check_init(init, shapes, dtype):
     Parameters
     ----------
     init : dict or None
-        Arrays by the names U, W, b, V, c; any of them may be missing.
+        Arrays by name; any of them may be missing.
     shapes : dict
-        The shape of each.
+        The shape of each, by the known names.
     dtype : dtype
         float32 or float64.
     """
@@ -425,11 +559,11 @@ def check_init(init, shapes, dtype):
         return {}
     if not isinstance(init, dict):
         raise TypeError(
-            f"init is of type {type(init).__name__}; pass a dict with any of the keys U, W, b, V, c, or None"
+            f"init is of type {type(init).__name__}; pass a dict with any of the keys {', '.join(shapes)}, or None"
         )
     weights = {}
     for name, values in init.items():
-        check_choice("a key of init", name, INIT_NAMES)
+        check_choice("a key of init", name, tuple(shapes))
         array = _as_numbers(values, f"init[{name!r}]", dtype)
         if array.shape != shapes[name]:
             raise ValueError(
@@ -862,14 +996,29 @@ def read_text(text, name="text", least=2):
     return text
 
 
+def check_characters(vocabulary):
+    """Raise unless this is a string of characters."""
+    if not isinstance(vocabulary, str):
+        raise TypeError(f"vocabulary is of type {type(vocabulary).__name__}; pass a str of all characters")
+    return vocabulary
+
+
+def check_same_vocabulary(vocabulary, known):
+    """Raise unless there is no other vocabulary than the ``known`` one."""
+    if vocabulary is not None and vocabulary != known:
+        raise ValueError(f"vocabulary is {vocabulary!r}, and was {known!r} before; pass the same one, or None")
+
+
 def check_vocabulary(code_points):
-    """Raise unless these are several characters, and not too many."""
+    """Return the code points of the characters of a text, or raise unless they are several, and not too many."""
     if len(code_points) < 2:
         raise ValueError(
-            f"text has one character only, {chr(code_points[0])!r}, and nothing to predict; pass one that has several"
+            f"there is no other character than {''.join(map(chr, code_points))!r}, and nothing to predict; pass a text "
+            "of several"
         )
     if len(code_points) > 1 << 16:
         raise ValueError(f"text has {len(code_points)} different characters; the most that there can be is {1 << 16}")
+    return code_points
 
 
 def check_stand_in(unknown, vocabulary):
@@ -1246,21 +1395,25 @@ def check_targets_suit(settings, targets):
         raise ValueError("stateful is True and y has one target a sequence; pass one for each step, or stateful=False")
 
 
-def check_goes_on(estimator, settings, targets, network):
-    """Raise unless settings and targets are those that the estimator was fitted with."""
+def check_same_network(estimator, settings, network, **more):
+    """Raise unless settings, and ``more`` of them by name, are those that the network was made with."""
     fitted = {
         "hidden_size": network.n_hidden,
         "activation": network.activation,
         "readout": network.read_out,
+        "bidirectional": len(network.directions) == 2,
         "dtype": network.dtype,
-        "frame": estimator._frame,
-        "scale": estimator._scale,
     }
-    for name, value in fitted.items():
+    for name, value in (fitted | more).items():
         if getattr(settings, name) != value:
             raise ValueError(f"{name} is {getattr(settings, name)!r}, and was {value!r} when training began; call fit")
     if (settings.s_0 is None) != (network.s_0 is None):
         raise ValueError(f"s_0 is {estimator.s_0!r}, and was of another kind when training began; call fit")
+
+
+def check_goes_on(estimator, settings, targets, network):
+    """Raise unless settings and targets are those that the estimator was fitted with."""
+    check_same_network(estimator, settings, network, frame=estimator._frame, scale=estimator._scale)
     if targets.every_step != (estimator._form_of_targets != "sequence"):
         raise ValueError("y has one target a sequence where it had one a step before, or the reverse; call fit")
     if estimator._memory is None:
@@ -1333,18 +1486,6 @@ def check_outputs(outputs, lengths):
 # Files, and what makes an estimator fitted
 
 
-def check_path(path):
-    """Return the name of a file as a str, or raise if it cannot be one; it need not exist."""
-    if not isinstance(path, (str, bytes, os.PathLike)):
-        raise TypeError(f"path is {path!r} of type {type(path).__name__}; pass a str or a pathlib.Path")
-    path = os.fsdecode(path)
-    if os.path.isdir(path):
-        raise IsADirectoryError(errno.EISDIR, "This is a folder; pass the name of a file in it", path)
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise OSError(errno.EINVAL, "This is not a regular file", path)
-    return path
-
-
 def not_to_be_saved(name, value):
     """The error that says that a file cannot hold a value."""
     found = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else f"of type {type(value).__name__}"
@@ -1363,7 +1504,7 @@ def check_content(header, part):
 
 def check_settings_are_known(settings, known, unused):
     """Raise unless parameters have names that are known, and no array is left over; a missing one has its default."""
-    unknown = sorted(settings.keys() - set(known))
+    unknown = sorted(settings.keys() - known)
     if unknown:
         raise ValueError(f"its header has the parameters {', '.join(unknown[:3])}, which this admmirnn does not know")
     if unused:
@@ -1411,6 +1552,9 @@ def check_fitted_attributes(attributes, expected):
     unknown = sorted(attributes.keys() - expected.keys())
     if missing or unknown:
         raise ValueError(f"its attributes are not those of a fitted one: {', '.join([*missing, *unknown][:3])}")
+    of_reverse = [name in attributes for name in expected if name.endswith("_reverse_")]
+    if any(of_reverse) and not all(of_reverse):
+        raise ValueError("some of its weights of the network that reads from the end are missing")
     sizes = {}
     for name, one in expected.items():
         if name in attributes:

@@ -90,10 +90,15 @@ def calls(kernels, size, dtype, gram_first=1, gram_every=4):
         M, G, room(m, m), room(m, n), Theta_moved, output_M, output_G, room(n + 1, n + 1), room(n + 1, K), Psi_moved,
         room(max(n * m, K * (n + 1))), 0.1, 1.0, 0.01, 0.03, 1.0, 0.0,
     )  # fmt: skip
+    generate = (
+        normal(n, K + n + 1) / np.sqrt(n).astype(dtype), Psi, activation, np.zeros(size.N, np.int32), 1.0,
+        rng.uniform(size=size.N), room(n), np.zeros(size.N, np.int32),
+    )  # fmt: skip
     return {
         "forward": forward,
         "backward": backward,
         "update_weights": update_weights,
+        "generate": generate,
         **{
             f"{kernel} {loss.name}": (
                 *(2 * normal(B, K), *((labels, None) if loss.takes_labels else (None, values)), ones),

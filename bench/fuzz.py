@@ -53,6 +53,7 @@ def models():
     several = [np.eye(3, dtype=int)[np.arange(len(x)) % 3] for x in X]
     yield RNNClassifier(3, loss="sigmoid_cross_entropy", activation="relu", **common).fit(X, several), X
     yield RNNClassifier(3, solver="algorithm1", **common).fit(X, np.array([1, 0, 1, 0, 2], dtype=object)), X
+    yield RNNRegressor(3, bidirectional=True, early_stopping=True, readout="max", **common).fit(Z, Z[:, 0]), Z
     yield CharacterModel(4, max_epochs=1, random_state=0).fit(_TEXT), _TEXT[:20]
 
 

@@ -25,6 +25,8 @@ def models():
     yield "classifier", RNNClassifier(6, max_epochs=5, random_state=0, **settings).fit(X, labels), X[:5]
     settings = {"s_0": "learn", "dtype": "float64", "loss": Huber(1.5), "random_state": np.random.RandomState(1)}
     yield "regressor", RNNRegressor(6, max_epochs=5, **settings).fit(X, X.cumsum(axis=1)), X[:5]
+    settings = {"bidirectional": True, "readout": "mean", "early_stopping": True, "random_state": 0, "scale": 0.5}
+    yield "bidirectional", RNNRegressor(4, max_epochs=5, **settings).fit(X, X[:, 0, 0] + X[:, -1, 1]), X[:5]
     text = "to be or not to be, that is the question: "
     yield "text", CharacterModel(6, max_epochs=5, random_state=0).fit(10 * text), text
 

@@ -44,6 +44,12 @@ def test_rollout(measure, name, count, size, dtype, variant):
 
 
 @VARIANTS
+@at_sizes(SMALL, BROAD, quick=(MIDDLE,))
+def test_generation(measure, size, dtype, variant):
+    measure_kernel(measure, calls, "generate", size, dtype, variant)
+
+
+@VARIANTS
 @pytest.mark.parametrize("name", [f"{kernel} {loss.name}" for kernel in ("o_step", "loss_value") for loss in LOSSES])
 @at_sizes(SMALL, BROAD, quick=(MIDDLE,))
 def test_loss(measure, name, size, dtype, variant):

@@ -14,9 +14,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from admmirnn import Rollout
+from admmirnn import Rollout, backend
 from admmirnn.losses import SoftmaxCrossEntropy
-from admmirnn.model import ElmanRNN
+from admmirnn.model import ElmanRNN, Room
+from admmirnn.solvers.order import Carried
 from bench.race import __main__ as race_main
 from bench.race import run as race_run
 from bench.race.curves import ACCURACY, Curve, MeanCurve, Metric, Point, evaluation_points, mean_curves
@@ -175,6 +176,86 @@ def test_the_peers_best_as_goal(task, curves):
     assert (second.value, second.best_peer.curve.setting) == (pytest.approx(0.7), "slow")
 
 
+def test_the_final_value_of_a_rival_as_goal(task, curves):
+    falls_back = made_up("SGD", [0.3, 0.9, 0.5], [0.1, 0.2, 3.0], setting="unsteady")
+    slow = replace(task, goals=(Goal(OURS, share=1 / 2, rival="SGD"),))
+    (found,) = found_for(slow, [*(curve for curve in curves if curve.contender != "SGD"), falls_back])
+    assert found.value == 0.5  # not the 0.9 on the way
+    assert found.best_peer.curve.contender == "SGD" and found.best_peer.seconds == 0.2
+    assert "(SGD's final value)" in verdict(found, ACCURACY)
+
+
+def of_text(text="abcab" * 50, cut=200):
+    return Data.of_text(text[:cut], text[cut:], 7)
+
+
+def test_data_of_text_are_codes_and_the_characters_that_follow():
+    data = of_text()
+    assert (data.n_outputs, data.train.n_symbols, data.every_step, data.train.observations.dtype) == (3, 3, True, "u1")
+    assert data.train.observations[:4, 0].tolist() == [0, 1, 2, 0] and data.train_targets[:4].tolist() == [1, 2, 0, 1]
+    assert (data.train.lengths.tolist(), len(data.train_targets)) == ([199], 199)
+    assert (data.test.lengths.tolist(), len(data.test_targets)) == ([49], 49)
+    few = data.first(3, 2)
+    assert [part.lengths.tolist() for part in (few.train, few.test)] == [[21], [14]]
+    assert (len(few.train_targets), len(few.test_targets)) == (21, 14)
+    assert data.first(10**6, 0).train.lengths.tolist() == [199]
+
+
+def text_task(**changed):
+    learns = {"SGD": around(1.0), "Adam": around(1e-2)}
+    goals = (Goal(replace(OURS, batch_size=4), share=1 / 2, rival="Adam"),)
+    bits = Metric("bits", lambda outputs, targets: float(len(outputs) == len(targets)), higher_is_better=False)
+    settings = {"learning_rates": learns, "budgets": (2,), "n_hidden": 8, "metric": bits} | changed
+    return Task(title="text", load=lambda seed: of_text(), goals=goals, batch_size=4, **settings)
+
+
+def test_our_side_reads_streams():
+    task = text_task()
+    points = OurSide(task).run(task.load(0), task.goals[0].ours, seed=0)
+    assert [point.iteration for point in points] == [*range(1, 3 * 8 + 1)]  # 199 steps are 4 streams of 8 chunks of 7
+    assert all(point.value == 1 for point in points)
+
+
+def test_torch_reads_the_same_chunks_with_the_state_carried_on():
+    torch = pytest.importorskip("torch")
+    from bench.race.peers import NO_TARGET, TorchPeer, _StreamsOfTensors
+
+    task, data = text_task(same_start=True), of_text()
+    points = list(TorchPeer("Adam", task).run(data, Theirs(2, 0.01), 0))
+    assert [point.iteration for point in points] == [*range(1, 17)] and points[-1].value == 1
+
+    network = ElmanRNN.random(3, 8, 3, random_state=np.random.RandomState(0), symbols=True)
+    rnn = torch.nn.RNN(3, 8, batch_first=True)
+    with torch.no_grad():
+        for name, parameter in (("U", rnn.weight_ih_l0), ("W", rnn.weight_hh_l0)):
+            parameter.copy_(torch.from_numpy(network.weights[name].copy()))
+        rnn.bias_ih_l0.zero_()
+        rnn.bias_hh_l0.zero_()
+    tensors, streams = _StreamsOfTensors(data, 4), data.train.in_chunks(7, 4)
+    chunks, carried = tensors.minibatches(0), Carried(network, streams, 4, False, np.random.RandomState(0))
+    room = Room(network, "each", 4 * 7, 4, symbols=True)
+    for _ in range(2):  # the second epoch starts where the first has ended
+        for indices in carried.epoch():
+            states, targets = tensors.read(rnn, next(chunks))
+            batch = streams.chunks.minibatch(indices)
+            room.fit(batch)
+            initial, _ = carried.start(batch)
+            backend.kernels().forward(
+                *(batch.observations, 1.0, batch.first_rows, batch.lengths, batch.offsets, network.Theta, network.Psi),
+                *("tanh", room.weights_T, None, room.S, room.Q),
+                **{"read_out": "each", "initial": initial, "codes_out": room.codes},
+            )
+            carried.keep(batch, room.S)
+            sequence, step = batch.rows()
+            there = states.detach().numpy().reshape(4, 7, 8)[streams.stream_of[sequence], step]
+            assert np.abs(there - room.S[batch.rows_of_states()]).max() < 1e-5
+            theirs = targets.numpy().reshape(4, 7)
+            assert (theirs[streams.stream_of[sequence], step] == data.train_targets[
+                streams.chunks.first_steps[sequence] + step
+            ]).all()  # fmt: skip
+            assert (theirs != NO_TARGET).sum() == batch.n_rows
+
+
 def test_only_we_or_nobody_reaches_a_goal(task, curves):
     (found,) = found_for(replace(task, goals=(Goal(OURS, share=0.5, value=0.75),)), curves[:1] + curves[4:])
     assert found.share == 0 and found.met and "never" in verdict(found, ACCURACY)
@@ -237,7 +318,7 @@ def test_data_of_labels_and_the_first_of_them(waves):
 
 
 def test_every_task_has_five_learning_rates_and_goals_of_one_kind():
-    assert {"mnist", "vowels", "digits"} <= set(names())
+    assert {"mnist", "vowels", "digits", "text"} <= set(names())
     for task in map(load_task, names()):
         assert all(len(rates) == 5 and sorted(rates) == list(rates) for rates in task.learning_rates.values())
         assert list(task.budgets) == sorted(task.budgets)

@@ -1,19 +1,23 @@
 """Our side of a race."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from admmirnn.model import ElmanRNN
-from admmirnn.sequences import Sequences
+from admmirnn.sequences import Sequences, Streams
 from bench.race.curves import Clock, Point, evaluation_points
 
 
 def initial_network(data, n_hidden, seed):
-    """The network that our side starts from: W orthogonal, U normal with variance 1 / n_features, V = 0."""
+    """Where our side starts: W orthogonal, V = 0, U normal with variance 1 / n_features, or 1 if those are symbols."""
     return ElmanRNN.random(
-        data.train.n_features, n_hidden, data.n_outputs, random_state=np.random.RandomState([seed, 1])
+        data.train.n_features,
+        n_hidden,
+        data.n_outputs,
+        random_state=np.random.RandomState([seed, 1]),
+        symbols=data.train.n_symbols > 0,
     )
 
 
@@ -42,7 +46,7 @@ class OurSide:
     def run(self, data, setting, seed):
         """Train from new weights; return the points of the curve."""
         few = data.first(32, 0)  # to warm up
-        self._train(few.train, few.train_targets, setting, seed, initial_network(data, self.task.n_hidden, seed))
+        self._train(few, few.train, setting, seed, initial_network(data, self.task.n_hidden, seed))
 
         network, clock, points = initial_network(data, self.task.n_hidden, seed), Clock(), []
 
@@ -53,32 +57,40 @@ class OurSide:
             points.append(Point(iteration, clock.seconds, clock.cpu_seconds, value))
             clock.start()
 
-        n_iterations = self._n_iterations(setting, data.train)
+        n_iterations = self._n_iterations(setting, _as_read(data.train, data, setting))
         watch = _Watch(evaluate, self.task.first_evaluation * n_iterations, n_iterations)
-        sequences = _Watched(
-            data.train.observations, data.train.first_rows, data.train.lengths, before_minibatch=watch.before_minibatch
-        )
+        watched = {field.name: getattr(data.train, field.name) for field in fields(data.train)}
+        sequences = _Watched(**watched, before_minibatch=watch.before_minibatch)
         clock.start()
-        self._train(sequences, data.train_targets, setting, seed, network)
+        self._train(data, sequences, setting, seed, network)
         evaluate(n_iterations)
         return points
 
     @staticmethod
     def _n_iterations(setting, sequences):
-        n_a_pass = setting.solver().iterations_per_epoch(len(sequences), setting.batch_size)
+        if isinstance(sequences, Streams):
+            n_a_pass = sequences.n_batches(len(sequences))
+        else:
+            n_a_pass = setting.solver().iterations_per_epoch(len(sequences), setting.batch_size)
         return max(1, round(setting.epochs * n_a_pass))
 
-    def _train(self, sequences, targets, setting, seed, network):
+    def _train(self, data, sequences, setting, seed, network):
+        sequences = _as_read(sequences, data, setting)
         setting.solver().set_params(max_iter=self._n_iterations(setting, sequences)).solve(
             network,
             sequences,
-            targets,
+            data.train_targets,
             self.task.loss,
             penalty=setting.penalty,
-            batch_size=setting.batch_size,
+            batch_size=None if data.chunk_size else setting.batch_size,
             random_state=np.random.RandomState(seed),
             n_threads=self.n_threads,
         )
+
+
+def _as_read(sequences, data, setting):
+    """The sequences, or, where they are long, the streams that the solver reads side by side."""
+    return sequences.in_chunks(data.chunk_size, setting.batch_size) if data.chunk_size else sequences
 
 
 @dataclass(frozen=True)

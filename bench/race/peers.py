@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 from torch.nn.utils import clip_grad_norm_
 
 from admmirnn.sequences import split
@@ -23,6 +23,7 @@ OPTIMISERS = {
     "Adam": partial(torch.optim.Adam, fused=True),
 }
 LARGEST_NORM = 1.0  # to which gradients are clipped
+NO_TARGET = -100  # what torch's cross-entropy ignores
 _SEQUENCES_AT_A_TIME = 500  # in evaluations
 
 
@@ -59,18 +60,19 @@ class TorchPeer:
 
     def n_iterations(self, data, setting):
         """How many minibatches a run takes."""
-        return max(1, round(setting.epochs * -(-len(data.train) // self.task.batch_size)))
+        n_a_pass = _tensors(data, self.task.batch_size)[0].n_batches
+        return max(1, round(setting.epochs * n_a_pass))
 
     def run(self, data, setting, seed, points=None):
         """Train from new weights; yield the points of the curve, from where one may or may not go on.
 
         ``points`` are the iterations after which to evaluate, by default those of our side.
         """
-        train, test = _tensors(data)
+        train, test = _tensors(data, self.task.batch_size)
         n_iterations = self.n_iterations(data, setting)
         self._warm_up(data, setting, seed)
         training = _Training(self.name, data, self.task, setting.learning_rate, seed)
-        batches = islice(_minibatches(len(data.train), self.task.batch_size, seed), n_iterations)
+        batches = islice(train.minibatches(seed), n_iterations)
         points = points or evaluation_points(self.task.first_evaluation * n_iterations)
         next_point = next(points)
         clock = Clock()
@@ -86,8 +88,9 @@ class TorchPeer:
 
     def _warm_up(self, data, setting, seed):
         training = _Training(self.name, data, self.task, setting.learning_rate, seed)
-        for indices in islice(_minibatches(len(data.train), self.task.batch_size, seed), 3):
-            training.step(_tensors(data)[0], indices, 0.0)
+        train, _ = _tensors(data, self.task.batch_size)
+        for indices in islice(train.minibatches(seed), 3):
+            training.step(train, indices, 0.0)
 
 
 class _Training:
@@ -118,7 +121,6 @@ class _Training:
 
     def step(self, train, indices, progress):
         """Learn a minibatch."""
-        indices = torch.from_numpy(indices)
         self.optimiser.param_groups[0]["lr"] = self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
         self.optimiser.zero_grad()
         states, targets = train.read(self.rnn, indices)
@@ -136,12 +138,14 @@ class _Training:
 class _Tensors:
     """Sequences and targets, padded to the longest."""
 
-    def __init__(self, sequences, targets, every_step):
+    def __init__(self, sequences, targets, every_step, batch_size):
         lengths = sequences.lengths
         steps = np.arange(lengths.max())
+        self.batch_size = batch_size
+        self.n_batches = -(-len(lengths) // batch_size)
         self.is_step = torch.from_numpy(steps < lengths[:, None])
         self.X = torch.zeros(len(lengths), len(steps), sequences.n_features)
-        self.X[self.is_step] = torch.from_numpy(sequences.observations)
+        self.X[self.is_step] = _rows(sequences)
         self.lengths = torch.from_numpy(lengths)
         self.equal = bool(self.is_step.all())
         self.every_step = every_step
@@ -151,6 +155,13 @@ class _Tensors:
             self.targets[self.is_step] = targets
         else:
             self.targets = targets
+
+    def minibatches(self, seed):
+        """Indices of sequences without an end, in a new order every epoch: the solvers' own way."""
+        random_state = np.random.RandomState(seed)
+        while True:
+            for indices in split(random_state.permutation(len(self.X)), self.batch_size):
+                yield torch.from_numpy(indices)
 
     def read(self, rnn, indices):
         """Run the network over sequences; return the states that are to be read out, and their targets."""
@@ -167,16 +178,53 @@ class _Tensors:
         return states[torch.arange(len(indices)), lengths - 1], targets
 
 
+class _StreamsOfTensors:
+    """Long sequences side by side, in chunks, each of which starts from the states that the one before has left.
+
+    The first chunk of a stream that another one leads to starts from the state which that one ended with an epoch ago,
+    as on our side; gradients end at the chunk.
+    """
+
+    def __init__(self, data, n_streams):
+        streams = data.train.in_chunks(data.chunk_size, n_streams)
+        self.n_batches = int(streams.n_chunks.max())
+        shape = len(streams), self.n_batches * data.chunk_size
+        lengths = np.add.reduceat(streams.chunks.lengths, streams.first_chunks)
+        is_step = torch.from_numpy(np.arange(shape[1]) < lengths[:, None])
+        X = torch.zeros(*shape, data.train.n_features)
+        X[is_step] = _rows(data.train)
+        targets = torch.full(shape, NO_TARGET)
+        targets[is_step] = torch.from_numpy(data.train_targets.astype(np.int64))
+        self._X, self._targets = X.split(data.chunk_size, dim=1), targets.split(data.chunk_size, dim=1)
+        self._follows = torch.from_numpy(streams.follows)
+
+    def minibatches(self, seed):
+        """Numbers of chunks without an end, always in the same order."""
+        self._states = None
+        while True:
+            yield from range(self.n_batches)
+
+    def read(self, rnn, chunk):
+        """Run the network over a chunk of every stream; return its states and their targets."""
+        if chunk == 0 and self._states is not None:
+            self._states = self._states[:, self._follows] * (self._follows >= 0)[:, None]
+        states, last = rnn(self._X[chunk].contiguous(), self._states)
+        self._states = last.detach()
+        return states.flatten(0, 1), self._targets[chunk].flatten()
+
+
+def _rows(sequences):
+    """What the network reads at each step; of symbols the rows of the unit matrix."""
+    observations = torch.from_numpy(sequences.observations[: sequences.lengths.sum()])
+    if sequences.n_symbols:
+        return one_hot(observations[:, 0].long(), sequences.n_symbols).float()
+    return observations
+
+
 @lru_cache(maxsize=2)
-def _tensors(data):
-    return (
-        _Tensors(data.train, data.train_targets, data.every_step),
-        _Tensors(data.test, data.test_targets, data.every_step),
-    )
-
-
-def _minibatches(n_sequences, batch_size, seed):
-    """Minibatches without an end, in a new order every epoch: the solvers' own way."""
-    random_state = np.random.RandomState(seed)
-    while True:
-        yield from split(random_state.permutation(n_sequences), batch_size)
+def _tensors(data, batch_size):
+    if data.chunk_size:
+        train = _StreamsOfTensors(data, batch_size)
+    else:
+        train = _Tensors(data.train, data.train_targets, data.every_step, batch_size)
+    return train, _Tensors(data.test, data.test_targets, data.every_step, batch_size)

@@ -56,8 +56,9 @@ class Standing:
 
     @property
     def best_peer(self):
-        """The fastest peer's place."""
-        return next(place for place in self.places if place.kind == "peer")
+        """The place of the goal's rival, which is the fastest peer unless it names one."""
+        names = {self.goal.rival} if self.goal.rival else {place.curve.contender for place in self.places}
+        return next(place for place in self.places if place.kind == "peer" and place.curve.contender in names)
 
     @property
     def share(self):
@@ -111,7 +112,10 @@ def standings(task, kinds, means):
     found = []
     for goal in task.goals:
         value = goal.value
-        if value is None:
+        if value is None and goal.rival:
+            finals = [mean.values[-1] for mean in means if mean.contender == goal.rival]
+            value = task.metric.best(finals) - task.metric.sign * goal.off
+        elif value is None:
             of_peers = [task.metric.best(mean.values) for mean in means if kinds[mean.contender] == "peer"]
             value = task.metric.best(of_peers) - task.metric.sign * goal.off
         places = []
@@ -176,7 +180,8 @@ def verdict(standing, metric):
 def _origin(goal):
     if goal.value is not None:
         return ""
-    return f" (the peers' best{f' and {goal.off:g} less' if goal.off else ''})"
+    origin = f"{goal.rival}'s final value" if goal.rival else "the peers' best"
+    return f" ({origin}{f' and {goal.off:g} less' if goal.off else ''})"
 
 
 def _seconds(seconds):

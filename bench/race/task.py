@@ -26,6 +26,9 @@ class Data:
         Class numbers: one a sequence, or one a step, one sequence after the other.
     n_outputs : int
         Number of classes.
+    chunk_size : int or None
+        The sequences to learn from are streams, which are cut into as many as a batch has and read in chunks of so many
+        steps, with the state carried on; None: they are taken whole, in a new order every epoch.
     """
 
     train: Sequences
@@ -33,6 +36,7 @@ class Data:
     test: Sequences
     test_targets: np.ndarray
     n_outputs: int
+    chunk_size: int | None = None
 
     @classmethod
     def of_labels(cls, X, y, X_test, y_test):
@@ -42,8 +46,28 @@ class Data:
             _sequences(X), train_targets, _sequences(X_test), np.searchsorted(classes, y_test), n_outputs=len(classes)
         )
 
+    @classmethod
+    def of_text(cls, text, text_to_test, chunk_size):
+        """Texts, of which every character is to be predicted from those before it."""
+        vocabulary, codes = np.unique(list(text + text_to_test), return_inverse=True)
+        parts = []
+        for part in (codes[: len(text)], codes[len(text) :]):
+            observations = part[:-1, None].astype(np.uint8)
+            first, length = np.zeros(1, np.intp), np.array([len(observations)])
+            parts += [Sequences(observations, first, length, n_symbols=len(vocabulary)), part[1:]]
+        return cls(*parts, len(vocabulary), chunk_size)
+
     def first(self, n_train, n_test):
-        """Only the first sequences of each part."""
+        """Only the first sequences of each part, or the first so many chunks."""
+        if self.chunk_size:
+            few = []
+            for sequences, targets, n in (
+                (self.train, self.train_targets, n_train * self.chunk_size),
+                (self.test, self.test_targets, n_test * self.chunk_size),
+            ):
+                n_steps = min(n, len(targets))
+                few += [replace(sequences, lengths=np.array([n_steps])), targets[:n_steps]]
+            return replace(self, **dict(zip(("train", "train_targets", "test", "test_targets"), few, strict=True)))
         few = []
         for sequences, targets, n in (
             (self.train, self.train_targets, n_train),
@@ -58,7 +82,7 @@ class Data:
     @property
     def every_step(self):
         """Whether there is a target for each step."""
-        return len(self.test_targets) != len(self.test)
+        return self.chunk_size is not None or len(self.test_targets) != len(self.test)
 
 
 @dataclass(frozen=True)
@@ -111,17 +135,21 @@ class Goal:
     ours : Ours
         The setting of our side.
     share : float or None
-        At most this part of the best peer's time; None: for information only.
+        At most this part of the rival's time; None: for information only.
     value : float or None
         The metric's value; None: the best that any peer has.
     off : float
         How far below (or above) the best it is.
+    rival : str or None
+        An optimiser whose own time counts, and whose final value, at the best of its settings, is the goal if ``value``
+        is None; None: the fastest peer.
     """
 
     ours: Ours
     share: float | None
     value: float | None = None
     off: float = 0.0
+    rival: str | None = None
 
 
 @dataclass(frozen=True)
