@@ -42,6 +42,7 @@ cdef struct Sweep:                               # what all parts of a backward 
     void* initial_multipliers                    # (B, n), or NULL
     void* lambda1                                # (rows, n), or (2 B, n)
     bint keep                                    # all of lambda1
+    bint with_outputs                            # whether the output layer's statistics are wanted
     Py_ssize_t gram_first, gram_every
     double cap
     double* squares                              # (N, n_parts): |lambda1_t|^2 before it is scaled down
@@ -297,13 +298,12 @@ cdef void sweep_step(Sweep* sweep, int stage, int part, int n_parts, floating* l
     if stage == 0:
         memset(sums, 0, at.piece * sizeof(floating))
         sweep.output_rows[part] = 0
-        if sweep.read_out == LAST:
-            H = <floating*> sweep.S + sweep.offsets[sweep.N] * n
+        if sweep.read_out != EACH and sweep.with_outputs:
+            H = <floating*> (sweep.S if sweep.read_out == LAST else sweep.H)
+            H += (sweep.offsets[sweep.N] if sweep.read_out == LAST else 0) * n
             add_outputs(sweep, part, first, last - first, H + first * n, True, sums, lambda1 + first * n)
-        elif sweep.read_out != EACH:
-            H = <floating*> sweep.H
-            add_outputs(sweep, part, first, last - first, H + first * n, True, sums, lambda1 + first * n)
-            replace_pooled(sweep, first, last, H)
+        if sweep.read_out == MEAN or sweep.read_out == MAX:
+            replace_pooled(sweep, first, last, <floating*> sweep.H)
     before = max(first, min(last, sweep.offsets[t + 1] - sweep.offsets[t])) if t >= 0 else first
     if stage > 0:
         following = t + 1
@@ -316,7 +316,7 @@ cdef void sweep_step(Sweep* sweep, int stage, int part, int n_parts, floating* l
         add_step(sweep, following, first, running, before, multipliers_of(sweep, following, lambda1), sums)
     if t < 0:
         return
-    if sweep.read_out == EACH and before > first:
+    if sweep.read_out == EACH and sweep.with_outputs and before > first:
         H = <floating*> sweep.S + (sweep.offsets[t + 1] + first) * n
         add_outputs(sweep, part, sweep.offsets[t + 1] - sweep.offsets[1] + first, before - first, H, in_gram(sweep, t),
                     sums, multipliers_of(sweep, t, lambda1) + first * n)
@@ -382,15 +382,17 @@ cdef void fold_in(Sweep* sweep, int n_parts, Py_ssize_t gram_rows, double total,
         for j in range(n):
             L[i * m + d + j] = keep * L[i * m + d + j] + share * sums[at.L_s + i * n + j]
         L[i * m + m - 1] = keep * L[i * m + m - 1] + share * sums[at.L_x + d * n + i]
-    for i in range(K):
-        for j in range(n):
-            output_L[i * h + j] = keep * output_L[i * h + j] + share * sums[at.output_L + i * n + j]
-        output_L[i * h + n] = keep * output_L[i * h + n] + share * sums[at.output_L_1 + i]
-    for i in range(n):
-        for j in range(i + 1):
-            output_G[i * h + j] = keep_output_G * output_G[i * h + j] + output_share_G * sums[at.output_G + i * n + j]
-        output_G[n * h + i] = keep_output_G * output_G[n * h + i] + output_share_G * sums[at.output_G_1 + i]
-    output_G[n * h + n] = keep_output_G * output_G[n * h + n] + output_share_G * output_rows
+    if sweep.with_outputs:
+        for i in range(K):
+            for j in range(n):
+                output_L[i * h + j] = keep * output_L[i * h + j] + share * sums[at.output_L + i * n + j]
+            output_L[i * h + n] = keep * output_L[i * h + n] + share * sums[at.output_L_1 + i]
+        for i in range(n):
+            for j in range(i + 1):
+                output_G[i * h + j] = (keep_output_G * output_G[i * h + j]
+                                       + output_share_G * sums[at.output_G + i * n + j])
+            output_G[n * h + i] = keep_output_G * output_G[n * h + i] + output_share_G * sums[at.output_G_1 + i]
+        output_G[n * h + n] = keep_output_G * output_G[n * h + n] + output_share_G * output_rows
     if sweep.codes != NULL:
         fold_in_symbols(sums, at, d, n, keep_G, share_G, gram_rows, G)
         return
@@ -430,7 +432,8 @@ def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const flo
 
     M <- momentum M + (1 - momentum) L with L = sum lambda1 z^T / sum weights (of the rows of lambda3, all 1 unless given),
     and G <- decay G + (1 - decay) sum z z^T / #rows over the rows of the steps gram_first, gram_first + gram_every, ...;
-    likewise lambda3 and [h, 1] for the outputs, of which G takes those that have a weight, with "each" at the same steps.
+    likewise lambda3 and [h, 1] for the outputs, of which G takes those that have a weight, with "each" at the same steps,
+    unless ``output_M_out`` and ``output_G_out`` are None.
     Of G the lower triangle is kept up.  ``lambda1_out`` has a row for each step of each sequence, or 2 B rows when
     the multipliers are not wanted.  ``from_zero`` says that s_0 = 0; ``initial_multipliers_out`` (B, n) are those of s_0.
 
@@ -443,19 +446,23 @@ def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const flo
     cdef bint symbols = codes is not None
     cdef double total = 0
     cdef int n_parts
+    cdef floating* output_M = NULL if output_M_out is None else &output_M_out[0, 0]
+    cdef floating* output_G = NULL if output_G_out is None else &output_G_out[0, 0]
     sweep.read_out = read_out_named(read_out)
     if d < 1 or Psi.shape[1] != n + 1 or not fits(offsets, S.shape[0]) or S.shape[1] != n or symbols != (X is None) \
             or (not symbols and (X.shape[0] != offsets[N] or X.shape[1] != d + 1)) \
             or (symbols and codes.shape[0] != offsets[N]):
         raise ValueError("backward: the shapes do not belong together")
     B = offsets[N + 1] - offsets[N]
+    sweep.with_outputs = output_M_out is not None
     n_outputs = offsets[N + 1] - offsets[1] if sweep.read_out == EACH else B
     if lambda3.shape[0] != n_outputs or lambda3.shape[1] != K \
             or (lambda1_out.shape[0] != offsets[N] and lambda1_out.shape[0] < 2 * B) or lambda1_out.shape[1] != n \
             or M_out.shape[0] != n or M_out.shape[1] != m \
             or G_out.shape[0] != m or G_out.shape[1] != (n + 1 if symbols else m) \
-            or output_M_out.shape[0] != K or output_M_out.shape[1] != n + 1 \
-            or output_G_out.shape[0] != n + 1 or output_G_out.shape[1] != n + 1 \
+            or (output_G_out is not None) != sweep.with_outputs \
+            or (sweep.with_outputs and (output_M_out.shape[0] != K or output_M_out.shape[1] != n + 1
+                                        or output_G_out.shape[0] != n + 1 or output_G_out.shape[1] != n + 1)) \
             or not 0 <= gram_first < N or gram_every < 1 or n_threads < 1 \
             or scratch_out.shape[0] < room_of_part(d, n, K, symbols).total \
             or (weights is not None and weights.shape[0] != n_outputs) \
@@ -511,7 +518,7 @@ def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const flo
     with nogil:
         divide(sweep.offsets, N, n_parts, sweep.first)
         run(float_step if floating is float else double_step, &sweep, N + 1, n_parts)
-        fold_in[floating](&sweep, n_parts, gram_rows, total, momentum, decay, &M_out[0, 0], &G_out[0, 0],
-                          &output_M_out[0, 0], &output_G_out[0, 0])
+        fold_in[floating](&sweep, n_parts, gram_rows, total, momentum, decay, &M_out[0, 0], &G_out[0, 0], output_M,
+                          output_G)
     free(sweep.squares)
     return sweep.n_capped

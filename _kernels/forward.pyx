@@ -37,6 +37,7 @@ cdef struct Sweep:                               # what all parts of a forward s
     void* H                                      # (B, n): pooled states
     int32_t* steps                               # (B, n): at which step they were the largest
     void* Q                                      # (B, K), or a row for each row of S from offsets[1] on
+    const void* plus                             # as Q: what is added to the outputs, or NULL
     Targets* targets                             # of the o-step, or NULL
     double* scratch                              # (n_parts, room_of_o_step(K))
     double[MOST_PARTS] loss
@@ -128,11 +129,15 @@ cdef void advance(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, const floatin
 
 
 cdef void answer(Sweep* sweep, Py_ssize_t rows, const floating* H, Py_ssize_t row, int part, floating* Q) noexcept nogil:
-    """Q[row:row + rows] = H @ V.T + c for these rows of H, and their o-step."""
-    cdef Py_ssize_t i, n = sweep.n, K = sweep.K
+    """Q[row:row + rows] = H @ V.T + c (+ plus) for these rows of H, and their o-step."""
+    cdef Py_ssize_t i, j, n = sweep.n, K = sweep.K
     cdef const floating* V_T = <const floating*> sweep.V_T
+    cdef const floating* plus = <const floating*> sweep.plus
     for i in range(row, row + rows):
         memcpy(Q + i * K, V_T + n * K, K * sizeof(floating))
+        if plus != NULL:
+            for j in range(i * K, (i + 1) * K):
+                Q[j] += plus[j]
     multiply_rows[floating](rows, K, n, 1, H, n, V_T, K, 1, Q + row * K, K)
     if sweep.targets != NULL:
         sweep.loss[part] += o_step_of_rows(sweep.targets, row, row + rows, &sweep.n_correct[part],
@@ -193,17 +198,18 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
             const Py_ssize_t[::1] labels=None, const floating[:, ::1] values=None, const floating[::1] weights=None,
             double rho=1, floating[:, ::1] O_plus_out=None, floating[:, ::1] lambda3_out=None, str loss=None,
             double parameter=0, Py_ssize_t n_threads=1, str read_out="last", Py_ssize_t stride=1, const floating[:, ::1] initial=None,
-            floating[:, ::1] H_out=None, int32_t[:, ::1] steps_out=None, int32_t[::1] codes_out=None):
+            floating[:, ::1] H_out=None, int32_t[:, ::1] steps_out=None, int32_t[::1] codes_out=None,
+            const floating[:, ::1] plus=None):
     """Roll a minibatch out: s_t = f(U x_t + W s_{t-1} + b), q = V h + c, Theta = [U W b], Psi = [V c].
 
     Step ``t`` of sequence ``i`` reads the d numbers of ``scale * observations`` from row ``first_rows[i] + stride t`` on,
-    which are those of several rows when there are fewer than d columns; lengths do not increase.  s_0 is ``initial``
-    (B, n), or zero.  ``weights_out`` (d + 1 + n, n) is scratch.
+    which are those of several rows when there are fewer than d columns; lengths do not increase.  A negative stride
+    reads them from the end.  s_0 is ``initial`` (B, n), or zero.  ``weights_out`` (d + 1 + n, n) is scratch.
 
     ``read_out`` says what h is: with "last" the state after the last step; with "mean" and "max" those over a sequence's
     own steps, written to ``H_out`` (B, n), and "max" writes to ``steps_out`` at which step each was; with "each" there is
     a row of ``Q_out``, of targets and of multipliers for every row of ``S_out`` from ``offsets[1]`` on, zero where that
-    is an initial state.
+    is an initial state.  ``plus``, of the shape of ``Q_out``, is added to the outputs.
 
     With ``codes_out`` (rows,) in the place of ``X_out``, None then, the observations are symbols: one column of codes
     below d, uint8 or uint16, each of which stands for a row of the unit matrix.
@@ -218,7 +224,7 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
     cdef Py_ssize_t K = Psi.shape[0], rows = 0, i, n_outputs = B
     cdef int part, n_parts
     cdef double weighted = 0, total = 0
-    cdef Py_ssize_t n_correct = 0
+    cdef Py_ssize_t n_correct = 0, reach
     cdef bint with_targets = loss is not None, symbols = codes_out is not None
     cdef floating* V_T = NULL
     sweep.read_out = read_out_named(read_out)
@@ -227,7 +233,7 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
             or symbols != (X_out is None) or S_out.shape[1] != n \
             or (not symbols and (X_out.shape[0] != offsets[N] or X_out.shape[1] != d + 1)) \
             or (symbols and (codes_out.shape[0] != offsets[N] or scale != 1)) \
-            or n_threads < 1 or stride < 1 \
+            or n_threads < 1 or stride == 0 \
             or (initial is not None and (initial.shape[0] != B or initial.shape[1] != n)):
         raise ValueError("forward: the shapes do not belong together")
     sweep.H, sweep.steps = NULL, NULL
@@ -241,7 +247,8 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
         if steps_out is None or steps_out.shape[0] != B or steps_out.shape[1] != n:
             raise ValueError("forward: steps does not belong to the other shapes")
         sweep.steps = &steps_out[0, 0]
-    if Q_out.shape[0] != n_outputs or Q_out.shape[1] != K:
+    if Q_out.shape[0] != n_outputs or Q_out.shape[1] != K \
+            or (plus is not None and (plus.shape[0] != n_outputs or plus.shape[1] != K)):
         raise ValueError("forward: the shapes of the outputs do not belong together")
     sweep.f = named(activation)
     n_parts = n_parts_of(n_threads, B, 2.0 * offsets[N] * n * (n if symbols else Theta.shape[1]))
@@ -260,8 +267,9 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
         if symbols and (view.shape[1] != 1 or view.format[0] not in b"BH"):
             raise ValueError("forward: the codes of symbols are no column of uint8 or uint16")
         for i in range(B):
-            if lengths[i] < 1 or lengths[i] > N or first_rows[i] < 0 \
-                    or first_rows[i] > view.shape[0] - (lengths[i] - 1) * stride - (1 if symbols else d // view.shape[1]) \
+            reach = (lengths[i] - 1) * stride
+            if lengths[i] < 1 or lengths[i] > N or first_rows[i] < max(0, -reach) \
+                    or first_rows[i] > view.shape[0] - max(0, reach) - (1 if symbols else d // view.shape[1]) \
                     or offsets[N - lengths[i] + 1] - offsets[N - lengths[i]] <= i:
                 raise ValueError(f"forward: sequence {i} is not among the observations, or not where offsets have it")
             rows += lengths[i]
@@ -272,6 +280,7 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
         sweep.first_rows, sweep.lengths, sweep.offsets = &first_rows[0], &lengths[0], &offsets[0]
         sweep.N, sweep.d, sweep.n, sweep.K = N, d, n, K
         sweep.initial = NULL if initial is None else &initial[0, 0]
+        sweep.plus = NULL if plus is None else &plus[0, 0]
         sweep.weights = &weights_out[0, 0]
         sweep.S, sweep.Q = &S_out[0, 0], &Q_out[0, 0]
         sweep.X, sweep.codes = NULL, NULL

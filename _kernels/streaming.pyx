@@ -7,7 +7,7 @@ state that goes on is the one of ``stride`` observations before, and a stream ha
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cython cimport floating
-from libc.math cimport NAN, exp
+from libc.math cimport NAN, exp, fabs
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
@@ -28,6 +28,12 @@ cdef enum Outcome:                                # as reference.py numbers them
     OUTPUT_NOT_FINITE
 
 
+cdef enum Answer:                                 # what becomes of the outputs
+    SOFTMAX
+    LOGISTIC
+    VALUES
+
+
 cdef struct Streams:
     Py_ssize_t B, d, n, K, frame, stride          # d features of an observation, of which a step reads ``frame``
     double scale
@@ -41,7 +47,8 @@ cdef struct Streams:
     double* pooled                                # (B, stride, n): their sum or the largest, or NULL
     void* recent                                  # (B, frame - 1, d): the last observations, scaled
     int64_t* n_read                               # (B,): how many observations there were
-    const double* mean                            # (K,): what is added to the outputs, or NULL for softmax
+    Answer answer
+    const double* mean                            # (K,): what is added to values, or NULL for those of the outputs
     const double* deviation                       # (K,): and what they are multiplied by before that
     void* Z                                       # (B, m): scratch, [x_t, s_{t-1}, 1]
     void* A                                       # (B, n): scratch, s_t
@@ -108,12 +115,16 @@ cdef void pool(Streams* streams, const floating* A, floating* H) noexcept nogil:
 
 
 cdef bint answer(Streams* streams, const floating* Q, char* outputs, Py_ssize_t at, Py_ssize_t between) noexcept nogil:
-    """outputs = mean + deviation * Q, or softmax(Q), NaN where no frame has ended yet; whether all Q are finite."""
+    """outputs = softmax(Q), expit(Q), Q, or mean + deviation * Q; NaN before the first frame has ended.
+
+    Returns whether all Q are finite.
+    """
     cdef Py_ssize_t i, k, K = streams.K
     cdef const floating* q
     cdef floating* p
     cdef double* values
     cdef floating largest, total
+    cdef double e
     cdef bint started, finite = True
     for i in range(streams.B):
         q = Q + i * K
@@ -126,14 +137,24 @@ cdef bint answer(Streams* streams, const floating* Q, char* outputs, Py_ssize_t 
                 values[k] = streams.mean[k] + streams.deviation[k] * q[k] if started else NAN
             continue
         p = <floating*> outputs + at + i * between
-        largest, total = q[0], 0
-        for k in range(1, K):
-            largest = max(largest, q[k])
-        for k in range(K):
-            p[k] = <floating> exp(q[k] - largest)
-            total += p[k]
-        for k in range(K):
-            p[k] = p[k] / total if started else <floating> NAN
+        if not started:
+            for k in range(K):
+                p[k] = <floating> NAN
+        elif streams.answer == VALUES:
+            memcpy(p, q, K * sizeof(floating))
+        elif streams.answer == LOGISTIC:
+            for k in range(K):
+                e = exp(-fabs(q[k]))
+                p[k] = <floating> ((e if q[k] < 0 else 1) / (1 + e))
+        else:
+            largest, total = q[0], 0
+            for k in range(1, K):
+                largest = max(largest, q[k])
+            for k in range(K):
+                p[k] = <floating> exp(q[k] - largest)
+                total += p[k]
+            for k in range(K):
+                p[k] /= total
     return finite
 
 
@@ -219,7 +240,7 @@ cdef class _Stepper:
         """Read more of every stream.
 
         ``observations`` has the shape (d,), of a single stream, (B, d), one of each, or (B, N, d).  ``outputs``, float64
-        or, with softmax, the network's own type, holds B rows of K, or B times as many as observations.
+        or, without a mean, the network's own type, holds B rows of K, or B times as many as observations.
 
         Returns 0; or, having read nothing, 1 if observations are not C-contiguous, of that shape and of a known type;
         and, some of N having been read, 2 if one of them was not finite, 3 if an output was not.
@@ -270,7 +291,7 @@ cdef class _Stepper:
 
 def stepper(const floating[:, ::1] Theta, const floating[:, ::1] Psi, str activation, str read_out, double scale,
             Py_ssize_t stride, floating[:, :, ::1] S, double[:, :, ::1] pooled, floating[:, :, ::1] recent,
-            int64_t[::1] n_read, const double[::1] mean=None, const double[::1] deviation=None):
+            int64_t[::1] n_read, str answer, const double[::1] mean=None, const double[::1] deviation=None):
     """B streams: s_t = f(U x_t + W s_{t-1} + b), q = V h + c, Theta = [U W b], Psi = [V c], one observation at a time.
 
     Returns an object whose ``read(observations, outputs)`` goes on with all streams; observations are multiplied by
@@ -281,17 +302,21 @@ def stepper(const floating[:, ::1] Theta, const floating[:, ::1] Psi, str activa
     * ``recent`` (B, frame - 1, d): the last observations, scaled;
     * ``n_read`` (B,): how many there were.
 
-    Outputs are mean + deviation * q, or softmax(q) without these; NaN before the first frame has ended.
+    With ``answer`` "softmax" or "logistic" it answers with that function of q, with "values" with q, or mean + deviation *
+    q; NaN before the first frame has ended.
     """
     cdef _Stepper self = _Stepper()
     cdef Streams* streams = &self.streams
     cdef Py_ssize_t B = S.shape[0], n = Theta.shape[0], frame = recent.shape[1] + 1, d = recent.shape[2], i
     streams.read_out = read_out_named(read_out)
     streams.f = named(activation)
+    if answer not in ("softmax", "logistic", "values"):
+        raise ValueError(f"stepper: answer {answer!r} is not known")
+    streams.answer = SOFTMAX if answer == "softmax" else LOGISTIC if answer == "logistic" else VALUES
     if B < 1 or n < 1 or d < 1 or stride < 1 or Theta.shape[1] != frame * d + n + 1 or Psi.shape[0] < 1 \
             or Psi.shape[1] != n + 1 or S.shape[1] != stride or S.shape[2] != n or recent.shape[0] != B \
             or n_read.shape[0] != B or streams.read_out == EACH or (pooled is None) != (streams.read_out == LAST) \
-            or (mean is None) != (deviation is None):
+            or (mean is None) != (deviation is None) or (mean is not None and streams.answer != VALUES):
         raise ValueError("stepper: the shapes do not belong together")
     if pooled is not None and (pooled.shape[0] != B or pooled.shape[1] != stride or pooled.shape[2] != n):
         raise ValueError("stepper: pooled does not belong to the other shapes")

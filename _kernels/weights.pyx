@@ -148,8 +148,9 @@ def update_weights(const floating[:, ::1] M, const floating[:, ::1] G, floating[
     ``M`` and the weights are (n, m), ``G`` and the factor (m, m), ``D`` (m, n) holds the transpose; with ``output_`` the
     same for the read-out.  ``scratch_out`` holds as many numbers as the larger D.  |D| = sqrt(tr(D G D^T) / n).
 
-    Of symbols, `backward` has the columns of [s 1] of G only: ``G`` and the factor are (m, n + 1), and ``scratch_out`` holds
-    as many numbers as the factor or the larger D.
+    Without ``output_M`` and all that goes with it there is no read-out to move.  Of symbols, `backward` has the columns of
+    [s 1] of G only: ``G`` and the factor are (m, n + 1), and ``scratch_out`` holds as many numbers as the factor or the
+    larger D.
 
     W is multiplied by 1 - shrinkage times the radius in force (the distance moved when there is none) before the move.
     When a damped G is not positive definite to working precision, its damping is raised tenfold until it is.  When a
@@ -158,29 +159,37 @@ def update_weights(const floating[:, ::1] M, const floating[:, ::1] G, floating[
     Returns (|D|, length, damping in force, shift) of both layers; given as ``factored``, the factors they stand for are
     used again.
     """
-    cdef Py_ssize_t n = M.shape[0], m = M.shape[1], K = output_M.shape[0], h = n + 1, d = m - h, i, j
-    cdef Py_ssize_t symbols = d if G.shape[1] == h else 0, columns = m - symbols
+    cdef Py_ssize_t n = M.shape[0], m = M.shape[1], d = m - n - 1, K = 0, h = 0, i, j
+    cdef Py_ssize_t symbols = d if G.shape[1] == n + 1 else 0, columns = m - symbols
+    cdef bint with_output = output_M is not None
     cdef Step hidden, output
     cdef double distance
     cdef floating keep
     if d < 1 or G.shape[0] != m or G.shape[1] != columns or factor_out.shape[0] != m or factor_out.shape[1] != columns \
             or D_out.shape[0] != m or D_out.shape[1] != n or Theta_out.shape[0] != n or Theta_out.shape[1] != m \
-            or output_M.shape[1] != h or output_G.shape[0] != h or output_G.shape[1] != h \
-            or output_factor_out.shape[0] != h or output_factor_out.shape[1] != h \
-            or output_D_out.shape[0] != h or output_D_out.shape[1] != K \
-            or Psi_out.shape[0] != K or Psi_out.shape[1] != h or scratch_out.shape[0] < max(m * n, h * K) \
-            or scratch_out.shape[0] < symbols * h:
+            or scratch_out.shape[0] < m * n or scratch_out.shape[0] < symbols * (n + 1):
         raise ValueError("update_weights: the shapes do not belong together")
+    if with_output:
+        K, h = output_M.shape[0], output_M.shape[1]
+        if output_G is None or output_factor_out is None or output_D_out is None or Psi_out is None \
+                or output_G.shape[0] != h or output_G.shape[1] != h \
+                or output_factor_out.shape[0] != h or output_factor_out.shape[1] != h \
+                or output_D_out.shape[0] != h or output_D_out.shape[1] != K \
+                or Psi_out.shape[0] != K or Psi_out.shape[1] != h or scratch_out.shape[0] < h * K:
+            raise ValueError("update_weights: the shapes of the read-out do not belong together")
+    output.norm = output.length = output.damping = output.shift = 0
     if factored is not None:
         (_, _, hidden.damping, hidden.shift), (_, _, output.damping, output.shift) = factored
     with nogil:
         if factored is None:
             factorise[floating](m, symbols, &G[0, 0], damping, &factor_out[0, 0], &scratch_out[0], &hidden)
-            factorise[floating](h, 0, &output_G[0, 0], damping, &output_factor_out[0, 0], &scratch_out[0], &output)
+            if with_output:
+                factorise[floating](h, 0, &output_G[0, 0], damping, &output_factor_out[0, 0], &scratch_out[0], &output)
         hidden.norm = solve[floating](n, m, symbols, &M[0, 0], &G[0, 0], &factor_out[0, 0], hidden.shift, &D_out[0, 0],
                                       &scratch_out[0])
-        output.norm = solve[floating](K, h, 0, &output_M[0, 0], &output_G[0, 0], &output_factor_out[0, 0], output.shift,
-                                      &output_D_out[0, 0], &scratch_out[0])
+        if with_output:
+            output.norm = solve[floating](K, h, 0, &output_M[0, 0], &output_G[0, 0], &output_factor_out[0, 0],
+                                          output.shift, &output_D_out[0, 0], &scratch_out[0])
         hidden.length = schedule * length_of(hidden.norm, r, radius)
         output.length = schedule * length_of(output.norm, r, output_radius)
         if isfinite(hidden.length * hidden.norm) and isfinite(output.length * output.norm):
@@ -191,6 +200,7 @@ def update_weights(const floating[:, ::1] M, const floating[:, ::1] G, floating[
                     for j in range(d, m - 1):
                         Theta_out[i, j] *= keep
             move[floating](n, m, &D_out[0, 0], hidden.length, &Theta_out[0, 0])
-            move[floating](K, h, &output_D_out[0, 0], output.length, &Psi_out[0, 0])
+            if with_output:
+                move[floating](K, h, &output_D_out[0, 0], output.length, &Psi_out[0, 0])
     return ((hidden.norm, hidden.length, hidden.damping, hidden.shift),
             (output.norm, output.length, output.damping, output.shift))

@@ -13,7 +13,10 @@ from types import SimpleNamespace
 
 from threadpoolctl import ThreadpoolController
 
-_COMPILED = ("forward", "output", "backward", "weights", "streaming", "generation", "hidden", "residuals", "sweep")
+_COMPILED = (
+    *("forward", "output", "backward", "joint", "weights", "streaming", "generation"),
+    *("hidden", "residuals", "sweep"),
+)
 _ARCHITECTURES_OF_SMALL_KERNELS = ("SkylakeX", "Cooperlake", "SapphireRapids")
 _NUMPY = ("reference", "reference_sweep")
 

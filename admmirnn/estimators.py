@@ -13,29 +13,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import backend, validation
 from admmirnn.losses import LOSSES_OF_CLASSES, LOSSES_OF_VALUES, SigmoidCrossEntropy, SoftmaxCrossEntropy, loss_of
-from admmirnn.model import ElmanRNN
+from admmirnn.model import BidirectionalRNN, ElmanRNN
 from admmirnn.sequences import Streams
-from admmirnn.solvers import SOLVERS
-from admmirnn.streaming import Answer, Stream, forecast, step
+from admmirnn.solvers import SOLVERS, Status
+from admmirnn.streaming import Answer, ReadsStreams, forecast
+from admmirnn.watching import EarlyStopping, EpochState, History, Interruption, Limits, Progress, Validation
 
 _N_STREAMS = 16  # chosen on text, see CharacterModel
 _FEWEST_CHUNKS = 4  # of a stream, or its first state would say too much
-
-
-@dataclass(frozen=True)
-class EpochState:
-    """What a callback is given at the end of an epoch.
-
-    Attributes
-    ----------
-    record : dict
-        The epoch's entry of ``history_``.
-    estimator : RNNClassifier or RNNRegressor
-        With the weights of this moment: it can predict.
-    """
-
-    record: dict
-    estimator: BaseEstimator
 
 
 @dataclass(frozen=True)
@@ -95,7 +80,7 @@ class _Recurrent(BaseEstimator):
         tags.non_deterministic = False
         return tags
 
-    def _fit(self, X, y, sample_weight):
+    def _fit(self, X, y, sample_weight, validation_data, resume):
         """Validate, solve, and become fitted.
 
         Each estimator has ``_read_targets(y, sample_weight, lengths, settings, loss)``, which returns the `_Targets` of
@@ -108,6 +93,10 @@ class _Recurrent(BaseEstimator):
         sequences = validation.framed(sequences, settings.frame)
         targets, of_targets = self._read_targets(y, sample_weight, sequences.lengths, settings, loss)
         validation.check_targets_suit(settings, targets)
+        sequences, targets = _with_weight(sequences, targets)
+        apart = self._validation_data(validation_data, attributes, of_targets, targets, settings, loss)
+        if apart is None and settings.early_stopping:
+            sequences, targets, apart = _hold_out(sequences, targets, settings, isinstance(self, ClassifierMixin))
         network = self._initial_network(settings, sequences.n_features, targets.n_outputs)
         attributes |= of_targets | {
             "_form_of_targets": targets.form,
@@ -116,14 +105,22 @@ class _Recurrent(BaseEstimator):
             "_activation": settings.activation,
             "_readout": settings.readout,
         }
+        checkpoint = _checkpoint(self, settings, sequences, targets, resume)
         if settings.stateful:
             sequences = sequences.in_chunks(settings.chunk_size, _n_streams(settings, sequences))
-        else:
-            sequences, targets = _with_weight(sequences, targets)
-        history, outcome = self._train(network, sequences, targets, loss, settings, attributes)
+        outcome = self._train(
+            network,
+            sequences,
+            targets,
+            loss,
+            settings,
+            attributes,
+            held_out=apart and Validation(*apart, loss, settings.n_threads),
+            checkpoint=checkpoint,
+            resume=resume,
+        )
         if settings.stateful:
             outcome.memory["states"] = None  # of streams that were cut for this fit
-        self._end_training(history, outcome)
         return self
 
     def _partial_fit(self, X, y, sample_weight, known):
@@ -132,6 +129,7 @@ class _Recurrent(BaseEstimator):
         ``known`` are the attributes that tell what targets mean, of an earlier call or of the user.
         """
         settings = validation.check_estimator_settings(self, SOLVERS)
+        validation.check_partial(self)
         loss = loss_of(self.loss, self._losses)
         validation.check_y_is_there(self, y)
         is_new = not hasattr(self, "V_")
@@ -163,9 +161,7 @@ class _Recurrent(BaseEstimator):
             validation.check_n_streams(memory.get("states"), sequences)
         else:
             sequences, targets = _with_weight(sequences, targets)
-        earlier = [] if is_new else self.history_
-        history, outcome = self._train(network, sequences, targets, loss, settings, attributes, memory, earlier)
-        self._end_training(history, outcome)
+        self._train(network, sequences, targets, loss, settings, attributes, memory=memory)
         return self
 
     @available_if(_reads_observations)
@@ -181,24 +177,70 @@ class _Recurrent(BaseEstimator):
         self._memory = self._memory | {"states": None}
         return self
 
-    def _train(self, network, sequences, targets, loss, settings, attributes, memory=None, earlier=()):
-        """Train the network, become fitted, and return the whole history and the outcome."""
+    def _validation_data(self, validation_data, attributes, of_targets, targets, settings, loss):
+        """Return the sequences, targets, weights, and whether there is one a step, of what the user passes, or None."""
+        if validation_data is None:
+            return None
+        X, y = validation.check_pair(validation_data)
+        sequences, others = validation.read_sequences(self, X, settings.dtype, settings.scale)
+        validation.check_same_features(attributes, others)
+        sequences = validation.framed(sequences, settings.frame)
+        probe = copy.copy(self)
+        probe.class_weight = None
+        more, _ = probe._read_targets(y, None, sequences.lengths, settings, loss, of_targets)
+        validation.check_same_kind(targets, more)
+        return sequences, more.values, more.weights, more.every_step
+
+    def _train(
+        self,
+        network,
+        sequences,
+        targets,
+        loss,
+        settings,
+        attributes,
+        *,
+        held_out=None,
+        checkpoint=None,
+        resume=False,
+        memory=None,
+    ):
+        """Train the network, become fitted, and return the outcome; ``memory`` is what an earlier call has left."""
         backend.kernels()
-        history = list(earlier)
-        n_epochs = 1 if memory is not None else _n_epochs(settings, sequences)
+        earlier = list(getattr(self, "history_", [])) if memory else []
+        n_epochs = _n_epochs(settings, sequences) if memory is None else 1
+        early_stopping = EarlyStopping(network, settings.patience, settings.tol) if settings.early_stopping else None
+        written = checkpoint.read() if resume else None
+        n_done = 0
+        if written is not None:
+            n_done = written["solver"]["epoch"]
+            if early_stopping:
+                early_stopping.go_on_from(written["early_stopping"])
 
         def end_epoch(record):
             record["epoch"] += len(earlier)
+            if held_out:
+                held_out.measure(network, record)
             progress.show(record)
-            if not settings.callbacks:
-                return False
-            self._become_fitted(attributes, network)
-            return any([callback(EpochState(dict(record), self)) for callback in settings.callbacks])
+            if settings.callbacks:
+                self._become_fitted(attributes, network)
+            is_asked = any([callback(EpochState(dict(record), self)) for callback in settings.callbacks])
+            if early_stopping and early_stopping.is_over(record):
+                return Status.NO_PROGRESS
+            return Status.STOPPED if is_asked else None
 
-        of_rollout = {"penalties": settings.penalties} if settings.penalties else {}
-        if memory is not None:
-            of_rollout["memory"] = memory
-        with _Progress(settings.verbose, n_epochs) as progress:
+        def keep(done, state):
+            if checkpoint.is_due(done["epoch"]):
+                of_watch = early_stopping.state() if early_stopping else None
+                checkpoint.write({"solver": done | {"fit": state()}, "early_stopping": of_watch})
+
+        of_rollout = {
+            "penalties": settings.penalties or None,
+            "memory": memory,
+            "checkpoint": keep if checkpoint else None,
+            "resume": written and written["solver"],
+        }
+        with Interruption() as interruption, Progress(settings.verbose, n_epochs, n_done) as progress:
             outcome = settings.solver.solve(
                 network,
                 sequences,
@@ -206,23 +248,28 @@ class _Recurrent(BaseEstimator):
                 loss,
                 weights=None if (targets.weights == 1).all() else targets.weights,
                 penalty=settings.penalty,
-                max_epochs=n_epochs if memory is not None else settings.max_epochs,
+                max_epochs=settings.max_epochs if memory is None else 1,
                 batch_size=settings.batch_size,
                 shuffle=settings.shuffle,
                 random_state=settings.random_state,
                 n_threads=settings.n_threads,
                 on_epoch_end=end_epoch,
-                **of_rollout,
+                limits=Limits(interruption, settings.max_time),
+                **{name: value for name, value in of_rollout.items() if value is not None},
             )
+        if early_stopping:
+            early_stopping.restore()
         self._become_fitted(attributes, network)
-        return history + outcome.history, outcome
-
-    def _end_training(self, history, outcome):
-        self.history_, self.status_, self.status_detail_ = history, outcome.status, outcome.detail
-        self.n_iter_ = len(history)
+        self.history_ = History(earlier + outcome.history)
+        self.status_, self.status_detail_ = outcome.status, outcome.detail
+        self.n_iter_ = len(self.history_)
+        self.best_epoch_ = early_stopping and early_stopping.best_epoch
         self._memory = outcome.memory
         if outcome.warning is not None:
             warnings.warn(outcome.warning, ConvergenceWarning, stacklevel=4)
+        if outcome.status is Status.INTERRUPTED:
+            warnings.warn(f"training was {outcome.status.value}", ConvergenceWarning, stacklevel=4)
+        return outcome
 
     def prune(self):
         """Return an equal estimator without the units that its outputs never depend on.
@@ -233,64 +280,14 @@ class _Recurrent(BaseEstimator):
         Returns
         -------
         estimator
-            Fitted; ``hidden_size`` is the number of units left, at least one, and ``init`` is None.  Its outputs are
-            equal but for rounding.
+            Fitted; ``hidden_size`` is the number of units left, at least one, and with ``bidirectional=True`` that of
+            the larger network; ``init`` is None.  Its outputs are equal but for rounding.
         """
         network = self._network().pruned()
         pruned = copy.copy(self)
         pruned.hidden_size, pruned.init = network.n_hidden, None
         pruned._take_weights(network)
         return pruned
-
-    @available_if(_reads_observations)
-    def step(self, x, state=None):
-        """Read one more observation, of one stream or of many, and return the next output.
-
-        The output is what `predict_proba` returns, or, of a regressor, `predict`, for all observations up to this one.
-        It makes a network and a state at each call; `stream` does so once and is faster.
-
-        Parameters
-        ----------
-        x : array-like of shape (n_features,) or (n_streams, n_features)
-            The observation of one stream, or one of each.
-        state : StreamState, optional
-            Where the streams are, as the last call returned it; it is not changed.  None starts from s_0.
-
-        Returns
-        -------
-        output : float or ndarray
-            Probabilities of the classes, (n_classes,) or (n_streams, n_classes), of which
-            ``classes_[output.argmax(axis=-1)]`` is the label; of a regressor a value or k of them for each stream, as
-            ``y`` had.  With ``frame=(length, stride)``, NaN for the first ``length - 1`` observations.
-        state : StreamState
-            Where the streams are now; can be copied and pickled.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If an argument does not fit, or is not finite.
-        """
-        return step(self._stream, x, state)
-
-    @available_if(_reads_observations)
-    def stream(self, n_streams=1):
-        """Return a `Stream`, which is called with one observation after the other and returns the outputs.
-
-        Parameters
-        ----------
-        n_streams : int, default=1
-            How many streams to read at once, >= 1.
-
-        Returns
-        -------
-        admmirnn.streaming.Stream
-            At its start, s_0, with the weights that the estimator has now.  ``stream(x)`` reads one observation,
-            ``stream.read(X)`` many of them; ``stream.state`` can be kept and set, and ``stream.reset()`` starts again.
-        """
-        return self._stream(validation.check_integer("n_streams", n_streams, 1))
-
-    def _stream(self, n_streams, state=None):
-        return Stream(self._network(), self._answer(), self._scale, self._frame, n_streams, state)
 
     def _in_the_form_of_targets(self, rows, lengths):
         """Cut one row a step into sequences, if there is one a step."""
@@ -301,7 +298,8 @@ class _Recurrent(BaseEstimator):
         return np.split(rows, np.cumsum(lengths)[:-1])
 
     def _initial_network(self, settings, n_features, n_outputs, *, symbols=False):
-        network = ElmanRNN.random(
+        of_kind = BidirectionalRNN if settings.bidirectional else ElmanRNN
+        network = of_kind.random(
             n_features,
             settings.hidden_size,
             n_outputs,
@@ -322,8 +320,11 @@ class _Recurrent(BaseEstimator):
 
     def _network(self):
         check_is_fitted(self)
-        weights = self.U_, self.W_, self.b_, self.V_, self.c_
-        return ElmanRNN.of_weights(*weights, activation=self._activation, read_out=self._readout, s_0=self.s_0_)
+        first, last, how = (self.U_, self.W_, self.b_), (self.V_, self.c_), (self._activation, self._readout)
+        if hasattr(self, "U_reverse_"):
+            reverse = self.U_reverse_, self.W_reverse_, self.b_reverse_
+            return BidirectionalRNN.of_weights(*first, *reverse, *last, activation=how[0], read_out=how[1])
+        return ElmanRNN.of_weights(*first, *last, activation=how[0], read_out=how[1], s_0=self.s_0_)
 
     def _outputs(self, X):
         network = self._network()
@@ -336,7 +337,8 @@ class _Recurrent(BaseEstimator):
 
     def _become_fitted(self, attributes, network):
         """Replace all attributes of an earlier fit at once."""
-        vars(self).pop("feature_names_in_", None)
+        for name in ("feature_names_in_", "U_reverse_", "W_reverse_", "b_reverse_"):
+            vars(self).pop(name, None)
         vars(self).update(attributes)
         self._take_weights(network)
 
@@ -352,7 +354,7 @@ def _has_probabilities(classifier):
     raise AttributeError(f"loss is {loss!r}, which has no probabilities; use decision_function")
 
 
-class RNNClassifier(ClassifierMixin, _Recurrent):
+class RNNClassifier(ClassifierMixin, ReadsStreams, _Recurrent):
     """Elman network that reads a sequence and names its class, trained by ADMM.
 
     s_t = f(U x_t + W s_{t-1} + b) from s_0 = 0, and the class with the largest output o = V s_N + c after the last
@@ -390,6 +392,9 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         (length, stride): a step reads ``length`` consecutive observations as one vector, and the next step those
         ``stride`` further on; one number stands for both.  The last frame ends with the sequence.  Labels of steps are
         then one a frame.
+    bidirectional : bool, default=False
+        Whether a second network of as many units reads the sequence from its end, and V both ("rollout" only, without
+        ``s_0`` and ``stateful``).  At a step it is in the state it reaches on reading from the end down to there.
     s_0 : "learn", array-like of shape (n,) or None, default=None
         The state before the first step: learnt from zero, given, or zero (these two with "rollout" only).
     stateful : bool, default=False
@@ -401,7 +406,8 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
     chunk_size : int, default=25
         Steps of such a chunk, >= 1.
     init : dict, optional
-        Initial weights by name, any of U (n, d), W (n, n), b (n,), V (K, n), c (K,), with K classes; the others are
+        Initial weights by name, any of U (n, d), W (n, n), b (n,), V (K, n), c (K,), with K classes; with
+        ``bidirectional=True`` also U_reverse, W_reverse and b_reverse, and V is (K, 2 n); the others are
         drawn: W orthogonal, U normal with variance 1/d, the rest zero; with "sigmoid" W times 4, U times 2 and b minus
         half the row sums of W, which makes it like tanh.
     dtype : {"float32", "float64"}, default="float32"
@@ -432,14 +438,32 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
     ignore_label : label or None, default=None
         What stands in ``y`` where a step has no label; such a step is read, and says nothing.  Where there may be
         several labels, all of the row.
-    callbacks : list of callable, optional
-        Each is called with an `EpochState` at the end of every epoch, except one that diverged; training stops when one
-        returns True.
+    early_stopping : bool, default=False
+        Whether to keep the weights of the epoch with the lowest loss on validation data, and to stop when it no longer
+        falls.  The data are ``validation_data`` of `fit`, or a part of the training set.
+    validation_fraction : float, default=0.1
+        That part, > 0 and < 1: of the sequences, drawn at random, of each class as many; with ``stateful=True`` the
+        last steps of each.
+    patience, tol : int and float, default=10 and 1e-4
+        Stop after so many epochs, >= 1, without a validation loss that is lower by more than ``tol``, >= 0.
+    max_time : float or None, default=None
+        Seconds after which training ends, > 0, with the iteration that it is in.  The schedule of "rollout" is as far
+        on as the time is, if that is further than by the number of iterations.
+    checkpoint : path-like or None, default=None
+        A file for the state of the fit, written after every ``checkpoint_every`` epochs, >= 1 ("rollout" only):
+        ``fit(..., resume=True)`` goes on from there.  The file is whole whenever the process ends.  Needs safetensors.
+    checkpoint_every : int, default=1
+        See ``checkpoint``.
+    callbacks : list, optional
+        Functions, or objects with ``on_epoch_end``, that are called with an `EpochState` at the end of every epoch,
+        except one that diverged; training stops when one returns True.
 
     Attributes
     ----------
     U_, W_, b_, V_, c_ : ndarray of shape (n, d), (n, n), (n,), (K, n), (K,)
-        The weights.
+        The weights.  With ``bidirectional=True`` V_ is (K, 2 n), of the states of both networks.
+    U_reverse_, W_reverse_, b_reverse_ : ndarray of shape (n, d), (n, n), (n,)
+        Those of the network that reads from the end, if there is one.
     s_0_ : ndarray of shape (n,), or None
         The state before the first step; None is zero.
     classes_ : ndarray of shape (K,)
@@ -450,13 +474,17 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         ``radius``, ``output_radius``, ``r``, ``output_r``, ``D_norm``, ``output_D_norm``, ``capped_steps``,
         ``damping_raised`` and ``rollbacks``; with "algorithm1" they are those of the training set after the
         iteration, and there are the augmented Lagrangian, the residuals and the auxiliary loss, see `Algorithm1`.
-        There is no accuracy where there may be several labels.  `pandas.DataFrame(history_)` is a table.
+        There is no accuracy where there may be several labels.
+        ``validation_loss`` and ``validation_accuracy`` are those of validation data.  ``history_.to_frame()`` is a
+        table of pandas.
     status_ : Status
         Why training stopped; its value is the message.
     status_detail_ : str or None
         What grew, if training diverged.
     n_iter_ : int
         Epochs done, the last one perhaps in part.
+    best_epoch_ : int or None
+        With ``early_stopping``, the epoch whose weights these are.
     n_features_in_ : int
         Features of an observation; of a 2-D X, the number of its columns (steps), as scikit-learn counts.
 
@@ -489,6 +517,7 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         batch_size="auto",
         readout="last",
         frame=None,
+        bidirectional=False,
         s_0=None,
         stateful=False,
         chunk_size=25,
@@ -502,6 +531,13 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         loss="cross_entropy",
         class_weight=None,
         ignore_label=None,
+        early_stopping=False,
+        validation_fraction=0.1,
+        patience=10,
+        tol=1e-4,
+        max_time=None,
+        checkpoint=None,
+        checkpoint_every=1,
         callbacks=None,
     ):
         self.hidden_size = hidden_size
@@ -513,6 +549,7 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         self.batch_size = batch_size
         self.readout = readout
         self.frame = frame
+        self.bidirectional = bidirectional
         self.s_0 = s_0
         self.stateful = stateful
         self.chunk_size = chunk_size
@@ -526,6 +563,13 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         self.loss = loss
         self.class_weight = class_weight
         self.ignore_label = ignore_label
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.tol = tol
+        self.max_time = max_time
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
         self.callbacks = callbacks
 
     _losses = LOSSES_OF_CLASSES
@@ -538,8 +582,10 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         tags.classifier_tags.multi_class = tags.target_tags.single_output = not several
         return tags
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, validation_data=None, resume=False):
         """Train the network from new initial weights.
+
+        The first Ctrl-C ends training after the iteration it is in, with the last good weights; the second one aborts.
 
         Parameters
         ----------
@@ -554,6 +600,11 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
             Weights >= 0 of the sequences in the loss, relative to the largest one; a sequence of weight 0 is left out.
             With a label for each step, ``y``'s form gives each step a weight.
             With "algorithm1" they weigh the losses only, not the penalties of the equations.
+        validation_data : tuple, optional
+            (X, y) to measure the loss on after every epoch, not to train with.
+        resume : bool, default=False
+            Whether to go on from the file ``checkpoint``, if it is there: with the same arguments, to the same weights
+            that the fit would have ended with, to the last bit.
 
         Returns
         -------
@@ -565,7 +616,7 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         ValueError, TypeError
             If an argument or a setting is not usable; nothing has been trained then.
         """
-        return self._fit(X, y, sample_weight)
+        return self._fit(X, y, sample_weight, validation_data, resume)
 
     @available_if(_can_go_on)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -706,7 +757,10 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         return self._in_the_form_of_targets(expit(outputs) if self._several else softmax(outputs, axis=1), lengths)
 
     def _answer(self):
-        return Answer()
+        if hasattr(self, "predict_proba"):
+            return Answer("logistic" if self._several else "softmax")
+        of_two = not self._several and len(self.classes_) == 2
+        return Answer("values", single=of_two, difference=of_two)
 
     def score(self, X, y, sample_weight=None):
         """Return the accuracy of `predict`: the share of right sequences, or of right steps.
@@ -751,15 +805,16 @@ class RNNClassifier(ClassifierMixin, _Recurrent):
         return float(np.average(right[present], weights=weights[present]))
 
 
-class RNNRegressor(RegressorMixin, _Recurrent):
+class RNNRegressor(RegressorMixin, ReadsStreams, _Recurrent):
     """Elman network that reads a sequence and answers with numbers, trained by ADMM.
 
     One value, or several, for each sequence; or for each of its steps, where NaN stands for none.
 
     Parameters
     ----------
-    hidden_size, activation, penalty, penalties, solver, max_epochs, batch_size, readout, frame, s_0, stateful, \
-chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_threads, callbacks
+    hidden_size, activation, penalty, penalties, solver, max_epochs, batch_size, readout, frame, bidirectional, s_0, \
+stateful, chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_threads, early_stopping, \
+validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, callbacks
         As in `RNNClassifier`.
     loss : {"squared_error", "huber", "absolute_error", "quantile"} or object, default="squared_error"
         R, of scaled targets: a name, an object of `admmirnn.losses` such as ``Quantile(0.9)``, or any with
@@ -770,7 +825,7 @@ chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_threads, callb
     Attributes
     ----------
     U_, W_, b_, V_, c_ : ndarray of shape (n, d), (n, n), (n,), (K, n), (K,)
-        The weights, for scaled targets.
+        The weights, for scaled targets; with ``bidirectional=True`` as in `RNNClassifier`.
     s_0_ : ndarray of shape (n,), or None
         The state before the first step; None is zero.
     target_mean_, target_scale_ : ndarray of shape (K,)
@@ -804,6 +859,7 @@ chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_threads, callb
         batch_size="auto",
         readout="last",
         frame=None,
+        bidirectional=False,
         s_0=None,
         stateful=False,
         chunk_size=25,
@@ -816,6 +872,13 @@ chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_threads, callb
         n_threads=1,
         loss="squared_error",
         scale_targets=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        patience=10,
+        tol=1e-4,
+        max_time=None,
+        checkpoint=None,
+        checkpoint_every=1,
         callbacks=None,
     ):
         self.hidden_size = hidden_size
@@ -827,6 +890,7 @@ chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_threads, callb
         self.batch_size = batch_size
         self.readout = readout
         self.frame = frame
+        self.bidirectional = bidirectional
         self.s_0 = s_0
         self.stateful = stateful
         self.chunk_size = chunk_size
@@ -839,6 +903,13 @@ chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_threads, callb
         self.n_threads = n_threads
         self.loss = loss
         self.scale_targets = scale_targets
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.tol = tol
+        self.max_time = max_time
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
         self.callbacks = callbacks
 
     _losses = LOSSES_OF_VALUES
@@ -848,8 +919,10 @@ chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_threads, callb
         tags.target_tags.multi_output = True
         return tags
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, validation_data=None, resume=False):
         """Train the network from new initial weights.
+
+        The first Ctrl-C ends training after the iteration it is in, with the last good weights; the second one aborts.
 
         Parameters
         ----------
@@ -860,6 +933,8 @@ chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_threads, callb
             (n_steps_i,) or (n_steps_i, k).  Two dimensions are one value a step if every sequence has as many steps
             as there are columns, and more than one.
         sample_weight : array-like of shape (n_sequences,), optional
+            As in `RNNClassifier.fit`.
+        validation_data, resume
             As in `RNNClassifier.fit`.
 
         Returns
@@ -872,7 +947,7 @@ chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_threads, callb
         ValueError, TypeError
             If an argument or a setting is not usable; nothing has been trained then.
         """
-        return self._fit(X, y, sample_weight)
+        return self._fit(X, y, sample_weight, validation_data, resume)
 
     @available_if(_can_go_on)
     def partial_fit(self, X, y, sample_weight=None):
@@ -942,7 +1017,7 @@ chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_threads, callb
         return self._in_the_form_of_targets(values[:, 0] if self._single else values, lengths)
 
     def _answer(self):
-        return Answer(self.target_mean_, self.target_scale_, self._single)
+        return Answer("values", self.target_mean_, self.target_scale_, self._single)
 
     def forecast(self, history, horizon):
         """Predict the observations that follow a series, by reading predictions as if they had been observed.
@@ -1021,12 +1096,62 @@ def _with_weight(sequences, targets):
     of_sequences = targets.weights
     if targets.every_step:
         of_sequences = np.add.reduceat(targets.weights, sequences.first_steps)
-    kept = of_sequences > 0
-    if kept.all():
-        return sequences, targets
-    rows = np.repeat(kept, sequences.lengths) if targets.every_step else kept
-    sequences = replace(sequences, first_rows=sequences.first_rows[kept], lengths=sequences.lengths[kept])
+    kept = np.flatnonzero(of_sequences)
+    return (sequences, targets) if len(kept) == len(sequences) else _selected(sequences, targets, kept)
+
+
+def _selected(sequences, targets, indices):
+    """Some of the sequences, and their targets."""
+    rows = indices
+    if targets.every_step:
+        rows = np.concatenate([np.arange(first, first + n) for first, n in _steps(sequences, indices)])
+    sequences = replace(sequences, first_rows=sequences.first_rows[indices], lengths=sequences.lengths[indices])
     return sequences, replace(targets, values=targets.values[rows], weights=targets.weights[rows])
+
+
+def _steps(sequences, indices):
+    return zip(sequences.first_steps[indices], sequences.lengths[indices], strict=True)
+
+
+def _hold_out(sequences, targets, settings, by_class):
+    """Return sequences and targets to train with, and what is apart from them, as `_validation_data` returns it."""
+    if settings.stateful:
+        return _hold_out_ends(sequences, targets, settings.validation_fraction)
+    from sklearn.model_selection import train_test_split  # here: it is slow to import
+
+    n_held_out = validation.check_n_held_out(settings.validation_fraction, len(sequences))
+    stratify = targets.values if by_class and targets.values.ndim == 1 and not targets.every_step else None
+    if stratify is not None and min(np.bincount(stratify).min() - 1, n_held_out - stratify.max()) < 1:
+        stratify = None  # some classes have too few sequences for that
+    kept, others = train_test_split(
+        np.arange(len(sequences)), test_size=n_held_out, stratify=stratify, random_state=settings.random_state
+    )
+    held_out, of_held_out = _selected(sequences, targets, np.sort(others))
+    apart = held_out, of_held_out.values, of_held_out.weights, targets.every_step
+    return *_selected(sequences, targets, np.sort(kept)), apart
+
+
+def _hold_out_ends(sequences, targets, fraction):
+    """As `_hold_out`, the last steps of every sequence; to measure there, the network reads what is before as well."""
+    n_kept = sequences.lengths - np.ceil(fraction * sequences.lengths).astype(np.intp)
+    validation.check_some_steps_left(n_kept, fraction)
+    step_of = np.arange(len(targets.weights)) - np.repeat(sequences.first_steps, sequences.lengths)
+    is_kept = step_of < np.repeat(n_kept, sequences.lengths)
+    weights = np.where(is_kept, 0.0, targets.weights)
+    validation.check_some_weight(weights, fraction)
+    apart = sequences, targets.values, weights, True
+    targets = replace(targets, values=targets.values[is_kept], weights=targets.weights[is_kept])
+    return replace(sequences, lengths=n_kept), targets, apart
+
+
+def _checkpoint(estimator, settings, sequences, targets, resume):
+    """The `Checkpoint` of a fit, or None."""
+    validation.check_resume(estimator, settings, resume)
+    if settings.checkpoint is None:
+        return None
+    from admmirnn.checkpoint import Checkpoint, fingerprint  # which few need
+
+    return Checkpoint(settings.checkpoint, settings.checkpoint_every, fingerprint(estimator, sequences, targets.values))
 
 
 def _n_epochs(settings, sequences):
@@ -1043,40 +1168,3 @@ def _n_streams(settings, sequences):
     """Into how many streams to cut long sequences."""
     most = int(sequences.lengths.sum()) // (_FEWEST_CHUNKS * settings.chunk_size)
     return settings.batch_size or min(_N_STREAMS, max(most, 1))
-
-
-class _Progress:
-    """A progress bar (verbose=1) or a line an epoch (verbose >= 2)."""
-
-    def __init__(self, verbose, max_epochs):
-        self._lines = verbose >= 2
-        self._bar = None
-        if verbose == 1:
-            from tqdm.auto import tqdm  # looks for notebooks and asyncio, which no other fit needs
-
-            self._bar = tqdm(total=max_epochs, unit="epoch", disable=False)  # whatever TQDM_DISABLE says
-        if self._lines:
-            print(f"{'epoch':>5}  {'roll-out loss':>13}  {'training accuracy':>17}  {'seconds':>7}")
-
-    def show(self, record):
-        """Show the record of an epoch."""
-        if self._lines:
-            print(
-                f"{record['epoch']:5}  {record['rollout_loss']:13.4f}  {_accuracy(record):>17}  "
-                f"{record['seconds']:7.2f}"
-            )
-        if self._bar is not None:
-            accuracy = {"accuracy": _accuracy(record)} if "training_accuracy" in record else {}
-            self._bar.set_postfix(loss=f"{record['rollout_loss']:.4f}", **accuracy, refresh=False)
-            self._bar.update()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        if self._bar is not None:
-            self._bar.close()
-
-
-def _accuracy(record):
-    return f"{record['training_accuracy']:.4f}" if "training_accuracy" in record else "-"

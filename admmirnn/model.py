@@ -117,6 +117,11 @@ class ElmanRNN:
         }
 
     @property
+    def directions(self):
+        """The networks that read a sequence: this one alone, from its start."""
+        return (self,)
+
+    @property
     def trained(self):
         """The arrays that training changes."""
         return (self.Theta, self.Psi, self.s_0) if self.learns_s_0 else (self.Theta, self.Psi)
@@ -225,6 +230,118 @@ class ElmanRNN:
                         states[of] = work.S[batch.n_rows :]
 
 
+class BidirectionalRNN:
+    """Two Elman networks that read a sequence from its start and from its end: o = V h + V_reverse h_reverse + c.
+
+    As their read-outs are "last", "mean" or "max", or each state: then o_t reads the one that has read x_1 to x_t, and
+    the one that has read x_N down to x_t.
+
+    Parameters
+    ----------
+    forward, reverse : ElmanRNN
+        The network that reads from the start, and the other one, of the same activation and read-out and without an
+        s_0.  Their Psi are scratch: [V c] and [V_reverse 0], see `share_out`.
+    Psi : ndarray of shape (n_outputs, n_hidden + n_hidden_reverse + 1)
+        [V V_reverse c].
+    """
+
+    s_0 = None
+    learns_s_0 = False
+
+    def __init__(self, forward, reverse, Psi):
+        self.directions = forward, reverse
+        self.Psi = Psi
+        self.share_out()
+
+    @classmethod
+    def random(cls, n_features, n_hidden, n_outputs, **settings):
+        """Both networks as `ElmanRNN.random` draws them, the one that reads from the start first."""
+        forward, reverse = (ElmanRNN.random(n_features, n_hidden, n_outputs, **settings) for _ in range(2))
+        return cls(forward, reverse, np.zeros((n_outputs, 2 * n_hidden + 1), forward.dtype))
+
+    @classmethod
+    def of_weights(cls, U, W, b, U_reverse, W_reverse, b_reverse, V, c, *, activation="tanh", read_out="last"):
+        """The network with the given weights, which are copied; V is [V V_reverse]."""
+        n = len(W)
+        how = {"activation": activation, "read_out": read_out}
+        forward = ElmanRNN.of_weights(U, W, b, V[:, :n], c, **how)
+        reverse = ElmanRNN.of_weights(U_reverse, W_reverse, b_reverse, V[:, n:], np.zeros_like(c), **how)
+        return cls(forward, reverse, np.ascontiguousarray(np.hstack([V, c[:, None]])))
+
+    def share_out(self):
+        """Copy the blocks of Psi to where the two networks have theirs."""
+        forward, reverse = self.directions
+        n = forward.n_hidden
+        forward.Psi[:, :-1], forward.Psi[:, -1] = self.Psi[:, :n], self.Psi[:, -1]
+        reverse.Psi[:, :-1], reverse.Psi[:, -1] = self.Psi[:, n:-1], 0
+
+    @property
+    def n_hidden(self):
+        """Number of hidden units of the larger network."""
+        return max(network.n_hidden for network in self.directions)
+
+    @property
+    def n_features(self):
+        """Number of features of an observation, d."""
+        return self.directions[0].n_features
+
+    @property
+    def n_outputs(self):
+        """Number of outputs, K."""
+        return self.Psi.shape[0]
+
+    @property
+    def dtype(self):
+        """float32 or float64."""
+        return self.Psi.dtype
+
+    @property
+    def activation(self):
+        """f of both."""
+        return self.directions[0].activation
+
+    @property
+    def read_out(self):
+        """That of both."""
+        return self.directions[0].read_out
+
+    @property
+    def weights(self):
+        """U, W, b, U_reverse, W_reverse, b_reverse, V and c by name, as views."""
+        forward, reverse = (network.weights for network in self.directions)
+        of_reverse = {f"{name}_reverse": reverse[name] for name in ("U", "W", "b")}
+        of_forward = {name: forward[name] for name in ("U", "W", "b")}
+        return of_forward | of_reverse | {"V": self.Psi[:, :-1], "c": self.Psi[:, -1]}
+
+    @property
+    def trained(self):
+        """The arrays that training changes."""
+        return (*(network.Theta for network in self.directions), self.Psi)
+
+    def initial_states(self, n_sequences):
+        """None: both networks start from zero."""
+        return None
+
+    def pruned(self):
+        """Both networks without the units that the outputs never depend on, as `ElmanRNN.pruned`."""
+        self.share_out()
+        forward, reverse = (network.pruned() for network in self.directions)
+        Psi = np.hstack([forward.Psi[:, :-1], reverse.Psi[:, :-1], self.Psi[:, -1:]])
+        return BidirectionalRNN(forward, reverse, np.ascontiguousarray(Psi))
+
+    def outputs(self, sequences, *, every_step=False, n_threads=1):
+        """Roll both networks out over sequences, as `ElmanRNN.outputs`."""
+        self.share_out()
+        forward, reverse = self.directions
+        outputs = forward.outputs(sequences, every_step=every_step, n_threads=n_threads)
+        others = reverse.outputs(sequences.reversed(), every_step=every_step, n_threads=n_threads)
+        if every_step:  # these stand in the order in which they were read
+            first_and_last = 2 * sequences.first_steps + sequences.lengths - 1
+            others = others[np.repeat(first_and_last, sequences.lengths) - np.arange(len(others))]
+        outputs += others
+        return outputs
+
+
 class Room:
     """Arrays that a roll-out writes to, for the largest minibatch, and views of them for the current one.
 
@@ -277,6 +394,13 @@ class Room:
             self.H = self._H[:B]
         if self._steps is not None:
             self.steps = self._steps[:B]
+
+    @property
+    def states_read(self):
+        """h: the states that outputs are read from, a row for each of Q."""
+        if self.H is not None:
+            return self.H
+        return self.S[self.batch.offsets[1 if self.read_out == "each" else -2] :]
 
 
 def _reached(units, leads_to):

@@ -51,6 +51,7 @@ def forward(
     H_out=None,
     steps_out=None,
     codes_out=None,
+    plus=None,
 ):
     """Roll a minibatch out; with a loss, take the o-step and return the loss and the number of right answers."""
     f, _ = _ACTIVATIONS[activation]
@@ -78,6 +79,8 @@ def forward(
         S_out[offsets[t + 1] : offsets[t + 1] + running] = f(x[:, :-1] @ U.T + s @ W.T + b)
     np.matmul(_states_read_out(read_out, S_out, offsets, lengths, H_out, steps_out), Psi[:, :-1].T, out=Q_out)
     Q_out += Psi[:, -1]
+    if plus is not None:
+        Q_out += plus
     is_hole = _holes(offsets) if read_out == "each" else np.zeros(B, bool)
     Q_out[is_hole] = 0
     if loss is None:
@@ -399,16 +402,58 @@ def backward(
             gram += z.T @ z
             gram_rows += size
     total = float(weights.sum(dtype=np.float64))
-    for statistic, keep_share, batch, count in (
-        (M_out, momentum, L, total),
-        (G_out, decay, gram[:, m - G_out.shape[1] :], gram_rows),
-        (output_M_out, momentum, output_L, total),
-        (output_G_out, decay, h.T @ h, len(h)),
-    ):
-        if count:
-            statistic *= keep_share
-            statistic += (1 - keep_share) / count * batch
+    _fold_in(M_out, momentum, L, total)
+    _fold_in(G_out, decay, gram[:, m - G_out.shape[1] :], gram_rows)
+    if output_M_out is not None:
+        _fold_in(output_M_out, momentum, output_L, total)
+        _fold_in(output_G_out, decay, h.T @ h, len(h))
     return n_capped
+
+
+def _fold_in(statistic, keep_share, batch, count):
+    """The running mean of a statistic, given the sum over a minibatch and over how many."""
+    if count:
+        statistic *= keep_share
+        statistic += (1 - keep_share) / count * batch
+
+
+def mirror(A, lengths, offsets, A_out):
+    """Outputs after each step of sequences that are read from one end, in the order of the other; zeros in holes."""
+    N = len(offsets) - 2
+    A_out[:] = 0
+    for i, length in enumerate(lengths):
+        rows = offsets[N - length + 1 : N + 1] - offsets[1] + i
+        A_out[rows] = A[rows[::-1]]
+
+
+def joint_room(h, K):
+    """How many numbers of scratch ``joint_statistics`` needs: none."""
+    return 0
+
+
+def joint_statistics(
+    H,
+    H_reverse,
+    lambda3,
+    weights,
+    offsets,
+    momentum,
+    decay,
+    gram_first,
+    gram_every,
+    M_out,
+    G_out,
+    scratch_out,
+    read_out="last",
+):
+    """M and G of an output layer that reads [h, h_reverse, 1]."""
+    h = np.concatenate([H, H_reverse, np.ones((len(H), 1), H.dtype)], axis=1)
+    in_gram = weights != 0
+    if read_out == "each":
+        step_of = np.repeat(np.arange(len(offsets) - 2), np.diff(offsets)[1:])
+        in_gram &= (step_of >= gram_first) & ((step_of - gram_first) % gram_every == 0)
+    _fold_in(M_out, momentum, lambda3.T @ h, float(weights.sum(dtype=np.float64)))
+    _fold_in(G_out, decay, h[in_gram].T @ h[in_gram], int(in_gram.sum()))
 
 
 def _whole(G):
@@ -491,10 +536,12 @@ def update_weights(
     """Theta += length D, D = M (G + damping tr(G)/m I)^-1, length = schedule min(1/r, radius / |D|); Psi likewise."""
     with np.errstate(over="ignore", invalid="ignore"):
         hidden = _step(M, G, damping, r, radius, schedule, factor_out, D_out, factored and factored[0])
-        output = _step(
-            output_M, output_G, damping, r, output_radius, schedule, output_factor_out, output_D_out,
-            factored and factored[1],
-        )  # fmt: skip
+        output = (0.0, 0.0, 0.0, 0.0)
+        if output_M is not None:
+            output = _step(
+                output_M, output_G, damping, r, output_radius, schedule, output_factor_out, output_D_out,
+                factored and factored[1],
+            )  # fmt: skip
     moved = hidden[0] * hidden[1]
     if np.isfinite(moved) and np.isfinite(output[0] * output[1]):
         if shrinkage:
@@ -502,18 +549,21 @@ def update_weights(
             n, m = Theta_out.shape
             Theta_out[:, m - n - 1 : -1] *= Theta_out.dtype.type(max(0.0, 1 - shrinkage * distance))
         Theta_out += Theta_out.dtype.type(hidden[1]) * D_out.T
-        Psi_out += Psi_out.dtype.type(output[1]) * output_D_out.T
+        if output_M is not None:
+            Psi_out += Psi_out.dtype.type(output[1]) * output_D_out.T
     return hidden, output
 
 
 class _Stepper:
     """Streams that a network reads; see `stepper`."""
 
-    def __init__(self, Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, n_read, mean, deviation):
+    def __init__(
+        self, Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, n_read, answer, mean, deviation
+    ):
         self.f, _ = _ACTIVATIONS[activation]
         self.Theta, self.Psi, self.read_out, self.scale, self.stride = Theta, Psi, read_out, scale, stride
         self.S, self.pooled, self.recent, self.n_read = S, pooled, recent, n_read
-        self.mean, self.deviation = mean, deviation
+        self.answer, self.mean, self.deviation = answer, mean, deviation
 
     def read(self, observations, outputs):
         """Read more of every stream; returns 0, or a number that says what is wrong, see the kernel."""
@@ -556,7 +606,10 @@ class _Stepper:
             q = h @ self.Psi[:, :-1].T + self.Psi[:, -1]
             if not np.isfinite(q[started]).all():
                 return _OUTPUT_NOT_FINITE
-            outputs[:] = softmax(q, axis=1) if self.mean is None else self.mean + self.deviation * q
+            if self.answer == "values":
+                outputs[:] = q if self.mean is None else self.mean + self.deviation * q
+            else:
+                outputs[:] = softmax(q, axis=1) if self.answer == "softmax" else expit(q)
             outputs[~started] = np.nan
         self.n_read += 1
         self.recent[:] = frames[:, 1:]
@@ -566,7 +619,9 @@ class _Stepper:
         return _READ
 
 
-def stepper(Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, n_read, mean=None, deviation=None):
+def stepper(
+    Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, n_read, answer, mean=None, deviation=None
+):
     """B streams that go on one observation at a time: an object with ``read(observations, outputs)``."""
     B, n = len(S), len(Theta)
     length, d = recent.shape[1] + 1, recent.shape[2]
@@ -580,13 +635,15 @@ def stepper(Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, 
         or read_out not in ("last", "mean", "max")
         or (pooled is None) != (read_out == "last")
         or (pooled is not None and pooled.shape != S.shape)
+        or answer not in ("softmax", "logistic", "values")
         or (mean is None) != (deviation is None)
+        or (mean is not None and answer != "values")
         or (mean is not None and not len(mean) == len(deviation) == len(Psi))
     ):
         raise ValueError("stepper: the shapes do not belong together")
     if (n_read < 0).any():
         raise ValueError("stepper: n_read is negative")
-    return _Stepper(Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, n_read, mean, deviation)
+    return _Stepper(Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, n_read, answer, mean, deviation)
 
 
 def generate(Theta, Psi, activation, codes, temperature, uniforms, state_out, codes_out):

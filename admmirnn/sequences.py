@@ -25,6 +25,7 @@ class Sequences:
         Floating-point, or integers of 8 or 16 bits, which stay integers until their minibatch is made.
     first_rows : ndarray of shape (n_sequences,), intp
         Step ``t`` of sequence ``i`` reads ``scale * observations[k : k + frame]``, ``k = first_rows[i] + stride * t``.
+        Where sequences are read from their ends, these are what the last steps read, and the stride is negative.
     lengths : ndarray of shape (n_sequences,), intp
         Numbers of steps.
     scale : float
@@ -62,6 +63,10 @@ class Sequences:
         n_steps = (self.lengths - frame) // stride + 1
         left_over = self.lengths - frame - (n_steps - 1) * stride
         return replace(self, first_rows=self.first_rows + left_over, lengths=n_steps, frame=frame, stride=stride)
+
+    def reversed(self):
+        """The same sequences, read from their ends; observations within a frame keep their order."""
+        return replace(self, first_rows=self.first_rows + self.stride * (self.lengths - 1), stride=-self.stride)
 
     def in_chunks(self, chunk_size, n_streams=None):
         """Cut the sequences into chunks of at most so many steps.
@@ -155,9 +160,11 @@ class Sequences:
         first_rows = self.first_rows[indices]
         if self._mapped_file is None:
             return Minibatch(indices, self.observations, first_rows, lengths, offsets, self.frame, self.stride)
-        n_rows = (lengths - 1) * self.stride + self.frame
-        observations = self._mapped_file.read(self.observations, first_rows, n_rows)
-        return Minibatch(indices, observations, np.cumsum(n_rows) - n_rows, lengths, offsets, self.frame, self.stride)
+        n_rows = (lengths - 1) * abs(self.stride) + self.frame
+        before = (lengths - 1) * max(0, -self.stride)  # the first step of those read from their ends is further on
+        observations = self._mapped_file.read(self.observations, first_rows - before, n_rows)
+        first_rows = np.cumsum(n_rows) - n_rows + before
+        return Minibatch(indices, observations, first_rows, lengths, offsets, self.frame, self.stride)
 
 
 def _cut(lengths, longest):
@@ -251,6 +258,10 @@ class Minibatch:
 
     def __len__(self):
         return len(self.indices)
+
+    def reversed(self):
+        """The same sequences in the same order, read from their ends."""
+        return replace(self, first_rows=self.first_rows + self.stride * (self.lengths - 1), stride=-self.stride)
 
     @property
     def n_steps(self):

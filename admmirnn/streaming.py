@@ -6,7 +6,7 @@ import numpy as np
 
 from admmirnn import backend, validation
 
-_UNKNOWN_FORM, _OBSERVATION_NOT_FINITE = 1, 2  # what the kernel returns when it has read nothing
+_OBSERVATION_NOT_FINITE = 2  # what the kernel returns then
 
 
 @dataclass(eq=False)
@@ -56,22 +56,29 @@ class Answer:
 
     Attributes
     ----------
+    name : {"softmax", "logistic", "values"}
+        Of the function.
     mean, deviation : ndarray of shape (K,) or None
-        Outputs are multiplied by deviation, then mean is added; None stands for softmax.
+        Values are multiplied by deviation, then mean is added.
     single : bool
-        Whether the axis of length K is left out.
+        Whether the axis of length K = 1 is left out.
+    difference : bool
+        Whether the only output is the second one minus the first.
     """
 
+    name: str
     mean: np.ndarray | None = None
     deviation: np.ndarray | None = None
     single: bool = False
+    difference: bool = False
 
 
 class Stream:
     """One stream or several of them, which go on an observation at a time; made by ``stream`` of a fitted estimator.
 
-    Calling it with the next observation returns the next output, that of `predict_proba` or, of a regressor, of
-    `predict` for all that has been read so far.  It keeps the weights that the estimator had when it was made.
+    Calling it with the next observation returns the next output, that of `predict_proba` (or of `decision_function`, if
+    the loss has no probabilities), or, of a regressor, of `predict` for all that has been read so far.  It keeps the
+    weights that the estimator had when it was made.
 
     An observation that does not fit, or is not finite, raises ValueError or TypeError and changes nothing.  A stream
     belongs to one thread at a time.
@@ -129,23 +136,25 @@ class Stream:
         self._start, self._state = start, start.copy()
         if state is not None:
             self.state = state
+        Psi = network.Psi[1:] - network.Psi[:1] if answer.difference else network.Psi
         self._read = (
             backend.kernels()
             .stepper(
                 network.Theta,
-                network.Psi,
+                Psi,
                 network.activation,
                 network.read_out,
                 scale,
                 stride,
                 *vars(self._state).values(),
+                answer.name,
                 answer.mean,
                 answer.deviation,
             )
             .read
         )
         self._answer_dtype = network.dtype if answer.mean is None else np.dtype(np.float64)
-        self._answer_shape = () if answer.single else (network.n_outputs,)
+        self._answer_shape = () if answer.single else (len(Psi),)
         self._shapes = {1: self._answer_shape, 2: (n_streams, *self._answer_shape)}
 
     def __call__(self, x):
@@ -159,7 +168,7 @@ class Stream:
 
         Returns
         -------
-        ndarray of shape (n_streams, n_classes), or, of a regressor, (n_streams,) or (n_streams, k)
+        ndarray of shape (n_streams, n_classes), or of values (n_streams,) or (n_streams, k)
             Without the first axis if ``x`` had none.  With ``frame=(length, stride)``, NaN for the first
             ``length - 1`` observations.
 
@@ -187,7 +196,7 @@ class Stream:
 
         Returns
         -------
-        ndarray of shape (n_streams, n_steps, n_classes), or, of a regressor, (n_streams, n_steps[, k])
+        ndarray of shape (n_streams, n_steps, n_classes), or of values (n_streams, n_steps) or (n_streams, n_steps, k)
             Without the first axis if ``X`` had none, and without that of the steps unless ``every_step``.
 
         Raises
@@ -258,21 +267,64 @@ class Stream:
         validation.refuse_overflow(name)
 
 
-def step(stream_of, x, state):
-    """Return the next output of streams that are in ``state``, or start if it is None, and their new state.
+class ReadsStreams:
+    """Mixin of estimators that read streams: ``step`` and ``stream``.
 
-    Parameters
-    ----------
-    stream_of : callable
-        Makes a `Stream` of a number of streams and a state.
-    x : array-like of shape (n_features,) or (n_streams, n_features)
-        An observation of each.
-    state : StreamState or None
-        Is not changed.
+    They have ``_network()``, ``_answer()``, which returns the `Answer`, ``_scale`` and ``_frame``.
     """
-    n_streams = max(len(x), 1) if validation.n_dimensions("x", x) == 2 else 1
-    stream = stream_of(n_streams, state)
-    return stream(x), stream._state
+
+    def step(self, x, state=None):
+        """Read one more observation, of one stream or of many, and return the next output.
+
+        The output is what `predict_proba` returns (`decision_function`, if the loss has no probabilities), or, of a
+        regressor, `predict`, for all observations up to this one.
+        It makes a network and a state at each call; `stream` does so once and is faster.
+
+        Parameters
+        ----------
+        x : array-like of shape (n_features,) or (n_streams, n_features)
+            The observation of one stream, or one of each.
+        state : StreamState, optional
+            Where the streams are, as the last call returned it; it is not changed.  None starts from s_0.
+
+        Returns
+        -------
+        output : float or ndarray
+            Probabilities of the classes, (n_classes,) or (n_streams, n_classes), of which
+            ``classes_[output.argmax(axis=-1)]`` is the label; of a regressor a value or k of them for each stream, as
+            ``y`` had.  With ``frame=(length, stride)``, NaN for the first ``length - 1`` observations.
+        state : StreamState
+            Where the streams are now; can be copied and pickled.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit, or is not finite.
+        """
+        n_streams = max(len(x), 1) if validation.n_dimensions("x", x) == 2 else 1
+        stream = self._stream(n_streams, state)
+        return stream(x), stream._state
+
+    def stream(self, n_streams=1):
+        """Return a `Stream`, which is called with one observation after the other and returns the outputs.
+
+        Parameters
+        ----------
+        n_streams : int, default=1
+            How many streams to read at once, >= 1.
+
+        Returns
+        -------
+        admmirnn.streaming.Stream
+            At its start, s_0, with the weights that the estimator has now.  ``stream(x)`` reads one observation,
+            ``stream.read(X)`` many of them; ``stream.state`` can be kept and set, and ``stream.reset()`` starts again.
+        """
+        return self._stream(validation.check_integer("n_streams", n_streams, 1))
+
+    def _stream(self, n_streams, state=None):
+        network = self._network()
+        validation.check_one_direction(network, "a stream has no end that it could read from; pass bidirectional=False")
+        return Stream(network, self._answer(), self._scale, self._frame, n_streams, state)
 
 
 def forecast(stream_of, series, horizon):

@@ -5,10 +5,11 @@ from scipy.special import log_softmax, softmax
 from sklearn.utils import check_random_state
 
 from admmirnn import backend, validation
-from admmirnn.estimators import _n_streams, _Recurrent, _Targets
+from admmirnn.estimators import _checkpoint, _hold_out_ends, _n_streams, _Recurrent, _Targets
 from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.sequences import Sequences
 from admmirnn.solvers import SOLVERS
+from admmirnn.watching import Validation
 
 
 class CharacterModel(_Recurrent):
@@ -31,8 +32,8 @@ class CharacterModel(_Recurrent):
     unknown : str or None, default=None
         The character to read in the place of those that the training text does not have, and which is among those
         that it has; with None they raise ValueError.
-    callbacks : list of callable, optional
-        As in `RNNClassifier`.
+    early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, callbacks
+        As in `RNNClassifier`; the part for validation is the end of each text.
 
     Attributes
     ----------
@@ -60,8 +61,13 @@ class CharacterModel(_Recurrent):
     """
 
     # what a text leaves no choice of
+<<<<<<< HEAD
     readout, frame, scale, stateful, shuffle = "last", None, 1.0, True, True
     _reads_text = True
+=======
+    readout, frame, scale, bidirectional, stateful, shuffle = "last", None, 1.0, False, True, True
+    _reads_observations = False
+>>>>>>> origin/main
 
     def __init__(
         self,
@@ -81,6 +87,13 @@ class CharacterModel(_Recurrent):
         random_state=None,
         n_threads=1,
         unknown=None,
+        early_stopping=False,
+        validation_fraction=0.1,
+        patience=10,
+        tol=1e-4,
+        max_time=None,
+        checkpoint=None,
+        checkpoint_every=1,
         callbacks=None,
     ):
         self.hidden_size = hidden_size
@@ -98,6 +111,13 @@ class CharacterModel(_Recurrent):
         self.random_state = random_state
         self.n_threads = n_threads
         self.unknown = unknown
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.tol = tol
+        self.max_time = max_time
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
         self.callbacks = callbacks
 
     def __sklearn_tags__(self):
@@ -106,7 +126,7 @@ class CharacterModel(_Recurrent):
         tags.input_tags.two_d_array = tags.input_tags.three_d_array = False
         return tags
 
-    def fit(self, text, y=None):
+    def fit(self, text, y=None, *, validation_text=None, resume=False):
         """Learn to predict every character of a text but the first, from new initial weights.
 
         Parameters
@@ -116,6 +136,10 @@ class CharacterModel(_Recurrent):
             least two characters.
         y : None
             Not used; here for scikit-learn's sake.
+        validation_text : str, pathlib.Path, text file, or list of them, optional
+            To measure the loss on after every epoch, not to train with.
+        resume : bool, default=False
+            As in `RNNClassifier.fit`.
 
         Returns
         -------
@@ -131,7 +155,8 @@ class CharacterModel(_Recurrent):
         texts = validation.read_texts(text)
         vocabulary = validation.check_vocabulary(np.unique(_code_points("".join(texts))))
         network = self._initial_network(settings, len(vocabulary), len(vocabulary), symbols=True)
-        return self._learn(texts, settings, network, _characters(vocabulary))
+        characters = _characters(vocabulary)
+        return self._learn(texts, settings, network, characters, validation_text=validation_text, resume=resume)
 
     def partial_fit(self, text, y=None, vocabulary=None):
         """Train on from where the last call of `fit` or `partial_fit` has ended: one pass over a text.
@@ -159,6 +184,7 @@ class CharacterModel(_Recurrent):
             If an argument or a setting is not usable; nothing has been trained then.
         """
         settings = self._settings()
+        validation.check_partial(self)
         texts = validation.read_texts(text)
         known = getattr(self, "vocabulary_", None)
         if vocabulary is None and known is None:
@@ -168,19 +194,21 @@ class CharacterModel(_Recurrent):
             vocabulary = _characters(validation.check_vocabulary(np.unique(_code_points(vocabulary))))
         if known is None:
             network = self._initial_network(settings, len(vocabulary), len(vocabulary), symbols=True)
-            return self._learn(texts, settings, network, vocabulary, {})
+            return self._learn(texts, settings, network, vocabulary, memory={})
         validation.check_same_vocabulary(vocabulary, known)
         network = self._network()
         network.learns_s_0 = isinstance(settings.s_0, str)
         validation.check_same_network(self, settings, network)
-        return self._learn(texts, settings, network, known, self._memory, self.history_, self.counts_)
+        return self._learn(texts, settings, network, known, memory=self._memory, counts=self.counts_)
 
     def _settings(self):
         validation.check_reads_symbols(self.solver, SOLVERS)
         return validation.check_estimator_settings(self, SOLVERS)
 
-    def _learn(self, texts, settings, network, vocabulary, memory=None, earlier=(), counts=0):
-        """Train the network; ``memory``, ``earlier`` history and ``counts`` are those to go on from."""
+    def _learn(
+        self, texts, settings, network, vocabulary, *, memory=None, counts=0, validation_text=None, resume=False
+    ):
+        """Train the network; ``memory`` and ``counts`` are those to go on from."""
         n_symbols = len(vocabulary)
         stand_in = validation.check_stand_in(self.unknown, vocabulary)
         encoded = _encoded(texts, vocabulary, stand_in)
@@ -191,12 +219,30 @@ class CharacterModel(_Recurrent):
             "_activation": settings.activation,
             "_readout": settings.readout,
         }
-        settings.batch_size = _n_streams(settings, sequences)
-        streams = sequences.in_chunks(settings.chunk_size, settings.batch_size)
         targets, loss = _Targets(following, np.ones(len(following)), "list", n_symbols), SoftmaxCrossEntropy()
-        history, outcome = self._train(network, streams, targets, loss, settings, attributes, memory, earlier)
+        apart = None
+        if validation_text is not None:
+            more, following = _predictions(
+                _encoded(validation.read_texts(validation_text), vocabulary, stand_in), n_symbols
+            )
+            apart = more, following, np.ones(len(following)), True
+        elif settings.early_stopping:
+            sequences, targets, apart = _hold_out_ends(sequences, targets, settings.validation_fraction)
+        checkpoint = _checkpoint(self, settings, sequences, targets, resume)
+        settings.batch_size = _n_streams(settings, sequences)
+        outcome = self._train(
+            network,
+            sequences.in_chunks(settings.chunk_size, settings.batch_size),
+            targets,
+            loss,
+            settings,
+            attributes,
+            held_out=apart and Validation(*apart, loss, settings.n_threads),
+            checkpoint=checkpoint,
+            resume=resume,
+            memory=memory,
+        )
         outcome.memory["states"] = None  # of these streams
-        self._end_training(history, outcome)
         return self
 
     def bits_per_character(self, text):

@@ -16,7 +16,6 @@ from admmirnn.activations import ACTIVATIONS
 from admmirnn.sequences import OBSERVATION_DTYPES, Sequences
 
 DTYPES = ("float32", "float64")
-INIT_NAMES = ("U", "W", "b", "V", "c")
 READ_OUTS = ("last", "mean", "max")
 PENALISED = ("U", "W", "V", "UW", "UWb", "WV")
 
@@ -168,7 +167,8 @@ def check_estimator_settings(estimator, solvers):
     SimpleNamespace
         hidden_size, activation, penalty (a number), penalties (a dict), solver (an object), max_epochs, batch_size
         (None for "auto"), dtype, shuffle, verbose, random_state (a RandomState), scale, n_threads (a number),
-        readout, frame (a pair), s_0 (None, "learn" or an array), stateful, chunk_size, callbacks (a tuple).
+        readout, frame (a pair), bidirectional, s_0 (None, "learn" or an array), stateful, chunk_size, callbacks (a
+        tuple).
     """
     batch_size, verbose, callbacks = estimator.batch_size, estimator.verbose, estimator.callbacks
     if isinstance(batch_size, str) and batch_size == "auto":
@@ -181,10 +181,12 @@ def check_estimator_settings(estimator, solvers):
         callbacks = ()
     if not isinstance(callbacks, (list, tuple)):
         raise TypeError(f"callbacks is {callbacks!r}; pass a list of functions of the epoch's state, or None")
+    callbacks = tuple(getattr(callback, "on_epoch_end", callback) for callback in callbacks)
     for callback in callbacks:
         if not callable(callback):
             raise TypeError(
-                f"callbacks holds {callback!r}, which cannot be called; pass functions of the epoch's state"
+                f"callbacks holds {callback!r}, which cannot be called; pass functions of the epoch's state, or "
+                "objects with on_epoch_end(state)"
             )
     solver, penalty = check_solver(estimator.solver, solvers), estimator.penalty
     if isinstance(penalty, str) and penalty == "auto":
@@ -206,11 +208,22 @@ def check_estimator_settings(estimator, solvers):
                 f"{name} is {getattr(estimator, name)!r}, which {type(solver).__name__} does not have; pass {name}="
                 f"{None if name == 's_0' else False}, or solver='rollout'"
             )
+    bidirectional = check_boolean("bidirectional", estimator.bidirectional)
+    if bidirectional and not getattr(solver, "takes_two_directions", False):
+        raise ValueError(
+            f"bidirectional is True, and {type(solver).__name__} trains one direction only; pass False, or "
+            "solver='rollout'"
+        )
+    if bidirectional and (s_0 is not None or stateful):
+        name, value = ("stateful", True) if stateful else ("s_0", estimator.s_0)
+        why = "a stream has no end to read from" if stateful else "both directions start from zero"
+        raise ValueError(f"{name} is {value!r} and bidirectional is True: {why}; pass only one of them")
     if stateful and readout != "last":
         raise ValueError(f"readout is {readout!r}, and stateful=True reads every state; pass readout='last'")
     return SimpleNamespace(
         s_0=s_0,
         stateful=stateful,
+        bidirectional=bidirectional,
         chunk_size=check_integer("chunk_size", estimator.chunk_size, 1),
         readout=readout,
         frame=check_frame(estimator.frame),
@@ -227,8 +240,118 @@ def check_estimator_settings(estimator, solvers):
         random_state=check_random_state(estimator.random_state),
         scale=check_number("scale", estimator.scale, strict=True),
         n_threads=check_n_threads(estimator.n_threads),
-        callbacks=tuple(callbacks),
+        **_check_watching(estimator, solver),
+        callbacks=callbacks,
     )
+
+
+def _check_watching(estimator, solver):
+    """The settings of what goes on around a fit."""
+    checkpoint = check_path(estimator.checkpoint, "checkpoint") if estimator.checkpoint is not None else None
+    if checkpoint is not None and not getattr(solver, "takes_states", False):
+        raise ValueError(f"checkpoint is {checkpoint!r}, and {type(solver).__name__} cannot go on from one; pass None")
+    fraction = check_number("validation_fraction", estimator.validation_fraction, strict=True, below=1.0)
+    return {
+        "early_stopping": check_boolean("early_stopping", estimator.early_stopping),
+        "validation_fraction": fraction,
+        "patience": check_integer("patience", estimator.patience, 1),
+        "tol": check_number("tol", estimator.tol),
+        "max_time": check_number("max_time", estimator.max_time, strict=True, optional=True),
+        "checkpoint": checkpoint,
+        "checkpoint_every": check_integer("checkpoint_every", estimator.checkpoint_every, 1),
+    }
+
+
+def check_path(path, name="path"):
+    """Return ``path`` as a str or bytes, or raise unless it is a path."""
+    if isinstance(path, (str, bytes, os.PathLike)):
+        return os.fspath(path)
+    raise TypeError(f"{name} is {path!r} of type {type(path).__name__}; pass a path")
+
+
+def check_resume(estimator, settings, resume):
+    """Raise unless a fit can go on from its checkpoint, if it is to."""
+    if check_boolean("resume", resume) and settings.checkpoint is None:
+        raise ValueError("resume is True, and checkpoint is None; pass the file that the fit has written")
+    if (
+        settings.checkpoint is not None
+        and settings.early_stopping
+        and not isinstance(estimator.random_state, numbers.Integral)
+    ):
+        raise ValueError(
+            f"random_state is {estimator.random_state!r}, with which the validation data could not be drawn once more "
+            "from a checkpoint; pass an int"
+        )
+
+
+def check_checkpoint(path, found, expected):
+    """Raise unless a checkpoint is that of a fit like this one."""
+    if found == expected:
+        return
+    for name, value in expected["parameters"].items():
+        if found.get("parameters", {}).get(name) != value:
+            was = found.get("parameters", {}).get(name)
+            raise ValueError(
+                f"{path} is the checkpoint of a fit with {name}={was!r}, and it is {value!r} now; pass the same "
+                "arguments, or resume=False"
+            )
+    raise ValueError(f"{path} is the checkpoint of a fit to other data; pass the same ones, or resume=False")
+
+
+def check_partial(estimator):
+    """Raise if a setting has no meaning for partial_fit."""
+    for name, default in (("early_stopping", False), ("checkpoint", None)):
+        if getattr(estimator, name) != default:
+            raise ValueError(
+                f"{name} is {getattr(estimator, name)!r}, which has no meaning for partial_fit; pass {default}"
+            )
+
+
+def check_pair(validation_data):
+    """Return X and y of ``validation_data``."""
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+        raise TypeError(f"validation_data is of type {type(validation_data).__name__}; pass a pair (X, y)")
+    return validation_data
+
+
+def check_same_features(attributes, others):
+    """Raise unless validation data have the features of the training set."""
+    names = ("n_features_in_", "_n_table_columns")
+    if any(attributes[name] != others[name] for name in names):
+        raise ValueError(
+            f"validation_data has {others['n_features_in_']} features and X has {attributes['n_features_in_']}; pass "
+            "data of the same form"
+        )
+
+
+def check_same_kind(targets, others):
+    """Raise unless validation data have targets of the same kind as the training set."""
+    if targets.every_step != others.every_step:
+        raise ValueError("validation_data has one target a sequence where y has one a step, or the reverse")
+
+
+def check_n_held_out(fraction, n_sequences):
+    """How many sequences are for validation."""
+    n_held_out = round(fraction * n_sequences)
+    if not 0 < n_held_out < n_sequences:
+        raise ValueError(
+            f"validation_fraction is {fraction:g}, which is {n_held_out} of {n_sequences} sequences; pass more "
+            "sequences, or validation_data"
+        )
+    return n_held_out
+
+
+def check_some_steps_left(n_kept, fraction):
+    """Raise unless every stream has steps to train with."""
+    if n_kept.min() < 1:
+        i = int(n_kept.argmin())
+        raise ValueError(f"validation_fraction is {fraction:g}, which leaves X[{i}] no step to train with")
+
+
+def check_some_weight(weights, fraction):
+    """Raise unless there is a target for validation."""
+    if not weights.any():
+        raise ValueError(f"validation_fraction is {fraction:g}, and no step among those has a target")
 
 
 def check_frame(frame):
@@ -383,6 +506,12 @@ def check_problem(
             )
 
 
+def check_one_direction(network, why):
+    """Raise if the network reads sequences from both ends."""
+    if len(network.directions) > 1:
+        raise ValueError(f"the network is bidirectional, and {why}")
+
+
 def check_symbols(sequences, taken=True):
     """Raise unless symbols are ``taken``, and these are codes of so many of them."""
     codes = sequences.observations
@@ -411,9 +540,9 @@ def check_init(init, shapes, dtype):
     Parameters
     ----------
     init : dict or None
-        Arrays by the names U, W, b, V, c; any of them may be missing.
+        Arrays by name; any of them may be missing.
     shapes : dict
-        The shape of each.
+        The shape of each, by the known names.
     dtype : dtype
         float32 or float64.
     """
@@ -421,11 +550,11 @@ def check_init(init, shapes, dtype):
         return {}
     if not isinstance(init, dict):
         raise TypeError(
-            f"init is of type {type(init).__name__}; pass a dict with any of the keys U, W, b, V, c, or None"
+            f"init is of type {type(init).__name__}; pass a dict with any of the keys {', '.join(shapes)}, or None"
         )
     weights = {}
     for name, values in init.items():
-        check_choice("a key of init", name, INIT_NAMES)
+        check_choice("a key of init", name, tuple(shapes))
         array = _as_numbers(values, f"init[{name!r}]", dtype)
         if array.shape != shapes[name]:
             raise ValueError(
@@ -1263,6 +1392,7 @@ def check_same_network(estimator, settings, network, **more):
         "hidden_size": network.n_hidden,
         "activation": network.activation,
         "readout": network.read_out,
+        "bidirectional": len(network.directions) == 2,
         "dtype": network.dtype,
     }
     for name, value in (fitted | more).items():

@@ -21,7 +21,9 @@ def test_step_of_streams(measure, size, dtype, variant):
     observations = problem(size, dtype)[0].observations.reshape(size.N, size.B, size.d)
     rows = list(observations[:, 0] if size.B == 1 else observations)
     with backend_named(variant):
-        stream = Stream(network_of(size, dtype), Answer(np.zeros(size.K), np.ones(size.K)), 1.0, (1, 1), size.B)
+        stream = Stream(
+            network_of(size, dtype), Answer("values", np.zeros(size.K), np.ones(size.K)), 1.0, (1, 1), size.B
+        )
     one_step = replace(size, N=1)
 
     def loop():

@@ -7,10 +7,8 @@ import pytest
 from sklearn.model_selection import train_test_split
 
 from admmirnn import RNNClassifier, Rollout
-from admmirnn.datasets import adding_problem, load_digits, load_japanese_vowels, load_mnist
-from admmirnn.losses import SquaredError
-from admmirnn.model import ElmanRNN
-from admmirnn.sequences import Sequences
+from admmirnn.datasets import load_digits, load_japanese_vowels, load_mnist, load_osuleaf, mackey_glass
+from bench.sequences import error_of_adding, error_of_forecast
 
 needs_data = pytest.mark.skipif(
     "ADMMIRNN_DATA" not in os.environ,
@@ -59,15 +57,20 @@ def test_mnist_without_a_radius(r):
 
 
 @pytest.mark.slow
+@needs_data
+def test_osuleaf():
+    X, y = load_osuleaf("train")
+    X_test, y_test = load_osuleaf("test")
+    model = RNNClassifier(64, readout="max", frame=(10, 2), penalty=1.0, max_epochs=100, random_state=0)
+    model.fit((X - X.mean()) / X.std(), y)
+    assert model.score((X_test - X.mean()) / X.std(), y_test) >= 0.66
+
+
+@pytest.mark.slow
+def test_forecasts_of_mackey_glass():
+    assert error_of_forecast(mackey_glass(2000)[:, 0], 0) <= 0.002
+
+
+@pytest.mark.slow
 def test_adding_problem_over_50_steps():
-    random_state = np.random.RandomState(0)
-    X, y = adding_problem(160_000, 50, random_state)
-    X_test, y_test = adding_problem(10_000, 50, random_state)
-
-    def sequences(X):
-        return Sequences.of_lengths(X.reshape(-1, 2), np.full(len(X), 50))
-
-    network = ElmanRNN.random(2, 128, 1, random_state=random_state)
-    solver = Rollout(radius=0.003)
-    solver.solve(network, sequences(X), y, SquaredError(), batch_size=200, random_state=random_state)
-    assert np.mean((network.outputs(sequences(X_test)) - y_test) ** 2) < 2e-3
+    assert error_of_adding(50, 160_000, 0) < 1e-3

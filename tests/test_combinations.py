@@ -138,7 +138,6 @@ def iterate(c, which, rho=1e9):
         penalty=0.0,
         penalties={},
         n_iterations=1,
-        batch_size=len(X),
         n_threads=1,
     )
     fit.record = SimpleNamespace(capped_steps=0)

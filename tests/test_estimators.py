@@ -563,13 +563,15 @@ def test_a_line_an_epoch(ragged, capsys):
 
 
 def test_history_has_what_the_docstring_names(ragged):
-    model = classifier(max_epochs=3).fit(*ragged)
-    described = re.search(r"history_ : list of dict(.*?)`pandas", inspect.getdoc(RNNClassifier), re.DOTALL).group(1)
+    model = classifier(max_epochs=3).fit(*ragged, validation_data=ragged)
+    described = re.search(
+        r"history_ : list of dict(.*?)``history_.to_frame", inspect.getdoc(RNNClassifier), re.DOTALL
+    ).group(1)
     names = set(re.findall(r"``(\w+)``", described))
-    assert len(names) == 13
+    assert len(names) == 15
     assert all(set(record) == names for record in model.history_)
     table = pd.DataFrame(model.history_)
-    assert table.shape == (3, 13)
+    assert table.shape == (3, 15)
     assert table["epoch"].tolist() == [1, 2, 3]
     assert table["training_accuracy"].between(0, 1).all()
     assert np.isfinite(table[["rollout_loss", "D_norm", "output_D_norm", "r", "output_r", "seconds"]]).all(axis=None)

@@ -78,6 +78,7 @@ def make_case(size="odd", dtype=np.float64, activation="tanh", seed=0):
         activation=activation,
         X=frozen(X),
         S=frozen(S),
+        of_steps=frozen(normal(batch.offsets[-1] - batch.offsets[1], K)),
         Z=frozen(Z),
         unrolled=frozen(unrolled),
         Theta=frozen(Theta),
@@ -143,6 +144,28 @@ def update_arguments(c, damping=0.1, r=0.5, radius=0.3, output_radius=0.2, sched
     ]
 
 
+def hidden_arguments(c):
+    """Arguments of `update_weights` without a read-out."""
+    arguments = update_arguments(c)
+    arguments[5:10] = [None] * 5
+    return arguments
+
+
+def joint_arguments(c, read_out="last"):
+    """Arguments of `joint_statistics`: the states as those of the first network, others of the second."""
+    dtype, K, n, each = c.Theta.dtype, len(c.Psi), c.S.shape[1], read_out == "each"
+    H = frozen(c.S[c.offsets[1 if each else -2] :])
+    rng, h = np.random.default_rng(5), 2 * n + 2
+    other, lambda3 = (frozen(rng.normal(size=(len(H), width)).astype(dtype)) for width in (n + 1, K))
+    weights = rng.uniform(0.5, 2, len(H)) * (rng.random(len(H)) < 0.7)
+    weights[0] = 1
+    statistics = rng.normal(size=(K, h)).astype(dtype), np.tril(rng.normal(size=(h, h))).astype(dtype)
+    return [
+        *(H, other, lambda3, frozen(weights.astype(dtype)), c.offsets, 0.6, 0.8),
+        *(0, 1 if len(c.offsets) < 5 else 2, *statistics, nan(dtype, COMPILED.joint_room(h, K)), read_out),
+    ]
+
+
 FORWARD_X, FORWARD_S, FORWARD_Q, FORWARD_O_PLUS, FORWARD_LAMBDA3 = 9, 10, 11, 16, 17
 LAMBDA1, STATISTICS = 12, (13, 14, 15, 16)
 
@@ -189,6 +212,10 @@ def calls(case):
         },
         "backward": (backward_arguments(c), [12, 13, 14, 15, 16, 17]),
         "update_weights": (update_arguments(c), [2, 3, 4, 7, 8, 9, 10]),
+        "update_weights hidden": (hidden_arguments(c), [2, 3, 4, 10]),
+        "mirror": ([c.of_steps, c.lengths, c.offsets, new(*c.of_steps.shape)], [3]),
+        "joint_statistics": (joint_arguments(c), [9, 10, 11]),
+        "joint_statistics each": (joint_arguments(c, "each"), [9, 10, 11]),
         "generate": (generate_arguments(c), [6, 7]),
         "a_step": ([c.A, c.targets_of_a, 1.3, 0.7, c.activation, new(*c.A.shape)], [5]),
         "roll_out": ([c.Theta, c.offsets, c.activation, c.unrolled.copy()], [3]),
@@ -208,12 +235,12 @@ def kernel_of(call):
     return call.split()[0]
 
 
-# they take no arrays: tests/test_sweep.py, and the tests of threads below
-WITHOUT_ARRAYS = {"sweep", "sweep_room", "backward_room"}
+# they take no arrays, or go on from state to state: test_sweep.py, test_streaming.py, and the tests of threads below
+WITHOUT_ARRAYS = {"sweep", "sweep_room", "backward_room", "joint_room", "stepper"}
 # what remains in these after a call is nobody's business
-SCRATCH = {"forward": (8,), "backward": (17,), "update_weights": (10,)}
+SCRATCH = {"forward": (8,), "backward": (17,), "update_weights": (10,), "joint_statistics": (11,)}
 # of these the lower triangle counts
-TRIANGULAR = {"backward": (14, 16), "update_weights": (2, 7)}
+TRIANGULAR = {"backward": (14, 16), "update_weights": (2, 7), "joint_statistics": (10,)}
 
 
 def assert_same(actual, desired, dtype, roundings=200):
@@ -942,6 +969,10 @@ FITTING = {
     ("backward", 12): ("row less", "row more"),
     ("backward", 17): ("row more",),
     ("update_weights", 10): ("row more",),
+    ("update_weights hidden", 10): ("row more",),
+    ("joint_statistics", 4): ("row less", "row more"),
+    ("joint_statistics", 11): ("row more",),
+    ("joint_statistics each", 11): ("row more",),
     ("generate", 3): ("row less", "row more"),
     ("roll_out", 0): ("row less", "row more", "no rows"),
     ("residuals", 2): ("row less", "row more"),

@@ -20,6 +20,7 @@ from admmirnn.streaming import Answer, Stream, StreamState
 
 COMPILED = backend._compiled()
 READ_OUTS = ("last", "mean", "max")
+ANSWERS = ("softmax", "logistic", "values", "scaled")
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
 
 
@@ -38,7 +39,8 @@ def fitted(estimator, X, y, **changed):
 
 def answers(model, X):
     """What the model says of the whole sequences: an output a sequence."""
-    found = model.predict_proba(X) if hasattr(model, "predict_proba") else model.predict(X)
+    names = "predict_proba", "decision_function", "predict"
+    found = next(getattr(model, name) for name in names if hasattr(model, name))(X)
     return found if model._form_of_targets == "sequence" else found[:, -1]
 
 
@@ -98,6 +100,40 @@ def test_outputs_have_the_form_of_the_targets(backend_name, data, form):
         stream = model.stream(3)
         labels = np.stack([model.classes_[stream(x).argmax(axis=-1)] for x in X[:3].swapaxes(0, 1)], axis=1)
         np.testing.assert_array_equal(labels, model.predict(X[:3]))
+
+
+class SeveralByHand:
+    """Squared error of zeros and ones, as a user would write it."""
+
+    def value(self, o, y):
+        return 0.5 * ((o - y) ** 2).sum(axis=1)
+
+    def prox(self, q, y, rho):
+        return (y + rho * q) / (1 + rho)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("per_step", [False, True])
+def test_classifiers_with_other_losses(backend_name, data, per_step, dtype):
+    X, Y = data
+    Y = Y if per_step else Y[:, -1]
+    for loss, y in (
+        ("sigmoid_cross_entropy", (Y > 2).astype(int)),
+        ("hinge", (Y[..., 0] > 0).astype(int)),
+        ("hinge", np.digitize(Y[..., 0], [-1, 1])),
+        (SeveralByHand(), (Y > 2).astype(int)),
+    ):
+        assert_equals_predict(fitted(RNNClassifier, X, y, loss=loss, dtype=dtype), X[:3])
+
+
+@pytest.mark.parametrize("read_out", READ_OUTS)
+@pytest.mark.parametrize("s_0", ["learn", np.linspace(-1, 1, 9)])
+def test_estimators_start_from_their_s_0(backend_name, data, s_0, read_out):
+    X, Y = data
+    model = fitted(RNNRegressor, X, Y[:, -1], s_0=s_0, readout=read_out)
+    assert_equals_predict(model, X[:3])
+    np.testing.assert_array_equal(model.stream(2).state.s, [model.s_0_, model.s_0_])
+    assert_equals_predict(fitted(RNNRegressor, X, Y[:, -1, 0], s_0=s_0, frame=(3, 2)), X[:3], first=3)
 
 
 @pytest.mark.parametrize("read_out", READ_OUTS)
@@ -217,12 +253,12 @@ def test_the_state_after_100_000_observations():
     X = np.random.default_rng(1).normal(size=(100_000, 2)).astype(np.float32)
     net = network("float32", n=32)
     expected, _ = whole_sequence(net, X)
-    stream = Stream(net, Answer(), 1.0, (1, 1))
+    stream = Stream(net, Answer("softmax"), 1.0, (1, 1))
     for x in X:
         stream(x)
     assert stream.state.s.dtype == np.float32
     np.testing.assert_allclose(stream.state.s[0], expected, rtol=0, atol=1e-5)
-    at_once = Stream(net, Answer(), 1.0, (1, 1))
+    at_once = Stream(net, Answer("softmax"), 1.0, (1, 1))
     at_once.read(X)
     np.testing.assert_array_equal(at_once.state.s, stream.state.s)
     assert stream.state.n_read == 100_000
@@ -230,7 +266,7 @@ def test_the_state_after_100_000_observations():
 
 def test_the_mean_of_100_000_states_is_that_of_float64():
     X = np.random.default_rng(1).normal(size=(100_000, 2)) + 1
-    unscaled = Answer(np.zeros(2), np.ones(2))
+    unscaled = Answer("values")
     found = Stream(network("float32", 16, read_out="mean"), unscaled, 1.0, (1, 1)).read(X, every_step=False)
     _, expected = whole_sequence(network("float64", 16, read_out="mean"), X)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
@@ -241,7 +277,7 @@ def test_streams_start_from_s_0(backend_name, read_out):
     s_0 = np.random.default_rng(2).normal(size=64)
     net = network("float64", read_out=read_out, s_0=s_0)
     X = np.random.default_rng(1).normal(size=(9, 2))
-    stream = Stream(net, Answer(np.zeros(2), np.ones(2)), 1.0, (1, 1))
+    stream = Stream(net, Answer("values"), 1.0, (1, 1))
     np.testing.assert_array_equal(stream.state.s, s_0[None])
     found = [stream(x) for x in X]
     for t in (1, 5, 9):
@@ -265,6 +301,7 @@ def make_case(dtype, B=3, n=37, K=5, frame=2, stride=3, read_out="mean", d=2, se
         pooled=None if read_out == "last" else rng.normal(size=(B, stride, n)),
         recent=normal(B, frame - 1, d),
         n_read=rng.integers(0, 9, B),
+        answer="values",
         mean=rng.normal(size=K),
         deviation=rng.normal(size=K),
     )
@@ -274,7 +311,7 @@ def stepper(kernels, case, **changed):
     c = SimpleNamespace(**copy.deepcopy(vars(case)) | changed)
     arrays = c.S, c.pooled, c.recent, c.n_read
     return arrays, kernels.stepper(
-        c.Theta, c.Psi, "tanh", c.read_out, 1.5, c.stride, *arrays, c.mean, c.deviation
+        c.Theta, c.Psi, "tanh", c.read_out, 1.5, c.stride, *arrays, c.answer, c.mean, c.deviation
     )  # fmt: skip
 
 
@@ -283,17 +320,19 @@ sizes = {name: st.integers(1, most) for name, most in dict(B=5, n=70, K=6, frame
 
 @settings(max_examples=60, deadline=None)
 @given(
-    **sizes, dtype=st.sampled_from(["float32", "float64"]), read_out=st.sampled_from(READ_OUTS), softmax=st.booleans(),
+    **sizes, dtype=st.sampled_from(["float32", "float64"]), read_out=st.sampled_from(READ_OUTS),
+    answer=st.sampled_from(ANSWERS),
     last=st.booleans(),
 )  # fmt: skip
-def test_compiled_agrees_with_its_twin(B, n, K, frame, stride, d, N, dtype, read_out, softmax, last):
+def test_compiled_agrees_with_its_twin(B, n, K, frame, stride, d, N, dtype, read_out, answer, last):
     case = make_case(dtype, B, n, K, frame, stride, read_out, d)
-    answer = {"mean": None, "deviation": None} if softmax else {}
+    scaled = answer == "scaled"
+    answer = {} if scaled else {"answer": answer, "mean": None, "deviation": None}
     observations = np.random.default_rng(1).normal(size=(B, N, d))
     results = []
     for kernels in (COMPILED, reference):
         arrays, found = stepper(kernels, case, **answer)
-        outputs = np.full((B, 1 if last else N, K), 7, dtype if softmax else np.float64)
+        outputs = np.full((B, 1 if last else N, K), 7, np.float64 if scaled else dtype)
         assert found.read(observations, outputs) == 0
         results.append((outputs, *arrays))
     tolerance = {"float32": 3e-5, "float64": 1e-12}[dtype]
@@ -316,6 +355,8 @@ def test_kernels_refuse_what_does_not_belong_together(kernels):
         {"n_read": case.n_read[1:].copy()},
         {"n_read": -case.n_read - 1},
         {"mean": None},
+        {"answer": "softmax"},
+        {"answer": "exp"},
         {"mean": np.zeros(1)},
         {"stride": 2},
         {"stride": 0},

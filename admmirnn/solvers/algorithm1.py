@@ -137,6 +137,7 @@ class Algorithm1(BaseEstimator):
         random_state=None,
         on_epoch_end=None,
         n_threads=1,
+        limits=None,
     ):
         """Train ``network`` in place.
 
@@ -164,9 +165,11 @@ class Algorithm1(BaseEstimator):
         random_state : int, RandomState or None
             Of the order of sequences.
         on_epoch_end : callable, optional
-            Called with the iteration's record; training stops when it returns True.
+            Called with the iteration's record; training stops when it returns True, or the Status to end with.
         n_threads : int or None, default=1
             Threads of the roll-outs that are measured; the sweep itself passes through the steps one after the other.
+        limits : object, optional
+            As in `Rollout.solve`, asked after every iteration.
 
         Returns
         -------
@@ -181,6 +184,7 @@ class Algorithm1(BaseEstimator):
         n_iterations = max_epochs if self.max_iter is None else self.max_iter
         schedules = validation.check_algorithm1(self, n_iterations)
         validation.check_run(penalty, max_epochs, batch_size)
+        validation.check_one_direction(network, "this solver has no step for two; use Rollout")
         validation.check_problem(network, sequences, targets, weights, loss, per_step=True, losses=self.losses)
         n_threads = validation.check_n_threads(n_threads)
         fit = _Fit(self, schedules, network, sequences, targets, loss, weights, penalty, n_threads)
@@ -199,8 +203,11 @@ class Algorithm1(BaseEstimator):
                 if fit.grown:
                     status = Status.DIVERGED
                     break
-                if on_epoch_end is not None and on_epoch_end(fit.history[-1]):
-                    status = Status.STOPPED
+                if on_epoch_end is not None and (ending := Status.asked_for(on_epoch_end(fit.history[-1]))):
+                    status = ending
+                    break
+                if limits is not None and (ending := limits.reached()):
+                    status = ending
                     break
                 if fit.residuals.are_small(self.eps_abs, self.eps_rel):
                     status = Status.CONVERGED

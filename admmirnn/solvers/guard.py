@@ -11,6 +11,18 @@ _LOST_GAIN = 0.25
 _LOST_LEVEL = 0.1
 _MOST_LEVEL = 0.25  # however much losses vary: they vary most in a network that is being ruined
 _RUIN = 100.0
+_NUMBERS = (
+    "_best",
+    "_loss_sum",
+    "_n_seen",
+    "_previous",
+    "_square_sum",
+    "_n_differences",
+    "_variance",
+    "_loss_after_return",
+    "_any_finite",
+    "rollbacks_in_a_row",
+)
 
 
 class Guard:
@@ -59,6 +71,21 @@ class Guard:
         self._loss_after_return = -math.inf
         self._any_finite = False
         self.rollbacks_in_a_row = 0
+
+    def state(self):
+        """What another guard needs to go on from here."""
+        numbers = {name: getattr(self, name) for name in _NUMBERS}
+        copies = {"safest": list(self._safest), "good": list(self._good)}
+        return numbers | copies | {"returned_to_good": self._returned_to is self._good}
+
+    def go_on_from(self, state):
+        """Take over the state of another guard."""
+        for name in _NUMBERS:
+            setattr(self, name, state[name])
+        for copies, name in ((self._safest, "safest"), (self._good, "good")):
+            for copy, weights in zip(copies, state[name], strict=True):
+                np.copyto(copy, weights)
+        self._returned_to = self._good if state["returned_to_good"] else self._safest
 
     @property
     def most(self):

@@ -23,10 +23,11 @@ class EpochRecord:
             self._n_finite += n_sequences
         self._n_correct = None if n_correct is None else self._n_correct + n_correct
 
-    def add(self, hidden, output, damping):
-        """Add a weight step."""
-        self._damping_raised += hidden.damping > damping or output.damping > damping
-        for prefix, layer in (("", hidden), ("output_", output)):
+    def add(self, layers, damping):
+        """Add a weight step: the hidden layers, one or that of each direction, and the output layer."""
+        *hidden, output = layers
+        self._damping_raised += any(layer.damping > damping for layer in layers)
+        for prefix, layer in (*(("", layer) for layer in hidden), ("output_", output)):
             self._D_norm[f"{prefix}D_norm"].append(layer.D_norm)
             if layer.step > 0:
                 self._r[f"{prefix}r"].append(1 / layer.step)

@@ -57,6 +57,15 @@ class Shuffled:
     def forget(self):
         """Drop all states."""
 
+    def state(self):
+        """What another one needs to go on from here, after an epoch."""
+        return {"order": self._order, "random_state": _as_state(self._random_state)}
+
+    def go_on_from(self, state):
+        """Take over the state of another one."""
+        self._order = state["order"]
+        self._random_state.set_state(_of_state(state["random_state"]))
+
     def sample(self, n_sequences):
         """Return minibatches of about so many sequences of the last epoch, None for all: (indices, initial states)."""
         indices = self._order if n_sequences is None else self._order[:n_sequences]
@@ -129,7 +138,31 @@ class Carried:
         """As in `Shuffled`: streams go on from s_0."""
         self.states = self._start()
 
+    def state(self):
+        """As in `Shuffled`."""
+        return {
+            "states": self.states,
+            "given": self._given,
+            "is_new": self._is_new,
+            "random_state": _as_state(self._random_state),
+        }
+
+    def go_on_from(self, state):
+        """As in `Shuffled`."""
+        self.states, self._given, self._is_new = state["states"], state["given"], state["is_new"]
+        self._random_state.set_state(_of_state(state["random_state"]))
+
     def sample(self, n_sequences):
         """As in `Shuffled`: the latest ones, from the states that they have started from, a guard's window at most."""
         n_batches = self._recent.maxlen if n_sequences is None else -(-n_sequences // self.batch_size)
         return list(self._recent)[-n_batches:]
+
+
+def _as_state(random_state):
+    """The state of a RandomState, as an array and numbers."""
+    name, key, position, has_gauss, gauss = random_state.get_state()
+    return {"name": name, "key": key, "position": position, "has_gauss": has_gauss, "gauss": gauss}
+
+
+def _of_state(state):
+    return tuple(state[name] for name in ("name", "key", "position", "has_gauss", "gauss"))

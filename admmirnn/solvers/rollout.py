@@ -20,6 +20,8 @@ from admmirnn.solvers.status import Outcome, Status
 _LEAST_OF_COSINE = 0.02
 _FIRST_ITERATIONS = 10  # in which the running Gram matrix changes fast
 _LARGE_RADIUS, _LARGE_OUTPUT_RADIUS = 0.04, 0.12  # twice these are known to diverge
+_NO_TARGETS = (None, None, None, 1.0, None, None, None, 0.0)  # what `forward` takes where there is no o-step
+_NO_OUTPUT = (None, None, None, None, None)  # what `update_weights` takes where there is no output layer
 
 
 class Rollout(BaseEstimator):
@@ -105,6 +107,7 @@ class Rollout(BaseEstimator):
     takes_labels_per_step = True
     takes_symbols = True
     takes_penalties = True
+    takes_two_directions = True
     takes_states = True  # s_0, streams, and a memory to go on from
     default_penalty = 0.2  # of estimators: chosen on validation data of three tasks, see bench/choices.py
 
@@ -133,12 +136,15 @@ class Rollout(BaseEstimator):
         on_epoch_end=None,
         n_threads=1,
         memory=None,
+        limits=None,
+        checkpoint=None,
+        resume=None,
     ):
         """Train ``network`` in place.
 
         Parameters
         ----------
-        network : ElmanRNN
+        network : ElmanRNN or BidirectionalRNN
             With its initial weights, and s_0 if that is not zero.
         sequences : Sequences or Streams
             What the network reads.  Of `Streams` every chunk is a sequence, minibatches hold the next chunks of
@@ -169,13 +175,22 @@ class Rollout(BaseEstimator):
         random_state : int, RandomState or None
             Of the order of sequences.
         on_epoch_end : callable, optional
-            Called with the epoch's record; training stops when it returns True.
+            Called with the epoch's record; training stops when it returns True, or the Status to end with.
         n_threads : int or None, default=1
             Threads that share the sequences of each minibatch; None means all cores.  Weights are reproducible for a
             given number; those for another one differ by rounding.
         memory : dict or None, default=None
             The memory of the `Outcome` of an earlier call on such a network, or an empty one, to go on from: as the
             end is not known then, there is no schedule, steps have their full length, and ``max_iter`` has no say.
+        limits : object, optional
+            Has ``reached()``, asked after every iteration, which returns the Status to end with or None, and
+            ``progress()``, the share of the time that is over: the cosine is as far on as that, if not further.
+        checkpoint : callable, optional
+            Called after every epoch that is not the last by request, with a dict of ``epoch`` and ``history``, and a
+            function that returns the state of the fit: nested dicts and lists of arrays, numbers and None.
+        resume : dict, optional
+            That dict, with the state as ``fit``, of another call with the same arguments: training goes on from there,
+            and ends as that call would have ended, to the last bit.
 
         Returns
         -------
@@ -192,6 +207,7 @@ class Rollout(BaseEstimator):
         validation.check_run(penalty, max_epochs, batch_size)
         random_state = check_random_state(random_state)
         if isinstance(sequences, Streams):
+            validation.check_one_direction(network, "streams have no end to read from")
             batch_size = batch_size or len(sequences)
             states = (memory or {}).get("states")
             order = Carried(network, sequences, batch_size, shuffle, random_state, states)
@@ -207,11 +223,17 @@ class Rollout(BaseEstimator):
             n_iterations = self.max_iter
         n_epochs = -(-n_iterations // order.n_batches)
         n_threads = validation.check_n_threads(n_threads)
-        fit = _Fit(self, network, order, targets, loss, weights, penalty, penalties, n_iterations, n_threads, memory)
-        history, status = [], Status.ITERATION_LIMIT
+        of_fit = _Fit if len(network.directions) == 1 else _BidirectionalFit
+        fit = of_fit(self, network, order, targets, loss, weights, penalty, penalties, n_iterations, n_threads, memory)
+        fit.limits = limits
+        first, history, status = 1, [], Status.ITERATION_LIMIT
+        if resume is not None:
+            first, history = resume["epoch"] + 1, resume["history"]
+            fit.go_on_from(resume["fit"])
         with backend.one_blas_thread():
-            for epoch in range(1, n_epochs + 1):
+            for epoch in range(first, n_epochs + 1):
                 fit.record = EpochRecord()
+                ending = None
                 for indices in islice(order.epoch(), n_iterations - fit.iteration):
                     fit.take(indices)
                     fit.sweep_forward()  # 1, 2
@@ -222,14 +244,19 @@ class Rollout(BaseEstimator):
                         continue
                     fit.sweep_backward()  # 3, 4
                     fit.update_weights()  # 5
-                if epoch == n_epochs:
+                    if limits is not None and (ending := limits.reached()):
+                        break
+                if epoch == n_epochs or ending:
                     fit.check_last_update()
                 history.append(fit.record.summary(epoch, fit.hidden, fit.output))
-                if on_epoch_end is not None and on_epoch_end(history[-1]):
-                    if epoch < n_epochs:
-                        fit.check_last_update()
-                        history[-1] = fit.record.summary(epoch, fit.hidden, fit.output)
-                    status = Status.STOPPED
+                asked = Status.asked_for(on_epoch_end(history[-1])) if on_epoch_end is not None else None
+                if asked and not ending and epoch < n_epochs:
+                    fit.check_last_update()
+                    history[-1] = history[-1] | fit.record.summary(epoch, fit.hidden, fit.output)
+                if checkpoint is not None and not (asked or ending):
+                    checkpoint({"epoch": epoch, "history": history}, fit.state)
+                if asked or ending:
+                    status = ending or asked
                     break
         return Outcome(history, status, warning=_warning_of_rollbacks(history), memory=fit.memory())
 
@@ -267,13 +294,22 @@ class _Fit:
         read_out = network.read_out if len(targets) == n_sequences else "each"
         self.penalty = penalty
         self.kernels = backend.kernels()
-        self.work = Workspace(self.kernels, network, read_out, sequences, min(order.batch_size, n_sequences), n_threads)
+        batch_size = min(order.batch_size, n_sequences)
+        self.works = [
+            Workspace(self.kernels, direction, read_out, sequences, batch_size, n_threads)
+            for direction in network.directions
+        ]
+        self.work = self.works[0]
         constant_loss = loss.constant_loss(self.targets, np.ones(len(targets)) if equal else self.weights)
         output_scale = max(1.0, math.sqrt(2 * constant_loss))  # of regression targets, their deviation
-        self.hidden = Layer(network.Theta, settings.radius, _LARGE_RADIUS, sequences.n_symbols)
+        self.hidden_layers = [
+            Layer(direction.Theta, settings.radius, _LARGE_RADIUS, sequences.n_symbols)
+            for direction in network.directions
+        ]
+        self.hidden = self.hidden_layers[0]
         self.output = Layer(network.Psi, settings.output_radius, _LARGE_OUTPUT_RADIUS * output_scale)
-        self.layers = (self.hidden, self.output)
-        self.splitting = Splitting(network, *self.layers, penalties) if penalties else None
+        self.layers = (*self.hidden_layers, self.output)
+        self.splitting = Splitting(network, self.layers, penalties) if penalties else None
         self.initial_state = InitialState(network) if network.learns_s_0 else None
         self.scratch = np.zeros(max(layer.room for layer in self.layers), network.dtype)
         self.guard = Guard(network, n_sequences, constant_loss)
@@ -281,6 +317,7 @@ class _Fit:
         self.n_iterations = n_iterations
         self.iteration = 0
         self.n_remembered = 0  # minibatches in the running statistics
+        self.limits = None
         self.has_schedule = settings.schedule == "cosine" and memory is None
         if memory:
             self.remember(memory)
@@ -305,6 +342,25 @@ class _Fit:
         if self.initial_state:
             self.initial_state.M[:] = memory["M_0"]
 
+    def state(self):
+        """What another fit needs to go on from here, after an epoch."""
+        return {
+            "iteration": self.iteration,
+            "weights": list(self.network.trained),
+            "memory": self.memory(),
+            "guard": self.guard.state(),
+            "order": self.order.state(),
+        }
+
+    def go_on_from(self, state):
+        """Take over the state of another fit."""
+        self.iteration = state["iteration"]
+        for weights, earlier in zip(self.network.trained, state["weights"], strict=True):
+            np.copyto(weights, earlier)
+        self.remember(state["memory"])
+        self.guard.go_on_from(state["guard"])
+        self.order.go_on_from(state["order"])
+
     # The steps of an iteration, numbered as in the class's docstring.
 
     def take(self, indices):
@@ -318,17 +374,26 @@ class _Fit:
         batch = self.sequences.minibatch(indices)
         self.work.load(batch, self.first_steps, self.targets, self.weights, labelled=self.loss.takes_labels)
 
-    def sweep_forward(self):
-        """1. Roll out: a_t = U x_t + W s_{t-1} + b, s_t = f(a_t), q = V s_N + c.
+    def sweep_forward(self, plus=None):
+        """1. Roll out: a_t = U x_t + W s_{t-1} + b, s_t = f(a_t), q = V s_N + c (+ plus).
 
         2. o+ = prox_{R/rho}(q), lambda3 = rho (o+ - q) = -grad R(o+), times the sequences' weights.
         """
-        work, network, loss = self.work, self.network, self.loss
+        work, loss = self.work, self.loss
         rho, written = max(self.settings.rho, loss.least_rho), (work.O_plus, work.lambda3)
-        of_targets = (None, None, None, rho, None, None, None, 0.0)
+        of_targets = _NO_TARGETS
         if loss.name is not None:
             of_targets = (work.labels, work.values, work.weights, rho, *written, loss.name, loss.parameter)
-        found = self.kernels.forward(
+        found = self.roll_out(self.network.directions[0], work, of_targets, plus)
+        if loss.name is None:
+            targets = work.labels if loss.takes_labels else work.values
+            found = loss.step(self.kernels, work.Q, targets, work.weights, rho, *written)
+        self.batch_loss, self.batch_correct = found
+        self.order.keep(work.batch, work.S)
+
+    def roll_out(self, network, work, of_targets, plus=None):
+        """Roll a network out over its minibatch; ``plus`` is added to its outputs."""
+        return self.kernels.forward(
             work.batch.observations,
             self.sequences.scale,
             work.batch.first_rows,
@@ -349,45 +414,52 @@ class _Fit:
             work.H,
             work.steps,
             work.codes,
+            plus,
         )
-        if loss.name is None:
-            targets = work.labels if loss.takes_labels else work.values
-            found = loss.step(self.kernels, work.Q, targets, work.weights, rho, *written)
-        self.batch_loss, self.batch_correct = found
-        self.order.keep(work.batch, work.S)
 
     def sweep_backward(self):
         """3. lambda2_t = V^T lambda3_t + W^T lambda1_{t+1}, lambda1_t = f'(a_t) * lambda2_t, bounded.
 
         4. M <- momentum M + (1 - momentum) L,  G <- beta_k G + (1 - beta_k) G_batch, on the way.
         """
-        work, network, settings = self.work, self.network, self.settings
+        self.begin_statistics()
+        self.pass_back(self.network.directions[0], self.work, self.hidden, self.work.lambda3, self.output)
+        if self.initial_state:
+            multipliers = self.work.initial_multipliers[self.from_s_0]
+            self.initial_state.add(multipliers, self.work.n_targets, self.settings.momentum)
+
+    def begin_statistics(self):
+        """Set beta_k, and from which steps on, and how often, G takes one."""
+        settings = self.settings
         self.n_remembered += 1
-        beta = min(settings.gram_decay, 1 - 1 / self.n_remembered)
+        self.beta = min(settings.gram_decay, 1 - 1 / self.n_remembered)
         every = settings.gram_every if self.n_remembered >= _FIRST_ITERATIONS else settings.gram_every // 4
-        every = 1 if self.n_remembered == 1 else min(max(every, 1), work.batch.n_steps)
+        every = 1 if self.n_remembered == 1 else min(max(every, 1), self.work.batch.n_steps)
+        self.gram_steps = self.n_remembered % every, every
+
+    def pass_back(self, network, work, hidden, lambda3, output=None):
+        """Pass the multipliers back through a network, and fold them into its statistics, of ``output`` as well."""
         self.record.capped_steps += self.kernels.backward(
             network.Theta,
             network.Psi,
             work.X,
             work.S,
             work.batch.offsets,
-            work.lambda3,
+            lambda3,
             network.activation,
             self.cap,
-            settings.momentum,
-            beta,
-            self.n_remembered % every,
-            every,
+            self.settings.momentum,
+            self.beta,
+            *self.gram_steps,
             work.lambda1,
-            self.hidden.M,
-            self.hidden.G,
-            self.output.M,
-            self.output.G,
+            hidden.M,
+            hidden.G,
+            output and output.M,
+            output and output.G,
             work.sums,
             self.n_threads,
             work.read_out,
-            work.weights,
+            self.work.weights,
             work.batch.lengths,
             work.H,
             work.steps,
@@ -395,9 +467,6 @@ class _Fit:
             work.initial_multipliers,
             work.codes,
         )
-        if self.initial_state:
-            multipliers = work.initial_multipliers[self.from_s_0]
-            self.initial_state.add(multipliers, work.n_targets, settings.momentum)
 
     def update_weights(self):
         """5. D = M (G + damping tr(G)/m I)^-1;  Theta <- Theta + min(1/r, radius / |D|) D, Psi likewise.
@@ -405,42 +474,49 @@ class _Fit:
         With a penalty, W <- (1 - penalty * radius) W before the move: the ridge term, apart from the proximal step.
         With penalties, M - lambda4 in place of M, and then Theta <- Y, see `Splitting`.
         """
-        hidden, output, settings = self.hidden, self.output, self.settings
-        M, output_M = self.splitting.directions() if self.splitting else (hidden.M, output.M)
+        output = self.output
+        *of_hidden, output_M = self.splitting.directions() if self.splitting else [layer.M for layer in self.layers]
+        of_output = (output_M, output.G, output.factor, output.D, output.weights)
+        output.outcome = self.move(self.hidden, of_hidden[0], of_output)
+        for hidden, M in zip(self.hidden_layers[1:], of_hidden[1:], strict=True):
+            self.move(hidden, M, _NO_OUTPUT)
+        if self.initial_state:
+            self.initial_state.update(self.settings.r, self.hidden.radius, self.schedule())
+        is_finite = all(math.isfinite(layer.moved) for layer in self.layers)
+        if is_finite and (self.splitting is None or self.splitting.update()):
+            self.record.add(self.layers, self.settings.damping)
+        else:
+            self.roll_back()
+
+    def move(self, hidden, M, of_output):
+        """Move a hidden layer along M, and the output layer as well, whose outcome is returned."""
+        settings = self.settings
         is_stale = self.n_remembered < _FIRST_ITERATIONS or self.n_remembered % settings.factor_every == 0
-        hidden.outcome, output.outcome = self.kernels.update_weights(
+        hidden.outcome, outcome = self.kernels.update_weights(
             M,
             hidden.G,
             hidden.factor,
             hidden.D,
             hidden.weights,
-            output_M,
-            output.G,
-            output.factor,
-            output.D,
-            output.weights,
+            *of_output,
             self.scratch,
             settings.damping,
             settings.r,
             hidden.radius,
-            output.radius,
+            self.output.radius,
             self.schedule(),
             self.penalty,
-            None if is_stale else (hidden.outcome, output.outcome),
+            None if is_stale else (hidden.outcome, self.output.outcome),
         )
-        if self.initial_state:
-            self.initial_state.update(settings.r, hidden.radius, self.schedule())
-        is_finite = math.isfinite(hidden.moved) and math.isfinite(output.moved)
-        if is_finite and (self.splitting is None or self.splitting.update()):
-            self.record.add(hidden, output, settings.damping)
-        else:
-            self.roll_back()
+        return outcome
 
     def schedule(self):
         """The factor on the step length."""
         if not self.has_schedule:
             return 1.0
         progress = (self.iteration - 1) / self.n_iterations
+        if self.limits is not None:
+            progress = min(max(progress, self.limits.progress()), 1.0)
         return _LEAST_OF_COSINE + (1 - _LEAST_OF_COSINE) * 0.5 * (1 + math.cos(math.pi * progress))
 
     # When an iteration has gone wrong.
@@ -482,6 +558,66 @@ class _Fit:
                 loss += self.batch_loss * len(indices)
                 n_sequences += len(indices)
         return loss / n_sequences if n_sequences else 0.0
+
+
+class _BidirectionalFit(_Fit):
+    """The steps of an iteration with two networks, of which the second reads sequences from their ends.
+
+    Both are rolled out, and each has its own multipliers, statistics and weight step; in between is one output layer,
+    which reads h = [h_forward, h_reverse].  Outputs after each step stand in the order of the first network's.
+    """
+
+    def __init__(self, settings, network, *args):
+        super().__init__(settings, network, *args)
+        K, h = network.Psi.shape
+        self.joint_sums = np.zeros(self.kernels.joint_room(h, K), network.dtype)
+        self.mirrored_states = None
+        if self.work.read_out == "each":
+            self.mirrored_states = np.zeros((self.work.most_outputs, network.directions[1].n_hidden), network.dtype)
+
+    def load(self, indices):
+        """As in `_Fit`, for both networks."""
+        super().load(indices)
+        self.works[1].fit(self.work.batch.reversed())
+
+    def mirror(self, rows, out):
+        """Return rows of outputs after each step in the order of the other network, and others as they are."""
+        if self.work.read_out != "each":
+            return rows
+        out = out[: len(rows)]
+        self.kernels.mirror(rows, self.work.batch.lengths, self.work.batch.offsets, out)
+        return out
+
+    def sweep_forward(self):
+        """1, 2, with q = V h_forward + V_reverse h_reverse + c."""
+        self.network.share_out()
+        reverse = self.works[1]
+        self.roll_out(self.network.directions[1], reverse, _NO_TARGETS)
+        super().sweep_forward(plus=self.mirror(reverse.Q, reverse.O_plus))
+
+    def sweep_backward(self):
+        """3, 4."""
+        self.begin_statistics()
+        work, reverse = self.works
+        self.kernels.joint_statistics(
+            work.states_read,
+            self.mirror(reverse.states_read, self.mirrored_states),
+            work.lambda3,
+            work.weights,
+            work.batch.offsets,
+            self.settings.momentum,
+            self.beta,
+            *self.gram_steps,
+            self.output.M,
+            self.output.G,
+            self.joint_sums,
+            work.read_out,
+        )
+        multipliers = work.lambda3, self.mirror(work.lambda3, reverse.lambda3)
+        for network, work, hidden, lambda3 in zip(
+            self.network.directions, self.works, self.hidden_layers, multipliers, strict=True
+        ):
+            self.pass_back(network, work, hidden, lambda3)
 
 
 def _default_batch_size(n_sequences):

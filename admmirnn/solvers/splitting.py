@@ -31,15 +31,15 @@ class Splitting:
     ----------
     network : ElmanRNN
         Its penalised blocks become prox(block, 1e-9): constraints are met from the start, penalties do nothing yet.
-    hidden, output : Layer
-        Of the network.
+    layers : tuple of Layer
+        Of the network: the hidden one, or those of both directions, and the output layer.
     penalties : dict
         Objects with ``prox(x, tau)`` by names of blocks, as `admmirnn.validation.check_penalties` wants them.
 
     Attributes
     ----------
     lambda4 : tuple of ndarray
-        Of the shapes of Theta and Psi, zero where nothing is penalised.
+        Of the shapes of the layers' weights, zero where nothing is penalised.
 
     Raises
     ------
@@ -47,11 +47,15 @@ class Splitting:
         If a penalty refuses its block, or returns something that cannot take its place.
     """
 
-    def __init__(self, network, hidden, output, penalties):
-        self.layers = (hidden, output)
+    def __init__(self, network, layers, penalties):
+        self.layers = layers
         self.lambda4 = tuple(np.zeros_like(layer.weights) for layer in self.layers)
         self._pulled = tuple(np.empty_like(layer.weights) for layer in self.layers)
-        self._terms = [_Term(name, penalty, network, self.layers, self.lambda4) for name, penalty in penalties.items()]
+        self._terms = [
+            _Term(name, penalty, [(self.layers[i], self.lambda4[i][:, at], at) for i, at in places])
+            for name, penalty in penalties.items()
+            for places in _places(name, network)
+        ]
         for term in self._terms:
             term.check()
         self.start()
@@ -76,7 +80,7 @@ class Splitting:
             term.excess = excess
 
     def directions(self):
-        """Return M - lambda4 of both layers."""
+        """Return M - lambda4 of all layers."""
         for layer, multiplier, out in zip(self.layers, self.lambda4, self._pulled, strict=True):
             with np.errstate(over="ignore", invalid="ignore"):  # the weight step finds out
                 np.subtract(layer.M, multiplier, out=out)
@@ -91,14 +95,11 @@ class Splitting:
 class _Term:
     """One penalty and its blocks, which lie side by side in Theta, or one below the other as [W; V]."""
 
-    def __init__(self, name, penalty, network, layers, lambda4):
+    def __init__(self, name, penalty, places):
         self.name, self.penalty = name, penalty
-        d = network.n_features
-        in_Theta = {"U": slice(d), "W": slice(d, -1), "UW": slice(-1), "UWb": slice(None)}
-        places = {"V": [(1, slice(-1))], "WV": [(0, in_Theta["W"]), (1, slice(-1))]}.get(name) or [(0, in_Theta[name])]
-        self.layers = [layers[i] for i, _ in places]
-        self.blocks = [layers[i].weights[:, at] for i, at in places]
-        self.multipliers = [lambda4[i][:, at] for i, at in places]
+        self.layers = [layer for layer, _, _ in places]
+        self.blocks = [layer.weights[:, at] for layer, _, at in places]
+        self.multipliers = [multiplier for _, multiplier, _ in places]
         self.excess = 0  # lambda4/rho4 before anything has moved, when rho4 is infinite
 
     def check(self):
@@ -127,6 +128,19 @@ class _Term:
         _unstack(rho4 * (P - Y), self.multipliers)
         _unstack(Y, self.blocks)
         return bool(np.isfinite(Y).all())
+
+
+def _places(name, network):
+    """Where the blocks of that name are: of every one of them the pieces, as numbers of layers and columns in these."""
+    d, output = network.n_features, len(network.directions)
+    in_Theta = {"U": slice(d), "W": slice(d, -1), "UW": slice(-1), "UWb": slice(None)}
+    if name == "V":
+        return [[(output, slice(-1))]]
+    if name != "WV":
+        return [[(i, in_Theta[name])] for i in range(output)]
+    ends = np.cumsum([direction.n_hidden for direction in network.directions])
+    in_V = [slice(end - direction.n_hidden, end) for end, direction in zip(ends, network.directions, strict=True)]
+    return [[(i, in_Theta["W"]), (output, columns)] for i, columns in enumerate(in_V)]
 
 
 def _penalty_of_equation(layer):

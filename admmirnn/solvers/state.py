@@ -30,6 +30,8 @@ class Workspace(Room):
         Of the outputs; zero where there is no target.
     n_targets : int
         Outputs that have one.
+    most_outputs : int
+        Outputs of the largest minibatch.
     """
 
     def __init__(self, kernels, network, read_out, sequences, batch_size, n_threads=1):
@@ -39,13 +41,23 @@ class Workspace(Room):
         super().__init__(network, read_out, n_rows, batch_size, symbols=symbols)
         self._lambda1 = self.room(dtype, min(2 * batch_size, n_rows), n)
         self._of_outputs = self.room(dtype, 2, *self._Q.shape)
-        self._ones = np.ones(len(self._Q), dtype)
+        self.most_outputs = len(self._Q)
+        self._ones = np.ones(self.most_outputs, dtype)
         self._initial_multipliers = self.room(dtype, batch_size, n) if network.learns_s_0 else None
         self.initial_multipliers = None
         self.sums = self.room(dtype, kernels.backward_room(d, n, K, min(n_threads, batch_size), symbols))
 
+    def fit(self, batch):
+        """Point the views at what ``batch`` needs, but for its targets."""
+        super().fit(batch)
+        B = len(batch)
+        self.lambda1 = self._lambda1[: min(2 * B, batch.n_rows)]
+        self.O_plus, self.lambda3 = self._of_outputs[:, : self.n_outputs]
+        if self._initial_multipliers is not None:
+            self.initial_multipliers = self._initial_multipliers[:B]
+
     def load(self, batch, first_steps, targets, weights, *, labelled):
-        """Point the views at the sequences of ``batch``.
+        """Point the views at the sequences of ``batch`` and at their targets.
 
         Parameters
         ----------
@@ -62,10 +74,6 @@ class Workspace(Room):
         """
         self.fit(batch)
         B = len(batch)
-        self.lambda1 = self._lambda1[: min(2 * B, batch.n_rows)]
-        self.O_plus, self.lambda3 = self._of_outputs[:, : self.n_outputs]
-        if self._initial_multipliers is not None:
-            self.initial_multipliers = self._initial_multipliers[:B]
         if self.read_out == "each":
             targets, self.weights = self._of_steps(first_steps, targets, weights)
         else:

@@ -10,6 +10,15 @@ class Status(Enum):
     CONVERGED = "every residual is within its tolerance"
     ITERATION_LIMIT = "the number of iterations asked for has been done"
     STOPPED = "a callback has stopped the training"
+    NO_PROGRESS = "the validation loss has not fallen for `patience` epochs; the weights of the lowest one were kept"
+    TIME_LIMIT = "max_time is over"
+    INTERRUPTED = "interrupted by Ctrl-C; the last good weights were kept"
+
+    @classmethod
+    def asked_for(cls, answer):
+        """The status that an ``on_epoch_end`` has answered, STOPPED if it was another true value, None to go on."""
+        return answer if isinstance(answer, cls) else cls.STOPPED if answer else None
+
     DIVERGED = "the variables grew without bound; the best weights before that were kept"
 
 

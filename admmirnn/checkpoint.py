@@ -1,0 +1,131 @@
+"""Checkpoints: all that a fit needs to go on after its process has ended, in one file that is always whole."""
+
+import hashlib
+import json
+import math
+import os
+
+import numpy as np
+
+from admmirnn import io, validation
+
+_KIND = "checkpoint"
+_TREE = "tree"
+_SAMPLE = 1 << 16  # observations that tell a training set from another one
+_NO_MATTER = ("verbose", "callbacks", "max_time", "checkpoint", "checkpoint_every")  # to what a fit arrives at
+
+
+class Checkpoint:
+    """A file that is written after every ``every`` epochs, and that a fit with the same arguments can go on from.
+
+    Parameters
+    ----------
+    path : path-like
+        Of the file.
+    every : int
+        Epochs from one to the next.
+    fingerprint : dict
+        Of the fit, see `fingerprint`.
+    """
+
+    def __init__(self, path, every, fingerprint):
+        self._path, self._every, self._fingerprint = os.fspath(path), every, fingerprint
+
+    def is_due(self, epoch):
+        """Whether to write after this epoch."""
+        return epoch % self._every == 0
+
+    def write(self, state):
+        """Write nested dicts and lists of arrays, numbers and None."""
+        arrays = {}
+        tree = json.dumps(_flatten(state, "", arrays), allow_nan=False)
+        arrays[_TREE] = np.frombuffer(tree.encode(), np.uint8)  # the history makes it long
+        io.write_file(self._path, _KIND, arrays, self._fingerprint)
+
+    def read(self):
+        """Return what was written last, or None without a file.
+
+        Raises
+        ------
+        ValueError
+            If it is damaged, no checkpoint, or that of another fit.
+        OSError
+            If it cannot be read.
+        """
+        if not os.path.exists(self._path):
+            return None
+        arrays, header = io.read_file(self._path, _KIND)
+        validation.check_checkpoint(self._path, header, self._fingerprint)
+        return _unflatten(json.loads(arrays[_TREE].tobytes()), arrays)
+
+
+def fingerprint(estimator, sequences, targets):
+    """What tells a fit from others: parameters that matter, and samples of what it learns from.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose parameters they are.
+    sequences : Sequences
+        All of them.
+    targets : ndarray
+        Class numbers or values.
+    """
+    parameters = {
+        name: _described(value) for name, value in estimator.get_params(deep=False).items() if name not in _NO_MATTER
+    }
+    observations = sequences.observations
+    some = observations[:: max(1, observations.size // _SAMPLE)]
+    digest = hashlib.sha256()
+    for array in (some, sequences.first_rows, sequences.lengths, targets):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    shape = [len(sequences), int(sequences.lengths.sum()), sequences.n_features]
+    return {
+        "estimator": type(estimator).__name__,
+        "parameters": parameters,
+        "data": shape,
+        "digest": digest.hexdigest(),
+    }
+
+
+def _described(value):
+    """A value in terms of JSON that is the same in every process."""
+    if isinstance(value, (bool, int, float, str, type(None))):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return {"array": hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()}
+    if isinstance(value, (list, tuple)):
+        return [_described(item) for item in value]
+    if isinstance(value, dict):
+        return {str(name): _described(item) for name, item in value.items()}
+    if isinstance(value, np.random.RandomState):
+        return "RandomState"
+    return {type(value).__name__: {name: _described(item) for name, item in sorted(vars(value).items())}}
+
+
+def _flatten(value, name, arrays):
+    """Put the arrays of nested dicts and lists into ``arrays`` by their places, and return the rest for JSON."""
+    if isinstance(value, np.ndarray):
+        arrays[name] = value
+        return {"array": name}
+    if isinstance(value, dict):
+        return {"dict": {key: _flatten(item, f"{name}.{key}", arrays) for key, item in value.items()}}
+    if isinstance(value, (list, tuple)):
+        return [_flatten(item, f"{name}.{i}", arrays) for i, item in enumerate(value)]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return {"float": repr(value)} if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _unflatten(value, arrays):
+    if isinstance(value, list):
+        return [_unflatten(item, arrays) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "array" in value:
+        return np.array(arrays[value["array"]])  # one of its own, which can be written to
+    if "float" in value:
+        return float(value["float"])
+    return {key: _unflatten(item, arrays) for key, item in value["dict"].items()}

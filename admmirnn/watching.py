@@ -1,0 +1,254 @@
+"""What goes on around a fit: progress, validation, early stopping, Ctrl-C, limits of time; nothing of the method."""
+
+import logging
+import math
+import signal
+import threading
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from admmirnn import backend
+from admmirnn.optional import import_optional
+from admmirnn.solvers.status import Status
+
+logger = logging.getLogger("admmirnn")
+
+
+class History(list):
+    """The records of a fit, a dict an epoch."""
+
+    def to_frame(self):
+        """Return a table with a row an epoch.
+
+        Returns
+        -------
+        pandas.DataFrame
+
+        Raises
+        ------
+        ImportError
+            Without pandas.
+        """
+        return import_optional("pandas", "pandas", "history_.to_frame()").DataFrame(list(self))
+
+
+@dataclass(frozen=True)
+class EpochState:
+    """What a callback is given at the end of an epoch.
+
+    Attributes
+    ----------
+    record : dict
+        The epoch's entry of ``history_``.
+    estimator : estimator
+        With the weights of this moment: it can predict.
+    """
+
+    record: dict
+    estimator: object
+
+
+class Interruption:
+    """Within it, Ctrl-C asks for an end and nothing else; the second one raises KeyboardInterrupt.
+
+    Python delivers signals to the main thread; elsewhere, and where a handler of the user's own is in place, nothing
+    is changed.
+
+    Attributes
+    ----------
+    asked_for : bool
+        Whether there was one.
+    """
+
+    def __init__(self):
+        self.asked_for = False
+        self._is_ours = False
+
+    def __enter__(self):
+        self._is_ours = (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        )
+        if self._is_ours:
+            signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *exception):
+        if self._is_ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _ask(self, number, frame):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.asked_for = True
+        logger.warning("interrupted: ending the fit after this iteration; once more aborts it")
+
+
+class Limits:
+    """When a solver should end early: it asks after every iteration.
+
+    Parameters
+    ----------
+    interruption : Interruption
+        Of the fit.
+    max_time : float or None
+        Seconds from now on.
+    """
+
+    def __init__(self, interruption, max_time=None):
+        self._interruption = interruption
+        self._max_time = math.inf if max_time is None else max_time
+        self._started = time.monotonic()
+
+    def reached(self):
+        """Return the Status of an end that is due, or None."""
+        if self._interruption.asked_for:
+            return Status.INTERRUPTED
+        return Status.TIME_LIMIT if self.progress() >= 1 else None
+
+    def progress(self):
+        """The share of the time that is over."""
+        return (time.monotonic() - self._started) / self._max_time
+
+
+class Validation:
+    """Data apart from the training set.
+
+    Parameters
+    ----------
+    sequences : Sequences
+        What the network reads.
+    values, weights : ndarray
+        Targets and their weights, one a sequence or one a step.
+    every_step : bool
+        Which of these.
+    loss : Loss
+        R.
+    n_threads : int
+        That share the sequences.
+    """
+
+    def __init__(self, sequences, values, weights, every_step, loss, n_threads):
+        self._sequences, self._every_step = sequences, every_step
+        self._values, self._weights, self._loss, self._n_threads = values, weights, loss, n_threads
+
+    def measure(self, network, record):
+        """Add the loss of the network's roll-out to the record, and of class numbers its accuracy."""
+        outputs = network.outputs(self._sequences, every_step=self._every_step, n_threads=self._n_threads)
+        values = np.ascontiguousarray(self._values, self._loss.target_dtype or network.dtype)
+        weights = np.ascontiguousarray(self._weights, network.dtype)
+        found, n_correct = self._loss.value(backend.kernels(), outputs, values, weights)
+        record["validation_loss"] = found if math.isfinite(found) else math.inf
+        if n_correct is not None:
+            record["validation_accuracy"] = n_correct / np.count_nonzero(weights)
+
+
+class EarlyStopping:
+    """Keep the weights of the lowest validation loss, and say when it has not fallen for long enough.
+
+    Parameters
+    ----------
+    network : ElmanRNN
+        That is being trained.
+    patience : int
+        Epochs without a loss lower than the lowest by more than ``tol``.
+    tol : float
+        See ``patience``.
+
+    Attributes
+    ----------
+    best_loss : float
+        The lowest.
+    best_epoch : int or None
+        Which it was of.
+    """
+
+    def __init__(self, network, patience, tol):
+        self._trained, self._patience, self._tol = network.trained, patience, tol
+        self._best = None
+        self.best_loss, self.best_epoch = math.inf, None
+        self._goal, self._n_waited = math.inf, 0
+
+    def is_over(self, record):
+        """Take an epoch's record; return whether patience is at its end."""
+        loss = record["validation_loss"]
+        if loss < self.best_loss:
+            self.best_loss, self.best_epoch = loss, record["epoch"]
+            self._best = [weights.copy() for weights in self._trained]
+        if loss < self._goal:
+            self._goal, self._n_waited = loss - self._tol, 0
+            return False
+        self._n_waited += 1
+        return self._n_waited >= self._patience
+
+    def restore(self):
+        """Put the best weights back."""
+        if self._best is not None:
+            for weights, best in zip(self._trained, self._best, strict=True):
+                np.copyto(weights, best)
+
+    def state(self):
+        """What a checkpoint holds of it."""
+        return {
+            "best": self._best,
+            "best_loss": self.best_loss,
+            "best_epoch": self.best_epoch,
+            "goal": self._goal,
+            "n_waited": self._n_waited,
+        }
+
+    def go_on_from(self, state):
+        """Take over the state of a checkpoint."""
+        self._best = state["best"]
+        self.best_loss, self.best_epoch = state["best_loss"], state["best_epoch"]
+        self._goal, self._n_waited = state["goal"], state["n_waited"]
+
+
+class Progress:
+    """A progress bar (verbose=1) or a line an epoch (verbose >= 2)."""
+
+    def __init__(self, verbose, max_epochs, n_done=0):
+        self._lines = verbose >= 2
+        self._bar = self._columns = None
+        if verbose == 1:
+            from tqdm.auto import tqdm  # looks for notebooks and asyncio, which no other fit needs
+
+            # whatever TQDM_DISABLE says
+            self._bar = tqdm(total=max_epochs, initial=n_done, unit="epoch", disable=False)
+
+    def show(self, record):
+        """Show the record of an epoch."""
+        logger.debug("epoch %(epoch)d: roll-out loss %(rollout_loss).6g", record)
+        if record.get("rollbacks"):
+            logger.info("epoch %(epoch)d: %(rollbacks)d rollback(s), radius now %(radius)s", record)
+        cells = {heading: value for heading, (name, value) in _cells(record).items() if name in record}
+        if self._lines:
+            if self._columns is None:
+                self._columns = list(cells)
+                print(
+                    f"{'epoch':>5}  " + "  ".join(f"{heading:>13}" for heading in self._columns) + f"  {'seconds':>7}"
+                )
+            values = "  ".join(f"{cells.get(heading, '-'):>13}" for heading in self._columns)
+            print(f"{record['epoch']:5}  {values}  {record['seconds']:7.2f}")
+        if self._bar is not None:
+            self._bar.set_postfix(cells, refresh=False)
+            self._bar.update()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _cells(record):
+    """By heading, the name of an entry of the record and its text."""
+    of_columns = {
+        "roll-out loss": "rollout_loss",
+        "accuracy": "training_accuracy",
+        "val. loss": "validation_loss",
+        "val. accuracy": "validation_accuracy",
+    }
+    return {heading: (name, f"{record[name]:.4f}" if name in record else "-") for heading, name in of_columns.items()}
