@@ -61,13 +61,8 @@ class CharacterModel(_Recurrent):
     """
 
     # what a text leaves no choice of
-<<<<<<< HEAD
-    readout, frame, scale, stateful, shuffle = "last", None, 1.0, True, True
-    _reads_text = True
-=======
     readout, frame, scale, bidirectional, stateful, shuffle = "last", None, 1.0, False, True, True
-    _reads_observations = False
->>>>>>> origin/main
+    _reads_text = True
 
     def __init__(
         self,
