@@ -4,14 +4,23 @@
 prediction.
 """
 
+from __future__ import annotations
+
 import os
 import threading
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import ThreadpoolController
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from admmirnn.typing import Kernels
+
 
 _COMPILED = (
     *("forward", "output", "backward", "joint", "weights", "streaming", "generation"),
@@ -22,9 +31,9 @@ _NUMPY = ("reference", "reference_sweep")
 
 
 @cache
-def _compiled():
+def _compiled() -> Kernels:
     try:
-        functions = _functions(f"admmirnn._kernels.{name}" for name in _COMPILED)
+        functions: Kernels = _functions(f"admmirnn._kernels.{name}" for name in _COMPILED)
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("admmirnn._kernels"):
             raise
@@ -36,7 +45,7 @@ def _compiled():
     return functions
 
 
-def _largest_small_product():
+def _largest_small_product() -> int:
     """The largest m n k for which BLAS multiplies matrices as they lie, without packing them first; 0 if unknown."""
     for library in ThreadpoolController().info():
         if library["internal_api"] == "openblas" and library.get("architecture") in _ARCHITECTURES_OF_SMALL_KERNELS:
@@ -45,18 +54,19 @@ def _largest_small_product():
 
 
 @cache
-def _numpy():
-    return _functions(f"admmirnn.{name}" for name in _NUMPY)
+def _numpy() -> Kernels:
+    found: Kernels = _functions(f"admmirnn.{name}" for name in _NUMPY)
+    return found
 
 
-def _functions(names):
+def _functions(names: Iterable[str]) -> Any:
     modules = [import_module(name) for name in names]
     return SimpleNamespace(
         **{name: function for module in modules for name, function in vars(module).items() if callable(function)}
     )
 
 
-def kernels():
+def kernels() -> Kernels:
     """Return the functions of the back end that ``ADMMIRNN_BACKEND`` names, as attributes.
 
     Raises
@@ -75,12 +85,12 @@ def kernels():
 
 
 @cache
-def _controller():
+def _controller() -> ThreadpoolController:
     kernels()  # loads the BLAS that is to be controlled
     return ThreadpoolController()
 
 
-def _take_control():
+def _take_control() -> None:
     """Let this thread set the limit: newer versions of threadpoolctl ignore all but the first that has done so."""
     for controller in _controller().lib_controllers:
         if hasattr(controller, "clear_controlling_thread"):
@@ -89,11 +99,11 @@ def _take_control():
 
 _limit_lock = threading.Lock()
 _n_limited = 0
-_limit = None
+_limit: Any = None
 
 
 @contextmanager
-def one_blas_thread():
+def one_blas_thread() -> Iterator[None]:
     """Let BLAS work on one thread, which makes sums reproducible, until the last of all such contexts is left.
 
     The number of threads belongs to the process: fits that overlap in several threads share one limit.

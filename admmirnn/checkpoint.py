@@ -1,13 +1,21 @@
 """Checkpoints: all that a fit needs to go on after its process has ended, in one file that is always whole."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import math
 import os
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from admmirnn import io, validation
+from admmirnn import files, validation
+
+if TYPE_CHECKING:
+    from admmirnn.sequences import Sequences
+    from admmirnn.typing import Array, FilePath
+
 
 _KIND = "checkpoint"
 _TREE = "tree"
@@ -28,21 +36,21 @@ class Checkpoint:
         Of the fit, see `fingerprint`.
     """
 
-    def __init__(self, path, every, fingerprint):
+    def __init__(self, path: FilePath, every: int, fingerprint: dict[str, Any]) -> None:
         self._path, self._every, self._fingerprint = os.fspath(path), every, fingerprint
 
-    def is_due(self, epoch):
+    def is_due(self, epoch: int) -> bool:
         """Whether to write after this epoch."""
         return epoch % self._every == 0
 
-    def write(self, state):
+    def write(self, state: dict[str, Any]) -> None:
         """Write nested dicts and lists of arrays, numbers and None."""
-        arrays = {}
+        arrays: dict[str, Array] = {}
         tree = json.dumps(_flatten(state, "", arrays), allow_nan=False)
         arrays[_TREE] = np.frombuffer(tree.encode(), np.uint8)  # the history makes it long
-        io.write_file(self._path, _KIND, arrays, self._fingerprint)
+        files.write_file(self._path, _KIND, arrays, self._fingerprint)
 
-    def read(self):
+    def read(self) -> dict[str, Any] | None:
         """Return what was written last, or None without a file.
 
         Raises
@@ -54,12 +62,13 @@ class Checkpoint:
         """
         if not os.path.exists(self._path):
             return None
-        arrays, header = io.read_file(self._path, _KIND)
+        arrays, header = files.read_file(self._path, _KIND)
         validation.check_checkpoint(self._path, header, self._fingerprint)
-        return _unflatten(json.loads(arrays[_TREE].tobytes()), arrays)
+        found: dict[str, Any] | None = _unflatten(json.loads(arrays[_TREE].tobytes()), arrays)
+        return found
 
 
-def fingerprint(estimator, sequences, targets):
+def fingerprint(estimator: Any, sequences: Sequences, targets: Array) -> dict[str, Any]:
     """What tells a fit from others: parameters that matter, and samples of what it learns from.
 
     Parameters
@@ -88,7 +97,7 @@ def fingerprint(estimator, sequences, targets):
     }
 
 
-def _described(value):
+def _described(value: object) -> Any:
     """A value in terms of JSON that is the same in every process."""
     if isinstance(value, (bool, int, float, str, type(None))):
         return value
@@ -105,7 +114,7 @@ def _described(value):
     return {type(value).__name__: {name: _described(item) for name, item in sorted(vars(value).items())}}
 
 
-def _flatten(value, name, arrays):
+def _flatten(value: Any, name: str, arrays: dict[str, Array]) -> Any:
     """Put the arrays of nested dicts and lists into ``arrays`` by their places, and return the rest for JSON."""
     if isinstance(value, np.ndarray):
         arrays[name] = value
@@ -119,7 +128,7 @@ def _flatten(value, name, arrays):
     return {"float": repr(value)} if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _unflatten(value, arrays):
+def _unflatten(value: Any, arrays: dict[str, Array]) -> Any:
     if isinstance(value, list):
         return [_unflatten(item, arrays) for item in value]
     if not isinstance(value, dict):

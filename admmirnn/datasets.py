@@ -4,24 +4,33 @@ The files are looked for in the folder that the environment variable ``ADMMIRNN_
 downloaded.
 """
 
+from __future__ import annotations
+
 import gzip
 import math
 import os
 import struct
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils import check_array, check_random_state
 
 from admmirnn.validation import check_choice, check_integer, check_number
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    from admmirnn.typing import Array, RandomState
+
+
 _SUBSETS = ("train", "test")
 
-_IDX_TYPES = {0x08: np.uint8, 0x09: np.int8, 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_IDX_TYPES: dict[int, DTypeLike] = {0x08: np.uint8, 0x09: np.int8, 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
-def load_digits():
+def load_digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """scikit-learn's 8 x 8 digits as sequences of 8 rows of 8 pixels.
 
     Returns
@@ -37,7 +46,7 @@ def load_digits():
     return (digits.images / 16).astype(np.float32), digits.target
 
 
-def load_mnist(subset):
+def load_mnist(subset: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """MNIST as sequences of 28 rows of 28 pixels.
 
     Parameters
@@ -63,7 +72,7 @@ def load_mnist(subset):
     return images.astype(np.float32) / np.float32(255), labels
 
 
-def load_japanese_vowels(subset):
+def load_japanese_vowels(subset: str) -> tuple[list[NDArray[np.float64]], NDArray[np.str_]]:
     """UCI Japanese Vowels: utterances of two vowels by nine speakers, 7 to 29 steps of 12 cepstrum coefficients.
 
     Parameters
@@ -86,7 +95,7 @@ def load_japanese_vowels(subset):
     return read_ts(_data_file("japanese_vowels", f"JapaneseVowels_{subset}.ts"))
 
 
-def load_osuleaf(subset):
+def load_osuleaf(subset: str) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
     """UCR OSULeaf: the outlines of leaves of six kinds of trees, as one-dimensional series.
 
     Parameters
@@ -110,7 +119,7 @@ def load_osuleaf(subset):
     return np.stack(X), y
 
 
-def load_text():
+def load_text() -> str:
     """Text that the paper's authors trained on: Kafka's Metamorphosis in English.
 
     Returns
@@ -126,7 +135,9 @@ def load_text():
     return _data_file("text", "metamorphosis.txt").read_text(encoding="utf-8")
 
 
-def adding_problem(n_sequences, n_steps, random_state=None):
+def adding_problem(
+    n_sequences: int, n_steps: int, random_state: RandomState | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The adding problem of Hochreiter and Schmidhuber: remember two marked values and answer their sum.
 
     Parameters
@@ -145,17 +156,28 @@ def adding_problem(n_sequences, n_steps, random_state=None):
     """
     if n_steps < 2:
         raise ValueError(f"n_steps is {n_steps}; two values are to be marked, so pass at least 2")
-    random_state = check_random_state(random_state)
+    rng: np.random.RandomState = check_random_state(random_state)
     X = np.zeros((n_sequences, n_steps, 2), np.float32)
-    X[:, :, 0] = random_state.random_sample((n_sequences, n_steps))
+    X[:, :, 0] = rng.random_sample((n_sequences, n_steps))
     each = np.arange(n_sequences)
-    first = random_state.randint(0, n_steps // 2, n_sequences)
-    second = random_state.randint(n_steps // 2, n_steps, n_sequences)
+    first = rng.randint(0, n_steps // 2, n_sequences)
+    second = rng.randint(n_steps // 2, n_steps, n_sequences)
     X[each, first, 1] = X[each, second, 1] = 1
     return X, (X[each, first, 0] + X[each, second, 0])[:, None]
 
 
-def mackey_glass(n_steps, tau=17, dt=1.0, *, a=0.2, b=0.1, n=10, x0=1.2, history=None, random_state=None):
+def mackey_glass(
+    n_steps: int,
+    tau: float = 17,
+    dt: float = 1.0,
+    *,
+    a: float = 0.2,
+    b: float = 0.1,
+    n: int = 10,
+    x0: float = 1.2,
+    history: ArrayLike | None = None,
+    random_state: int | np.random.RandomState | np.random.Generator | None = None,
+) -> NDArray[np.float64]:
     """The chaotic series of Mackey and Glass: dx/dt = a x(t - tau) / (1 + x(t - tau)^n) - b x(t).
 
     The numbers are those of ``reservoirpy.datasets.mackey_glass(n_steps, tau, a, b, n, x0, h=dt, seed=random_state)``:
@@ -224,7 +246,7 @@ def mackey_glass(n_steps, tau=17, dt=1.0, *, a=0.2, b=0.1, n=10, x0=1.2, history
     return x[delay:, None]
 
 
-def _mackey_glass_step(x, production, b, dt):
+def _mackey_glass_step(x: float, production: float, b: float, dt: float) -> float:
     """Take x a Runge-Kutta step of dx/dt = production - b x further."""
     k1 = dt * (production - b * x)
     k2 = dt * (production - b * (x + 0.5 * k1))
@@ -233,7 +255,7 @@ def _mackey_glass_step(x, production, b, dt):
     return x + k1 / 6 + k2 / 3 + k3 / 3 + k4 / 6
 
 
-def read_idx(path):
+def read_idx(path: str | os.PathLike[str]) -> Array:
     """Read an array from an IDX file, gzipped if the name ends in ``.gz``.
 
     Parameters
@@ -273,7 +295,7 @@ def read_idx(path):
         raise ValueError(f"{path} holds an array of shape {shape}, which numpy cannot make ({error})") from error
 
 
-def read_ts(path, *, missing="raise"):
+def read_ts(path: str | os.PathLike[str], *, missing: str = "raise") -> tuple[list[NDArray[np.float64]], Any]:
     """Read series from a UCR/UEA ``.ts`` file.
 
     Parameters
@@ -330,20 +352,20 @@ def read_ts(path, *, missing="raise"):
 class _TsHeader:
     """What the tags of a ``.ts`` file, and then its first series, say of every series."""
 
-    def __init__(self):
-        self.switches = {}  # tag in lower case -> bool
-        self.classes = ()  # in lower case; none if they are not listed
+    def __init__(self) -> None:
+        self.switches: dict[str, bool] = {}  # tag in lower case -> bool
+        self.classes: list[str] = []  # in lower case; none if they are not listed
         self.n_channels = None
         self.n_steps = None
 
     @property
-    def labels(self):
+    def labels(self) -> str:
         """What a line ends with: "target", "class", or "" if with neither."""
         if self.switches.get("@targetlabel"):
             return "target"
         return "class" if self.switches.get("@classlabel", True) else ""
 
-    def read_tag(self, line):
+    def read_tag(self, line: str) -> None:
         """Take over what a line of the header says."""
         tag, *values = line.lower().split()
         if tag in ("@dimensions", "@dimension"):
@@ -363,7 +385,7 @@ class _TsHeader:
         if self.switches.get("@classlabel") and self.switches.get("@targetlabel"):
             raise ValueError("@classLabel and @targetLabel are both true; a series can have one label")
 
-    def read_series(self, line, missing):
+    def read_series(self, line: str, missing: str) -> tuple[NDArray[np.float64], str | float | None]:
         """Return the series, of shape (n_steps, n_channels), and the label that a line of the data holds."""
         channels = line.split(":")
         label = channels.pop().strip() if self.labels else None
@@ -372,7 +394,7 @@ class _TsHeader:
         if self.labels == "class" and (not label or self.classes and label.lower() not in self.classes):
             raise ValueError(f"the class is {label!r}" + (", which @classLabel does not list" if label else ""))
         if self.labels == "target":
-            target = _numbers(label, missing)
+            target = _numbers(label or "", missing)
             if len(target) != 1:
                 raise ValueError(f"the target is {label!r}; it should be one number")
             label = target[0]
@@ -382,24 +404,24 @@ class _TsHeader:
             raise ValueError(f"the channels have {min(lengths)} to {max(lengths)} steps; they should be equally long")
         self._agree("n_channels", len(channels), "channels")
         if self.switches.get("@equallength"):
-            self._agree("n_steps", *lengths, "steps")
+            self._agree("n_steps", lengths.pop(), "steps")
         return np.stack(values, axis=1), label
 
-    def _agree(self, name, number, unit):
+    def _agree(self, name: str, number: int, unit: str) -> None:
         expected = getattr(self, name)
         if expected not in (None, number):
             raise ValueError(f"there are {number} {unit}; the lines above have {expected}")
         setattr(self, name, number)
 
 
-def _numbers(text, missing):
+def _numbers(text: str, missing: str) -> NDArray[np.float64]:
     values = np.array([float(value) for value in text.replace("?", "nan").split(",")])
     if missing == "raise" and np.isnan(values).any():
         raise ValueError('a value is missing; pass missing="nan" to have NaN in its place')
     return values
 
 
-def _read(path):
+def _read(path: Path) -> bytes:
     """All bytes of a file, unpacked if its name ends in ``.gz``."""
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
@@ -408,7 +430,7 @@ def _read(path):
         raise ValueError(f"{path} is not a whole gzip file ({error})") from error
 
 
-def _data_file(*parts):
+def _data_file(*parts: str) -> Path:
     folder = os.environ.get("ADMMIRNN_DATA")
     path = Path(folder or "", *parts)
     if not folder or not path.is_file():

@@ -1,8 +1,11 @@
 """``python -m admmirnn demo``: train on scikit-learn's digits and say what the network predicts."""
 
+from __future__ import annotations
+
 import time
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
@@ -11,8 +14,13 @@ from sklearn.neural_network import MLPClassifier
 from admmirnn import RNNClassifier, backend, plotting
 from admmirnn.datasets import load_digits
 
+if TYPE_CHECKING:
+    from admmirnn.typing import Array, Record
 
-def run(output="admmirnn-demo.png", random_state=0, max_epochs=20):
+
+def run(
+    output: str | Path = "admmirnn-demo.png", random_state: int = 0, max_epochs: int = 20
+) -> dict[str, tuple[float, float]]:
     """Train, print a table of epochs and a comparison, and draw a picture where matplotlib is there.
 
     Parameters
@@ -59,7 +67,7 @@ def run(output="admmirnn-demo.png", random_state=0, max_epochs=20):
     return {"admmirnn": (held_out[-1], rnn_seconds), "MLPClassifier": (peer_accuracy, peer_seconds)}
 
 
-def _print_table(history, held_out):
+def _print_table(history: list[Record], held_out: list[float]) -> None:
     print("\nepoch   roll-out loss   train accuracy   held-out accuracy   seconds")
     for record, accuracy in zip(history, held_out, strict=True):
         print(
@@ -68,7 +76,7 @@ def _print_table(history, held_out):
         )
 
 
-def _draw(model, held_out, X_test, y_test, path):
+def _draw(model: RNNClassifier, held_out: list[float], X_test: Array, y_test: Array, path: Path) -> None:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

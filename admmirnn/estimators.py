@@ -1,15 +1,17 @@
 """The scikit-learn estimators: validate, encode, solve, set attributes."""
 
+from __future__ import annotations
+
 import copy
 import warnings
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import backend, io, validation
@@ -22,6 +24,40 @@ from admmirnn.solvers import SOLVERS, Status
 from admmirnn.streaming import Answer, ReadsStreams, forecast
 from admmirnn.validation import Fitted
 from admmirnn.watching import EarlyStopping, EpochState, History, Interruption, Limits, Progress, Validation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import torch
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+    from typing_extensions import Self
+
+    from admmirnn.checkpoint import Checkpoint
+    from admmirnn.losses import Loss
+    from admmirnn.sequences import Sequences
+    from admmirnn.solvers.status import Outcome
+    from admmirnn.typing import (
+        AnyLoss,
+        Array,
+        BoolArray,
+        Callback,
+        CustomLoss,
+        FilePath,
+        FloatArray,
+        Frame,
+        IntArray,
+        Network,
+        ProximalOperator,
+        RandomState,
+        Record,
+        Solver,
+        available_if,
+    )
+    from admmirnn.validation import EstimatorSettings
+else:
+    from sklearn.utils.metaestimators import available_if
+
+_E = TypeVar("_E", bound="_Recurrent")
 
 _N_STREAMS = 16  # chosen on text, see CharacterModel
 _FEWEST_CHUNKS = 4  # of a stream, or its first state would say too much
@@ -49,12 +85,12 @@ class _Targets:
     n_outputs: int
 
     @property
-    def every_step(self):
+    def every_step(self) -> bool:
         """Whether there is one for each step."""
         return self.form != "sequence"
 
 
-def _can_go_on(estimator):
+def _can_go_on(estimator: _Recurrent) -> bool:
     """Whether the solver can train on from an earlier call; for `partial_fit`."""
     solver = SOLVERS.get(estimator.solver) if isinstance(estimator.solver, str) else estimator.solver
     if not getattr(solver, "takes_states", False):
@@ -65,7 +101,7 @@ def _can_go_on(estimator):
     return True
 
 
-def _goes_on_with_streams(estimator):
+def _goes_on_with_streams(estimator: _Recurrent) -> bool:
     """Whether the estimator reads observations, as all do but the one for text; for methods that this cannot have."""
     if estimator._reads_text:
         name = type(estimator).__name__
@@ -76,15 +112,47 @@ def _goes_on_with_streams(estimator):
 class _Recurrent(BaseEstimator):
     """What the estimators share: from what a user passes to a solver, and from a network to what a user is given."""
 
-    _reads_text = False
+    U_: FloatArray
+    W_: FloatArray
+    b_: FloatArray
+    U_reverse_: FloatArray
+    W_reverse_: FloatArray
+    b_reverse_: FloatArray
+    V_: FloatArray
+    c_: FloatArray
+    s_0_: FloatArray | None
+    history_: History
+    status_: Status | None
+    status_detail_: str | None
+    n_iter_: int
+    best_epoch_: int | None
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
+    _activation: str
+    _readout: str
+    _scale: float
+    _frame: Frame
+    _form_of_targets: str
+    _n_table_columns: int | None
+    _memory: dict[str, Any] | None
 
-    def __sklearn_tags__(self):
+    _reads_text = False
+    _losses: Mapping[str, type[Loss]]
+
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         tags.non_deterministic = False
         return tags
 
-    def _fit(self, X, y, sample_weight, validation_data, resume):
+    def _fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        validation_data: tuple[ArrayLike, ArrayLike] | None,
+        resume: bool,
+    ) -> Self:
         """Validate, solve, and become fitted.
 
         Each estimator has ``_read_targets(y, sample_weight, lengths, settings, loss)``, which returns the `_Targets` of
@@ -105,10 +173,12 @@ class _Recurrent(BaseEstimator):
         attributes |= of_targets | {"_form_of_targets": targets.form} | _how_to_read(settings)
         checkpoint = _checkpoint(self, settings, sequences, targets, resume)
         if settings.stateful:
-            sequences = sequences.in_chunks(settings.chunk_size, _n_streams(settings, sequences))
+            read: Sequences | Streams = sequences.in_chunks(settings.chunk_size, _n_streams(settings, sequences))
+        else:
+            read = sequences
         outcome = self._train(
             network,
-            sequences,
+            read,
             targets,
             loss,
             settings,
@@ -117,11 +187,13 @@ class _Recurrent(BaseEstimator):
             checkpoint=checkpoint,
             resume=resume,
         )
-        if settings.stateful:
+        if settings.stateful and outcome.memory is not None:
             outcome.memory["states"] = None  # of streams that were cut for this fit
         return self
 
-    def _partial_fit(self, X, y, sample_weight, known):
+    def _partial_fit(
+        self, X: ArrayLike, y: ArrayLike | None, sample_weight: ArrayLike | None, known: dict[str, Any] | None
+    ) -> Self:
         """Validate, and train on from where the last call has ended, or become fitted.
 
         ``known`` are the attributes that tell what targets mean, of an earlier call or of the user.
@@ -148,17 +220,18 @@ class _Recurrent(BaseEstimator):
         else:
             validation.check_goes_on(self, settings, targets, network)
         attributes |= of_targets | {"_form_of_targets": targets.form}
-        memory = {} if is_new else self._memory
+        memory = {} if is_new else self._memory or {}
         if settings.stateful:
-            sequences = sequences.in_chunks(settings.chunk_size)
-            validation.check_n_streams(memory.get("states"), sequences)
+            streams = sequences.in_chunks(settings.chunk_size)
+            validation.check_n_streams(memory.get("states"), streams)
+            read: Sequences | Streams = streams
         else:
-            sequences, targets = _with_weight(sequences, targets)
-        self._train(network, sequences, targets, loss, settings, attributes, memory=memory)
+            read, targets = _with_weight(sequences, targets)
+        self._train(network, read, targets, loss, settings, attributes, memory=memory)
         return self
 
     @available_if(_goes_on_with_streams)
-    def reset_states(self):
+    def reset_states(self) -> Self:
         """Let the streams of the next `partial_fit` start from s_0 instead of going on, with ``stateful=True``.
 
         Returns
@@ -171,7 +244,15 @@ class _Recurrent(BaseEstimator):
             self._memory = self._memory | {"states": None}
         return self
 
-    def _validation_data(self, validation_data, attributes, of_targets, targets, settings, loss):
+    def _validation_data(
+        self,
+        validation_data: tuple[ArrayLike, ArrayLike] | None,
+        attributes: dict[str, Any],
+        of_targets: dict[str, Any],
+        targets: _Targets,
+        settings: EstimatorSettings,
+        loss: AnyLoss,
+    ) -> tuple[Sequences, Array, FloatArray, bool] | None:
         """Return the sequences, targets, weights, and whether there is one a step, of what the user passes, or None."""
         if validation_data is None:
             return None
@@ -187,31 +268,31 @@ class _Recurrent(BaseEstimator):
 
     def _train(
         self,
-        network,
-        sequences,
-        targets,
-        loss,
-        settings,
-        attributes,
+        network: Network,
+        sequences: Sequences | Streams,
+        targets: _Targets,
+        loss: AnyLoss,
+        settings: EstimatorSettings,
+        attributes: dict[str, Any],
         *,
-        held_out=None,
-        checkpoint=None,
-        resume=False,
-        memory=None,
-    ):
+        held_out: Validation | None = None,
+        checkpoint: Checkpoint | None = None,
+        resume: bool = False,
+        memory: dict[str, Any] | None = None,
+    ) -> Outcome:
         """Train the network, become fitted, and return the outcome; ``memory`` is what an earlier call has left."""
         backend.kernels()
         earlier = list(getattr(self, "history_", [])) if memory else []
         n_epochs = _n_epochs(settings, sequences) if memory is None else 1
         early_stopping = EarlyStopping(network, settings.patience, settings.tol) if settings.early_stopping else None
-        written = checkpoint.read() if resume else None
+        written = checkpoint.read() if checkpoint is not None and resume else None
         n_done = 0
         if written is not None:
             n_done = written["solver"]["epoch"]
             if early_stopping:
                 early_stopping.go_on_from(written["early_stopping"])
 
-        def end_epoch(record):
+        def end_epoch(record: Record) -> Status | None:
             record["epoch"] += len(earlier)
             if held_out:
                 held_out.measure(network, record)
@@ -223,12 +304,12 @@ class _Recurrent(BaseEstimator):
                 return Status.NO_PROGRESS
             return Status.STOPPED if is_asked else None
 
-        def keep(done, state):
-            if checkpoint.is_due(done["epoch"]):
+        def keep(done: dict[str, Any], state: Callable[[], dict[str, Any]]) -> None:
+            if checkpoint is not None and checkpoint.is_due(done["epoch"]):
                 of_watch = early_stopping.state() if early_stopping else None
                 checkpoint.write({"solver": done | {"fit": state()}, "early_stopping": of_watch})
 
-        of_rollout = {
+        of_rollout: dict[str, Any] = {
             "penalties": settings.penalties or None,
             "memory": memory,
             "checkpoint": keep if checkpoint else None,
@@ -257,7 +338,7 @@ class _Recurrent(BaseEstimator):
         self.history_ = History(earlier + outcome.history)
         self.status_, self.status_detail_ = outcome.status, outcome.detail
         self.n_iter_ = len(self.history_)
-        self.best_epoch_ = early_stopping and early_stopping.best_epoch
+        self.best_epoch_ = None if early_stopping is None else early_stopping.best_epoch
         self._memory = outcome.memory
         if outcome.warning is not None:
             warnings.warn(outcome.warning, ConvergenceWarning, stacklevel=4)
@@ -293,7 +374,7 @@ class _Recurrent(BaseEstimator):
         "_frame": Fitted.value(validation.check_fitted_frame),
     }
 
-    def save(self, path):
+    def save(self, path: FilePath) -> None:
         """Write the fitted estimator to a file, which `load` reads on any machine.
 
         The file has the format of safetensors: arrays, and JSON with parameters, classes and all other attributes, and
@@ -322,7 +403,7 @@ class _Recurrent(BaseEstimator):
         io.save(self, path)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: FilePath) -> Self:
         """Read a fitted estimator of this class from a file that `save` has written.
 
         Parameters
@@ -335,9 +416,10 @@ class _Recurrent(BaseEstimator):
         estimator
             As it was saved.
         """
-        return io.load(path, cls)
+        estimator: Self = io.load(path, cls)
+        return estimator
 
-    def prune(self):
+    def prune(self) -> Self:
         """Return an equal estimator without the units that its outputs never depend on.
 
         Units go whose outgoing weights are zero, or whose incoming ones and bias are, as `GroupLasso` and `Lasso` leave
@@ -355,7 +437,7 @@ class _Recurrent(BaseEstimator):
         pruned._take_weights(network)
         return pruned
 
-    def _in_the_form_of_targets(self, rows, lengths):
+    def _in_the_form_of_targets(self, rows: Array, lengths: IntArray) -> Any:
         """Cut one row a step into sequences, if there is one a step."""
         if self._form_of_targets == "sequence":
             return rows
@@ -363,7 +445,9 @@ class _Recurrent(BaseEstimator):
             return rows.reshape(len(lengths), lengths[0], *rows.shape[1:])
         return np.split(rows, np.cumsum(lengths)[:-1])
 
-    def _initial_network(self, settings, n_features, n_outputs, *, symbols=False):
+    def _initial_network(
+        self, settings: EstimatorSettings, n_features: int, n_outputs: int, *, symbols: bool = False
+    ) -> Network:
         of_kind = BidirectionalRNN if settings.bidirectional else ElmanRNN
         network = of_kind.random(
             n_features,
@@ -384,7 +468,7 @@ class _Recurrent(BaseEstimator):
             network.s_0[:] = 0 if network.learns_s_0 else settings.s_0
         return network
 
-    def _network(self):
+    def _network(self) -> Network:
         check_is_fitted(self)
         first, last, how = (self.U_, self.W_, self.b_), (self.V_, self.c_), (self._activation, self._readout)
         if hasattr(self, "U_reverse_"):
@@ -392,13 +476,13 @@ class _Recurrent(BaseEstimator):
             return BidirectionalRNN.of_weights(*first, *reverse, *last, activation=how[0], read_out=how[1])
         return ElmanRNN.of_weights(*first, *last, activation=how[0], read_out=how[1], s_0=self.s_0_)
 
-    def _sequences(self, X, network):
+    def _sequences(self, X: ArrayLike, network: Network) -> Sequences:
         """X as the fitted network reads it."""
         n_channels = network.n_features // self._frame[0]
         sequences = validation.read_more_sequences(self, X, n_channels, network.dtype, self._scale)
         return validation.framed(sequences, self._frame)
 
-    def _states(self, x):
+    def _states(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
         """The states of one sequence, and by step what is read from those up to there; for pictures.
 
         Each estimator has ``_states_and_outputs(x)``, which returns the latter as `predict` or `predict_proba` would,
@@ -411,21 +495,21 @@ class _Recurrent(BaseEstimator):
         outputs = network.outputs_by_step(S, every_step=self._form_of_targets != "sequence")
         return S, validation.check_outputs(outputs, sequences.lengths)
 
-    def _outputs(self, X):
+    def _outputs(self, X: ArrayLike) -> tuple[FloatArray, IntArray]:
         network = self._network()
         sequences = self._sequences(X, network)
         n_threads = validation.check_n_threads(self.n_threads)
         outputs = network.outputs(sequences, every_step=self._form_of_targets != "sequence", n_threads=n_threads)
         return validation.check_outputs(outputs, sequences.lengths), sequences.lengths
 
-    def _become_fitted(self, attributes, network):
+    def _become_fitted(self, attributes: dict[str, Any], network: Network) -> None:
         """Replace all attributes of an earlier fit at once."""
         for name in ("feature_names_in_", "U_reverse_", "W_reverse_", "b_reverse_"):
-            vars(self).pop(name, None)
-        vars(self).update(attributes)
+            self.__dict__.pop(name, None)
+        self.__dict__.update(attributes)
         self._take_weights(network)
 
-    def _of_layers(self, layers, every_step, of_targets):
+    def _of_layers(self, layers: dict[str, FloatArray], every_step: bool, of_targets: dict[str, Any]) -> Self:
         """Become fitted with the weights of a recurrent and a linear layer; see `from_torch`."""
         settings = validation.check_estimator_settings(self, SOLVERS)
         every_step = validation.check_boolean("every_step", every_step)
@@ -443,12 +527,12 @@ class _Recurrent(BaseEstimator):
         self.status_ = self.status_detail_ = self.best_epoch_ = None
         return self
 
-    def _take_weights(self, network):
-        vars(self).update({f"{name}_": weights.copy() for name, weights in network.weights.items()})
+    def _take_weights(self, network: Network) -> None:
+        self.__dict__.update({f"{name}_": weights.copy() for name, weights in network.weights.items()})
         self.s_0_ = None if network.s_0 is None else network.s_0.copy()
 
 
-def _how_to_read(settings):
+def _how_to_read(settings: EstimatorSettings) -> dict[str, Any]:
     """The attributes that tell how a network reads sequences."""
     return {
         "_scale": settings.scale,
@@ -458,7 +542,7 @@ def _how_to_read(settings):
     }
 
 
-def _has_probabilities(classifier):
+def _has_probabilities(classifier: RNNClassifier) -> bool:
     loss, smooth = classifier.loss, (SoftmaxCrossEntropy, SigmoidCrossEntropy)
     if isinstance(loss, smooth) or (isinstance(loss, str) and LOSSES_OF_CLASSES.get(loss) in smooth):
         return True
@@ -619,39 +703,39 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
 
     def __init__(
         self,
-        hidden_size=128,
+        hidden_size: int = 128,
         *,
-        activation="tanh",
-        penalty="auto",
-        penalties=None,
-        solver="rollout",
-        max_epochs=20,
-        batch_size="auto",
-        readout="last",
-        frame=None,
-        bidirectional=False,
-        s_0=None,
-        stateful=False,
-        chunk_size=25,
-        init=None,
-        dtype="float32",
-        shuffle=True,
-        verbose=0,
-        random_state=None,
-        scale=1.0,
-        n_threads=1,
-        loss="cross_entropy",
-        class_weight=None,
-        ignore_label=None,
-        early_stopping=False,
-        validation_fraction=0.1,
-        patience=10,
-        tol=1e-4,
-        max_time=None,
-        checkpoint=None,
-        checkpoint_every=1,
-        callbacks=None,
-    ):
+        activation: str = "tanh",
+        penalty: float | str = "auto",
+        penalties: Mapping[str, ProximalOperator] | None = None,
+        solver: str | Solver = "rollout",
+        max_epochs: int = 20,
+        batch_size: int | str = "auto",
+        readout: str = "last",
+        frame: int | Frame | None = None,
+        bidirectional: bool = False,
+        s_0: str | ArrayLike | None = None,
+        stateful: bool = False,
+        chunk_size: int = 25,
+        init: Mapping[str, ArrayLike] | None = None,
+        dtype: DTypeLike = "float32",
+        shuffle: bool = True,
+        verbose: int = 0,
+        random_state: RandomState | None = None,
+        scale: float = 1.0,
+        n_threads: int | None = 1,
+        loss: str | Loss | CustomLoss = "cross_entropy",
+        class_weight: Mapping[Any, float] | str | None = None,
+        ignore_label: object = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        patience: int = 10,
+        tol: float = 1e-4,
+        max_time: float | None = None,
+        checkpoint: FilePath | None = None,
+        checkpoint_every: int = 1,
+        callbacks: Sequence[Callback] | None = None,
+    ) -> None:
         self.hidden_size = hidden_size
         self.activation = activation
         self.penalty = penalty
@@ -684,6 +768,8 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
         self.checkpoint_every = checkpoint_every
         self.callbacks = callbacks
 
+    classes_: Array
+    _several: bool
     _losses = LOSSES_OF_CLASSES
     _saved = (
         _Recurrent._saved
@@ -694,7 +780,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
         }
     )
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         loss = LOSSES_OF_CLASSES.get(self.loss) if isinstance(self.loss, str) else self.loss
         several = not getattr(loss, "takes_labels", False)
@@ -703,7 +789,15 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
         return tags
 
     @classmethod
-    def from_torch(cls, rnn, linear, *, classes=None, every_step=False, **settings):
+    def from_torch(
+        cls,
+        rnn: torch.nn.Module,
+        linear: torch.nn.Module,
+        *,
+        classes: ArrayLike | None = None,
+        every_step: bool = False,
+        **settings: Any,
+    ) -> Self:
         """Return a classifier with the weights of a `torch.nn.RNN` and the `torch.nn.Linear` that reads its states.
 
         Its outputs are those of ``linear``.  `partial_fit` trains on from there.
@@ -752,7 +846,15 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
         layers |= {name: layers[name][order] for name in ("V", "c")}
         return classifier._of_layers(layers, every_step, {"classes_": classes, "_several": several})
 
-    def fit(self, X, y, sample_weight=None, *, validation_data=None, resume=False):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        resume: bool = False,
+    ) -> Self:
         """Train the network from new initial weights.
 
         The first Ctrl-C ends training after the iteration it is in, with the last good weights; the second one aborts.
@@ -789,7 +891,9 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
         return self._fit(X, y, sample_weight, validation_data, resume)
 
     @available_if(_can_go_on)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(
+        self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Train on from where the last call of `fit` or `partial_fit` has ended: one pass over these sequences.
 
         Running statistics are kept, and steps have their full length, as there is no schedule without an end.
@@ -823,7 +927,15 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
             fitted = validation.check_classes(classes, fitted)
         return self._partial_fit(X, y, sample_weight, {"classes_": fitted})
 
-    def _read_targets(self, y, sample_weight, lengths, settings, loss, known=None):
+    def _read_targets(
+        self,
+        y: Any,
+        sample_weight: ArrayLike | None,
+        lengths: IntArray,
+        settings: EstimatorSettings,
+        loss: AnyLoss,
+        known: dict[str, Any] | None = None,
+    ) -> tuple[_Targets, dict[str, Any]]:
         if not loss.takes_labels:
             return self._read_indicators(y, sample_weight, lengths, known)
         if known is not None and getattr(self, "_several", False):
@@ -850,7 +962,9 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
         weights = validation.at_least_tiny(weights / weights.max())
         return _Targets(targets, weights, form, len(classes)), {"classes_": classes, "_several": False}
 
-    def _read_indicators(self, y, sample_weight, lengths, known=None):
+    def _read_indicators(
+        self, y: Any, sample_weight: ArrayLike | None, lengths: IntArray, known: dict[str, Any] | None = None
+    ) -> tuple[_Targets, dict[str, Any]]:
         """Targets of sequences or steps that may have several labels at once."""
         if self.class_weight is not None:
             raise ValueError(
@@ -869,7 +983,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
             raise ValueError(f"loss is {self.loss!r}, and targets had one label each when training began; call fit")
         return _Targets(values, weights, form, n_labels), {"classes_": np.arange(n_labels), "_several": True}
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> Any:
         """Return the label of every sequence, or of every step if ``y`` had one for each.
 
         Parameters
@@ -887,7 +1001,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
         answers = (outputs > 0).astype(int) if self._several else self.classes_[outputs.argmax(axis=1)]
         return self._in_the_form_of_targets(answers, lengths)
 
-    def decision_function(self, X):
+    def decision_function(self, X: ArrayLike) -> Any:
         """Return the outputs of the network, the largest or the positive ones of which `predict` names.
 
         Parameters
@@ -907,7 +1021,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
         return self._in_the_form_of_targets(outputs, lengths)
 
     @available_if(_has_probabilities)
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> Any:
         """Return the probability of every class, in the order of ``classes_``.
 
         Only cross-entropies have probabilities: the softmax of the outputs, or with ``loss="sigmoid_cross_entropy"``
@@ -926,20 +1040,21 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
         outputs, lengths = self._outputs(X)
         return self._in_the_form_of_targets(self._probabilities(outputs), lengths)
 
-    def _probabilities(self, outputs):
-        return expit(outputs) if self._several else softmax(outputs, axis=1)
+    def _probabilities(self, outputs: FloatArray) -> FloatArray:
+        found: FloatArray = expit(outputs) if self._several else softmax(outputs, axis=1)
+        return found
 
-    def _states_and_outputs(self, x):
+    def _states_and_outputs(self, x: ArrayLike) -> tuple[FloatArray, FloatArray, Any]:
         S, outputs = self._states(x)
         return S, self._probabilities(outputs) if hasattr(self, "predict_proba") else outputs, self.classes_
 
-    def _answer(self):
+    def _answer(self) -> Answer:
         if hasattr(self, "predict_proba"):
             return Answer("logistic" if self._several else "softmax")
         of_two = not self._several and len(self.classes_) == 2
         return Answer("values", single=of_two, difference=of_two)
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the accuracy of `predict`: the share of right sequences, or of right steps.
 
         Of several labels at once all have to be right.
@@ -963,12 +1078,13 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
         if self._several:
             return self._subset_accuracy(X, y, sample_weight)
         if self._form_of_targets == "sequence":
-            return super().score(X, y, sample_weight)
+            return float(super().score(X, y, sample_weight))
         labels, predicted, present, lengths = self._labels_of_steps(X, y)
         weights = validation.check_sample_weight(sample_weight, lengths, per_step=True)
-        return accuracy_score(labels, predicted, sample_weight=weights[present])
+        found: float = accuracy_score(labels, predicted, sample_weight=weights[present])
+        return found
 
-    def _labels_of_steps(self, X, y):
+    def _labels_of_steps(self, X: ArrayLike, y: ArrayLike) -> tuple[Array, Array, slice | BoolArray, IntArray]:
         """True and predicted labels of the steps that have one, which those are, and the lengths."""
         predicted = self.predict(X)
         lengths = np.array([len(labels) for labels in predicted])
@@ -976,12 +1092,12 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
         present = slice(None) if self.ignore_label is None else validation.differs(labels, self.ignore_label)
         return labels[present], np.concatenate(list(predicted))[present], present, lengths
 
-    def _true_and_predicted(self, X, y):
+    def _true_and_predicted(self, X: ArrayLike, y: ArrayLike) -> tuple[Any, Any]:
         if self._form_of_targets == "sequence":
             return y, self.predict(X)
         return self._labels_of_steps(X, y)[:2]
 
-    def _subset_accuracy(self, X, y, sample_weight):
+    def _subset_accuracy(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> float:
         outputs, lengths = self._outputs(X)
         values, present, form = validation.check_indicators(y, lengths, ignore_label=self.ignore_label)
         per_step = self._form_of_targets != "sequence"
@@ -1037,38 +1153,38 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
 
     def __init__(
         self,
-        hidden_size=128,
+        hidden_size: int = 128,
         *,
-        activation="tanh",
-        penalty="auto",
-        penalties=None,
-        solver="rollout",
-        max_epochs=20,
-        batch_size="auto",
-        readout="last",
-        frame=None,
-        bidirectional=False,
-        s_0=None,
-        stateful=False,
-        chunk_size=25,
-        init=None,
-        dtype="float32",
-        shuffle=True,
-        verbose=0,
-        random_state=None,
-        scale=1.0,
-        n_threads=1,
-        loss="squared_error",
-        scale_targets=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        patience=10,
-        tol=1e-4,
-        max_time=None,
-        checkpoint=None,
-        checkpoint_every=1,
-        callbacks=None,
-    ):
+        activation: str = "tanh",
+        penalty: float | str = "auto",
+        penalties: Mapping[str, ProximalOperator] | None = None,
+        solver: str | Solver = "rollout",
+        max_epochs: int = 20,
+        batch_size: int | str = "auto",
+        readout: str = "last",
+        frame: int | Frame | None = None,
+        bidirectional: bool = False,
+        s_0: str | ArrayLike | None = None,
+        stateful: bool = False,
+        chunk_size: int = 25,
+        init: Mapping[str, ArrayLike] | None = None,
+        dtype: DTypeLike = "float32",
+        shuffle: bool = True,
+        verbose: int = 0,
+        random_state: RandomState | None = None,
+        scale: float = 1.0,
+        n_threads: int | None = 1,
+        loss: str | Loss | CustomLoss = "squared_error",
+        scale_targets: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        patience: int = 10,
+        tol: float = 1e-4,
+        max_time: float | None = None,
+        checkpoint: FilePath | None = None,
+        checkpoint_every: int = 1,
+        callbacks: Sequence[Callback] | None = None,
+    ) -> None:
         self.hidden_size = hidden_size
         self.activation = activation
         self.penalty = penalty
@@ -1100,6 +1216,9 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
         self.checkpoint_every = checkpoint_every
         self.callbacks = callbacks
 
+    target_mean_: NDArray[np.float64]
+    target_scale_: NDArray[np.float64]
+    _single: bool
     _losses = LOSSES_OF_VALUES
     _saved = (
         _Recurrent._saved
@@ -1111,13 +1230,15 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
         }
     )
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
 
     @classmethod
-    def from_torch(cls, rnn, linear, *, every_step=False, **settings):
+    def from_torch(
+        cls, rnn: torch.nn.Module, linear: torch.nn.Module, *, every_step: bool = False, **settings: Any
+    ) -> Self:
         """Return a regressor with the weights of a `torch.nn.RNN` and the `torch.nn.Linear` that reads its states.
 
         As `RNNClassifier.from_torch`; `predict` returns what ``linear`` does.
@@ -1146,7 +1267,15 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
         of_targets = {"target_mean_": np.zeros(K), "target_scale_": np.ones(K), "_single": K == 1}
         return regressor._of_layers(layers, every_step, of_targets)
 
-    def fit(self, X, y, sample_weight=None, *, validation_data=None, resume=False):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        resume: bool = False,
+    ) -> Self:
         """Train the network from new initial weights.
 
         The first Ctrl-C ends training after the iteration it is in, with the last good weights; the second one aborts.
@@ -1177,7 +1306,7 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
         return self._fit(X, y, sample_weight, validation_data, resume)
 
     @available_if(_can_go_on)
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train on from where the last call of `fit` or `partial_fit` has ended: one pass over these sequences.
 
         As `RNNClassifier.partial_fit`.  The first call's targets say how all are scaled.
@@ -1205,7 +1334,15 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
         known = {name: getattr(self, name) for name in names} if hasattr(self, "V_") else None
         return self._partial_fit(X, y, sample_weight, known)
 
-    def _read_targets(self, y, sample_weight, lengths, settings, loss, known=None):
+    def _read_targets(
+        self,
+        y: Any,
+        sample_weight: ArrayLike | None,
+        lengths: IntArray,
+        settings: EstimatorSettings,
+        loss: AnyLoss,
+        known: dict[str, Any] | None = None,
+    ) -> tuple[_Targets, dict[str, Any]]:
         if loss.takes_labels:
             raise ValueError(f"loss is {self.loss!r}, which takes class numbers; pass one of values, or RNNClassifier")
         validation.check_boolean("scale_targets", self.scale_targets)
@@ -1226,7 +1363,7 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
         attributes = {"target_mean_": mean, "target_scale_": deviation, "_single": single}
         return _Targets(values, weights, form, values.shape[1]), attributes
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> Any:
         """Return the value of every sequence, or of every step if ``y`` had one for each.
 
         Parameters
@@ -1243,17 +1380,17 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
         values = self._values(outputs)
         return self._in_the_form_of_targets(values[:, 0] if self._single else values, lengths)
 
-    def _values(self, outputs):
+    def _values(self, outputs: FloatArray) -> FloatArray:
         return self.target_mean_ + self.target_scale_ * outputs
 
-    def _states_and_outputs(self, x):
+    def _states_and_outputs(self, x: ArrayLike) -> tuple[FloatArray, FloatArray, Any]:
         S, outputs = self._states(x)
         return S, self._values(outputs), [f"output {k}" for k in range(outputs.shape[1])]
 
-    def _answer(self):
+    def _answer(self) -> Answer:
         return Answer("values", self.target_mean_, self.target_scale_, self._single)
 
-    def forecast(self, history, horizon):
+    def forecast(self, history: ArrayLike, horizon: int) -> NDArray[np.float64]:
         """Predict the observations that follow a series, by reading predictions as if they had been observed.
 
         For a model whose targets are the next observations: those after each step, or the one after each sequence.
@@ -1295,7 +1432,7 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
         values = values[:, :, 0] if self._single else values
         return values[0] if is_one else values
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the coefficient of determination R^2 of `predict`, over all sequences or all steps with a target.
 
         Parameters
@@ -1315,17 +1452,20 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
 
         check_is_fitted(self)
         if self._form_of_targets == "sequence":
-            return super().score(X, y, sample_weight)
+            return float(super().score(X, y, sample_weight))
         outputs, lengths = self._outputs(X)
         values, present, form, _ = validation.check_values(y, lengths)
         if form == "sequence" or values.shape[1] != outputs.shape[1]:
             raise ValueError("y has no target for each step of X, as it had in fit; pass such targets")
         weights = validation.check_sample_weight(sample_weight, lengths, per_step=True)[present]
         predicted = self._values(outputs)
-        return r2_score(values[present], predicted[present], sample_weight=weights)
+        found: float = r2_score(values[present], predicted[present], sample_weight=weights)
+        return found
 
 
-def _from_torch(cls, rnn, linear, settings):
+def _from_torch(
+    cls: type[_E], rnn: torch.nn.Module, linear: torch.nn.Module, settings: dict[str, Any]
+) -> tuple[_E, dict[str, FloatArray]]:
     """An estimator that has the settings that layers of torch stand for, and their weights by name."""
     layers, activation = layers_of_torch(rnn, linear)
     of_layers = {
@@ -1338,7 +1478,7 @@ def _from_torch(cls, rnn, linear, settings):
     return cls(**of_layers, **settings), layers
 
 
-def _with_weight(sequences, targets):
+def _with_weight(sequences: Sequences, targets: _Targets) -> tuple[Sequences, _Targets]:
     """Leave out the sequences none of whose targets has a weight."""
     of_sequences = targets.weights
     if targets.every_step:
@@ -1347,7 +1487,7 @@ def _with_weight(sequences, targets):
     return (sequences, targets) if len(kept) == len(sequences) else _selected(sequences, targets, kept)
 
 
-def _selected(sequences, targets, indices):
+def _selected(sequences: Sequences, targets: _Targets, indices: IntArray) -> tuple[Sequences, _Targets]:
     """Some of the sequences, and their targets."""
     rows = indices
     if targets.every_step:
@@ -1356,11 +1496,13 @@ def _selected(sequences, targets, indices):
     return sequences, replace(targets, values=targets.values[rows], weights=targets.weights[rows])
 
 
-def _steps(sequences, indices):
+def _steps(sequences: Sequences, indices: IntArray) -> Iterator[tuple[np.intp, np.intp]]:
     return zip(sequences.first_steps[indices], sequences.lengths[indices], strict=True)
 
 
-def _hold_out(sequences, targets, settings, by_class):
+def _hold_out(
+    sequences: Sequences, targets: _Targets, settings: EstimatorSettings, by_class: bool
+) -> tuple[Sequences, _Targets, tuple[Sequences, Array, FloatArray, bool]]:
     """Return sequences and targets to train with, and what is apart from them, as `_validation_data` returns it."""
     if settings.stateful:
         return _hold_out_ends(sequences, targets, settings.validation_fraction)
@@ -1378,7 +1520,9 @@ def _hold_out(sequences, targets, settings, by_class):
     return *_selected(sequences, targets, np.sort(kept)), apart
 
 
-def _hold_out_ends(sequences, targets, fraction):
+def _hold_out_ends(
+    sequences: Sequences, targets: _Targets, fraction: float
+) -> tuple[Sequences, _Targets, tuple[Sequences, Array, FloatArray, bool]]:
     """As `_hold_out`, the last steps of every sequence; to measure there, the network reads what is before as well."""
     n_kept = sequences.lengths - np.ceil(fraction * sequences.lengths).astype(np.intp)
     validation.check_some_steps_left(n_kept, fraction)
@@ -1391,7 +1535,9 @@ def _hold_out_ends(sequences, targets, fraction):
     return replace(sequences, lengths=n_kept), targets, apart
 
 
-def _checkpoint(estimator, settings, sequences, targets, resume):
+def _checkpoint(
+    estimator: _Recurrent, settings: EstimatorSettings, sequences: Sequences, targets: _Targets, resume: bool
+) -> Checkpoint | None:
     """The `Checkpoint` of a fit, or None."""
     validation.check_resume(estimator, settings, resume)
     if settings.checkpoint is None:
@@ -1401,9 +1547,9 @@ def _checkpoint(estimator, settings, sequences, targets, resume):
     return Checkpoint(settings.checkpoint, settings.checkpoint_every, fingerprint(estimator, sequences, targets.values))
 
 
-def _n_epochs(settings, sequences):
+def _n_epochs(settings: EstimatorSettings, sequences: Sequences | Streams) -> int:
     """How many epochs a fit may take, the last one perhaps not to its end."""
-    max_iter = getattr(settings.solver, "max_iter", None)
+    max_iter: int | None = getattr(settings.solver, "max_iter", None)
     if max_iter is None:
         return settings.max_epochs
     if isinstance(sequences, Streams):
@@ -1411,7 +1557,7 @@ def _n_epochs(settings, sequences):
     return -(-max_iter // settings.solver.iterations_per_epoch(len(sequences), settings.batch_size))
 
 
-def _n_streams(settings, sequences):
+def _n_streams(settings: EstimatorSettings, sequences: Sequences) -> int:
     """Into how many streams to cut long sequences."""
     most = int(sequences.lengths.sum()) // (_FEWEST_CHUNKS * settings.chunk_size)
     return settings.batch_size or min(_N_STREAMS, max(most, 1))

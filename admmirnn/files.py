@@ -4,6 +4,8 @@
 header and arrays, and back.
 """
 
+from __future__ import annotations
+
 import contextlib
 import enum
 import hashlib
@@ -15,11 +17,18 @@ import re
 import secrets
 import shutil
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from admmirnn import validation
 from admmirnn.optional import import_optional
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from admmirnn.typing import Array, FilePath, Record
+
 
 FORMAT = 1  # goes up when an older admmirnn would misread a file, not when there is something it can do without
 _KEY = "admmirnn"  # of the header's metadata
@@ -29,7 +38,7 @@ _MOST_DIGITS, _DEEPEST = 320, 32
 _TENSORS = {"BOOL": "?", "F16": "<f2", "F32": "<f4", "F64": "<f8"} | {
     f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)
 }
-_TYPES = {"float": float, "float32": np.float32, "float64": np.float64}
+_TYPES: dict[str, type] = {"float": float, "float32": np.float32, "float64": np.float64}
 _NOT_FINITE = {repr(value): value for value in (math.inf, -math.inf, math.nan)}
 _TIMES = re.compile(r"[mM]8(\[\d{0,4}(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?")
 
@@ -38,12 +47,12 @@ class ModelFileError(ValueError):
     """A file that holds no model or checkpoint, is damaged, or is of a newer admmirnn; the message says which."""
 
 
-def _safetensors():
+def _safetensors() -> Any:
     import_optional("safetensors.numpy", "files", "a file of a model")
     return import_optional("safetensors", "files", "a file of a model")
 
 
-def write_file(path, kind, arrays, header):
+def write_file(path: FilePath, kind: str, arrays: Mapping[str, Array], header: Any) -> None:
     """Write arrays and a header to a file: afterwards it is there as a whole, or what was there before.
 
     Parameters
@@ -79,7 +88,7 @@ def write_file(path, kind, arrays, header):
     _replace(path, data)
 
 
-def read_file(path, kind):
+def read_file(path: FilePath, kind: str) -> tuple[dict[str, Array], dict[str, Any]]:
     """Return the arrays and the header that `write_file` has been given.
 
     No more memory is taken than a few times the size of the file.
@@ -128,7 +137,7 @@ def read_file(path, kind):
     return {name: array.astype(array.dtype.newbyteorder("=")) for name, array in arrays.items()}, content["header"]
 
 
-def _content(path, header):
+def _content(path: str, header: Any) -> dict[str, Any]:
     """The JSON object that `write_file` has made, of a format that is known."""
     try:
         metadata = _parsed(header).get("__metadata__", {})
@@ -138,7 +147,7 @@ def _content(path, header):
     if not isinstance(text, str):
         raise ModelFileError(f"{path} is a file of safetensors, and not one that admmirnn has written")
     try:
-        content = _parsed(text)
+        content: dict[str, Any] = _parsed(text)
     except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{path} is damaged: its header is not JSON") from error
     found = content.get("format") if isinstance(content, dict) else None
@@ -152,44 +161,44 @@ def _content(path, header):
     return content
 
 
-def _parsed(text):
+def _parsed(text: str | bytes) -> Any:
     return json.loads(text, parse_int=_integer, parse_constant=_no_constant)
 
 
-def _integer(digits):
+def _integer(digits: str) -> int:
     if len(digits) > _MOST_DIGITS:  # which older releases of Python take minutes for
         raise ValueError(f"a number has {len(digits)} digits")
     return int(digits)
 
 
-def _no_constant(name):
+def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _checksum(arrays, content):
+def _checksum(arrays: Mapping[str, Array], content: Any) -> str:
     """SHA-256 of the content and of the arrays, in the order of their names."""
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):
         digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
-        digest.update(array.reshape(-1).view(np.uint8))
+        digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
-def _little_endian(array):
+def _little_endian(array: Array) -> Array:
     return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(array.shape)
 
 
-def _array(tensor):
+def _array(tensor: Mapping[str, Any]) -> Array:
     """What safetensors has read, as a little-endian array that cannot be written to."""
     if tensor["dtype"] not in _TENSORS:
         raise ValueError(f"{tensor['dtype']} is no type of numbers that it may hold")
-    array = np.frombuffer(tensor["data"], _TENSORS[tensor["dtype"]]).reshape(tensor["shape"])
+    array: Array = np.frombuffer(tensor["data"], _TENSORS[tensor["dtype"]]).reshape(tensor["shape"])
     if array.dtype == bool and array.view(np.uint8).max(initial=0) > 1:
         raise ValueError("a boolean is neither 0 nor 1")
     return array
 
 
-def _replace(path, data):
+def _replace(path: str, data: bytes) -> None:
     """Put a file in the place of one that may be there, in one step, after its content is on the disk."""
     path = os.path.realpath(path)  # a link stays one
     folder = os.path.dirname(path)
@@ -218,7 +227,7 @@ def _replace(path, data):
 
 _MISSING, _NONE, _FLOAT, _INT, _BOOL = range(5)  # what a number of a record is
 _KINDS = {type(None): _NONE, float: _FLOAT, int: _INT, bool: _BOOL}
-_OF_KIND = {_NONE: lambda value: None, _FLOAT: float, _INT: int, _BOOL: bool}
+_OF_KIND: dict[int, Callable[[float], Any]] = {_NONE: lambda value: None, _FLOAT: float, _INT: int, _BOOL: bool}
 
 
 class Values:
@@ -237,11 +246,11 @@ class Values:
         Enums, and classes whose objects keep the parameters they are made with under the same names.
     """
 
-    def __init__(self, arrays=None, known=()):
+    def __init__(self, arrays: dict[str, Array] | None = None, known: Iterable[type] = ()) -> None:
         self.arrays = {} if arrays is None else arrays
         self._known = {one.__name__: one for one in known}
 
-    def pack(self, value, name, depth=0):
+    def pack(self, value: Any, name: str, depth: int = 0) -> Any:
         """Return a value as JSON.
 
         Parameters
@@ -261,13 +270,13 @@ class Values:
         if depth > _DEEPEST:
             raise TypeError(f"{name} is nested more than {_DEEPEST} times, which a file does not hold; use pickle")
 
-        def inner(value, key):
+        def inner(value: Any, key: object) -> Any:
             return self.pack(value, f"{name}.{key}", depth + 1)
 
-        def items():
+        def items() -> list[Any]:
             return [inner(item, i) for i, item in enumerate(value)]
 
-        kind = type(value)
+        kind: type = type(value)
         if value is None or kind in (bool, str) or (kind is int and value.bit_length() < 1024):
             return value
         if kind is float:
@@ -282,7 +291,7 @@ class Values:
             return {"dict": [[inner(key, "key"), inner(item, key)] for key, item in value.items()]}
         if isinstance(value, np.dtype) and value.name in _TYPES:
             return {"dtype": value.name}
-        if kind is type and _TYPES.get(value.__name__) is value:
+        if isinstance(value, type) and kind is type and _TYPES.get(value.__name__) is value:
             return {"type": value.__name__}
         if isinstance(value, np.generic):
             return {"scalar": self._pack_array(np.asarray(value), name)}
@@ -300,7 +309,7 @@ class Values:
             return {"object": [kind.__name__, {key: inner(getattr(value, key), key) for key in parameters(kind)}]}
         raise validation.not_to_be_saved(name, value)
 
-    def unpack(self, value):
+    def unpack(self, value: Any) -> Any:
         """Return the value of which `pack` has made this one.
 
         Raises
@@ -317,7 +326,7 @@ class Values:
             raise ValueError(f"its header has an object of {sorted(value)[:3]}, which is none that it may have")
         return self._UNPACK[kind](self, content)
 
-    def _pack_array(self, array, name):
+    def _pack_array(self, array: Array, name: str) -> list[str | None]:
         """[name of the array, type or None]; strings are code points, and times are counts."""
         kind, dtype = array.dtype.kind, None
         if kind in "US" and array.dtype.itemsize:
@@ -334,7 +343,7 @@ class Values:
         self.arrays[name] = array
         return [name, dtype]
 
-    def _unpack_array(self, content):
+    def _unpack_array(self, content: Any) -> Array:
         name, dtype = _pair(content)
         if not isinstance(name, str) or name not in self.arrays:
             raise ValueError(f"its header names an array {name!r}, which is not there")
@@ -352,7 +361,7 @@ class Values:
             raise ValueError("a string has a character that does not exist")
         return np.ascontiguousarray(array).view(dtype).reshape(array.shape[:-1])
 
-    def _pack_records(self, records, name):
+    def _pack_records(self, records: list[Record], name: str) -> dict[str, Any] | None:
         """Records of numbers, as a history has one for each epoch, in two arrays; None if there is anything else."""
         if not records or not all(type(record) is dict for record in records):
             return None
@@ -369,10 +378,10 @@ class Values:
         names = [self._pack_array(array, f"{name}.{of}")[0] for of, array in (("values", values), ("kinds", kinds))]
         return {"records": [keys, names]}
 
-    def _unpack_records(self, content):
+    def _unpack_records(self, content: Any) -> list[Record]:
         keys, names = map(_list, _pair(content))
         values, kinds = (self._unpack_array([name, None]) for name in _pair(names))
-        if not all(isinstance(key, str) for key in keys) or (values.dtype, kinds.dtype) != (np.float64, np.uint8):
+        if not all(isinstance(key, str) for key in keys) or values.dtype != np.float64 or kinds.dtype != np.uint8:
             raise ValueError("its records are not of numbers")
         if values.ndim != 2 or values.shape != kinds.shape or values.shape[1] != len(keys):
             raise ValueError("its records do not belong together")
@@ -384,17 +393,17 @@ class Values:
             for row, of_row in zip(values.tolist(), kinds.tolist(), strict=True)
         ]
 
-    def _unpack_objects(self, content):
+    def _unpack_objects(self, content: Any) -> Array:
         items = _list(content)
         found = np.empty(len(items), object)
         for i, item in enumerate(items):
             found[i] = self.unpack(item)
         return found
 
-    def _unpack_dict(self, content):
+    def _unpack_dict(self, content: Any) -> dict[Any, Any]:
         return dict(_pair(self.unpack(_list(item))) for item in _list(content))
 
-    def _unpack_random_state(self, content):
+    def _unpack_random_state(self, content: Any) -> np.random.RandomState:
         found = np.random.RandomState(0)
         state, known = self.unpack(content), found.get_state(legacy=False)
         if not isinstance(state, dict) or state.keys() != known.keys() or not isinstance(state["state"], dict):
@@ -407,19 +416,19 @@ class Values:
         found.set_state(("MT19937", key, position, int(state["has_gauss"]), float(state["gauss"])))
         return found
 
-    def _unpack_enum(self, content):
+    def _unpack_enum(self, content: Any) -> Any:
         name, member = _pair(content)
         return _one_of(self._class(name, enum.Enum).__members__, member)
 
-    def _unpack_object(self, content):
+    def _unpack_object(self, content: Any) -> Any:
         name, settings = _pair(content)
         known = self._class(name, object)
         if not isinstance(settings, dict) or not settings.keys() <= set(parameters(known)):
             raise ValueError(f"its header has settings of {name} that this admmirnn does not know")
         return known(**{key: self.unpack(value) for key, value in settings.items()})
 
-    def _class(self, name, kind):
-        known = _one_of(self._known, name)
+    def _class(self, name: object, kind: type) -> Any:
+        known: type = _one_of(self._known, name)
         if not issubclass(known, kind) or (kind is object and issubclass(known, enum.Enum)):
             raise ValueError(f"its header takes {name} for something else")
         return known
@@ -441,24 +450,25 @@ class Values:
     }
 
 
-def parameters(known):
+def parameters(known: type) -> list[str]:
     """Names of what an object is made with, under which it keeps them."""
     return list(inspect.signature(known).parameters)
 
 
-def _list(content):
+def _list(content: Any) -> list[Any]:
     if not isinstance(content, list):
         raise ValueError("its header has no list where there should be one")
     return content
 
 
-def _pair(content):
-    if len(_list(content)) != 2:
+def _pair(content: Any) -> list[Any]:
+    pair = _list(content)
+    if len(pair) != 2:
         raise ValueError("its header has no pair where there should be one")
-    return content
+    return pair
 
 
-def _one_of(known, name):
+def _one_of(known: Mapping[str, Any], name: object) -> Any:
     if not isinstance(name, str) or name not in known:
         raise ValueError(f"its header has {name!r}, which this admmirnn does not know")
     return known[name]

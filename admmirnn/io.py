@@ -1,11 +1,20 @@
 """Models in files: ``estimator.save(path)`` and `load`; see `admmirnn.files` for what such a file is."""
 
+from __future__ import annotations
+
 import warnings
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from admmirnn import losses, penalties, validation
 from admmirnn.files import ModelFileError, Values, parameters, read_file, write_file
 from admmirnn.solvers import Algorithm1, Rollout, Status
 from admmirnn.watching import History
+
+if TYPE_CHECKING:
+    from admmirnn.estimators import _Recurrent
+    from admmirnn.typing import FilePath
+
+_Estimator = TypeVar("_Estimator", bound="_Recurrent")
 
 __all__ = ["ModelFileError", "load"]
 
@@ -18,10 +27,10 @@ _KNOWN = (
     *penalties.PENALTIES,
 )
 _NOT_SAVED = ("callbacks", "checkpoint")  # functions; a file of this machine, which a fit writes to
-_ESTIMATORS = {}
+_ESTIMATORS: dict[str, type[_Recurrent]] = {}
 
 
-def saved(estimator_class):
+def saved(estimator_class: type[_Estimator]) -> type[_Estimator]:
     """Let `load` know an estimator's class, as a decorator.
 
     Its ``_saved`` has all attributes that make it fitted by name, and a `validation.Fitted` for each.
@@ -30,7 +39,7 @@ def saved(estimator_class):
     return estimator_class
 
 
-def save(estimator, path):
+def save(estimator: _Recurrent, path: FilePath) -> None:
     """Write a fitted estimator to a file; see its method ``save``."""
     name = type(estimator).__name__
     if _ESTIMATORS.get(name) is not type(estimator):
@@ -51,7 +60,7 @@ def save(estimator, path):
         warnings.warn("callbacks cannot be saved; the file has the model without them", UserWarning, stacklevel=3)
 
 
-def load(path, kind=None):
+def load(path: FilePath, kind: type | None = None) -> Any:
     """Read the estimator that a model file holds.  Nothing in the file is run.
 
     Parameters
@@ -94,6 +103,6 @@ def load(path, kind=None):
         estimator = found(**settings)
     except (ValueError, TypeError, RecursionError, OverflowError) as error:
         raise ModelFileError(f"{path} holds no model that can be: {error}") from error
-    vars(estimator).update(attributes | {"history_": History(attributes["history_"])})
+    estimator.__dict__.update(attributes | {"history_": History(attributes["history_"])})
     estimator._memory = {}  # partial_fit goes on from the weights, with new statistics
     return estimator

@@ -6,10 +6,22 @@ constant output would cost; a solver compares with the latter to see whether a n
 Rows of weight 0 do not count, and whatever is their target is not looked at.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from scipy.special import xlogy
 
 from admmirnn.validation import check_choice, check_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from admmirnn.typing import Array, CustomLoss, FloatArray, IntArray, Kernels
+
 
 _HALVINGS = 60
 
@@ -17,20 +29,34 @@ _HALVINGS = 60
 class Loss:
     """What the losses with a kernel share."""
 
-    parameter = 0.0
-    target_dtype = None  # that of the network
+    name: str
+    parameter: float = 0.0
+    target_dtype: type[np.intp] | None = None  # that of the network
     takes_labels = False
     least_rho = 0.0  # of the roll-out, which rests where the Moreau envelope of R is stationary: R itself as rho grows
 
-    def step(self, kernels, Q, targets, weights, rho, O_plus, lambda3):
+    def step(
+        self,
+        kernels: Kernels,
+        Q: FloatArray,
+        targets: Array,
+        weights: FloatArray,
+        rho: float,
+        O_plus: FloatArray,
+        lambda3: FloatArray,
+    ) -> tuple[float, int | None]:
         """Write o+ and lambda3; return the loss at Q and, of class numbers, how many rows are largest at y."""
         return kernels.o_step(Q, *self._of_kind(targets), weights, rho, O_plus, lambda3, self.name, self.parameter)
 
-    def value(self, kernels, O, targets, weights):
+    def value(self, kernels: Kernels, O: FloatArray, targets: Array, weights: FloatArray) -> tuple[float, int | None]:
         """Return the weighted mean at O and, of class numbers, how many rows of positive weight are largest at y."""
         return kernels.loss_value(O, *self._of_kind(targets), weights, self.name, self.parameter)
 
-    def _of_kind(self, targets):
+    def constant_loss(self, targets: Array, weights: Array) -> float:
+        """Return the loss of the best constant output."""
+        raise NotImplementedError
+
+    def _of_kind(self, targets: Array) -> tuple[Array | None, Array | None]:
         return (targets, None) if self.takes_labels else (None, targets)
 
 
@@ -45,7 +71,7 @@ class SoftmaxCrossEntropy(Loss):
     target_dtype = np.intp
     takes_labels = True
 
-    def constant_loss(self, targets, weights):
+    def constant_loss(self, targets: Array, weights: Array) -> float:
         """The entropy of the class frequencies, in nats."""
         frequencies = _class_frequencies(targets, weights)
         return max(0.0, float(-xlogy(frequencies, frequencies).sum()))  # 1 may be a little more
@@ -62,7 +88,7 @@ class Hinge(Loss):
     target_dtype = np.intp
     takes_labels = True
 
-    def constant_loss(self, targets, weights):
+    def constant_loss(self, targets: Array, weights: Array) -> float:
         """Twice the sum of the rarer answers: o_k = -1 for a class of frequency p below a half costs 2 p."""
         frequencies = _class_frequencies(targets, weights)
         return float(2 * np.minimum(frequencies, 1 - frequencies).sum())
@@ -73,7 +99,7 @@ class SquaredError(Loss):
 
     name = "squared_error"
 
-    def constant_loss(self, targets, weights):
+    def constant_loss(self, targets: Array, weights: Array) -> float:
         """Half the variance of the targets."""
         y, shares = _weighty(targets, weights)
         return float(0.5 * (shares @ (y - shares @ y) ** 2).sum())
@@ -87,7 +113,7 @@ class SigmoidCrossEntropy(Loss):
 
     name = "sigmoid_cross_entropy"
 
-    def constant_loss(self, targets, weights):
+    def constant_loss(self, targets: Array, weights: Array) -> float:
         """The sum of the entropies of the outputs' mean targets, in nats."""
         y, shares = _weighty(targets, weights)
         p = np.clip(shares @ y, 0, 1)
@@ -107,15 +133,15 @@ class Huber(Loss):
 
     name = "huber"
 
-    def __init__(self, delta=1.0):
+    def __init__(self, delta: float = 1.0) -> None:
         self.delta = check_number("delta", delta, strict=True)
 
     @property
-    def parameter(self):
+    def parameter(self) -> float:  # type: ignore[override]  # it is never set
         """What the kernels take."""
         return self.delta
 
-    def constant_loss(self, targets, weights):
+    def constant_loss(self, targets: Array, weights: Array) -> float:
         """That of the root of its derivative, by halving the span of the targets."""
         y, shares = _weighty(targets, weights)
         low, high = y.min(axis=0), y.max(axis=0)
@@ -143,15 +169,15 @@ class Quantile(Loss):
     name = "quantile"
     least_rho = 100.0  # not smooth
 
-    def __init__(self, quantile=0.5):
+    def __init__(self, quantile: float = 0.5) -> None:
         self.quantile = check_number("quantile", quantile, strict=True, below=1.0)
 
     @property
-    def parameter(self):
+    def parameter(self) -> float:  # type: ignore[override]  # it is never set
         """What the kernels take."""
         return self.quantile
 
-    def constant_loss(self, targets, weights):
+    def constant_loss(self, targets: Array, weights: Array) -> float:
         """That of the quantile of the targets."""
         y, shares = _weighty(targets, weights)
         return _constant_pinball(y, shares, self.quantile)
@@ -163,7 +189,7 @@ class AbsoluteError(Loss):
     name = "absolute_error"
     least_rho = 100.0  # not smooth
 
-    def constant_loss(self, targets, weights):
+    def constant_loss(self, targets: Array, weights: Array) -> float:
         """That of the median of the targets."""
         y, shares = _weighty(targets, weights)
         return 2 * _constant_pinball(y, shares, 0.5)
@@ -188,10 +214,10 @@ class UserLoss:
         Outputs of the network; None takes as many as the targets have, or classes.
     """
 
-    name = None  # no kernel knows it
+    name: str | None = None  # no kernel knows it
     parameter = 0.0
 
-    def __init__(self, loss, n_outputs=None):
+    def __init__(self, loss: CustomLoss, n_outputs: int | None = None) -> None:
         if isinstance(loss, type):
             raise TypeError(f"loss is the class {loss.__name__}; pass an object of it, such as {loss.__name__}()")
         for method in ("value", "prox"):
@@ -203,7 +229,16 @@ class UserLoss:
         self.least_rho = float(getattr(loss, "least_rho", 0.0))
         self.target_dtype = np.intp if self.takes_labels else None
 
-    def step(self, kernels, Q, targets, weights, rho, O_plus, lambda3):
+    def step(
+        self,
+        kernels: Kernels,
+        Q: FloatArray,
+        targets: Array,
+        weights: FloatArray,
+        rho: float,
+        O_plus: FloatArray,
+        lambda3: FloatArray,
+    ) -> tuple[float, int | None]:
         """Write o+ and lambda3; return the loss at Q and, of class numbers, how many rows are largest at y."""
         rows = np.flatnonzero(weights)
         q, w = Q[rows].astype(np.float64), weights[rows].astype(np.float64)
@@ -215,7 +250,9 @@ class UserLoss:
             O_plus[rows], lambda3[rows] = o_plus, w[:, None] * (rho * (o_plus - q))
         return self.value(kernels, Q, targets, weights)
 
-    def value(self, kernels, O, targets, weights):
+    def value(
+        self, kernels: Kernels | None, O: FloatArray, targets: Array, weights: FloatArray
+    ) -> tuple[float, int | None]:
         """Return the weighted mean at O and, of class numbers, how many rows of positive weight are largest at y."""
         rows = np.flatnonzero(weights)
         o, w = O[rows].astype(np.float64), weights[rows].astype(np.float64)
@@ -225,13 +262,15 @@ class UserLoss:
         R = self._result("value", (len(rows),), o, y)
         return float(w @ R / w.sum()), int((o.argmax(axis=1) == y).sum()) if self.takes_labels else None
 
-    def constant_loss(self, targets, weights):
+    def constant_loss(self, targets: Array, weights: Array) -> float:
         """What the loss's own ``constant_loss`` says, or the loss of outputs that are zero."""
         rows = np.flatnonzero(weights)
         y, w = self._targets(targets, rows), np.asarray(weights)[rows].astype(np.float64)
-        if callable(getattr(self.loss, "constant_loss", None)):
-            found = self.loss.constant_loss(y, w)
-            if not (np.isscalar(found) and np.isfinite(found)):
+        constant_loss: Callable[[Array, Array], Any] | None = getattr(self.loss, "constant_loss", None)
+        if callable(constant_loss):
+            found = constant_loss(y, w)
+            is_scalar: bool = np.isscalar(found)
+            if not (is_scalar and np.isfinite(found)):
                 raise ValueError(
                     f"constant_loss of {type(self.loss).__name__} is {found!r}; it must be a finite number"
                 )
@@ -239,11 +278,11 @@ class UserLoss:
         K = self.n_outputs or (int(y.max()) + 1 if self.takes_labels else y.shape[1])
         return self.value(None, np.zeros((len(targets), K)), targets, np.asarray(weights))[0]
 
-    def _targets(self, targets, rows):
+    def _targets(self, targets: Array, rows: IntArray) -> Array:
         y = np.asarray(targets)[rows]
         return y if self.takes_labels else y.astype(np.float64)
 
-    def _result(self, method, shape, first, *others):
+    def _result(self, method: str, shape: tuple[int, ...], first: FloatArray, *others: object) -> NDArray[np.float64]:
         """What the method returns, given a copy of the outputs, or raise unless it is finite and of that shape."""
         what = f"{method} of {type(self.loss).__name__}"
         found = getattr(self.loss, method)(first.copy(), *others)
@@ -257,7 +296,7 @@ class UserLoss:
         return found.astype(np.float64, copy=False)
 
 
-def loss_of(setting, known):
+def loss_of(setting: Any, known: Mapping[str, type[Loss]]) -> Loss | UserLoss:
     """Return the loss that a setting stands for: one of the dict ``known``, by name or as an object, or a user's."""
     if isinstance(setting, str):
         return known[check_choice("loss", setting, tuple(known))]()
@@ -266,19 +305,19 @@ def loss_of(setting, known):
     return setting if isinstance(setting, (Loss, UserLoss)) else UserLoss(setting)
 
 
-def _weighty(targets, weights):
+def _weighty(targets: Array, weights: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Targets of the rows that have a weight, and their shares of it."""
     weights = np.asarray(weights, np.float64)
     rows = np.flatnonzero(weights)
     return np.asarray(targets)[rows].astype(np.float64), weights[rows] / weights.sum()
 
 
-def _class_frequencies(targets, weights):
+def _class_frequencies(targets: Array, weights: FloatArray) -> NDArray[np.float64]:
     labels, shares = _weighty(targets, weights)
-    return np.bincount(labels.astype(np.intp), shares)
+    return np.bincount(labels.astype(np.intp), shares).astype(np.float64, copy=False)
 
 
-def _constant_pinball(y, shares, quantile):
+def _constant_pinball(y: NDArray[np.float64], shares: NDArray[np.float64], quantile: float) -> float:
     order = np.argsort(y, axis=0)
     below = np.cumsum(shares[order], axis=0)
     first = np.minimum((below < quantile).sum(axis=0), len(y) - 1)

@@ -1,8 +1,21 @@
 """The network itself: an Elman RNN with its weights in the blocks that the solvers work on."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from admmirnn import backend
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import DTypeLike, NDArray
+
+    from admmirnn.sequences import Minibatch, Sequences
+    from admmirnn.typing import Array, BoolArray, DType, FloatArray, IntArray
+
 
 _ROWS_AT_A_TIME = 1 << 13
 
@@ -26,7 +39,16 @@ class ElmanRNN:
         Whether training changes ``s_0``.
     """
 
-    def __init__(self, Theta, Psi, activation="tanh", read_out="last", s_0=None, *, learns_s_0=False):
+    def __init__(
+        self,
+        Theta: FloatArray,
+        Psi: FloatArray,
+        activation: str = "tanh",
+        read_out: str = "last",
+        s_0: FloatArray | None = None,
+        *,
+        learns_s_0: bool = False,
+    ) -> None:
         self.Theta = Theta
         self.Psi = Psi
         self.activation = activation
@@ -37,16 +59,16 @@ class ElmanRNN:
     @classmethod
     def random(
         cls,
-        n_features,
-        n_hidden,
-        n_outputs,
+        n_features: int,
+        n_hidden: int,
+        n_outputs: int,
         *,
-        activation="tanh",
-        dtype=np.float32,
-        random_state,
-        read_out="last",
-        symbols=False,
-    ):
+        activation: str = "tanh",
+        dtype: DType | type[np.floating[Any]] = np.float32,
+        random_state: np.random.RandomState,
+        read_out: str = "last",
+        symbols: bool = False,
+    ) -> ElmanRNN:
         """W orthogonal, U normal with variance 1 / n_features, V, b and c zero.
 
         That of sigmoid(a) = 1/2 + 1/2 tanh(a/2) is the network whose 2 s - 1 are the states of such a one with tanh:
@@ -79,33 +101,47 @@ class ElmanRNN:
         return cls(Theta, np.zeros((n_outputs, n_hidden + 1), dtype=dtype), activation, read_out)
 
     @classmethod
-    def of_weights(cls, U, W, b, V, c, *, activation="tanh", read_out="last", s_0=None):
+    def of_weights(
+        cls,
+        U: FloatArray,
+        W: FloatArray,
+        b: FloatArray,
+        V: FloatArray,
+        c: FloatArray,
+        *,
+        activation: str = "tanh",
+        read_out: str = "last",
+        s_0: FloatArray | None = None,
+    ) -> ElmanRNN:
         """The network with the given weights, which are copied."""
         Theta, Psi = np.hstack([U, W, b[:, None]]), np.hstack([V, c[:, None]])
         return cls(np.ascontiguousarray(Theta), np.ascontiguousarray(Psi), activation, read_out, s_0)
 
     @property
-    def n_hidden(self):
+    def n_hidden(self) -> int:
         """Number of hidden units, n."""
-        return self.Theta.shape[0]
+        found: int = self.Theta.shape[0]
+        return found
 
     @property
-    def n_features(self):
+    def n_features(self) -> int:
         """Number of features of an observation, d."""
-        return self.Theta.shape[1] - self.Theta.shape[0] - 1
+        found: int = self.Theta.shape[1] - self.Theta.shape[0] - 1
+        return found
 
     @property
-    def n_outputs(self):
+    def n_outputs(self) -> int:
         """Number of outputs, K."""
-        return self.Psi.shape[0]
+        found: int = self.Psi.shape[0]
+        return found
 
     @property
-    def dtype(self):
+    def dtype(self) -> DType:
         """float32 or float64."""
         return self.Theta.dtype
 
     @property
-    def weights(self):
+    def weights(self) -> dict[str, FloatArray]:
         """U, W, b, V and c by name, as views."""
         d = self.n_features
         return {
@@ -117,20 +153,20 @@ class ElmanRNN:
         }
 
     @property
-    def directions(self):
+    def directions(self) -> tuple[ElmanRNN, ...]:
         """The networks that read a sequence: this one alone, from its start."""
         return (self,)
 
     @property
-    def trained(self):
+    def trained(self) -> tuple[FloatArray, ...]:
         """The arrays that training changes."""
-        return (self.Theta, self.Psi, self.s_0) if self.learns_s_0 else (self.Theta, self.Psi)
+        return (self.Theta, self.Psi, self.s_0) if self.learns_s_0 and self.s_0 is not None else (self.Theta, self.Psi)
 
-    def initial_states(self, n_sequences):
+    def initial_states(self, n_sequences: int) -> FloatArray | None:
         """s_0 of so many sequences, a row each, or None where it is zero."""
         return None if self.s_0 is None else np.tile(self.s_0, (n_sequences, 1))
 
-    def pruned(self):
+    def pruned(self) -> ElmanRNN:
         """The network without the units that its outputs never depend on.
 
         These are the units whose state nobody reads, other than such units themselves, and those whose state is zero
@@ -142,13 +178,13 @@ class ElmanRNN:
             Its arrays are its own.  At least one unit is left.  Its outputs are equal but for the order of sums.
         """
         U, W, b, V, c = self.weights.values()
-        driven = U.any(axis=1) | (b > 0 if self.activation == "relu" else b != 0)
+        driven = np.any(U, axis=1) | (b > 0 if self.activation == "relu" else b != 0)
         if self.activation == "sigmoid":  # whose f(0) is not 0
             driven[:] = True
         if self.s_0 is not None:
             driven |= self.s_0 != 0
         driven = _reached(driven, W.T != 0)
-        read = _reached(V.any(axis=0), W != 0)
+        read = _reached(np.any(V, axis=0), W != 0)
         kept = np.flatnonzero(driven & read)
         if not len(kept):
             kept = np.arange(1)
@@ -156,7 +192,7 @@ class ElmanRNN:
         weights = U[kept], W[np.ix_(kept, kept)], b[kept], V[:, kept], c
         return ElmanRNN.of_weights(*weights, activation=self.activation, read_out=self.read_out, s_0=s_0)
 
-    def outputs(self, sequences, *, every_step=False, n_threads=1):
+    def outputs(self, sequences: Sequences, *, every_step: bool = False, n_threads: int = 1) -> FloatArray:
         """Roll the network out over sequences.
 
         Parameters
@@ -178,7 +214,9 @@ class ElmanRNN:
             outputs[rows] = some
         return outputs
 
-    def pieces_of_outputs(self, sequences, *, every_step=False, n_threads=1):
+    def pieces_of_outputs(
+        self, sequences: Sequences, *, every_step: bool = False, n_threads: int = 1
+    ) -> Iterator[tuple[IntArray, FloatArray]]:
         """Yield the rows of `outputs` and what stands there, some at a time, for which there always is memory."""
         kernels = backend.kernels()
         read_out = "each" if every_step else self.read_out
@@ -229,12 +267,12 @@ class ElmanRNN:
                         states = np.zeros((len(part), self.n_hidden), self.dtype) if states is None else states
                         states[of] = work.S[batch.n_rows :]
 
-    def states(self, sequences):
+    def states(self, sequences: Sequences) -> FloatArray:
         """s_1 to s_N of every sequence, one sequence after the other, of shape (n_steps, n): the outputs of V = I."""
         reader = np.eye(self.n_hidden, self.n_hidden + 1, dtype=self.dtype)
         return ElmanRNN(self.Theta, reader, self.activation, s_0=self.s_0).outputs(sequences, every_step=True)
 
-    def outputs_by_step(self, S, *, every_step=False):
+    def outputs_by_step(self, S: FloatArray, *, every_step: bool = False) -> FloatArray:
         """What V reads from the states ``S`` of one sequence up to each of its steps, of shape (n_steps, K).
 
         ``every_step``, whether targets have one, is the same to a network that reads from the start.
@@ -244,7 +282,8 @@ class ElmanRNN:
             H = S.cumsum(axis=0) / np.arange(1, len(S) + 1, dtype=S.dtype)[:, None]
         elif self.read_out == "max":
             H = np.maximum.accumulate(S, axis=0)
-        return H @ self.Psi[:, :-1].T + self.Psi[:, -1]
+        found: FloatArray = H @ self.Psi[:, :-1].T + self.Psi[:, -1]
+        return found
 
 
 class BidirectionalRNN:
@@ -265,27 +304,40 @@ class BidirectionalRNN:
     s_0 = None
     learns_s_0 = False
 
-    def __init__(self, forward, reverse, Psi):
+    def __init__(self, forward: ElmanRNN, reverse: ElmanRNN, Psi: FloatArray) -> None:
         self.directions = forward, reverse
         self.Psi = Psi
         self.share_out()
 
     @classmethod
-    def random(cls, n_features, n_hidden, n_outputs, **settings):
+    def random(cls, n_features: int, n_hidden: int, n_outputs: int, **settings: Any) -> BidirectionalRNN:
         """Both networks as `ElmanRNN.random` draws them, the one that reads from the start first."""
         forward, reverse = (ElmanRNN.random(n_features, n_hidden, n_outputs, **settings) for _ in range(2))
         return cls(forward, reverse, np.zeros((n_outputs, 2 * n_hidden + 1), forward.dtype))
 
     @classmethod
-    def of_weights(cls, U, W, b, U_reverse, W_reverse, b_reverse, V, c, *, activation="tanh", read_out="last"):
+    def of_weights(
+        cls,
+        U: FloatArray,
+        W: FloatArray,
+        b: FloatArray,
+        U_reverse: FloatArray,
+        W_reverse: FloatArray,
+        b_reverse: FloatArray,
+        V: FloatArray,
+        c: FloatArray,
+        *,
+        activation: str = "tanh",
+        read_out: str = "last",
+    ) -> BidirectionalRNN:
         """The network with the given weights, which are copied; V is [V V_reverse]."""
         n = len(W)
-        how = {"activation": activation, "read_out": read_out}
+        how: dict[str, Any] = {"activation": activation, "read_out": read_out}
         forward = ElmanRNN.of_weights(U, W, b, V[:, :n], c, **how)
         reverse = ElmanRNN.of_weights(U_reverse, W_reverse, b_reverse, V[:, n:], np.zeros_like(c), **how)
         return cls(forward, reverse, np.ascontiguousarray(np.hstack([V, c[:, None]])))
 
-    def share_out(self):
+    def share_out(self) -> None:
         """Copy the blocks of Psi to where the two networks have theirs."""
         forward, reverse = self.directions
         n = forward.n_hidden
@@ -293,37 +345,38 @@ class BidirectionalRNN:
         reverse.Psi[:, :-1], reverse.Psi[:, -1] = self.Psi[:, n:-1], 0
 
     @property
-    def n_hidden(self):
+    def n_hidden(self) -> int:
         """Number of hidden units of the larger network."""
         return max(network.n_hidden for network in self.directions)
 
     @property
-    def n_features(self):
+    def n_features(self) -> int:
         """Number of features of an observation, d."""
         return self.directions[0].n_features
 
     @property
-    def n_outputs(self):
+    def n_outputs(self) -> int:
         """Number of outputs, K."""
-        return self.Psi.shape[0]
+        found: int = self.Psi.shape[0]
+        return found
 
     @property
-    def dtype(self):
+    def dtype(self) -> DType:
         """float32 or float64."""
         return self.Psi.dtype
 
     @property
-    def activation(self):
+    def activation(self) -> str:
         """f of both."""
         return self.directions[0].activation
 
     @property
-    def read_out(self):
+    def read_out(self) -> str:
         """That of both."""
         return self.directions[0].read_out
 
     @property
-    def weights(self):
+    def weights(self) -> dict[str, FloatArray]:
         """U, W, b, U_reverse, W_reverse, b_reverse, V and c by name, as views."""
         forward, reverse = (network.weights for network in self.directions)
         of_reverse = {f"{name}_reverse": reverse[name] for name in ("U", "W", "b")}
@@ -331,22 +384,22 @@ class BidirectionalRNN:
         return of_forward | of_reverse | {"V": self.Psi[:, :-1], "c": self.Psi[:, -1]}
 
     @property
-    def trained(self):
+    def trained(self) -> tuple[FloatArray, ...]:
         """The arrays that training changes."""
         return (*(network.Theta for network in self.directions), self.Psi)
 
-    def initial_states(self, n_sequences):
+    def initial_states(self, n_sequences: int) -> None:
         """None: both networks start from zero."""
         return None
 
-    def pruned(self):
+    def pruned(self) -> BidirectionalRNN:
         """Both networks without the units that the outputs never depend on, as `ElmanRNN.pruned`."""
         self.share_out()
         forward, reverse = (network.pruned() for network in self.directions)
         Psi = np.hstack([forward.Psi[:, :-1], reverse.Psi[:, :-1], self.Psi[:, -1:]])
         return BidirectionalRNN(forward, reverse, np.ascontiguousarray(Psi))
 
-    def outputs(self, sequences, *, every_step=False, n_threads=1):
+    def outputs(self, sequences: Sequences, *, every_step: bool = False, n_threads: int = 1) -> FloatArray:
         """Roll both networks out over sequences, as `ElmanRNN.outputs`."""
         self.share_out()
         forward, reverse = self.directions
@@ -355,12 +408,12 @@ class BidirectionalRNN:
         outputs += _turned(others, sequences) if every_step else others
         return outputs
 
-    def states(self, sequences):
+    def states(self, sequences: Sequences) -> FloatArray:
         """Those of both networks at each step, as `ElmanRNN.states`, side by side."""
         forward, reverse = self.directions
         return np.hstack([forward.states(sequences), _turned(reverse.states(sequences.reversed()), sequences)])
 
-    def outputs_by_step(self, S, *, every_step=False):
+    def outputs_by_step(self, S: FloatArray, *, every_step: bool = False) -> FloatArray:
         """As `ElmanRNN.outputs_by_step`; with one a sequence, when both have read so many steps from their ends."""
         self.share_out()
         forward, reverse = self.directions
@@ -389,7 +442,9 @@ class Room:
         Scratch.
     """
 
-    def __init__(self, network, read_out, n_rows, n_sequences, *, symbols=False):
+    def __init__(
+        self, network: ElmanRNN, read_out: str, n_rows: int, n_sequences: int, *, symbols: bool = False
+    ) -> None:
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
         self.read_out = read_out
         self._X = None if symbols else self.room(dtype, n_rows, d + 1)
@@ -398,15 +453,19 @@ class Room:
         self._Q = self.room(dtype, n_rows + n_sequences if read_out == "each" else n_sequences, K)
         self._H = self.room(dtype, n_sequences, n) if read_out in ("mean", "max") else None
         self._steps = self.room(np.int32, n_sequences, n) if read_out == "max" else None
-        self.X = self.codes = self.H = self.steps = self._offsets = None
+        self.X: FloatArray | None = None
+        self.codes: NDArray[np.int32] | None = None
+        self.H: FloatArray | None = None
+        self.steps: NDArray[np.int32] | None = None
+        self._offsets: IntArray | None = None
         self.weights_T = self.room(dtype, d + 1 + n, n)
 
     @staticmethod
-    def room(dtype, *shape):
+    def room(dtype: DTypeLike, *shape: int) -> Array:
         """An array that has been written to, so that the first iteration finds its memory there."""
         return np.full(shape, 0, dtype)
 
-    def fit(self, batch):
+    def fit(self, batch: Minibatch) -> None:
         """Point the views at what ``batch`` needs."""
         B, n_rows = len(batch), batch.n_rows
         self.batch = batch
@@ -415,9 +474,9 @@ class Room:
         self._offsets = batch.offsets
         self.n_outputs = n_rows + B - int(batch.offsets[1]) if self.read_out == "each" else B
         self.S, self.Q = self._S[: n_rows + B], self._Q[: self.n_outputs]
-        if self._codes is None:
+        if self._X is not None:
             self.X = self._X[:n_rows]
-        else:
+        if self._codes is not None:
             self.codes = self._codes[:n_rows]
         if self._H is not None:
             self.H = self._H[:B]
@@ -425,20 +484,20 @@ class Room:
             self.steps = self._steps[:B]
 
     @property
-    def states_read(self):
+    def states_read(self) -> FloatArray:
         """h: the states that outputs are read from, a row for each of Q."""
         if self.H is not None:
             return self.H
         return self.S[self.batch.offsets[1 if self.read_out == "each" else -2] :]
 
 
-def _turned(rows, sequences):
+def _turned(rows: FloatArray, sequences: Sequences) -> FloatArray:
     """The rows of steps, which stand in the order in which they were read from the end, from each first step on."""
     first_and_last = 2 * sequences.first_steps + sequences.lengths - 1
     return rows[np.repeat(first_and_last, sequences.lengths) - np.arange(len(rows))]
 
 
-def _reached(units, leads_to):
+def _reached(units: BoolArray, leads_to: BoolArray) -> BoolArray:
     """The units in the mask ``units``, and all that one comes to from there by ``leads_to`` (n, n), row to column."""
     while True:
         more = units | leads_to[units].any(axis=0)
@@ -447,7 +506,7 @@ def _reached(units, leads_to):
         units = more
 
 
-def _parts(lengths, n_threads):
+def _parts(lengths: IntArray, n_threads: int) -> list[tuple[int, int]]:
     """Cut the sequences into runs of at most about ``_ROWS_AT_A_TIME`` steps a thread."""
     chunk = (np.cumsum(lengths) - lengths) // (_ROWS_AT_A_TIME * n_threads)
     bounds = np.flatnonzero(np.diff(chunk)) + 1

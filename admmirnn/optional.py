@@ -1,9 +1,12 @@
 """Packages that only some users need."""
 
+from __future__ import annotations
+
 from importlib import import_module
+from typing import Any
 
 
-def import_optional(name, extra, what):
+def import_optional(name: str, extra: str, what: str) -> Any:
     """Import a package, or a module of one, or say how to install it.
 
     Parameters

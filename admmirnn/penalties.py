@@ -7,13 +7,19 @@ those of pyproximal are, is wrapped in `Flattened`.
 Formulas: N. Parikh, S. Boyd, "Proximal Algorithms" (2014), sections 2 and 6.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from admmirnn import validation
+
+if TYPE_CHECKING:
+    from admmirnn.typing import FloatArray, ProximalOperator
+
 
 _TOLERANCE = 1e-6  # by which a constraint counts as met
 
@@ -21,10 +27,17 @@ _TOLERANCE = 1e-6  # by which a constraint counts as met
 class _Penalty:
     """What the penalties of this module share: their settings are checked when they are used."""
 
-    def _number(self, name, **limits):
-        return validation.check_number(f"{name} of {type(self).__name__}", getattr(self, name), **limits)
+    def _number(self, name: str, **limits: Any) -> float:
+        found: float = validation.check_number(f"{name} of {type(self).__name__}", getattr(self, name), **limits)
+        return found
 
-    def value(self, x):
+    def _value(self, x: FloatArray) -> float:
+        raise NotImplementedError
+
+    def _prox(self, x: FloatArray, tau: float) -> FloatArray:
+        raise NotImplementedError
+
+    def value(self, x: FloatArray) -> float:
         """Return Omega(x), infinite where a constraint is missed by more than 1e-6.
 
         Parameters
@@ -43,7 +56,7 @@ class _Penalty:
         """
         return float(self._value(validation.check_matrix("x", x).astype(np.float64)))
 
-    def prox(self, x, tau):
+    def prox(self, x: FloatArray, tau: float) -> FloatArray:
         """Return argmin_p Omega(p) + ``|p - x|^2 / (2 tau)``.
 
         Parameters
@@ -79,10 +92,11 @@ class Ridge(_Penalty):
 
     weight: float
 
-    def _value(self, x):
-        return self._number("weight") / 2 * (x**2).sum()
+    def _value(self, x: FloatArray) -> float:
+        found: float = self._number("weight") / 2 * (x**2).sum()
+        return found
 
-    def _prox(self, x, tau):
+    def _prox(self, x: FloatArray, tau: float) -> FloatArray:
         return x / (1 + tau * self._number("weight"))
 
 
@@ -98,10 +112,11 @@ class Lasso(_Penalty):
 
     weight: float
 
-    def _value(self, x):
-        return self._number("weight") * np.abs(x).sum()
+    def _value(self, x: FloatArray) -> float:
+        found: float = self._number("weight") * np.abs(x).sum()
+        return found
 
-    def _prox(self, x, tau):
+    def _prox(self, x: FloatArray, tau: float) -> FloatArray:
         return _soft_threshold(x, tau * self._number("weight"))
 
 
@@ -120,15 +135,16 @@ class ElasticNet(_Penalty):
     weight: float
     l1_ratio: float = 0.5
 
-    def _weights(self):
+    def _weights(self) -> tuple[float, float]:
         weight, ratio = self._number("weight"), self._number("l1_ratio", most=1.0)
         return weight * ratio, weight * (1 - ratio)
 
-    def _value(self, x):
+    def _value(self, x: FloatArray) -> float:
         l1, l2 = self._weights()
-        return l1 * np.abs(x).sum() + l2 / 2 * (x**2).sum()
+        found: float = l1 * np.abs(x).sum() + l2 / 2 * (x**2).sum()
+        return found
 
-    def _prox(self, x, tau):
+    def _prox(self, x: FloatArray, tau: float) -> FloatArray:
         l1, l2 = self._weights()
         return _soft_threshold(x, tau * l1) / (1 + tau * l2)
 
@@ -152,16 +168,18 @@ class GroupLasso(_Penalty):
     weight: float
     axis: int = 0
 
-    def _norms(self, x):
+    def _norms(self, x: FloatArray) -> FloatArray:
         axis = validation.check_integer("axis of GroupLasso", self.axis, 0)
         if axis > 1:
             raise ValueError(f"axis of GroupLasso is {axis}; pass 0 for columns or 1 for rows")
-        return np.linalg.norm(x.astype(np.float64), axis=axis, keepdims=True)
+        found: FloatArray = np.linalg.norm(x.astype(np.float64), axis=axis, keepdims=True)
+        return found
 
-    def _value(self, x):
-        return self._number("weight") * self._norms(x).sum()
+    def _value(self, x: FloatArray) -> float:
+        found: float = self._number("weight") * self._norms(x).sum()
+        return found
 
-    def _prox(self, x, tau):
+    def _prox(self, x: FloatArray, tau: float) -> FloatArray:
         norms = self._norms(x)
         shrunk = _soft_threshold(norms, tau * self._number("weight"))
         return x * np.divide(shrunk, norms, out=np.zeros_like(norms), where=norms > 0)
@@ -171,10 +189,10 @@ class GroupLasso(_Penalty):
 class NonNegative(_Penalty):
     """x >= 0."""
 
-    def _value(self, x):
+    def _value(self, x: FloatArray) -> float:
         return _indicator(x.min(initial=0) >= -_TOLERANCE)
 
-    def _prox(self, x, tau):
+    def _prox(self, x: FloatArray, tau: float) -> FloatArray:
         return np.maximum(x, 0)
 
 
@@ -191,7 +209,7 @@ class Box(_Penalty):
     low: float
     high: float
 
-    def _bounds(self):
+    def _bounds(self) -> tuple[float, float]:
         low, high = (
             bound
             if isinstance(bound, float) and math.isinf(bound)
@@ -202,11 +220,11 @@ class Box(_Penalty):
             raise ValueError(f"low of Box is {self.low!r} and high is {self.high!r}; pass low <= high")
         return low, high
 
-    def _value(self, x):
+    def _value(self, x: FloatArray) -> float:
         low, high = self._bounds()
         return _indicator((x >= low - _TOLERANCE).all() and (x <= high + _TOLERANCE).all())
 
-    def _prox(self, x, tau):
+    def _prox(self, x: FloatArray, tau: float) -> FloatArray:
         return np.clip(x, *self._bounds())
 
 
@@ -224,18 +242,20 @@ class SpectralBall(_Penalty):
 
     radius: float
 
-    def _value(self, x):
+    def _value(self, x: FloatArray) -> float:
         radius = self._number("radius", strict=True)
         return _indicator(np.linalg.norm(x, 2) <= radius + _TOLERANCE * max(1.0, radius))
 
-    def _prox(self, x, tau):
+    def _prox(self, x: FloatArray, tau: float) -> FloatArray:
         radius = self._number("radius", strict=True)
         P, sigma, Q = np.linalg.svd(x.astype(np.float64), full_matrices=False)
         if not len(sigma) or sigma[0] <= radius:
-            return x.copy()
+            result: FloatArray = x.copy()
+            return result
         # rounding to the dtype of x moves no singular value by more than the Frobenius norm of what is rounded off
         rounding = np.finfo(x.dtype).eps * np.linalg.norm(np.minimum(sigma, radius))
-        return (P * np.minimum(sigma, radius - rounding)) @ Q
+        found: FloatArray = (P * np.minimum(sigma, radius - rounding)) @ Q
+        return found
 
 
 @dataclass(frozen=True)
@@ -245,14 +265,15 @@ class Orthogonal(_Penalty):
     The constraint is not convex.  A projection takes a singular value decomposition, as with `SpectralBall`.
     """
 
-    def _value(self, x):
+    def _value(self, x: FloatArray) -> float:
         _check_square(x)
         return _indicator(np.abs(x.T @ x - np.eye(len(x))).max() <= _TOLERANCE)
 
-    def _prox(self, x, tau):
+    def _prox(self, x: FloatArray, tau: float) -> FloatArray:
         _check_square(x)
         P, _, Q = np.linalg.svd(x.astype(np.float64))
-        return P @ Q
+        found: FloatArray = P @ Q
+        return found
 
 
 @dataclass(frozen=True)
@@ -265,9 +286,9 @@ class Flattened:
         Has ``prox(x, tau)`` of a vector x, as the operators of pyproximal have.
     """
 
-    operator: Any
+    operator: ProximalOperator
 
-    def prox(self, x, tau):
+    def prox(self, x: FloatArray, tau: float) -> FloatArray:
         """Return the operator's ``prox`` in the shape and dtype of ``x``."""
         return np.asarray(self.operator.prox(x.ravel(), tau), x.dtype).reshape(x.shape)
 
@@ -275,14 +296,14 @@ class Flattened:
 PENALTIES = (Ridge, Lasso, ElasticNet, GroupLasso, NonNegative, Box, SpectralBall, Orthogonal, Flattened)
 
 
-def _soft_threshold(x, threshold):
+def _soft_threshold(x: FloatArray, threshold: float) -> FloatArray:
     return x - np.clip(x, -threshold, threshold)
 
 
-def _indicator(is_met):
+def _indicator(is_met: bool | np.bool_) -> float:
     return 0.0 if is_met else math.inf
 
 
-def _check_square(x):
+def _check_square(x: FloatArray) -> None:
     if x.shape[0] != x.shape[1]:
         raise ValueError(f"Orthogonal is for square matrices and x has the shape {x.shape}; assign it to W")

@@ -3,17 +3,31 @@
 Each function draws into the ``ax`` it is given, and otherwise into a new figure of `matplotlib.pyplot`.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from admmirnn import validation
 from admmirnn.optional import import_optional
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from numpy.typing import ArrayLike, NDArray
+
+    from admmirnn.typing import Record
+
 
 _MOST_IN_A_LEGEND = 12
 _EQUATIONS = ("a", "s", "o")
 _SIGNED = ("tanh", "identity", "leaky_relu")
 
 
-def plot_history(history, metric="loss", *, ax=None, label=None, **kwargs):
+def plot_history(
+    history: Any, metric: str | list[str] = "loss", *, ax: Axes | None = None, label: str | None = None, **kwargs: Any
+) -> Axes:
     """Plot learning curves: what the history says of each epoch.
 
     Call it again with the same ``ax`` and another ``label`` to compare fits.
@@ -62,7 +76,7 @@ def plot_history(history, metric="loss", *, ax=None, label=None, **kwargs):
     return ax
 
 
-def plot_residuals(history, *, ax=None, **kwargs):
+def plot_residuals(history: Any, *, ax: Axes | None = None, **kwargs: Any) -> Axes:
     """Plot the residuals of `Algorithm1` by iteration, on a log scale.
 
     Solid lines are the primal residuals, how far a_t, s_t and o_t are from the network's equations before the last
@@ -110,7 +124,9 @@ def plot_residuals(history, *, ax=None, **kwargs):
     return ax
 
 
-def plot_states(estimator, x, *, ax=None, cmap=None, **kwargs):
+def plot_states(
+    estimator: Any, x: ArrayLike, *, ax: Any = None, cmap: Any = None, **kwargs: Any
+) -> NDArray[np.object_]:
     """Plot the states of one sequence as a heat map, and below it the output by step.
 
     The output at a step is what V reads from the states up to it: of a classifier the probabilities of its classes, or
@@ -164,7 +180,7 @@ def plot_states(estimator, x, *, ax=None, cmap=None, **kwargs):
         | kwargs,
     )
     # beside the heat map, which stays as wide as the panel below
-    upper.figure.colorbar(image, cax=upper.inset_axes([1.015, 0, 0.025, 1]), label="state")
+    upper.figure.colorbar(image, cax=upper.inset_axes((1.015, 0, 0.025, 1)), label="state")
     upper.set(ylabel="unit")
     n_forward = len(estimator.b_)
     if n_forward < n:
@@ -184,12 +200,12 @@ def plot_states(estimator, x, *, ax=None, cmap=None, **kwargs):
     _show_whole_numbers(lower.xaxis)
     lower.grid(alpha=0.3)
     if 1 < len(names) <= _MOST_IN_A_LEGEND:
-        beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
+        beside: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
         lower.legend(**beside, fontsize="small", frameon=False, handlelength=1, ncols=1 + len(names) // 5)
     return np.array([upper, lower])
 
 
-def plot_eigenvalues(estimator, *, ax=None, **kwargs):
+def plot_eigenvalues(estimator: Any, *, ax: Axes | None = None, **kwargs: Any) -> Axes:
     """Plot the eigenvalues of W in the complex plane, with the unit circle.
 
     Inside it, what the network has read fades from step to step; outside, it grows, as far as the activation lets it.
@@ -221,14 +237,15 @@ def plot_eigenvalues(estimator, *, ax=None, **kwargs):
     for name, W in matrices.items():
         eigenvalues = np.linalg.eigvals(W)
         words = f"{name}, spectral radius {np.abs(eigenvalues).max():.3g}"
-        ax.scatter(eigenvalues.real, eigenvalues.imag, **{"s": 12, "label": words, "zorder": 2} | kwargs)
+        how: dict[str, Any] = {"s": 12, "label": words, "zorder": 2}
+        ax.scatter(eigenvalues.real, eigenvalues.imag, **how | kwargs)
     ax.set(xlabel="real part", ylabel="imaginary part", aspect="equal")
     ax.grid(alpha=0.3)
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), fontsize="small", frameon=False)
     return ax
 
 
-def plot_confusion_matrix(estimator, X, y, *, ax=None, **kwargs):
+def plot_confusion_matrix(estimator: Any, X: Any, y: ArrayLike, *, ax: Axes | None = None, **kwargs: Any) -> Axes:
     """Plot how often each label is predicted where each is true.
 
     With a label for each step, steps are counted, those without a label left out.
@@ -266,39 +283,40 @@ def plot_confusion_matrix(estimator, X, y, *, ax=None, **kwargs):
         (ax,) = validation.check_axes(ax, 1)
     from sklearn.metrics import ConfusionMatrixDisplay  # here: it is slow to import
 
-    return ConfusionMatrixDisplay.from_predictions(labels, predicted, ax=ax, **{"cmap": "Blues"} | kwargs).ax_
+    found: Axes = ConfusionMatrixDisplay.from_predictions(labels, predicted, ax=ax, **{"cmap": "Blues"} | kwargs).ax_
+    return found
 
 
-def _axes(ax, what):
+def _axes(ax: Axes | None, what: str) -> Axes:
     """``ax``, or those of a new figure."""
-    if ax is None:
-        return _pyplot(what).subplots(layout="constrained")[1]
-    return validation.check_axes(ax, 1)[0]
+    found: Axes = _pyplot(what).subplots(layout="constrained")[1] if ax is None else validation.check_axes(ax, 1)[0]
+    return found
 
 
-def _pyplot(what):
+def _pyplot(what: str) -> Any:
     return import_optional("matplotlib.pyplot", "plot", what)
 
 
-def _two_axes(ax, what):
+def _two_axes(ax: Any, what: str) -> tuple[Axes, Axes]:
     """One above the other, with steps at the same place."""
     if ax is None:
-        return _pyplot(what).subplots(2, sharex=True, layout="constrained", height_ratios=(2, 1))[1]
+        _, (upper, lower) = _pyplot(what).subplots(2, sharex=True, layout="constrained", height_ratios=(2, 1))
+        return upper, lower
     given = validation.check_axes(ax, 1, 2)
     if len(given) == 2:
-        return given
+        return given[0], given[1]
     from mpl_toolkits.axes_grid1 import make_axes_locatable
 
     return given[0], make_axes_locatable(given[0]).append_axes("bottom", "50%", pad=0.1, sharex=given[0])
 
 
-def _column(records, name):
+def _column(records: list[Record], name: str) -> NDArray[np.float64]:
     """An entry of all records; NaN where there is none."""
     values = (record.get(name) for record in records)
     return np.array([np.nan if value is None else value for value in values], np.float64)
 
 
-def _show_whole_numbers(axis):
+def _show_whole_numbers(axis: Axis) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(integer=True))

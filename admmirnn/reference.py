@@ -4,15 +4,27 @@ It is the oracle of the kernels' tests and a back end of its own (``ADMMIRNN_BAC
 a minibatch is described in ``_kernels/__init__.py``.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.special import expit, softmax
 
 from admmirnn.sequences import OBSERVATION_DTYPES
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from admmirnn.typing import Array, FloatArray, IntArray, LayerOutcome
+
+
 LEAK = 0.01
 # f, and f' as a function of s = f(a)
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[str, tuple[Callable[[FloatArray], FloatArray], Callable[[FloatArray], FloatArray]]] = {
     "tanh": (np.tanh, lambda s: 1 - s * s),
     "sigmoid": (expit, lambda s: s * (1 - s)),
     "relu": (lambda a: np.maximum(a, 0), lambda s: (s > 0).astype(s.dtype)),
@@ -24,35 +36,35 @@ _READ, _UNKNOWN_FORM, _OBSERVATION_NOT_FINITE, _OUTPUT_NOT_FINITE = range(4)  # 
 
 
 def forward(
-    observations,
-    scale,
-    first_rows,
-    lengths,
-    offsets,
-    Theta,
-    Psi,
-    activation,
-    weights_out,
-    X_out,
-    S_out,
-    Q_out,
-    labels=None,
-    values=None,
-    weights=None,
-    rho=1.0,
-    O_plus_out=None,
-    lambda3_out=None,
-    loss=None,
-    parameter=0.0,
-    n_threads=1,
-    read_out="last",
-    stride=1,
-    initial=None,
-    H_out=None,
-    steps_out=None,
-    codes_out=None,
-    plus=None,
-):
+    observations: Array,
+    scale: float,
+    first_rows: IntArray,
+    lengths: IntArray,
+    offsets: IntArray,
+    Theta: FloatArray,
+    Psi: FloatArray,
+    activation: str,
+    weights_out: FloatArray,
+    X_out: FloatArray | None,
+    S_out: FloatArray,
+    Q_out: FloatArray,
+    labels: IntArray | None = None,
+    values: FloatArray | None = None,
+    weights: FloatArray | None = None,
+    rho: float = 1.0,
+    O_plus_out: FloatArray | None = None,
+    lambda3_out: FloatArray | None = None,
+    loss: str | None = None,
+    parameter: float = 0.0,
+    n_threads: int = 1,
+    read_out: str = "last",
+    stride: int = 1,
+    initial: FloatArray | None = None,
+    H_out: FloatArray | None = None,
+    steps_out: NDArray[np.int32] | None = None,
+    codes_out: NDArray[np.int32] | None = None,
+    plus: FloatArray | None = None,
+) -> tuple[float, int | None] | None:
     """Roll a minibatch out; with a loss, take the o-step and return the loss and the number of right answers."""
     f, _ = _ACTIVATIONS[activation]
     N, B, d, running = len(offsets) - 2, len(lengths), Theta.shape[1] - len(Theta) - 1, 0
@@ -64,6 +76,7 @@ def forward(
         unit_rows = np.eye(d, dtype=Theta.dtype)
     else:
         frames = np.lib.stride_tricks.sliding_window_view(observations.reshape(-1), d)[::width]
+    assert X_out is not None
     X_out[:, -1] = 1
     for t in range(N):
         x, s = X_out[offsets[t] : offsets[t + 1]], S_out[offsets[t] : offsets[t + 1]]
@@ -85,10 +98,19 @@ def forward(
     Q_out[is_hole] = 0
     if loss is None:
         return None
+    assert weights is not None and O_plus_out is not None and lambda3_out is not None
     return o_step(Q_out, labels, values, weights, rho, O_plus_out, lambda3_out, loss, parameter)
 
 
-def _write_codes(codes, first_rows, lengths, stride, offsets, d, codes_out):
+def _write_codes(
+    codes: Array,
+    first_rows: IntArray,
+    lengths: IntArray,
+    stride: int,
+    offsets: IntArray,
+    d: int,
+    codes_out: NDArray[np.int32],
+) -> None:
     """The codes of symbols in the order of the rows of X; raises if one is not below d."""
     N = len(offsets) - 2
     for t in range(N):
@@ -98,19 +120,28 @@ def _write_codes(codes, first_rows, lengths, stride, offsets, d, codes_out):
         raise ValueError(f"forward: a symbol has a code that is not below {d}, the columns of U")
 
 
-def _states_read_out(read_out, S, offsets, lengths, H_out, steps_out):
+def _states_read_out(
+    read_out: str,
+    S: FloatArray,
+    offsets: IntArray,
+    lengths: IntArray,
+    H_out: FloatArray | None,
+    steps_out: NDArray[np.int32] | None,
+) -> FloatArray:
     """h, a row for each output; pooled ones are written to ``H_out``, and where they come from to ``steps_out``."""
     N = len(offsets) - 2
     if read_out == "last":
         return S[offsets[N] :]
     if read_out == "each":
         return S[offsets[1] :]
+    assert H_out is not None
     H_out[:] = 0 if read_out == "mean" else -np.inf
     for t in range(N):
         s = S[offsets[t + 1] : offsets[t + 1] + offsets[t + 1] - offsets[t]]
         if read_out == "mean":
             H_out[: len(s)] += s
         else:
+            assert steps_out is not None
             larger = ~(s <= H_out[: len(s)])
             H_out[: len(s)][larger] = s[larger]
             steps_out[: len(s)][larger] = t
@@ -119,14 +150,15 @@ def _states_read_out(read_out, S, offsets, lengths, H_out, steps_out):
     return H_out
 
 
-def _holes(offsets):
+def _holes(offsets: IntArray) -> NDArray[np.bool_]:
     """Which rows of S from ``offsets[1]`` on are initial states."""
     counts = np.diff(offsets)
     position = np.arange(offsets[-1] - offsets[1]) - np.repeat(offsets[1:-1] - offsets[1], counts[1:])
-    return position >= np.repeat(counts[:-1], counts[1:])
+    holes: NDArray[np.bool_] = position >= np.repeat(counts[:-1], counts[1:])
+    return holes
 
 
-def _relative_softmax(o, labels):
+def _relative_softmax(o: FloatArray, labels: IntArray) -> tuple[FloatArray, FloatArray]:
     """softmax(o) and -log softmax(o)[label] of every row, the latter accurate when it is tiny."""
     rows = np.arange(len(o))
     largest = o.max(axis=1)
@@ -139,7 +171,9 @@ def _relative_softmax(o, labels):
     return e / total[:, None], np.where(np.isposinf(largest), np.nan, loss)
 
 
-def _prox_cross_entropy(q, labels, rho, tolerance):
+def _prox_cross_entropy(
+    q: FloatArray, labels: IntArray, rho: FloatArray | float, tolerance: float
+) -> tuple[FloatArray, FloatArray]:
     """o+ - q and softmax(o+) by Newton's method with a line search, on all rows at once; ``rho`` may be a column."""
     rho_of = np.broadcast_to(rho, (len(q), 1))
     y = np.zeros_like(q)
@@ -172,67 +206,82 @@ def _prox_cross_entropy(q, labels, rho, tolerance):
     return u, p
 
 
-def _value_of_cross_entropy(o, labels, parameter):
+def _value_of_cross_entropy(o: FloatArray, labels: IntArray, parameter: float) -> FloatArray:
     return _relative_softmax(o, labels)[1]
 
 
-def _step_of_cross_entropy(q, labels, rho, parameter, tolerance):
+def _step_of_cross_entropy(
+    q: FloatArray, labels: IntArray, rho: float, parameter: float, tolerance: float
+) -> tuple[FloatArray, FloatArray]:
     u, p = _prox_cross_entropy(q, labels, rho, tolerance)
     p[np.arange(len(q)), labels] -= 1
     return q + u, -p
 
 
-def _value_of_squared_error(o, y, parameter):
-    return 0.5 * ((y - o) ** 2).sum(axis=1)
+def _value_of_squared_error(o: FloatArray, y: Array, parameter: float) -> FloatArray:
+    found: FloatArray = 0.5 * ((y - o) ** 2).sum(axis=1)
+    return found
 
 
-def _step_of_squared_error(q, y, rho, parameter, tolerance):
+def _step_of_squared_error(
+    q: FloatArray, y: Array, rho: float, parameter: float, tolerance: float
+) -> tuple[FloatArray, FloatArray]:
     shrunk = rho / (1 + rho) * (y - q)
     return y - shrunk, shrunk
 
 
-def _value_of_huber(o, y, delta):
+def _value_of_huber(o: FloatArray, y: Array, delta: float) -> FloatArray:
     size = np.abs(o - y)
-    return np.where(size <= delta, 0.5 * size**2, delta * (size - 0.5 * delta)).sum(axis=1)
+    found: FloatArray = np.where(size <= delta, 0.5 * size**2, delta * (size - 0.5 * delta)).sum(axis=1)
+    return found
 
 
-def _step_of_huber(q, y, rho, delta, tolerance):
+def _step_of_huber(
+    q: FloatArray, y: Array, rho: float, delta: float, tolerance: float
+) -> tuple[FloatArray, FloatArray]:
     shrunk = rho / (1 + rho) * (y - q)
     pull = np.clip(shrunk, -delta, delta)
     return np.where(np.abs(pull) == delta, q + pull / rho, y - shrunk), pull
 
 
-def _pinball(o, y, below, above):
+def _pinball(o: FloatArray, y: Array, below: FloatArray | float, above: FloatArray | float) -> FloatArray:
     """The slopes are -below where o < y, and above."""
-    return np.where(o >= y, above * (o - y), below * (y - o)).sum(axis=1)
+    found: FloatArray = np.where(o >= y, above * (o - y), below * (y - o)).sum(axis=1)
+    return found
 
 
-def _prox_pinball(q, y, rho, below, above):
+def _prox_pinball(
+    q: FloatArray, y: Array, rho: float, below: FloatArray | float, above: FloatArray | float
+) -> tuple[FloatArray, FloatArray]:
     pull = np.clip(rho * (y - q), -above, below)
     return np.where(pull == rho * (y - q), y, q + pull / rho), pull
 
 
-def _signs(q, labels):
+def _signs(q: FloatArray, labels: IntArray) -> FloatArray:
     """1 at the label, -1 elsewhere."""
     t = np.full_like(q, -1)
     t[np.arange(len(q)), labels] = 1
     return t
 
 
-def _value_of_hinge(o, labels, parameter):
-    return np.maximum(0, 1 - _signs(o, labels) * o).sum(axis=1)
+def _value_of_hinge(o: FloatArray, labels: IntArray, parameter: float) -> FloatArray:
+    found: FloatArray = np.maximum(0, 1 - _signs(o, labels) * o).sum(axis=1)
+    return found
 
 
-def _step_of_hinge(q, labels, rho, parameter, tolerance):
+def _step_of_hinge(
+    q: FloatArray, labels: IntArray, rho: float, parameter: float, tolerance: float
+) -> tuple[FloatArray, FloatArray]:
     t = _signs(q, labels)
     return _prox_pinball(q, t, rho, np.maximum(t, 0), np.maximum(-t, 0))
 
 
-def _value_of_sigmoid(o, y, parameter):
-    return (np.log1p(np.exp(-np.abs(o))) + np.where(o > 0, (1 - y) * o, -y * o)).sum(axis=1)
+def _value_of_sigmoid(o: FloatArray, y: Array, parameter: float) -> FloatArray:
+    found: FloatArray = (np.log1p(np.exp(-np.abs(o))) + np.where(o > 0, (1 - y) * o, -y * o)).sum(axis=1)
+    return found
 
 
-def _pull_of_sigmoid(o, y, z):
+def _pull_of_sigmoid(o: FloatArray, y: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:
     """y - sigma(o), with z = 1 - y, and sigma'(o)."""
     e = np.exp(-np.abs(o))
     large = 1 / (1 + e)
@@ -240,7 +289,9 @@ def _pull_of_sigmoid(o, y, z):
     return np.where(o > 0, y * small - z * large, y * large - z * small), large * small
 
 
-def _step_of_sigmoid(q, y, rho, parameter, tolerance):
+def _step_of_sigmoid(
+    q: FloatArray, y: Array, rho: float, parameter: float, tolerance: float
+) -> tuple[FloatArray, FloatArray]:
     """u = o+ - q is the root of y - sigma(q + u) - rho u: Newton's method, or halving the bracket, on all at once."""
     pull, slope = _pull_of_sigmoid(q, y, 1 - y)
     side = np.where(pull < 0, -1.0, 1.0)  # o -> -o, so that the root is positive
@@ -283,14 +334,26 @@ _LOSSES = {
 }
 
 
-def _weighty(O, labels, values, weights):
+def _weighty(
+    O: FloatArray, labels: IntArray | None, values: FloatArray | None, weights: FloatArray
+) -> tuple[NDArray[np.intp], FloatArray, Array, FloatArray]:
     """Which rows have a weight, and their outputs, targets and weights."""
     rows = np.flatnonzero(weights)
     y = np.asarray(labels)[rows] if values is None else values[rows].astype(np.float64)
     return rows, O[rows].astype(np.float64), y, weights[rows].astype(np.float64)
 
 
-def o_step(Q, labels, values, weights, rho, O_plus_out, lambda3_out, loss, parameter=0.0):
+def o_step(
+    Q: FloatArray,
+    labels: IntArray | None,
+    values: FloatArray | None,
+    weights: FloatArray,
+    rho: float,
+    O_plus_out: FloatArray,
+    lambda3_out: FloatArray,
+    loss: str,
+    parameter: float = 0.0,
+) -> tuple[float, int | None]:
     """o+ = argmin_o R(o) + rho/2 |o - q|^2 and lambda3 = weight * rho (o+ - q) of the rows that have a weight.
 
     Returns the loss at Q, NaN without any weight, and the number of right answers, None for values.
@@ -304,47 +367,54 @@ def o_step(Q, labels, values, weights, rho, O_plus_out, lambda3_out, loss, param
     return loss_value(Q, labels, values, weights, loss, parameter)
 
 
-def loss_value(O, labels, values, weights, loss, parameter=0.0):
+def loss_value(
+    O: FloatArray,
+    labels: IntArray | None,
+    values: FloatArray | None,
+    weights: FloatArray,
+    loss: str,
+    parameter: float = 0.0,
+) -> tuple[float, int | None]:
     """What `o_step` returns, and nothing else."""
     rows, o, y, w = _weighty(O, labels, values, weights)
     mean = float((w * _LOSSES[loss][0](o, y, parameter)).sum() / w.sum()) if len(rows) else np.nan
     return mean, None if labels is None else int((o.argmax(axis=1) == y).sum())
 
 
-def backward_room(d, n, K, n_threads, symbols=False):
+def backward_room(d: int, n: int, K: int, n_threads: int, symbols: bool = False) -> int:
     """How many numbers of scratch ``backward`` needs: none."""
     return 0
 
 
 def backward(
-    Theta,
-    Psi,
-    X,
-    S,
-    offsets,
-    lambda3,
-    activation,
-    cap,
-    momentum,
-    decay,
-    gram_first,
-    gram_every,
-    lambda1_out,
-    M_out,
-    G_out,
-    output_M_out,
-    output_G_out,
-    scratch_out,
-    n_threads=1,
-    read_out="last",
-    weights=None,
-    lengths=None,
-    H_out=None,
-    steps=None,
-    from_zero=True,
-    initial_multipliers_out=None,
-    codes=None,
-):
+    Theta: FloatArray,
+    Psi: FloatArray,
+    X: FloatArray | None,
+    S: FloatArray,
+    offsets: IntArray,
+    lambda3: FloatArray,
+    activation: str,
+    cap: float,
+    momentum: float,
+    decay: float,
+    gram_first: int,
+    gram_every: int,
+    lambda1_out: FloatArray,
+    M_out: FloatArray,
+    G_out: FloatArray,
+    output_M_out: FloatArray | None,
+    output_G_out: FloatArray | None,
+    scratch_out: FloatArray,
+    n_threads: int = 1,
+    read_out: str = "last",
+    weights: FloatArray | None = None,
+    lengths: IntArray | None = None,
+    H_out: FloatArray | None = None,
+    steps: NDArray[np.int32] | None = None,
+    from_zero: bool = True,
+    initial_multipliers_out: FloatArray | None = None,
+    codes: NDArray[np.int32] | None = None,
+) -> int:
     """lambda1_t = f'(a_t) * (V^T lambda3_t + W^T lambda1_{t+1}), bounded; M and G of both layers."""
     _, slope = _ACTIVATIONS[activation]
     N, (n, m) = len(offsets) - 2, Theta.shape
@@ -352,9 +422,11 @@ def backward(
     if codes is not None:
         X = np.eye(m - n, dtype=S.dtype)[codes]
         X[:, -1] = 1
+    assert X is not None
     W, V = Theta[:, m - n - 1 : -1], Psi[:, :-1]
     weights = np.ones(len(lambda3), S.dtype) if weights is None else weights
     H = {"last": S[offsets[N] :], "each": S[offsets[1] :]}.get(read_out, H_out)
+    assert H is not None
     in_gram = np.ones(len(H), bool)
     if read_out == "each":
         step_of = np.repeat(np.arange(N), np.diff(offsets)[1:])
@@ -364,11 +436,12 @@ def backward(
     h = h[in_gram & (weights != 0)]
     lambda_h = lambda3 @ V
     if read_out == "mean":
+        assert lengths is not None
         lambda_h *= (1 / lengths[:, None]).astype(S.dtype)
     if H_out is not None:
         H_out[:] = lambda_h
     keep = len(lambda1_out) == offsets[N]
-    n_capped, following, most = 0, None, 0.0
+    n_capped, most, following = 0, 0.0, lambda1_out[:0]
     L, gram, gram_rows = np.zeros_like(M_out), np.zeros((m, m), S.dtype), 0
     for t in reversed(range(N)):
         rows = slice(offsets[t], offsets[t + 1])
@@ -380,6 +453,7 @@ def backward(
         if read_out == "each":
             lambda1[:] = lambda_h[offsets[t + 1] - offsets[1] :][:size]
         elif read_out == "max":
+            assert steps is not None
             lambda1[:] = np.where(steps[:size] == t, lambda_h[:size], 0)
         else:
             lambda1[:] = lambda_h[:size] if read_out == "mean" or t == N - 1 else 0
@@ -405,19 +479,20 @@ def backward(
     _fold_in(M_out, momentum, L, total)
     _fold_in(G_out, decay, gram[:, m - G_out.shape[1] :], gram_rows)
     if output_M_out is not None:
+        assert output_G_out is not None
         _fold_in(output_M_out, momentum, output_L, total)
         _fold_in(output_G_out, decay, h.T @ h, len(h))
     return n_capped
 
 
-def _fold_in(statistic, keep_share, batch, count):
+def _fold_in(statistic: FloatArray, keep_share: float, batch: FloatArray, count: float) -> None:
     """The running mean of a statistic, given the sum over a minibatch and over how many."""
     if count:
         statistic *= keep_share
         statistic += (1 - keep_share) / count * batch
 
 
-def mirror(A, lengths, offsets, A_out):
+def mirror(A: FloatArray, lengths: IntArray, offsets: IntArray, A_out: FloatArray) -> None:
     """Outputs after each step of sequences that are read from one end, in the order of the other; zeros in holes."""
     N = len(offsets) - 2
     A_out[:] = 0
@@ -426,26 +501,26 @@ def mirror(A, lengths, offsets, A_out):
         A_out[rows] = A[rows[::-1]]
 
 
-def joint_room(h, K):
+def joint_room(h: int, K: int) -> int:
     """How many numbers of scratch ``joint_statistics`` needs: none."""
     return 0
 
 
 def joint_statistics(
-    H,
-    H_reverse,
-    lambda3,
-    weights,
-    offsets,
-    momentum,
-    decay,
-    gram_first,
-    gram_every,
-    M_out,
-    G_out,
-    scratch_out,
-    read_out="last",
-):
+    H: FloatArray,
+    H_reverse: FloatArray,
+    lambda3: FloatArray,
+    weights: FloatArray,
+    offsets: IntArray,
+    momentum: float,
+    decay: float,
+    gram_first: int,
+    gram_every: int,
+    M_out: FloatArray,
+    G_out: FloatArray,
+    scratch_out: FloatArray,
+    read_out: str = "last",
+) -> None:
     """M and G of an output layer that reads [h, h_reverse, 1]."""
     h = np.concatenate([H, H_reverse, np.ones((len(H), 1), H.dtype)], axis=1)
     in_gram = weights != 0
@@ -456,7 +531,7 @@ def joint_statistics(
     _fold_in(G_out, decay, h[in_gram].T @ h[in_gram], int(in_gram.sum()))
 
 
-def _whole(G):
+def _whole(G: FloatArray) -> FloatArray:
     """G in its lower triangle, from the columns of [s 1] of it if its other columns are symbols."""
     m, columns = G.shape
     d = m - columns
@@ -468,12 +543,13 @@ def _whole(G):
     return whole
 
 
-def _cholesky(G, shift):
+def _cholesky(G: FloatArray, shift: float) -> FloatArray:
     damped = np.tril(G) + np.tril(G, -1).T + G.dtype.type(shift) * np.eye(len(G), dtype=G.dtype)
-    return cho_factor(damped, lower=True, check_finite=False)[0]
+    found: FloatArray = cho_factor(damped, lower=True, check_finite=False)[0]
+    return found
 
 
-def _factorise(G, damping):
+def _factorise(G: FloatArray, damping: float) -> tuple[FloatArray | None, float, float]:
     """The Cholesky factor of G + shift I, the damping in force and the shift; None and NaN when there is none."""
     m = len(G)
     least = 1e-6 if G.dtype == np.float32 else 1e-14
@@ -490,7 +566,17 @@ def _factorise(G, damping):
             damping = max(10 * damping, least)
 
 
-def _step(M, G, damping, r, radius, schedule, factor_out, D_out, factored):
+def _step(
+    M: FloatArray,
+    G: FloatArray,
+    damping: float,
+    r: float,
+    radius: float,
+    schedule: float,
+    factor_out: FloatArray,
+    D_out: FloatArray,
+    factored: LayerOutcome | None,
+) -> LayerOutcome:
     """(|D|, length, damping, shift) of one layer; D and the factor are written."""
     columns, G = G, _whole(G)
     symbols = columns is not G
@@ -514,30 +600,31 @@ def _step(M, G, damping, r, radius, schedule, factor_out, D_out, factored):
 
 
 def update_weights(
-    M,
-    G,
-    factor_out,
-    D_out,
-    Theta_out,
-    output_M,
-    output_G,
-    output_factor_out,
-    output_D_out,
-    Psi_out,
-    scratch_out,
-    damping,
-    r,
-    radius,
-    output_radius,
-    schedule,
-    shrinkage,
-    factored=None,
-):
+    M: FloatArray,
+    G: FloatArray,
+    factor_out: FloatArray,
+    D_out: FloatArray,
+    Theta_out: FloatArray,
+    output_M: FloatArray | None,
+    output_G: FloatArray | None,
+    output_factor_out: FloatArray | None,
+    output_D_out: FloatArray | None,
+    Psi_out: FloatArray | None,
+    scratch_out: FloatArray,
+    damping: float,
+    r: float,
+    radius: float,
+    output_radius: float,
+    schedule: float,
+    shrinkage: float,
+    factored: tuple[LayerOutcome, LayerOutcome] | None = None,
+) -> tuple[LayerOutcome, LayerOutcome]:
     """Theta += length D, D = M (G + damping tr(G)/m I)^-1, length = schedule min(1/r, radius / |D|); Psi likewise."""
     with np.errstate(over="ignore", invalid="ignore"):
         hidden = _step(M, G, damping, r, radius, schedule, factor_out, D_out, factored and factored[0])
         output = (0.0, 0.0, 0.0, 0.0)
         if output_M is not None:
+            assert output_G is not None and output_factor_out is not None and output_D_out is not None
             output = _step(
                 output_M, output_G, damping, r, output_radius, schedule, output_factor_out, output_D_out,
                 factored and factored[1],
@@ -550,6 +637,7 @@ def update_weights(
             Theta_out[:, m - n - 1 : -1] *= Theta_out.dtype.type(max(0.0, 1 - shrinkage * distance))
         Theta_out += Theta_out.dtype.type(hidden[1]) * D_out.T
         if output_M is not None:
+            assert Psi_out is not None and output_D_out is not None
             Psi_out += Psi_out.dtype.type(output[1]) * output_D_out.T
     return hidden, output
 
@@ -558,14 +646,27 @@ class _Stepper:
     """Streams that a network reads; see `stepper`."""
 
     def __init__(
-        self, Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, n_read, answer, mean, deviation
-    ):
+        self,
+        Theta: FloatArray,
+        Psi: FloatArray,
+        activation: str,
+        read_out: str,
+        scale: float,
+        stride: int,
+        S: FloatArray,
+        pooled: NDArray[np.float64] | None,
+        recent: FloatArray,
+        n_read: NDArray[np.int64],
+        answer: str,
+        mean: NDArray[np.float64] | None,
+        deviation: NDArray[np.float64] | None,
+    ) -> None:
         self.f, _ = _ACTIVATIONS[activation]
         self.Theta, self.Psi, self.read_out, self.scale, self.stride = Theta, Psi, read_out, scale, stride
         self.S, self.pooled, self.recent, self.n_read = S, pooled, recent, n_read
         self.answer, self.mean, self.deviation = answer, mean, deviation
 
-    def read(self, observations, outputs):
+    def read(self, observations: object, outputs: FloatArray) -> int:
         """Read more of every stream; returns 0, or a number that says what is wrong, see the kernel."""
         B, d = len(self.S), self.recent.shape[2]
         x = np.asanyarray(observations)
@@ -586,7 +687,7 @@ class _Stepper:
                     return outcome
         return _READ
 
-    def _take(self, x, outputs):
+    def _take(self, x: Array, outputs: FloatArray | None) -> int:
         """One observation of every stream; nothing has changed unless it is read."""
         streams = np.arange(len(x))
         x = (self.Theta.dtype.type(self.scale) * x.astype(self.Theta.dtype))[:, None]
@@ -597,7 +698,7 @@ class _Stepper:
         started, turn = after >= 0, np.maximum(after, 0) % self.stride
         z = np.hstack([frames.reshape(len(x), -1), self.S[streams, turn], np.ones_like(x[:, :, 0])])
         h = s = self.f(z @ self.Theta.T)
-        if self.read_out != "last":
+        if self.pooled is not None:
             pooled = self.pooled[streams, turn]
             pooled = pooled + s if self.read_out == "mean" else np.where(s <= pooled, pooled, s)
             n_steps = np.maximum(after, 0) // self.stride + 1
@@ -607,21 +708,33 @@ class _Stepper:
             if not np.isfinite(q[started]).all():
                 return _OUTPUT_NOT_FINITE
             if self.answer == "values":
-                outputs[:] = q if self.mean is None else self.mean + self.deviation * q
+                outputs[:] = q if self.mean is None or self.deviation is None else self.mean + self.deviation * q
             else:
                 outputs[:] = softmax(q, axis=1) if self.answer == "softmax" else expit(q)
             outputs[~started] = np.nan
         self.n_read += 1
         self.recent[:] = frames[:, 1:]
         self.S[streams[started], turn[started]] = s[started]
-        if self.read_out != "last":
+        if self.pooled is not None:
             self.pooled[streams[started], turn[started]] = pooled[started]
         return _READ
 
 
 def stepper(
-    Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, n_read, answer, mean=None, deviation=None
-):
+    Theta: FloatArray,
+    Psi: FloatArray,
+    activation: str,
+    read_out: str,
+    scale: float,
+    stride: int,
+    S: FloatArray,
+    pooled: NDArray[np.float64] | None,
+    recent: FloatArray,
+    n_read: NDArray[np.int64],
+    answer: str,
+    mean: NDArray[np.float64] | None = None,
+    deviation: NDArray[np.float64] | None = None,
+) -> _Stepper:
     """B streams that go on one observation at a time: an object with ``read(observations, outputs)``."""
     B, n = len(S), len(Theta)
     length, d = recent.shape[1] + 1, recent.shape[2]
@@ -638,7 +751,7 @@ def stepper(
         or answer not in ("softmax", "logistic", "values")
         or (mean is None) != (deviation is None)
         or (mean is not None and answer != "values")
-        or (mean is not None and not len(mean) == len(deviation) == len(Psi))
+        or (mean is not None and deviation is not None and not len(mean) == len(deviation) == len(Psi))
     ):
         raise ValueError("stepper: the shapes do not belong together")
     if (n_read < 0).any():
@@ -646,7 +759,16 @@ def stepper(
     return _Stepper(Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, n_read, answer, mean, deviation)
 
 
-def generate(Theta, Psi, activation, codes, temperature, uniforms, state_out, codes_out):
+def generate(
+    Theta: FloatArray,
+    Psi: FloatArray,
+    activation: str,
+    codes: NDArray[np.int32],
+    temperature: float,
+    uniforms: NDArray[np.float64],
+    state_out: FloatArray,
+    codes_out: NDArray[np.int32],
+) -> bool:
     """Read symbols, and draw as many more as there are ``uniforms``; returns whether all outputs were finite."""
     f, _ = _ACTIVATIONS[activation]
     d = len(Psi)

@@ -1,10 +1,21 @@
 """Sequences of unequal lengths as rows of one array, frames of such rows, and their minibatches."""
 
+from __future__ import annotations
+
 import mmap
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import ArrayLike
+
+    from admmirnn.typing import Array, IntArray
+
 
 # what the kernels read as it is: floating-point numbers and short integers, in the machine's own order
 OBSERVATION_DTYPES = tuple(np.dtype(name) for name in ("f4", "f8", "u1", "i1", "u2", "i2"))
@@ -46,12 +57,12 @@ class Sequences:
     n_symbols: int = 0
 
     @classmethod
-    def of_lengths(cls, observations, lengths, scale=1.0):
+    def of_lengths(cls, observations: Array, lengths: ArrayLike, scale: float = 1.0) -> Sequences:
         """Sequences of so many observations that follow one another without gaps."""
         lengths = np.asarray(lengths, dtype=np.intp)
         return cls(observations, np.cumsum(lengths) - lengths, lengths, scale)
 
-    def framed(self, frame, stride):
+    def framed(self, frame: int, stride: int) -> Sequences:
         """The same sequences, of one observation a step, in frames of which the last one ends with the sequence.
 
         Parameters
@@ -64,11 +75,11 @@ class Sequences:
         left_over = self.lengths - frame - (n_steps - 1) * stride
         return replace(self, first_rows=self.first_rows + left_over, lengths=n_steps, frame=frame, stride=stride)
 
-    def reversed(self):
+    def reversed(self) -> Sequences:
         """The same sequences, read from their ends; observations within a frame keep their order."""
         return replace(self, first_rows=self.first_rows + self.stride * (self.lengths - 1), stride=-self.stride)
 
-    def in_chunks(self, chunk_size, n_streams=None):
+    def in_chunks(self, chunk_size: int, n_streams: int | None = None) -> Streams:
         """Cut the sequences into chunks of at most so many steps.
 
         Parameters
@@ -98,20 +109,21 @@ class Sequences:
         follows = np.where(steps_before > 0, np.arange(len(of_streams)) - 1, -1)
         return Streams(chunks, np.cumsum(n_chunks) - n_chunks, n_chunks, follows)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.lengths)
 
     @property
-    def n_features(self):
+    def n_features(self) -> int:
         """Numbers that a step reads; of symbols, how many of them there are."""
         return self.n_symbols or self.frame * self.observations.shape[1]
 
     @property
-    def first_steps(self):
+    def first_steps(self) -> IntArray:
         """Where the steps of each sequence start among those of all sequences, one sequence after the other."""
-        return np.cumsum(self.lengths) - self.lengths
+        found: IntArray = np.cumsum(self.lengths) - self.lengths
+        return found
 
-    def pieces(self, n_numbers):
+    def pieces(self, n_numbers: int) -> Iterator[tuple[int, Array]]:
         """Yield the observations, some rows of at most about ``n_numbers`` at a time, with the first one's number."""
         n_rows = max(1, n_numbers // self.observations.shape[1])
         for first in range(0, len(self.observations), n_rows):
@@ -120,9 +132,9 @@ class Sequences:
             yield first, self.observations[first : first + n_rows]
 
     @cached_property
-    def _mapped_file(self):
+    def _mapped_file(self) -> _MappedFile | None:
         """The memory-mapped file in which the observations are, or None."""
-        array = self.observations
+        array: object = self.observations
         while isinstance(array, np.ndarray):
             private = getattr(array, "mode", "c") == "c"  # its changes would be lost with the pages
             if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap):
@@ -131,11 +143,11 @@ class Sequences:
         return None
 
     @cached_property
-    def _one_length(self):
+    def _one_length(self) -> bool:
         """Whether all sequences have the same number of steps."""
         return bool((self.lengths == self.lengths[:1]).all())
 
-    def _of_one_length(self, n_sequences):
+    def _of_one_length(self, n_sequences: int) -> tuple[IntArray, IntArray]:
         """Lengths and offsets of a minibatch, where all sequences have the same number of steps."""
         known = self._minibatches_of_one_length
         if n_sequences not in known:
@@ -144,14 +156,14 @@ class Sequences:
         return known[n_sequences]
 
     @cached_property
-    def _minibatches_of_one_length(self):
+    def _minibatches_of_one_length(self) -> dict[int, tuple[IntArray, IntArray]]:
         return {}
 
-    def most_rows(self, n_sequences):
+    def most_rows(self, n_sequences: int) -> int:
         """The largest number of steps that ``n_sequences`` of the sequences have together."""
         return int(np.sort(self.lengths)[-n_sequences:].sum())
 
-    def minibatch(self, indices):
+    def minibatch(self, indices: IntArray) -> Minibatch:
         """Return the `Minibatch` of the sequences with these indices."""
         if self._one_length:
             return self._minibatch(indices, *self._of_one_length(len(indices)))
@@ -167,7 +179,7 @@ class Sequences:
         offsets[-1] = offsets[-2] + len(lengths)
         return self._minibatch(indices, lengths, offsets)
 
-    def _minibatch(self, indices, lengths, offsets):
+    def _minibatch(self, indices: IntArray, lengths: IntArray, offsets: IntArray) -> Minibatch:
         first_rows = self.first_rows[indices]
         if self._mapped_file is None:
             return Minibatch(indices, self.observations, first_rows, lengths, offsets, self.frame, self.stride)
@@ -178,7 +190,7 @@ class Sequences:
         return Minibatch(indices, observations, first_rows, lengths, offsets, self.frame, self.stride)
 
 
-def _cut(lengths, longest):
+def _cut(lengths: IntArray, longest: int) -> tuple[IntArray, IntArray]:
     """Cut into pieces of at most ``longest``: their lengths, and what is before each within its own whole."""
     n_pieces = -(-lengths // longest)
     before = longest * (np.arange(n_pieces.sum()) - np.repeat(np.cumsum(n_pieces) - n_pieces, n_pieces))
@@ -204,23 +216,23 @@ class Streams:
     n_chunks: np.ndarray
     follows: np.ndarray
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.n_chunks)
 
     @cached_property
-    def stream_of(self):
+    def stream_of(self) -> IntArray:
         """Of each chunk."""
         return np.repeat(np.arange(len(self)), self.n_chunks)
 
-    def groups(self, batch_size):
+    def groups(self, batch_size: int) -> list[IntArray]:
         """Streams that are read side by side, of similar lengths."""
         return split(np.argsort(-self.n_chunks, kind="stable"), batch_size)
 
-    def n_batches(self, batch_size):
+    def n_batches(self, batch_size: int) -> int:
         """How many minibatches read all streams to their ends."""
         return sum(int(self.n_chunks[group].max()) for group in self.groups(batch_size))
 
-    def minibatches(self, group):
+    def minibatches(self, group: IntArray) -> Iterator[IntArray]:
         """Yield the next chunk of each stream in the group, until all streams have ended."""
         for k in range(int(self.n_chunks[group].max())):
             yield self.first_chunks[group[self.n_chunks[group] > k]] + k
@@ -229,11 +241,11 @@ class Streams:
 class _MappedFile:
     """A memory-mapped file, of which no more than some pages stay in memory."""
 
-    def __init__(self, mapping):
+    def __init__(self, mapping: mmap.mmap) -> None:
         self._mapping = mapping
         self._n_bytes = 0
 
-    def will_read(self, n_bytes):
+    def will_read(self, n_bytes: int) -> None:
         """Count what is about to be read; before it becomes too much, let go of what was."""
         n_bytes += _MAPPED_AROUND
         if self._n_bytes + n_bytes > _MOST_MAPPED:
@@ -241,7 +253,7 @@ class _MappedFile:
             self._n_bytes = 0
         self._n_bytes += n_bytes
 
-    def read(self, observations, first_rows, n_rows):
+    def read(self, observations: Array, first_rows: IntArray, n_rows: IntArray) -> Array:
         """Return a copy of so many observations from each of these first ones on."""
         rows = np.empty((int(n_rows.sum()), observations.shape[1]), observations.dtype)
         end = 0
@@ -267,24 +279,24 @@ class Minibatch:
     frame: int = 1
     stride: int = 1
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.indices)
 
-    def reversed(self):
+    def reversed(self) -> Minibatch:
         """The same sequences in the same order, read from their ends."""
         return replace(self, first_rows=self.first_rows + self.stride * (self.lengths - 1), stride=-self.stride)
 
     @property
-    def n_steps(self):
+    def n_steps(self) -> int:
         """N of its longest sequence."""
         return len(self.offsets) - 2
 
     @property
-    def n_rows(self):
+    def n_rows(self) -> int:
         """Steps of all its sequences together."""
         return int(self.offsets[-2])
 
-    def rows(self):
+    def rows(self) -> tuple[IntArray, IntArray]:
         """For every row of X: whose it is, and which of that sequence's steps, from 0.
 
         Returns
@@ -294,27 +306,30 @@ class Minibatch:
         position, step = self._positions()
         return self.indices[position], step
 
-    def inputs(self):
+    def inputs(self) -> Array:
         """What every step reads, unscaled, in the order of the rows of X: a copy of shape (n_rows, n_features)."""
         position, step = self._positions()
         first = self.first_rows[position] + self.stride * step
-        return self.observations[first[:, None] + np.arange(self.frame)].reshape(len(first), -1)
+        found: Array = self.observations[first[:, None] + np.arange(self.frame)].reshape(len(first), -1)
+        return found
 
-    def _positions(self):
+    def _positions(self) -> tuple[IntArray, IntArray]:
         counts = np.diff(self.offsets[:-1])
         position = np.arange(self.n_rows) - np.repeat(self.offsets[:-2], counts)
         return position, self.lengths[position] - self.n_steps + np.repeat(np.arange(self.n_steps), counts)
 
-    def rows_of_outputs(self):
+    def rows_of_outputs(self) -> IntArray:
         """For every row of X: the row of the outputs after each step that its step reaches."""
-        return self.rows_of_states() - self.offsets[1]
+        found: IntArray = self.rows_of_states() - self.offsets[1]
+        return found
 
-    def rows_of_states(self):
+    def rows_of_states(self) -> IntArray:
         """For every row of X: the row that holds the state which its step reaches."""
         counts = np.diff(self.offsets[:-1])
-        return np.arange(self.n_rows) + np.repeat(counts, counts)
+        found: IntArray = np.arange(self.n_rows) + np.repeat(counts, counts)
+        return found
 
 
-def split(indices, batch_size):
+def split(indices: IntArray, batch_size: int) -> list[IntArray]:
     """Cut ``indices`` into the fewest minibatches of at most ``batch_size``, of sizes as equal as can be."""
     return np.array_split(indices, -(-len(indices) // batch_size))

@@ -1,10 +1,22 @@
 """Streams: sequences that have not ended, read one observation at a time, and forecasts, which read themselves."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from admmirnn import backend, validation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from admmirnn.model import ElmanRNN
+    from admmirnn.typing import Array, FloatArray, Frame, IntArray, Network
+
 
 _OBSERVATION_NOT_FINITE = 2  # what the kernel returns then
 
@@ -34,16 +46,20 @@ class StreamState:
     n_read: np.ndarray
 
     @property
-    def s(self):
+    def s(self) -> FloatArray:
         """The last state s_t of every stream, (n_streams, n); s_0 before the first step."""
         turn = np.maximum(self.n_read - self.recent.shape[1] - 1, 0) % self.states.shape[1]
-        return self.states[np.arange(len(turn)), turn]
+        found: FloatArray = self.states[np.arange(len(turn)), turn]
+        return found
 
-    def copy(self):
+    def copy(self) -> StreamState:
         """Return a state of its own, for a fork."""
-        return StreamState(*(None if array is None else array.copy() for array in vars(self).values()))
+        pooled = None if self.pooled is None else self.pooled.copy()
+        return StreamState(self.states.copy(), pooled, self.recent.copy(), self.n_read.copy())
 
-    def take(self, other, streams=slice(None), others=slice(None)):
+    def take(
+        self, other: StreamState, streams: slice | IntArray = slice(None), others: slice | IntArray = slice(None)
+    ) -> None:
         """Make these streams what ``others`` of another state are."""
         for array, given in zip(vars(self).values(), vars(other).values(), strict=True):
             if array is not None:
@@ -118,7 +134,15 @@ class Stream:
     >>> label = model.classes_[probabilities.argmax()]
     """
 
-    def __init__(self, network, answer, scale, frame, n_streams=1, state=None):
+    def __init__(
+        self,
+        network: ElmanRNN,
+        answer: Answer,
+        scale: float,
+        frame: Frame,
+        n_streams: int = 1,
+        state: StreamState | None = None,
+    ) -> None:
         self._arguments = network, answer, scale, frame, n_streams
         length, stride = frame
         self._n_features, self._dtype = network.n_features // length, network.dtype
@@ -146,7 +170,10 @@ class Stream:
                 network.read_out,
                 scale,
                 stride,
-                *vars(self._state).values(),
+                self._state.states,
+                self._state.pooled,
+                self._state.recent,
+                self._state.n_read,
                 answer.name,
                 answer.mean,
                 answer.deviation,
@@ -157,7 +184,7 @@ class Stream:
         self._answer_shape = () if answer.single else (len(Psi),)
         self._shapes = {1: self._answer_shape, 2: (n_streams, *self._answer_shape)}
 
-    def __call__(self, x):
+    def __call__(self, x: ArrayLike) -> Any:
         """Read one more observation of every stream.
 
         Parameters
@@ -184,7 +211,7 @@ class Stream:
             self._read_with_care("x", self._observation(x), outputs)
         return outputs if outputs.ndim else outputs[()]
 
-    def read(self, X, every_step=True):
+    def read(self, X: ArrayLike, every_step: bool = True) -> FloatArray:
         """Read many more observations.
 
         Parameters
@@ -211,7 +238,8 @@ class Stream:
             X, n_axes = np.reshape(X, (-1, 1)), 2
         if n == 1 and n_axes < 3:
             X = validation.check_observations("X", X, (None, d), f"(n_steps, {d})")
-            return self.read(X[None], every_step)[0]
+            found: FloatArray = self.read(X[None], every_step)[0]
+            return found
         what = f"(n_streams, n_steps, n_features), here ({n}, n_steps, {d})"
         X = validation.check_observations("X", X, (n, None, d), what)
         outputs = np.empty((n, X.shape[1] if every_step else 1, *self._answer_shape), self._answer_dtype)
@@ -219,21 +247,21 @@ class Stream:
         return outputs if every_step else outputs[:, 0]
 
     @property
-    def state(self):
+    def state(self) -> StreamState:
         """Where the streams are, as a copy."""
         return self._state.copy()
 
     @state.setter
-    def state(self, state):
+    def state(self, state: StreamState) -> None:
         validation.check_stream_state(state, self._start)
         self._state.take(state)
 
     @property
-    def n_streams(self):
+    def n_streams(self) -> int:
         """How many streams there are."""
         return self._n_streams
 
-    def reset(self, streams=None):
+    def reset(self, streams: ArrayLike | None = None) -> None:
         """Let streams start again.
 
         Parameters
@@ -244,18 +272,18 @@ class Stream:
         streams = validation.check_streams(streams, self._n_streams)
         self._state.take(self._start, streams, streams)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (*self._arguments, self.state)
 
-    def _observation(self, x):
+    def _observation(self, x: ArrayLike) -> Array:
         """``x`` in a form that the kernel reads."""
         n, d, n_axes = self._n_streams, self._n_features, validation.n_dimensions("x", x)
         if n == 1 and n_axes < 2:
-            x = [x] if d == 1 and n_axes == 0 else x
+            x = np.reshape(x, 1) if d == 1 and n_axes == 0 else x
             return validation.check_observations("x", x, (d,), f"(n_features,), here ({d},)")
         return validation.check_observations("x", x, (n, d), f"(n_streams, n_features), here ({n}, {d})")
 
-    def _read_with_care(self, name, array, outputs):
+    def _read_with_care(self, name: str, array: Array, outputs: FloatArray) -> None:
         """Read what has the right shape, or say what is wrong with it and leave the streams where they were."""
         before = self.state
         outcome = self._read(array, outputs)
@@ -273,7 +301,15 @@ class ReadsStreams:
     They have ``_network()``, ``_answer()``, which returns the `Answer`, ``_scale`` and ``_frame``.
     """
 
-    def step(self, x, state=None):
+    if TYPE_CHECKING:
+        _scale: float
+        _frame: Frame
+
+        def _network(self) -> Network: ...
+
+        def _answer(self) -> Answer: ...
+
+    def step(self, x: ArrayLike, state: StreamState | None = None) -> tuple[Any, StreamState]:
         """Read one more observation, of one stream or of many, and return the next output.
 
         The output is what `predict_proba` returns (`decision_function`, if the loss has no probabilities), or, of a
@@ -301,11 +337,11 @@ class ReadsStreams:
         ValueError, TypeError
             If an argument does not fit, or is not finite.
         """
-        n_streams = max(len(x), 1) if validation.n_dimensions("x", x) == 2 else 1
+        n_streams = max(len(np.asarray(x)), 1) if validation.n_dimensions("x", x) == 2 else 1
         stream = self._stream(n_streams, state)
         return stream(x), stream._state
 
-    def stream(self, n_streams=1):
+    def stream(self, n_streams: int = 1) -> Stream:
         """Return a `Stream`, which is called with one observation after the other and returns the outputs.
 
         Parameters
@@ -321,13 +357,14 @@ class ReadsStreams:
         """
         return self._stream(validation.check_integer("n_streams", n_streams, 1))
 
-    def _stream(self, n_streams, state=None):
-        network = self._network()
-        validation.check_one_direction(network, "a stream has no end that it could read from; pass bidirectional=False")
+    def _stream(self, n_streams: int, state: StreamState | None = None) -> Stream:
+        network = validation.check_one_direction(
+            self._network(), "a stream has no end that it could read from; pass bidirectional=False"
+        )
         return Stream(network, self._answer(), self._scale, self._frame, n_streams, state)
 
 
-def forecast(stream_of, series, horizon):
+def forecast(stream_of: Callable[[int], Stream], series: list[Array], horizon: int) -> NDArray[np.float64]:
     """Read all series, then go on reading what has been predicted.
 
     Parameters

@@ -1,5 +1,9 @@
 """Text: a model of characters, each predicted from those before it."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from scipy.special import log_softmax, softmax
 from sklearn.utils import check_random_state
@@ -11,6 +15,26 @@ from admmirnn.sequences import Sequences
 from admmirnn.solvers import SOLVERS
 from admmirnn.validation import Fitted
 from admmirnn.watching import Validation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+    from typing_extensions import Self
+
+    from admmirnn.typing import (
+        Array,
+        Callback,
+        FilePath,
+        FloatArray,
+        IntArray,
+        Network,
+        ProximalOperator,
+        RandomState,
+        Solver,
+        Text,
+    )
+    from admmirnn.validation import EstimatorSettings
 
 
 @io.saved
@@ -62,6 +86,9 @@ class CharacterModel(_Recurrent):
     'ot to be'
     """
 
+    vocabulary_: str
+    counts_: NDArray[np.int64]
+
     # what a text leaves no choice of
     readout, frame, scale, bidirectional, stateful, shuffle = "last", None, 1.0, False, True, True
     _reads_text = True
@@ -73,31 +100,31 @@ class CharacterModel(_Recurrent):
 
     def __init__(
         self,
-        hidden_size=128,
+        hidden_size: int = 128,
         *,
-        activation="tanh",
-        penalty="auto",
-        penalties=None,
-        solver="rollout",
-        max_epochs=10,
-        batch_size="auto",
-        chunk_size=25,
-        s_0=None,
-        init=None,
-        dtype="float32",
-        verbose=0,
-        random_state=None,
-        n_threads=1,
-        unknown=None,
-        early_stopping=False,
-        validation_fraction=0.1,
-        patience=10,
-        tol=1e-4,
-        max_time=None,
-        checkpoint=None,
-        checkpoint_every=1,
-        callbacks=None,
-    ):
+        activation: str = "tanh",
+        penalty: float | str = "auto",
+        penalties: Mapping[str, ProximalOperator] | None = None,
+        solver: str | Solver = "rollout",
+        max_epochs: int = 10,
+        batch_size: int | str = "auto",
+        chunk_size: int = 25,
+        s_0: str | ArrayLike | None = None,
+        init: Mapping[str, ArrayLike] | None = None,
+        dtype: DTypeLike = "float32",
+        verbose: int = 0,
+        random_state: RandomState | None = None,
+        n_threads: int | None = 1,
+        unknown: str | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        patience: int = 10,
+        tol: float = 1e-4,
+        max_time: float | None = None,
+        checkpoint: FilePath | None = None,
+        checkpoint_every: int = 1,
+        callbacks: Sequence[Callback] | None = None,
+    ) -> None:
         self.hidden_size = hidden_size
         self.activation = activation
         self.penalty = penalty
@@ -122,13 +149,20 @@ class CharacterModel(_Recurrent):
         self.checkpoint_every = checkpoint_every
         self.callbacks = callbacks
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
         tags.input_tags.two_d_array = tags.input_tags.three_d_array = False
         return tags
 
-    def fit(self, text, y=None, *, validation_text=None, resume=False):
+    def fit(
+        self,
+        text: Text | Sequence[Text],
+        y: object = None,
+        *,
+        validation_text: Text | Sequence[Text] | None = None,
+        resume: bool = False,
+    ) -> Self:
         """Learn to predict every character of a text but the first, from new initial weights.
 
         Parameters
@@ -155,12 +189,11 @@ class CharacterModel(_Recurrent):
         """
         settings = self._settings()
         texts = validation.read_texts(text)
-        vocabulary = validation.check_vocabulary(np.unique(_code_points("".join(texts))))
-        network = self._initial_network(settings, len(vocabulary), len(vocabulary), symbols=True)
-        characters = _characters(vocabulary)
+        characters = _vocabulary("".join(texts))
+        network = self._initial_network(settings, len(characters), len(characters), symbols=True)
         return self._learn(texts, settings, network, characters, validation_text=validation_text, resume=resume)
 
-    def partial_fit(self, text, y=None, vocabulary=None):
+    def partial_fit(self, text: Text | Sequence[Text], y: object = None, vocabulary: str | None = None) -> Self:
         """Train on from where the last call of `fit` or `partial_fit` has ended: one pass over a text.
 
         Running statistics are kept, and steps have their full length, as there is no schedule without an end.  Every
@@ -188,28 +221,34 @@ class CharacterModel(_Recurrent):
         settings = self._settings()
         validation.check_partial(self)
         texts = validation.read_texts(text)
-        known = getattr(self, "vocabulary_", None)
-        if vocabulary is None and known is None:
-            vocabulary = "".join(texts)
-        if vocabulary is not None:
-            vocabulary = validation.check_characters(vocabulary)
-            vocabulary = _characters(validation.check_vocabulary(np.unique(_code_points(vocabulary))))
+        known: str | None = getattr(self, "vocabulary_", None)
+        given = None if vocabulary is None else _vocabulary(validation.check_characters(vocabulary))
         if known is None:
-            network = self._initial_network(settings, len(vocabulary), len(vocabulary), symbols=True)
-            return self._learn(texts, settings, network, vocabulary, memory={})
-        validation.check_same_vocabulary(vocabulary, known)
+            characters = _vocabulary("".join(texts)) if given is None else given
+            network = self._initial_network(settings, len(characters), len(characters), symbols=True)
+            return self._learn(texts, settings, network, characters, memory={})
+        validation.check_same_vocabulary(given, known)
         network = self._network()
         network.learns_s_0 = isinstance(settings.s_0, str)
         validation.check_same_network(self, settings, network)
         return self._learn(texts, settings, network, known, memory=self._memory, counts=self.counts_)
 
-    def _settings(self):
+    def _settings(self) -> EstimatorSettings:
         validation.check_reads_symbols(self.solver, SOLVERS)
         return validation.check_estimator_settings(self, SOLVERS)
 
     def _learn(
-        self, texts, settings, network, vocabulary, *, memory=None, counts=0, validation_text=None, resume=False
-    ):
+        self,
+        texts: list[str],
+        settings: EstimatorSettings,
+        network: Network,
+        vocabulary: str,
+        *,
+        memory: dict[str, Any] | None = None,
+        counts: Array | int = 0,
+        validation_text: Text | Sequence[Text] | None = None,
+        resume: bool = False,
+    ) -> Self:
         """Train the network; ``memory`` and ``counts`` are those to go on from."""
         n_symbols = len(vocabulary)
         stand_in = validation.check_stand_in(self.unknown, vocabulary)
@@ -222,7 +261,7 @@ class CharacterModel(_Recurrent):
             "_readout": settings.readout,
         }
         targets, loss = _Targets(following, np.ones(len(following)), "list", n_symbols), SoftmaxCrossEntropy()
-        apart = None
+        apart: tuple[Sequences, Array, FloatArray, bool] | None = None
         if validation_text is not None:
             more, following = _predictions(
                 _encoded(validation.read_texts(validation_text), vocabulary, stand_in), n_symbols
@@ -244,10 +283,11 @@ class CharacterModel(_Recurrent):
             resume=resume,
             memory=memory,
         )
-        outcome.memory["states"] = None  # of these streams
+        if outcome.memory is not None:
+            outcome.memory["states"] = None  # of these streams
         return self
 
-    def bits_per_character(self, text):
+    def bits_per_character(self, text: Text | Sequence[Text]) -> float:
         """Return what a character costs with the model's predictions: the mean of -log2 p(x_t | x_1 ... x_{t-1}).
 
         The text is read as one stream, from s_0 to its end: the prediction of a character has seen all that are before
@@ -263,7 +303,7 @@ class CharacterModel(_Recurrent):
         -------
         float
         """
-        network = self._network()
+        network = self._network().directions[0]
         sequences, following = _predictions(self._encode(validation.read_texts(text)), len(self.vocabulary_))
         nats, n_threads = 0.0, validation.check_n_threads(self.n_threads)
         for rows, outputs in network.pieces_of_outputs(sequences, every_step=True, n_threads=n_threads):
@@ -271,7 +311,7 @@ class CharacterModel(_Recurrent):
             nats -= log_p[np.arange(len(rows)), following[rows]].sum()
         return float(nats / (len(following) * np.log(2)))
 
-    def score(self, text, y=None):
+    def score(self, text: Text | Sequence[Text], y: object = None) -> float:
         """Return minus `bits_per_character`, of which more is better.
 
         Parameters
@@ -287,7 +327,7 @@ class CharacterModel(_Recurrent):
         """
         return -self.bits_per_character(text)
 
-    def predict_proba(self, text):
+    def predict_proba(self, text: Text) -> FloatArray:
         """Return the probabilities of what follows each character of a text.
 
         Parameters
@@ -300,12 +340,15 @@ class CharacterModel(_Recurrent):
         ndarray of shape (n_characters, K)
             Row t: of the character after the t-th, in the order of ``vocabulary_``.
         """
-        network = self._network()
+        network = self._network().directions[0]
         (codes,) = self._encode([validation.read_text(text, least=1)])
         outputs = network.outputs(_symbols([codes], len(self.vocabulary_)), every_step=True)
-        return softmax(self._checked(outputs), axis=1)
+        found: FloatArray = softmax(self._checked(outputs), axis=1)
+        return found
 
-    def generate(self, prefix="", n=200, temperature=1.0, random_state=None):
+    def generate(
+        self, prefix: Text = "", n: int = 200, temperature: float = 1.0, random_state: RandomState | None = None
+    ) -> str:
         """Return characters that follow a prefix, each drawn from the model's predictions and read as the next one.
 
         Parameters
@@ -326,7 +369,7 @@ class CharacterModel(_Recurrent):
         str
             The ``n`` new characters, without the prefix.
         """
-        network = self._network()
+        network = self._network().directions[0]
         prefix = validation.read_text(prefix, "prefix", least=0)
         n = validation.check_integer("n", n, 0)
         temperature = validation.check_number("temperature", temperature)
@@ -352,31 +395,36 @@ class CharacterModel(_Recurrent):
             validation.check_text_outputs(is_finite)
         return "".join(map(self.vocabulary_.__getitem__, found.tolist()))
 
-    def _first_code(self, temperature, uniform):
+    def _first_code(self, temperature: float, uniform: NDArray[np.float64]) -> Array:
         if temperature == 0:
-            return self.counts_.argmax(keepdims=True)
+            return np.array([self.counts_.argmax()])
         with np.errstate(divide="ignore"):  # of characters that were never there
             p = softmax(np.log(self.counts_) / temperature)
         return np.searchsorted(p.cumsum(), uniform).clip(max=len(p) - 1)
 
-    def _encode(self, texts):
+    def _encode(self, texts: list[str]) -> list[Array]:
         stand_in = validation.check_stand_in(self.unknown, self.vocabulary_)
         return _encoded(texts, self.vocabulary_, stand_in)
 
-    def _checked(self, outputs):
+    def _checked(self, outputs: FloatArray) -> FloatArray:
         validation.check_text_outputs(np.isfinite(outputs).all())
         return outputs
 
 
-def _code_points(text):
+def _code_points(text: str) -> NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
-def _characters(code_points):
+def _vocabulary(text: str) -> str:
+    """The characters of a text, sorted."""
+    return _characters(validation.check_vocabulary(np.unique(_code_points(text))))
+
+
+def _characters(code_points: NDArray[np.uint32]) -> str:
     return code_points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
 
-def _encoded(texts, vocabulary, stand_in):
+def _encoded(texts: list[str], vocabulary: str, stand_in: int | None) -> list[Array]:
     """The codes of the characters of each text; ``stand_in`` is one, or None."""
     encoded, known = [], _code_points(vocabulary)
     for i, text in enumerate(texts):
@@ -392,13 +440,13 @@ def _encoded(texts, vocabulary, stand_in):
     return encoded
 
 
-def _symbols(encoded, n_symbols):
+def _symbols(encoded: list[Array], n_symbols: int) -> Sequences:
     lengths = np.array([len(codes) for codes in encoded], dtype=np.intp)
     codes = np.concatenate(encoded)[:, None]
     return Sequences(codes, np.cumsum(lengths) - lengths, lengths, n_symbols=n_symbols)
 
 
-def _predictions(encoded, n_symbols):
+def _predictions(encoded: list[Array], n_symbols: int) -> tuple[Sequences, IntArray]:
     """All characters but the last of each text, and those that follow them."""
     following = np.concatenate([codes[1:] for codes in encoded]).astype(np.intp)
     return _symbols([codes[:-1] for codes in encoded], n_symbols), following

@@ -1,5 +1,7 @@
 """The only place that refuses what a user passes: every message names the argument, what was found, what to do."""
 
+from __future__ import annotations
+
 import copy
 import errno
 import math
@@ -8,7 +10,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
 
 import numpy as np
 from scipy.sparse import issparse
@@ -20,6 +22,33 @@ from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d,
 from admmirnn.activations import ACTIVATIONS
 from admmirnn.sequences import OBSERVATION_DTYPES, Sequences
 
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from numpy.typing import DTypeLike, NDArray
+
+    from admmirnn.estimators import _Targets
+    from admmirnn.model import ElmanRNN
+    from admmirnn.sequences import Streams
+    from admmirnn.solvers import Algorithm1, Rollout
+    from admmirnn.streaming import StreamState
+    from admmirnn.typing import (
+        AnyLoss,
+        Array,
+        BoolArray,
+        DType,
+        FloatArray,
+        Frame,
+        IntArray,
+        Network,
+        ProximalOperator,
+        Record,
+        Schedule,
+        Solver,
+    )
+    from admmirnn.watching import EpochState
+
+
 DTYPES = ("float32", "float64")
 READ_OUTS = ("last", "mean", "max")
 PENALISED = ("U", "W", "V", "UW", "UWb", "WV")
@@ -28,10 +57,10 @@ PENALISED = ("U", "W", "V", "UW", "UWb", "WV")
 # Settings
 
 
-def check_integer(name, value, least, *, alternatives=""):
+def check_integer(name: str, value: Any, least: float, *, alternatives: str = "") -> int:
     """Return ``value`` as an int, or raise unless it is an integer of at least ``least``."""
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        if value >= least:
+        if int(value) >= least:
             return int(value)
         raise ValueError(f"{name} is {value!r}; it must be an integer of at least {least}{alternatives}")
     raise TypeError(
@@ -39,9 +68,45 @@ def check_integer(name, value, least, *, alternatives=""):
     )
 
 
+@overload
 def check_number(
-    name, value, *, least=0.0, strict=False, below=math.inf, most=math.inf, optional=False, alternatives=""
-):
+    name: str,
+    value: object,
+    *,
+    least: float = ...,
+    strict: bool = ...,
+    below: float = ...,
+    most: float = ...,
+    optional: Literal[False] = ...,
+    alternatives: str = ...,
+) -> float: ...
+
+
+@overload
+def check_number(
+    name: str,
+    value: object,
+    *,
+    least: float = ...,
+    strict: bool = ...,
+    below: float = ...,
+    most: float = ...,
+    optional: bool,
+    alternatives: str = ...,
+) -> float | None: ...
+
+
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    least: float = 0.0,
+    strict: bool = False,
+    below: float = math.inf,
+    most: float = math.inf,
+    optional: bool = False,
+    alternatives: str = "",
+) -> float | None:
     """Return ``value`` as a float, or raise unless it is from ``least`` to ``most``, and less than ``below``."""
     if value is None and optional:
         return None
@@ -64,7 +129,7 @@ def check_number(
     return number
 
 
-def check_choice(name, value, choices):
+def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
     """Raise unless ``value`` is one of the strings ``choices``."""
     if not (isinstance(value, str) and value in choices):
         known = ", ".join(repr(choice) for choice in choices)
@@ -72,14 +137,14 @@ def check_choice(name, value, choices):
     return str(value)
 
 
-def check_boolean(name, value):
+def check_boolean(name: str, value: Any) -> bool:
     """Raise unless ``value`` is True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} is {value!r} of type {type(value).__name__}; pass True or False")
     return bool(value)
 
 
-def check_rollout(settings):
+def check_rollout(settings: Rollout) -> None:
     """Raise unless every setting of a `Rollout` is in its range."""
     check_number("rho", settings.rho, strict=True)
     check_number("r", settings.r)
@@ -98,7 +163,7 @@ def check_rollout(settings):
             raise ValueError(f"r is 0 and {name} is None, so nothing bounds a step; set r > 0 or {name}")
 
 
-def check_algorithm1(settings, n_iterations=1):
+def check_algorithm1(settings: Algorithm1, n_iterations: int = 1) -> dict[str, Callable[[int], float | None]]:
     """Raise unless every setting of an `Algorithm1` is in its range.
 
     Returns
@@ -117,7 +182,7 @@ def check_algorithm1(settings, n_iterations=1):
     check_number("eps_rel", settings.eps_rel)
     _check_max_iter(settings.max_iter)
     check_integer("the number of iterations", n_iterations, 1)
-    schedules = {
+    schedules: dict[str, Callable[[int], float | None]] = {
         name: _schedule(name, getattr(settings, name), n_iterations) for name in ("rho1", "rho2", "rho3", "nu")
     }
     if isinstance(settings.r, str):
@@ -127,12 +192,12 @@ def check_algorithm1(settings, n_iterations=1):
     return schedules | {"r": _schedule("r", settings.r, n_iterations, alternatives=", or 'lipschitz'")}
 
 
-def _check_max_iter(max_iter):
+def _check_max_iter(max_iter: object) -> None:
     if max_iter is not None:
         check_integer("max_iter", max_iter, 1, alternatives=", or None")
 
 
-def _schedule(name, value, n_iterations, alternatives=""):
+def _schedule(name: str, value: Any, n_iterations: int, alternatives: str = "") -> Schedule:
     """A number, or a function of the iteration whose values are all checked now, as a function of the iteration."""
     if not callable(value):
         if not isinstance(value, numbers.Real) or isinstance(value, bool):
@@ -146,18 +211,71 @@ def _schedule(name, value, n_iterations, alternatives=""):
     return lambda iteration: values[iteration - 1]
 
 
-def check_solver(solver, known):
+def check_solver(solver: Any, known: Mapping[str, Any]) -> Solver:
     """Return the solver object that ``solver``, a name or an object, stands for."""
     if isinstance(solver, str):
-        return known[check_choice("solver", solver, tuple(known))]()
+        of_name: Solver = known[check_choice("solver", solver, tuple(known))]()
+        return of_name
     if isinstance(solver, type) or not (hasattr(solver, "solve") and hasattr(solver, "check_settings")):
         names = ", ".join(repr(name) for name in known)
         raise TypeError(f"solver is {solver!r}; pass one of the names {names} or a solver object such as Rollout()")
-    solver.check_settings()
-    return solver
+    checked: Solver = solver
+    checked.check_settings()
+    return checked
 
 
-def check_estimator_settings(estimator, solvers):
+@dataclass
+class EstimatorSettings:
+    """The settings that all estimators share, in Python's types.
+
+    Attributes
+    ----------
+    penalty : float
+        What "auto" stands for, where it was that.
+    penalties : dict
+        Empty without any.
+    batch_size : int or None
+        None for "auto".
+    s_0 : {"learn"}, ndarray or None
+        None is zero.
+    frame : tuple of int
+        (length, stride).
+    callbacks : tuple of callable
+        Functions of the epoch's state.
+
+    The others are as the parameters of `RNNClassifier`.
+    """
+
+    hidden_size: int
+    activation: str
+    penalty: float
+    penalties: dict[str, ProximalOperator]
+    solver: Solver
+    max_epochs: int
+    batch_size: int | None
+    dtype: DType
+    shuffle: bool
+    verbose: int
+    random_state: np.random.RandomState
+    scale: float
+    n_threads: int
+    readout: str
+    frame: Frame
+    bidirectional: bool
+    s_0: str | NDArray[np.float64] | None
+    stateful: bool
+    chunk_size: int
+    callbacks: tuple[Callable[[EpochState], object], ...]
+    early_stopping: bool
+    validation_fraction: float
+    patience: int
+    tol: float
+    max_time: float | None
+    checkpoint: str | None
+    checkpoint_every: int
+
+
+def check_estimator_settings(estimator: BaseEstimator, solvers: Mapping[str, type[Solver]]) -> EstimatorSettings:
     """Return the settings that all estimators share, in Python's types, or raise unless they are in their ranges.
 
     Parameters
@@ -169,11 +287,7 @@ def check_estimator_settings(estimator, solvers):
 
     Returns
     -------
-    SimpleNamespace
-        hidden_size, activation, penalty (a number), penalties (a dict), solver (an object), max_epochs, batch_size
-        (None for "auto"), dtype, shuffle, verbose, random_state (a RandomState), scale, n_threads (a number),
-        readout, frame (a pair), bidirectional, s_0 (None, "learn" or an array), stateful, chunk_size, callbacks (a
-        tuple).
+    EstimatorSettings
     """
     batch_size, verbose, callbacks = estimator.batch_size, estimator.verbose, estimator.callbacks
     if isinstance(batch_size, str) and batch_size == "auto":
@@ -225,7 +339,7 @@ def check_estimator_settings(estimator, solvers):
         raise ValueError(f"{name} is {value!r} and bidirectional is True: {why}; pass only one of them")
     if stateful and readout != "last":
         raise ValueError(f"readout is {readout!r}, and stateful=True reads every state; pass readout='last'")
-    return SimpleNamespace(
+    return EstimatorSettings(
         s_0=s_0,
         stateful=stateful,
         bidirectional=bidirectional,
@@ -250,7 +364,7 @@ def check_estimator_settings(estimator, solvers):
     )
 
 
-def _check_watching(estimator, solver):
+def _check_watching(estimator: BaseEstimator, solver: Solver) -> dict[str, Any]:
     """The settings of what goes on around a fit."""
     checkpoint = check_path(estimator.checkpoint, "checkpoint") if estimator.checkpoint is not None else None
     if checkpoint is not None and not getattr(solver, "takes_states", False):
@@ -267,19 +381,19 @@ def _check_watching(estimator, solver):
     }
 
 
-def check_path(path, name="path"):
+def check_path(path: object, name: str = "path") -> str:
     """Return the name of a file as a str, or raise if it cannot be one; it need not exist."""
     if not isinstance(path, (str, bytes, os.PathLike)):
         raise TypeError(f"{name} is {path!r} of type {type(path).__name__}; pass a str or a pathlib.Path")
-    path = os.fsdecode(path)
-    if os.path.isdir(path):
-        raise IsADirectoryError(errno.EISDIR, f"{name} is a folder; pass the name of a file in it", path)
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise OSError(errno.EINVAL, f"{name} is not a regular file", path)
-    return path
+    file = os.fsdecode(path)
+    if os.path.isdir(file):
+        raise IsADirectoryError(errno.EISDIR, f"{name} is a folder; pass the name of a file in it", file)
+    if os.path.exists(file) and not os.path.isfile(file):
+        raise OSError(errno.EINVAL, f"{name} is not a regular file", file)
+    return file
 
 
-def check_resume(estimator, settings, resume):
+def check_resume(estimator: Any, settings: EstimatorSettings, resume: Any) -> None:
     """Raise unless a fit can go on from its checkpoint, if it is to."""
     if check_boolean("resume", resume) and settings.checkpoint is None:
         raise ValueError("resume is True, and checkpoint is None; pass the file that the fit has written")
@@ -294,7 +408,7 @@ def check_resume(estimator, settings, resume):
         )
 
 
-def check_checkpoint(path, found, expected):
+def check_checkpoint(path: str, found: dict[str, Any], expected: dict[str, Any]) -> None:
     """Raise unless a checkpoint is that of a fit like this one."""
     if found == expected:
         return
@@ -308,7 +422,7 @@ def check_checkpoint(path, found, expected):
     raise ValueError(f"{path} is the checkpoint of a fit to other data; pass the same ones, or resume=False")
 
 
-def check_partial(estimator):
+def check_partial(estimator: Any) -> None:
     """Raise if a setting has no meaning for partial_fit."""
     for name, default in (("early_stopping", False), ("checkpoint", None)):
         if getattr(estimator, name) != default:
@@ -317,14 +431,15 @@ def check_partial(estimator):
             )
 
 
-def check_pair(validation_data):
+def check_pair(validation_data: Any) -> tuple[Any, Any]:
     """Return X and y of ``validation_data``."""
     if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
         raise TypeError(f"validation_data is of type {type(validation_data).__name__}; pass a pair (X, y)")
-    return validation_data
+    X, y = validation_data
+    return X, y
 
 
-def check_same_features(attributes, others):
+def check_same_features(attributes: Mapping[str, Any], others: Mapping[str, Any]) -> None:
     """Raise unless validation data have the features of the training set."""
     names = ("n_features_in_", "_n_table_columns")
     if any(attributes[name] != others[name] for name in names):
@@ -334,13 +449,13 @@ def check_same_features(attributes, others):
         )
 
 
-def check_same_kind(targets, others):
+def check_same_kind(targets: _Targets, others: _Targets) -> None:
     """Raise unless validation data have targets of the same kind as the training set."""
     if targets.every_step != others.every_step:
         raise ValueError("validation_data has one target a sequence where y has one a step, or the reverse")
 
 
-def check_n_held_out(fraction, n_sequences):
+def check_n_held_out(fraction: float, n_sequences: int) -> int:
     """How many sequences are for validation."""
     n_held_out = round(fraction * n_sequences)
     if not 0 < n_held_out < n_sequences:
@@ -351,20 +466,20 @@ def check_n_held_out(fraction, n_sequences):
     return n_held_out
 
 
-def check_some_steps_left(n_kept, fraction):
+def check_some_steps_left(n_kept: IntArray, fraction: float) -> None:
     """Raise unless every stream has steps to train with."""
     if n_kept.min() < 1:
         i = int(n_kept.argmin())
         raise ValueError(f"validation_fraction is {fraction:g}, which leaves X[{i}] no step to train with")
 
 
-def check_some_weight(weights, fraction):
+def check_some_weight(weights: Array, fraction: float) -> None:
     """Raise unless there is a target for validation."""
     if not weights.any():
         raise ValueError(f"validation_fraction is {fraction:g}, and no step among those has a target")
 
 
-def check_frame(frame):
+def check_frame(frame: Any) -> Frame:
     """Return ``frame``, a length, a pair (length, stride), or None, as a pair."""
     if frame is None:
         return 1, 1
@@ -372,12 +487,10 @@ def check_frame(frame):
         frame = (frame, frame)
     if not isinstance(frame, (tuple, list)) or len(frame) != 2:
         raise TypeError(f"frame is {frame!r}; pass a length, a pair (length, stride), or None")
-    return tuple(
-        check_integer(f"{name} of frame", value, 1) for name, value in zip(("length", "stride"), frame, strict=True)
-    )
+    return check_integer("length of frame", frame[0], 1), check_integer("stride of frame", frame[1], 1)
 
 
-def check_s_0(s_0, hidden_size):
+def check_s_0(s_0: Any, hidden_size: int) -> str | NDArray[np.float64] | None:
     """Return ``s_0`` as None, "learn", or an array of shape (hidden_size,) and float64."""
     if s_0 is None:
         return None
@@ -385,15 +498,15 @@ def check_s_0(s_0, hidden_size):
         if s_0 != "learn":
             raise ValueError(f"s_0 is {s_0!r}; pass 'learn', an array of shape ({hidden_size},), or None for zero")
         return s_0
-    s_0 = _as_numbers(s_0, "s_0", np.float64)
-    if s_0.shape != (hidden_size,):
-        raise ValueError(f"s_0 has the shape {s_0.shape}; pass one state for each hidden unit, ({hidden_size},)")
-    if not np.isfinite(s_0).all():
+    states: NDArray[np.float64] = _as_numbers(s_0, "s_0", np.float64)
+    if states.shape != (hidden_size,):
+        raise ValueError(f"s_0 has the shape {states.shape}; pass one state for each hidden unit, ({hidden_size},)")
+    if not np.isfinite(states).all():
         raise ValueError("s_0 contains NaN or infinity; pass finite states")
-    return s_0
+    return states
 
 
-def check_penalties(penalties):
+def check_penalties(penalties: Any) -> dict[str, ProximalOperator]:
     """Return ``penalties`` as a dict, empty for None, or raise unless it has a prox for every block, and one at most.
 
     Parameters
@@ -407,7 +520,7 @@ def check_penalties(penalties):
         raise TypeError(
             f"penalties is of type {type(penalties).__name__}; pass a dict such as {{'W': Lasso(1e-4)}}, or None"
         )
-    owner = {}
+    owner: dict[str, str] = {}
     for name, penalty in penalties.items():
         check_choice("a key of penalties", name, PENALISED)
         if isinstance(penalty, type) or not callable(getattr(penalty, "prox", None)):
@@ -424,7 +537,7 @@ def check_penalties(penalties):
     return dict(penalties)
 
 
-def check_prox(name, point, x):
+def check_prox(name: str, point: object, x: FloatArray) -> None:
     """Raise unless ``point``, the prox of the matrix ``x``, can take its place."""
     if not (isinstance(point, np.ndarray) and point.shape == x.shape and point.dtype == x.dtype):
         found = f"{point.dtype} of shape {point.shape}" if isinstance(point, np.ndarray) else type(point).__name__
@@ -436,7 +549,7 @@ def check_prox(name, point, x):
         raise ValueError(f"the prox of {name} returned NaN or infinity for the initial weights")
 
 
-def check_matrix(name, x):
+def check_matrix(name: str, x: object) -> FloatArray:
     """Return ``x``, or raise unless it is a matrix of float32 or float64."""
     if not isinstance(x, np.ndarray) or x.dtype.name not in DTYPES:
         found = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
@@ -446,7 +559,7 @@ def check_matrix(name, x):
     return x
 
 
-def check_run(penalty, max_epochs, batch_size):
+def check_run(penalty: Any, max_epochs: Any, batch_size: Any) -> None:
     """Raise unless these arguments of a solver's ``solve`` are in their ranges."""
     check_number("penalty", penalty)
     check_integer("max_epochs", max_epochs, 1)
@@ -454,7 +567,7 @@ def check_run(penalty, max_epochs, batch_size):
         check_integer("batch_size", batch_size, 1, alternatives=", or None")
 
 
-def check_n_threads(n_threads):
+def check_n_threads(n_threads: object) -> int:
     """Return the number of threads that ``n_threads`` stands for: None is one for each core this process may use."""
     if n_threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -462,8 +575,17 @@ def check_n_threads(n_threads):
 
 
 def check_problem(
-    network, sequences, targets, weights, loss, *, per_step=False, symbols=False, any_missing=False, losses=None
-):
+    network: Network,
+    sequences: Sequences,
+    targets: Array,
+    weights: Array | None,
+    loss: AnyLoss,
+    *,
+    per_step: bool = False,
+    symbols: bool = False,
+    any_missing: bool = False,
+    losses: Collection[str] | None = None,
+) -> None:
     """Raise unless what a solver is given belongs together.
 
     ``per_step`` allows a target for each observation, ``any_missing`` sequences without any, ``symbols`` symbols;
@@ -482,9 +604,8 @@ def check_problem(
         wrong = (targets < 0) | (targets >= network.n_outputs)
         if weights is not None and len(weights) == len(targets):
             wrong &= np.asarray(weights) != 0
-        wrong = np.flatnonzero(wrong)
-        if len(wrong):
-            i = int(wrong[0])
+        if wrong.any():
+            i = int(wrong.argmax())
             raise ValueError(
                 f"targets: label {targets[i]} of row {i} is not below {network.n_outputs}, the number of outputs, or "
                 "is negative; pass class numbers from 0"
@@ -516,13 +637,14 @@ def check_problem(
             )
 
 
-def check_one_direction(network, why):
-    """Raise if the network reads sequences from both ends."""
+def check_one_direction(network: Network, why: str) -> ElmanRNN:
+    """Return the network, or raise if it reads sequences from both ends."""
     if len(network.directions) > 1:
         raise ValueError(f"the network is bidirectional, and {why}")
+    return network.directions[0]
 
 
-def check_symbols(sequences, taken=True):
+def check_symbols(sequences: Sequences, taken: bool = True) -> None:
     """Raise unless symbols are ``taken``, and these are codes of so many of them."""
     codes = sequences.observations
     if not taken:
@@ -533,10 +655,10 @@ def check_symbols(sequences, taken=True):
         raise ValueError(f"sequences hold the code {codes.max()} and say that there are {sequences.n_symbols} symbols")
 
 
-def check_dtype(dtype):
+def check_dtype(dtype: Any) -> DType:
     """Return the numpy dtype that the setting ``dtype`` stands for."""
     try:
-        found = None if dtype is None else np.dtype(dtype)
+        found: DType | None = None if dtype is None else np.dtype(dtype)
     except TypeError:
         found = None
     if found is None or found.name not in DTYPES or not found.isnative:
@@ -544,7 +666,7 @@ def check_dtype(dtype):
     return found
 
 
-def check_init(init, shapes, dtype):
+def check_init(init: Any, shapes: Mapping[str, tuple[int, ...]], dtype: DType) -> dict[str, FloatArray]:
     """Return the initial weights given by ``init`` as arrays of ``dtype``, those that are there.
 
     Parameters
@@ -579,7 +701,7 @@ def check_init(init, shapes, dtype):
 # Sequences
 
 
-def framed(sequences, frame):
+def framed(sequences: Sequences, frame: Frame) -> Sequences:
     """Return the sequences in frames (length, stride) of observations, or raise if one is too short for that."""
     if tuple(frame) == (1, 1):
         return sequences
@@ -593,7 +715,7 @@ def framed(sequences, frame):
     return sequences.framed(*frame)
 
 
-def read_sequences(estimator, X, dtype, scale=1.0):
+def read_sequences(estimator: Any, X: Any, dtype: DType, scale: float = 1.0) -> tuple[Sequences, dict[str, Any]]:
     """Read X in any of its forms, for fit.
 
     Parameters
@@ -628,7 +750,7 @@ def read_sequences(estimator, X, dtype, scale=1.0):
     return sequences, attributes
 
 
-def read_more_sequences(estimator, X, n_features, dtype, scale=1.0):
+def read_more_sequences(estimator: Any, X: Any, n_features: int, dtype: DType, scale: float = 1.0) -> Sequences:
     """Read X in any of its forms, for predict: its observations must have ``n_features`` features."""
     kind, X = _kind_of(X)
     if kind != "table":
@@ -648,13 +770,13 @@ def read_more_sequences(estimator, X, n_features, dtype, scale=1.0):
 _TABLE = {"dtype": None, "order": "C", "ensure_all_finite": False}  # values are checked with their place
 
 
-def _read_nested(kind, X, dtype, scale):
+def _read_nested(kind: str, X: Any, dtype: DType, scale: float) -> Sequences:
     sequences = _read_array(X, dtype, scale) if kind == "array" else _read_list(X, dtype, scale)
     _check_finite(sequences, dtype, X)
     return sequences
 
 
-def _read_table(table, given, dtype, scale):
+def _read_table(table: Any, given: Any, dtype: DType, scale: float) -> Sequences:
     """Every row is a sequence of one feature."""
     table = _as_observations(table, "X", dtype)
     sequences = Sequences.of_lengths(table.reshape(-1, 1), np.full(len(table), table.shape[1]), scale)
@@ -662,7 +784,7 @@ def _read_table(table, given, dtype, scale):
     return sequences
 
 
-def _kind_of(X):
+def _kind_of(X: Any) -> tuple[str, Any]:
     """Say which form X has: "table" (2-D), "array" (3-D) or "list", and return it as such."""
     if issparse(X):
         return "table", X  # refused there, in scikit-learn's words
@@ -698,7 +820,7 @@ def _kind_of(X):
     return "table", X
 
 
-def n_dimensions(name, values):
+def n_dimensions(name: str, values: Any) -> int:
     """Return how many dimensions an array-like has, or raise if it has rows of different lengths, or is sparse."""
     if issparse(values):
         raise TypeError(f"{name} is a sparse matrix; convert it with its toarray()")
@@ -710,20 +832,21 @@ def n_dimensions(name, values):
         ) from error
 
 
-def _column(item, i):
+def _column(item: Any, i: int) -> Array:
     if len(item) == 0:
         raise ValueError(f"X[{i}] has no steps; remove the sequences of length 0")
     return np.asarray(item)[:, None]
 
 
-def _as_observations(values, name, dtype):
+def _as_observations(values: Any, name: str, dtype: DTypeLike) -> Array:
     """Return a C-contiguous array that the kernels can read: as it is if they can, of ``dtype`` otherwise."""
     if isinstance(values, np.ndarray) and values.dtype in OBSERVATION_DTYPES:
         return np.require(values, requirements=["C_CONTIGUOUS", "ALIGNED"])
-    return _as_numbers(values, name, dtype)
+    found: Array = _as_numbers(values, name, dtype)
+    return found
 
 
-def _as_numbers(values, name, dtype):
+def _as_numbers(values: Any, name: str, dtype: DTypeLike) -> Any:
     """Return an array of ``dtype``, or raise when the values are no real numbers."""
     try:
         array = values if isinstance(values, np.ndarray) else np.asarray(values)
@@ -742,7 +865,7 @@ def _as_numbers(values, name, dtype):
         raise TypeError(f"{name} holds values that are not numbers ({error}); pass numbers") from error
 
 
-def _read_array(X, dtype, scale):
+def _read_array(X: Array, dtype: DType, scale: float) -> Sequences:
     n_sequences, n_steps, n_features = X.shape
     if 0 in X.shape:
         raise ValueError(
@@ -753,7 +876,7 @@ def _read_array(X, dtype, scale):
     return Sequences.of_lengths(observations, np.full(n_sequences, n_steps), scale)
 
 
-def _read_list(X, dtype, scale):
+def _read_list(X: Any, dtype: DType, scale: float) -> Sequences:
     arrays = [_as_observations(item, f"X[{i}]", dtype) for i, item in enumerate(X)]
     for i, array in enumerate(arrays):
         if array.shape[0] == 0:
@@ -770,7 +893,7 @@ def _read_list(X, dtype, scale):
     return Sequences.of_lengths(np.concatenate(arrays), [len(array) for array in arrays], scale)
 
 
-def _check_finite(sequences, dtype, given):
+def _check_finite(sequences: Sequences, dtype: DType, given: Any) -> None:
     """Raise with the place of the first NaN or infinity, reading the observations a piece at a time."""
     scale = dtype.type(sequences.scale)
     for first, piece in sequences.pieces(1 << 20):
@@ -793,7 +916,7 @@ def _check_finite(sequences, dtype, given):
         raise ValueError(f"X contains {found}, first at {where}; remove it or fill it in")
 
 
-def _was_finite(given, i, step, feature):
+def _was_finite(given: Any, i: int, step: int, feature: int) -> bool:
     item = np.asarray(given[i]) if isinstance(given, (list, tuple)) else np.asarray(given)[i]
     value = item[step] if item.ndim == 1 else item[step, feature]
     return bool(np.isfinite(np.float64(value)))
@@ -802,7 +925,7 @@ def _was_finite(given, i, step, feature):
 # Streams
 
 
-def check_observations(name, values, shape, what):
+def check_observations(name: str, values: Any, shape: tuple[int | None, ...], what: str) -> Array:
     """Return observations of streams as an array that the kernels can read: as they are, or in float64.
 
     Parameters
@@ -827,7 +950,7 @@ def check_observations(name, values, shape, what):
     return array
 
 
-def refuse_not_finite(name, array, dtype, scale):
+def refuse_not_finite(name: str, array: Array, dtype: DType, scale: float) -> NoReturn:
     """Raise with the place of the first number that is not finite, or does not stay so in ``dtype``."""
     with np.errstate(over="ignore", invalid="ignore"):
         finite = np.isfinite(dtype.type(scale) * array.astype(dtype))
@@ -838,7 +961,7 @@ def refuse_not_finite(name, array, dtype, scale):
     raise ValueError(f"{name} contains {found}, first at {at}; leave that observation out or fill it in")
 
 
-def refuse_overflow(name):
+def refuse_overflow(name: str) -> NoReturn:
     """Raise because outputs are not finite."""
     raise ValueError(
         f"the network's outputs for {name} are not finite: its observations are too large for this network; rescale "
@@ -846,7 +969,7 @@ def refuse_overflow(name):
     )
 
 
-def check_stream_state(state, like):
+def check_stream_state(state: Any, like: StreamState) -> None:
     """Raise unless ``state`` is one that streams can go on from.
 
     Parameters
@@ -877,7 +1000,7 @@ def check_stream_state(state, like):
         raise ValueError("state.n_read is negative; pass a state of this model")
 
 
-def check_streams(streams, n_streams):
+def check_streams(streams: Any, n_streams: int) -> IntArray:
     """Return numbers of streams, or a mask of them, as an index."""
     index = np.arange(n_streams)
     if streams is None:
@@ -891,7 +1014,7 @@ def check_streams(streams, n_streams):
         raise ValueError(f"streams does not fit the {n_streams} streams ({error}); pass numbers below that") from error
 
 
-def check_history(history, n_features, frame, dtype, scale):
+def check_history(history: Any, n_features: int, frame: int, dtype: DType, scale: float) -> tuple[list[Array], bool]:
     """Return the series that a forecast starts from, and whether it is a single one.
 
     Parameters
@@ -930,7 +1053,7 @@ def check_history(history, n_features, frame, dtype, scale):
     return series, is_one
 
 
-def _series_of(history, n_features):
+def _series_of(history: Any, n_features: int) -> tuple[bool, Any]:
     """Whether ``history`` is one series, and the list of its series."""
     if np.ma.isMaskedArray(history) and np.ma.is_masked(history):
         raise ValueError("history is an array with masked values; fill them in")
@@ -950,7 +1073,7 @@ def _series_of(history, n_features):
     return is_one, [history] if is_one else history
 
 
-def check_can_forecast(estimator, n_outputs, n_features):
+def check_can_forecast(estimator: Any, n_outputs: int, n_features: int) -> None:
     """Raise unless predictions can be read as observations."""
     if n_outputs != n_features:
         raise ValueError(
@@ -962,13 +1085,13 @@ def check_can_forecast(estimator, n_outputs, n_features):
 # Text
 
 
-def check_reads_symbols(solver, known):
+def check_reads_symbols(solver: Any, known: Mapping[str, Any]) -> None:
     """Raise unless ``solver``, a name or an object, reads symbols."""
     if not getattr(check_solver(solver, known), "takes_symbols", False):
         raise ValueError(f"solver is {solver!r}, which does not read text; pass solver='rollout'")
 
 
-def read_texts(text):
+def read_texts(text: Any) -> list[str]:
     """Return the texts that ``text`` is, or that it tells where to read, as a list; each has two characters or more."""
     if not isinstance(text, (list, tuple)):
         return [read_text(text)]
@@ -977,7 +1100,7 @@ def read_texts(text):
     return [read_text(item, f"text[{i}]") for i, item in enumerate(text)]
 
 
-def read_text(text, name="text", least=2):
+def read_text(text: Any, name: str = "text", least: float = 2) -> str:
     """Return ``text``, or what the file that it names, or is, holds in UTF-8; of ``least`` characters at least."""
     given = text
     if isinstance(text, os.PathLike):
@@ -997,20 +1120,20 @@ def read_text(text, name="text", least=2):
     return text
 
 
-def check_characters(vocabulary):
+def check_characters(vocabulary: object) -> str:
     """Raise unless this is a string of characters."""
     if not isinstance(vocabulary, str):
         raise TypeError(f"vocabulary is of type {type(vocabulary).__name__}; pass a str of all characters")
     return vocabulary
 
 
-def check_same_vocabulary(vocabulary, known):
+def check_same_vocabulary(vocabulary: str | None, known: str) -> None:
     """Raise unless there is no other vocabulary than the ``known`` one."""
     if vocabulary is not None and vocabulary != known:
         raise ValueError(f"vocabulary is {vocabulary!r}, and was {known!r} before; pass the same one, or None")
 
 
-def check_vocabulary(code_points):
+def check_vocabulary(code_points: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """Return the code points of the characters of a text, or raise unless they are several, and not too many."""
     if len(code_points) < 2:
         raise ValueError(
@@ -1022,7 +1145,7 @@ def check_vocabulary(code_points):
     return code_points
 
 
-def check_stand_in(unknown, vocabulary):
+def check_stand_in(unknown: object, vocabulary: str) -> int | None:
     """Return the code of the character ``unknown``, or None for None; raise unless it is in the vocabulary."""
     if unknown is None:
         return None
@@ -1035,7 +1158,7 @@ def check_stand_in(unknown, vocabulary):
     return vocabulary.index(unknown)
 
 
-def check_no_unknown(stand_in, text, position, i, vocabulary):
+def check_no_unknown(stand_in: int | None, text: str, position: int, i: int | None, vocabulary: str) -> None:
     """Raise if nothing stands in for the character of the text, or of the i-th, at this position."""
     if stand_in is None:
         character, where = text[position], "" if i is None else f"[{i}]"
@@ -1046,7 +1169,7 @@ def check_no_unknown(stand_in, text, position, i, vocabulary):
         )
 
 
-def check_text_outputs(are_finite):
+def check_text_outputs(are_finite: bool | np.bool_) -> None:
     """Raise when a roll-out over text has overflowed."""
     if not are_finite:
         raise ValueError("the network's outputs are not finite; fit with activation='tanh', or a smaller radius")
@@ -1055,13 +1178,15 @@ def check_text_outputs(are_finite):
 # Targets and weights
 
 
-def check_y_is_there(estimator, y):
+def check_y_is_there(estimator: Any, y: Any) -> None:
     """Raise if y is None."""
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
 
 
-def check_labels(y, lengths, *, per_step=False, ignore_label=None):
+def check_labels(
+    y: Any, lengths: IntArray, *, per_step: bool = False, ignore_label: Any = None
+) -> tuple[Array, IntArray, BoolArray, str]:
     """Return the classes, sorted, the class number of every sequence or step, and how y held them.
 
     Parameters
@@ -1112,14 +1237,14 @@ def check_labels(y, lengths, *, per_step=False, ignore_label=None):
     return classes, targets, present, form
 
 
-def differs(labels, ignore_label):
+def differs(labels: Iterable[Any], ignore_label: Any) -> BoolArray:
     """Where the labels are not ``ignore_label``, which may be NaN."""
     if isinstance(ignore_label, numbers.Real) and ignore_label != ignore_label:
         return np.array([label == label for label in labels], dtype=bool)
     return np.array([not (label == ignore_label) for label in labels], dtype=bool)
 
 
-def check_labels_per_step(y, lengths):
+def check_labels_per_step(y: Any, lengths: IntArray) -> Array:
     """Return the labels of all steps, one sequence after the other."""
     form = "sequence" if y is None else _form_of_labels(y)
     if form == "sequence" or len(y) != len(lengths):
@@ -1130,7 +1255,7 @@ def check_labels_per_step(y, lengths):
     return _labels_per_step(y, form, lengths)
 
 
-def _labels_per_step(y, form, lengths, name="y", what="label"):
+def _labels_per_step(y: Any, form: str, lengths: IntArray, name: str = "y", what: str = "label") -> Array:
     columns = [column_or_1d(labels) for labels in (np.asarray(y) if form == "array" else y)]
     for i, (labels, length) in enumerate(zip(columns, lengths, strict=True)):
         if len(labels) != length and form == "array":
@@ -1146,7 +1271,7 @@ def _labels_per_step(y, form, lengths, name="y", what="label"):
     return np.concatenate(columns)
 
 
-def _form_of_labels(y):
+def _form_of_labels(y: Any) -> str:
     if getattr(y, "ndim", 1) == 2:
         return "array" if y.shape[1] > 1 else "sequence"
     if isinstance(y, (list, tuple)) or getattr(getattr(y, "dtype", None), "kind", "") == "O":
@@ -1155,7 +1280,7 @@ def _form_of_labels(y):
     return "sequence"
 
 
-def _check_label_column(y, where):
+def _check_label_column(y: Array, where: str) -> tuple[Array, IntArray]:
     if y.dtype.kind == "f":
         finite = np.isfinite(y)
     else:
@@ -1171,7 +1296,7 @@ def _check_label_column(y, where):
         raise TypeError(f"y holds labels that cannot be sorted ({error}); make them all one type") from error
 
 
-def check_values(y, lengths):
+def check_values(y: Any, lengths: IntArray) -> tuple[FloatArray, BoolArray, str, bool]:
     """Return targets of a regression, a row each, which of them are there, and how y held them.
 
     Parameters
@@ -1232,7 +1357,7 @@ def check_values(y, lengths):
     return np.where(present[:, None], values, 0.0), present, form, single
 
 
-def check_indicators(y, lengths, *, ignore_label=None):
+def check_indicators(y: Any, lengths: IntArray, *, ignore_label: Any = None) -> tuple[FloatArray, BoolArray, str]:
     """Return which labels every sequence or step has, and how y held that.
 
     Parameters
@@ -1284,8 +1409,8 @@ def check_indicators(y, lengths, *, ignore_label=None):
         raise ValueError("y has no column; pass a column for each label")
     present = np.ones(len(values), bool)
     if ignore_label is not None:
-        present = differs(values.ravel(), ignore_label).reshape(values.shape).any(axis=1)
-    wrong = present & ~np.isin(values, (0, 1)).all(axis=1)
+        present = np.any(differs(values.ravel(), ignore_label).reshape(values.shape), axis=1)
+    wrong = present & ~np.all(np.isin(values, (0, 1)), axis=1)
     if wrong.any():
         i = int(np.flatnonzero(wrong)[0])
         found = values[i][~np.isin(values[i], (0, 1))][0]
@@ -1294,7 +1419,7 @@ def check_indicators(y, lengths, *, ignore_label=None):
     return np.where(present[:, None], values, 0.0), present, form
 
 
-def _items_of_values(y):
+def _items_of_values(y: Any) -> list[FloatArray] | None:
     """The arrays of a list of them, or None if y is no such list."""
     if not (isinstance(y, (list, tuple)) or getattr(getattr(y, "dtype", None), "kind", "") == "O"):
         return None
@@ -1304,7 +1429,7 @@ def _items_of_values(y):
     return items if len({item.shape[1:] for item in items}) == 1 and items[0].ndim in (1, 2) else None
 
 
-def check_several_classes(classes, targets):
+def check_several_classes(classes: Array, targets: Array) -> None:
     """Raise unless at least two classes are left to learn."""
     present = np.unique(targets)
     if not len(present):
@@ -1318,7 +1443,7 @@ def check_several_classes(classes, targets):
         )
 
 
-def check_sample_weight(sample_weight, lengths, *, per_step=False):
+def check_sample_weight(sample_weight: Any, lengths: IntArray, *, per_step: bool = False) -> FloatArray:
     """Return the weights as a float64 array whose largest is one.
 
     Parameters
@@ -1360,12 +1485,12 @@ def check_sample_weight(sample_weight, lengths, *, per_step=False):
     return at_least_tiny(weights / weights.max())
 
 
-def at_least_tiny(weights):
+def at_least_tiny(weights: Array) -> FloatArray:
     """The weights, none of them so small that it would underflow in float32, as a minibatch may consist of such."""
     return np.where(weights > 0, np.maximum(weights, 1e-20), 0.0)
 
 
-def check_classes(classes, fitted):
+def check_classes(classes: Any, fitted: Array | None) -> Array:
     """Return the labels of all calls of partial_fit, sorted: ``fitted`` ones of earlier calls, or those given first."""
     if classes is None:
         if fitted is None:
@@ -1379,7 +1504,7 @@ def check_classes(classes, fitted):
     return found
 
 
-def numbers_of_classes(labels, classes):
+def numbers_of_classes(labels: Array, classes: Array) -> IntArray:
     """The places of these labels among the classes, or raise if one is not there."""
     known = {label: i for i, label in enumerate(classes.tolist())}
     for label in labels.tolist():
@@ -1388,7 +1513,7 @@ def numbers_of_classes(labels, classes):
     return np.array([known[label] for label in labels.tolist()], np.intp)
 
 
-def check_targets_suit(settings, targets):
+def check_targets_suit(settings: EstimatorSettings, targets: _Targets) -> None:
     """Raise unless targets are of the kind that the read-out, or streams, ask for."""
     if targets.every_step and settings.readout != "last":
         raise ValueError(f"readout is {settings.readout!r} and y has a target for each step; pass readout='last'")
@@ -1396,7 +1521,7 @@ def check_targets_suit(settings, targets):
         raise ValueError("stateful is True and y has one target a sequence; pass one for each step, or stateful=False")
 
 
-def check_same_network(estimator, settings, network, **more):
+def check_same_network(estimator: BaseEstimator, settings: EstimatorSettings, network: Network, **more: object) -> None:
     """Raise unless settings, and ``more`` of them by name, are those that the network was made with."""
     fitted = {
         "hidden_size": network.n_hidden,
@@ -1412,7 +1537,7 @@ def check_same_network(estimator, settings, network, **more):
         raise ValueError(f"s_0 is {estimator.s_0!r}, and was of another kind when training began; call fit")
 
 
-def check_goes_on(estimator, settings, targets, network):
+def check_goes_on(estimator: BaseEstimator, settings: EstimatorSettings, targets: _Targets, network: Network) -> None:
     """Raise unless settings and targets are those that the estimator was fitted with."""
     check_same_network(estimator, settings, network, frame=estimator._frame, scale=estimator._scale)
     if targets.every_step != (estimator._form_of_targets != "sequence"):
@@ -1421,7 +1546,7 @@ def check_goes_on(estimator, settings, targets, network):
         raise ValueError("the solver of the last fit has left nothing to go on from; call fit with solver='rollout'")
 
 
-def check_n_streams(states, streams):
+def check_n_streams(states: Array | None, streams: Streams) -> None:
     """Raise unless there are as many streams as states to go on from."""
     if states is not None and len(states) != len(streams):
         raise ValueError(
@@ -1429,13 +1554,15 @@ def check_n_streams(states, streams):
         )
 
 
-def check_n_outputs(found, expected):
+def check_n_outputs(found: int, expected: int) -> None:
     """Raise unless targets have as many values as before."""
     if found != expected:
         raise ValueError(f"y has {found} value(s) a target, and had {expected} when training began; pass as many")
 
 
-def check_class_weight(class_weight, classes, targets, present, *, partial=False):
+def check_class_weight(
+    class_weight: Any, classes: Array, targets: Array, present: BoolArray, *, partial: bool = False
+) -> FloatArray:
     """Return the weight of every target by its class.
 
     Parameters
@@ -1455,7 +1582,8 @@ def check_class_weight(class_weight, classes, targets, present, *, partial=False
         if partial:
             raise ValueError("class_weight is 'balanced', and partial_fit does not see all of y; pass a dict")
         counts = np.bincount(targets[present], minlength=len(classes))
-        return (present.sum() / (len(classes) * counts))[targets]
+        found: FloatArray = (present.sum() / (len(classes) * counts))[targets]
+        return found
     if not isinstance(class_weight, dict):
         raise TypeError(f"class_weight is {class_weight!r}; pass a dict of weights by label, 'balanced' or None")
     known = {label.item() if isinstance(label, np.generic) else label: i for i, label in enumerate(classes)}
@@ -1470,7 +1598,7 @@ def check_class_weight(class_weight, classes, targets, present, *, partial=False
     return weights[targets]
 
 
-def check_outputs(outputs, lengths):
+def check_outputs(outputs: FloatArray, lengths: IntArray) -> FloatArray:
     """Raise when a roll-out has overflowed; there is one output a sequence, or one a step."""
     finite = np.isfinite(outputs).all(axis=1)
     if not finite.all():
@@ -1487,7 +1615,7 @@ def check_outputs(outputs, lengths):
 # Other programs
 
 
-def check_torch_layers(rnn, linear, torch, recurrent):
+def check_torch_layers(rnn: Any, linear: Any, torch: Any, recurrent: tuple[Any, ...]) -> None:
     """Raise unless these layers are a network that there is an estimator for.
 
     Parameters
@@ -1520,21 +1648,21 @@ def check_torch_layers(rnn, linear, torch, recurrent):
             raise ValueError(f"{name} contains NaN or infinity; pass finite weights")
 
 
-def check_settings_of_torch(settings, from_layers):
+def check_settings_of_torch(settings: Mapping[str, Any], from_layers: Iterable[str]) -> None:
     """Raise if ``settings`` names what the layers say."""
     for name in from_layers:
         if name in settings:
             raise TypeError(f"from_torch has got {name}={settings[name]!r}, which the layers say; leave it out")
 
 
-def check_features_in_frames(n_features, frame):
+def check_features_in_frames(n_features: int, frame: Frame) -> int:
     """Return the number of features of an observation, or raise unless frames have whole ones."""
     if n_features % frame[0]:
         raise ValueError(f"rnn reads {n_features} features, no multiple of the frame of {frame[0]}; pass another frame")
     return n_features // frame[0]
 
 
-def check_torch_classes(classes, n_outputs):
+def check_torch_classes(classes: Any, n_outputs: int) -> tuple[Array, IntArray]:
     """Return the labels of outputs, 0 to K - 1 for None, and the order in which they are sorted."""
     if classes is None:
         return np.arange(n_outputs), np.arange(n_outputs)
@@ -1547,7 +1675,7 @@ def check_torch_classes(classes, n_outputs):
     return known, order
 
 
-def check_onnx_classes(classes):
+def check_onnx_classes(classes: Array) -> Array:
     """Return labels as an array that an ONNX file can hold, or raise."""
     if classes.dtype == object and all(isinstance(label, str) for label in classes):
         return classes
@@ -1560,7 +1688,7 @@ def check_onnx_classes(classes):
     raise ValueError(f"classes_ are {classes.dtype}, which ONNX does not have; fit with strings or numbers for labels")
 
 
-def check_padded_batch(shape, lengths, n_features, least):
+def check_padded_batch(shape: Sequence[int], lengths: Any, n_features: int, least: int) -> None:
     """Raise unless a padded batch of a torch module has the right shape, and ``lengths`` numbers of its steps.
 
     Parameters
@@ -1595,7 +1723,7 @@ def check_padded_batch(shape, lengths, n_features, least):
 # Pictures
 
 
-def check_records(history):
+def check_records(history: Any) -> list[Record]:
     """Return the records of a fitted estimator, or of its history in one of its forms.
 
     Parameters
@@ -1619,7 +1747,7 @@ def check_records(history):
     return list(history)
 
 
-def check_recorded(records, metric, remedy=None):
+def check_recorded(records: Sequence[Record], metric: Any, remedy: str | None = None) -> list[str]:
     """Return the keys of records that ``metric`` stands for, or raise if there are none.
 
     Parameters
@@ -1633,7 +1761,8 @@ def check_recorded(records, metric, remedy=None):
     """
     if not isinstance(metric, (str, list, tuple)) or not all(isinstance(name, str) for name in metric):
         raise TypeError(f"metric is {metric!r}; pass a key of the history's records, or a list of them")
-    known, names = list(dict.fromkeys(key for record in records for key in record)), []
+    known = list(dict.fromkeys(key for record in records for key in record))
+    names: list[str] = []
     for name in [metric] if isinstance(metric, str) else metric:
         found = [name] if name in known else [key for key in known if key.endswith(f"_{name}")]
         if not found:
@@ -1642,7 +1771,7 @@ def check_recorded(records, metric, remedy=None):
     return names
 
 
-def check_axes(ax, *numbers):
+def check_axes(ax: Any, *numbers: int) -> list[Any]:
     """Return as many Axes as one of ``numbers`` says, as a list, or raise."""
     axes = list(np.ravel(ax)) if isinstance(ax, (list, tuple, np.ndarray)) else [ax]
     if len(axes) not in numbers or not all(hasattr(one, "imshow") for one in axes):
@@ -1651,7 +1780,7 @@ def check_axes(ax, *numbers):
     return axes
 
 
-def check_recurrent_weights(estimator):
+def check_recurrent_weights(estimator: Any) -> dict[str, FloatArray]:
     """Return the matrices W of an estimator by name, or the one that was passed, or raise."""
     if isinstance(estimator, BaseEstimator):
         check_is_fitted(estimator)
@@ -1665,13 +1794,13 @@ def check_recurrent_weights(estimator):
     return {"W": W}
 
 
-def check_reads_sequences(estimator):
+def check_reads_sequences(estimator: Any) -> None:
     """Raise unless an estimator reads sequences, rather than text."""
     if not hasattr(estimator, "_states_and_outputs"):
         raise TypeError(f"estimator is {estimator!r}; pass a fitted RNNClassifier or RNNRegressor")
 
 
-def check_has_confusions(estimator):
+def check_has_confusions(estimator: Any) -> None:
     """Raise unless an estimator names one class for each sequence or step."""
     if isinstance(estimator, BaseEstimator):
         check_is_fitted(estimator)
@@ -1687,7 +1816,7 @@ def check_has_confusions(estimator):
 # Files, and what makes an estimator fitted
 
 
-def not_to_be_saved(name, value):
+def not_to_be_saved(name: str, value: Any) -> TypeError:
     """The error that says that a file cannot hold a value."""
     found = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else f"of type {type(value).__name__}"
     return TypeError(
@@ -1696,14 +1825,15 @@ def not_to_be_saved(name, value):
     )
 
 
-def check_content(header, part):
+def check_content(header: Mapping[str, Any], part: str) -> dict[str, Any]:
     """Return a part of a file's header, or raise unless it is an object."""
-    if not isinstance(header.get(part), dict):
+    content = header.get(part)
+    if not isinstance(content, dict):
         raise ValueError(f"its header has no {part}")
-    return header[part]
+    return content
 
 
-def check_settings_are_known(settings, known, unused):
+def check_settings_are_known(settings: Mapping[str, Any], known: Collection[str], unused: Collection[str]) -> None:
     """Raise unless parameters have names that are known, and no array is left over; a missing one has its default."""
     unknown = sorted(settings.keys() - known)
     if unknown:
@@ -1725,11 +1855,13 @@ class Fitted:
         Whether some estimators do not have it.
     """
 
-    check: Callable
+    check: Callable[[str, Any, dict[str, Any]], object]
     may_be_missing: bool = False
 
     @classmethod
-    def array(cls, *axes, dtypes=DTYPES, optional=False, may_be_missing=False):
+    def array(
+        cls, *axes: str, dtypes: Sequence[str] = DTYPES, optional: bool = False, may_be_missing: bool = False
+    ) -> Fitted:
         """An array with these axes: a letter is one size everywhere, and "n+m" the sum of those that are there.
 
         ``dtypes`` names those that it may have; weights have one in common.  ``optional`` allows None.
@@ -1737,17 +1869,17 @@ class Fitted:
         return cls(partial(_check_fitted_array, axes, dtypes, optional), may_be_missing)
 
     @classmethod
-    def labels(cls, axis, *, strings=False, may_be_missing=False):
+    def labels(cls, axis: str, *, strings: bool = False, may_be_missing: bool = False) -> Fitted:
         """An array of one axis and any dtype, or with ``strings`` of str objects."""
         return cls(partial(_check_fitted_labels, axis, strings), may_be_missing)
 
     @classmethod
-    def value(cls, check, optional=False):
+    def value(cls, check: Callable[[str, Any], object], optional: bool = False) -> Fitted:
         """What ``check(name, value)`` lets pass."""
         return cls(lambda name, value, sizes: None if optional and value is None else check(name, value))
 
 
-def check_fitted_attributes(attributes, expected):
+def check_fitted_attributes(attributes: Mapping[str, Any], expected: Mapping[str, Fitted]) -> None:
     """Raise unless these attributes, by name, make an estimator fitted, as the `Fitted` of each say."""
     missing = sorted(name for name, one in expected.items() if name not in attributes and not one.may_be_missing)
     unknown = sorted(attributes.keys() - expected.keys())
@@ -1756,7 +1888,7 @@ def check_fitted_attributes(attributes, expected):
     of_reverse = [name in attributes for name in expected if name.endswith("_reverse_")]
     if any(of_reverse) and not all(of_reverse):
         raise ValueError("some of its weights of the network that reads from the end are missing")
-    sizes = {}
+    sizes: dict[str, Any] = {}
     for name, one in expected.items():
         if name in attributes:
             one.check(name, attributes[name], sizes)
@@ -1767,7 +1899,9 @@ def check_fitted_attributes(attributes, expected):
             raise ValueError(f"U_ has {sizes['d']} columns, which observations of {n_features} features do not have")
 
 
-def _check_fitted_array(axes, dtypes, optional, name, value, sizes):
+def _check_fitted_array(
+    axes: tuple[str, ...], dtypes: Sequence[str], optional: bool, name: str, value: Any, sizes: dict[str, Any]
+) -> None:
     if optional and value is None:
         return
     if not isinstance(value, np.ndarray) or value.dtype.name not in dtypes or not value.dtype.isnative:
@@ -1783,7 +1917,7 @@ def _check_fitted_array(axes, dtypes, optional, name, value, sizes):
             raise ValueError(f"{name} has the shape {value.shape}, which does not go with the other attributes")
 
 
-def _check_fitted_labels(axis, strings, name, value, sizes):
+def _check_fitted_labels(axis: str, strings: bool, name: str, value: Any, sizes: dict[str, Any]) -> None:
     if not isinstance(value, np.ndarray) or value.ndim != 1:
         raise ValueError(f"{name} is no array of one dimension")
     if strings and not (value.dtype == object and all(isinstance(item, str) for item in value)):
@@ -1792,26 +1926,26 @@ def _check_fitted_labels(axis, strings, name, value, sizes):
         raise ValueError(f"{name} has {len(value)} entries, which do not go with the other attributes")
 
 
-def check_fitted_history(name, value):
+def check_fitted_history(name: str, value: Any) -> None:
     """Raise unless this is a list of dicts."""
     if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
         raise ValueError(f"{name} is no list of records")
 
 
-def check_fitted_frame(name, value):
+def check_fitted_frame(name: str, value: Any) -> None:
     """Raise unless this is a pair of integers, (length, stride)."""
     if not isinstance(value, tuple) or len(value) != 2:
         raise ValueError(f"{name} is no pair (length, stride)")
     check_frame(value)
 
 
-def check_fitted_type(kind, name, value):
+def check_fitted_type(kind: type, name: str, value: Any) -> None:
     """Raise unless this is of a type."""
     if not isinstance(value, kind):
         raise ValueError(f"{name} is {value!r}; it should be of type {kind.__name__}")
 
 
-def check_fitted_vocabulary(name, value, sizes):
+def check_fitted_vocabulary(name: str, value: Any, sizes: dict[str, Any]) -> None:
     """Raise unless this is a str of ascending characters, one for each column of U and each output."""
     if not isinstance(value, str) or list(value) != sorted(set(value)):
         raise ValueError(f"{name} is no string of different characters in their order")

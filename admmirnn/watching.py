@@ -1,11 +1,14 @@
 """What goes on around a fit: progress, validation, early stopping, Ctrl-C, limits of time; nothing of the method."""
 
+from __future__ import annotations
+
 import logging
 import math
 import signal
 import threading
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,14 +16,23 @@ from admmirnn import backend
 from admmirnn.optional import import_optional
 from admmirnn.solvers.status import Status
 
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from typing_extensions import Self
+
+    from admmirnn.sequences import Sequences
+    from admmirnn.typing import AnyLoss, Array, FloatArray, Network, Record
+
+
 logger = logging.getLogger("admmirnn")
 logger.addHandler(logging.NullHandler())  # a library is silent unless it is asked
 
 
-class History(list):
+class History(list[dict[str, Any]]):
     """The records of a fit, a dict an epoch."""
 
-    def to_frame(self):
+    def to_frame(self) -> Any:
         """Return a table with a row an epoch.
 
         Returns
@@ -47,8 +59,8 @@ class EpochState:
         With the weights of this moment: it can predict.
     """
 
-    record: dict
-    estimator: object
+    record: Record
+    estimator: Any
 
 
 class Interruption:
@@ -63,11 +75,11 @@ class Interruption:
         Whether there was one.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.asked_for = False
         self._is_ours = False
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._is_ours = (
             threading.current_thread() is threading.main_thread()
             and signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -76,11 +88,11 @@ class Interruption:
             signal.signal(signal.SIGINT, self._ask)
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         if self._is_ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def _ask(self, number, frame):
+    def _ask(self, number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self.asked_for = True
         logger.warning("interrupted: ending the fit after this iteration; once more aborts it")
@@ -97,18 +109,18 @@ class Limits:
         Seconds from now on.
     """
 
-    def __init__(self, interruption, max_time=None):
+    def __init__(self, interruption: Interruption, max_time: float | None = None) -> None:
         self._interruption = interruption
         self._max_time = math.inf if max_time is None else max_time
         self._started = time.monotonic()
 
-    def reached(self):
+    def reached(self) -> Status | None:
         """Return the Status of an end that is due, or None."""
         if self._interruption.asked_for:
             return Status.INTERRUPTED
         return Status.TIME_LIMIT if self.progress() >= 1 else None
 
-    def progress(self):
+    def progress(self) -> float:
         """The share of the time that is over."""
         return (time.monotonic() - self._started) / self._max_time
 
@@ -130,11 +142,13 @@ class Validation:
         That share the sequences.
     """
 
-    def __init__(self, sequences, values, weights, every_step, loss, n_threads):
+    def __init__(
+        self, sequences: Sequences, values: Array, weights: FloatArray, every_step: bool, loss: AnyLoss, n_threads: int
+    ) -> None:
         self._sequences, self._every_step = sequences, every_step
         self._values, self._weights, self._loss, self._n_threads = values, weights, loss, n_threads
 
-    def measure(self, network, record):
+    def measure(self, network: Network, record: Record) -> None:
         """Add the loss of the network's roll-out to the record, and of class numbers its accuracy."""
         outputs = network.outputs(self._sequences, every_step=self._every_step, n_threads=self._n_threads)
         values = np.ascontiguousarray(self._values, self._loss.target_dtype or network.dtype)
@@ -165,13 +179,13 @@ class EarlyStopping:
         Which it was of.
     """
 
-    def __init__(self, network, patience, tol):
+    def __init__(self, network: Network, patience: int, tol: float) -> None:
         self._trained, self._patience, self._tol = network.trained, patience, tol
-        self._best = None
+        self._best: list[FloatArray] | None = None
         self.best_loss, self.best_epoch = math.inf, None
         self._goal, self._n_waited = math.inf, 0
 
-    def is_over(self, record):
+    def is_over(self, record: Record) -> bool:
         """Take an epoch's record; return whether patience is at its end."""
         loss = record["validation_loss"]
         if loss < self.best_loss:
@@ -183,13 +197,13 @@ class EarlyStopping:
         self._n_waited += 1
         return self._n_waited >= self._patience
 
-    def restore(self):
+    def restore(self) -> None:
         """Put the best weights back."""
         if self._best is not None:
             for weights, best in zip(self._trained, self._best, strict=True):
                 np.copyto(weights, best)
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """What a checkpoint holds of it."""
         return {
             "best": self._best,
@@ -199,7 +213,7 @@ class EarlyStopping:
             "n_waited": self._n_waited,
         }
 
-    def go_on_from(self, state):
+    def go_on_from(self, state: dict[str, Any]) -> None:
         """Take over the state of a checkpoint."""
         self._best = state["best"]
         self.best_loss, self.best_epoch = state["best_loss"], state["best_epoch"]
@@ -209,16 +223,17 @@ class EarlyStopping:
 class Progress:
     """A progress bar (verbose=1) or a line an epoch (verbose >= 2)."""
 
-    def __init__(self, verbose, max_epochs, n_done=0):
+    def __init__(self, verbose: int, max_epochs: int, n_done: int = 0) -> None:
         self._lines = verbose >= 2
-        self._bar = self._columns = None
+        self._bar: Any = None
+        self._columns: list[str] | None = None
         if verbose == 1:
             from tqdm.auto import tqdm  # looks for notebooks and asyncio, which no other fit needs
 
             # whatever TQDM_DISABLE says
             self._bar = tqdm(total=max_epochs, initial=n_done, unit="epoch", disable=False)
 
-    def show(self, record):
+    def show(self, record: Record) -> None:
         """Show the record of an epoch."""
         logger.debug("epoch %(epoch)d: roll-out loss %(rollout_loss).6g", record)
         if record.get("rollbacks"):
@@ -236,15 +251,15 @@ class Progress:
             self._bar.set_postfix(cells, refresh=False)
             self._bar.update()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         if self._bar is not None:
             self._bar.close()
 
 
-def _cells(record):
+def _cells(record: Record) -> dict[str, tuple[str, str]]:
     """By heading, the name of an entry of the record and its text."""
     of_columns = {
         "roll-out loss": "rollout_loss",

@@ -1,12 +1,22 @@
 """Networks for other programs: torch modules, there and back, and ONNX files."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from admmirnn import validation
 from admmirnn.optional import import_optional
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import ArrayLike
+    from onnx import ModelProto
+
+    from admmirnn.typing import Array, FilePath, FloatArray, Frame
 
 
 @dataclass(frozen=True)
@@ -39,10 +49,10 @@ class Network:
     s_0: np.ndarray | None
     activation: str
     read_out: str
-    frame: tuple
+    frame: Frame
 
     @classmethod
-    def of_estimator(cls, estimator):
+    def of_estimator(cls, estimator: Any) -> Network:
         """That of a fitted `RNNClassifier` or `RNNRegressor`."""
         network = estimator._network()
         weights, n = {name: array.astype(np.float64) for name, array in network.weights.items()}, network.n_hidden
@@ -74,15 +84,21 @@ class Network:
         )
 
     @property
-    def n_channels(self):
+    def n_channels(self) -> int:
         """Features of an observation."""
-        return self.U.shape[2] // self.frame[0]
+        found: int = self.U.shape[2] // self.frame[0]
+        return found
 
 
 class Exports:
     """The methods of estimators that read sequences and hand their network on."""
 
-    def to_torch(self):
+    if TYPE_CHECKING:
+        s_0: str | ArrayLike | None
+        _several: bool
+        classes_: Array
+
+    def to_torch(self) -> torch.nn.Module:
         """Return the network as a torch module: `torch.nn.RNN`, then `torch.nn.Linear`.
 
         Its outputs are those of the network: of a classifier o, what `torch.nn.CrossEntropyLoss` calls logits, column k
@@ -114,9 +130,10 @@ class Exports:
         >>> logits = module(torch.from_numpy(X))  # doctest: +SKIP
         """
         network = Network.of_estimator(self)
-        return _torch_part("to_torch").module_of(network, learns_s_0=isinstance(self.s_0, str))
+        found: torch.nn.Module = _torch_part("to_torch").module_of(network, learns_s_0=isinstance(self.s_0, str))
+        return found
 
-    def to_onnx(self, path, *, lengths=True):
+    def to_onnx(self, path: FilePath, *, lengths: bool = True) -> ModelProto:
         """Write the network to an ONNX file, which onnxruntime and other programs run.
 
         The file takes and returns float32, whatever the estimator's dtype: onnxruntime has no other RNN.
@@ -177,7 +194,7 @@ class Exports:
         return model
 
 
-def layers_of_torch(rnn, linear):
+def layers_of_torch(rnn: torch.nn.Module, linear: torch.nn.Module) -> tuple[dict[str, FloatArray], str]:
     """Read a `torch.nn.RNN` and a `torch.nn.Linear`.
 
     Returns
@@ -192,10 +209,11 @@ def layers_of_torch(rnn, linear):
     ValueError, TypeError
         If they are no such layers, or cannot follow one another.
     """
-    return _torch_part("from_torch").layers_of(rnn, linear)
+    found: tuple[dict[str, FloatArray], str] = _torch_part("from_torch").layers_of(rnn, linear)
+    return found
 
 
-def _torch_part(what):
+def _torch_part(what: str) -> Any:
     import_optional("torch", "torch", what)
     from admmirnn.export import torch_module
 

@@ -1,7 +1,21 @@
 """The network as an ONNX graph; imported by whom onnx is installed for."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from onnx import TensorProto, checker, helper, numpy_helper
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, DTypeLike
+    from onnx import ModelProto, NodeProto, ValueInfoProto
+
+    from admmirnn.export import Network
+    from admmirnn.typing import Array
+
 
 _OPSET, _IR_VERSION = 18, 8  # of 2023: onnx 1.13, onnxruntime 1.14
 _ACTIVATIONS = {  # names and, where they have any, alpha and beta
@@ -16,24 +30,32 @@ _ACTIVATIONS = {  # names and, where they have any, alpha and beta
 class _Graph:
     """Nodes that are added one by one; a value is known by its name."""
 
-    def __init__(self):
-        self.nodes, self.initializers = [], []
+    def __init__(self) -> None:
+        self.nodes: list[NodeProto] = []
+        self.initializers: list[TensorProto] = []
 
-    def constant(self, values, dtype=np.int64):
+    def constant(self, values: ArrayLike, dtype: DTypeLike = np.int64) -> str:
         """A constant tensor, of the shape of ``values``."""
         name = f"constant_{len(self.initializers)}"
         self.initializers.append(numpy_helper.from_array(np.array(values, dtype, order="C"), name))
         return name
 
-    def add(self, operator, *inputs, n_outputs=1, name=None, **attributes):
-        """The output of an operator, or its outputs; ``None`` is an input that is left out."""
-        outputs = [name] if name else [f"{operator}_{len(self.nodes)}_{i}" for i in range(n_outputs)]
-        inputs = ["" if given is None else given for given in inputs]
-        self.nodes.append(helper.make_node(operator, inputs, outputs, **attributes))
-        return outputs[0] if n_outputs == 1 else outputs
+    def add(self, operator: str, *inputs: str | None, name: str | None = None, **attributes: Any) -> str:
+        """The output of an operator; ``None`` is an input that is left out."""
+        (output,) = self.add_several(operator, inputs, [name] if name else None, **attributes)
+        return output
+
+    def add_several(
+        self, operator: str, inputs: Sequence[str | None], names: list[str] | None = None, n: int = 1, **attributes: Any
+    ) -> list[str]:
+        """The ``n`` outputs of an operator."""
+        outputs = names or [f"{operator}_{len(self.nodes)}_{i}" for i in range(n)]
+        given = ["" if name is None else name for name in inputs]
+        self.nodes.append(helper.make_node(operator, given, outputs, **attributes))
+        return outputs
 
 
-def model_of(network, *, lengths, labels, probabilities):
+def model_of(network: Network, *, lengths: bool, labels: Array | str | None, probabilities: bool) -> ModelProto:
     """The model of a `Network`.
 
     Parameters
@@ -93,18 +115,21 @@ def model_of(network, *, lengths, labels, probabilities):
     return model
 
 
-def _value(name, kind, shape):
+def _value(name: str, kind: int, shape: Sequence[str | int | None]) -> ValueInfoProto:
     return helper.make_tensor_value_info(name, kind, shape)
 
 
-def _add_frames(graph, network, lengths):
+def _add_frames(graph: _Graph, network: Network, lengths: str | None) -> tuple[str, str | None]:
     """Frames (n_sequences, n_frames, length * n_features), and how many each sequence has, None if all of them."""
     length, stride = (graph.constant(value) for value in network.frame)
     N = graph.add("Squeeze", graph.add("Shape", "X", start=1, end=2))
     own = lengths or graph.add("Expand", N, graph.add("Shape", "X", start=0, end=1))
 
-    def n_frames_of(n_observations):
-        return graph.add("Add", graph.add("Div", graph.add("Sub", n_observations, length), stride), graph.constant(1))
+    def n_frames_of(n_observations: str) -> str:
+        found: str = graph.add(
+            "Add", graph.add("Div", graph.add("Sub", n_observations, length), stride), graph.constant(1)
+        )
+        return found
 
     first = graph.add("Mod", graph.add("Sub", own, length), stride)
     first = graph.add("Unsqueeze", first, graph.constant([1, 2]))
@@ -118,11 +143,15 @@ def _add_frames(graph, network, lengths):
     return frames, n_frames_of(own) if lengths else None
 
 
-def _add_states(graph, network, X, lengths):
+def _add_states(graph: _Graph, network: Network, X: str, lengths: str | None) -> tuple[str, str]:
     """All states (n_sequences, n_steps, n_directions * n), and the last ones (n_sequences, n_directions * n)."""
     D, n, _ = network.U.shape
     name, *coefficients = _ACTIVATIONS[network.activation]
-    attributes = {"hidden_size": n, "direction": "forward" if D == 1 else "bidirectional", "activations": D * [name]}
+    attributes: dict[str, Any] = {
+        "hidden_size": n,
+        "direction": "forward" if D == 1 else "bidirectional",
+        "activations": D * [name],
+    }
     for key, value in zip(("activation_alpha", "activation_beta"), coefficients, strict=False):
         attributes[key] = D * [value]
     initial = None
@@ -130,24 +159,22 @@ def _add_states(graph, network, X, lengths):
         one, B = graph.constant([1]), graph.add("Shape", X, start=0, end=1)
         shape = graph.add("Concat", one, B, graph.constant([n]), axis=0)
         initial = graph.add("Expand", graph.constant(network.s_0, np.float32), shape)
-    states, last = graph.add(
-        "RNN",
+    inputs = [
         graph.add("Transpose", X, perm=[1, 0, 2]),
         graph.constant(network.U, np.float32),
         graph.constant(network.W, np.float32),
         graph.constant(np.concatenate([network.b, 0 * network.b], axis=1), np.float32),
         None if lengths is None else graph.add("Cast", lengths, to=TensorProto.INT32),
         initial,
-        n_outputs=2,
-        **attributes,
-    )
+    ]
+    states, last = graph.add_several("RNN", inputs, n=2, **attributes)
     states = graph.add("Transpose", states, perm=[2, 0, 1, 3])  # from (n_steps, n_directions, n_sequences, n)
     states = graph.add("Reshape", states, graph.constant([0, 0, D * n]))
     last = graph.add("Transpose", last, perm=[1, 0, 2])
     return states, graph.add("Reshape", last, graph.constant([0, D * n]))
 
 
-def _add_read_out(graph, read_out, S, last, lengths, is_there):
+def _add_read_out(graph: _Graph, read_out: str, S: str, last: str, lengths: str | None, is_there: str | None) -> str:
     """What the output layer reads."""
     if read_out == "last":
         return last
@@ -163,7 +190,7 @@ def _add_read_out(graph, read_out, S, last, lengths, is_there):
     return graph.add("Div", graph.add("ReduceSum", S, over_steps, keepdims=0), n_steps)
 
 
-def _add_labels(graph, o, labels, shape):
+def _add_labels(graph: _Graph, o: str, labels: Array | str, shape: Sequence[str | int | None]) -> ValueInfoProto:
     """The output ``label``."""
     if isinstance(labels, str):
         graph.add("Cast", graph.add("Greater", o, graph.constant(0, np.float32)), name="label", to=TensorProto.INT64)

@@ -1,12 +1,23 @@
 """The network as a module of torch; imported by whom torch is installed for."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from admmirnn import validation
 
-_FUNCTIONS = {
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from admmirnn.export import Network
+    from admmirnn.typing import FloatArray, Frame
+
+
+_FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "tanh": torch.tanh,
     "relu": torch.relu,
     "sigmoid": torch.sigmoid,
@@ -33,7 +44,7 @@ class LoopRNN(nn.Module):
 
     num_layers, bias, batch_first = 1, True, True
 
-    def __init__(self, input_size, hidden_size, nonlinearity, bidirectional=False):
+    def __init__(self, input_size: int, hidden_size: int, nonlinearity: str, bidirectional: bool = False) -> None:
         super().__init__()
         self.input_size, self.hidden_size = input_size, hidden_size
         self.nonlinearity, self.bidirectional = nonlinearity, bidirectional
@@ -50,37 +61,42 @@ class LoopRNN(nn.Module):
                 self.register_parameter(f"{name}_l0{suffix}", nn.Parameter(values))
 
     @property
-    def _suffixes(self):
+    def _suffixes(self) -> tuple[str, ...]:
         return ("", "_reverse") if self.bidirectional else ("",)
 
-    def forward(self, x, h_0=None):
+    def forward(
+        self, x: torch.Tensor | PackedSequence, h_0: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor | PackedSequence, torch.Tensor]:
         """Return the states (n_sequences, n_steps, n_directions * n) and the last ones (n_directions, n_sequences, n).
 
         Of packed sequences, the states are packed as well.
         """
-        packed, lengths = x if isinstance(x, PackedSequence) else None, None
-        if packed is not None:
+        packed, lengths = None, None
+        if isinstance(x, PackedSequence):
+            packed = x
             x, lengths = pad_packed_sequence(packed, batch_first=True)
             lengths = lengths.to(x.device)
         if h_0 is None:
             h_0 = x.new_zeros(len(self._suffixes), len(x), self.hidden_size)
         found = [self._read(x, s, lengths, suffix) for s, suffix in zip(h_0, self._suffixes, strict=True)]
         states, last = torch.cat([states for states, _ in found], dim=2), torch.stack([last for _, last in found])
-        if packed is not None:
+        if packed is not None and lengths is not None:
             sorted_lengths = lengths if packed.sorted_indices is None else lengths[packed.sorted_indices]
             ordered = states if packed.sorted_indices is None else states[packed.sorted_indices]
             data = pack_padded_sequence(ordered, sorted_lengths.cpu(), batch_first=True).data
-            states = PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
+            return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices), last
         return states, last
 
-    def _read(self, x, s, lengths, suffix):
+    def _read(
+        self, x: torch.Tensor, s: torch.Tensor, lengths: torch.Tensor | None, suffix: str
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """The states of one direction, (n_sequences, n_steps, n), and the one after all steps of each sequence."""
         U, W, b, b_hh = (
             getattr(self, f"{name}_l0{suffix}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
         f = _FUNCTIONS[self.nonlinearity]
         driven = x @ U.T + (b + b_hh)
-        states = [None] * x.shape[1]
+        states = [s] * x.shape[1]
         for t in reversed(range(len(states))) if suffix else range(len(states)):
             following = f(driven[:, t] + s @ W.T)
             # a sequence that has ended, or not begun, stays where it is
@@ -106,7 +122,14 @@ class ElmanModule(nn.Module):
         The state before the first step.
     """
 
-    def __init__(self, rnn, linear, read_out="last", frame=(1, 1), s_0=None):
+    def __init__(
+        self,
+        rnn: nn.RNN | LoopRNN,
+        linear: nn.Linear,
+        read_out: str = "last",
+        frame: Frame = (1, 1),
+        s_0: torch.Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.rnn, self.linear = rnn, linear
         self.read_out, self.frame = read_out, frame
@@ -115,7 +138,7 @@ class ElmanModule(nn.Module):
         else:
             self.register_buffer("s_0", s_0)
 
-    def forward(self, x, lengths=None):
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor | list[int] | None = None) -> torch.Tensor:
         """Return the outputs (n_sequences, K), or (n_sequences, n_steps, K) if there is one for each step.
 
         Parameters
@@ -144,7 +167,7 @@ class ElmanModule(nn.Module):
             states, _ = pad_packed_sequence(states, batch_first=True, total_length=N)
             is_there = (torch.arange(N, device=x.device) < lengths[:, None])[:, :, None]
         if self.read_out == "each":
-            outputs = self.linear(states)
+            outputs: torch.Tensor = self.linear(states)
             return outputs if is_there is None else outputs.masked_fill(~is_there, 0)
         if self.read_out == "last":
             h = last.transpose(0, 1).flatten(1)
@@ -152,14 +175,17 @@ class ElmanModule(nn.Module):
             h = states.sum(dim=1) / (N if lengths is None else lengths[:, None].to(states.dtype))
         else:
             h = (states if is_there is None else states.masked_fill(~is_there, -torch.inf)).max(dim=1).values
-        return self.linear(h)
+        found: torch.Tensor = self.linear(h)
+        return found
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         """What the layers do not say."""
         return f"read_out={self.read_out!r}, frame={tuple(self.frame)}, s_0={'zero' if self.s_0 is None else 'given'}"
 
 
-def _framed(x, lengths, length, stride):
+def _framed(
+    x: torch.Tensor, lengths: torch.Tensor | None, length: int, stride: int
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Frames of ``length`` observations, the last of which ends with the sequence, and how many each sequence has."""
     B, N, d = x.shape
     own = torch.full((B,), N, device=x.device) if lengths is None else lengths
@@ -171,7 +197,7 @@ def _framed(x, lengths, length, stride):
     return frames.reshape(B, n_frames, length * d), None if lengths is None else (lengths - length) // stride + 1
 
 
-def module_of(network, *, learns_s_0=False):
+def module_of(network: Network, *, learns_s_0: bool = False) -> ElmanModule:
     """The module of a `Network`, with copies of its weights."""
     D, n, d = network.U.shape
     of_torch = network.activation in _OF_TORCH
@@ -190,10 +216,10 @@ def module_of(network, *, learns_s_0=False):
     s_0 = None if network.s_0 is None else torch.tensor(network.s_0)
     if s_0 is not None and learns_s_0:
         s_0 = nn.Parameter(s_0)
-    return ElmanModule(rnn, linear, network.read_out, tuple(network.frame), s_0)
+    return ElmanModule(rnn, linear, network.read_out, network.frame, s_0)
 
 
-def layers_of(rnn, linear):
+def layers_of(rnn: nn.RNN | LoopRNN, linear: nn.Linear) -> tuple[dict[str, FloatArray], str]:
     """The weights of a recurrent and a linear layer by name, as copies, and the activation."""
     validation.check_torch_layers(rnn, linear, torch, (nn.RNN, LoopRNN))
     weights = {}
@@ -209,5 +235,6 @@ def layers_of(rnn, linear):
     return weights, rnn.nonlinearity
 
 
-def _copy(parameter):
-    return parameter.detach().cpu().numpy().copy()
+def _copy(parameter: torch.Tensor) -> FloatArray:
+    found: FloatArray = parameter.detach().cpu().numpy().copy()
+    return found

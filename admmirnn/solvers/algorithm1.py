@@ -1,8 +1,11 @@
 """Solver "algorithm1": Algorithm 1 of the paper; its auxiliary variables are kept between iterations."""
 
+from __future__ import annotations
+
 import math
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -13,6 +16,15 @@ from admmirnn.sequences import split
 from admmirnn.solvers.residuals import Residuals
 from admmirnn.solvers.status import Outcome, Status
 from admmirnn.solvers.variables import SweepSettings, Variables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+
+    from admmirnn.model import ElmanRNN
+    from admmirnn.sequences import Sequences
+    from admmirnn.typing import AnyLoss, Array, EndOfEpoch, FloatArray, Limits, RandomState, Record, Schedule
+
 
 BACKWARD, FORWARD = b"ocVsabWU", b"UWbasVco"  # the blocks in the paper's order, at every t
 _GROWTH = 1e6
@@ -79,21 +91,21 @@ class Algorithm1(BaseEstimator):
 
     def __init__(
         self,
-        rho1=1.0,
-        rho2=1.0,
-        rho3=1.0,
-        nu=0.1,
-        r=1.0,
-        signs="derived",
-        o_step="prox",
-        a_step="exact",
-        s_coupling=False,
-        omega="ridge",
-        max_iter=None,
-        keep="best",
-        eps_abs=1e-5,
-        eps_rel=1e-4,
-    ):
+        rho1: float | Schedule = 1.0,
+        rho2: float | Schedule = 1.0,
+        rho3: float | Schedule = 1.0,
+        nu: float | Schedule = 0.1,
+        r: float | str | Schedule = 1.0,
+        signs: str = "derived",
+        o_step: str = "prox",
+        a_step: str = "exact",
+        s_coupling: bool = False,
+        omega: str = "ridge",
+        max_iter: int | None = None,
+        keep: str = "best",
+        eps_abs: float = 1e-5,
+        eps_rel: float = 1e-4,
+    ) -> None:
         self.rho1 = rho1
         self.rho2 = rho2
         self.rho3 = rho3
@@ -114,31 +126,31 @@ class Algorithm1(BaseEstimator):
     losses = ("cross_entropy", "squared_error")
     default_penalty = 0.0
 
-    def check_settings(self):
+    def check_settings(self) -> None:
         """Raise ValueError or TypeError unless every setting is in its range."""
         validation.check_algorithm1(self)
 
-    def iterations_per_epoch(self, n_sequences, batch_size=None):
+    def iterations_per_epoch(self, n_sequences: int, batch_size: int | None = None) -> int:
         """An iteration takes all batches and counts as an epoch."""
         return 1
 
     def solve(
         self,
-        network,
-        sequences,
-        targets,
-        loss,
+        network: ElmanRNN,
+        sequences: Sequences,
+        targets: Array,
+        loss: AnyLoss,
         *,
-        weights=None,
-        penalty=0.0,
-        max_epochs=1,
-        batch_size=None,
-        shuffle=True,
-        random_state=None,
-        on_epoch_end=None,
-        n_threads=1,
-        limits=None,
-    ):
+        weights: FloatArray | None = None,
+        penalty: float = 0.0,
+        max_epochs: int = 1,
+        batch_size: int | None = None,
+        shuffle: bool = True,
+        random_state: RandomState | None = None,
+        on_epoch_end: EndOfEpoch | None = None,
+        n_threads: int | None = 1,
+        limits: Limits | None = None,
+    ) -> Outcome:
         """Train ``network`` in place.
 
         Parameters
@@ -216,7 +228,7 @@ class Algorithm1(BaseEstimator):
         return Outcome(fit.history, status, fit.what_grew(), fit.warning())
 
 
-def _overflow_is_expected():
+def _overflow_is_expected() -> AbstractContextManager[None]:
     """Divergence is found by looking at the sizes of the variables; numpy need not warn of it as well."""
     return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
@@ -224,7 +236,18 @@ def _overflow_is_expected():
 class _Fit:
     """Everything one call of `Algorithm1.solve` works on, and its steps."""
 
-    def __init__(self, settings, schedules, network, sequences, targets, loss, weights, penalty, n_threads):
+    def __init__(
+        self,
+        settings: Algorithm1,
+        schedules: Mapping[str, Callable[[int], float | None]],
+        network: ElmanRNN,
+        sequences: Sequences,
+        targets: Array,
+        loss: AnyLoss,
+        weights: FloatArray | None,
+        penalty: float,
+        n_threads: int,
+    ) -> None:
         self.settings, self.schedules = settings, schedules
         self.network, self.sequences, self.loss = network, sequences, loss
         self.kernels = backend.kernels()
@@ -235,11 +258,11 @@ class _Fit:
         per_sequence = len(self.weights) == len(sequences)
         of_outputs = np.repeat(self.weights, sequences.lengths) if self.every_step and per_sequence else self.weights
         self.output_weights = of_outputs.astype(network.dtype)
-        self.batches = []
-        self.history = []
-        self.grown = None
+        self.batches: list[Variables] = []
+        self.history: list[Record] = []
+        self.grown: tuple[str, float] | None = None
 
-    def form_batches(self, batch_size, random_state):
+    def form_batches(self, batch_size: int | None, random_state: np.random.RandomState | None) -> None:
         """Cut the sequences into batches, each with its own variables."""
         indices = np.arange(len(self.sequences))
         batch_size = batch_size or len(indices)
@@ -262,7 +285,7 @@ class _Fit:
         for variables in self.batches:
             variables.scratch = scratch
 
-    def start_from_the_roll_out(self):
+    def start_from_the_roll_out(self) -> None:
         """Make every variable what the network itself gives, the multipliers zero."""
         for variables in self.batches:
             variables.roll_out(self.kernels, self.network.activation)
@@ -271,13 +294,14 @@ class _Fit:
         self.best = (math.inf, self.network.Theta.copy(), self.network.Psi.copy())
         self._remember_weights(self._rollout_loss()[0])
 
-    def begin(self, iteration):
+    def begin(self, iteration: int) -> None:
         """Set the penalties of this iteration."""
         settings = self.settings
         self.iteration = iteration
         self.started = time.perf_counter()
+        penalties: dict[str, Any] = {name: value_at(iteration) for name, value_at in self.schedules.items()}
         self.at = SweepSettings(
-            **{name: value_at(iteration) for name, value_at in self.schedules.items()},
+            **penalties,
             derived=settings.signs == "derived",
             linearised=settings.o_step == "linearised",
             linear=settings.a_step == "linear",
@@ -294,18 +318,18 @@ class _Fit:
             self.at = replace(at, r=r)
         self.residuals.begin(self.at)
 
-    def sweep(self, variables):
+    def sweep(self, variables: Variables) -> None:
         """For t = 1..N: o_t, c, V, s_t, a_t, b, W, U, then U, W, b, a_t, s_t, V, c, o_t."""
         self.residuals.before_sweep(variables)
         self.kernels.sweep(variables, self.at, BACKWARD + FORWARD, 0, variables.n_steps)
         self.residuals.after_sweep(variables)
 
-    def update_multipliers(self, variables):
+    def update_multipliers(self, variables: Variables) -> None:
         """lambda1 += rho1 p_N, lambda2 += rho2 (s_N - f(a_N)), lambda3 += rho3 e_N (Eq. 15)."""
         self.residuals.evaluate(variables)
         variables.update_multipliers(self.at, *self.residuals.last_rows(variables))
 
-    def measure(self):
+    def measure(self) -> None:
         """Record the residuals, the augmented Lagrangian, and the losses of o and of the roll-out."""
         loss, accuracy = self._rollout_loss()
         record = self.residuals.record(self.iteration, self.penalty)
@@ -318,24 +342,24 @@ class _Fit:
         if self.grown is None:
             self._remember_weights(loss)
 
-    def _rollout_loss(self):
+    def _rollout_loss(self) -> tuple[float, float | None]:
         """Loss and accuracy of the network's own outputs on the whole training set."""
         outputs = self.network.outputs(self.sequences, every_step=self.every_step, n_threads=self.n_threads)
         loss, n_correct = self.loss.value(self.kernels, outputs, self.targets, self.output_weights)
         return loss, None if n_correct is None else n_correct / len(outputs)
 
-    def _remember_weights(self, loss):
+    def _remember_weights(self, loss: float) -> None:
         self.last_loss = loss
         if loss < self.best[0]:
             self.best = (loss, self.network.Theta.copy(), self.network.Psi.copy())
 
-    def keep_weights(self, keep):
+    def keep_weights(self, keep: str) -> None:
         """Put the best weights into the network, unless the last ones are wanted and can predict."""
         _, Theta, Psi = self.best
         if keep == "best" or self.grown is not None or not math.isfinite(self.last_loss):
             self.network.Theta[:], self.network.Psi[:] = Theta, Psi
 
-    def warning(self):
+    def warning(self) -> str | None:
         """What the user should know of a fit that diverged, or whose network overflows."""
         if self.grown is None:
             if math.isfinite(self.last_loss):
@@ -355,7 +379,7 @@ class _Fit:
             f"training roll-out loss before that were kept. What may help: {'; '.join(remedies)}"
         )
 
-    def what_grew(self):
+    def what_grew(self) -> str | None:
         """The variable that grew and how large it became, or None."""
         if self.grown is None:
             return None

@@ -1,8 +1,15 @@
 """Watching the roll-out loss, so that no setting ends in NaN or in a network that has been thrown away."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from admmirnn.typing import FloatArray, Network
+
 
 WINDOW = 500
 _SMALL_WINDOW = 100
@@ -55,30 +62,30 @@ class Guard:
         How often it has stepped in since it last found a window good.
     """
 
-    def __init__(self, network, n_sequences, constant_loss):
+    def __init__(self, network: Network, n_sequences: int, constant_loss: float) -> None:
         self._trained = network.trained
         self.window = min(WINDOW, n_sequences)
         self._leeway = math.sqrt(max(1.0, _SMALL_WINDOW / self.window))  # means of fewer losses vary more
         self._constant_loss = constant_loss
         self._best = math.inf
-        self._loss_sum = self._n_seen = 0
-        self._previous = None  # loss, and number of sequences
-        self._square_sum = self._n_differences = 0
-        self._variance = None  # of the losses of single sequences
+        self._loss_sum, self._n_seen = 0.0, 0
+        self._previous: tuple[float, int] | None = None  # loss, and number of sequences
+        self._square_sum, self._n_differences = 0.0, 0
+        self._variance: float | None = None  # of the losses of single sequences
         self._safest = tuple(weights.copy() for weights in self._trained)
         self._good = tuple(weights.copy() for weights in self._trained)
         self._returned_to = self._good
-        self._loss_after_return = -math.inf
+        self._loss_after_return: float | None = -math.inf
         self._any_finite = False
         self.rollbacks_in_a_row = 0
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """What another guard needs to go on from here."""
         numbers = {name: getattr(self, name) for name in _NUMBERS}
         copies = {"safest": list(self._safest), "good": list(self._good)}
         return numbers | copies | {"returned_to_good": self._returned_to is self._good}
 
-    def go_on_from(self, state):
+    def go_on_from(self, state: dict[str, Any]) -> None:
         """Take over the state of another guard."""
         for name in _NUMBERS:
             setattr(self, name, state[name])
@@ -88,7 +95,7 @@ class Guard:
         self._returned_to = self._good if state["returned_to_good"] else self._safest
 
     @property
-    def most(self):
+    def most(self) -> float:
         """The largest mean loss of a window that is not a loss of the network."""
         level = max(self._constant_loss, self._best)
         margin = self._leeway * max(_LOST_GAIN * (self._constant_loss - self._best), _LOST_LEVEL * level)
@@ -97,7 +104,7 @@ class Guard:
             margin = max(margin, min(_DEVIATIONS * deviation, _MOST_LEVEL * level))
         return self._best + margin
 
-    def lost(self, loss, n_sequences):
+    def lost(self, loss: float, n_sequences: int) -> bool:
         """Take the loss of one minibatch, measured before its update; say whether the network is lost."""
         if self._loss_after_return is None:
             self._loss_after_return = loss
@@ -127,7 +134,7 @@ class Guard:
         self._best = min(self._best, mean)
         return False
 
-    def _compare(self, loss, n_sequences):
+    def _compare(self, loss: float, n_sequences: int) -> None:
         """Add the square of this loss's difference to the one before, in units of the variance of one sequence's."""
         if self._previous is not None:
             other, n_others = self._previous
@@ -136,17 +143,17 @@ class Guard:
             self._n_differences += 1
         self._previous = loss, n_sequences
 
-    def _learn_variance(self):
+    def _learn_variance(self) -> None:
         if self._n_differences:
             variance = self._square_sum / self._n_differences
             self._variance = variance if self._variance is None else 0.8 * self._variance + 0.2 * variance
         self._square_sum = self._n_differences = 0
 
-    def _remember(self, copies):
+    def _remember(self, copies: tuple[FloatArray, ...]) -> None:
         for copy, weights in zip(copies, self._trained, strict=True):
             np.copyto(copy, weights)
 
-    def _is_lost_at(self, mean):
+    def _is_lost_at(self, mean: float) -> bool:
         """The mean of a window is too high: through the last updates, or was it so when they began?"""
         if not self._returned_in_vain:
             return True
@@ -157,16 +164,17 @@ class Guard:
         return False
 
     @property
-    def _returned_in_vain(self):
+    def _returned_in_vain(self) -> bool:
         """Whether the weights that the last rollback returned to were lost themselves."""
-        return self.rollbacks_in_a_row > 0 and self._loss_after_return > self.most
+        after = self._loss_after_return
+        return self.rollbacks_in_a_row > 0 and after is not None and after > self.most
 
-    def lost_at_the_end(self, loss):
+    def lost_at_the_end(self, loss: float) -> bool:
         """Say whether the network is lost, given its loss over a window after the last update."""
         self._loss_after_return = loss if self._loss_after_return is None else self._loss_after_return
         return not math.isfinite(loss) or loss > self.most
 
-    def roll_back(self):
+    def roll_back(self) -> None:
         """Return to the last good weights, or, when that has just been in vain, to those of the best window."""
         if self._returned_in_vain or not self._any_finite:
             self._returned_to = self._safest

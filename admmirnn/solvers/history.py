@@ -1,28 +1,40 @@
 """What a fit reports of each epoch."""
 
+from __future__ import annotations
+
 import math
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from admmirnn.solvers.state import Layer
+    from admmirnn.typing import Record
 
 
 class EpochRecord:
     """Sums over the minibatches of one epoch, and the record they end in."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.rollbacks = self.capped_steps = 0
         self._started = time.perf_counter()
         self._loss = 0.0
-        self._n_correct = self._n_targets = self._n_finite = self._damping_raised = 0
-        self._of_hidden, self._of_output = ([], []), ([], [])  # |D|, and 1 / step
+        self._n_correct: int | None = 0
+        self._n_targets = self._n_finite = self._damping_raised = 0
+        # |D|, and 1 / step
+        self._of_hidden: tuple[list[float], list[float]] = ([], [])
+        self._of_output: tuple[list[float], list[float]] = ([], [])
 
-    def count(self, loss, n_correct, n_sequences, n_targets):
+    def count(self, loss: float, n_correct: int | None, n_sequences: int, n_targets: int) -> None:
         """Count a minibatch in, as its roll-out was before its update."""
         self._n_targets += n_targets
         if math.isfinite(loss):
             self._loss += loss * n_sequences
             self._n_finite += n_sequences
-        self._n_correct = None if n_correct is None else self._n_correct + n_correct
+        self._n_correct = None if n_correct is None else (self._n_correct or 0) + n_correct
 
-    def add(self, layers, damping):
+    def add(self, layers: Sequence[Layer], damping: float) -> None:
         """Add a weight step: the hidden layers, one or that of each direction, and the output layer."""
         output, was_raised = layers[-1], False
         for layer in layers:
@@ -33,7 +45,7 @@ class EpochRecord:
                 r.append(1 / layer.step)
         self._damping_raised += was_raised
 
-    def summary(self, epoch, hidden, output):
+    def summary(self, epoch: int, hidden: Layer, output: Layer) -> Record:
         """Return the record.
 
         Returns
@@ -47,7 +59,7 @@ class EpochRecord:
             none; ``capped_steps``: steps at which multipliers were scaled down; ``damping_raised``: iterations whose
             damping was raised; ``rollbacks``: how often the solver returned to its last good weights; ``seconds``.
         """
-        record = {"epoch": epoch, "rollout_loss": self._loss / self._n_finite if self._n_finite else math.inf}
+        record: Record = {"epoch": epoch, "rollout_loss": self._loss / self._n_finite if self._n_finite else math.inf}
         if self._n_correct is not None:
             record["training_accuracy"] = self._n_correct / self._n_targets
         for name, layer in (("radius", hidden), ("output_radius", output)):

@@ -1,11 +1,20 @@
 """In which order minibatches come, and from which states their sequences start."""
 
+from __future__ import annotations
+
 from collections import deque
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from admmirnn.sequences import split
 from admmirnn.solvers.guard import WINDOW
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from admmirnn.sequences import Minibatch, Sequences, Streams
+    from admmirnn.typing import BoolArray, FloatArray, IntArray, Network
 
 
 class Shuffled:
@@ -34,39 +43,46 @@ class Shuffled:
         Minibatches an epoch.
     """
 
-    def __init__(self, network, sequences, batch_size, shuffle, random_state):
+    def __init__(
+        self,
+        network: Network,
+        sequences: Sequences,
+        batch_size: int,
+        shuffle: bool,
+        random_state: np.random.RandomState,
+    ) -> None:
         self.sequences = sequences
         self.n_batches = -(-len(sequences) // batch_size)
         self._network, self.batch_size = network, batch_size
         self._shuffle, self._random_state = shuffle, random_state
         self._order = np.arange(len(sequences))
 
-    def epoch(self):
+    def epoch(self) -> Iterator[IntArray]:
         """Yield the indices of the sequences of one minibatch after the other."""
         if self._shuffle:
             self._order = self._random_state.permutation(len(self.sequences))
         yield from split(self._order, self.batch_size)
 
-    def start(self, batch):
+    def start(self, batch: Minibatch) -> tuple[FloatArray | None, slice | BoolArray]:
         """Return the states that the sequences start from, one row each, None for zeros, and which rows are s_0."""
         return self._network.initial_states(len(batch)), slice(None)
 
-    def keep(self, batch, S):
+    def keep(self, batch: Minibatch, S: FloatArray) -> None:
         """Take note of the last states of the sequences, the last block of S."""
 
-    def forget(self):
+    def forget(self) -> None:
         """Drop all states."""
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """What another one needs to go on from here, after an epoch."""
         return {"order": self._order, "random_state": _as_state(self._random_state)}
 
-    def go_on_from(self, state):
+    def go_on_from(self, state: dict[str, Any]) -> None:
         """Take over the state of another one."""
         self._order = state["order"]
         self._random_state.set_state(_of_state(state["random_state"]))
 
-    def sample(self, n_sequences):
+    def sample(self, n_sequences: int | None) -> list[tuple[IntArray, FloatArray | None]]:
         """Return minibatches of about so many sequences of the last epoch, None for all: (indices, initial states)."""
         indices = self._order if n_sequences is None else self._order[:n_sequences]
         return [(some, self._network.initial_states(len(some))) for some in split(indices, self.batch_size)]
@@ -88,7 +104,15 @@ class Carried:
         What the streams start from, instead of s_0, in the first epoch.
     """
 
-    def __init__(self, network, streams, batch_size, shuffle, random_state, states=None):
+    def __init__(
+        self,
+        network: Network,
+        streams: Streams,
+        batch_size: int,
+        shuffle: bool,
+        random_state: np.random.RandomState,
+        states: FloatArray | None = None,
+    ) -> None:
         self.sequences = streams.chunks
         self._network, self._streams = network, streams
         self._shuffle, self._random_state = shuffle, random_state
@@ -98,15 +122,15 @@ class Carried:
         self.states = self._start() if states is None else np.array(states, network.dtype)
         self._given = states is not None
         self._is_new = True
-        self._recent = deque(maxlen=-(-WINDOW // batch_size))
+        self._recent: deque[tuple[IntArray, FloatArray]] = deque(maxlen=-(-WINDOW // batch_size))
 
-    def _start(self):
+    def _start(self) -> FloatArray:
         network, n_streams = self._network, len(self._streams)
         if network.s_0 is None:
             return np.zeros((n_streams, network.n_hidden), network.dtype)
-        return network.initial_states(n_streams)
+        return np.tile(network.s_0, (n_streams, 1))
 
-    def epoch(self):
+    def epoch(self) -> Iterator[IntArray]:
         """Yield the indices of the chunks of one minibatch after the other."""
         if not self._is_new:
             follows, ends = self._streams.follows, self.states
@@ -119,7 +143,7 @@ class Carried:
         for i in order:
             yield from self._streams.minibatches(self._groups[i])
 
-    def start(self, batch):
+    def start(self, batch: Minibatch) -> tuple[FloatArray, BoolArray]:
         """As in `Shuffled`; the states are a copy."""
         stream = self._streams.stream_of[batch.indices]
         initial = self.states[stream]
@@ -130,15 +154,15 @@ class Carried:
         self._recent.append((batch.indices, initial))
         return initial, starts
 
-    def keep(self, batch, S):
+    def keep(self, batch: Minibatch, S: FloatArray) -> None:
         """As in `Shuffled`."""
         self.states[self._streams.stream_of[batch.indices]] = S[batch.n_rows :]
 
-    def forget(self):
+    def forget(self) -> None:
         """As in `Shuffled`: streams go on from s_0."""
         self.states = self._start()
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """As in `Shuffled`."""
         return {
             "states": self.states,
@@ -147,22 +171,22 @@ class Carried:
             "random_state": _as_state(self._random_state),
         }
 
-    def go_on_from(self, state):
+    def go_on_from(self, state: dict[str, Any]) -> None:
         """As in `Shuffled`."""
         self.states, self._given, self._is_new = state["states"], state["given"], state["is_new"]
         self._random_state.set_state(_of_state(state["random_state"]))
 
-    def sample(self, n_sequences):
+    def sample(self, n_sequences: int | None) -> list[tuple[IntArray, FloatArray]]:
         """As in `Shuffled`: the latest ones, from the states that they have started from, a guard's window at most."""
-        n_batches = self._recent.maxlen if n_sequences is None else -(-n_sequences // self.batch_size)
+        n_batches = len(self._recent) if n_sequences is None else -(-n_sequences // self.batch_size)
         return list(self._recent)[-n_batches:]
 
 
-def _as_state(random_state):
+def _as_state(random_state: np.random.RandomState) -> dict[str, Any]:
     """The state of a RandomState, as an array and numbers."""
     name, key, position, has_gauss, gauss = random_state.get_state()
     return {"name": name, "key": key, "position": position, "has_gauss": has_gauss, "gauss": gauss}
 
 
-def _of_state(state):
+def _of_state(state: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(state[name] for name in ("name", "key", "position", "has_gauss", "gauss"))

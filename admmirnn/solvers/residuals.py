@@ -1,8 +1,17 @@
 """What Algorithm 1 reports of an iteration: computed once, shared by recording and stopping."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from admmirnn.model import ElmanRNN
+    from admmirnn.solvers.variables import SweepSettings, Variables
+    from admmirnn.typing import AnyLoss, FloatArray, Kernels, Record
+
 
 _EQUATIONS = ("a", "s", "o")
 
@@ -22,7 +31,7 @@ class Residuals:
         R.
     """
 
-    def __init__(self, kernels, network, batches, loss):
+    def __init__(self, kernels: Kernels, network: ElmanRNN, batches: list[Variables], loss: AnyLoss) -> None:
         self.kernels, self.network, self.batches, self.loss = kernels, network, batches, loss
         most = max(len(variables.A) for variables in batches)
         n, K = network.n_hidden, network.n_outputs
@@ -31,7 +40,7 @@ class Residuals:
         self._n_last = sum(len(variables.lambda1) for variables in batches)
         self._n_rows = sum(len(variables.A) for variables in batches)
 
-    def remember_sizes(self):
+    def remember_sizes(self) -> None:
         """Take the variables as they are for what `grown` compares with."""
         self._largest_allowed = {name: max(1.0, size) for name, size in self._measure_sizes().items()}
         for variables in self.batches:
@@ -40,23 +49,23 @@ class Residuals:
                 for name in ("o", "c", "V"):
                     self._largest_allowed[name] = max(self._largest_allowed[name], largest)
 
-    def begin(self, at):
+    def begin(self, at: SweepSettings) -> None:
         """Start an iteration with the penalties ``at``."""
         self.at = at
         self.rhos = (at.rho1, at.rho2, at.rho3)
-        self._evaluated = None
+        self._evaluated: Variables | None = None
         self._moved = dict.fromkeys(_EQUATIONS, 0.0)
         self._changed = 0.0
         for before, now in zip(self._weights_before, (self.network.Theta, self.network.Psi), strict=True):
             before[:] = now
 
-    def before_sweep(self, variables):
+    def before_sweep(self, variables: Variables) -> None:
         """Remember a_t, s_t, o_t."""
         self._evaluated = None
         for before, now in zip(self._room_of(variables), variables.blocks, strict=True):
             before[:] = now
 
-    def after_sweep(self, variables):
+    def after_sweep(self, variables: Variables) -> None:
         """Add |rho (x^{k+1} - x^k)|^2 of a_t, s_t, o_t, and the same without rho."""
         B = len(variables.lambda1)
         room = self._room_of(variables)
@@ -66,17 +75,17 @@ class Residuals:
             self._moved[name] += self.at.nu * self.at.nu * others + rho * rho * last
             self._changed += others + last
 
-    def evaluate(self, variables):
+    def evaluate(self, variables: Variables) -> list[FloatArray]:
         """Compute the residuals of the three equations for one batch."""
         self._evaluated = variables
         return variables.residuals(self.kernels, self.at.activation, self._room_of(variables))
 
-    def last_rows(self, variables):
+    def last_rows(self, variables: Variables) -> list[FloatArray]:
         """The residuals at t = N."""
         B = len(variables.lambda1)
         return [residual[-B:] for residual in self._room_of(variables)]
 
-    def record(self, iteration, penalty):
+    def record(self, iteration: int, penalty: float) -> Record:
         """Return the record of an iteration.
 
         Returns
@@ -131,7 +140,7 @@ class Residuals:
         self.result["r"] = self.at.r
         return self.result
 
-    def are_small(self, eps_abs, eps_rel):
+    def are_small(self, eps_abs: float, eps_rel: float) -> bool:
         """Whether every residual is at most eps_abs + eps_rel times the size of what it is a difference of."""
         sizes = self.sizes
         for name, rho in zip(_EQUATIONS, self.rhos, strict=True):
@@ -142,7 +151,7 @@ class Residuals:
                 return False
         return True
 
-    def grown(self, times):
+    def grown(self, times: float) -> tuple[str, float] | None:
         """Name and size of the first variable that has become ``times`` as large as it was, or not finite; or None."""
         allowed = dict(self._largest_allowed)
         for i, (name, rho) in enumerate(zip(_EQUATIONS, self.rhos, strict=True), 1):
@@ -152,7 +161,7 @@ class Residuals:
                 return name, size
         return None
 
-    def _measure_sizes(self):
+    def _measure_sizes(self) -> dict[str, float]:
         """Root mean square of the variables, the multipliers and the weights."""
         sizes = {}
         for i, name in enumerate(_EQUATIONS):
@@ -163,17 +172,17 @@ class Residuals:
             sizes[name] = _root_mean_square([values])
         return sizes
 
-    def _room_of(self, variables):
+    def _room_of(self, variables: Variables) -> list[FloatArray]:
         return [room[: len(variables.A)] for room in self._room]
 
-    def _omega(self, penalty):
+    def _omega(self, penalty: float) -> float:
         W = self.network.weights["W"]
         if self.at.penalty == "ridge":
             return 0.5 * penalty * _square(W)
         return penalty * float(np.abs(W).sum(dtype=np.float64)) if self.at.penalty == "lasso" else 0.0
 
 
-def _square(x):
+def _square(x: FloatArray) -> float:
     return (
         float(np.vdot(x, x))
         if x.flags.c_contiguous or x.ndim == 1
@@ -181,9 +190,9 @@ def _square(x):
     )
 
 
-def _root(square, count):
+def _root(square: float, count: int) -> float:
     return math.sqrt(square / count) if count else 0.0
 
 
-def _root_mean_square(arrays):
+def _root_mean_square(arrays: list[FloatArray]) -> float:
     return _root(sum(_square(array) for array in arrays), sum(array.size for array in arrays))

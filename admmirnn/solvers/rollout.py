@@ -1,7 +1,10 @@
 """Solver "rollout": every iteration of ADMM starts from a feasible point, the network's own roll-out."""
 
+from __future__ import annotations
+
 import math
 from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -17,11 +20,47 @@ from admmirnn.solvers.splitting import Splitting
 from admmirnn.solvers.state import InitialState, Layer, Workspace
 from admmirnn.solvers.status import Outcome, Status
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import TypeAlias
+
+    from admmirnn.model import BidirectionalRNN, ElmanRNN
+    from admmirnn.sequences import Sequences
+    from admmirnn.typing import (
+        AnyLoss,
+        Array,
+        EndOfEpoch,
+        FloatArray,
+        IntArray,
+        LayerOutcome,
+        Limits,
+        Network,
+        ProximalOperator,
+        RandomState,
+        Record,
+    )
+
+    _MaybeFloats: TypeAlias = FloatArray | None
+    _OfTargets: TypeAlias = tuple[
+        IntArray | None, _MaybeFloats, _MaybeFloats, float, _MaybeFloats, _MaybeFloats, str | None, float
+    ]
+    _OfOutput: TypeAlias = tuple[_MaybeFloats, _MaybeFloats, _MaybeFloats, _MaybeFloats, _MaybeFloats]
+
+
 _LEAST_OF_COSINE = 0.02
 _FIRST_ITERATIONS = 10  # in which the running Gram matrix changes fast
 _LARGE_RADIUS, _LARGE_OUTPUT_RADIUS = 0.04, 0.12  # twice these are known to diverge
-_NO_TARGETS = (None, None, None, 1.0, None, None, None, 0.0)  # what `forward` takes where there is no o-step
-_NO_OUTPUT = (None, None, None, None, None)  # what `update_weights` takes where there is no output layer
+_NO_TARGETS: _OfTargets = (
+    None,
+    None,
+    None,
+    1.0,
+    None,
+    None,
+    None,
+    0.0,
+)  # what `forward` takes where there is no o-step
+_NO_OUTPUT: _OfOutput = (None, None, None, None, None)  # what `update_weights` takes where there is no output layer
 
 
 class Rollout(BaseEstimator):
@@ -78,19 +117,19 @@ class Rollout(BaseEstimator):
 
     def __init__(
         self,
-        rho=1.0,
-        r=1.0,
-        radius=0.01,
-        output_radius=0.03,
-        schedule="cosine",
-        damping=0.1,
-        gram_decay=0.9,
-        momentum=0.8,
-        multiplier_cap=1.0,
-        gram_every=8,
-        factor_every=2,
-        max_iter=None,
-    ):
+        rho: float = 1.0,
+        r: float = 1.0,
+        radius: float | None = 0.01,
+        output_radius: float | None = 0.03,
+        schedule: str = "cosine",
+        damping: float = 0.1,
+        gram_decay: float = 0.9,
+        momentum: float = 0.8,
+        multiplier_cap: float | None = 1.0,
+        gram_every: int = 8,
+        factor_every: int = 2,
+        max_iter: int | None = None,
+    ) -> None:
         self.rho = rho
         self.r = r
         self.radius = radius
@@ -111,35 +150,35 @@ class Rollout(BaseEstimator):
     takes_states = True  # s_0, streams, and a memory to go on from
     default_penalty = 0.2  # of estimators: chosen on validation data of three tasks, see bench/choices.py
 
-    def check_settings(self):
+    def check_settings(self) -> None:
         """Raise ValueError or TypeError unless every setting is in its range."""
         validation.check_rollout(self)
 
-    def iterations_per_epoch(self, n_sequences, batch_size=None):
+    def iterations_per_epoch(self, n_sequences: int, batch_size: int | None = None) -> int:
         """Minibatches that a pass over ``n_sequences`` takes; ``batch_size`` as in `solve`."""
         return -(-n_sequences // (batch_size or _default_batch_size(n_sequences)))
 
     def solve(
         self,
-        network,
-        sequences,
-        targets,
-        loss,
+        network: Network,
+        sequences: Sequences | Streams,
+        targets: Array,
+        loss: AnyLoss,
         *,
-        weights=None,
-        penalty=0.0,
-        penalties=None,
-        max_epochs=1,
-        batch_size=None,
-        shuffle=True,
-        random_state=None,
-        on_epoch_end=None,
-        n_threads=1,
-        memory=None,
-        limits=None,
-        checkpoint=None,
-        resume=None,
-    ):
+        weights: FloatArray | None = None,
+        penalty: float = 0.0,
+        penalties: Mapping[str, ProximalOperator] | None = None,
+        max_epochs: int = 1,
+        batch_size: int | None = None,
+        shuffle: bool = True,
+        random_state: RandomState | None = None,
+        on_epoch_end: EndOfEpoch | None = None,
+        n_threads: int | None = 1,
+        memory: dict[str, Any] | None = None,
+        limits: Limits | None = None,
+        checkpoint: Callable[[dict[str, Any], Callable[[], dict[str, Any]]], None] | None = None,
+        resume: dict[str, Any] | None = None,
+    ) -> Outcome:
         """Train ``network`` in place.
 
         Parameters
@@ -205,15 +244,15 @@ class Rollout(BaseEstimator):
         self.check_settings()
         penalties = validation.check_penalties(penalties)
         validation.check_run(penalty, max_epochs, batch_size)
-        random_state = check_random_state(random_state)
+        rng: np.random.RandomState = check_random_state(random_state)
         if isinstance(sequences, Streams):
             validation.check_one_direction(network, "streams have no end to read from")
             batch_size = batch_size or len(sequences)
             states = (memory or {}).get("states")
-            order = Carried(network, sequences, batch_size, shuffle, random_state, states)
+            order: Carried | Shuffled = Carried(network, sequences, batch_size, shuffle, rng, states)
         else:
             batch_size = batch_size or _default_batch_size(len(sequences))
-            order = Shuffled(network, sequences, batch_size, shuffle, random_state)
+            order = Shuffled(network, sequences, batch_size, shuffle, rng)
         any_missing = isinstance(order, Carried)
         validation.check_problem(
             network, order.sequences, targets, weights, loss, per_step=True, symbols=True, any_missing=any_missing
@@ -223,7 +262,7 @@ class Rollout(BaseEstimator):
             n_iterations = self.max_iter
         n_epochs = -(-n_iterations // order.n_batches)
         n_threads = validation.check_n_threads(n_threads)
-        of_fit = _Fit if len(network.directions) == 1 else _BidirectionalFit
+        of_fit: type[_Fit] = _Fit if len(network.directions) == 1 else _BidirectionalFit
         fit = of_fit(self, network, order, targets, loss, weights, penalty, penalties, n_iterations, n_threads, memory)
         fit.limits = limits
         first, history, status = 1, [], Status.ITERATION_LIMIT
@@ -257,8 +296,8 @@ class Rollout(BaseEstimator):
                     history[-1] = history[-1] | fit.record.summary(epoch, fit.hidden, fit.output)
                 if checkpoint is not None and not (asked or ending):
                     checkpoint({"epoch": epoch, "history": history}, fit.state)
-                if asked or ending:
-                    status = ending or asked
+                if found := ending or asked:
+                    status = found
                     break
         return Outcome(history, status, warning=_warning_of_rollbacks(history), memory=fit.memory())
 
@@ -268,18 +307,18 @@ class _Fit:
 
     def __init__(
         self,
-        settings,
-        network,
-        order,
-        targets,
-        loss,
-        weights,
-        penalty,
-        penalties,
-        n_iterations,
-        n_threads,
-        memory=None,
-    ):
+        settings: Rollout,
+        network: Network,
+        order: Shuffled | Carried,
+        targets: Array,
+        loss: AnyLoss,
+        weights: FloatArray | None,
+        penalty: float,
+        penalties: Mapping[str, ProximalOperator],
+        n_iterations: int,
+        n_threads: int,
+        memory: dict[str, Any] | None = None,
+    ) -> None:
         self.order = order
         self.sequences = sequences = order.sequences
         n_sequences = len(sequences)
@@ -291,8 +330,9 @@ class _Fit:
         self.loss = loss
         if weights is not None and len(weights) < len(targets):
             weights = np.repeat(weights, sequences.lengths)
-        equal = weights is None or (weights == weights[0]).all()
-        self.weights = None if equal else np.ascontiguousarray(weights, network.dtype)
+        self.weights: FloatArray | None = None
+        if weights is not None and not (weights == weights[0]).all():
+            self.weights = np.ascontiguousarray(weights, network.dtype)
         self.first_steps = sequences.first_steps
         read_out = network.read_out if len(targets) == n_sequences else "each"
         self.penalty = penalty
@@ -303,7 +343,8 @@ class _Fit:
             for direction in network.directions
         ]
         self.work = self.works[0]
-        constant_loss = loss.constant_loss(self.targets, np.ones(len(targets)) if equal else self.weights)
+        of_targets = np.ones(len(targets)) if self.weights is None else self.weights
+        constant_loss = loss.constant_loss(self.targets, of_targets)
         output_scale = max(1.0, math.sqrt(2 * constant_loss))  # of regression targets, their deviation
         self.hidden_layers = [
             Layer(direction.Theta, settings.radius, _LARGE_RADIUS, sequences.n_symbols)
@@ -313,19 +354,20 @@ class _Fit:
         self.output = Layer(network.Psi, settings.output_radius, _LARGE_OUTPUT_RADIUS * output_scale)
         self.layers = (*self.hidden_layers, self.output)
         self.splitting = Splitting(network, self.layers, penalties) if penalties else None
-        self.initial_state = InitialState(network) if network.learns_s_0 else None
+        self.initial_state = InitialState(self.first) if network.learns_s_0 else None
         self.scratch = np.zeros(max(layer.room for layer in self.layers), network.dtype)
         self.guard = Guard(network, n_sequences, constant_loss)
         self.cap = math.inf if settings.multiplier_cap is None else settings.multiplier_cap
         self.n_iterations = n_iterations
         self.iteration = 0
+        self.record = EpochRecord()
         self.n_remembered = 0  # minibatches in the running statistics
-        self.limits = None
+        self.limits: Limits | None = None
         self.has_schedule = settings.schedule == "cosine" and memory is None
         if memory:
             self.remember(memory)
 
-    def memory(self):
+    def memory(self) -> dict[str, Any]:
         """What a later call goes on from."""
         return {
             "n_remembered": self.n_remembered,
@@ -335,7 +377,7 @@ class _Fit:
             "states": self.order.states if isinstance(self.order, Carried) else None,
         }
 
-    def remember(self, memory):
+    def remember(self, memory: dict[str, Any]) -> None:
         """Go on from the memory of another call."""
         self.n_remembered = memory["n_remembered"]
         for layer, earlier in zip(self.layers, memory["layers"], strict=True):
@@ -345,7 +387,7 @@ class _Fit:
         if self.initial_state:
             self.initial_state.M[:] = memory["M_0"]
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """What another fit needs to go on from here, after an epoch."""
         return {
             "iteration": self.iteration,
@@ -355,7 +397,7 @@ class _Fit:
             "order": self.order.state(),
         }
 
-    def go_on_from(self, state):
+    def go_on_from(self, state: dict[str, Any]) -> None:
         """Take over the state of another fit."""
         self.iteration = state["iteration"]
         for weights, earlier in zip(self.network.trained, state["weights"], strict=True):
@@ -366,35 +408,36 @@ class _Fit:
 
     # The steps of an iteration, numbered as in the class's docstring.
 
-    def take(self, indices):
+    def take(self, indices: IntArray) -> None:
         """Make the sequences ``indices`` the minibatch."""
         self.load(indices)
         self.initial, self.from_s_0 = self.order.start(self.work.batch)
         self.iteration += 1
 
-    def load(self, indices):
+    def load(self, indices: IntArray) -> None:
         """Point the workspace at the sequences ``indices``."""
         batch = self.sequences.minibatch(indices)
         self.work.load(batch, self.first_steps, self.targets, self.weights, labelled=self.loss.takes_labels)
 
-    def sweep_forward(self, plus=None):
+    def sweep_forward(self, plus: FloatArray | None = None) -> None:
         """1. Roll out: a_t = U x_t + W s_{t-1} + b, s_t = f(a_t), q = V s_N + c (+ plus).
 
         2. o+ = prox_{R/rho}(q), lambda3 = rho (o+ - q) = -grad R(o+), times the sequences' weights.
         """
         work, loss = self.work, self.loss
-        rho, written = max(self.settings.rho, loss.least_rho), (work.O_plus, work.lambda3)
+        rho, O_plus, lambda3 = max(self.settings.rho, loss.least_rho), work.O_plus, work.lambda3
         of_targets = _NO_TARGETS
         if loss.name is not None:
-            of_targets = (work.labels, work.values, work.weights, rho, *written, loss.name, loss.parameter)
+            of_targets = (work.labels, work.values, work.weights, rho, O_plus, lambda3, loss.name, loss.parameter)
         found = self.roll_out(self.first, work, of_targets, plus)
-        if loss.name is None:
-            targets = work.labels if loss.takes_labels else work.values
-            found = loss.step(self.kernels, work.Q, targets, work.weights, rho, *written)
+        if found is None:  # no kernel knows the loss
+            found = loss.step(self.kernels, work.Q, work.targets, work.weights, rho, O_plus, lambda3)
         self.batch_loss, self.batch_correct = found
         self.order.keep(work.batch, work.S)
 
-    def roll_out(self, network, work, of_targets, plus=None):
+    def roll_out(
+        self, network: ElmanRNN, work: Workspace, of_targets: _OfTargets, plus: FloatArray | None = None
+    ) -> tuple[float, int | None] | None:
         """Roll a network out over its minibatch; ``plus`` is added to its outputs."""
         return self.kernels.forward(
             work.batch.observations,
@@ -420,18 +463,18 @@ class _Fit:
             plus,
         )
 
-    def sweep_backward(self):
+    def sweep_backward(self) -> None:
         """3. lambda2_t = V^T lambda3_t + W^T lambda1_{t+1}, lambda1_t = f'(a_t) * lambda2_t, bounded.
 
         4. M <- momentum M + (1 - momentum) L,  G <- beta_k G + (1 - beta_k) G_batch, on the way.
         """
         self.begin_statistics()
         self.pass_back(self.first, self.work, self.hidden, self.work.lambda3, self.output)
-        if self.initial_state:
+        if self.initial_state and self.work.initial_multipliers is not None:
             multipliers = self.work.initial_multipliers[self.from_s_0]
             self.initial_state.add(multipliers, self.work.n_targets, self.settings.momentum)
 
-    def begin_statistics(self):
+    def begin_statistics(self) -> None:
         """Set beta_k, and from which steps on, and how often, G takes one."""
         settings = self.settings
         self.n_remembered += 1
@@ -440,7 +483,9 @@ class _Fit:
         every = 1 if self.n_remembered == 1 else min(max(every, 1), self.work.batch.n_steps)
         self.gram_steps = self.n_remembered % every, every
 
-    def pass_back(self, network, work, hidden, lambda3, output=None):
+    def pass_back(
+        self, network: ElmanRNN, work: Workspace, hidden: Layer, lambda3: FloatArray, output: Layer | None = None
+    ) -> None:
         """Pass the multipliers back through a network, and fold them into its statistics, of ``output`` as well."""
         self.record.capped_steps += self.kernels.backward(
             network.Theta,
@@ -457,8 +502,8 @@ class _Fit:
             work.lambda1,
             hidden.M,
             hidden.G,
-            output and output.M,
-            output and output.G,
+            None if output is None else output.M,
+            None if output is None else output.G,
             work.sums,
             self.n_threads,
             work.read_out,
@@ -471,7 +516,7 @@ class _Fit:
             work.codes,
         )
 
-    def update_weights(self):
+    def update_weights(self) -> None:
         """5. D = M (G + damping tr(G)/m I)^-1;  Theta <- Theta + min(1/r, radius / |D|) D, Psi likewise.
 
         With a penalty, W <- (1 - penalty * radius) W before the move: the ridge term, apart from the proximal step.
@@ -491,7 +536,7 @@ class _Fit:
         else:
             self.roll_back()
 
-    def move(self, hidden, M, of_output):
+    def move(self, hidden: Layer, M: FloatArray, of_output: _OfOutput) -> LayerOutcome:
         """Move a hidden layer along M, and the output layer as well, whose outcome is returned."""
         settings = self.settings
         is_stale = self.n_remembered < _FIRST_ITERATIONS or self.n_remembered % settings.factor_every == 0
@@ -513,7 +558,7 @@ class _Fit:
         )
         return outcome
 
-    def schedule(self):
+    def schedule(self) -> float:
         """The factor on the step length."""
         if not self.has_schedule:
             return 1.0
@@ -524,12 +569,12 @@ class _Fit:
 
     # When an iteration has gone wrong.
 
-    def network_is_lost(self):
+    def network_is_lost(self) -> bool:
         """Whether the loss of this roll-out says that the last updates have ruined the network."""
         self.record.count(self.batch_loss, self.batch_correct, len(self.work.batch), self.work.n_targets)
         return self.guard.lost(self.batch_loss, len(self.work.batch))
 
-    def roll_back(self):
+    def roll_back(self) -> None:
         """Return to the last good weights, with a smaller radius and no memory of the past."""
         self.guard.roll_back()
         self.record.rollbacks += 1
@@ -543,7 +588,7 @@ class _Fit:
             self.splitting.start()
         self.n_remembered = 0
 
-    def check_last_update(self):
+    def check_last_update(self) -> None:
         """Judge the last update, which no later roll-out sees, by the loss over a window of its own."""
         # an unbounded activation may overflow on any one sequence
         sample = self.order.sample(self.guard.window if self.network.activation in BOUNDED else None)
@@ -552,7 +597,7 @@ class _Fit:
                 return
             self.roll_back()
 
-    def _mean_loss(self, sample):
+    def _mean_loss(self, sample: Sequence[tuple[IntArray, FloatArray | None]]) -> float:
         loss, n_sequences = 0.0, 0
         for indices, self.initial in sample:
             self.load(indices)
@@ -570,7 +615,9 @@ class _BidirectionalFit(_Fit):
     which reads h = [h_forward, h_reverse].  Outputs after each step stand in the order of the first network's.
     """
 
-    def __init__(self, settings, network, *args):
+    network: BidirectionalRNN
+
+    def __init__(self, settings: Rollout, network: BidirectionalRNN, *args: Any) -> None:
         super().__init__(settings, network, *args)
         K, h = network.Psi.shape
         self.joint_sums = np.zeros(self.kernels.joint_room(h, K), network.dtype)
@@ -578,27 +625,27 @@ class _BidirectionalFit(_Fit):
         if self.work.read_out == "each":
             self.mirrored_states = np.zeros((self.work.most_outputs, network.directions[1].n_hidden), network.dtype)
 
-    def load(self, indices):
+    def load(self, indices: IntArray) -> None:
         """As in `_Fit`, for both networks."""
         super().load(indices)
         self.works[1].fit(self.work.batch.reversed())
 
-    def mirror(self, rows, out):
+    def mirror(self, rows: FloatArray, out: FloatArray | None) -> FloatArray:
         """Return rows of outputs after each step in the order of the other network, and others as they are."""
-        if self.work.read_out != "each":
+        if out is None or self.work.read_out != "each":
             return rows
         out = out[: len(rows)]
         self.kernels.mirror(rows, self.work.batch.lengths, self.work.batch.offsets, out)
         return out
 
-    def sweep_forward(self):
+    def sweep_forward(self, plus: FloatArray | None = None) -> None:
         """1, 2, with q = V h_forward + V_reverse h_reverse + c."""
         self.network.share_out()
         reverse = self.works[1]
         self.roll_out(self.network.directions[1], reverse, _NO_TARGETS)
         super().sweep_forward(plus=self.mirror(reverse.Q, reverse.O_plus))
 
-    def sweep_backward(self):
+    def sweep_backward(self) -> None:
         """3, 4."""
         self.begin_statistics()
         work, reverse = self.works
@@ -623,11 +670,11 @@ class _BidirectionalFit(_Fit):
             self.pass_back(network, work, hidden, lambda3)
 
 
-def _default_batch_size(n_sequences):
+def _default_batch_size(n_sequences: int) -> int:
     return min(max(n_sequences // 8, 16), 125)
 
 
-def _warning_of_rollbacks(history):
+def _warning_of_rollbacks(history: list[Record]) -> str | None:
     rollbacks = sum(record["rollbacks"] for record in history)
     if not rollbacks:
         return None

@@ -1,8 +1,19 @@
 """Penalties and constraints on blocks of weights: Theta = Y, with a multiplier lambda4, and roll-outs from Y."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from admmirnn import validation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from admmirnn.solvers.state import Layer
+    from admmirnn.typing import FloatArray, Network, ProximalOperator
+
 
 _NEXT_TO_NOTHING = 1e-9
 _LEAST_DAMPING = 1e-3  # where the solver has none
@@ -47,7 +58,7 @@ class Splitting:
         If a penalty refuses its block, or returns something that cannot take its place.
     """
 
-    def __init__(self, network, layers, penalties):
+    def __init__(self, network: Network, layers: Sequence[Layer], penalties: Mapping[str, ProximalOperator]) -> None:
         self.layers = layers
         self.lambda4 = tuple(np.zeros_like(layer.weights) for layer in self.layers)
         self._pulled = tuple(np.empty_like(layer.weights) for layer in self.layers)
@@ -60,7 +71,7 @@ class Splitting:
             term.check()
         self.start()
 
-    def start(self):
+    def start(self) -> None:
         """Meet the constraints, without a multiplier."""
         for multiplier in self.lambda4:
             multiplier[:] = 0
@@ -68,25 +79,25 @@ class Splitting:
             term.excess = 0
             term.project()
 
-    def memory(self):
+    def memory(self) -> dict[str, Any]:
         """What the next call of a solver goes on from."""
         return {"lambda4": self.lambda4, "excess": [term.excess for term in self._terms]}
 
-    def remember(self, memory):
+    def remember(self, memory: dict[str, Any]) -> None:
         """Take over the memory of another call; the blocks are Y already."""
         for multiplier, earlier in zip(self.lambda4, memory["lambda4"], strict=True):
             multiplier[:] = earlier
         for term, excess in zip(self._terms, memory["excess"], strict=True):
             term.excess = excess
 
-    def directions(self):
+    def directions(self) -> tuple[FloatArray, ...]:
         """Return M - lambda4 of all layers."""
         for layer, multiplier, out in zip(self.layers, self.lambda4, self._pulled, strict=True):
             with np.errstate(over="ignore", invalid="ignore"):  # the weight step finds out
                 np.subtract(layer.M, multiplier, out=out)
         return self._pulled
 
-    def update(self):
+    def update(self) -> bool:
         """Y and lambda4 after a weight step; return False if a block has become infinite, and the network useless."""
         with np.errstate(over="ignore", invalid="ignore"):
             return all(term.update() for term in self._terms)
@@ -95,26 +106,26 @@ class Splitting:
 class _Term:
     """One penalty and its blocks, which lie side by side in Theta, or one below the other as [W; V]."""
 
-    def __init__(self, name, penalty, places):
+    def __init__(self, name: str, penalty: ProximalOperator, places: Sequence[tuple[Layer, FloatArray, slice]]) -> None:
         self.name, self.penalty = name, penalty
         self.layers = [layer for layer, _, _ in places]
         self.blocks = [layer.weights[:, at] for layer, _, at in places]
         self.multipliers = [multiplier for _, multiplier, _ in places]
         self.excess = 0  # lambda4/rho4 before anything has moved, when rho4 is infinite
 
-    def check(self):
+    def check(self) -> None:
         """Raise unless the penalty works on its blocks."""
         x = _stacked(self.blocks)
         validation.check_prox(f"penalties[{self.name!r}]", self.penalty.prox(x, _NEXT_TO_NOTHING), x)
 
-    def project(self):
+    def project(self) -> None:
         """Meet a constraint; a penalty does next to nothing."""
         P = _stacked(self.blocks) + self.excess
         Y = self.penalty.prox(P, _NEXT_TO_NOTHING)
         self.excess = P - Y
         _unstack(Y, self.blocks)
 
-    def update(self):
+    def update(self) -> bool:
         """Y <- prox_{Omega/rho4}(Theta + lambda4/rho4), lambda4 <- lambda4 + rho4 (Theta - Y)."""
         rho4 = min(_penalty_of_equation(layer) for layer in self.layers)
         if rho4 == np.inf:  # nothing has moved, except that a ridge may have shrunk W
@@ -130,7 +141,7 @@ class _Term:
         return bool(np.isfinite(Y).all())
 
 
-def _places(name, network):
+def _places(name: str, network: Network) -> list[list[tuple[int, slice]]]:
     """Where the blocks of that name are: of every one of them the pieces, as numbers of layers and columns in these."""
     d, output = network.n_features, len(network.directions)
     in_Theta = {"U": slice(d), "W": slice(d, -1), "UW": slice(-1), "UWb": slice(None)}
@@ -143,7 +154,7 @@ def _places(name, network):
     return [[(i, in_Theta["W"]), (output, columns)] for i, columns in enumerate(in_V)]
 
 
-def _penalty_of_equation(layer):
+def _penalty_of_equation(layer: Layer) -> float:
     """rho4: shift / length, infinite when the layer has not moved."""
     if not layer.step > 0:
         return np.inf
@@ -151,11 +162,11 @@ def _penalty_of_equation(layer):
     return min(max(shift / layer.step, _LEAST_RHO4), 1 / _LEAST_RHO4)
 
 
-def _stacked(blocks):
+def _stacked(blocks: Sequence[FloatArray]) -> FloatArray:
     return np.concatenate(blocks)
 
 
-def _unstack(matrix, blocks):
+def _unstack(matrix: FloatArray, blocks: Sequence[FloatArray]) -> None:
     first = 0
     for block in blocks:
         block[:] = matrix[first : first + len(block)]

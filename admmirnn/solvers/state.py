@@ -1,10 +1,19 @@
 """What an iteration works on: allocated once per fit, and handed from step to step."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from admmirnn.model import Room
+
+if TYPE_CHECKING:
+    from admmirnn.model import ElmanRNN
+    from admmirnn.sequences import Minibatch, Sequences
+    from admmirnn.typing import Array, FloatArray, IntArray, Kernels, LayerOutcome
+
 
 _MEMORY_OF_LAYER = ("radius", "M", "G", "factor", "outcome")
 
@@ -22,10 +31,12 @@ class Workspace(Room):
         Those of s_0, W^T lambda1_1, where it is learnt.
     sums : ndarray
         Scratch of the backward sweep.
+    targets : ndarray of shape (n_outputs,) or (n_outputs, K)
+        Class numbers or values.
     labels : ndarray of shape (n_outputs,), or None
-        Class numbers.
+        Targets, where they are class numbers.
     values : ndarray of shape (n_outputs, K), or None
-        Targets, where they are not labels.
+        Targets, where they are not.
     weights : ndarray of shape (n_outputs,)
         Of the outputs; zero where there is no target.
     n_targets : int
@@ -34,7 +45,24 @@ class Workspace(Room):
         Outputs of the largest minibatch.
     """
 
-    def __init__(self, kernels, network, read_out, sequences, batch_size, n_threads=1):
+    targets: Array
+    labels: IntArray | None
+    values: FloatArray | None
+    weights: FloatArray
+    O_plus: FloatArray
+    lambda1: FloatArray
+    lambda3: FloatArray
+    initial_multipliers: FloatArray | None
+
+    def __init__(
+        self,
+        kernels: Kernels,
+        network: ElmanRNN,
+        read_out: str,
+        sequences: Sequences,
+        batch_size: int,
+        n_threads: int = 1,
+    ) -> None:
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
         n_rows = sequences.most_rows(batch_size)
         symbols = sequences.n_symbols > 0
@@ -47,7 +75,7 @@ class Workspace(Room):
         self.initial_multipliers = None
         self.sums = self.room(dtype, kernels.backward_room(d, n, K, min(n_threads, batch_size), symbols))
 
-    def fit(self, batch):
+    def fit(self, batch: Minibatch) -> None:
         """Point the views at what ``batch`` needs, but for its targets."""
         offsets = self._offsets
         super().fit(batch)
@@ -59,7 +87,9 @@ class Workspace(Room):
         if self._initial_multipliers is not None:
             self.initial_multipliers = self._initial_multipliers[:B]
 
-    def load(self, batch, first_steps, targets, weights, *, labelled):
+    def load(
+        self, batch: Minibatch, first_steps: IntArray, targets: Array, weights: FloatArray | None, *, labelled: bool
+    ) -> None:
         """Point the views at the sequences of ``batch`` and at their targets.
 
         Parameters
@@ -87,9 +117,10 @@ class Workspace(Room):
             self.n_targets = int(np.count_nonzero(self.weights))
         if weights is not None and self.n_targets:
             self.weights *= self.n_targets / self.weights.sum()  # tiny ones would underflow
+        self.targets = targets
         self.labels, self.values = (targets, None) if labelled else (None, targets)
 
-    def _of_steps(self, first_steps, targets, weights):
+    def _of_steps(self, first_steps: IntArray, targets: Array, weights: FloatArray | None) -> tuple[Array, FloatArray]:
         """Targets and weights of the rows of outputs, zero where those are initial states."""
         batch = self.batch
         if self.n_outputs == batch.n_rows:  # sequences of one length: none starts later than another
@@ -129,7 +160,9 @@ class Layer:
         force, and what it adds to the diagonal of G.
     """
 
-    def __init__(self, weights, radius, large_radius=1.0, n_symbols=0):
+    def __init__(
+        self, weights: FloatArray, radius: float | None, large_radius: float = 1.0, n_symbols: int = 0
+    ) -> None:
         self.weights = weights
         self.radius = math.inf if radius is None else radius
         self.large_radius = large_radius
@@ -141,45 +174,46 @@ class Layer:
         self.outcome = (0.0, 0.0, 0.0, 0.0)
 
     @property
-    def outcome(self):
+    def outcome(self) -> LayerOutcome:
         """|D|, step length, damping and shift of the last weight step."""
         return self.D_norm, self.step, self.damping, self.shift
 
     @outcome.setter
-    def outcome(self, values):
+    def outcome(self, values: LayerOutcome) -> None:
         self.D_norm, self.step, self.damping, self.shift = values
 
     @property
-    def moved(self):
+    def moved(self) -> float:
         """Root-mean-square change of the layer's outputs in the last iteration."""
         return self.step * self.D_norm
 
     @property
-    def mean_square(self):
+    def mean_square(self) -> float:
         """Of the inputs: tr(G) / m."""
         n_symbols = len(self.G) - self.G.shape[1]
         return float(self.G[:n_symbols, -1].sum() + self.G[n_symbols:].trace()) / len(self.G)
 
     @property
-    def room(self):
+    def room(self) -> int:
         """How many numbers the scratch of its solve needs."""
-        return max(self.D.size, (len(self.G) - self.G.shape[1]) * self.G.shape[1])
+        found: int = max(self.D.size, (len(self.G) - self.G.shape[1]) * self.G.shape[1])
+        return found
 
-    def forget(self):
+    def forget(self) -> None:
         """Drop the running statistics."""
         self.M[:] = 0
         self.G[:] = 0
 
-    def memory(self):
+    def memory(self) -> dict[str, Any]:
         """What the next call of a solver goes on from, by name."""
         return {name: getattr(self, name) for name in _MEMORY_OF_LAYER}
 
-    def remember(self, memory):
+    def remember(self, memory: dict[str, Any]) -> None:
         """Take over the memory of another call."""
         for name in _MEMORY_OF_LAYER:
             setattr(self, name, memory[name])
 
-    def shrink_radius(self, times):
+    def shrink_radius(self, times: int) -> None:
         """Halve the radius ``times`` times, from a quarter of the last move where there was no radius.
 
         Nothing above half of ``large_radius`` is worth trying again.
@@ -202,16 +236,16 @@ class InitialState:
         Running mean of the multipliers of s_0, summed over the sequences, by the number of outputs.
     """
 
-    def __init__(self, network):
+    def __init__(self, network: ElmanRNN) -> None:
         self._network = network
         self.M = np.zeros_like(network.s_0)
 
-    def add(self, multipliers, n_outputs, momentum):
+    def add(self, multipliers: FloatArray, n_outputs: int, momentum: float) -> None:
         """Fold the multipliers of the sequences that start from s_0 into the mean; ``n_outputs`` of the minibatch."""
         self.M *= momentum
         self.M += (1 - momentum) / n_outputs * multipliers.sum(axis=0)
 
-    def update(self, r, radius, schedule):
+    def update(self, r: float, radius: float, schedule: float) -> None:
         """s_0 <- s_0 + min(1/r, radius / rms(W M_0)) M_0."""
         with np.errstate(over="ignore", invalid="ignore"):
             norm = float(np.sqrt(np.mean((self._network.weights["W"] @ self.M) ** 2)))
@@ -219,6 +253,6 @@ class InitialState:
             length = schedule * min(1 / r if r > 0 else math.inf, radius / norm)
             self._network.s_0 += self._network.dtype.type(length) * self.M
 
-    def forget(self):
+    def forget(self) -> None:
         """Drop the running statistic."""
         self.M[:] = 0

@@ -1,7 +1,13 @@
 """How a fit ended."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from admmirnn.typing import Record
 
 
 class Status(Enum):
@@ -15,7 +21,7 @@ class Status(Enum):
     INTERRUPTED = "interrupted by Ctrl-C; the last good weights were kept"
 
     @classmethod
-    def asked_for(cls, answer):
+    def asked_for(cls, answer: object) -> Status | None:
         """The status that an ``on_epoch_end`` has answered, STOPPED if it was another true value, None to go on."""
         return answer if isinstance(answer, cls) else cls.STOPPED if answer else None
 
@@ -40,8 +46,8 @@ class Outcome:
         What a later call of ``solve`` can go on from, by a solver that can.
     """
 
-    history: list
+    history: list[Record]
     status: Status
     detail: str | None = None
     warning: str | None = None
-    memory: dict | None = None
+    memory: dict[str, Any] | None = None

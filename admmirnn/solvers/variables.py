@@ -1,9 +1,17 @@
 """The auxiliary variables of Algorithm 1 for one batch of sequences, and the penalties of one iteration."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from admmirnn.model import ElmanRNN
+    from admmirnn.sequences import Minibatch, Sequences
+    from admmirnn.typing import AnyLoss, Array, FloatArray, IntArray, Kernels
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,18 @@ class Variables:
         How many numbers ``scratch`` must have room for.
     """
 
-    def __init__(self, kernels, network, batch, labels, values, row_weights, *, scale=1.0, penalised=False):
+    def __init__(
+        self,
+        kernels: Kernels,
+        network: ElmanRNN,
+        batch: Minibatch,
+        labels: IntArray,
+        values: FloatArray | None,
+        row_weights: FloatArray,
+        *,
+        scale: float = 1.0,
+        penalised: bool = False,
+    ) -> None:
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
         rows, B = batch.n_rows, len(batch)
         self.Theta, self.Psi = network.Theta, network.Psi
@@ -91,12 +110,23 @@ class Variables:
         self.lambda1, self.lambda2 = np.zeros((B, n), dtype), np.zeros((B, n), dtype)
         self.lambda3 = np.zeros((B, K), dtype)
         self.scratch_size = kernels.sweep_room(rows, B, d, n, K, penalised)
-        self._scratch = None
+        self._scratch: FloatArray | None = None
         self.Z[:rows, :d] = batch.inputs()
         self.Z[:rows, :d] *= dtype.type(scale)
 
     @classmethod
-    def of_sequences(cls, kernels, network, sequences, indices, targets, weights, loss, *, penalised=False):
+    def of_sequences(
+        cls,
+        kernels: Kernels,
+        network: ElmanRNN,
+        sequences: Sequences,
+        indices: IntArray,
+        targets: Array,
+        weights: FloatArray,
+        loss: AnyLoss,
+        *,
+        penalised: bool = False,
+    ) -> Variables:
         """The variables of some sequences, with a target for each sequence or for each of their steps.
 
         Parameters
@@ -134,32 +164,32 @@ class Variables:
         )  # fmt: skip
 
     @property
-    def scratch(self):
+    def scratch(self) -> FloatArray:
         """Scratch of the sweep: an array of its own, unless one has been set, which batches can share."""
         if self._scratch is None:
             self._scratch = np.empty(self.scratch_size, self.Theta.dtype)
         return self._scratch
 
     @scratch.setter
-    def scratch(self, array):
+    def scratch(self, array: FloatArray) -> None:
         self._scratch = array
 
     @property
-    def n_steps(self):
+    def n_steps(self) -> int:
         """N of the longest sequence."""
         return len(self.offsets) - 2
 
     @property
-    def blocks(self):
+    def blocks(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """a_t, s_t and o_t, a row for each step of each sequence."""
         return self.A, self.H[:, :-1], self.O
 
     @property
-    def multipliers(self):
+    def multipliers(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """lambda1, lambda2 and lambda3."""
         return self.lambda1, self.lambda2, self.lambda3
 
-    def roll_out(self, kernels, activation):
+    def roll_out(self, kernels: Kernels, activation: str) -> None:
         """Make a_t, s_t, o_t what the network gives, from the states s_0 that Z has; all residuals are zero then."""
         d, rows = self.Theta.shape[1] - self.Theta.shape[0] - 1, len(self.A)
         kernels.roll_out(self.Theta, self.offsets, activation, self.Z)
@@ -167,7 +197,7 @@ class Variables:
         np.matmul(self.Z[:rows], self.Theta.T, out=self.A)
         np.matmul(self.H, self.Psi.T, out=self.O)
 
-    def residuals(self, kernels, activation, out=None):
+    def residuals(self, kernels: Kernels, activation: str, out: list[FloatArray] | None = None) -> list[FloatArray]:
         """a_t - U x_t - W s_{t-1} - b, s_t - f(a_t), o_t - V s_t - c, a row for each step of each sequence.
 
         Parameters
@@ -188,13 +218,15 @@ class Variables:
         kernels.residuals(self.Theta, self.Psi, self.Z, self.H, self.A, self.O, activation, *out)
         return out
 
-    def update_multipliers(self, at, a_residual, s_residual, o_residual):
+    def update_multipliers(
+        self, at: SweepSettings, a_residual: FloatArray, s_residual: FloatArray, o_residual: FloatArray
+    ) -> None:
         """lambda1 += rho1 p_N, lambda2 += rho2 (s_N - f(a_N)), lambda3 += rho3 e_N (Eq. 15), given those residuals."""
         self.lambda1 += self.lambda1.dtype.type(at.rho1) * a_residual
         self.lambda2 += self.lambda2.dtype.type(at.rho2) * s_residual
         self.lambda3 += self.lambda3.dtype.type(at.rho3) * o_residual
 
-    def lipschitz_bounds(self, at):
+    def lipschitz_bounds(self, at: SweepSettings) -> dict[str, float]:
         """For each linearised block, the least r with which its update cannot raise the augmented Lagrangian.
 
         The step minimises a model that lies above the augmented Lagrangian as soon as the proximal weight is at least
@@ -231,6 +263,6 @@ class Variables:
             bounds[name] = float(np.linalg.eigvalsh(gram)[-1]) / rows if finite else math.inf
         return bounds
 
-    def loss_of_outputs(self, kernels, loss):
+    def loss_of_outputs(self, kernels: Kernels, loss: AnyLoss) -> tuple[float, int | None]:
         """The auxiliary loss, that of o_t, and how many o_t are largest at their label (None without labels)."""
         return loss.value(kernels, self.O, self.labels if self.values is None else self.values, self.row_weights)
