@@ -261,10 +261,13 @@ def test_the_loop_is_what_torch_has(torch, activation, bidirectional):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
 def test_padding_has_no_gradient(torch, activation, form):
+    """Not even where it is NaN."""
     model, X = fitted("classes", form, activation, dtype="float64")
     module, (batch, lengths) = model.to_torch(), padded(X, "float64")
+    batch[np.arange(batch.shape[1]) >= lengths[:, None]] = np.nan
     x = torch.from_numpy(batch).requires_grad_()
     module(x, lengths).square().sum().backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in module.parameters())
     for rows, length in zip(x.grad, lengths, strict=True):
         assert not rows[length:].any() and rows[:length].any()
 
