@@ -3,6 +3,7 @@
 import copy
 import warnings
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -11,13 +12,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from admmirnn import backend, validation
+from admmirnn import backend, io, validation
+from admmirnn.activations import ACTIVATIONS
 from admmirnn.export import Exports, layers_of_torch
 from admmirnn.losses import LOSSES_OF_CLASSES, LOSSES_OF_VALUES, SigmoidCrossEntropy, SoftmaxCrossEntropy, loss_of
 from admmirnn.model import BidirectionalRNN, ElmanRNN
 from admmirnn.sequences import Streams
 from admmirnn.solvers import SOLVERS, Status
 from admmirnn.streaming import Answer, ReadsStreams, forecast
+from admmirnn.validation import Fitted
 from admmirnn.watching import EarlyStopping, EpochState, History, Interruption, Limits, Progress, Validation
 
 _N_STREAMS = 16  # chosen on text, see CharacterModel
@@ -164,7 +167,8 @@ class _Recurrent(BaseEstimator):
             self.
         """
         check_is_fitted(self)
-        self._memory = self._memory | {"states": None}
+        if self._memory:
+            self._memory = self._memory | {"states": None}
         return self
 
     def _validation_data(self, validation_data, attributes, of_targets, targets, settings, loss):
@@ -260,6 +264,78 @@ class _Recurrent(BaseEstimator):
         if outcome.status is Status.INTERRUPTED:
             warnings.warn(f"training was {outcome.status.value}", ConvergenceWarning, stacklevel=4)
         return outcome
+
+    # what makes an estimator fitted, but for the memory of its solver; each class adds its own
+    _saved = {
+        "U_": Fitted.array("n", "d"),
+        "W_": Fitted.array("n", "n"),
+        "b_": Fitted.array("n"),
+        "U_reverse_": Fitted.array("m", "d", may_be_missing=True),
+        "W_reverse_": Fitted.array("m", "m", may_be_missing=True),
+        "b_reverse_": Fitted.array("m", may_be_missing=True),
+        "V_": Fitted.array("K", "n+m"),
+        "c_": Fitted.array("K"),
+        "s_0_": Fitted.array("n", optional=True),
+        "history_": Fitted.value(validation.check_fitted_history),
+        "status_": Fitted.value(partial(validation.check_fitted_type, Status)),
+        "status_detail_": Fitted.value(partial(validation.check_fitted_type, str), optional=True),
+        "n_iter_": Fitted.value(partial(validation.check_integer, least=0)),
+        "best_epoch_": Fitted.value(partial(validation.check_integer, least=1), optional=True),
+        "_activation": Fitted.value(partial(validation.check_choice, choices=ACTIVATIONS)),
+        "_readout": Fitted.value(partial(validation.check_choice, choices=validation.READ_OUTS)),
+    }
+    _saved_of_sequences = {
+        "n_features_in_": Fitted.value(partial(validation.check_integer, least=1)),
+        "feature_names_in_": Fitted.labels("names", strings=True, may_be_missing=True),
+        "_n_table_columns": Fitted.value(partial(validation.check_integer, least=1), optional=True),
+        "_form_of_targets": Fitted.value(partial(validation.check_choice, choices=("sequence", "array", "list"))),
+        "_scale": Fitted.value(partial(validation.check_number, strict=True)),
+        "_frame": Fitted.value(validation.check_fitted_frame),
+    }
+
+    def save(self, path):
+        """Write the fitted estimator to a file, which `load` reads on any machine.
+
+        The file has the format of safetensors: arrays, and JSON with parameters, classes and all other attributes, and
+        a checksum.  There is no code in it.  It replaces one that is there in one step, after it has been written to
+        the disk.  What is not kept: ``checkpoint``; ``callbacks``, with a warning; the running statistics of training,
+        so that `partial_fit` goes on from the weights with new ones; attributes that `fit` has not set.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where, such as "model.safetensors".
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If it has not been fitted.
+        TypeError
+            If a parameter is an object that is not of admmirnn, such as a loss of one's own, or a label is neither a
+            number, a string, bytes, nor a time; pickle may keep these.
+        OSError
+            If the file cannot be written; one that was there is as it was.
+        ImportError
+            If safetensors is not installed: ``pip install "admmirnn[files]"``.
+        """
+        check_is_fitted(self)
+        io.save(self, path)
+
+    @classmethod
+    def load(cls, path):
+        """Read a fitted estimator of this class from a file that `save` has written.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; see `admmirnn.load`, which reads any of them and lists the errors.
+
+        Returns
+        -------
+        estimator
+            As it was saved.
+        """
+        return io.load(path, cls)
 
     def prune(self):
         """Return an equal estimator without the units that its outputs never depend on.
@@ -389,6 +465,7 @@ def _has_probabilities(classifier):
     raise AttributeError(f"loss is {loss!r}, which has no probabilities; use decision_function")
 
 
+@io.saved
 class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
     """Elman network that reads a sequence and names its class, trained by ADMM.
 
@@ -608,6 +685,14 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
         self.callbacks = callbacks
 
     _losses = LOSSES_OF_CLASSES
+    _saved = (
+        _Recurrent._saved
+        | _Recurrent._saved_of_sequences
+        | {
+            "classes_": Fitted.labels("K"),
+            "_several": Fitted.value(validation.check_boolean),
+        }
+    )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -907,6 +992,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
         return float(np.average(right[present], weights=weights[present]))
 
 
+@io.saved
 class RNNRegressor(RegressorMixin, ReadsStreams, Exports, _Recurrent):
     """Elman network that reads a sequence and answers with numbers, trained by ADMM.
 
@@ -1015,6 +1101,15 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
         self.callbacks = callbacks
 
     _losses = LOSSES_OF_VALUES
+    _saved = (
+        _Recurrent._saved
+        | _Recurrent._saved_of_sequences
+        | {
+            "target_mean_": Fitted.array("K", dtypes=("float64",)),
+            "target_scale_": Fitted.array("K", dtypes=("float64",)),
+            "_single": Fitted.value(validation.check_boolean),
+        }
+    )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -272,6 +272,9 @@ class Flattened:
         return np.asarray(self.operator.prox(x.ravel(), tau), x.dtype).reshape(x.shape)
 
 
+PENALTIES = (Ridge, Lasso, ElasticNet, GroupLasso, NonNegative, Box, SpectralBall, Orthogonal, Flattened)
+
+
 def _soft_threshold(x, threshold):
     return x - np.clip(x, -threshold, threshold)
 

@@ -4,14 +4,16 @@ import numpy as np
 from scipy.special import log_softmax, softmax
 from sklearn.utils import check_random_state
 
-from admmirnn import backend, validation
+from admmirnn import backend, io, validation
 from admmirnn.estimators import _checkpoint, _hold_out_ends, _n_streams, _Recurrent, _Targets
 from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.sequences import Sequences
 from admmirnn.solvers import SOLVERS
+from admmirnn.validation import Fitted
 from admmirnn.watching import Validation
 
 
+@io.saved
 class CharacterModel(_Recurrent):
     """Elman network that reads a text and predicts each next character, trained by ADMM.
 
@@ -63,6 +65,11 @@ class CharacterModel(_Recurrent):
     # what a text leaves no choice of
     readout, frame, scale, bidirectional, stateful, shuffle = "last", None, 1.0, False, True, True
     _reads_text = True
+
+    _saved = _Recurrent._saved | {
+        "vocabulary_": Fitted(validation.check_fitted_vocabulary),
+        "counts_": Fitted.array("K", dtypes=("int64", "int32")),
+    }
 
     def __init__(
         self,

@@ -1,9 +1,13 @@
 """The only place that refuses what a user passes: every message names the argument, what was found, what to do."""
 
 import copy
+import errno
 import math
 import numbers
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -264,10 +268,15 @@ def _check_watching(estimator, solver):
 
 
 def check_path(path, name="path"):
-    """Return ``path`` as a str or bytes, or raise unless it is a path."""
-    if isinstance(path, (str, bytes, os.PathLike)):
-        return os.fspath(path)
-    raise TypeError(f"{name} is {path!r} of type {type(path).__name__}; pass a path")
+    """Return the name of a file as a str, or raise if it cannot be one; it need not exist."""
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise TypeError(f"{name} is {path!r} of type {type(path).__name__}; pass a str or a pathlib.Path")
+    path = os.fsdecode(path)
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, f"{name} is a folder; pass the name of a file in it", path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError(errno.EINVAL, f"{name} is not a regular file", path)
+    return path
 
 
 def check_resume(estimator, settings, resume):
@@ -1673,3 +1682,138 @@ def check_has_confusions(estimator):
             f"loss is {estimator.loss!r}, with which there may be several labels at once; see "
             "sklearn.metrics.multilabel_confusion_matrix"
         )
+
+
+# Files, and what makes an estimator fitted
+
+
+def not_to_be_saved(name, value):
+    """The error that says that a file cannot hold a value."""
+    found = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else f"of type {type(value).__name__}"
+    return TypeError(
+        f"{name} is {found}, which a model file cannot hold, as nothing in it is run; set_params puts something else "
+        "in its place, or use pickle"
+    )
+
+
+def check_content(header, part):
+    """Return a part of a file's header, or raise unless it is an object."""
+    if not isinstance(header.get(part), dict):
+        raise ValueError(f"its header has no {part}")
+    return header[part]
+
+
+def check_settings_are_known(settings, known, unused):
+    """Raise unless parameters have names that are known, and no array is left over; a missing one has its default."""
+    unknown = sorted(settings.keys() - known)
+    if unknown:
+        raise ValueError(f"its header has the parameters {', '.join(unknown[:3])}, which this admmirnn does not know")
+    if unused:
+        raise ValueError(f"it has arrays that nothing belongs to, such as {sorted(unused)[0]!r}")
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What an attribute of a fitted estimator has to be.
+
+    Attributes
+    ----------
+    check : callable
+        ``check(name, value, sizes)`` raises unless the value is such a one; ``sizes`` are those of the axes that
+        have been met, by their letters.
+    may_be_missing : bool
+        Whether some estimators do not have it.
+    """
+
+    check: Callable
+    may_be_missing: bool = False
+
+    @classmethod
+    def array(cls, *axes, dtypes=DTYPES, optional=False, may_be_missing=False):
+        """An array with these axes: a letter is one size everywhere, and "n+m" the sum of those that are there.
+
+        ``dtypes`` names those that it may have; weights have one in common.  ``optional`` allows None.
+        """
+        return cls(partial(_check_fitted_array, axes, dtypes, optional), may_be_missing)
+
+    @classmethod
+    def labels(cls, axis, *, strings=False, may_be_missing=False):
+        """An array of one axis and any dtype, or with ``strings`` of str objects."""
+        return cls(partial(_check_fitted_labels, axis, strings), may_be_missing)
+
+    @classmethod
+    def value(cls, check, optional=False):
+        """What ``check(name, value)`` lets pass."""
+        return cls(lambda name, value, sizes: None if optional and value is None else check(name, value))
+
+
+def check_fitted_attributes(attributes, expected):
+    """Raise unless these attributes, by name, make an estimator fitted, as the `Fitted` of each say."""
+    missing = sorted(name for name, one in expected.items() if name not in attributes and not one.may_be_missing)
+    unknown = sorted(attributes.keys() - expected.keys())
+    if missing or unknown:
+        raise ValueError(f"its attributes are not those of a fitted one: {', '.join([*missing, *unknown][:3])}")
+    of_reverse = [name in attributes for name in expected if name.endswith("_reverse_")]
+    if any(of_reverse) and not all(of_reverse):
+        raise ValueError("some of its weights of the network that reads from the end are missing")
+    sizes = {}
+    for name, one in expected.items():
+        if name in attributes:
+            one.check(name, attributes[name], sizes)
+    if "_frame" in attributes:
+        of_table, n_features = attributes["_n_table_columns"], attributes["n_features_in_"]
+        n_channels = n_features if of_table is None else 1
+        if sizes["d"] != n_channels * attributes["_frame"][0] or of_table not in (None, n_features):
+            raise ValueError(f"U_ has {sizes['d']} columns, which observations of {n_features} features do not have")
+
+
+def _check_fitted_array(axes, dtypes, optional, name, value, sizes):
+    if optional and value is None:
+        return
+    if not isinstance(value, np.ndarray) or value.dtype.name not in dtypes or not value.dtype.isnative:
+        raise ValueError(f"{name} is no array of {' or '.join(dtypes)}")
+    if dtypes is DTYPES and sizes.setdefault("dtype", value.dtype) != value.dtype:
+        raise ValueError(f"{name} is {value.dtype}, and other weights are {sizes['dtype']}")
+    if value.ndim != len(axes):
+        raise ValueError(f"{name} has {value.ndim} dimension(s), and should have {len(axes)}")
+    for axis, size in zip(axes, value.shape, strict=True):
+        expected = sum(sizes.get(letter, 0) for letter in axis.split("+")) if "+" in axis else None
+        expected = sizes.setdefault(axis, size) if expected is None else expected
+        if size != expected or not size:
+            raise ValueError(f"{name} has the shape {value.shape}, which does not go with the other attributes")
+
+
+def _check_fitted_labels(axis, strings, name, value, sizes):
+    if not isinstance(value, np.ndarray) or value.ndim != 1:
+        raise ValueError(f"{name} is no array of one dimension")
+    if strings and not (value.dtype == object and all(isinstance(item, str) for item in value)):
+        raise ValueError(f"{name} holds what is no str")
+    if sizes.setdefault(axis, len(value)) != len(value):
+        raise ValueError(f"{name} has {len(value)} entries, which do not go with the other attributes")
+
+
+def check_fitted_history(name, value):
+    """Raise unless this is a list of dicts."""
+    if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
+        raise ValueError(f"{name} is no list of records")
+
+
+def check_fitted_frame(name, value):
+    """Raise unless this is a pair of integers, (length, stride)."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise ValueError(f"{name} is no pair (length, stride)")
+    check_frame(value)
+
+
+def check_fitted_type(kind, name, value):
+    """Raise unless this is of a type."""
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} is {value!r}; it should be of type {kind.__name__}")
+
+
+def check_fitted_vocabulary(name, value, sizes):
+    """Raise unless this is a str of ascending characters, one for each column of U and each output."""
+    if not isinstance(value, str) or list(value) != sorted(set(value)):
+        raise ValueError(f"{name} is no string of different characters in their order")
+    if not len(value) == sizes["K"] == sizes["d"]:
+        raise ValueError(f"{name} has {len(value)} characters, which do not go with the weights")
