@@ -201,7 +201,7 @@ class _Recurrent(BaseEstimator):
     ):
         """Train the network, become fitted, and return the outcome; ``memory`` is what an earlier call has left."""
         backend.kernels()
-        earlier = list(getattr(self, "history_", [])) if memory else []
+        earlier = list(getattr(self, "history_", [])) if memory is not None else []
         n_epochs = _n_epochs(settings, sequences) if memory is None else 1
         early_stopping = EarlyStopping(network, settings.patience, settings.tol) if settings.early_stopping else None
         written = checkpoint.read() if resume else None
