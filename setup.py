@@ -40,7 +40,7 @@ def declarations():
 
 
 setup(
-    packages=["admmirnn", "admmirnn.solvers", "admmirnn._kernels"],
+    packages=["admmirnn", "admmirnn.export", "admmirnn.solvers", "admmirnn._kernels"],
     package_dir={"admmirnn": "admmirnn", "admmirnn._kernels": "_kernels"},
     cmdclass={"build_ext": BuildKernels},
     ext_modules=cythonize(

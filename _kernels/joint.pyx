@@ -18,7 +18,7 @@ def mirror(const floating[:, ::1] A, const Py_ssize_t[::1] lengths, const Py_ssi
     ``A`` has a row for each row of S from ``offsets[1]`` on; where that is an initial state, ``A_out`` is zero.
     """
     cdef Py_ssize_t B = lengths.shape[0], N = offsets.shape[0] - 2, width = A.shape[1], rows = 0, i, t, running, row
-    if not fits(offsets, A.shape[0] + offsets[1]) or offsets[N + 1] - offsets[N] != B \
+    if N < 1 or not fits(offsets, A.shape[0] + offsets[1]) or offsets[N + 1] - offsets[N] != B \
             or A_out.shape[0] != A.shape[0] or A_out.shape[1] != width:
         raise ValueError("mirror: the shapes do not belong together")
     for i in range(B):
@@ -84,7 +84,7 @@ def joint_statistics(const floating[:, ::1] H, const floating[:, ::1] H_reverse,
     cdef floating keep = <floating> momentum, share, keep_G = <floating> decay, share_G
     cdef floating *L
     cdef floating *G
-    if not fits(offsets, offsets[N + 1]) or rows != offsets[N + 1] - offsets[1 if each else N] \
+    if N < 1 or not fits(offsets, offsets[N + 1]) or rows != offsets[N + 1] - offsets[1 if each else N] \
             or H.shape[0] != rows or H_reverse.shape[0] != rows or weights.shape[0] != rows \
             or M_out.shape[0] != K or M_out.shape[1] != h or G_out.shape[0] != h or G_out.shape[1] != h \
             or scratch_out.shape[0] < joint_room(h, K) or not 0 <= gram_first < N or gram_every < 1:

@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 
-from admmirnn import RNNClassifier, backend
+from admmirnn import RNNClassifier, backend, plotting
 from admmirnn.datasets import load_digits
 
 
@@ -75,18 +75,14 @@ def _draw(model, held_out, X_test, y_test, path):
     except ImportError:
         print("\nno picture: matplotlib is missing (pip install matplotlib)")
         return
-    from sklearn.metrics import ConfusionMatrixDisplay
-
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     curves, matrix = figure.subplots(1, 2)
-    epochs = [record["epoch"] for record in model.history_]
-    curves.plot(epochs, [record["training_accuracy"] for record in model.history_], label="train")
-    curves.plot(epochs, held_out, label="held out")
-    curves.set(xlabel="epoch", ylabel="accuracy of the roll-out", title="Digits by rows, 8 steps of 8 pixels")
-    curves.grid(alpha=0.3)
+    plotting.plot_history(model, "training_accuracy", ax=curves, label="train")
+    curves.plot([record["epoch"] for record in model.history_], held_out, label="held out")
+    curves.set(ylabel="accuracy of the roll-out", title="Digits by rows, 8 steps of 8 pixels")
     curves.legend(loc="lower right")
-    ConfusionMatrixDisplay.from_predictions(y_test, model.predict(X_test), ax=matrix, colorbar=False, cmap="Blues")
+    plotting.plot_confusion_matrix(model, X_test, y_test, ax=matrix, colorbar=False)
     matrix.set_title(f"held out: {held_out[-1]:.3f} right")
     figure.savefig(path, dpi=120)
     print(f"\npicture: {path.resolve()}")

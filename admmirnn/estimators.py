@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import backend, io, validation
 from admmirnn.activations import ACTIVATIONS
+from admmirnn.export import Exports, layers_of_torch
 from admmirnn.losses import LOSSES_OF_CLASSES, LOSSES_OF_VALUES, SigmoidCrossEntropy, SoftmaxCrossEntropy, loss_of
 from admmirnn.model import BidirectionalRNN, ElmanRNN
 from admmirnn.sequences import Streams
@@ -64,9 +65,9 @@ def _can_go_on(estimator):
     return True
 
 
-def _reads_observations(estimator):
+def _goes_on_with_streams(estimator):
     """Whether the estimator reads observations, as all do but the one for text; for methods that this cannot have."""
-    if not estimator._reads_observations:
+    if estimator._reads_text:
         name = type(estimator).__name__
         raise AttributeError(f"{name} reads text, and no observations; see predict_proba and generate")
     return True
@@ -75,7 +76,7 @@ def _reads_observations(estimator):
 class _Recurrent(BaseEstimator):
     """What the estimators share: from what a user passes to a solver, and from a network to what a user is given."""
 
-    _reads_observations = True
+    _reads_text = False
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -101,13 +102,7 @@ class _Recurrent(BaseEstimator):
         if apart is None and settings.early_stopping:
             sequences, targets, apart = _hold_out(sequences, targets, settings, isinstance(self, ClassifierMixin))
         network = self._initial_network(settings, sequences.n_features, targets.n_outputs)
-        attributes |= of_targets | {
-            "_form_of_targets": targets.form,
-            "_scale": settings.scale,
-            "_frame": settings.frame,
-            "_activation": settings.activation,
-            "_readout": settings.readout,
-        }
+        attributes |= of_targets | {"_form_of_targets": targets.form} | _how_to_read(settings)
         checkpoint = _checkpoint(self, settings, sequences, targets, resume)
         if settings.stateful:
             sequences = sequences.in_chunks(settings.chunk_size, _n_streams(settings, sequences))
@@ -149,12 +144,7 @@ class _Recurrent(BaseEstimator):
         validation.check_targets_suit(settings, targets)
         if is_new:
             network = self._initial_network(settings, sequences.n_features, targets.n_outputs)
-            attributes |= {
-                "_scale": settings.scale,
-                "_frame": settings.frame,
-                "_activation": settings.activation,
-                "_readout": settings.readout,
-            }
+            attributes |= _how_to_read(settings)
         else:
             validation.check_goes_on(self, settings, targets, network)
         attributes |= of_targets | {"_form_of_targets": targets.form}
@@ -167,7 +157,7 @@ class _Recurrent(BaseEstimator):
         self._train(network, sequences, targets, loss, settings, attributes, memory=memory)
         return self
 
-    @available_if(_reads_observations)
+    @available_if(_goes_on_with_streams)
     def reset_states(self):
         """Let the streams of the next `partial_fit` start from s_0 instead of going on, with ``stateful=True``.
 
@@ -211,7 +201,7 @@ class _Recurrent(BaseEstimator):
     ):
         """Train the network, become fitted, and return the outcome; ``memory`` is what an earlier call has left."""
         backend.kernels()
-        earlier = list(getattr(self, "history_", [])) if memory else []
+        earlier = list(getattr(self, "history_", [])) if memory is not None else []
         n_epochs = _n_epochs(settings, sequences) if memory is None else 1
         early_stopping = EarlyStopping(network, settings.patience, settings.tol) if settings.early_stopping else None
         written = checkpoint.read() if resume else None
@@ -287,7 +277,7 @@ class _Recurrent(BaseEstimator):
         "c_": Fitted.array("K"),
         "s_0_": Fitted.array("n", optional=True),
         "history_": Fitted.value(validation.check_fitted_history),
-        "status_": Fitted.value(partial(validation.check_fitted_type, Status)),
+        "status_": Fitted.value(partial(validation.check_fitted_type, Status), optional=True),
         "status_detail_": Fitted.value(partial(validation.check_fitted_type, str), optional=True),
         "n_iter_": Fitted.value(partial(validation.check_integer, least=0)),
         "best_epoch_": Fitted.value(partial(validation.check_integer, least=1), optional=True),
@@ -402,11 +392,28 @@ class _Recurrent(BaseEstimator):
             return BidirectionalRNN.of_weights(*first, *reverse, *last, activation=how[0], read_out=how[1])
         return ElmanRNN.of_weights(*first, *last, activation=how[0], read_out=how[1], s_0=self.s_0_)
 
-    def _outputs(self, X):
-        network = self._network()
+    def _sequences(self, X, network):
+        """X as the fitted network reads it."""
         n_channels = network.n_features // self._frame[0]
         sequences = validation.read_more_sequences(self, X, n_channels, network.dtype, self._scale)
-        sequences = validation.framed(sequences, self._frame)
+        return validation.framed(sequences, self._frame)
+
+    def _states(self, x):
+        """The states of one sequence, and by step what is read from those up to there; for pictures.
+
+        Each estimator has ``_states_and_outputs(x)``, which returns the latter as `predict` or `predict_proba` would,
+        and names of its columns.
+        """
+        network = self._network()
+        x = np.asarray(x)
+        sequences = self._sequences([x[:, None] if x.ndim == 1 else x], network)
+        S = network.states(sequences)
+        outputs = network.outputs_by_step(S, every_step=self._form_of_targets != "sequence")
+        return S, validation.check_outputs(outputs, sequences.lengths)
+
+    def _outputs(self, X):
+        network = self._network()
+        sequences = self._sequences(X, network)
         n_threads = validation.check_n_threads(self.n_threads)
         outputs = network.outputs(sequences, every_step=self._form_of_targets != "sequence", n_threads=n_threads)
         return validation.check_outputs(outputs, sequences.lengths), sequences.lengths
@@ -418,9 +425,37 @@ class _Recurrent(BaseEstimator):
         vars(self).update(attributes)
         self._take_weights(network)
 
+    def _of_layers(self, layers, every_step, of_targets):
+        """Become fitted with the weights of a recurrent and a linear layer; see `from_torch`."""
+        settings = validation.check_estimator_settings(self, SOLVERS)
+        every_step = validation.check_boolean("every_step", every_step)
+        if every_step and settings.readout != "last":
+            raise ValueError(f"readout is {settings.readout!r} and every_step is True; pass readout='last'")
+        n_features, n_outputs = layers["U"].shape[1], len(layers["c"])
+        n_channels = validation.check_features_in_frames(n_features, settings.frame)
+        network = self._initial_network(settings, n_features, n_outputs)
+        for name, weights in layers.items():
+            network.weights[name][:] = weights
+        form = "array" if every_step else "sequence"
+        attributes = {"n_features_in_": n_channels, "_n_table_columns": None, "_form_of_targets": form}
+        self._become_fitted(attributes | of_targets | _how_to_read(settings), network)
+        self.history_, self.n_iter_, self._memory = History(), 0, {}
+        self.status_ = self.status_detail_ = self.best_epoch_ = None
+        return self
+
     def _take_weights(self, network):
         vars(self).update({f"{name}_": weights.copy() for name, weights in network.weights.items()})
         self.s_0_ = None if network.s_0 is None else network.s_0.copy()
+
+
+def _how_to_read(settings):
+    """The attributes that tell how a network reads sequences."""
+    return {
+        "_scale": settings.scale,
+        "_frame": settings.frame,
+        "_activation": settings.activation,
+        "_readout": settings.readout,
+    }
 
 
 def _has_probabilities(classifier):
@@ -431,7 +466,7 @@ def _has_probabilities(classifier):
 
 
 @io.saved
-class RNNClassifier(ClassifierMixin, ReadsStreams, _Recurrent):
+class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
     """Elman network that reads a sequence and names its class, trained by ADMM.
 
     s_t = f(U x_t + W s_{t-1} + b) from s_0 = 0, and the class with the largest output o = V s_N + c after the last
@@ -453,7 +488,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, _Recurrent):
         ``{"WV": GroupLasso(3e-3)}`` makes units that `prune` removes.  Keys are U, W, V, UW (the matrix [U W]), UWb
         ([U W b]) and WV ([W; V]), and no block may have two; values are objects of `admmirnn.penalties`, or any with
         ``prox(x, tau)``, which is given the matrix.  Their weights are in units of the mean loss; ``penalty`` is apart
-        from them.
+        from them.  With ``bidirectional=True`` they act on both networks, one after the other, but for V, which is one.
     solver : {"rollout", "algorithm1"} or solver object, default="rollout"
         ``"rollout"`` stands for `Rollout()`, ``"algorithm1"`` for `Algorithm1()`.
     max_epochs : int, default=20
@@ -667,6 +702,56 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, _Recurrent):
         tags.classifier_tags.multi_class = tags.target_tags.single_output = not several
         return tags
 
+    @classmethod
+    def from_torch(cls, rnn, linear, *, classes=None, every_step=False, **settings):
+        """Return a classifier with the weights of a `torch.nn.RNN` and the `torch.nn.Linear` that reads its states.
+
+        Its outputs are those of ``linear``.  `partial_fit` trains on from there.
+
+        Parameters
+        ----------
+        rnn : torch.nn.RNN
+            Of one layer, on which dropout has no effect; with or without biases, ``batch_first`` and ``bidirectional``.
+            Also ``module.rnn`` of what `to_torch` returns.
+        linear : torch.nn.Linear
+            With an output for each class, or a single one: the logit of the second of two classes.
+        classes : array-like of shape (n_classes,), optional
+            The label of each output; 0, 1, 2, ... by default.
+        every_step : bool, default=False
+            Whether there is a label for each step.
+        **settings
+            What else the class takes: ``readout``, ``frame``, ``scale`` and ``s_0`` where they are not the defaults,
+            ``loss="sigmoid_cross_entropy"`` if there may be several labels, and what `partial_fit` needs.
+
+        Returns
+        -------
+        RNNClassifier
+            Fitted, of the weights' dtype; ``history_`` is empty and ``status_`` None.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If there is no such network, as of LSTM, GRU and several layers, or an argument is not usable.
+        ImportError
+            If torch is not installed: ``pip install 'admmirnn[torch]'``.
+
+        Examples
+        --------
+        >>> RNNClassifier.from_torch(rnn, linear, classes=["no", "yes"]).predict(X)  # doctest: +SKIP
+        """
+        classifier, layers = _from_torch(cls, rnn, linear, settings)
+        several = not loss_of(classifier.loss, classifier._losses).takes_labels
+        if several and classes is not None:
+            raise ValueError(
+                "classes is given, and where there may be several labels they are 0 to K - 1; leave it out"
+            )
+        if len(layers["c"]) == 1 and not several:
+            for name in ("V", "c"):
+                layers[name] = np.concatenate([np.zeros_like(layers[name]), layers[name]])
+        classes, order = validation.check_torch_classes(classes, len(layers["c"]))
+        layers |= {name: layers[name][order] for name in ("V", "c")}
+        return classifier._of_layers(layers, every_step, {"classes_": classes, "_several": several})
+
     def fit(self, X, y, sample_weight=None, *, validation_data=None, resume=False):
         """Train the network from new initial weights.
 
@@ -839,7 +924,14 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, _Recurrent):
             Or with the steps as second axis, or a list of arrays of shape (n_steps_i, n_classes), as in `predict`.
         """
         outputs, lengths = self._outputs(X)
-        return self._in_the_form_of_targets(expit(outputs) if self._several else softmax(outputs, axis=1), lengths)
+        return self._in_the_form_of_targets(self._probabilities(outputs), lengths)
+
+    def _probabilities(self, outputs):
+        return expit(outputs) if self._several else softmax(outputs, axis=1)
+
+    def _states_and_outputs(self, x):
+        S, outputs = self._states(x)
+        return S, self._probabilities(outputs) if hasattr(self, "predict_proba") else outputs, self.classes_
 
     def _answer(self):
         if hasattr(self, "predict_proba"):
@@ -872,12 +964,22 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, _Recurrent):
             return self._subset_accuracy(X, y, sample_weight)
         if self._form_of_targets == "sequence":
             return super().score(X, y, sample_weight)
+        labels, predicted, present, lengths = self._labels_of_steps(X, y)
+        weights = validation.check_sample_weight(sample_weight, lengths, per_step=True)
+        return accuracy_score(labels, predicted, sample_weight=weights[present])
+
+    def _labels_of_steps(self, X, y):
+        """True and predicted labels of the steps that have one, which those are, and the lengths."""
         predicted = self.predict(X)
         lengths = np.array([len(labels) for labels in predicted])
         labels = validation.check_labels_per_step(y, lengths)
-        weights = validation.check_sample_weight(sample_weight, lengths, per_step=True)
         present = slice(None) if self.ignore_label is None else validation.differs(labels, self.ignore_label)
-        return accuracy_score(labels[present], np.concatenate(list(predicted))[present], sample_weight=weights[present])
+        return labels[present], np.concatenate(list(predicted))[present], present, lengths
+
+    def _true_and_predicted(self, X, y):
+        if self._form_of_targets == "sequence":
+            return y, self.predict(X)
+        return self._labels_of_steps(X, y)[:2]
 
     def _subset_accuracy(self, X, y, sample_weight):
         outputs, lengths = self._outputs(X)
@@ -891,7 +993,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, _Recurrent):
 
 
 @io.saved
-class RNNRegressor(RegressorMixin, ReadsStreams, _Recurrent):
+class RNNRegressor(RegressorMixin, ReadsStreams, Exports, _Recurrent):
     """Elman network that reads a sequence and answers with numbers, trained by ADMM.
 
     One value, or several, for each sequence; or for each of its steps, where NaN stands for none.
@@ -1014,6 +1116,36 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
         tags.target_tags.multi_output = True
         return tags
 
+    @classmethod
+    def from_torch(cls, rnn, linear, *, every_step=False, **settings):
+        """Return a regressor with the weights of a `torch.nn.RNN` and the `torch.nn.Linear` that reads its states.
+
+        As `RNNClassifier.from_torch`; `predict` returns what ``linear`` does.
+
+        Parameters
+        ----------
+        rnn, linear : torch.nn.RNN, torch.nn.Linear
+            As there; with a single output, predictions have no axis for it.
+        every_step : bool, default=False
+            Whether there is a target for each step.
+        **settings
+            What else the class takes; ``scale_targets`` is False unless given.
+
+        Returns
+        -------
+        RNNRegressor
+            Fitted, of the weights' dtype; ``history_`` is empty and ``status_`` None.
+
+        Raises
+        ------
+        ValueError, TypeError, ImportError
+            As there.
+        """
+        regressor, layers = _from_torch(cls, rnn, linear, {"scale_targets": False} | settings)
+        K = len(layers["c"])
+        of_targets = {"target_mean_": np.zeros(K), "target_scale_": np.ones(K), "_single": K == 1}
+        return regressor._of_layers(layers, every_step, of_targets)
+
     def fit(self, X, y, sample_weight=None, *, validation_data=None, resume=False):
         """Train the network from new initial weights.
 
@@ -1108,8 +1240,15 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
             As ``y`` was, or a list of arrays of shape (n_steps_i,) or (n_steps_i, k), whenever the lengths differ.
         """
         outputs, lengths = self._outputs(X)
-        values = self.target_mean_ + self.target_scale_ * outputs
+        values = self._values(outputs)
         return self._in_the_form_of_targets(values[:, 0] if self._single else values, lengths)
+
+    def _values(self, outputs):
+        return self.target_mean_ + self.target_scale_ * outputs
+
+    def _states_and_outputs(self, x):
+        S, outputs = self._states(x)
+        return S, self._values(outputs), [f"output {k}" for k in range(outputs.shape[1])]
 
     def _answer(self):
         return Answer("values", self.target_mean_, self.target_scale_, self._single)
@@ -1182,8 +1321,21 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
         if form == "sequence" or values.shape[1] != outputs.shape[1]:
             raise ValueError("y has no target for each step of X, as it had in fit; pass such targets")
         weights = validation.check_sample_weight(sample_weight, lengths, per_step=True)[present]
-        predicted = self.target_mean_ + self.target_scale_ * outputs
+        predicted = self._values(outputs)
         return r2_score(values[present], predicted[present], sample_weight=weights)
+
+
+def _from_torch(cls, rnn, linear, settings):
+    """An estimator that has the settings that layers of torch stand for, and their weights by name."""
+    layers, activation = layers_of_torch(rnn, linear)
+    of_layers = {
+        "hidden_size": len(layers["b"]),
+        "activation": activation,
+        "bidirectional": "b_reverse" in layers,
+        "dtype": layers["b"].dtype.name,
+    }
+    validation.check_settings_of_torch(settings, of_layers)
+    return cls(**of_layers, **settings), layers
 
 
 def _with_weight(sequences, targets):

@@ -229,6 +229,23 @@ class ElmanRNN:
                         states = np.zeros((len(part), self.n_hidden), self.dtype) if states is None else states
                         states[of] = work.S[batch.n_rows :]
 
+    def states(self, sequences):
+        """s_1 to s_N of every sequence, one sequence after the other, of shape (n_steps, n): the outputs of V = I."""
+        reader = np.eye(self.n_hidden, self.n_hidden + 1, dtype=self.dtype)
+        return ElmanRNN(self.Theta, reader, self.activation, s_0=self.s_0).outputs(sequences, every_step=True)
+
+    def outputs_by_step(self, S, *, every_step=False):
+        """What V reads from the states ``S`` of one sequence up to each of its steps, of shape (n_steps, K).
+
+        ``every_step``, whether targets have one, is the same to a network that reads from the start.
+        """
+        H = S
+        if self.read_out == "mean":
+            H = S.cumsum(axis=0) / np.arange(1, len(S) + 1, dtype=S.dtype)[:, None]
+        elif self.read_out == "max":
+            H = np.maximum.accumulate(S, axis=0)
+        return H @ self.Psi[:, :-1].T + self.Psi[:, -1]
+
 
 class BidirectionalRNN:
     """Two Elman networks that read a sequence from its start and from its end: o = V h + V_reverse h_reverse + c.
@@ -335,11 +352,20 @@ class BidirectionalRNN:
         forward, reverse = self.directions
         outputs = forward.outputs(sequences, every_step=every_step, n_threads=n_threads)
         others = reverse.outputs(sequences.reversed(), every_step=every_step, n_threads=n_threads)
-        if every_step:  # these stand in the order in which they were read
-            first_and_last = 2 * sequences.first_steps + sequences.lengths - 1
-            others = others[np.repeat(first_and_last, sequences.lengths) - np.arange(len(others))]
-        outputs += others
+        outputs += _turned(others, sequences) if every_step else others
         return outputs
+
+    def states(self, sequences):
+        """Those of both networks at each step, as `ElmanRNN.states`, side by side."""
+        forward, reverse = self.directions
+        return np.hstack([forward.states(sequences), _turned(reverse.states(sequences.reversed()), sequences)])
+
+    def outputs_by_step(self, S, *, every_step=False):
+        """As `ElmanRNN.outputs_by_step`; with one a sequence, when both have read so many steps from their ends."""
+        self.share_out()
+        forward, reverse = self.directions
+        of_forward, of_reverse = np.hsplit(S, [forward.n_hidden])
+        return forward.outputs_by_step(of_forward) + reverse.outputs_by_step(of_reverse[:: 1 if every_step else -1])
 
 
 class Room:
@@ -401,6 +427,12 @@ class Room:
         if self.H is not None:
             return self.H
         return self.S[self.batch.offsets[1 if self.read_out == "each" else -2] :]
+
+
+def _turned(rows, sequences):
+    """The rows of steps, which stand in the order in which they were read from the end, from each first step on."""
+    first_and_last = 2 * sequences.first_steps + sequences.lengths - 1
+    return rows[np.repeat(first_and_last, sequences.lengths) - np.arange(len(rows))]
 
 
 def _reached(units, leads_to):

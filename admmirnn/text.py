@@ -64,7 +64,7 @@ class CharacterModel(_Recurrent):
 
     # what a text leaves no choice of
     readout, frame, scale, bidirectional, stateful, shuffle = "last", None, 1.0, False, True, True
-    _reads_observations = False
+    _reads_text = True
 
     _saved = _Recurrent._saved | {
         "vocabulary_": Fitted(validation.check_fitted_vocabulary),

@@ -12,9 +12,10 @@ from types import SimpleNamespace
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, column_or_1d, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
 
 from admmirnn.activations import ACTIVATIONS
 from admmirnn.sequences import OBSERVATION_DTYPES, Sequences
@@ -1481,6 +1482,206 @@ def check_outputs(outputs, lengths):
             "network; rescale X, or fit with activation='tanh'"
         )
     return outputs
+
+
+# Other programs
+
+
+def check_torch_layers(rnn, linear, torch, recurrent):
+    """Raise unless these layers are a network that there is an estimator for.
+
+    Parameters
+    ----------
+    rnn, linear : object
+        What a user passes.
+    torch : module
+        torch.
+    recurrent : tuple of type
+        What ``rnn`` may be.
+    """
+    if not isinstance(rnn, recurrent):
+        raise TypeError(f"rnn is of type {type(rnn).__name__}; pass a torch.nn.RNN, with gates there is no estimator")
+    if not isinstance(linear, torch.nn.Linear):
+        raise TypeError(f"linear is of type {type(linear).__name__}; pass the torch.nn.Linear that reads the states")
+    if rnn.num_layers != 1:
+        raise ValueError(f"rnn has {rnn.num_layers} layers; pass one with num_layers=1, there is no estimator of more")
+    n_read = rnn.hidden_size * (2 if rnn.bidirectional else 1)
+    if linear.in_features != n_read:
+        raise ValueError(f"linear reads {linear.in_features} features, and rnn has {n_read}; pass layers that fit")
+    named = [("rnn." + name, value) for name, value in rnn.named_parameters()]
+    named += [("linear." + name, value) for name, value in linear.named_parameters()]
+    for name, value in named:
+        dtype = str(value.dtype).removeprefix("torch.")
+        if value.dtype != named[0][1].dtype or dtype not in DTYPES:
+            raise ValueError(
+                f"{name} is {dtype}; convert both layers to float32 with float(), or to float64 with double()"
+            )
+        if not torch.isfinite(value).all():
+            raise ValueError(f"{name} contains NaN or infinity; pass finite weights")
+
+
+def check_settings_of_torch(settings, from_layers):
+    """Raise if ``settings`` names what the layers say."""
+    for name in from_layers:
+        if name in settings:
+            raise TypeError(f"from_torch has got {name}={settings[name]!r}, which the layers say; leave it out")
+
+
+def check_features_in_frames(n_features, frame):
+    """Return the number of features of an observation, or raise unless frames have whole ones."""
+    if n_features % frame[0]:
+        raise ValueError(f"rnn reads {n_features} features, no multiple of the frame of {frame[0]}; pass another frame")
+    return n_features // frame[0]
+
+
+def check_torch_classes(classes, n_outputs):
+    """Return the labels of outputs, 0 to K - 1 for None, and the order in which they are sorted."""
+    if classes is None:
+        return np.arange(n_outputs), np.arange(n_outputs)
+    given = column_or_1d(np.asarray(classes))
+    known, order = np.unique(given, return_index=True)
+    if len(known) != len(given):
+        raise ValueError("classes has a label twice; pass one for each output")
+    if len(known) != n_outputs:
+        raise ValueError(f"classes has {len(known)} label(s) for {n_outputs} outputs; pass one for each output")
+    return known, order
+
+
+def check_onnx_classes(classes):
+    """Return labels as an array that an ONNX file can hold, or raise."""
+    if classes.dtype == object and all(isinstance(label, str) for label in classes):
+        return classes
+    classes = np.array(classes.tolist()) if classes.dtype == object else classes
+    if classes.dtype.kind == "U":
+        return classes.astype(object)
+    for kinds, dtype in (("b", np.bool_), ("iu", np.int64), ("f", np.float64)):
+        if classes.dtype.kind in kinds:
+            return classes.astype(dtype)
+    raise ValueError(f"classes_ are {classes.dtype}, which ONNX does not have; fit with strings or numbers for labels")
+
+
+def check_padded_batch(shape, lengths, n_features, least):
+    """Raise unless a padded batch of a torch module has the right shape, and ``lengths`` numbers of its steps.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the batch.
+    lengths : torch.Tensor or None
+        How long each sequence is.
+    n_features : int
+        Of an observation.
+    least : int
+        Steps of the shortest sequence there may be.
+    """
+    if len(shape) != 3 or shape[2] != n_features:
+        raise ValueError(f"x has the shape {tuple(shape)}; pass (n_sequences, n_steps, {n_features})")
+    if 0 in shape or shape[1] < least:
+        raise ValueError(f"x has the shape {tuple(shape)}; pass at least one sequence, of {least} step(s) or more")
+    if lengths is None:
+        return
+    if lengths.is_floating_point() or lengths.ndim != 1 or len(lengths) != shape[0]:
+        raise ValueError(
+            f"lengths is {lengths.dtype} of shape {tuple(lengths.shape)}; pass integers, one for each of the "
+            f"{shape[0]} sequences"
+        )
+    shortest, longest = int(lengths.min()), int(lengths.max())
+    if shortest < least or longest > shape[1]:
+        raise ValueError(
+            f"lengths are from {shortest} to {longest}; they must be from {least} to {shape[1]}, x's steps"
+        )
+
+
+# Pictures
+
+
+def check_records(history):
+    """Return the records of a fitted estimator, or of its history in one of its forms.
+
+    Parameters
+    ----------
+    history : estimator, list of dict, or pandas.DataFrame
+        What a user passes.
+
+    Returns
+    -------
+    list of dict
+    """
+    if isinstance(history, BaseEstimator):
+        check_is_fitted(history)
+        history = history.history_
+    if hasattr(history, "iloc"):
+        history = history.to_dict("records")
+    if not isinstance(history, (list, tuple)) or not all(isinstance(record, dict) for record in history):
+        raise TypeError(f"history is of type {type(history).__name__}; pass a fitted estimator, or its history_")
+    if not history:
+        raise ValueError("history is empty; pass that of a fit")
+    return list(history)
+
+
+def check_recorded(records, metric, remedy=None):
+    """Return the keys of records that ``metric`` stands for, or raise if there are none.
+
+    Parameters
+    ----------
+    records : list of dict
+        What one has is missing in another perhaps.
+    metric : str or list of str
+        Keys, or the last word of keys.
+    remedy : str, optional
+        What to do if they are not there.
+    """
+    if not isinstance(metric, (str, list, tuple)) or not all(isinstance(name, str) for name in metric):
+        raise TypeError(f"metric is {metric!r}; pass a key of the history's records, or a list of them")
+    known, names = list(dict.fromkeys(key for record in records for key in record)), []
+    for name in [metric] if isinstance(metric, str) else metric:
+        found = [name] if name in known else [key for key in known if key.endswith(f"_{name}")]
+        if not found:
+            raise ValueError(f"the history has no {name!r}; {remedy or 'it has ' + ', '.join(known)}")
+        names += found
+    return names
+
+
+def check_axes(ax, *numbers):
+    """Return as many Axes as one of ``numbers`` says, as a list, or raise."""
+    axes = list(np.ravel(ax)) if isinstance(ax, (list, tuple, np.ndarray)) else [ax]
+    if len(axes) not in numbers or not all(hasattr(one, "imshow") for one in axes):
+        what = " or a pair of them" if 2 in numbers else ""
+        raise TypeError(f"ax is {ax!r}; pass an Axes of matplotlib{what}, or None for a new figure")
+    return axes
+
+
+def check_recurrent_weights(estimator):
+    """Return the matrices W of an estimator by name, or the one that was passed, or raise."""
+    if isinstance(estimator, BaseEstimator):
+        check_is_fitted(estimator)
+        names = {"W": "W_", "W_reverse": "W_reverse_"}
+        return {name: getattr(estimator, of) for name, of in names.items() if hasattr(estimator, of)}
+    W = _as_numbers(estimator, "W", np.float64)
+    if W.ndim != 2 or W.shape[0] != W.shape[1] or not len(W):
+        raise ValueError(f"W has the shape {W.shape}; pass a fitted estimator, or a square matrix")
+    if not np.isfinite(W).all():
+        raise ValueError("W contains NaN or infinity; pass finite weights")
+    return {"W": W}
+
+
+def check_reads_sequences(estimator):
+    """Raise unless an estimator reads sequences, rather than text."""
+    if not hasattr(estimator, "_states_and_outputs"):
+        raise TypeError(f"estimator is {estimator!r}; pass a fitted RNNClassifier or RNNRegressor")
+
+
+def check_has_confusions(estimator):
+    """Raise unless an estimator names one class for each sequence or step."""
+    if isinstance(estimator, BaseEstimator):
+        check_is_fitted(estimator)
+    if not hasattr(estimator, "_true_and_predicted"):
+        raise TypeError(f"estimator is {estimator!r}, which has no classes to confuse; pass an RNNClassifier")
+    if estimator._several:
+        raise ValueError(
+            f"loss is {estimator.loss!r}, with which there may be several labels at once; see "
+            "sklearn.metrics.multilabel_confusion_matrix"
+        )
 
 
 # Files, and what makes an estimator fitted

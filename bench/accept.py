@@ -20,7 +20,7 @@ import scipy
 import sklearn
 from scipy.linalg import get_blas_funcs
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold, train_test_split
 
 import admmirnn
 from admmirnn import Algorithm1, RNNClassifier, Rollout, backend
@@ -137,14 +137,23 @@ def speed(seeds):
 
 
 def vowels(seeds):
-    """Japanese Vowels, defaults, standardised with the training set's mean and deviation."""
+    """Japanese Vowels, standardised by the training set; read-out by cross-validation, and by default."""
     X, y = load_japanese_vowels("train")
     X_test, y_test = load_japanese_vowels("test")
     steps = np.concatenate(X)
     X, X_test = ([(x - steps.mean(axis=0)) / steps.std(axis=0) for x in part] for part in (X, X_test))
-    models = [RNNClassifier(random_state=seed).fit(X, y) for seed in seeds(10)]
-    accuracies = [model.score(X_test, y_test) for model in models]
-    return report("Japanese Vowels, test accuracy", spread(accuracies), ">= 0.980", np.mean(accuracies) >= 0.98)
+    folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=4, random_state=seeds(1)[0])
+    model = RNNClassifier(random_state=seeds(1)[0])
+    search = GridSearchCV(model, {"readout": ["last", "mean", "max"]}, cv=folds, refit=False).fit(X, y)
+    for readout, accuracy in zip(search.cv_results_["params"], search.cv_results_["mean_test_score"], strict=True):
+        print(f"           {accuracy:.4f} in {folds.get_n_splits()} folds with {readout}", flush=True)
+    met = True
+    for settings, target in (({}, 0.975), (search.best_params_, 0.98)):
+        models = [RNNClassifier(random_state=seed, **settings).fit(X, y) for seed in seeds(10)]
+        accuracies = [model.score(X_test, y_test) for model in models]
+        name = f"Japanese Vowels, {settings or 'defaults'}, test accuracy"
+        met &= report(name, spread(accuracies), f">= {target}", np.mean(accuracies) >= target)
+    return met
 
 
 def robustness(seeds):

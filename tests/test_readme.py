@@ -17,8 +17,8 @@ def test_examples(capsys):
 def test_docstring_examples():
     import doctest
 
-    from admmirnn import estimators, streaming
+    from admmirnn import estimators, streaming, text
 
-    for module in (estimators, streaming):
+    for module in (estimators, streaming, text):
         found = doctest.testmod(module)
         assert found.attempted > 0 and found.failed == 0

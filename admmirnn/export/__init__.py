@@ -1,0 +1,202 @@
+"""Networks for other programs: torch modules, there and back, and ONNX files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from admmirnn import validation
+from admmirnn.optional import import_optional
+
+
+@dataclass(frozen=True)
+class Network:
+    """A fitted network in the units of X and y: it reads observations as they are, and its outputs are values of y.
+
+    ``scale`` is a factor of U, and what a regressor multiplies by and adds are parts of V and c.
+
+    Attributes
+    ----------
+    U, W, b : ndarray of shape (n_directions, n, d), (n_directions, n, n), (n_directions, n)
+        With two directions, those of the network that reads from the start come first.
+    V, c : ndarray of shape (K, n_directions * n), (K,)
+        The output layer.
+    s_0 : ndarray of shape (n,) or None
+        The state before the first step; None is zero.
+    activation : str
+        f.
+    read_out : {"last", "mean", "max", "each"}
+        "each" is an output for each step.
+    frame : tuple of int
+        (length, stride).
+    """
+
+    U: np.ndarray
+    W: np.ndarray
+    b: np.ndarray
+    V: np.ndarray
+    c: np.ndarray
+    s_0: np.ndarray | None
+    activation: str
+    read_out: str
+    frame: tuple
+
+    @classmethod
+    def of_estimator(cls, estimator):
+        """That of a fitted `RNNClassifier` or `RNNRegressor`."""
+        network = estimator._network()
+        weights, n = {name: array.astype(np.float64) for name, array in network.weights.items()}, network.n_hidden
+        suffixes = ("", "_reverse") if "U_reverse" in weights else ("",)
+        U, W, b, V = [], [], [], []
+        first = 0
+        for suffix in suffixes:
+            n_own = len(weights[f"b{suffix}"])
+            add = 0, n - n_own  # zeros where a pruned network has a direction of fewer units than the other one
+            U.append(np.pad(estimator._scale * weights[f"U{suffix}"], (add, (0, 0))))
+            W.append(np.pad(weights[f"W{suffix}"], add))
+            b.append(np.pad(weights[f"b{suffix}"], add))
+            V.append(np.pad(weights["V"][:, first : first + n_own], ((0, 0), add)))
+            first += n_own
+        factor = getattr(estimator, "target_scale_", np.ones(network.n_outputs))
+        blocks = {
+            "U": np.stack(U),
+            "W": np.stack(W),
+            "b": np.stack(b),
+            "V": factor[:, None] * np.hstack(V),
+            "c": factor * weights["c"] + getattr(estimator, "target_mean_", 0.0),
+        }
+        return cls(
+            **{name: block.astype(network.dtype) for name, block in blocks.items()},
+            s_0=network.s_0,
+            activation=network.activation,
+            read_out=network.read_out if estimator._form_of_targets == "sequence" else "each",
+            frame=estimator._frame,
+        )
+
+    @property
+    def n_channels(self):
+        """Features of an observation."""
+        return self.U.shape[2] // self.frame[0]
+
+
+class Exports:
+    """The methods of estimators that read sequences and hand their network on."""
+
+    def to_torch(self):
+        """Return the network as a torch module: `torch.nn.RNN`, then `torch.nn.Linear`.
+
+        Its outputs are those of the network: of a classifier o, what `torch.nn.CrossEntropyLoss` calls logits, column k
+        that of ``classes_[k]``; of a regressor the values that `predict` returns, in the units of ``y``.
+
+        Returns
+        -------
+        torch.nn.Module
+            ``module(x, lengths=None)``: ``x`` (n_sequences, n_steps, n_features) holds observations as `predict` takes
+            them, shorter sequences filled up at their ends with anything; ``lengths`` (n_sequences,) says how long each
+            is, by default all of ``n_steps``.  Returns (n_sequences, K), or with a target for each step (n_sequences,
+            n_steps, K), which is zero after a sequence's end; with ``frame`` its steps are the frames.  ``module.rnn``
+            is a `torch.nn.RNN` if the activation is "tanh" or "relu", else a loop of the same parameters;
+            ``module.linear`` is a `torch.nn.Linear`.  ``scale`` and a regressor's scaling of targets are parts of
+            their weights, so that `from_torch` needs neither.  The weights are copies, of the estimator's dtype.
+
+        Raises
+        ------
+        ImportError
+            If torch is not installed: ``pip install 'admmirnn[torch]'``.
+
+        Notes
+        -----
+        With ``s_0="learn"`` the state before the first step is a parameter ``s_0``, else, unless it is zero, a buffer.
+
+        Examples
+        --------
+        >>> module = model.to_torch().eval()  # doctest: +SKIP
+        >>> logits = module(torch.from_numpy(X))  # doctest: +SKIP
+        """
+        network = Network.of_estimator(self)
+        return _torch_part("to_torch").module_of(network, learns_s_0=isinstance(self.s_0, str))
+
+    def to_onnx(self, path, *, lengths=True):
+        """Write the network to an ONNX file, which onnxruntime and other programs run.
+
+        The file takes and returns float32, whatever the estimator's dtype: onnxruntime has no other RNN.
+
+        Parameters
+        ----------
+        path : path-like
+            The file, which is replaced if there is one.
+        lengths : bool, default=True
+            Whether sequences may have different lengths, given as a second input; otherwise those that are read
+            together are all of ``n_steps``.
+
+        Returns
+        -------
+        onnx.ModelProto
+            What the file holds.  Its inputs are
+
+            * ``X``, float32 (n_sequences, n_steps, n_features): observations as `predict` takes them, shorter sequences
+              filled up at their ends with any finite numbers;
+            * ``lengths``, int64 (n_sequences,): how long each sequence is, from 1 (with ``frame`` its length) to
+              n_steps.
+
+            Of a classifier its outputs are
+
+            * ``label`` (n_sequences,): what `predict` returns, int64, string, bool or double; where there may be
+              several labels, int64 (n_sequences, K) of zeros and ones;
+            * ``probabilities``, float32 (n_sequences, K): what `predict_proba` returns, unless the loss has none;
+            * ``outputs``, float32 (n_sequences, K): o, column k that of ``classes_[k]``.
+
+            Of a regressor there is ``outputs`` alone, (n_sequences, K), in the units of ``y``.  With a target for each
+            step all have a second axis of n_steps, or of as many frames.  After a sequence's end ``outputs`` is zero,
+            and the others mean nothing.
+
+        Raises
+        ------
+        ImportError
+            If onnx is not installed: ``pip install 'admmirnn[onnx]'``.
+        ValueError
+            If ONNX has no type for ``classes_``.
+
+        Examples
+        --------
+        >>> model.to_onnx("model.onnx")  # doctest: +SKIP
+        >>> session = onnxruntime.InferenceSession("model.onnx")  # doctest: +SKIP
+        >>> label, p, o = session.run(None, {"X": X, "lengths": lengths})  # doctest: +SKIP
+        """
+        network = Network.of_estimator(self)
+        validation.check_boolean("lengths", lengths)
+        import_optional("onnx", "onnx", "to_onnx")
+        from admmirnn.export import onnx_graph
+
+        labels = None
+        if hasattr(self, "classes_"):
+            labels = "several" if self._several else validation.check_onnx_classes(self.classes_)
+        probabilities = hasattr(self, "predict_proba")
+        model = onnx_graph.model_of(network, lengths=lengths, labels=labels, probabilities=probabilities)
+        Path(path).write_bytes(model.SerializeToString())
+        return model
+
+
+def layers_of_torch(rnn, linear):
+    """Read a `torch.nn.RNN` and a `torch.nn.Linear`.
+
+    Returns
+    -------
+    dict
+        U, W, b, V and c, and with two directions U_reverse, W_reverse and b_reverse.
+    str
+        The activation.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If they are no such layers, or cannot follow one another.
+    """
+    return _torch_part("from_torch").layers_of(rnn, linear)
+
+
+def _torch_part(what):
+    import_optional("torch", "torch", what)
+    from admmirnn.export import torch_module
+
+    return torch_module

@@ -1,0 +1,213 @@
+"""The network as a module of torch; imported by whom torch is installed for."""
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from admmirnn import validation
+
+_FUNCTIONS = {
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "sigmoid": torch.sigmoid,
+    "leaky_relu": nn.functional.leaky_relu,  # 0.01 a below zero, as ours
+    "identity": nn.Identity(),
+}
+_OF_TORCH = ("tanh", "relu")
+
+
+class LoopRNN(nn.Module):
+    """What `torch.nn.RNN` with one layer and ``batch_first=True`` is, but of any activation, one step after the other.
+
+    Parameters, arguments and results are those of `torch.nn.RNN`.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        d and n.
+    nonlinearity : {"tanh", "relu", "sigmoid", "leaky_relu", "identity"}
+        f.
+    bidirectional : bool, default=False
+        Whether a second network reads from the end.
+    """
+
+    num_layers, bias, batch_first = 1, True, True
+
+    def __init__(self, input_size, hidden_size, nonlinearity, bidirectional=False):
+        super().__init__()
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.nonlinearity, self.bidirectional = nonlinearity, bidirectional
+        bound = hidden_size**-0.5
+        for suffix in self._suffixes:
+            shapes = {
+                "weight_ih": (hidden_size, input_size),
+                "weight_hh": (hidden_size, hidden_size),
+                "bias_ih": (hidden_size,),
+                "bias_hh": (hidden_size,),
+            }
+            for name, shape in shapes.items():
+                values = torch.empty(shape).uniform_(-bound, bound)
+                self.register_parameter(f"{name}_l0{suffix}", nn.Parameter(values))
+
+    @property
+    def _suffixes(self):
+        return ("", "_reverse") if self.bidirectional else ("",)
+
+    def forward(self, x, h_0=None):
+        """Return the states (n_sequences, n_steps, n_directions * n) and the last ones (n_directions, n_sequences, n).
+
+        Of packed sequences, the states are packed as well.
+        """
+        packed, lengths = x if isinstance(x, PackedSequence) else None, None
+        if packed is not None:
+            x, lengths = pad_packed_sequence(packed, batch_first=True)
+            lengths = lengths.to(x.device)
+        if h_0 is None:
+            h_0 = x.new_zeros(len(self._suffixes), len(x), self.hidden_size)
+        found = [self._read(x, s, lengths, suffix) for s, suffix in zip(h_0, self._suffixes, strict=True)]
+        states, last = torch.cat([states for states, _ in found], dim=2), torch.stack([last for _, last in found])
+        if packed is not None:
+            sorted_lengths = lengths if packed.sorted_indices is None else lengths[packed.sorted_indices]
+            ordered = states if packed.sorted_indices is None else states[packed.sorted_indices]
+            data = pack_padded_sequence(ordered, sorted_lengths.cpu(), batch_first=True).data
+            states = PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
+        return states, last
+
+    def _read(self, x, s, lengths, suffix):
+        """The states of one direction, (n_sequences, n_steps, n), and the one after all steps of each sequence."""
+        U, W, b, b_hh = (
+            getattr(self, f"{name}_l0{suffix}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
+        f = _FUNCTIONS[self.nonlinearity]
+        driven = x @ U.T + (b + b_hh)
+        states = [None] * x.shape[1]
+        for t in reversed(range(len(states))) if suffix else range(len(states)):
+            following = f(driven[:, t] + s @ W.T)
+            # a sequence that has ended, or not begun, stays where it is
+            s = following if lengths is None else torch.where((t < lengths)[:, None], following, s)
+            states[t] = s
+        return torch.stack(states, dim=1), s
+
+
+class ElmanModule(nn.Module):
+    """A recurrent layer, what is read from its states, and a linear layer; see ``to_torch`` of the estimators.
+
+    Parameters
+    ----------
+    rnn : torch.nn.RNN or LoopRNN
+        Of one layer, with ``batch_first=True``.
+    linear : torch.nn.Linear
+        Takes its states, or those of both directions.
+    read_out : {"last", "mean", "max", "each"}
+        "each" is an output for each step.
+    frame : tuple of int
+        (length, stride).
+    s_0 : torch.Tensor or torch.nn.Parameter of shape (n,), optional
+        The state before the first step.
+    """
+
+    def __init__(self, rnn, linear, read_out="last", frame=(1, 1), s_0=None):
+        super().__init__()
+        self.rnn, self.linear = rnn, linear
+        self.read_out, self.frame = read_out, frame
+        if isinstance(s_0, nn.Parameter):
+            self.s_0 = s_0
+        else:
+            self.register_buffer("s_0", s_0)
+
+    def forward(self, x, lengths=None):
+        """Return the outputs (n_sequences, K), or (n_sequences, n_steps, K) if there is one for each step.
+
+        Parameters
+        ----------
+        x : torch.Tensor of shape (n_sequences, n_steps, n_features)
+            Sequences, filled up at their ends.
+        lengths : torch.Tensor of int of shape (n_sequences,), or list of int, optional
+            How long each sequence is; by default all of ``n_steps``.
+        """
+        n_channels = self.rnn.input_size // self.frame[0]
+        lengths = None if lengths is None else torch.as_tensor(lengths, device=x.device)
+        validation.check_padded_batch(x.shape, lengths, n_channels, self.frame[0])
+        x = x.to(self.linear.weight.dtype)
+        if tuple(self.frame) != (1, 1):
+            x, lengths = _framed(x, lengths, *self.frame)
+        B, N, _ = x.shape
+        h_0 = None
+        if self.s_0 is not None:
+            h_0 = self.s_0.expand(1, B, -1).contiguous()
+        if lengths is None:
+            states, last = self.rnn(x, h_0)
+            is_there = None
+        else:
+            packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
+            states, last = self.rnn(packed, h_0)
+            states, _ = pad_packed_sequence(states, batch_first=True, total_length=N)
+            is_there = (torch.arange(N, device=x.device) < lengths[:, None])[:, :, None]
+        if self.read_out == "each":
+            outputs = self.linear(states)
+            return outputs if is_there is None else outputs.masked_fill(~is_there, 0)
+        if self.read_out == "last":
+            h = last.transpose(0, 1).flatten(1)
+        elif self.read_out == "mean":
+            h = states.sum(dim=1) / (N if lengths is None else lengths[:, None].to(states.dtype))
+        else:
+            h = (states if is_there is None else states.masked_fill(~is_there, -torch.inf)).max(dim=1).values
+        return self.linear(h)
+
+    def extra_repr(self):
+        """What the layers do not say."""
+        return f"read_out={self.read_out!r}, frame={tuple(self.frame)}, s_0={'zero' if self.s_0 is None else 'given'}"
+
+
+def _framed(x, lengths, length, stride):
+    """Frames of ``length`` observations, the last of which ends with the sequence, and how many each sequence has."""
+    B, N, d = x.shape
+    own = torch.full((B,), N, device=x.device) if lengths is None else lengths
+    n_frames = (N - length) // stride + 1
+    first = (own - length) % stride
+    rows = first[:, None] + stride * torch.arange(n_frames, device=x.device)
+    rows = rows[:, :, None] + torch.arange(length, device=x.device)  # (B, n_frames, length)
+    frames = x[torch.arange(B, device=x.device)[:, None, None], rows.clamp(max=N - 1)]
+    return frames.reshape(B, n_frames, length * d), None if lengths is None else (lengths - length) // stride + 1
+
+
+def module_of(network, *, learns_s_0=False):
+    """The module of a `Network`, with copies of its weights."""
+    D, n, d = network.U.shape
+    of_torch = network.activation in _OF_TORCH
+    settings = {"nonlinearity": network.activation, "bidirectional": D == 2}
+    rnn = nn.RNN(d, n, batch_first=True, **settings) if of_torch else LoopRNN(d, n, **settings)
+    linear = nn.Linear(D * n, len(network.c))
+    layers = {"weight_ih": network.U, "weight_hh": network.W, "bias_ih": network.b, "bias_hh": 0 * network.b}
+    given = {
+        f"{name}_l0{suffix}": torch.tensor(arrays[k])
+        for name, arrays in layers.items()
+        for k, suffix in enumerate(("", "_reverse")[:D])
+    }
+    dtype = given["weight_ih_l0"].dtype
+    rnn.to(dtype).load_state_dict(given)
+    linear.to(dtype).load_state_dict({"weight": torch.tensor(network.V), "bias": torch.tensor(network.c)})
+    s_0 = None if network.s_0 is None else torch.tensor(network.s_0)
+    if s_0 is not None and learns_s_0:
+        s_0 = nn.Parameter(s_0)
+    return ElmanModule(rnn, linear, network.read_out, tuple(network.frame), s_0)
+
+
+def layers_of(rnn, linear):
+    """The weights of a recurrent and a linear layer by name, as copies, and the activation."""
+    validation.check_torch_layers(rnn, linear, torch, (nn.RNN, LoopRNN))
+    weights = {}
+    for suffix in ("", "_reverse") if rnn.bidirectional else ("",):
+        weights["U" + suffix] = _copy(getattr(rnn, f"weight_ih_l0{suffix}"))
+        weights["W" + suffix] = _copy(getattr(rnn, f"weight_hh_l0{suffix}"))
+        weights["b" + suffix] = 0 * weights["W" + suffix][0]
+        if rnn.bias:
+            weights["b" + suffix] += _copy(getattr(rnn, f"bias_ih_l0{suffix}"))
+            weights["b" + suffix] += _copy(getattr(rnn, f"bias_hh_l0{suffix}"))
+    weights["V"] = _copy(linear.weight)
+    weights["c"] = 0 * weights["V"][:, 0] if linear.bias is None else _copy(linear.bias)
+    return weights, rnn.nonlinearity
+
+
+def _copy(parameter):
+    return parameter.detach().cpu().numpy().copy()

@@ -1,0 +1,304 @@
+"""Pictures of training and of networks; they need matplotlib.
+
+Each function draws into the ``ax`` it is given, and otherwise into a new figure of `matplotlib.pyplot`.
+"""
+
+import numpy as np
+
+from admmirnn import validation
+from admmirnn.optional import import_optional
+
+_MOST_IN_A_LEGEND = 12
+_EQUATIONS = ("a", "s", "o")
+_SIGNED = ("tanh", "identity", "leaky_relu")
+
+
+def plot_history(history, metric="loss", *, ax=None, label=None, **kwargs):
+    """Plot learning curves: what the history says of each epoch.
+
+    Call it again with the same ``ax`` and another ``label`` to compare fits.
+
+    Parameters
+    ----------
+    history : estimator, list of dict, or pandas.DataFrame
+        A fitted estimator, or its ``history_``.
+    metric : str or list of str, default="loss"
+        What to plot: keys of the records, such as "rollout_loss"; or their last word, "loss" or "accuracy", for all
+        that end with it.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; in a new figure by default.
+    label : str, optional
+        Name of the fit in the legend.
+    **kwargs
+        For `matplotlib.axes.Axes.plot`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        If the history has no such entry.
+    ImportError
+        If matplotlib is not installed: ``pip install 'admmirnn[plot]'``.
+
+    Examples
+    --------
+    >>> ax = plot_history(model, "accuracy")  # doctest: +SKIP
+    """
+    records = validation.check_records(history)
+    names = validation.check_recorded(records, metric)
+    ax = _axes(ax, "plot_history")
+    epochs = _column(records, "epoch")
+    for name in names:
+        words = name.replace("rollout", "roll-out").replace("_", " ")
+        of_line = words if label is None else label if len(names) == 1 else f"{label}, {words}"
+        ax.plot(epochs, _column(records, name), **{"label": of_line} | kwargs)
+    ax.set(xlabel="epoch", ylabel=metric.replace("_", " ") if isinstance(metric, str) else None)
+    _show_whole_numbers(ax.xaxis)
+    ax.grid(alpha=0.3)
+    ax.legend()
+    return ax
+
+
+def plot_residuals(history, *, ax=None, **kwargs):
+    """Plot the residuals of `Algorithm1` by iteration, on a log scale.
+
+    Solid lines are the primal residuals, how far a_t, s_t and o_t are from the network's equations before the last
+    step, dotted ones those at the last step, dashed ones the dual residuals, how far the variables have moved; all are
+    root mean squares, see `admmirnn.solvers.residuals.Residuals`.
+
+    Parameters
+    ----------
+    history : estimator, list of dict, or pandas.DataFrame
+        An estimator fitted with ``solver="algorithm1"``, or its ``history_``.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; in a new figure by default.
+    **kwargs
+        For `matplotlib.axes.Axes.plot`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        If the history has no residuals.
+    ImportError
+        If matplotlib is not installed: ``pip install 'admmirnn[plot]'``.
+    """
+    records = validation.check_records(history)
+    validation.check_recorded(records, [f"primal_{name}" for name in _EQUATIONS], "plot the history of an Algorithm1")
+    ax = _axes(ax, "plot_residuals")
+    iterations = _column(records, "epoch")
+    for i, equation in enumerate(_EQUATIONS):
+        for key, style, name in (
+            (f"primal_{equation}", "-", f"primal ${equation}_t$"),
+            (f"primal_{equation}_N", ":", f"primal ${equation}_N$"),
+            (f"dual_{equation}", "--", f"dual ${equation}_t$"),
+        ):
+            values = _column(records, key)
+            values[values == 0] = np.nan  # which has no logarithm
+            if not np.isnan(values).all():
+                ax.plot(iterations, values, **{"label": name, "linestyle": style, "color": f"C{i}"} | kwargs)
+    ax.set(yscale="log", xlabel="iteration", ylabel="residual")
+    _show_whole_numbers(ax.xaxis)
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize="small", ncols=3)  # a column an equation
+    return ax
+
+
+def plot_states(estimator, x, *, ax=None, cmap=None, **kwargs):
+    """Plot the states of one sequence as a heat map, and below it the output by step.
+
+    The output at a step is what V reads from the states up to it: of a classifier the probabilities of its classes, or
+    o where the loss has none, of a regressor the values that it predicts.  At the last step it is what the estimator
+    says of the whole sequence, or of that step.  With ``bidirectional=True`` and one target a sequence, it is what V
+    reads when both networks have read so many steps from their ends.
+
+    Parameters
+    ----------
+    estimator : RNNClassifier or RNNRegressor
+        Fitted.
+    x : array-like of shape (n_steps, n_features), or (n_steps,) of one feature
+        The sequence.
+    ax : matplotlib.axes.Axes, or array of two, optional
+        Where to draw: a pair for the heat map and the output, or one, of whose place the output takes the lower part.
+        In a new figure by default.
+    cmap : str or matplotlib.colors.Colormap, optional
+        Colours of the states; by default diverging ones where states may be negative.
+    **kwargs
+        For `matplotlib.axes.Axes.imshow`.
+
+    Returns
+    -------
+    ndarray of matplotlib.axes.Axes of shape (2,)
+        The heat map, a row a unit and a column a step, counted from 1 (of frames, with ``frame``), and the output.  The
+        units that read from the end are below the others.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If ``x`` does not fit the estimator.
+    ImportError
+        If matplotlib is not installed: ``pip install 'admmirnn[plot]'``.
+    """
+    validation.check_reads_sequences(estimator)
+    S, outputs, names = estimator._states_and_outputs(x)
+    upper, lower = _two_axes(ax, "plot_states")
+    n_steps, n = S.shape
+    signed = estimator._activation in _SIGNED
+    size = max(np.abs(S).max(), np.finfo(S.dtype).tiny)
+    image = upper.imshow(
+        S.T,
+        **{
+            "aspect": "auto",
+            "interpolation": "nearest",
+            "cmap": cmap or ("RdBu_r" if signed else "viridis"),
+            "vmin": -size if signed else 0,
+            "vmax": size,
+            "extent": (0.5, n_steps + 0.5, n - 0.5, -0.5),
+        }
+        | kwargs,
+    )
+    # beside the heat map, which stays as wide as the panel below
+    upper.figure.colorbar(image, cax=upper.inset_axes([1.015, 0, 0.025, 1]), label="state")
+    upper.set(ylabel="unit")
+    n_forward = len(estimator.b_)
+    if n_forward < n:
+        upper.axhline(n_forward - 0.5, color="k", linewidth=1)
+    upper.tick_params(labelbottom=False)
+    _show_whole_numbers(upper.yaxis)
+    steps = np.arange(1, n_steps + 1)
+    for name, values in zip(names, outputs.T, strict=True):
+        lower.plot(steps, values, marker=".", label=name)
+    step = "step" if tuple(estimator._frame) == (1, 1) else "frame"
+    from_both_ends = n_forward < n and estimator._form_of_targets == "sequence"
+    lower.set(
+        xlabel=f"{step}s read from both ends" if from_both_ends else step,
+        ylabel="probability" if hasattr(estimator, "predict_proba") else "output",
+        xlim=(0.5, n_steps + 0.5),
+    )
+    _show_whole_numbers(lower.xaxis)
+    lower.grid(alpha=0.3)
+    if 1 < len(names) <= _MOST_IN_A_LEGEND:
+        beside = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
+        lower.legend(**beside, fontsize="small", frameon=False, handlelength=1, ncols=1 + len(names) // 5)
+    return np.array([upper, lower])
+
+
+def plot_eigenvalues(estimator, *, ax=None, **kwargs):
+    """Plot the eigenvalues of W in the complex plane, with the unit circle.
+
+    Inside it, what the network has read fades from step to step; outside, it grows, as far as the activation lets it.
+
+    Parameters
+    ----------
+    estimator : estimator or ndarray of shape (n, n)
+        Fitted, or W itself.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; in a new figure by default.
+    **kwargs
+        For `matplotlib.axes.Axes.scatter`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError, TypeError
+        If W is no square matrix.
+    ImportError
+        If matplotlib is not installed: ``pip install 'admmirnn[plot]'``.
+    """
+    matrices = validation.check_recurrent_weights(estimator)
+    ax = _axes(ax, "plot_eigenvalues")
+    angles = np.linspace(0, 2 * np.pi, 361)
+    ax.plot(np.cos(angles), np.sin(angles), color="0.6", linewidth=1, zorder=1)
+    for name, W in matrices.items():
+        eigenvalues = np.linalg.eigvals(W)
+        words = f"{name}, spectral radius {np.abs(eigenvalues).max():.3g}"
+        ax.scatter(eigenvalues.real, eigenvalues.imag, **{"s": 12, "label": words, "zorder": 2} | kwargs)
+    ax.set(xlabel="real part", ylabel="imaginary part", aspect="equal")
+    ax.grid(alpha=0.3)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), fontsize="small", frameon=False)
+    return ax
+
+
+def plot_confusion_matrix(estimator, X, y, *, ax=None, **kwargs):
+    """Plot how often each label is predicted where each is true.
+
+    With a label for each step, steps are counted, those without a label left out.
+
+    Parameters
+    ----------
+    estimator : RNNClassifier
+        Fitted.
+    X : array-like or list of arrays
+        As in `RNNClassifier.fit`.
+    y : array-like or list of arrays
+        True labels, as in `RNNClassifier.fit`.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; in a new figure by default.
+    **kwargs
+        For `sklearn.metrics.ConfusionMatrixDisplay.from_predictions`: ``normalize="true"`` shows shares of true labels,
+        ``cmap`` the colours.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError, TypeError
+        If ``X`` or ``y`` is not usable, or there may be several labels at once.
+    ImportError
+        If matplotlib is not installed: ``pip install 'admmirnn[plot]'``.
+    """
+    validation.check_has_confusions(estimator)
+    labels, predicted = estimator._true_and_predicted(X, y)
+    if ax is None:
+        _pyplot("plot_confusion_matrix")
+    else:
+        (ax,) = validation.check_axes(ax, 1)
+    from sklearn.metrics import ConfusionMatrixDisplay  # here: it is slow to import
+
+    return ConfusionMatrixDisplay.from_predictions(labels, predicted, ax=ax, **{"cmap": "Blues"} | kwargs).ax_
+
+
+def _axes(ax, what):
+    """``ax``, or those of a new figure."""
+    if ax is None:
+        return _pyplot(what).subplots(layout="constrained")[1]
+    return validation.check_axes(ax, 1)[0]
+
+
+def _pyplot(what):
+    return import_optional("matplotlib.pyplot", "plot", what)
+
+
+def _two_axes(ax, what):
+    """One above the other, with steps at the same place."""
+    if ax is None:
+        return _pyplot(what).subplots(2, sharex=True, layout="constrained", height_ratios=(2, 1))[1]
+    given = validation.check_axes(ax, 1, 2)
+    if len(given) == 2:
+        return given
+    from mpl_toolkits.axes_grid1 import make_axes_locatable
+
+    return given[0], make_axes_locatable(given[0]).append_axes("bottom", "50%", pad=0.1, sharex=given[0])
+
+
+def _column(records, name):
+    """An entry of all records; NaN where there is none."""
+    values = (record.get(name) for record in records)
+    return np.array([np.nan if value is None else value for value in values], np.float64)
+
+
+def _show_whole_numbers(axis):
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(integer=True))

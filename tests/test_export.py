@@ -1,0 +1,514 @@
+"""Exports: torch modules and ONNX files against predict, for every activation, read-out and form of targets."""
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from admmirnn import RNNClassifier, RNNRegressor
+from admmirnn.activations import ACTIVATIONS
+
+TOLERANCES = {"float32": 1e-5, "float64": 1e-11}
+KINDS = ("classes", "several labels", "value", "values")
+FORMS = ("last", "mean", "max", "each")
+D = 2
+
+
+@pytest.fixture
+def torch():
+    return pytest.importorskip("torch")
+
+
+@pytest.fixture
+def onnxruntime():
+    pytest.importorskip("onnx")
+    return pytest.importorskip("onnxruntime")
+
+
+def fitted(kind, form, activation="tanh", *, seed=0, n_classes=3, **settings):
+    """A model whose every weight has been drawn, and sequences of unequal lengths."""
+    rng = np.random.default_rng(seed)
+    X = [rng.normal(size=(length, D)) for length in (9, 4, 12, 7, 5, 12, 4, 8, 6, 10)]
+    frame = settings.get("frame", (1, 1))
+    shape = [((len(x) - frame[0]) // frame[1] + 1,) if form == "each" else () for x in X]
+    if kind == "classes":
+        y = [rng.permutation(np.resize(np.arange(n_classes), max(np.prod(s, dtype=int), 1))).reshape(s) for s in shape]
+        y = y if form == "each" else np.resize(np.arange(n_classes), len(X))
+    elif kind == "several labels":
+        y = [rng.integers(0, 2, size=(*s, 3)) for s in shape]
+        settings["loss"] = "sigmoid_cross_entropy"
+    else:
+        y = [100 + 20 * rng.normal(size=(*s, 3) if kind == "values" else s) for s in shape]
+    of_kind = RNNRegressor if kind in ("value", "values") else RNNClassifier
+    readout = "last" if form == "each" else form
+    model = of_kind(6, activation=activation, readout=readout, max_epochs=1, random_state=0, **settings)
+    model.fit(X, y if form == "each" else np.array(y))
+    for name in ("U_", "W_", "b_", "V_", "c_", "U_reverse_", "W_reverse_", "b_reverse_"):
+        if hasattr(model, name):
+            size = 0.4 if name.startswith("W") else 1
+            vars(model)[name] = (size * rng.normal(size=vars(model)[name].shape)).astype(model.U_.dtype)
+    if model.s_0_ is not None:
+        model.s_0_ = rng.normal(size=6).astype(model.U_.dtype)
+    return model, X
+
+
+def padded(X, dtype, n_more=2):
+    """A batch filled up with numbers that must not matter, and the lengths."""
+    lengths = np.array([len(x) for x in X])
+    batch = np.full((len(X), lengths.max() + n_more, D), 7.5, dtype)
+    for row, x in zip(batch, X, strict=True):
+        row[: len(x)] = x
+    return batch, lengths
+
+
+def expected_of(model, X):
+    """What the outputs must be, for each sequence on its own: (K,), or (n_steps, K)."""
+    if isinstance(model, RNNRegressor):
+        each = [model.predict([x])[0] for x in X]
+        return [np.asarray(values)[..., None] if model._single else values for values in each]
+    outputs = [model._outputs([x])[0] for x in X]
+    return outputs if model._form_of_targets != "sequence" else [rows[0] for rows in outputs]
+
+
+def assert_equal_outputs(found, expected, tolerance):
+    """The first rows of each sequence, and zeros behind them."""
+    scale = max(1.0, max(np.abs(rows).max() for rows in expected))
+    for own, rows in zip(found, expected, strict=True):
+        if rows.ndim == 2:
+            assert not own[len(rows) :].any()
+            own = own[: len(rows)]
+        assert own.shape == rows.shape
+        np.testing.assert_allclose(own, rows, rtol=0, atol=tolerance * scale)
+
+
+def with_module(torch, model, X, lengths=None):
+    with torch.no_grad():
+        return model.to_torch()(torch.from_numpy(X), lengths).numpy()
+
+
+def run_onnx(onnxruntime, model, path, X, lengths=None):
+    model.to_onnx(path, lengths=lengths is not None)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    given = {"X": X.astype(np.float32)} | ({} if lengths is None else {"lengths": lengths.astype(np.int64)})
+    names = [output.name for output in session.get_outputs()]
+    return SimpleNamespace(**dict(zip(names, session.run(None, given), strict=True)))
+
+
+def assert_answers(found, model, X):
+    """The label and the probabilities of every sequence or step."""
+    if not isinstance(model, RNNClassifier):
+        assert set(vars(found)) == {"outputs"}
+        return
+    answers = model.predict(X), model.predict_proba(X)
+    for own, own_p, labels, p in zip(found.label, found.probabilities, *answers, strict=True):
+        if model._form_of_targets != "sequence":
+            own, own_p = own[: len(labels)], own_p[: len(labels)]
+        np.testing.assert_array_equal(own, labels)
+        np.testing.assert_allclose(own_p, p, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+class TestEveryNetwork:
+    @pytest.mark.parametrize("dtype", TOLERANCES)
+    def test_to_torch(self, torch, activation, form, kind, dtype):
+        model, X = fitted(kind, form, activation, dtype=dtype)
+        expected = expected_of(model, X)
+        batch, lengths = padded(X, dtype)
+        assert_equal_outputs(with_module(torch, model, batch, lengths), expected, TOLERANCES[dtype])
+        alone = [with_module(torch, model, x[None].astype(dtype))[0] for x in X]
+        assert_equal_outputs(alone, expected, TOLERANCES[dtype])
+
+    @pytest.mark.parametrize("dtype", TOLERANCES)
+    def test_to_onnx(self, onnxruntime, tmp_path, activation, form, kind, dtype):
+        model, X = fitted(kind, form, activation, dtype=dtype)
+        found = run_onnx(onnxruntime, model, tmp_path / "model.onnx", *padded(X, dtype))
+        assert_equal_outputs(found.outputs, expected_of(model, X), 1e-5)
+        assert_answers(found, model, X)
+        equal = [x[:4] for x in X]
+        found = run_onnx(onnxruntime, model, tmp_path / "model.onnx", np.array(equal))
+        assert_equal_outputs(found.outputs, expected_of(model, equal), 1e-5)
+        assert_answers(found, model, equal)
+
+
+@pytest.mark.parametrize("frame", [(1, 2), (2, 2), (3, 1), (3, 2), (2, 5), (4, 3)])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", ["classes", "value"])
+class TestFrames:
+    """With a factor of the observations, and a state before the first step."""
+
+    settings = {"scale": 0.3, "s_0": "learn"}
+
+    def test_to_torch(self, torch, frame, form, kind):
+        model, X = fitted(kind, form, frame=frame, dtype="float64", **self.settings)
+        found = with_module(torch, model, *padded(X, "float64", n_more=3))
+        n_frames = (12 + 3 - frame[0]) // frame[1] + 1
+        assert form != "each" or found.shape[1] == n_frames
+        assert_equal_outputs(found, expected_of(model, X), 1e-11)
+        alone = [with_module(torch, model, x[None])[0] for x in X]
+        assert_equal_outputs(alone, expected_of(model, X), 1e-11)
+
+    def test_to_onnx(self, onnxruntime, tmp_path, frame, form, kind):
+        model, X = fitted(kind, form, frame=frame, **self.settings)
+        found = run_onnx(onnxruntime, model, tmp_path / "model.onnx", *padded(X, "float32", n_more=3))
+        assert_equal_outputs(found.outputs, expected_of(model, X), 1e-5)
+        assert_answers(found, model, X)
+        for length in (4, 7):
+            equal = [x[:length] for x in X if len(x) >= length]
+            found = run_onnx(onnxruntime, model, tmp_path / "model.onnx", np.array(equal))
+            assert_equal_outputs(found.outputs, expected_of(model, equal), 1e-5)
+
+
+@pytest.mark.parametrize(
+    "kind, frame, activation",
+    [("classes", None, "tanh"), ("values", (3, 2), "sigmoid")]
+    + [("value", None, activation) for activation in ("relu", "leaky_relu", "identity")],
+)
+@pytest.mark.parametrize("form", FORMS)
+class TestBidirectional:
+    """The network that reads from the end begins at the end of each sequence."""
+
+    def test_to_torch(self, torch, form, kind, frame, activation):
+        model, X = fitted(kind, form, activation, frame=frame or (1, 1), bidirectional=True, dtype="float64")
+        expected = expected_of(model, X)
+        assert_equal_outputs(with_module(torch, model, *padded(X, "float64")), expected, 1e-11)
+        assert_equal_outputs([with_module(torch, model, x[None])[0] for x in X], expected, 1e-11)
+        module = model.to_torch()
+        again = type(model).from_torch(
+            module.rnn, module.linear, frame=frame, readout=model.readout, every_step=form == "each"
+        )
+        for one, other in zip(again.predict(X), model.predict(X), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-11)
+
+    def test_to_onnx(self, onnxruntime, tmp_path, form, kind, frame, activation):
+        model, X = fitted(kind, form, activation, frame=frame or (1, 1), bidirectional=True)
+        found = run_onnx(onnxruntime, model, tmp_path / "model.onnx", *padded(X, "float32"))
+        assert_equal_outputs(found.outputs, expected_of(model, X), 1e-5)
+        assert_answers(found, model, X)
+
+
+def test_directions_of_different_sizes(torch, onnxruntime, tmp_path):
+    """As pruning leaves them behind."""
+    model, X = fitted("classes", "last", bidirectional=True)
+    model.V_[:, [1, 2, 8]] = 0
+    model.W_[:, [1, 2]] = model.W_reverse_[:, [2]] = 0
+    pruned = model.prune()
+    assert len(pruned.b_) == 4 and len(pruned.b_reverse_) == 5
+    batch = padded(X, "float32")
+    assert_equal_outputs(with_module(torch, pruned, *batch), expected_of(model, X), 1e-5)
+    found = run_onnx(onnxruntime, pruned, tmp_path / "model.onnx", *batch)
+    assert_equal_outputs(found.outputs, expected_of(model, X), 1e-5)
+
+
+# torch
+
+
+def test_module_is_made_of_torch_layers(torch):
+    model, _ = fitted("classes", "last", "relu")
+    module = model.to_torch()
+    assert type(module.rnn) is torch.nn.RNN and module.rnn.nonlinearity == "relu" and module.rnn.batch_first
+    assert type(module.linear) is torch.nn.Linear
+    for name, weights in {"weight_ih_l0": "U_", "weight_hh_l0": "W_", "bias_ih_l0": "b_"}.items():
+        np.testing.assert_array_equal(getattr(module.rnn, name).detach(), getattr(model, weights))
+    np.testing.assert_array_equal(module.linear.weight.detach(), model.V_)
+    assert set(dict(module.named_parameters())) >= {"rnn.weight_ih_l0", "linear.bias"}
+    module.linear.weight.data[:] = 0
+    assert model.V_.any()
+
+
+@pytest.mark.parametrize("learnt", [True, False])
+def test_module_has_s_0_as_a_parameter_if_it_is_learnt(torch, learnt):
+    model, _ = fitted("classes", "last", s_0="learn" if learnt else np.ones(6))
+    module = model.to_torch()
+    assert ("s_0" in dict(module.named_parameters())) == learnt
+    assert ("s_0" in dict(module.named_buffers())) == (not learnt)
+    np.testing.assert_array_equal(module.s_0.detach(), model.s_0_)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_the_loop_is_what_torch_has(torch, activation, bidirectional):
+    """States, last states and gradients, of padded and of packed sequences in any order."""
+    from admmirnn.export.torch_module import LoopRNN
+
+    torch.manual_seed(0)
+    theirs = torch.nn.RNN(3, 5, nonlinearity=activation, batch_first=True, bidirectional=bidirectional).double()
+    ours = LoopRNN(3, 5, activation, bidirectional).double()
+    ours.load_state_dict(theirs.state_dict())
+    x, lengths = torch.randn(4, 7, 3, dtype=torch.float64), torch.tensor([2, 7, 1, 5])
+    h_0 = torch.randn(1 + bidirectional, 4, 5, dtype=torch.float64)
+    pack = torch.nn.utils.rnn.pack_padded_sequence
+    packed = pack(x, lengths, batch_first=True, enforce_sorted=False)
+    order = lengths.argsort(descending=True)
+    already_sorted = pack(x[order], lengths[order], batch_first=True)
+    for given in (x, packed, already_sorted):
+        for start in (None, h_0):
+            gradients = []
+            for rnn in (theirs, ours):
+                rnn.zero_grad()
+                states, last = rnn(given, start)
+                data = states if given is x else states.data
+                (data.square().sum() + last.sum()).backward()
+                gradients.append([data, last, *(parameter.grad.clone() for parameter in rnn.parameters())])
+            for one, other in zip(*gradients, strict=True):
+                torch.testing.assert_close(one, other)
+            if given is packed:
+                assert torch.equal(states.unsorted_indices, packed.unsorted_indices)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
+def test_padding_has_no_gradient(torch, activation, form):
+    model, X = fitted("classes", form, activation, dtype="float64")
+    module, (batch, lengths) = model.to_torch(), padded(X, "float64")
+    x = torch.from_numpy(batch).requires_grad_()
+    module(x, lengths).square().sum().backward()
+    for rows, length in zip(x.grad, lengths, strict=True):
+        assert not rows[length:].any() and rows[:length].any()
+
+
+def test_module_is_saved_and_loaded(torch, tmp_path):
+    model, X = fitted("classes", "mean", "leaky_relu", s_0="learn")
+    module, x = model.to_torch(), torch.from_numpy(X[0][None])
+    torch.save(module, tmp_path / "module.pt")
+    again = torch.load(tmp_path / "module.pt", weights_only=False)
+    assert torch.equal(again(x), module(x))
+    other = fitted("classes", "mean", "leaky_relu", s_0="learn", seed=1)[0].to_torch()
+    assert not torch.equal(other(x), module(x))
+    other.load_state_dict(module.state_dict())
+    assert torch.equal(other(x), module(x))
+
+
+def test_module_reads_bytes_as_predict_does(torch):
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 256, size=(30, 5, 3), dtype=np.uint8)
+    model = RNNClassifier(6, scale=1 / 255, max_epochs=2, random_state=0).fit(X, np.arange(30) % 3)
+    with torch.no_grad():
+        found = model.to_torch()(torch.from_numpy(X))
+    np.testing.assert_allclose(found.softmax(dim=1), model.predict_proba(X), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "x, lengths, message",
+    [
+        ((5, D), None, "x has the shape"),
+        ((3, 5, D + 1), None, "x has the shape"),
+        ((3, 1, D), None, "2 step"),
+        ((0, 5, D), None, "at least one sequence"),
+        ((3, 5, D), [5, 5], "lengths is"),
+        ((3, 5, D), [5.0, 5.0, 5.0], "lengths is"),
+        ((3, 5, D), [5, 1, 5], "from 1 to 5"),
+        ((3, 5, D), [5, 6, 5], "from 5 to 6"),
+    ],
+)
+def test_module_refuses_what_it_cannot_read(torch, x, lengths, message):
+    module = fitted("classes", "last", frame=(2, 1))[0].to_torch()
+    with pytest.raises(ValueError, match=message):
+        module(torch.ones(x), lengths)
+
+
+# from torch
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("dtype", TOLERANCES)
+def test_from_torch(torch, dtype, activation, batch_first, bias):
+    torch.manual_seed(0)
+    rnn = torch.nn.RNN(D, 7, nonlinearity=activation, batch_first=batch_first, bias=bias).to(getattr(torch, dtype))
+    linear = torch.nn.Linear(7, 3, bias=bias).to(getattr(torch, dtype))
+    X = np.random.default_rng(0).normal(size=(5, 6, D)).astype(dtype)
+    with torch.no_grad():
+        states, _ = rnn(torch.from_numpy(X if batch_first else X.swapaxes(0, 1).copy()))
+        outputs = linear(states if batch_first else states.transpose(0, 1)).numpy()
+    tolerance = TOLERANCES[dtype]
+    each = RNNRegressor.from_torch(rnn, linear, every_step=True)
+    np.testing.assert_allclose(each.predict(X), outputs, atol=tolerance)
+    np.testing.assert_allclose(each.predict([X[0], X[1, :4]])[1], outputs[1, :4], atol=tolerance)
+    last = RNNRegressor.from_torch(rnn, linear)
+    np.testing.assert_allclose(last.predict(X), outputs[:, -1], atol=tolerance)
+    classes = ["b", "c", "a"]
+    model = RNNClassifier.from_torch(rnn, linear, classes=classes)
+    assert list(model.classes_) == ["a", "b", "c"] and model.U_.dtype == dtype
+    np.testing.assert_array_equal(model.predict(X), np.array(classes)[outputs[:, -1].argmax(axis=1)])
+    p = torch.from_numpy(outputs[:, -1]).softmax(dim=1).numpy()
+    np.testing.assert_allclose(model.predict_proba(X), p[:, [2, 0, 1]], atol=tolerance)
+    assert list(RNNClassifier.from_torch(rnn, linear).classes_) == [0, 1, 2]
+    several = RNNClassifier.from_torch(rnn, linear, loss="sigmoid_cross_entropy")
+    np.testing.assert_array_equal(several.predict(X), outputs[:, -1] > 0)
+
+
+def test_from_torch_with_a_single_output(torch):
+    torch.manual_seed(0)
+    rnn, linear = torch.nn.RNN(D, 7, batch_first=True), torch.nn.Linear(7, 1)
+    X = np.random.default_rng(0).normal(size=(20, 6, D)).astype(np.float32)
+    with torch.no_grad():
+        logits = linear(rnn(torch.from_numpy(X))[0][:, -1])[:, 0]
+    np.testing.assert_allclose(RNNRegressor.from_torch(rnn, linear).predict(X), logits, atol=1e-5)
+    model = RNNClassifier.from_torch(rnn, linear, classes=["no", "yes"])
+    np.testing.assert_allclose(model.predict_proba(X)[:, 1], logits.sigmoid(), atol=1e-5)
+    np.testing.assert_array_equal(model.predict(X) == "yes", logits > 0)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_there_and_back(torch, activation, kind, form):
+    """Scaling of inputs and targets has become a part of the weights."""
+    model, X = fitted(kind, form, activation, frame=(2, 1), scale=0.5, s_0="learn", dtype="float64")
+    module = model.to_torch()
+    settings = {"frame": (2, 1), "s_0": model.s_0_, "readout": model.readout, "every_step": form == "each"}
+    if kind == "several labels":
+        settings["loss"] = model.loss
+    again = type(model).from_torch(module.rnn, module.linear, **settings)
+    for one, other in zip(again.predict(X), model.predict(X), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-11)
+
+
+def test_what_comes_from_torch_is_an_estimator(torch):
+    """It can be copied, saved, asked, and trained further."""
+    import pickle
+
+    from sklearn.base import clone
+
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 6, D))
+    y = np.where(X[:, -1, 0] > 0, "up", "down")
+    rnn, linear = torch.nn.RNN(D, 8), torch.nn.Linear(8, 2)
+    model = RNNClassifier.from_torch(rnn, linear, classes=["up", "down"], random_state=0, penalty=0.1)
+    assert model.get_params()["hidden_size"] == 8 and model.penalty == 0.1 and model.n_features_in_ == D
+    assert model.history_ == [] and model.n_iter_ == 0
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
+    np.testing.assert_allclose(model.stream().read(X[0])[-1], model.predict_proba(X[:1])[0], atol=1e-6)
+    before = model.score(X, y)
+    for _ in range(5):
+        model.partial_fit(X, y)
+    assert model.score(X, y) > max(before, 0.9) and len(model.history_) == 5
+    assert clone(model).fit(X, y).score(X, y) > 0.9
+
+
+@pytest.mark.filterwarnings("ignore:dropout option:UserWarning")
+def test_from_torch_refuses_what_cannot_be(torch):
+    nn = torch.nn
+    rnn, linear = nn.RNN(D, 4), nn.Linear(4, 3)
+    wrong = [
+        ((nn.LSTM(D, 4), linear), TypeError, "LSTM"),
+        ((nn.GRU(D, 4), linear), TypeError, "GRU"),
+        ((nn.RNNCell(D, 4), linear), TypeError, "RNNCell"),
+        (("rnn", linear), TypeError, "str"),
+        ((nn.RNN(D, 4, num_layers=2), linear), ValueError, "2 layers"),
+        ((nn.RNN(D, 4, num_layers=2, dropout=0.5), linear), ValueError, "2 layers"),
+        ((rnn, nn.ReLU()), TypeError, "ReLU"),
+        ((rnn, nn.Linear(5, 3)), ValueError, "5 features"),
+        ((rnn, nn.Linear(4, 3).double()), ValueError, "linear.weight is float64"),
+        ((nn.RNN(D, 4).half(), nn.Linear(4, 3).half()), ValueError, "float16"),
+    ]
+    for layers, error, message in wrong:
+        for estimator in (RNNClassifier, RNNRegressor):
+            with pytest.raises(error, match=message):
+                estimator.from_torch(*layers)
+    bad = nn.Linear(4, 3)
+    bad.bias.data[1] = torch.nan
+    with pytest.raises(ValueError, match="linear.bias contains NaN"):
+        RNNRegressor.from_torch(rnn, bad)
+    for settings, error, message in [
+        ({"classes": ["a", "b"]}, ValueError, "2 label"),
+        ({"classes": ["a", "b", "a"]}, ValueError, "twice"),
+        ({"hidden_size": 5}, TypeError, "hidden_size"),
+        ({"frame": 3}, ValueError, "frame of 3"),
+        ({"readout": "mean", "every_step": True}, ValueError, "readout"),
+        ({"every_step": 1}, TypeError, "every_step"),
+        ({"s_0": np.ones(3)}, ValueError, "s_0"),
+        ({"loss": "sigmoid_cross_entropy", "classes": [1, 2, 3]}, ValueError, "classes"),
+        ({"colour": "red"}, TypeError, "colour"),
+    ]:
+        with pytest.raises(error, match=message):
+            RNNClassifier.from_torch(rnn, linear, **settings)
+    assert RNNClassifier.from_torch(nn.RNN(D, 4, dropout=0.5), linear).hidden_size == 4  # without effect on one layer
+
+
+# ONNX
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        np.array(["no", "yes", "é"]),
+        np.array(["no", "yes", "é"], dtype=object),
+        np.array([-3, 2, 1 << 40]),
+        np.array([3, 5, 200], dtype=np.uint8),
+        np.array([-3, 2, 7], dtype=object),
+        np.array([0.5, 1.5, 2.5]),
+        np.array([False, True]),
+    ],
+    ids=lambda classes: classes.dtype.name,
+)
+def test_labels_of_every_type(onnxruntime, tmp_path, classes):
+    model, X = fitted("classes", "last", n_classes=len(classes))
+    model.classes_ = classes
+    found = run_onnx(onnxruntime, model, tmp_path / "model.onnx", *padded(X, "float32"))
+    assert found.label.tolist() == model.predict(X).tolist()
+
+
+def test_labels_without_a_type_are_refused(onnxruntime, tmp_path):
+    model, _ = fitted("classes", "last")
+    model.classes_ = np.array(["2020-01-01", "2021-01-01", "2022-01-01"], dtype="datetime64[D]")
+    with pytest.raises(ValueError, match="datetime64"):
+        model.to_onnx(tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_hinge_has_no_probabilities(onnxruntime, tmp_path):
+    model, X = fitted("classes", "last", loss="hinge")
+    found = run_onnx(onnxruntime, model, tmp_path / "model.onnx", *padded(X, "float32"))
+    assert set(vars(found)) == {"label", "outputs"}
+    np.testing.assert_array_equal(found.label, model.predict(X))
+
+
+def test_file_is_what_is_returned_and_sizes_are_open(onnxruntime, tmp_path):
+    import onnx
+
+    model, _ = fitted("classes", "each")
+    returned = model.to_onnx(str(tmp_path / "model.onnx"))
+    assert onnx.load(tmp_path / "model.onnx") == returned
+    (X, lengths), outputs = returned.graph.input, returned.graph.output
+    assert [axis.dim_param for axis in X.type.tensor_type.shape.dim][:2] == ["n_sequences", "n_steps"]
+    assert X.type.tensor_type.shape.dim[2].dim_value == D and lengths.name == "lengths"
+    assert [output.name for output in outputs] == ["label", "probabilities", "outputs"]
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    for B, N in ((1, 1), (3, 20)):
+        x = np.zeros((B, N, D), np.float32)
+        assert session.run(["outputs"], {"X": x, "lengths": np.full(B, N)})[0].shape == (B, N, 3)
+
+
+# without the packages
+
+
+@pytest.mark.parametrize("package", ["torch", "onnx"])
+def test_missing_packages_say_how_to_install_them(monkeypatch, tmp_path, package):
+    model, _ = fitted("classes", "last")
+    monkeypatch.setitem(sys.modules, package, None)
+    calls = {
+        "torch": [model.to_torch, lambda: RNNClassifier.from_torch(None, None)],
+        "onnx": [lambda: model.to_onnx(tmp_path / "model.onnx")],
+    }
+    for call in calls[package]:
+        with pytest.raises(ImportError, match=rf"pip install 'admmirnn\[{package}\]'"):
+            call()
+    assert not list(tmp_path.iterdir())
+
+
+def test_exports_need_a_fitted_estimator(tmp_path):
+    from sklearn.exceptions import NotFittedError
+
+    with pytest.raises(NotFittedError):
+        RNNClassifier().to_torch()
+    with pytest.raises(NotFittedError):
+        RNNRegressor().to_onnx(tmp_path / "model.onnx")
+    model, _ = fitted("classes", "last")
+    with pytest.raises(TypeError, match="lengths"):
+        model.to_onnx(tmp_path / "model.onnx", lengths=3)
