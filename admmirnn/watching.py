@@ -14,6 +14,7 @@ from admmirnn.optional import import_optional
 from admmirnn.solvers.status import Status
 
 logger = logging.getLogger("admmirnn")
+logger.addHandler(logging.NullHandler())  # a library is silent unless it is asked
 
 
 class History(list):

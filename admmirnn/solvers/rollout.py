@@ -250,6 +250,8 @@ class Rollout(BaseEstimator):
                     fit.check_last_update()
                 history.append(fit.record.summary(epoch, fit.hidden, fit.output))
                 asked = Status.asked_for(on_epoch_end(history[-1])) if on_epoch_end is not None else None
+                if limits is not None and not (asked or ending):
+                    asked = limits.reached()
                 if asked and not ending and epoch < n_epochs:
                     fit.check_last_update()
                     history[-1] = history[-1] | fit.record.summary(epoch, fit.hidden, fit.output)

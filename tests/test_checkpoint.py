@@ -1,0 +1,189 @@
+"""Checkpoints: a fit that goes on from one ends as it would have ended, to the last bit, whenever it was stopped."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Rollout, Status
+from admmirnn.penalties import Lasso
+
+pytest.importorskip("safetensors")
+
+
+class Stopped(Exception):
+    """What ends a process here, as far as a fit can tell."""
+
+
+def stop_in(epoch):
+    def callback(state):
+        if state.record["epoch"] == epoch:
+            raise Stopped
+
+    return callback
+
+
+def waves(n=150, seed=0):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, n)
+    t = np.arange(14)
+    X = np.sin((0.4 + 0.2 * y[:, None]) * t + rng.uniform(0, 6, n)[:, None])[:, :, None]
+    return X + 0.2 * rng.normal(size=X.shape), y
+
+
+def values(n=100):
+    X = np.random.default_rng(0).normal(size=(n, 14, 2))
+    return X, X.cumsum(axis=1)
+
+
+def weights_of(model):
+    names = [name for name in vars(model) if name.endswith("_") and isinstance(getattr(model, name), np.ndarray)]
+    return {name: getattr(model, name) for name in names}
+
+
+CASES = {
+    "classifier": (RNNClassifier(12, max_epochs=7), waves()),
+    "float64, threads": (RNNClassifier(12, max_epochs=7, dtype="float64", n_threads=2), waves()),
+    "regressor": (RNNRegressor(12, max_epochs=7, s_0="learn", readout="last"), values()),
+    "bidirectional": (RNNClassifier(12, max_epochs=7, bidirectional=True, readout="mean"), waves()),
+    "penalties": (RNNClassifier(12, max_epochs=7, penalties={"W": Lasso(1e-3)}), waves()),
+    "early stopping": (RNNClassifier(12, max_epochs=30, early_stopping=True, patience=2), waves(60)),
+    "stateful": (RNNRegressor(12, max_epochs=7, stateful=True, batch_size=3, chunk_size=5), values(8)),
+    "rollbacks": (RNNClassifier(12, max_epochs=7, solver=Rollout(radius=2.0, output_radius=20.0, r=0)), waves()),
+    "within an epoch": (RNNClassifier(12, solver=Rollout(max_iter=33), batch_size=20), waves()),
+    "text": (CharacterModel(12, max_epochs=7), (300 * "to be or not to be, ",)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_resumed_fit_ends_bit_identical(case, tmp_path):
+    model, data = CASES[case]
+    model = clone(model).set_params(random_state=0)
+    whole = clone(model).fit(*data)
+    for epoch in (1, 2, 4):
+        path = tmp_path / f"checkpoint {epoch}"
+        model.set_params(checkpoint=path, callbacks=[stop_in(epoch)])
+        with pytest.raises(Stopped):
+            model.fit(*data)
+        resumed = clone(model).set_params(callbacks=None).fit(*data, resume=True)
+        for name, values in weights_of(whole).items():
+            np.testing.assert_array_equal(getattr(resumed, name), values)
+        assert resumed.status_ is whole.status_ and resumed.n_iter_ == whole.n_iter_
+        for record, other in zip(resumed.history_, whole.history_, strict=True):
+            assert record | {"seconds": 0} == other | {"seconds": 0}
+        if case == "early stopping":
+            assert resumed.best_epoch_ == whole.best_epoch_ and resumed.status_ is Status.NO_PROGRESS
+
+
+def test_random_state_none_goes_on_with_the_same_draws(tmp_path):
+    X, y = waves()
+    model = RNNClassifier(12, max_epochs=6, checkpoint=tmp_path / "c")
+    np.random.seed(3)  # noqa: NPY002
+    whole = clone(model).fit(X, y)
+    np.random.seed(3)  # noqa: NPY002
+    with pytest.raises(Stopped):
+        clone(model).set_params(callbacks=[stop_in(4)]).fit(X, y)
+    np.testing.assert_array_equal(model.fit(X, y, resume=True).W_, whole.W_)
+
+
+def test_a_finished_fit_is_read_back(tmp_path):
+    X, y = waves()
+    model = RNNClassifier(12, max_epochs=3, random_state=0, checkpoint=tmp_path / "c").fit(X, y)
+    again = clone(model).fit(X, y, resume=True)
+    np.testing.assert_array_equal(again.W_, model.W_)
+    assert again.history_ == model.history_  # seconds as well: nothing was trained
+
+
+def test_without_a_file_the_fit_starts_anew(tmp_path):
+    X, y = waves()
+    model = RNNClassifier(12, max_epochs=3, random_state=0, checkpoint=tmp_path / "c", checkpoint_every=2)
+    model.fit(X, y, resume=True)
+    assert model.n_iter_ == 3
+    np.testing.assert_array_equal(model.W_, clone(model).set_params(checkpoint=None).fit(X, y).W_)
+
+
+def test_checkpoint_every(tmp_path):
+    X, y = waves()
+    path, written = tmp_path / "c", []
+    look = lambda state: written.append(os.stat(path).st_mtime_ns if path.exists() else None)  # noqa: E731
+    RNNClassifier(12, max_epochs=7, random_state=0, checkpoint=path, checkpoint_every=3, callbacks=[look]).fit(X, y)
+    assert written[:3] == [None] * 3
+    assert written[3] == written[4] == written[5] != written[6]
+
+
+def test_what_is_no_checkpoint_of_this_fit_is_refused(tmp_path):
+    X, y = waves()
+    path = tmp_path / "c"
+    model = RNNClassifier(12, max_epochs=2, random_state=0, checkpoint=path).fit(X, y)
+    for setting, value in (("max_epochs", 5), ("hidden_size", 13), ("solver", Rollout(rho=2.0)), ("random_state", 1)):
+        with pytest.raises(ValueError, match=f"the checkpoint of a fit with {setting}="):
+            clone(model).set_params(**{setting: value}).fit(X, y, resume=True)
+    with pytest.raises(ValueError, match="the checkpoint of a fit to other data"):
+        clone(model).fit(X + 1, y, resume=True)
+    with pytest.raises(ValueError, match="the checkpoint of a fit to other data"):
+        clone(model).fit(X, (y + 1) % 3, resume=True)
+    with pytest.raises(ValueError, match="resume is True, and checkpoint is None"):
+        clone(model).set_params(checkpoint=None).fit(X, y, resume=True)
+    with pytest.raises(TypeError, match="resume is 1"):
+        clone(model).fit(X, y, resume=1)
+    with pytest.raises(ValueError, match="Algorithm1 cannot go on from one"):
+        clone(model).set_params(solver=Algorithm1()).fit(X, y)
+    with pytest.raises(ValueError, match="random_state is None, with which the validation data"):
+        clone(model).set_params(random_state=None, early_stopping=True).fit(X, y)
+    content = path.read_bytes()
+    for damaged in (b"", content[:100], content[:-1], bytes([content[200] ^ 1]) + content[1:], b"x" * 500):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match="model file|damaged|header|whole"):
+            clone(model).fit(X, y, resume=True)
+    model.save(path)
+    with pytest.raises(ValueError, match="not a checkpoint"):
+        clone(model).fit(X, y, resume=True)
+    assert clone(model).fit(X, y).n_iter_ == 2  # which writes over it
+
+
+def test_other_ways_to_watch_do_not_matter(tmp_path):
+    X, y = waves()
+    model = RNNClassifier(12, max_epochs=4, random_state=0, checkpoint=tmp_path / "c")
+    with pytest.raises(Stopped):
+        model.set_params(callbacks=[stop_in(3)]).fit(X, y)
+    os.rename(tmp_path / "c", tmp_path / "d")
+    model.set_params(callbacks=None, checkpoint=tmp_path / "d", checkpoint_every=2, max_time=1e6)
+    assert model.fit(X, y, resume=True).n_iter_ == 4
+
+
+PROGRAM = """
+import json, sys
+import numpy as np
+from admmirnn import RNNClassifier
+rng = np.random.default_rng(0)
+X, y = rng.normal(size=(300, 10, 2)), rng.integers(0, 2, 300)
+model = RNNClassifier(24, random_state=0, max_epochs=60, checkpoint=sys.argv[1])
+print("ready", flush=True)
+model.fit(X, y, resume=True)
+print(json.dumps([model.W_.tobytes().hex(), model.n_iter_]))
+"""
+
+
+def run_and_kill(path, seconds):
+    """Run the program, and kill it so many seconds after it has begun to train, None for never: what it has printed."""
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, path], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    if seconds is not None:
+        time.sleep(seconds)
+        process.kill()
+    return process.communicate(timeout=120)[0]
+
+
+def test_killed_processes_resume(tmp_path):
+    whole = json.loads(run_and_kill(tmp_path / "whole", None))
+    rng, path = np.random.default_rng(0), tmp_path / "killed"
+    for _ in range(4):
+        run_and_kill(path, rng.uniform(0, 0.4))
+    assert json.loads(run_and_kill(path, None)) == whole
+    assert {"killed", "whole"} <= set(os.listdir(tmp_path))

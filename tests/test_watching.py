@@ -1,0 +1,322 @@
+"""What goes on around a fit: validation data, early stopping, limits of time, Ctrl-C, callbacks, progress, logging."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+
+from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Status
+
+
+def waves(n, seed=0, noise=0.2):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 2, n)
+    phase = rng.uniform(0, 6, n)[:, None]
+    X = np.sin((0.5 + 0.4 * y[:, None]) * np.arange(12) + phase)
+    return X[:, :, None] + noise * rng.normal(size=(n, 12, 1)), y
+
+
+def series(n, seed=0):
+    X = np.random.default_rng(seed).normal(size=(n, 12, 1))
+    return X, X.cumsum(axis=1)[:, :, 0]
+
+
+OPTIONS = {"hidden_size": 8, "random_state": 0}
+SOLVERS = pytest.mark.parametrize("solver", ["rollout", Algorithm1(r="lipschitz")], ids=["rollout", "algorithm1"])
+
+
+# Validation data
+
+
+@SOLVERS
+def test_validation_data_are_measured_and_not_trained_with(solver):
+    X, y = waves(120)
+    Xv, yv = waves(60, 1)
+    plain = RNNClassifier(**OPTIONS, solver=solver, max_epochs=4).fit(X, y)
+    model = clone(plain).fit(X, y, validation_data=(Xv, yv))
+    np.testing.assert_array_equal(model.W_, plain.W_)
+    last = model.history_[-1]
+    assert last["validation_accuracy"] == model.score(Xv, yv)
+    expected = -np.log(model.predict_proba(Xv)[np.arange(60), np.searchsorted(model.classes_, yv)]).mean()
+    np.testing.assert_allclose(last["validation_loss"], expected, rtol=1e-5)
+    assert "validation_loss" not in plain.history_[-1]
+    assert model.best_epoch_ is None
+
+
+def test_validation_of_targets_at_each_step_of_unequal_lengths():
+    X, Y = series(80)
+    X, Y = [x[: 3 + i % 9] for i, x in enumerate(X)], [y[: 3 + i % 9].copy() for i, y in enumerate(Y)]
+    for y in Y:
+        y[0] = np.nan
+    model = RNNRegressor(**OPTIONS, max_epochs=3).fit(X[:60], Y[:60], validation_data=(X[60:], Y[60:]))
+    predicted, true = np.concatenate(model.predict(X[60:])), np.concatenate(Y[60:])
+    there = ~np.isnan(true)
+    expected = 0.5 * np.mean(((predicted - true)[there] / model.target_scale_) ** 2)
+    np.testing.assert_allclose(model.history_[-1]["validation_loss"], expected, rtol=1e-5)
+    assert "validation_accuracy" not in model.history_[-1]
+
+
+def test_validation_loss_has_no_class_weights():
+    X, y = waves(100)
+    model = RNNClassifier(**OPTIONS, max_epochs=1, class_weight="balanced").fit(X, y, validation_data=(X, y))
+    expected = -np.log(model.predict_proba(X)[np.arange(100), y]).mean()
+    np.testing.assert_allclose(model.history_[-1]["validation_loss"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (np.zeros((3, 4)), "validation_data is of type ndarray; pass a pair"),
+        ((np.zeros((5, 12, 2)), np.zeros(5, int)), "validation_data has 2 features and X has 1"),
+        ((np.zeros((5, 12, 1)), np.full(5, 7)), "label 7, which is not among the classes"),
+        ((np.zeros((5, 12, 1)), np.tile([0, 1], (5, 6))), "one target a sequence where y has one a step"),
+        ((np.full((5, 12, 1), np.nan), np.zeros(5, int)), "NaN"),
+    ],
+)
+def test_validation_data_that_do_not_fit_are_refused(data, message):
+    X, y = waves(40)
+    with pytest.raises((ValueError, TypeError), match=message):
+        RNNClassifier(**OPTIONS).fit(X, y, validation_data=data)
+
+
+# Early stopping
+
+
+@SOLVERS
+def test_early_stopping_keeps_the_best_weights(solver):
+    X, y = waves(60, noise=1.5)
+    Xv, yv = waves(200, 1, noise=1.5)
+    model = RNNClassifier(32, random_state=0, solver=solver, max_epochs=200, early_stopping=True, patience=5)
+    model.fit(X, y, validation_data=(Xv, yv))
+    losses = [record["validation_loss"] for record in model.history_]
+    assert model.status_ is Status.NO_PROGRESS
+    assert model.best_epoch_ == 1 + int(np.argmin(losses))
+    assert 5 < model.n_iter_ < 200
+    kept = -np.log(model.predict_proba(Xv)[np.arange(200), yv]).mean()
+    np.testing.assert_allclose(kept, min(losses), rtol=1e-5)
+
+
+def test_early_stopping_with_a_part_of_the_training_set():
+    X, y = waves(200)
+    options = {"max_epochs": 6, "early_stopping": True, "validation_fraction": 0.25, "patience": 50}
+    model = RNNClassifier(**OPTIONS, **options).fit(X, y)
+    again = clone(model).fit(X, y)
+    np.testing.assert_array_equal(model.W_, again.W_)
+    assert model.n_iter_ == 6 and model.status_ is Status.ITERATION_LIMIT
+    assert (model.history_[-1]["validation_accuracy"] * 50) % 1 == 0  # of 50 sequences
+    other = RNNClassifier(**OPTIONS, max_epochs=6).fit(X, y)
+    assert not np.array_equal(model.W_, other.W_)
+
+
+def test_held_out_sequences_have_all_classes():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2], [160, 20, 20])
+    X = rng.normal(size=(200, 5, 1)) + y[:, None, None]
+    seen = []
+    RNNClassifier(
+        **OPTIONS, max_epochs=1, early_stopping=True, callbacks=[lambda state: seen.append(state.record)]
+    ).fit(X, y)
+    assert seen[0]["validation_accuracy"] * 20 == pytest.approx(round(seen[0]["validation_accuracy"] * 20))
+
+
+def test_streams_are_held_out_at_their_ends():
+    rng = np.random.default_rng(0)
+    X = rng.choice([-1.0, 1.0], size=(1, 4000, 1))
+    y = np.zeros((1, 4000), int)
+    y[:, 2:] = X[:, :-2, 0] > 0
+    model = RNNClassifier(16, random_state=0, stateful=True, early_stopping=True, max_epochs=3, penalty=0.0).fit(X, y)
+    assert model.history_[model.best_epoch_ - 1]["validation_accuracy"] == model.score(X[:, :], y, _last(y, 400))
+    text = CharacterModel(16, random_state=0, early_stopping=True, max_epochs=3).fit(200 * "to be or not to be, ")
+    assert text.best_epoch_ is not None and text.history_[-1]["validation_loss"] < 2
+
+
+def _last(y, n):
+    weights = np.zeros(y.shape)
+    weights[:, -n:] = 1
+    return weights
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"early_stopping": 1}, "early_stopping is 1"),
+        ({"validation_fraction": 1.0}, "validation_fraction is 1.0"),
+        ({"validation_fraction": 0.001, "early_stopping": True}, "which is 0 of 40 sequences"),
+        ({"patience": 0}, "patience is 0"),
+        ({"tol": -1}, "tol is -1"),
+        ({"max_time": 0}, "max_time is 0"),
+        ({"checkpoint_every": 0}, "checkpoint_every is 0"),
+        ({"checkpoint": 3}, "checkpoint is 3 of type int; pass a str"),
+        ({"callbacks": [3]}, "cannot be called"),
+    ],
+)
+def test_settings_out_of_range_are_refused(setting, message):
+    X, y = waves(40)
+    with pytest.raises((ValueError, TypeError), match=message):
+        RNNClassifier(**OPTIONS, **setting).fit(X, y)
+
+
+def test_partial_fit_does_not_stop_early():
+    X, y = waves(40)
+    with pytest.raises(ValueError, match="early_stopping is True, which has no meaning for partial_fit"):
+        RNNClassifier(**OPTIONS, early_stopping=True).partial_fit(X, y, classes=[0, 1])
+
+
+# Time
+
+
+@SOLVERS
+def test_max_time(solver):
+    X, y = waves(200)
+    model = RNNClassifier(**OPTIONS, solver=solver, max_epochs=10**6, max_time=0.3)
+    started = time.monotonic()
+    model.fit(X, y)
+    assert 0.25 < time.monotonic() - started < 20
+    assert model.status_ is Status.TIME_LIMIT
+    assert np.isfinite(model.predict_proba(X)).all()
+    assert model.n_iter_ == len(model.history_) >= 1
+
+
+def test_the_schedule_ends_with_the_time():
+    X, y = waves(200)
+    model = RNNClassifier(**OPTIONS, max_epochs=10**6, max_time=0.5).fit(X, y)
+    assert model.history_[-1]["r"] > 3 * model.history_[len(model.history_) // 2]["r"]
+
+
+def test_a_time_that_is_not_reached_changes_nothing():
+    X, y = waves(100)
+    plain = RNNClassifier(**OPTIONS, max_epochs=3).fit(X, y)
+    limited = RNNClassifier(**OPTIONS, max_epochs=3, max_time=3600).fit(X, y)
+    np.testing.assert_array_equal(plain.W_, limited.W_)
+
+
+# Ctrl-C
+
+
+@SOLVERS
+def test_ctrl_c_ends_the_fit_and_keeps_the_weights(solver):
+    X, y = waves(200)
+
+    def interrupt(state):
+        if state.record["epoch"] == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    model = RNNClassifier(**OPTIONS, solver=solver, max_epochs=10**6, callbacks=[interrupt])
+    with pytest.warns(ConvergenceWarning, match="interrupted by Ctrl-C"):
+        model.fit(X, y)
+    assert model.status_ is Status.INTERRUPTED
+    assert 3 <= model.n_iter_ <= 4
+    assert np.isfinite(model.predict_proba(X)).all()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_second_ctrl_c_aborts():
+    X, y = waves(200)
+
+    def interrupt(state):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        RNNClassifier(**OPTIONS, callbacks=[interrupt]).fit(X, y)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_handler_of_the_users_own_stays():
+    X, y = waves(50)
+    calls = []
+    before = signal.signal(signal.SIGINT, lambda *_: calls.append(1))
+    try:
+        RNNClassifier(**OPTIONS, max_epochs=2, callbacks=[lambda state: os.kill(os.getpid(), signal.SIGINT)]).fit(X, y)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(calls) == 2
+
+
+def test_fit_in_another_thread():
+    X, y = waves(50)
+    model = RNNClassifier(**OPTIONS, max_epochs=2)
+    thread = threading.Thread(target=model.fit, args=(X, y))
+    thread.start()
+    thread.join()
+    np.testing.assert_array_equal(model.W_, clone(model).fit(X, y).W_)
+
+
+# Callbacks, progress, logging
+
+
+def test_callbacks_may_be_objects():
+    class Recorder:
+        def __init__(self):
+            self.epochs = []
+
+        def on_epoch_end(self, state):
+            self.epochs.append((state.record["epoch"], state.estimator.predict(X).shape))
+            return state.record["epoch"] == 2
+
+    X, y = waves(50)
+    recorder = Recorder()
+    model = RNNClassifier(**OPTIONS, max_epochs=9, callbacks=[recorder]).fit(X, y)
+    assert recorder.epochs == [(1, (50,)), (2, (50,))]
+    assert model.status_ is Status.STOPPED
+
+
+def test_history_becomes_a_table(monkeypatch):
+    X, y = waves(50)
+    model = RNNClassifier(**OPTIONS, max_epochs=3).fit(X, y, validation_data=(X, y))
+    assert isinstance(model.history_, list)
+    table = pytest.importorskip("pandas").DataFrame(list(model.history_))
+    assert table.equals(model.history_.to_frame())
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="needs pandas"):
+        model.history_.to_frame()
+
+
+def test_lines_of_progress_show_validation(capsys):
+    X, y = waves(50)
+    RNNClassifier(**OPTIONS, max_epochs=2, verbose=2).fit(X, y, validation_data=(X, y))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == "epoch roll-out loss accuracy val. loss val. accuracy seconds".split()
+    assert [len(line.split()) for line in lines[1:]] == [6, 6]
+    RNNRegressor(**OPTIONS, max_epochs=1, verbose=2).fit(*series(30))
+    assert capsys.readouterr().out.splitlines()[0].split() == "epoch roll-out loss seconds".split()
+
+
+def test_bar_shows_epochs_loss_and_time_left(capsys):
+    X, y = waves(50)
+    RNNClassifier(**OPTIONS, max_epochs=3, verbose=1).fit(X, y, validation_data=(X, y))
+    shown = capsys.readouterr().err.split("\r")[-1]
+    assert "3/3" in shown and "roll-out loss=" in shown and "val. loss=" in shown
+
+
+def test_the_rest_goes_to_logging(caplog, capsys):
+    X, y = waves(50)
+    with caplog.at_level(logging.DEBUG, "admmirnn"):
+        RNNClassifier(**OPTIONS, max_epochs=2).fit(X, y)
+    assert [record.name for record in caplog.records if "epoch 2" in record.message] == ["admmirnn"]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_nothing_is_printed_by_a_library(tmp_path):
+    """Without a configuration of logging, a fit that is interrupted writes no more than the warning."""
+    program = (
+        "import os, signal, warnings, numpy as np\n"
+        "from admmirnn import RNNClassifier\n"
+        "warnings.simplefilter('ignore')\n"
+        "X = np.random.default_rng(0).normal(size=(40, 5, 1))\n"
+        "stop = lambda state: os.kill(os.getpid(), signal.SIGINT)\n"
+        "model = RNNClassifier(4, callbacks=[stop]).fit(X, np.arange(40) % 2)\n"
+        "print(model.status_.name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr, done.returncode) == ("INTERRUPTED\n", "", 0)
