@@ -589,8 +589,8 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
         There is no accuracy where there may be several labels.
         ``validation_loss`` and ``validation_accuracy`` are those of validation data.  ``history_.to_frame()`` is a
         table of pandas.
-    status_ : Status
-        Why training stopped; its value is the message.
+    status_ : Status or None
+        Why training stopped; its value is the message.  None after `from_torch`.
     status_detail_ : str or None
         What grew, if training diverged.
     n_iter_ : int

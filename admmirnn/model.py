@@ -398,7 +398,7 @@ class Room:
         self._Q = self.room(dtype, n_rows + n_sequences if read_out == "each" else n_sequences, K)
         self._H = self.room(dtype, n_sequences, n) if read_out in ("mean", "max") else None
         self._steps = self.room(np.int32, n_sequences, n) if read_out == "max" else None
-        self.X = self.codes = self.H = self.steps = None
+        self.X = self.codes = self.H = self.steps = self._offsets = None
         self.weights_T = self.room(dtype, d + 1 + n, n)
 
     @staticmethod
@@ -410,6 +410,9 @@ class Room:
         """Point the views at what ``batch`` needs."""
         B, n_rows = len(batch), batch.n_rows
         self.batch = batch
+        if batch.offsets is self._offsets:  # as with sequences of one length
+            return
+        self._offsets = batch.offsets
         self.n_outputs = n_rows + B - int(batch.offsets[1]) if self.read_out == "each" else B
         self.S, self.Q = self._S[: n_rows + B], self._Q[: self.n_outputs]
         if self._codes is None:

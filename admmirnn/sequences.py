@@ -135,16 +135,27 @@ class Sequences:
         """Whether all sequences have the same number of steps."""
         return bool((self.lengths == self.lengths[:1]).all())
 
+    def _of_one_length(self, n_sequences):
+        """Lengths and offsets of a minibatch, where all sequences have the same number of steps."""
+        known = self._minibatches_of_one_length
+        if n_sequences not in known:
+            lengths = self.lengths[:1].repeat(n_sequences)
+            known[n_sequences] = lengths, np.arange(int(lengths[0]) + 2) * n_sequences
+        return known[n_sequences]
+
+    @cached_property
+    def _minibatches_of_one_length(self):
+        return {}
+
     def most_rows(self, n_sequences):
         """The largest number of steps that ``n_sequences`` of the sequences have together."""
         return int(np.sort(self.lengths)[-n_sequences:].sum())
 
     def minibatch(self, indices):
         """Return the `Minibatch` of the sequences with these indices."""
-        lengths = self.lengths[indices]
         if self._one_length:
-            offsets = np.arange(int(lengths[0]) + 2) * len(indices)
-            return self._minibatch(indices, lengths, offsets)
+            return self._minibatch(indices, *self._of_one_length(len(indices)))
+        lengths = self.lengths[indices]
         shortest, longest = int(lengths.min()), int(lengths.max())
         if shortest < longest:
             by_length = np.argsort(-lengths, kind="stable")

@@ -84,9 +84,9 @@ def test_resumed_fit_ends_bit_identical(case, tmp_path):
 def test_random_state_none_goes_on_with_the_same_draws(tmp_path):
     X, y = waves()
     model = RNNClassifier(12, max_epochs=6, checkpoint=tmp_path / "c")
-    np.random.seed(3)  # noqa: NPY002
+    np.random.seed(3)  # noqa: NPY002 -- what random_state=None draws from
     whole = clone(model).fit(X, y)
-    np.random.seed(3)  # noqa: NPY002
+    np.random.seed(3)  # noqa: NPY002 -- what random_state=None draws from
     with pytest.raises(Stopped):
         clone(model).set_params(callbacks=[stop_in(4)]).fit(X, y)
     np.testing.assert_array_equal(model.fit(X, y, resume=True).W_, whole.W_)

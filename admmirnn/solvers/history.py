@@ -12,8 +12,7 @@ class EpochRecord:
         self._started = time.perf_counter()
         self._loss = 0.0
         self._n_correct = self._n_targets = self._n_finite = self._damping_raised = 0
-        self._r = {"r": [], "output_r": []}
-        self._D_norm = {"D_norm": [], "output_D_norm": []}
+        self._of_hidden, self._of_output = ([], []), ([], [])  # |D|, and 1 / step
 
     def count(self, loss, n_correct, n_sequences, n_targets):
         """Count a minibatch in, as its roll-out was before its update."""
@@ -25,12 +24,14 @@ class EpochRecord:
 
     def add(self, layers, damping):
         """Add a weight step: the hidden layers, one or that of each direction, and the output layer."""
-        *hidden, output = layers
-        self._damping_raised += any(layer.damping > damping for layer in layers)
-        for prefix, layer in (*(("", layer) for layer in hidden), ("output_", output)):
-            self._D_norm[f"{prefix}D_norm"].append(layer.D_norm)
+        output, was_raised = layers[-1], False
+        for layer in layers:
+            D_norms, r = self._of_output if layer is output else self._of_hidden
+            D_norms.append(layer.D_norm)
+            was_raised |= layer.damping > damping
             if layer.step > 0:
-                self._r[f"{prefix}r"].append(1 / layer.step)
+                r.append(1 / layer.step)
+        self._damping_raised += was_raised
 
     def summary(self, epoch, hidden, output):
         """Return the record.
@@ -51,7 +52,8 @@ class EpochRecord:
             record["training_accuracy"] = self._n_correct / self._n_targets
         for name, layer in (("radius", hidden), ("output_radius", output)):
             record[name] = layer.radius if layer.radius < math.inf else None
-        for name, values in (self._r | self._D_norm).items():
+        names = ("D_norm", "r", "output_D_norm", "output_r")
+        for name, values in zip(names, self._of_hidden + self._of_output, strict=True):
             record[name] = sum(values) / len(values) if values else None
         record["capped_steps"] = self.capped_steps
         record["damping_raised"] = self._damping_raised

@@ -286,6 +286,7 @@ class _Fit:
         self.n_threads = n_threads
         self.settings = settings
         self.network = network
+        self.first = network.directions[0]
         self.targets = np.ascontiguousarray(targets, loss.target_dtype or network.dtype)
         self.loss = loss
         if weights is not None and len(weights) < len(targets):
@@ -386,7 +387,7 @@ class _Fit:
         of_targets = _NO_TARGETS
         if loss.name is not None:
             of_targets = (work.labels, work.values, work.weights, rho, *written, loss.name, loss.parameter)
-        found = self.roll_out(self.network.directions[0], work, of_targets, plus)
+        found = self.roll_out(self.first, work, of_targets, plus)
         if loss.name is None:
             targets = work.labels if loss.takes_labels else work.values
             found = loss.step(self.kernels, work.Q, targets, work.weights, rho, *written)
@@ -425,7 +426,7 @@ class _Fit:
         4. M <- momentum M + (1 - momentum) L,  G <- beta_k G + (1 - beta_k) G_batch, on the way.
         """
         self.begin_statistics()
-        self.pass_back(self.network.directions[0], self.work, self.hidden, self.work.lambda3, self.output)
+        self.pass_back(self.first, self.work, self.hidden, self.work.lambda3, self.output)
         if self.initial_state:
             multipliers = self.work.initial_multipliers[self.from_s_0]
             self.initial_state.add(multipliers, self.work.n_targets, self.settings.momentum)
@@ -484,7 +485,7 @@ class _Fit:
             self.move(hidden, M, _NO_OUTPUT)
         if self.initial_state:
             self.initial_state.update(self.settings.r, self.hidden.radius, self.schedule())
-        is_finite = all(math.isfinite(layer.moved) for layer in self.layers)
+        is_finite = math.isfinite(sum([layer.moved for layer in self.layers]))
         if is_finite and (self.splitting is None or self.splitting.update()):
             self.record.add(self.layers, self.settings.damping)
         else:
