@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from admmirnn import files, validation
+from admmirnn import validation
+from admmirnn.files import Values, read_file, write_file
 
 if TYPE_CHECKING:
     from admmirnn.sequences import Sequences
     from admmirnn.typing import Array, FilePath
 
-
 _KIND = "checkpoint"
-_TREE = "tree"
 _SAMPLE = 1 << 16  # observations that tell a training set from another one
 _NO_MATTER = ("verbose", "callbacks", "max_time", "checkpoint", "checkpoint_every")  # to what a fit arrives at
 
@@ -45,10 +42,9 @@ class Checkpoint:
 
     def write(self, state: dict[str, Any]) -> None:
         """Write nested dicts and lists of arrays, numbers and None."""
-        arrays: dict[str, Array] = {}
-        tree = json.dumps(_flatten(state, "", arrays), allow_nan=False)
-        arrays[_TREE] = np.frombuffer(tree.encode(), np.uint8)  # the history makes it long
-        files.write_file(self._path, _KIND, arrays, self._fingerprint)
+        values = Values()
+        header = {"fit": values.pack(self._fingerprint, "fit"), "state": values.pack(state, "state")}
+        write_file(self._path, _KIND, values.arrays, header)
 
     def read(self) -> dict[str, Any] | None:
         """Return what was written last, or None without a file.
@@ -62,10 +58,11 @@ class Checkpoint:
         """
         if not os.path.exists(self._path):
             return None
-        arrays, header = files.read_file(self._path, _KIND)
-        validation.check_checkpoint(self._path, header, self._fingerprint)
-        found: dict[str, Any] | None = _unflatten(json.loads(arrays[_TREE].tobytes()), arrays)
-        return found
+        arrays, header = read_file(self._path, _KIND)
+        values = Values(arrays)
+        validation.check_checkpoint(self._path, values.unpack(header["fit"]), self._fingerprint)
+        state: dict[str, Any] = values.unpack(header["state"])
+        return state
 
 
 def fingerprint(estimator: Any, sequences: Sequences, targets: Array) -> dict[str, Any]:
@@ -112,29 +109,3 @@ def _described(value: object) -> Any:
     if isinstance(value, np.random.RandomState):
         return "RandomState"
     return {type(value).__name__: {name: _described(item) for name, item in sorted(vars(value).items())}}
-
-
-def _flatten(value: Any, name: str, arrays: dict[str, Array]) -> Any:
-    """Put the arrays of nested dicts and lists into ``arrays`` by their places, and return the rest for JSON."""
-    if isinstance(value, np.ndarray):
-        arrays[name] = value
-        return {"array": name}
-    if isinstance(value, dict):
-        return {"dict": {key: _flatten(item, f"{name}.{key}", arrays) for key, item in value.items()}}
-    if isinstance(value, (list, tuple)):
-        return [_flatten(item, f"{name}.{i}", arrays) for i, item in enumerate(value)]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return {"float": repr(value)} if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _unflatten(value: Any, arrays: dict[str, Array]) -> Any:
-    if isinstance(value, list):
-        return [_unflatten(item, arrays) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if "array" in value:
-        return np.array(arrays[value["array"]])  # one of its own, which can be written to
-    if "float" in value:
-        return float(value["float"])
-    return {key: _unflatten(item, arrays) for key, item in value["dict"].items()}
