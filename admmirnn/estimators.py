@@ -573,7 +573,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
     Attributes
     ----------
     U_, W_, b_, V_, c_ : ndarray of shape (n, d), (n, n), (n,), (K, n), (K,)
-        The weights.  With ``bidirectional=True`` V_ is (K, 2 n), of the states of both networks.
+        The weights.  With ``bidirectional=True`` ``V_`` is (K, 2 n), of the states of both networks.
     U_reverse_, W_reverse_, b_reverse_ : ndarray of shape (n, d), (n, n), (n,)
         Those of the network that reads from the end, if there is one.
     s_0_ : ndarray of shape (n,), or None
