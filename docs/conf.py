@@ -2,6 +2,8 @@
 
 from importlib.metadata import version as _version
 
+from sphinx.util.nodes import make_refnode
+
 project = "admmirnn"
 author = "The admmirnn developers"
 version = release = _version("admmirnn")
@@ -38,11 +40,14 @@ html_title = f"admmirnn {version}"
 
 def whole_name(app, environment, node, contnode):
     """Resolve names in docstrings as they are used there, such as `RNNClassifier` or `Rollout.solve`."""
-    if node.get("refdomain") != "py" or "refspecific" in node:
+    if node.get("refdomain") != "py":
         return None
-    node["refspecific"] = True
     python = environment.get_domain("py")
-    return python.resolve_xref(environment, node["refdoc"], app.builder, "obj", f".{node['reftarget']}", node, contnode)
+    matches = python.find_obj(environment, None, None, node["reftarget"].removesuffix("()"), "obj", searchmode=1)
+    if len(matches) != 1:  # `fit` may be that of several classes
+        return None
+    (name, entry), document = matches[0], node["refdoc"]
+    return make_refnode(app.builder, document, entry.docname, entry.node_id, contnode, name)
 
 
 def setup(app):

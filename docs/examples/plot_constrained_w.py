@@ -31,8 +31,8 @@ for ax, (name, penalties) in zip(axes, asked.items(), strict=True):
         f"{name:18} held-out accuracy {model.score(X_test, y_test):.3f}, zeros in W {np.mean(W == 0):4.0%}, "
         f"singular values {np.linalg.norm(W, -2):.3f} to {np.linalg.norm(W, 2):.3f}"
     )
-    plotting.plot_eigenvalues(model, ax=ax)
-    ax.set(title=name, xlim=(-1.5, 1.5), ylim=(-1.5, 1.5))
+    plotting.plot_eigenvalues(model, ax=ax, label=name)
+    ax.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6))
 
 # %%
 # The constraints hold in every iteration, not only at the end. A group lasso on what comes out of a unit, in W and V
