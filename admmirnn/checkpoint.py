@@ -1,16 +1,14 @@
 """Checkpoints: all that a fit needs to go on after its process has ended, in one file that is always whole."""
 
 import hashlib
-import json
-import math
 import os
 
 import numpy as np
 
-from admmirnn import io, validation
+from admmirnn import validation
+from admmirnn.files import Values, read_file, write_file
 
 _KIND = "checkpoint"
-_TREE = "tree"
 _SAMPLE = 1 << 16  # observations that tell a training set from another one
 _NO_MATTER = ("verbose", "callbacks", "max_time", "checkpoint", "checkpoint_every")  # to what a fit arrives at
 
@@ -37,10 +35,9 @@ class Checkpoint:
 
     def write(self, state):
         """Write nested dicts and lists of arrays, numbers and None."""
-        arrays = {}
-        tree = json.dumps(_flatten(state, "", arrays), allow_nan=False)
-        arrays[_TREE] = np.frombuffer(tree.encode(), np.uint8)  # the history makes it long
-        io.write_file(self._path, _KIND, arrays, self._fingerprint)
+        values = Values()
+        header = {"fit": values.pack(self._fingerprint, "fit"), "state": values.pack(state, "state")}
+        write_file(self._path, _KIND, values.arrays, header)
 
     def read(self):
         """Return what was written last, or None without a file.
@@ -54,9 +51,10 @@ class Checkpoint:
         """
         if not os.path.exists(self._path):
             return None
-        arrays, header = io.read_file(self._path, _KIND)
-        validation.check_checkpoint(self._path, header, self._fingerprint)
-        return _unflatten(json.loads(arrays[_TREE].tobytes()), arrays)
+        arrays, header = read_file(self._path, _KIND)
+        values = Values(arrays)
+        validation.check_checkpoint(self._path, values.unpack(header["fit"]), self._fingerprint)
+        return values.unpack(header["state"])
 
 
 def fingerprint(estimator, sequences, targets):
@@ -103,29 +101,3 @@ def _described(value):
     if isinstance(value, np.random.RandomState):
         return "RandomState"
     return {type(value).__name__: {name: _described(item) for name, item in sorted(vars(value).items())}}
-
-
-def _flatten(value, name, arrays):
-    """Put the arrays of nested dicts and lists into ``arrays`` by their places, and return the rest for JSON."""
-    if isinstance(value, np.ndarray):
-        arrays[name] = value
-        return {"array": name}
-    if isinstance(value, dict):
-        return {"dict": {key: _flatten(item, f"{name}.{key}", arrays) for key, item in value.items()}}
-    if isinstance(value, (list, tuple)):
-        return [_flatten(item, f"{name}.{i}", arrays) for i, item in enumerate(value)]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return {"float": repr(value)} if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _unflatten(value, arrays):
-    if isinstance(value, list):
-        return [_unflatten(item, arrays) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if "array" in value:
-        return np.array(arrays[value["array"]])  # one of its own, which can be written to
-    if "float" in value:
-        return float(value["float"])
-    return {key: _unflatten(item, arrays) for key, item in value["dict"].items()}

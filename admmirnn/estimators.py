@@ -201,7 +201,7 @@ class _Recurrent(BaseEstimator):
     ):
         """Train the network, become fitted, and return the outcome; ``memory`` is what an earlier call has left."""
         backend.kernels()
-        earlier = list(getattr(self, "history_", [])) if memory else []
+        earlier = list(getattr(self, "history_", [])) if memory is not None else []
         n_epochs = _n_epochs(settings, sequences) if memory is None else 1
         early_stopping = EarlyStopping(network, settings.patience, settings.tol) if settings.early_stopping else None
         written = checkpoint.read() if resume else None
@@ -277,7 +277,7 @@ class _Recurrent(BaseEstimator):
         "c_": Fitted.array("K"),
         "s_0_": Fitted.array("n", optional=True),
         "history_": Fitted.value(validation.check_fitted_history),
-        "status_": Fitted.value(partial(validation.check_fitted_type, Status)),
+        "status_": Fitted.value(partial(validation.check_fitted_type, Status), optional=True),
         "status_detail_": Fitted.value(partial(validation.check_fitted_type, str), optional=True),
         "n_iter_": Fitted.value(partial(validation.check_integer, least=0)),
         "best_epoch_": Fitted.value(partial(validation.check_integer, least=1), optional=True),
@@ -589,8 +589,8 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
         There is no accuracy where there may be several labels.
         ``validation_loss`` and ``validation_accuracy`` are those of validation data.  ``history_.to_frame()`` is a
         table of pandas.
-    status_ : Status
-        Why training stopped; its value is the message.
+    status_ : Status or None
+        Why training stopped; its value is the message.  None after `from_torch`.
     status_detail_ : str or None
         What grew, if training diverged.
     n_iter_ : int

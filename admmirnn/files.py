@@ -113,11 +113,11 @@ def read_file(path, kind):
             raise ModelFileError(f"{path} is not a {kind} file, or not a whole one: it has {size} bytes")
         if n_header > _MOST_HEADER:
             raise ModelFileError(f"{path} is not a {kind} file: its header would have {n_header} bytes")
+        content = _content(path, file.read(n_header))
+        if content.get("kind") != kind:
+            raise ModelFileError(f"{path} holds a {content.get('kind')}, and not a {kind}")
         file.seek(0)
         data = file.read(size)
-    content = _content(path, data[8 : 8 + n_header])
-    if content.get("kind") != kind:
-        raise ModelFileError(f"{path} holds a {content.get('kind')}, and not a {kind}")
     try:
         arrays = {name: _array(tensor) for name, tensor in safetensors.deserialize(data)}
     except (safetensors.SafetensorError, ValueError) as error:

@@ -22,6 +22,7 @@ from admmirnn.sequences import OBSERVATION_DTYPES, Sequences
 
 DTYPES = ("float32", "float64")
 READ_OUTS = ("last", "mean", "max")
+_MOST_OF_C = (1 << 31) - 1  # what kernels can count to on every machine
 PENALISED = ("U", "W", "V", "UW", "UWb", "WV")
 
 
@@ -372,9 +373,12 @@ def check_frame(frame):
         frame = (frame, frame)
     if not isinstance(frame, (tuple, list)) or len(frame) != 2:
         raise TypeError(f"frame is {frame!r}; pass a length, a pair (length, stride), or None")
-    return tuple(
+    length, stride = (
         check_integer(f"{name} of frame", value, 1) for name, value in zip(("length", "stride"), frame, strict=True)
     )
+    if max(length, stride) > _MOST_OF_C:
+        raise ValueError(f"frame is {frame!r}; pass a length and a stride of at most {_MOST_OF_C}")
+    return length, stride
 
 
 def check_s_0(s_0, hidden_size):
@@ -458,7 +462,10 @@ def check_n_threads(n_threads):
     """Return the number of threads that ``n_threads`` stands for: None is one for each core this process may use."""
     if n_threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return check_integer("n_threads", n_threads, 1, alternatives=", or None for all cores")
+    n_threads = check_integer("n_threads", n_threads, 1, alternatives=", or None for all cores")
+    if n_threads > _MOST_OF_C:
+        raise ValueError(f"n_threads is {n_threads}; pass at most {_MOST_OF_C}, or None for all cores")
+    return n_threads
 
 
 def check_problem(

@@ -94,7 +94,13 @@ def calls(kernels, size, dtype, gram_first=1, gram_every=4):
         normal(n, K + n + 1) / np.sqrt(n).astype(dtype), Psi, activation, np.zeros(size.N, np.int32), 1.0,
         rng.uniform(size=size.N), room(n), np.zeros(size.N, np.int32),
     )  # fmt: skip
+    joint = (
+        S[size.rows :], S[size.rows :].copy(), lambda3, ones, batch.offsets, 0.8, 0.9, gram_first, gram_every,
+        room(K, 2 * n + 1), room(2 * n + 1, 2 * n + 1), room(kernels.joint_room(2 * n + 1, K)),
+    )  # fmt: skip
     return {
+        "joint_statistics": joint,
+        "mirror": (S[B:], batch.lengths, batch.offsets, room(size.rows, n)),
         "forward": forward,
         "backward": backward,
         "update_weights": update_weights,

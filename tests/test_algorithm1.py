@@ -1190,7 +1190,8 @@ def test_ctrl_c_leaves_nothing_behind(waves, backend_name):
     class Interrupted(Algorithm1):
         def solve(self, *args, on_epoch_end, **kwargs):
             def stop(record):
-                if record["epoch"] == 2:
+                if record["epoch"] == 2:  # the second one aborts
+                    signal.raise_signal(signal.SIGINT)
                     signal.raise_signal(signal.SIGINT)
 
             return super().solve(*args, on_epoch_end=stop, **kwargs)

@@ -258,6 +258,7 @@ def classifier(**settings):
 EXPECTED_FAILURES = {"check_sample_weight_equivalence_on_dense_data": "it changes the minibatches, as for SGDRegressor"}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:The number of unique classes:UserWarning")
 @parametrize_with_checks(

@@ -180,6 +180,7 @@ def run_and_kill(path, seconds):
     return process.communicate(timeout=120)[0]
 
 
+@pytest.mark.slow
 def test_killed_processes_resume(tmp_path):
     whole = json.loads(run_and_kill(tmp_path / "whole", None))
     rng, path = np.random.default_rng(0), tmp_path / "killed"

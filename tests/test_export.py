@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from admmirnn import RNNClassifier, RNNRegressor
+from admmirnn import RNNClassifier, RNNRegressor, load
 from admmirnn.activations import ACTIVATIONS
 
 TOLERANCES = {"float32": 1e-5, "float64": 1e-11}
@@ -261,10 +261,13 @@ def test_the_loop_is_what_torch_has(torch, activation, bidirectional):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
 def test_padding_has_no_gradient(torch, activation, form):
+    """Not even where it is NaN."""
     model, X = fitted("classes", form, activation, dtype="float64")
     module, (batch, lengths) = model.to_torch(), padded(X, "float64")
+    batch[np.arange(batch.shape[1]) >= lengths[:, None]] = np.nan
     x = torch.from_numpy(batch).requires_grad_()
     module(x, lengths).square().sum().backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in module.parameters())
     for rows, length in zip(x.grad, lengths, strict=True):
         assert not rows[length:].any() and rows[:length].any()
 
@@ -366,6 +369,20 @@ def test_there_and_back(torch, activation, kind, form):
     again = type(model).from_torch(module.rnn, module.linear, **settings)
     for one, other in zip(again.predict(X), model.predict(X), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-11)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("estimator", [RNNClassifier, RNNRegressor])
+def test_what_comes_from_torch_is_saved_and_loaded(torch, tmp_path, estimator, bidirectional):
+    torch.manual_seed(0)
+    rnn = torch.nn.RNN(D, 6, bidirectional=bidirectional)
+    model = estimator.from_torch(rnn, torch.nn.Linear(6 * (1 + bidirectional), 3), readout="mean")
+    model.save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    X = np.random.default_rng(0).normal(size=(4, 5, D))
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    assert again.status_ is None and again.history_ == [] and again.get_params() == model.get_params()
+    assert torch.equal(again.to_torch()(torch.from_numpy(X)), model.to_torch()(torch.from_numpy(X)))
 
 
 def test_what_comes_from_torch_is_an_estimator(torch):

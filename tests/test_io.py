@@ -601,6 +601,16 @@ def test_a_huge_shape_takes_no_memory(path):
         admmirnn.load(path)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a hole takes space")
+def test_large_files_of_others_are_not_read(path):
+    header = b'{"__metadata__": {"format": "pt"}}'
+    with open(path, "wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(1 << 36)  # a hole
+    with pytest.raises(ModelFileError, match="not one that admmirnn has written"):
+        admmirnn.load(path)
+
+
 def test_a_few_hundred_mutants(path, tmp_path):
     originals = fuzz.write_originals(tmp_path)
     outcomes = set()

@@ -31,6 +31,14 @@ BITS = Metric("bits a character", lambda outputs, targets: 2.0, higher_is_better
 OURS = Ours(epochs=3)
 
 
+@pytest.fixture(autouse=True)
+def subnormal_numbers():
+    """A race has torch set them to zero, in all of the thread."""
+    yield
+    if torch := sys.modules.get("torch"):
+        torch.set_flush_denormal(False)
+
+
 def made_up(contender, values, seconds=None, seed=0, setting="any"):
     seconds = list(range(1, len(values) + 1)) if seconds is None else seconds
     return Curve(contender, str(setting), seed, list(range(1, len(values) + 1)), seconds, seconds, values)

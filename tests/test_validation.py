@@ -459,3 +459,10 @@ def test_only_the_ratios_of_sample_weight_count(scale):
     expected = classifier().fit(X3, Y)
     model = classifier().fit(X3, Y, sample_weight=np.full(N, scale))
     assert np.allclose(model.W_, expected.W_, atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{"frame": (1, 1 << 31)}, {"frame": 1 << 63}, {"n_threads": 10**30}])
+def test_numbers_that_kernels_cannot_count_to(settings):
+    (name,) = settings
+    with pytest.raises(ValueError, match=f"{name} is .* at most 2147483647"):
+        RNNClassifier(4, **settings).fit(np.zeros((4, 5, 1)), [0, 1, 0, 1])

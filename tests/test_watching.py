@@ -154,7 +154,7 @@ def _last(y, n):
         ({"tol": -1}, "tol is -1"),
         ({"max_time": 0}, "max_time is 0"),
         ({"checkpoint_every": 0}, "checkpoint_every is 0"),
-        ({"checkpoint": 3}, "checkpoint is 3 of type int; pass a path"),
+        ({"checkpoint": 3}, "checkpoint is 3 of type int; pass a str or"),
         ({"callbacks": [3]}, "cannot be called"),
     ],
 )

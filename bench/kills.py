@@ -1,0 +1,75 @@
+"""Fits that are killed at random moments and resumed: ``python -m bench.kills [--times 50] [--first-seed N]``.
+
+Every fit runs in a process of its own, writes a checkpoint after each epoch, and is killed by SIGKILL; another process
+resumes it, and must end with the weights of a fit that was never stopped, to the last bit.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from bench.measure import report
+
+_PROGRAM = """
+import hashlib, sys
+import numpy as np
+from admmirnn import RNNClassifier
+rng = np.random.default_rng(0)
+X, y = rng.normal(size=(400, 20, 3)), rng.integers(0, 3, 400)
+model = RNNClassifier(32, random_state=0, max_epochs=60, checkpoint=sys.argv[1])
+print("ready", flush=True)
+model.fit(X, y, resume=True)
+weights = b"".join(weights.tobytes() for weights in (model.U_, model.W_, model.b_, model.V_, model.c_))
+print(hashlib.sha256(weights).hexdigest(), model.n_iter_)
+"""
+
+
+def run(path, seconds=None):
+    """Fit, or resume, with the checkpoint at ``path``; kill the process so many seconds after it has begun.
+
+    Returns
+    -------
+    str
+        What it has printed at its end; nothing if it was killed before.
+    float
+        How long it took from when it had begun.
+    """
+    process = subprocess.Popen([sys.executable, "-c", _PROGRAM, path], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    started = time.perf_counter()
+    if seconds is not None:
+        time.sleep(seconds)
+        process.kill()
+    printed = process.communicate(timeout=600)[0]
+    return printed, time.perf_counter() - started
+
+
+def kills(folder, times, seed):
+    """Kill and resume so many fits; report how many end as the one that was not killed."""
+    whole, seconds = run(folder / "whole")
+    rng, same, early, late = np.random.default_rng(seed), 0, 0, 0
+    for i in range(times):
+        path = folder / str(i)
+        late += bool(run(path, rng.uniform(0, seconds))[0])
+        early += not path.exists()
+        same += run(path)[0] == whole
+    print(f"           one fit takes {seconds:.1f} s; {early} killed before the first checkpoint, {late} after the end")
+    return report("resumed fits that end bit-identical", f"{same} of {times}", f"{times}", same == times)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m bench.kills", description=__doc__)
+    parser.add_argument("--times", type=int, default=50, help="how many fits to kill (default: %(default)s)")
+    parser.add_argument("--first-seed", type=int, default=0, help="of the moments (default: %(default)s)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        return 0 if kills(Path(folder), options.times, options.first_seed) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
