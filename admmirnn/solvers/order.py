@@ -144,12 +144,14 @@ class Carried:
             "states": self.states,
             "given": self._given,
             "is_new": self._is_new,
+            "recent": [list(batch) for batch in self._recent],
             "random_state": _as_state(self._random_state),
         }
 
     def go_on_from(self, state):
         """As in `Shuffled`."""
         self.states, self._given, self._is_new = state["states"], state["given"], state["is_new"]
+        self._recent.extend(map(tuple, state["recent"]))
         self._random_state.set_state(_of_state(state["random_state"]))
 
     def sample(self, n_sequences):
