@@ -253,7 +253,7 @@ def check_estimator_settings(estimator, solvers):
 
 def _check_watching(estimator, solver):
     """The settings of what goes on around a fit."""
-    checkpoint = check_path(estimator.checkpoint, "checkpoint") if estimator.checkpoint is not None else None
+    checkpoint = check_new_path(estimator.checkpoint, "checkpoint") if estimator.checkpoint is not None else None
     if checkpoint is not None and not getattr(solver, "takes_states", False):
         raise ValueError(f"checkpoint is {checkpoint!r}, and {type(solver).__name__} cannot go on from one; pass None")
     fraction = check_number("validation_fraction", estimator.validation_fraction, strict=True, below=1.0)
@@ -277,6 +277,14 @@ def check_path(path, name="path"):
         raise IsADirectoryError(errno.EISDIR, f"{name} is a folder; pass the name of a file in it", path)
     if os.path.exists(path) and not os.path.isfile(path):
         raise OSError(errno.EINVAL, f"{name} is not a regular file", path)
+    return path
+
+
+def check_new_path(path, name="path"):
+    """As `check_path`, of a file to be written: its folder must exist."""
+    path = check_path(path, name)
+    if not os.path.isdir(os.path.dirname(path) or "."):
+        raise FileNotFoundError(errno.ENOENT, f"the folder of {name} does not exist; make it first", path)
     return path
 
 
@@ -333,6 +341,13 @@ def check_same_features(attributes, others):
             f"validation_data has {others['n_features_in_']} features and X has {attributes['n_features_in_']}; pass "
             "data of the same form"
         )
+    found, expected = others.get("feature_names_in_"), attributes.get("feature_names_in_")
+    if found is not None and expected is not None and (found != expected).any():
+        i = int(np.flatnonzero(found != expected)[0])
+        raise ValueError(
+            f"validation_data has {found[i]!r} for its column {i}, where X has {expected[i]!r}; pass the same columns "
+            "in the same order"
+        )
 
 
 def check_same_kind(targets, others):
@@ -359,10 +374,12 @@ def check_some_steps_left(n_kept, fraction):
         raise ValueError(f"validation_fraction is {fraction:g}, which leaves X[{i}] no step to train with")
 
 
-def check_some_weight(weights, fraction):
-    """Raise unless there is a target for validation."""
-    if not weights.any():
+def check_some_weight(weights, is_kept, fraction):
+    """Raise unless there are targets for validation, and others to train with."""
+    if not weights[~is_kept].any():
         raise ValueError(f"validation_fraction is {fraction:g}, and no step among those has a target")
+    if not weights[is_kept].any():
+        raise ValueError(f"validation_fraction is {fraction:g}, and no step but those has a target to train with")
 
 
 def check_frame(frame):
@@ -1239,6 +1256,13 @@ def check_values(y, lengths):
     return np.where(present[:, None], values, 0.0), present, form, single
 
 
+def check_scaled_values(values, deviation, dtype):
+    """Raise if targets, by their deviation, are too large to compute with."""
+    largest = float(np.abs(values).max(initial=0))
+    if not (np.isfinite(deviation).all() and largest < float(np.finfo(dtype).max)):
+        raise ValueError(f"y has values too large for {np.dtype(dtype)}, or with too large a variance; rescale y")
+
+
 def check_indicators(y, lengths, *, ignore_label=None):
     """Return which labels every sequence or step has, and how y held that.
 
@@ -1417,6 +1441,8 @@ def check_same_network(estimator, settings, network, **more):
             raise ValueError(f"{name} is {getattr(settings, name)!r}, and was {value!r} when training began; call fit")
     if (settings.s_0 is None) != (network.s_0 is None):
         raise ValueError(f"s_0 is {estimator.s_0!r}, and was of another kind when training began; call fit")
+    if isinstance(settings.s_0, np.ndarray) and (settings.s_0.astype(network.dtype) != network.s_0).any():
+        raise ValueError(f"s_0 is {estimator.s_0!r}, and s_0_ of the fitted network is not; pass s_0_, or call fit")
 
 
 def check_goes_on(estimator, settings, targets, network):

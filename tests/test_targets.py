@@ -263,3 +263,10 @@ def test_estimators_are_copied_and_pickled(sums):
     model.fit(X, np.array([y[-1] for y in Y]))
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), clone(model).fit(X, [y[-1] for y in Y])):
         np.testing.assert_array_equal(other.predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize("scale_targets", [True, False])
+def test_values_too_large_to_compute_with_are_refused(scale_targets):
+    X = np.random.default_rng(0).normal(size=(20, 5, 1))
+    with pytest.raises(ValueError, match="y has values too large for float32"):
+        RNNRegressor(4, scale_targets=scale_targets).fit(X, 1e300 * X[:, 0, 0])

@@ -90,6 +90,23 @@ def test_validation_data_that_do_not_fit_are_refused(data, message):
 # Early stopping
 
 
+def test_validation_data_have_the_columns_of_X():
+    pandas = pytest.importorskip("pandas")
+    X, y = waves(60)
+    X = pandas.DataFrame(X[:, :, 0], columns=[f"step {t}" for t in range(12)])
+    model = RNNClassifier(**OPTIONS, max_epochs=1).fit(X, y, validation_data=(X, y))
+    with pytest.raises(ValueError, match="validation_data has 'step 11' for its column 0"):
+        model.fit(X, y, validation_data=(X[X.columns[::-1]], y))
+
+
+@pytest.mark.parametrize(("step", "message"), [(0, "no step among those"), (11, "no step but those")])
+def test_streams_have_targets_on_both_sides_of_the_cut(step, message):
+    X, Y = series(20)
+    Y = np.where(np.arange(12) == step, Y, np.nan)
+    with pytest.raises(ValueError, match=message):
+        RNNRegressor(**OPTIONS, stateful=True, early_stopping=True).fit(X, Y)
+
+
 @SOLVERS
 def test_early_stopping_keeps_the_best_weights(solver):
     X, y = waves(60, noise=1.5)
@@ -185,6 +202,25 @@ def test_max_time(solver):
     assert model.n_iter_ == len(model.history_) >= 1
 
 
+def test_max_time_within_streams_that_say_nothing():
+    X = np.random.default_rng(0).normal(size=(1, 60_000, 1))
+    Y = np.full((1, 60_000), np.nan)
+    Y[0, :50] = X[0, :50, 0]
+    model = RNNRegressor(**OPTIONS, stateful=True, batch_size=1, chunk_size=2, max_epochs=1)
+    ends = []
+    for max_time in (0.05, None):
+        started = time.monotonic()
+        model.set_params(max_time=max_time).fit(X, Y)
+        ends.append(time.monotonic() - started)
+    assert ends[0] < 0.7 * ends[1]
+
+
+def test_numbers_without_end():
+    X, Y = series(20)
+    model = RNNRegressor(**OPTIONS, stateful=True, chunk_size=10**30, max_epochs=10**30, max_time=0.05).fit(X, Y)
+    assert model.status_ is Status.TIME_LIMIT
+
+
 def test_the_schedule_ends_with_the_time():
     X, y = waves(200)
     model = RNNClassifier(**OPTIONS, max_epochs=10**6, max_time=0.5).fit(X, y)
@@ -269,6 +305,42 @@ def test_callbacks_may_be_objects():
     model = RNNClassifier(**OPTIONS, max_epochs=9, callbacks=[recorder]).fit(X, y)
     assert recorder.epochs == [(1, (50,)), (2, (50,))]
     assert model.status_ is Status.STOPPED
+
+
+@SOLVERS
+def test_what_a_callback_raises_leaves_the_weights_of_its_epoch(solver):
+    X, y = waves(60)
+
+    def stop(state):
+        if state.record["epoch"] == 2:
+            raise RuntimeError("enough")
+
+    model = RNNClassifier(hidden_size=5, random_state=0, solver=solver, max_epochs=2).fit(X, y)
+    model.set_params(**OPTIONS, max_epochs=5, callbacks=[stop])
+    with pytest.raises(RuntimeError, match="enough"):
+        model.fit(X, y)
+    model.set_params(callbacks=None)
+    assert len(model.history_) == model.n_iter_ == 2 and model.status_ is None
+    assert model.predict(X).shape == (60,)
+    if solver == "rollout":
+        assert model.partial_fit(X, y).n_iter_ == 3
+
+
+def test_callbacks_may_save(tmp_path):
+    pytest.importorskip("safetensors")
+    X, y = waves(60)
+    path = tmp_path / "model"
+
+    class Save:
+        def on_epoch_end(self, state):
+            saved = clone(state.estimator)
+            vars(saved).update(vars(state.estimator) | {"callbacks": None})
+            saved.save(path)
+            loaded = RNNClassifier.load(path)
+            assert loaded.n_iter_ == len(loaded.history_) == state.record["epoch"]
+            np.testing.assert_array_equal(loaded.predict(X), state.estimator.predict(X))
+
+    RNNClassifier(**OPTIONS, max_epochs=3, callbacks=[Save()]).fit(X, y)
 
 
 def test_history_becomes_a_table(monkeypatch):
