@@ -206,7 +206,8 @@ def check_estimator_settings(estimator, solvers):
     readout = check_choice("readout", estimator.readout, READ_OUTS)
     if readout not in getattr(solver, "readouts", READ_OUTS):
         raise ValueError(f"readout is {readout!r}, which {type(solver).__name__} does not have; pass readout='last'")
-    s_0 = check_s_0(estimator.s_0, hidden_size := check_integer("hidden_size", estimator.hidden_size, 1))
+    hidden_size, dtype = check_integer("hidden_size", estimator.hidden_size, 1), check_dtype(estimator.dtype)
+    s_0 = check_s_0(estimator.s_0, hidden_size, dtype)
     stateful = check_boolean("stateful", estimator.stateful)
     for name, value in (("s_0", s_0), ("stateful", stateful)):
         if value is not None and value is not False and not getattr(solver, "takes_states", False):
@@ -240,7 +241,7 @@ def check_estimator_settings(estimator, solvers):
         solver=solver,
         max_epochs=check_integer("max_epochs", estimator.max_epochs, 1),
         batch_size=batch_size,
-        dtype=check_dtype(estimator.dtype),
+        dtype=dtype,
         shuffle=check_boolean("shuffle", estimator.shuffle),
         verbose=check_integer("verbose", verbose, 0),
         random_state=check_random_state(estimator.random_state),
@@ -398,19 +399,20 @@ def check_frame(frame):
     return length, stride
 
 
-def check_s_0(s_0, hidden_size):
-    """Return ``s_0`` as None, "learn", or an array of shape (hidden_size,) and float64."""
+def check_s_0(s_0, hidden_size, dtype):
+    """Return ``s_0`` as None, "learn", or an array of shape (hidden_size,) and this dtype."""
     if s_0 is None:
         return None
     if isinstance(s_0, str):
         if s_0 != "learn":
             raise ValueError(f"s_0 is {s_0!r}; pass 'learn', an array of shape ({hidden_size},), or None for zero")
         return s_0
-    s_0 = _as_numbers(s_0, "s_0", np.float64)
+    with np.errstate(over="ignore"):
+        s_0 = _as_numbers(s_0, "s_0", np.float64).astype(dtype)
     if s_0.shape != (hidden_size,):
         raise ValueError(f"s_0 has the shape {s_0.shape}; pass one state for each hidden unit, ({hidden_size},)")
     if not np.isfinite(s_0).all():
-        raise ValueError("s_0 contains NaN or infinity; pass finite states")
+        raise ValueError(f"s_0 contains NaN or infinity, as {s_0.dtype}; pass finite states")
     return s_0
 
 
@@ -1138,6 +1140,8 @@ def check_labels(y, lengths, *, per_step=False, ignore_label=None):
 
 def differs(labels, ignore_label):
     """Where the labels are not ``ignore_label``, which may be NaN."""
+    if np.ndim(ignore_label):
+        raise TypeError(f"ignore_label is {ignore_label!r}; pass one label, or None")
     if isinstance(ignore_label, numbers.Real) and ignore_label != ignore_label:
         return np.array([label == label for label in labels], dtype=bool)
     return np.array([not (label == ignore_label) for label in labels], dtype=bool)
@@ -1441,7 +1445,7 @@ def check_same_network(estimator, settings, network, **more):
             raise ValueError(f"{name} is {getattr(settings, name)!r}, and was {value!r} when training began; call fit")
     if (settings.s_0 is None) != (network.s_0 is None):
         raise ValueError(f"s_0 is {estimator.s_0!r}, and was of another kind when training began; call fit")
-    if isinstance(settings.s_0, np.ndarray) and (settings.s_0.astype(network.dtype) != network.s_0).any():
+    if isinstance(settings.s_0, np.ndarray) and (settings.s_0 != network.s_0).any():
         raise ValueError(f"s_0 is {estimator.s_0!r}, and s_0_ of the fitted network is not; pass s_0_, or call fit")
 
 

@@ -262,6 +262,7 @@ def test_s_0_given_is_kept_and_used(tmp_path):
         ("zero", "s_0 is 'zero'; pass 'learn', an array"),
         (np.zeros(7), r"s_0 has the shape \(7,\)"),
         (np.full(8, np.nan), "s_0 contains NaN"),
+        (np.full(8, 1e300), "s_0 contains NaN or infinity, as float32"),
         (["a"] * 8, "s_0"),
     ],
 )
