@@ -7,11 +7,14 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 
+import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
 
 from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Status
 
@@ -277,6 +280,65 @@ def test_a_handler_of_the_users_own_stays():
     finally:
         signal.signal(signal.SIGINT, before)
     assert len(calls) == 2
+
+
+def test_a_handler_that_a_callback_has_put_in_place_stays():
+    X, y = waves(50)
+
+    def handler(number, frame):
+        raise AssertionError
+
+    try:
+        RNNClassifier(
+            **OPTIONS, max_epochs=2, callbacks=[lambda state: signal.signal(signal.SIGINT, handler) and None]
+        ).fit(X, y)
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_fit_in_a_callback_of_a_fit(interrupted):
+    """Ctrl-C ends both; the handler is that of the outer one in between and the default one afterwards."""
+    X, y = waves(50)
+    inner = RNNClassifier(**OPTIONS, max_epochs=10**6 if interrupted else 2)
+    handlers = []
+
+    def interrupt(state):
+        if interrupted and state.record["epoch"] == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def fit(state):
+        before = signal.getsignal(signal.SIGINT)
+        inner.set_params(callbacks=[interrupt]).fit(X, y)
+        handlers.append((before, signal.getsignal(signal.SIGINT)))
+
+    outer = RNNClassifier(**OPTIONS, max_epochs=3, callbacks=[fit])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        outer.fit(X, y)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if interrupted:
+        assert inner.status_ is outer.status_ is Status.INTERRUPTED
+        assert inner.n_iter_ <= 4 and outer.n_iter_ == 1
+    else:
+        assert all(before == after != signal.default_int_handler for before, after in handlers)
+        assert inner.status_ is outer.status_ is Status.ITERATION_LIMIT
+
+
+def test_searches_in_threads_within_a_callback_leave_the_handler():
+    X, y = waves(50)
+    handlers = []
+
+    def search(state):
+        before = signal.getsignal(signal.SIGINT)
+        with joblib.parallel_backend("threading", n_jobs=2):
+            GridSearchCV(RNNClassifier(**OPTIONS, max_epochs=2), {"penalty": [0.1, 1.0]}, cv=2, n_jobs=2).fit(X, y)
+        handlers.append(before == signal.getsignal(signal.SIGINT) != signal.default_int_handler)
+
+    RNNClassifier(**OPTIONS, max_epochs=2, callbacks=[search]).fit(X, y)
+    assert handlers == [True, True]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_fit_in_another_thread():
