@@ -176,12 +176,13 @@ class _Recurrent(BaseEstimator):
         if validation_data is None:
             return None
         X, y = validation.check_pair(validation_data)
-        sequences, others = validation.read_sequences(self, X, settings.dtype, settings.scale)
+        with validation.naming("validation_data"):
+            sequences, others = validation.read_sequences(self, X, settings.dtype, settings.scale)
+            sequences = validation.framed(sequences, settings.frame)
+            probe = copy.copy(self)
+            probe.class_weight = None
+            more, _ = probe._read_targets(y, None, sequences.lengths, settings, loss, of_targets)
         validation.check_same_features(attributes, others)
-        sequences = validation.framed(sequences, settings.frame)
-        probe = copy.copy(self)
-        probe.class_weight = None
-        more, _ = probe._read_targets(y, None, sequences.lengths, settings, loss, of_targets)
         validation.check_same_kind(targets, more)
         return sequences, more.values, more.weights, more.every_step
 

@@ -6,6 +6,7 @@ import math
 import numbers
 import os
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
@@ -332,6 +333,16 @@ def check_pair(validation_data):
     if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
         raise TypeError(f"validation_data is of type {type(validation_data).__name__}; pass a pair (X, y)")
     return validation_data
+
+
+@contextmanager
+def naming(argument):
+    """Let what is raised within say that it is about the X and y in an argument of that name."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"in {argument}: {error}") from error
 
 
 def check_same_features(attributes, others):

@@ -79,9 +79,9 @@ def test_validation_loss_has_no_class_weights():
     [
         (np.zeros((3, 4)), "validation_data is of type ndarray; pass a pair"),
         ((np.zeros((5, 12, 2)), np.zeros(5, int)), "validation_data has 2 features and X has 1"),
-        ((np.zeros((5, 12, 1)), np.full(5, 7)), "label 7, which is not among the classes"),
+        ((np.zeros((5, 12, 1)), np.full(5, 7)), "in validation_data: y has the label 7, which is not among"),
         ((np.zeros((5, 12, 1)), np.tile([0, 1], (5, 6))), "one target a sequence where y has one a step"),
-        ((np.full((5, 12, 1), np.nan), np.zeros(5, int)), "NaN"),
+        ((np.full((5, 12, 1), np.nan), np.zeros(5, int)), "in validation_data: X contains NaN"),
     ],
 )
 def test_validation_data_that_do_not_fit_are_refused(data, message):
