@@ -8,6 +8,9 @@ from admmirnn.sequences import split
 from admmirnn.solvers.guard import WINDOW
 
 
+_ALL = slice(None)
+
+
 class Shuffled:
     """Whole sequences, each from s_0, in an order that every epoch may draw anew.
 
@@ -49,7 +52,9 @@ class Shuffled:
 
     def start(self, batch):
         """Return the states that the sequences start from, one row each, None for zeros, and which rows are s_0."""
-        return self._network.initial_states(len(batch)), slice(None)
+        if self._network.s_0 is None:
+            return None, _ALL
+        return self._network.initial_states(len(batch)), _ALL
 
     def keep(self, batch, S):
         """Take note of the last states of the sequences, the last block of S."""

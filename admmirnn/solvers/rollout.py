@@ -525,8 +525,9 @@ class _Fit:
 
     def network_is_lost(self):
         """Whether the loss of this roll-out says that the last updates have ruined the network."""
-        self.record.count(self.batch_loss, self.batch_correct, len(self.work.batch), self.work.n_targets)
-        return self.guard.lost(self.batch_loss, len(self.work.batch))
+        n_sequences = len(self.work.batch)
+        self.record.count(self.batch_loss, self.batch_correct, n_sequences, self.work.n_targets)
+        return self.guard.lost(self.batch_loss, n_sequences)
 
     def roll_back(self):
         """Return to the last good weights, with a smaller radius and no memory of the past."""
