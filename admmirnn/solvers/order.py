@@ -7,7 +7,6 @@ import numpy as np
 from admmirnn.sequences import split
 from admmirnn.solvers.guard import WINDOW
 
-
 _ALL = slice(None)
 
 
