@@ -97,9 +97,32 @@ def _take_control() -> None:
             controller.clear_controlling_thread(force=True)
 
 
-_limit_lock = threading.Lock()
-_n_limited = 0
+_limit_lock = threading.RLock()
+_limited_by: list[int] = []  # threads, one for each context
 _limit: Any = None
+
+
+def _forget_other_threads() -> None:
+    """In a new process there is but the thread that has forked it: the contexts of the others will not be left."""
+    global _limit_lock
+    _limit_lock = threading.RLock()
+    if _limited_by:
+        _limited_by[:] = [thread for thread in _limited_by if thread == threading.get_ident()]
+        if not _limited_by:
+            _lift_limit()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=lambda: _limit_lock.acquire(),
+        after_in_parent=lambda: _limit_lock.release(),
+        after_in_child=_forget_other_threads,
+    )
+
+
+def _lift_limit() -> None:
+    _take_control()
+    _limit.restore_original_limits()
 
 
 @contextmanager
@@ -108,17 +131,17 @@ def one_blas_thread() -> Iterator[None]:
 
     The number of threads belongs to the process: fits that overlap in several threads share one limit.
     """
-    global _n_limited, _limit
+    global _limit
+    thread = threading.get_ident()
     with _limit_lock:
-        if _n_limited == 0:
+        if not _limited_by:
             _take_control()
             _limit = _controller().limit(limits=1, user_api="blas")
-        _n_limited += 1
+        _limited_by.append(thread)
     try:
         yield
     finally:
         with _limit_lock:
-            _n_limited -= 1
-            if _n_limited == 0:
-                _take_control()
-                _limit.restore_original_limits()
+            _limited_by.remove(thread)
+            if not _limited_by:
+                _lift_limit()

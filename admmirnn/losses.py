@@ -95,7 +95,7 @@ class Hinge(Loss):
 
 
 class SquaredError(Loss):
-    """R(o, y) = 1/2 |o - y|^2, with y of shape (n_outputs,); o+ = (y + rho q) / (1 + rho)."""
+    """R(o, y) = 1/2 ``|o - y|^2``, with y of shape (n_outputs,); o+ = (y + rho q) / (1 + rho)."""
 
     name = "squared_error"
 
@@ -121,7 +121,7 @@ class SigmoidCrossEntropy(Loss):
 
 
 class Huber(Loss):
-    """R(o, y) = sum_k 1/2 (o_k - y_k)^2, but delta (|o_k - y_k| - delta/2) beyond delta; y of shape (n_outputs,).
+    """R(o, y) = sum_k 1/2 (o_k - y_k)^2, but delta (``|o_k - y_k|`` - delta/2) beyond delta; y of shape (n_outputs,).
 
     rho (o+ - q) is that of the squared error, and at most delta in size.
 
@@ -184,7 +184,10 @@ class Quantile(Loss):
 
 
 class AbsoluteError(Loss):
-    """R(o, y) = sum_k |o_k - y_k|, with y of shape (n_outputs,); o+ is q moved by 1/rho towards y, but not beyond."""
+    """R(o, y) = sum_k ``|o_k - y_k|``, with y of shape (n_outputs,).
+
+    o+ is q moved by 1/rho towards y, but not beyond.
+    """
 
     name = "absolute_error"
     least_rho = 100.0  # not smooth
@@ -208,8 +211,9 @@ class UserLoss:
     ----------
     loss : object
         With ``value(o, y)``, which returns R of every row, of shape (rows,), and ``prox(q, y, rho)``, which returns
-        argmin_o R(o, y) + rho/2 |o - q|^2 of every row, of the shape of q.  ``takes_labels = True`` says that targets
-        are class numbers; ``constant_loss(y, weights)``, which may be missing, what the best constant output costs.
+        argmin_o R(o, y) + ``rho/2 |o - q|^2`` of every row, of the shape of q.  ``takes_labels = True`` says that
+        targets are class numbers; ``constant_loss(y, weights)``, which may be missing, what the best constant output
+        costs.
     n_outputs : int or None, default=None
         Outputs of the network; None takes as many as the targets have, or classes.
     """

@@ -84,9 +84,10 @@ def forward(
         if codes_out is not None:
             x[:, :-1] = unit_rows[codes_out[offsets[t] : offsets[t + 1]]]
         else:
-            np.multiply(
-                frames[first_rows[: len(x)] + stride * step], Theta.dtype.type(scale), out=x[:, :-1], casting="unsafe"
-            )
+            rows = frames[first_rows[: len(x)] + stride * step]
+            # numpy 1 would multiply in the type of the rows
+            common = np.result_type(rows.dtype, Theta.dtype)
+            np.multiply(rows, Theta.dtype.type(scale), out=x[:, :-1], casting="unsafe", dtype=common)
         s[running:] = 0 if initial is None else initial[running : len(x)]
         running = len(x)
         S_out[offsets[t + 1] : offsets[t + 1] + running] = f(x[:, :-1] @ U.T + s @ W.T + b)

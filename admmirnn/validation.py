@@ -8,6 +8,7 @@ import math
 import numbers
 import os
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
@@ -23,7 +24,7 @@ from admmirnn.activations import ACTIVATIONS
 from admmirnn.sequences import OBSERVATION_DTYPES, Sequences
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -263,7 +264,7 @@ class EstimatorSettings:
     readout: str
     frame: Frame
     bidirectional: bool
-    s_0: str | NDArray[np.float64] | None
+    s_0: str | FloatArray | None
     stateful: bool
     chunk_size: int
     callbacks: tuple[Callable[[EpochState], object], ...]
@@ -320,7 +321,8 @@ def check_estimator_settings(estimator: BaseEstimator, solvers: Mapping[str, typ
     readout = check_choice("readout", estimator.readout, READ_OUTS)
     if readout not in getattr(solver, "readouts", READ_OUTS):
         raise ValueError(f"readout is {readout!r}, which {type(solver).__name__} does not have; pass readout='last'")
-    s_0 = check_s_0(estimator.s_0, hidden_size := check_integer("hidden_size", estimator.hidden_size, 1))
+    hidden_size, dtype = check_integer("hidden_size", estimator.hidden_size, 1), check_dtype(estimator.dtype)
+    s_0 = check_s_0(estimator.s_0, hidden_size, dtype)
     stateful = check_boolean("stateful", estimator.stateful)
     for name, value in (("s_0", s_0), ("stateful", stateful)):
         if value is not None and value is not False and not getattr(solver, "takes_states", False):
@@ -354,7 +356,7 @@ def check_estimator_settings(estimator: BaseEstimator, solvers: Mapping[str, typ
         solver=solver,
         max_epochs=check_integer("max_epochs", estimator.max_epochs, 1),
         batch_size=batch_size,
-        dtype=check_dtype(estimator.dtype),
+        dtype=dtype,
         shuffle=check_boolean("shuffle", estimator.shuffle),
         verbose=check_integer("verbose", verbose, 0),
         random_state=check_random_state(estimator.random_state),
@@ -367,7 +369,7 @@ def check_estimator_settings(estimator: BaseEstimator, solvers: Mapping[str, typ
 
 def _check_watching(estimator: BaseEstimator, solver: Solver) -> dict[str, Any]:
     """The settings of what goes on around a fit."""
-    checkpoint = check_path(estimator.checkpoint, "checkpoint") if estimator.checkpoint is not None else None
+    checkpoint = check_new_path(estimator.checkpoint, "checkpoint") if estimator.checkpoint is not None else None
     if checkpoint is not None and not getattr(solver, "takes_states", False):
         raise ValueError(f"checkpoint is {checkpoint!r}, and {type(solver).__name__} cannot go on from one; pass None")
     fraction = check_number("validation_fraction", estimator.validation_fraction, strict=True, below=1.0)
@@ -392,6 +394,14 @@ def check_path(path: object, name: str = "path") -> str:
     if os.path.exists(file) and not os.path.isfile(file):
         raise OSError(errno.EINVAL, f"{name} is not a regular file", file)
     return file
+
+
+def check_new_path(path: object, name: str = "path") -> str:
+    """As `check_path`, of a file to be written: its folder must exist."""
+    path = check_path(path, name)
+    if not os.path.isdir(os.path.dirname(path) or "."):
+        raise FileNotFoundError(errno.ENOENT, f"the folder of {name} does not exist; make it first", path)
+    return path
 
 
 def check_resume(estimator: Any, settings: EstimatorSettings, resume: Any) -> None:
@@ -440,6 +450,16 @@ def check_pair(validation_data: Any) -> tuple[Any, Any]:
     return X, y
 
 
+@contextmanager
+def naming(argument: str) -> Iterator[None]:
+    """Let what is raised within say that it is about the X and y in an argument of that name."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"in {argument}: {error}") from error
+
+
 def check_same_features(attributes: Mapping[str, Any], others: Mapping[str, Any]) -> None:
     """Raise unless validation data have the features of the training set."""
     names = ("n_features_in_", "_n_table_columns")
@@ -447,6 +467,13 @@ def check_same_features(attributes: Mapping[str, Any], others: Mapping[str, Any]
         raise ValueError(
             f"validation_data has {others['n_features_in_']} features and X has {attributes['n_features_in_']}; pass "
             "data of the same form"
+        )
+    found, expected = others.get("feature_names_in_"), attributes.get("feature_names_in_")
+    if found is not None and expected is not None and (found != expected).any():
+        i = int(np.flatnonzero(found != expected)[0])
+        raise ValueError(
+            f"validation_data has {found[i]!r} for its column {i}, where X has {expected[i]!r}; pass the same columns "
+            "in the same order"
         )
 
 
@@ -474,10 +501,12 @@ def check_some_steps_left(n_kept: IntArray, fraction: float) -> None:
         raise ValueError(f"validation_fraction is {fraction:g}, which leaves X[{i}] no step to train with")
 
 
-def check_some_weight(weights: Array, fraction: float) -> None:
-    """Raise unless there is a target for validation."""
-    if not weights.any():
+def check_some_weight(weights: Array, is_kept: BoolArray, fraction: float) -> None:
+    """Raise unless there are targets for validation, and others to train with."""
+    if not weights[~is_kept].any():
         raise ValueError(f"validation_fraction is {fraction:g}, and no step among those has a target")
+    if not weights[is_kept].any():
+        raise ValueError(f"validation_fraction is {fraction:g}, and no step but those has a target to train with")
 
 
 def check_frame(frame: Any) -> Frame:
@@ -496,19 +525,20 @@ def check_frame(frame: Any) -> Frame:
     return length, stride
 
 
-def check_s_0(s_0: Any, hidden_size: int) -> str | NDArray[np.float64] | None:
-    """Return ``s_0`` as None, "learn", or an array of shape (hidden_size,) and float64."""
+def check_s_0(s_0: Any, hidden_size: int, dtype: DType) -> str | FloatArray | None:
+    """Return ``s_0`` as None, "learn", or an array of shape (hidden_size,) and this dtype."""
     if s_0 is None:
         return None
     if isinstance(s_0, str):
         if s_0 != "learn":
             raise ValueError(f"s_0 is {s_0!r}; pass 'learn', an array of shape ({hidden_size},), or None for zero")
         return s_0
-    states: NDArray[np.float64] = _as_numbers(s_0, "s_0", np.float64)
+    with np.errstate(over="ignore"):
+        states: FloatArray = _as_numbers(s_0, "s_0", np.float64).astype(dtype)
     if states.shape != (hidden_size,):
         raise ValueError(f"s_0 has the shape {states.shape}; pass one state for each hidden unit, ({hidden_size},)")
     if not np.isfinite(states).all():
-        raise ValueError("s_0 contains NaN or infinity; pass finite states")
+        raise ValueError(f"s_0 contains NaN or infinity, as {states.dtype}; pass finite states")
     return states
 
 
@@ -1248,6 +1278,8 @@ def check_labels(
 
 def differs(labels: Iterable[Any], ignore_label: Any) -> BoolArray:
     """Where the labels are not ``ignore_label``, which may be NaN."""
+    if np.ndim(ignore_label):
+        raise TypeError(f"ignore_label is {ignore_label!r}; pass one label, or None")
     if isinstance(ignore_label, numbers.Real) and ignore_label != ignore_label:
         return np.array([label == label for label in labels], dtype=bool)
     return np.array([not (label == ignore_label) for label in labels], dtype=bool)
@@ -1364,6 +1396,13 @@ def check_values(y: Any, lengths: IntArray) -> tuple[FloatArray, BoolArray, str,
     if not present.any():
         raise ValueError("y is NaN everywhere; give some steps a target")
     return np.where(present[:, None], values, 0.0), present, form, single
+
+
+def check_scaled_values(values: Any, deviation: FloatArray, dtype: DType) -> None:
+    """Raise if targets, by their deviation, are too large to compute with."""
+    largest = float(np.abs(values).max(initial=0))
+    if not (np.isfinite(deviation).all() and largest < float(np.finfo(dtype).max)):
+        raise ValueError(f"y has values too large for {np.dtype(dtype)}, or with too large a variance; rescale y")
 
 
 def check_indicators(y: Any, lengths: IntArray, *, ignore_label: Any = None) -> tuple[FloatArray, BoolArray, str]:
@@ -1544,6 +1583,8 @@ def check_same_network(estimator: BaseEstimator, settings: EstimatorSettings, ne
             raise ValueError(f"{name} is {getattr(settings, name)!r}, and was {value!r} when training began; call fit")
     if (settings.s_0 is None) != (network.s_0 is None):
         raise ValueError(f"s_0 is {estimator.s_0!r}, and was of another kind when training began; call fit")
+    if isinstance(settings.s_0, np.ndarray) and (settings.s_0 != network.s_0).any():
+        raise ValueError(f"s_0 is {estimator.s_0!r}, and s_0_ of the fitted network is not; pass s_0_, or call fit")
 
 
 def check_goes_on(estimator: BaseEstimator, settings: EstimatorSettings, targets: _Targets, network: Network) -> None:

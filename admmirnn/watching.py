@@ -67,7 +67,7 @@ class Interruption:
     """Within it, Ctrl-C asks for an end and nothing else; the second one raises KeyboardInterrupt.
 
     Python delivers signals to the main thread; elsewhere, and where a handler of the user's own is in place, nothing
-    is changed.
+    is changed.  A fit in a callback of another one ends, and so does the other one after its iteration.
 
     Attributes
     ----------
@@ -77,24 +77,29 @@ class Interruption:
 
     def __init__(self) -> None:
         self.asked_for = False
-        self._is_ours = False
+        self._outer: Interruption | None = None
 
     def __enter__(self) -> Self:
-        self._is_ours = (
-            threading.current_thread() is threading.main_thread()
-            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        )
-        if self._is_ours:
-            signal.signal(signal.SIGINT, self._ask)
+        if threading.current_thread() is threading.main_thread():
+            handler = signal.getsignal(signal.SIGINT)
+            outer = getattr(handler, "__self__", None)
+            if isinstance(outer, Interruption):
+                self._outer = outer
+            if self._outer is not None or handler is signal.default_int_handler:
+                signal.signal(signal.SIGINT, self._ask)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._is_ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        # not that of a callback, which has come in its place, or the default, after Ctrl-C
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) == self._ask:
+            signal.signal(signal.SIGINT, signal.default_int_handler if self._outer is None else self._outer._ask)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        self.asked_for = True
+        interruption: Interruption | None = self
+        while interruption is not None:
+            interruption.asked_for = True
+            interruption = interruption._outer
         logger.warning("interrupted: ending the fit after this iteration; once more aborts it")
 
 

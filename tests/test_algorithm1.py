@@ -1199,7 +1199,7 @@ def test_ctrl_c_leaves_nothing_behind(waves, backend_name):
     model = classifier(Interrupted())
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, y)
-    assert blas_threads() == threads and backend._n_limited == 0
+    assert blas_threads() == threads and not backend._limited_by
     assert not hasattr(model, "W_")
     assert same_weights(classifier().fit(X, y), expected)
 
@@ -1232,7 +1232,7 @@ def test_concurrent_fits_give_the_weights_of_fits_alone(waves):
     with ThreadPoolExecutor(4) as executor:
         together = list(executor.map(train, range(6)))
     assert all(same_weights(one, two) for one, two in zip(alone, together, strict=True))
-    assert backend._n_limited == 0 and blas_threads() == threads
+    assert not backend._limited_by and blas_threads() == threads
 
 
 def peak_of(function):

@@ -72,7 +72,7 @@ class Algorithm1(BaseEstimator):
     s_coupling : bool, default=False
         Whether the s-step has the term in a_{t+1}, which the paper leaves out.
     omega : {"ridge", "lasso"}, default="ridge"
-        Omega(W) = penalty/2 |W|^2 or penalty sum |W|, with the ``penalty`` of the estimator; 0 means none.
+        Omega(W) = ``penalty/2 |W|^2`` or ``penalty sum |W|``, with the ``penalty`` of the estimator; 0 means none.
         It is added to the sum of the losses over all sequences.
     max_iter : int or None, default=None
         Iterations, >= 1; None takes the ``max_epochs`` of the estimator.
