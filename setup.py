@@ -42,6 +42,7 @@ def declarations():
 setup(
     packages=["admmirnn", "admmirnn.export", "admmirnn.solvers", "admmirnn._kernels"],
     package_dir={"admmirnn": "admmirnn", "admmirnn._kernels": "_kernels"},
+    package_data={"admmirnn": ["py.typed"], "admmirnn._kernels": ["*.pyi"]},
     cmdclass={"build_ext": BuildKernels},
     ext_modules=cythonize(
         [Extension(f"admmirnn._kernels.{path.stem}", [path.as_posix()]) for path in sorted(KERNELS.glob("*.pyx"))],

@@ -11,5 +11,5 @@ cdef dispatched_void leaky_relu_slope(const floating* S, Py_ssize_t count, doubl
                                       double* square) noexcept nogil
 cdef dispatched_void smooth_slope_of_sum(const floating* S, Py_ssize_t count, double constant, double linear,
                                          const floating* x, floating* A, double* squares) noexcept nogil
-cdef dispatched_void kinked_slope_of_sum(const floating* S, Py_ssize_t count, double leak, const floating* x, floating* A,
-                                         double* squares) noexcept nogil
+cdef dispatched_void kinked_slope_of_sum(const floating* S, Py_ssize_t count, double leak, const floating* x,
+                                         floating* A, double* squares) noexcept nogil

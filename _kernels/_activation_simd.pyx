@@ -104,8 +104,8 @@ cdef dispatched_void smooth_slope_of_sum(const floating* S, Py_ssize_t count, do
         squares[1] += sums_x[lane]
 
 
-cdef dispatched_void kinked_slope_of_sum(const floating* S, Py_ssize_t count, double leak, const floating* x, floating* A,
-                                         double* squares) noexcept nogil:
+cdef dispatched_void kinked_slope_of_sum(const floating* S, Py_ssize_t count, double leak, const floating* x,
+                                         floating* A, double* squares) noexcept nogil:
     # A = (A + x) * f', f' = np.where(S > 0, 1, leak); squares += [np.vdot(A, A), np.vdot(x * f', x * f')]
     cdef Py_ssize_t first, lane, last = count - count % 16
     cdef floating a, b, slope, below = <floating> leak

@@ -93,7 +93,7 @@ cdef void add_products(Py_ssize_t rows, Py_ssize_t m, Py_ssize_t n, floating alp
 
 
 cdef void add_gram(Py_ssize_t rows, Py_ssize_t n, floating alpha, const floating* A, floating* G) noexcept nogil:
-    """np.tril(G) += alpha * np.tril(A.T @ A), with A (rows, n) and G (n, n); what is above the diagonal of G is of no use."""
+    """np.tril(G) += alpha * np.tril(A.T @ A), with A (rows, n), G (n, n); what is above its diagonal is of no use."""
     cdef Py_ssize_t panel, column, height
     if small_product == 0:
         syrk[floating](n, rows, alpha, A, n, 1, G, n)

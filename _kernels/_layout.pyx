@@ -27,7 +27,8 @@ cdef bint fits(const Py_ssize_t[::1] offsets, Py_ssize_t rows) noexcept nogil:
     return True
 
 
-cdef void transpose(Py_ssize_t rows, Py_ssize_t columns, const floating* A, Py_ssize_t lda, floating* A_T) noexcept nogil:
+cdef void transpose(Py_ssize_t rows, Py_ssize_t columns, const floating* A, Py_ssize_t lda,
+                    floating* A_T) noexcept nogil:
     """A_T = A.T, contiguous, a block of the cache at a time."""
     cdef Py_ssize_t i, j, top, left
     for top in range(0, rows, 16):

@@ -129,16 +129,15 @@ cdef dispatched_void relu_slope(const floating* S, Py_ssize_t count, floating* A
         square[0] += sums[lane]
 
 
-
-cdef dispatched_void unimodal_tanh_step(const floating* alpha, const floating* target, Py_ssize_t count, floating ratio,
-                                        floating* A, int* others) noexcept nogil:
+cdef dispatched_void unimodal_tanh_step(const floating* alpha, const floating* target, Py_ssize_t count,
+                                        floating ratio, floating* A, int* others) noexcept nogil:
     # argmin_a 1/2 (a - alpha)^2 + ratio/2 (target - tanh(a))^2 by Newton's method within a bracket, where that has one
     # stationary point; anything finite elsewhere, of which ``others`` is the number.  At most 64 entries.
     cdef floating[64] low, high
     cdef floating a, T, slope, value, derivative, following, start, end
     cdef floating tolerance = <floating> (3e-4 if floating is float else 1e-8)   # the next step squares it
     cdef floating resolution = <floating> (1e-6 if floating is float else 1e-14)
-    cdef int moving, iteration, several = 0
+    cdef int moving, several = 0, _
     cdef bint within
     cdef Py_ssize_t j
     # the bracket, and the first step, which starts from alpha
@@ -156,7 +155,7 @@ cdef dispatched_void unimodal_tanh_step(const floating* alpha, const floating* t
         A[j] = following if within else <floating> 0.5 * (low[j] + high[j])
         several += not ratio * (<floating> 0.334 + <floating> 0.77 * fabs(target[j])) < <floating> 0.99
     others[0] = several
-    for iteration in range(60):
+    for _ in range(60):
         moving = 0
         for j in range(count):
             a = A[j]

@@ -14,7 +14,7 @@ cdef int MOST_PLAIN_NEWTON_STEPS = 10           # 2 to 4 are usual
 
 cdef dispatched_void add_symmetric(Py_ssize_t d, Py_ssize_t n, double weight, const floating* P,
                                    floating* G) noexcept nogil:
-    # G[:, d:-1] += weight * P, G[d:-1] += weight * P.T, with P (d + n + 1, n) and the symmetric G (d + n + 1, d + n + 1)
+    # G[:, d:-1] += weight * P, G[d:-1] += weight * P.T, with P (d + n + 1, n), G (d + n + 1, d + n + 1) symmetric
     cdef Py_ssize_t m = d + n + 1, top, left, height, width, i, j
     cdef floating by = <floating> weight
     cdef floating[256] tile                            # of P.T, 16 x 16

@@ -122,7 +122,7 @@ cdef Team* gather(Stage function, void* job, int n_stages, int n_parts) noexcept
 
 
 cdef void run(Stage function, void* job, int n_stages, int n_parts) noexcept nogil:
-    """function(job, stage, part, n_parts) for all parts, in several threads, and for all stages, one after the other."""
+    """function(job, stage, part, n_parts) for all parts, in several threads, for all stages, one after the other."""
     cdef Team* team = gather(function, job, n_stages, n_parts) if n_parts > 1 else NULL
     cdef int stage, part
     if team == NULL:

@@ -3,11 +3,12 @@
 L = sum lambda1_t z_t^T and G = sum z_t z_t^T, z_t = [x_t, s_{t-1}, 1], are summed up by blocks, of [x 1] and of s,
 where observations and states lie; the parts that threads work on have sums of their own, added in one order.
 
-A symbol x is a row of the unit matrix: its row of L_x = sum x lambda1^T takes lambda1, its row of G_xs = sum x [s 1]^T takes
-[s 1], and of G_x = sum x x^T, a diagonal of counts, the last column of G_xs is what there is to know.
+A symbol x is a row of the unit matrix: its row of L_x = sum x lambda1^T takes lambda1, its row of G_xs = sum x [s 1]^T
+takes [s 1], and of G_x = sum x x^T, a diagonal of counts, the last column of G_xs is what there is to know.
 
 Outputs are read from states h, all rows of which must be known before V^T lambda3 is passed on: with a pooled read-out
-lambda_h = V^T lambda3 takes the place of H, once the sums over h have been taken, and its share is injected at each step.
+lambda_h = V^T lambda3 takes the place of H, once the sums over h have been taken, and its share is injected at each
+step.
 """
 
 from cython cimport floating
@@ -17,7 +18,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from admmirnn._kernels._activations cimport Activation, add_multiply_by_slope, multiply_by_slope, named
-from admmirnn._kernels._blas cimport add_gram, add_products, gemm, multiply_rows, rows_at_once
+from admmirnn._kernels._blas cimport add_gram, add_products, multiply_rows, rows_at_once
 from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, ReadOut, fits, read_out_named
 from admmirnn._kernels._pool_simd cimport add_all, take_where
 from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
@@ -422,23 +423,24 @@ def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const flo
              bint from_zero=True, floating[:, ::1] initial_multipliers_out=None, const int32_t[::1] codes=None):
     """Pass the multipliers back and fold what they say into the running statistics of both layers.
 
-    lambda1_t = f'(a_t) * (V^T lambda3_t + W^T lambda1_{t+1}), where with the ``read_out`` "last" there are outputs after
-    the last step only, with "mean" every step of a sequence has the same share of V^T lambda3, and with "max" the steps
-    that ``steps`` (B, n) names have all of it.  ``H_out`` (B, n) holds the pooled states and is overwritten.
+    lambda1_t = f'(a_t) * (V^T lambda3_t + W^T lambda1_{t+1}), where with the ``read_out`` "last" there are outputs
+    after the last step only, with "mean" every step of a sequence has the same share of V^T lambda3, and with "max" the
+    steps that ``steps`` (B, n) names have all of it.  ``H_out`` (B, n) holds the pooled states and is overwritten.
 
     ``cap``: whenever the root mean square of lambda1_t over the minibatch exceeds ``cap`` times the largest one of the
     parts injected by lambda3 from t on, lambda1_t is scaled down to it before it is passed on (bounded multipliers);
     infinity means never.  Returns how many steps were scaled down.
 
-    M <- momentum M + (1 - momentum) L with L = sum lambda1 z^T / sum weights (of the rows of lambda3, all 1 unless given),
-    and G <- decay G + (1 - decay) sum z z^T / #rows over the rows of the steps gram_first, gram_first + gram_every, ...;
-    likewise lambda3 and [h, 1] for the outputs, of which G takes those that have a weight, with "each" at the same steps,
-    unless ``output_M_out`` and ``output_G_out`` are None.
+    M <- momentum M + (1 - momentum) L with L = sum lambda1 z^T / sum weights (of the rows of lambda3, all 1 unless
+    given), and G <- decay G + (1 - decay) sum z z^T / #rows over the rows of the steps gram_first, gram_first +
+    gram_every, ...; likewise lambda3 and [h, 1] for the outputs, of which G takes those that have a weight, with "each"
+    at the same steps, unless ``output_M_out`` and ``output_G_out`` are None.
     Of G the lower triangle is kept up.  ``lambda1_out`` has a row for each step of each sequence, or 2 B rows when
-    the multipliers are not wanted.  ``from_zero`` says that s_0 = 0; ``initial_multipliers_out`` (B, n) are those of s_0.
+    the multipliers are not wanted.  ``from_zero`` says that s_0 = 0; ``initial_multipliers_out`` (B, n) are those of
+    s_0.
 
-    With ``codes`` (rows,), which `forward` writes of symbols, in the place of X, None then, ``G_out`` is (m, n + 1): the
-    columns of [s 1] of the Gram matrix, that is G_xs, whose last column is the diagonal of G_x, above G of [s 1].
+    With ``codes`` (rows,), which `forward` writes of symbols, in the place of X, None then, ``G_out`` is (m, n + 1):
+    the columns of [s 1] of the Gram matrix, that is G_xs, whose last column is the diagonal of G_x, above G of [s 1].
     """
     cdef Sweep sweep
     cdef Py_ssize_t n = Theta.shape[0], m = Theta.shape[1], N = offsets.shape[0] - 2, d = m - n - 1, K = Psi.shape[0]

@@ -60,7 +60,7 @@ cdef void pack(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, floating* X) noe
 
 
 cdef Py_ssize_t pack_codes(Sweep* sweep, Py_ssize_t B, int32_t* codes) noexcept nogil:
-    """Copy the codes of all sequences, in the order of the rows of X; which sequence has one that is too large, or -1."""
+    """Copy the codes of all sequences, in the order of the rows of X; which sequence has one too large, or -1."""
     cdef Py_ssize_t i, t, start, at
     cdef int32_t code
     for i in range(B):
@@ -128,7 +128,8 @@ cdef void advance(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, const floatin
                 H[j] *= share
 
 
-cdef void answer(Sweep* sweep, Py_ssize_t rows, const floating* H, Py_ssize_t row, int part, floating* Q) noexcept nogil:
+cdef void answer(Sweep* sweep, Py_ssize_t rows, const floating* H, Py_ssize_t row, int part,
+                 floating* Q) noexcept nogil:
     """Q[row:row + rows] = H @ V.T + c (+ plus) for these rows of H, and their o-step."""
     cdef Py_ssize_t i, j, n = sweep.n, K = sweep.K
     cdef const floating* V_T = <const floating*> sweep.V_T
@@ -197,19 +198,19 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
             floating[:, ::1] weights_out, floating[:, ::1] X_out, floating[:, ::1] S_out, floating[:, ::1] Q_out,
             const Py_ssize_t[::1] labels=None, const floating[:, ::1] values=None, const floating[::1] weights=None,
             double rho=1, floating[:, ::1] O_plus_out=None, floating[:, ::1] lambda3_out=None, str loss=None,
-            double parameter=0, Py_ssize_t n_threads=1, str read_out="last", Py_ssize_t stride=1, const floating[:, ::1] initial=None,
-            floating[:, ::1] H_out=None, int32_t[:, ::1] steps_out=None, int32_t[::1] codes_out=None,
-            const floating[:, ::1] plus=None):
+            double parameter=0, Py_ssize_t n_threads=1, str read_out="last", Py_ssize_t stride=1,
+            const floating[:, ::1] initial=None, floating[:, ::1] H_out=None, int32_t[:, ::1] steps_out=None,
+            int32_t[::1] codes_out=None, const floating[:, ::1] plus=None):
     """Roll a minibatch out: s_t = f(U x_t + W s_{t-1} + b), q = V h + c, Theta = [U W b], Psi = [V c].
 
-    Step ``t`` of sequence ``i`` reads the d numbers of ``scale * observations`` from row ``first_rows[i] + stride t`` on,
-    which are those of several rows when there are fewer than d columns; lengths do not increase.  A negative stride
+    Step ``t`` of sequence ``i`` reads the d numbers of ``scale * observations`` from row ``first_rows[i] + stride t``
+    on, which are those of several rows when there are fewer than d columns; lengths do not increase.  A negative stride
     reads them from the end.  s_0 is ``initial`` (B, n), or zero.  ``weights_out`` (d + 1 + n, n) is scratch.
 
-    ``read_out`` says what h is: with "last" the state after the last step; with "mean" and "max" those over a sequence's
-    own steps, written to ``H_out`` (B, n), and "max" writes to ``steps_out`` at which step each was; with "each" there is
-    a row of ``Q_out``, of targets and of multipliers for every row of ``S_out`` from ``offsets[1]`` on, zero where that
-    is an initial state.  ``plus``, of the shape of ``Q_out``, is added to the outputs.
+    ``read_out`` says what h is: with "last" the state after the last step; with "mean" and "max" those over a
+    sequence's own steps, written to ``H_out`` (B, n), and "max" writes to ``steps_out`` at which step each was; with
+    "each" there is a row of ``Q_out``, of targets and of multipliers for every row of ``S_out`` from ``offsets[1]`` on,
+    zero where that is an initial state.  ``plus``, of the shape of ``Q_out``, is added to the outputs.
 
     With ``codes_out`` (rows,) in the place of ``X_out``, None then, the observations are symbols: one column of codes
     below d, uint8 or uint16, each of which stands for a row of the unit matrix.
@@ -257,8 +258,8 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
     if with_targets != (labels is not None or values is not None) or with_targets != (O_plus_out is not None):
         raise ValueError("forward: the shapes of the targets do not belong together; a loss is missing, or too much")
     if with_targets:
-        total = set_targets[floating](&targets, "forward", n_outputs, K, labels, values, weights, rho, O_plus_out, lambda3_out,
-                                      loss, parameter)
+        total = set_targets[floating](&targets, "forward", n_outputs, K, labels, values, weights, rho, O_plus_out,
+                                      lambda3_out, loss, parameter)
         sweep.targets = &targets
     PyObject_GetBuffer(observations, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
     try:

@@ -22,9 +22,12 @@ cdef void step(Activation f, Py_ssize_t n, Py_ssize_t d, const floating* Theta, 
         s[i] = a[i]
 
 
-cdef int32_t draw(Py_ssize_t n, Py_ssize_t d, const floating* Psi, const floating* s, double temperature, double uniform,
-                  floating* q, double* p) noexcept nogil:
-    """Which p = softmax((V s + c) / temperature) first sums up to ``uniform``; of temperature 0 the largest; -1: not finite."""
+cdef int32_t draw(Py_ssize_t n, Py_ssize_t d, const floating* Psi, const floating* s, double temperature,
+                  double uniform, floating* q, double* p) noexcept nogil:
+    """Which p = softmax((V s + c) / temperature) first sums up to ``uniform``; the largest at temperature 0.
+
+    -1: outputs are not finite.
+    """
     cdef Py_ssize_t i, largest = 0
     cdef double total = 0, sum_of_p = 0
     for i in range(d):
@@ -52,8 +55,9 @@ def generate(const floating[:, ::1] Theta, const floating[:, ::1] Psi, str activ
              double temperature, const double[::1] uniforms, floating[::1] state_out, int32_t[::1] codes_out):
     """Read symbols, and as many more as there are ``uniforms``, each drawn from the outputs after the one before.
 
-    Theta = [U W b] (n, d + n + 1), Psi = [V c] (d, n + 1).  ``state_out`` (n,) is where the network starts and, afterwards,
-    the state after the last symbol but one.  ``temperature`` divides the outputs; with 0 the largest one is taken.
+    Theta = [U W b] (n, d + n + 1), Psi = [V c] (d, n + 1).  ``state_out`` (n,) is where the network starts and,
+    afterwards, the state after the last symbol but one.  ``temperature`` divides the outputs; with 0 the largest one is
+    taken.
 
     Returns whether all outputs were finite.
     """
@@ -64,7 +68,8 @@ def generate(const floating[:, ::1] Theta, const floating[:, ::1] Psi, str activ
     cdef int32_t code = 0
     if d < 1 or Psi.shape[0] != d or Psi.shape[1] != n + 1 or state_out.shape[0] != n or codes.shape[0] < 1 \
             or codes_out.shape[0] != uniforms.shape[0] or not temperature >= 0:
-        raise ValueError("generate: the shapes do not belong together, there is no symbol, or the temperature is negative")
+        raise ValueError(
+            "generate: the shapes do not belong together, there is no symbol, or the temperature is negative")
     for i in range(codes.shape[0]):
         if not 0 <= codes[i] < d:
             raise ValueError(f"generate: code {i} is not below {d}, the columns of U, or is negative")

@@ -6,11 +6,12 @@ by r; a stationary point is a root of
     h(a) = a - alpha - ratio phi(a),      phi(a) = (target - T) (1 - T^2),
     h'(a) = 1 - ratio (1 - T^2) (3 T^2 - 2 target T - 1),
 
-and all of them lie between alpha and where tanh(a) meets the target.  Where ratio (1/3 + 0.77 |target|) < 1, h increases
-everywhere: one root, found by a vectorised Newton iteration with a bracket.  Elsewhere phi is, along the way from alpha
-to the target, first convex, then concave, then convex, so that there are at most three roots, and a minimum can only
-be the first or the last of them.  The bends are roots of the cubic 6 T^3 - 3 target T^2 - 4 T + target; between
-them Newton's method runs to the first and to the last root without ever overshooting, and the lower minimum is taken.
+and all of them lie between alpha and where tanh(a) meets the target.  Where ratio (1/3 + 0.77 |target|) < 1, h
+increases everywhere: one root, found by a vectorised Newton iteration with a bracket.  Elsewhere phi is, along the way
+from alpha to the target, first convex, then concave, then convex, so that there are at most three roots, and a minimum
+can only be the first or the last of them.  The bends are roots of the cubic 6 T^3 - 3 target T^2 - 4 T + target;
+between them Newton's method runs to the first and to the last root without ever overshooting, and the lower minimum is
+taken.
 
 As sigmoid(a) = 1/2 + 1/2 tanh(a/2), that of sigmoid is twice the minimiser for tanh with alpha/2, 2 target - 1 and
 ratio/16 in their places: a - alpha becomes twice as small, target - f(a) twice as large.
@@ -45,11 +46,11 @@ cdef inline double h(const Scalar* at, double a, double* derivative) noexcept no
 
 
 cdef double newton(const Scalar* at, double a, double low, bint* found) noexcept nogil:
-    """Newton's method on h, as long as h increases and a is not below ``low``; the last point, and whether it is a root."""
+    """Newton's method on h, as long as h increases and a is not below ``low``; the last point, and if it is a root."""
     cdef double value, derivative, step
-    cdef int iteration
+    cdef int _
     found[0] = False
-    for iteration in range(MOST_NEWTON_STEPS):
+    for _ in range(MOST_NEWTON_STEPS):
         value = h(at, a, &derivative)
         if not derivative > 0:
             return a
@@ -66,8 +67,8 @@ cdef double newton(const Scalar* at, double a, double low, bint* found) noexcept
 cdef double bend(double target, double T) noexcept nogil:
     """The root of 6 T^3 - 3 target T^2 - 4 T + target that Newton's method runs to from T."""
     cdef double value, step
-    cdef int iteration
-    for iteration in range(100):
+    cdef int _
+    for _ in range(100):
         value = ((6 * T - 3 * target) * T - 4) * T + target
         step = value / ((18 * T - 6 * target) * T - 4)
         T -= step
@@ -110,7 +111,8 @@ cdef double two_sided(const Scalar* at) noexcept nogil:
         return left
     # 2/r times the difference of the two objectives, without squares that overflow
     T_left, T_right = tanh(left), tanh(right)
-    gain = (left - right) * (left + right - 2 * at.alpha) + at.ratio * (T_right - T_left) * (2 * target - T_left - T_right)
+    gain = ((left - right) * (left + right - 2 * at.alpha)
+            + at.ratio * (T_right - T_left) * (2 * target - T_left - T_right))
     return right if gain >= 0 else left
 
 

@@ -8,7 +8,7 @@ from cython cimport floating
 from libc.string cimport memcpy, memset
 
 from admmirnn._kernels._blas cimport add_gram, add_products, rows_at_once
-from admmirnn._kernels._layout cimport EACH, ReadOut, fits, read_out_named
+from admmirnn._kernels._layout cimport EACH, fits, read_out_named
 
 
 def mirror(const floating[:, ::1] A, const Py_ssize_t[::1] lengths, const Py_ssize_t[::1] offsets,
@@ -73,8 +73,9 @@ def joint_statistics(const floating[:, ::1] H, const floating[:, ::1] H_reverse,
                      floating[::1] scratch_out, str read_out="last"):
     """Fold what an output layer says that reads [h, h_reverse, 1] into its running statistics, as `backward` does.
 
-    ``H`` and ``H_reverse`` have a row for each row of ``lambda3`` and ``weights``.  G takes the rows that have a weight;
-    with the ``read_out`` "each" those after the steps gram_first, gram_first + gram_every, ... of the first network.
+    ``H`` and ``H_reverse`` have a row for each row of ``lambda3`` and ``weights``.  G takes the rows that have a
+    weight; with the ``read_out`` "each" those after the steps gram_first, gram_first + gram_every, ... of the first
+    network.
     """
     cdef Py_ssize_t rows = lambda3.shape[0], K = lambda3.shape[1], n = H.shape[1], n_reverse = H_reverse.shape[1]
     cdef Py_ssize_t h = n + n_reverse + 1, N = offsets.shape[0] - 2, gram_rows = 0, i, j, t, row, end
@@ -101,8 +102,9 @@ def joint_statistics(const floating[:, ::1] H, const floating[:, ::1] H_reverse,
             row = offsets[t + 1] - offsets[1] if each else 0
             end = offsets[t + 2] - offsets[1] if each else rows
             while row < end:
-                gram_rows += add_rows[floating](min(at_once, end - row), n, n_reverse, K, &H[row, 0], &H_reverse[row, 0],
-                                                &lambda3[row, 0], &weights[row], in_gram, G + h * h, L, G)
+                gram_rows += add_rows[floating](min(at_once, end - row), n, n_reverse, K, &H[row, 0],
+                                                &H_reverse[row, 0], &lambda3[row, 0], &weights[row], in_gram,
+                                                G + h * h, L, G)
                 row += at_once
         share = <floating> ((1 - momentum) / total)
         for i in range(K):

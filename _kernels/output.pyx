@@ -64,9 +64,9 @@ cdef void prox_row(Py_ssize_t K, const double* q, Py_ssize_t label, double rho, 
     The Hessian is rho I + diag(p) - p p^T, so a step costs O(K) by the Sherman-Morrison formula.
     """
     cdef double value, previous, gradient, largest_gradient, h_gradient, h_p, slope, length, size
-    cdef Py_ssize_t j, iteration
+    cdef Py_ssize_t j, _
     previous = merit(K, q, u, label, rho, o, p)
-    for iteration in range(MOST_NEWTON_STEPS):
+    for _ in range(MOST_NEWTON_STEPS):
         # g = p - e_y + rho u;  d = -(H^-1) g, with h = 1 / (rho + p) and 1 - p.(h p) = rho sum(p h)
         largest_gradient = h_gradient = h_p = 0
         for j in range(K):
@@ -153,7 +153,7 @@ cdef inline double pull_of_sigmoid(double o, double y, double z, double* slope) 
 cdef double prox_sigmoid(double q, double y, double rho, double tolerance) noexcept nogil:
     """o+ - q, the root u of y - sigma(q + u) - rho u: Newton's method, halving the bracket where that is too slow."""
     cdef double z = 1 - y, side = 1, slope, pull, low, high, u, step, before, other
-    cdef int iteration
+    cdef int _
     pull = pull_of_sigmoid(q, y, z, &slope)
     if pull == 0:
         return 0
@@ -164,7 +164,7 @@ cdef double prox_sigmoid(double q, double y, double rho, double tolerance) noexc
     low = clip(min(log(y) - 37 - q, y / rho * (1 - 1e-15)), 0, high)
     u = clip(pull / (rho + slope), low, high)
     before = high - low
-    for iteration in range(MOST_NEWTON_STEPS):
+    for _ in range(MOST_NEWTON_STEPS):
         pull = pull_of_sigmoid(q + u, y, z, &slope) - rho * u
         if pull > 0:
             low = u
@@ -300,7 +300,7 @@ cdef double loss_of_lane(Py_ssize_t K, Py_ssize_t label, const double* p) noexce
 cdef double cross_entropy_rows(Targets* targets, const Py_ssize_t* which, int count, double* scratch,
                                const floating* Q) noexcept nogil:
     """The o-step of up to LANES rows side by side; the sum of their weighted losses."""
-    cdef Py_ssize_t K = targets.K, i, j, label
+    cdef Py_ssize_t K = targets.K, i, j
     cdef double *q = scratch + 6 * K
     cdef double *y = q + K * LANES
     cdef double *u = y + K * LANES

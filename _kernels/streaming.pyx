@@ -1,8 +1,8 @@
 """Streams: the next output from one more observation of each, as fast as a call from Python can be.
 
-A *stream* is a sequence that has not ended.  Frames make its steps: a sequence of ``k`` observations is read in frames of
-``frame`` of them, each ``stride`` further on, of which the last one ends with the sequence.  So at observation ``k`` the
-state that goes on is the one of ``stride`` observations before, and a stream has as many states as that, in turn.
+A *stream* is a sequence that has not ended.  Frames make its steps: a sequence of ``k`` observations is read in frames
+of ``frame`` of them, each ``stride`` further on, of which the last one ends with the sequence.  So at observation ``k``
+the state that goes on is the one of ``stride`` observations before, and a stream has as many states as that, in turn.
 """
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
@@ -239,8 +239,8 @@ cdef class _Stepper:
     def read(self, observations, outputs):
         """Read more of every stream.
 
-        ``observations`` has the shape (d,), of a single stream, (B, d), one of each, or (B, N, d).  ``outputs``, float64
-        or, without a mean, the network's own type, holds B rows of K, or B times as many as observations.
+        ``observations`` has the shape (d,), of a single stream, (B, d), one of each, or (B, N, d).  ``outputs``,
+        float64 or, without a mean, the network's own type, holds B rows of K, or B times as many as observations.
 
         Returns 0; or, having read nothing, 1 if observations are not C-contiguous, of that shape and of a known type;
         and, some of N having been read, 2 if one of them was not finite, 3 if an output was not.
@@ -302,8 +302,8 @@ def stepper(const floating[:, ::1] Theta, const floating[:, ::1] Psi, str activa
     * ``recent`` (B, frame - 1, d): the last observations, scaled;
     * ``n_read`` (B,): how many there were.
 
-    With ``answer`` "softmax" or "logistic" it answers with that function of q, with "values" with q, or mean + deviation *
-    q; NaN before the first frame has ended.
+    With ``answer`` "softmax" or "logistic" it answers with that function of q, with "values" with q, or mean +
+    deviation * q; NaN before the first frame has ended.
     """
     cdef _Stepper self = _Stepper()
     cdef Streams* streams = &self.streams

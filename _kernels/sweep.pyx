@@ -1,7 +1,7 @@
 """Algorithm 1 of the paper: the block updates o, c, V, s, a, b, W, U at a cost that does not grow with the steps.
 
-Every update of c, V, b, W, U sums over all steps, although only one (a_t, s_t, o_t) has changed since the last one.  Both
-weight matrices are a linear *layer*: rows of ``inputs`` (z_t = [x_t, s_{t-1}, 1] or h_t = [s_t, 1]) are mapped
+Every update of c, V, b, W, U sums over all steps, although only one (a_t, s_t, o_t) has changed since the last one.
+Both weight matrices are a linear *layer*: rows of ``inputs`` (z_t = [x_t, s_{t-1}, 1] or h_t = [s_t, 1]) are mapped
 to rows of ``targets`` (a_t or o_t), with a penalty omega_t on the square of
 
     residual_t = target_t - weights @ input_t +- multiplier / rho        (the last term at the last step only).
@@ -15,8 +15,8 @@ A layer is kept current in one of two ways, whichever is cheaper:
   as ``change`` until the next weight step, and then gradient changes by -change @ weights.T.  All of this is zero where
   nothing moves: residuals of zero, as a roll-out leaves them, stay zero.
 * **dual**, for few rows: the residuals of all rows and the kernels x_i . x_j and s_i . s_j.  A gradient step adds
-  input^T @ step to the weights and changes the residuals by -kernel @ step; the sum of the steps of a row stays *pending*
-  until that row's input changes.
+  input^T @ step to the weights and changes the residuals by -kernel @ step; the sum of the steps of a row stays
+  *pending* until that row's input changes.
 
 Rows stand as ``_kernels/__init__.py`` describes; the rows of the last step are the last B ones.
 """
@@ -37,7 +37,7 @@ cdef Py_ssize_t ROWS_AT_A_TIME = 512             # of which residuals are comput
 cdef Py_ssize_t FEW_SEQUENCES = 6               # of which this many times fewer than m change gradient at once
 cdef Py_ssize_t ENOUGH_LANES = 4                # with fewer, one row after the other is faster
 cdef Py_ssize_t BAND = 48                        # of a gram matrix, of which the part up to its diagonal is computed
-cdef double FEW_ROWS = 0.55                     # dual if rows^2 < FEW_ROWS m (m - 1): the two take equally long at 0.5 to 0.6
+cdef double FEW_ROWS = 0.55                     # dual if rows^2 < FEW_ROWS m (m - 1): equally fast at 0.5 to 0.6
 
 
 cdef enum Penalty:
@@ -160,7 +160,7 @@ cdef void transpose(Py_ssize_t rows, Py_ssize_t columns, const floating* A, floa
 
 
 cdef void add_rows(Layer* layer, Py_ssize_t first, Py_ssize_t stop, double weight) noexcept nogil:
-    """gradient += weight * inputs.T @ residual and gram += weight * inputs.T @ inputs up to its diagonal: these rows."""
+    """gradient += weight * inputs.T @ residual and gram += weight * inputs.T @ inputs up to its diagonal."""
     cdef Py_ssize_t m = layer.m, p = layer.p, top, count = ROWS_AT_A_TIME
     while first < stop:
         count = min(ROWS_AT_A_TIME, stop - first)
@@ -228,7 +228,8 @@ cdef void add_to_states(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer*
     add_to_rows(count, layer.n, share, source.goal, layer.inputs + first * layer.m + layer.d, layer.m)
 
 
-cdef void copy_states(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* source, Py_ssize_t from_row) noexcept nogil:
+cdef void copy_states(Layer* layer, Py_ssize_t first, Py_ssize_t count, Layer* source,
+                      Py_ssize_t from_row) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(count):
         memcpy(layer.inputs + (first + i) * layer.m + layer.d, source.inputs + (from_row + i) * source.m + source.d,
@@ -340,7 +341,8 @@ cdef void back_project(Layer* layer, Py_ssize_t first, Py_ssize_t count, double 
          keep, sink.goal, n)
     if layer.dual:
         # goal += weight * (residual @ pending_s.T) @ S
-        gemm(False, True, count, rows, p, weight, layer.residual + start, p, layer.pending_s, p, 0, layer.products, rows)
+        gemm(False, True, count, rows, p, weight, layer.residual + start, p, layer.pending_s, p, 0, layer.products,
+             rows)
         gemm(False, False, count, n, rows, 1, layer.products, rows, layer.inputs + layer.d, m, 1, sink.goal, n)
 
 
@@ -494,7 +496,10 @@ cdef void o_step(Settings* at, Layer* output, Py_ssize_t t) noexcept nogil:
 
 
 cdef void s_step(Settings* at, Layer* hidden, Layer* output, Py_ssize_t t) noexcept nogil:
-    """s_t = [r s_t + omega f(a_t) - lambda2 + V^T (omega3 e_t + lambda3) (+ W^T (omega1 p_{t+1} + lambda1))] / (r + omega)."""
+    """s_t = [r s_t + omega f(a_t) - lambda2 + V^T e (+ W^T p)] / (r + omega).
+
+    Here e = omega3 e_t + lambda3, and p = omega1 p_{t+1} + lambda1.
+    """
     cdef Py_ssize_t first = at.offsets[t], count = at.offsets[t + 1] - first, n = hidden.n, i
     cdef Py_ssize_t following = at.offsets[t + 1]
     cdef bint final = t == at.N - 1
@@ -518,7 +523,10 @@ cdef void s_step(Settings* at, Layer* hidden, Layer* output, Py_ssize_t t) noexc
 
 
 cdef void a_step(Settings* at, Layer* hidden, Layer* output, Py_ssize_t t) noexcept nogil:
-    """a_t = argmin r/2 (a - alpha)^2 + omega/2 (s_t +- lambda2/rho2 - f(a))^2,  alpha = a_t - (omega1 p_t + lambda1)/r."""
+    """a_t = argmin r/2 (a - alpha)^2 + omega/2 (s_t +- lambda2/rho2 - f(a))^2.
+
+    Here alpha = a_t - (omega1 p_t + lambda1) / r.
+    """
     cdef Py_ssize_t first = at.offsets[t], count = at.offsets[t + 1] - first, n = hidden.n, i
     cdef Py_ssize_t start = residual_at(hidden, first, count)
     cdef bint final = t == at.N - 1
@@ -718,11 +726,11 @@ def sweep(variables, settings, bytes blocks, Py_ssize_t first, Py_ssize_t last):
         sweep_all[float](
             variables.Theta, variables.Psi, variables.Z, variables.H, variables.A, variables.O, variables.lambda1,
             variables.lambda2, variables.lambda3, variables.Theta[:0] if at.cross_entropy else variables.values,
-            variables.row_weights, variables.scratch, variables.labels, &at, rho1, rho3, penalty_weight, penalty, blocks,
-            first, last)
+            variables.row_weights, variables.scratch, variables.labels, &at, rho1, rho3, penalty_weight, penalty,
+            blocks, first, last)
     else:
         sweep_all[double](
             variables.Theta, variables.Psi, variables.Z, variables.H, variables.A, variables.O, variables.lambda1,
             variables.lambda2, variables.lambda3, variables.Theta[:0] if at.cross_entropy else variables.values,
-            variables.row_weights, variables.scratch, variables.labels, &at, rho1, rho3, penalty_weight, penalty, blocks,
-            first, last)
+            variables.row_weights, variables.scratch, variables.labels, &at, rho1, rho3, penalty_weight, penalty,
+            blocks, first, last)

@@ -36,8 +36,8 @@ cdef void factorise(Py_ssize_t m, Py_ssize_t d, const floating* G, double dampin
                     Step* step) noexcept nogil:
     """factor = cholesky(G + damping tr(G)/m I), raising the damping tenfold until that is positive definite.
 
-    Of ``d`` symbols, whose block of G is diagonal, the factor holds G_xs, and the Cholesky factor of what is left of the
-    other block when they are eliminated.
+    Of ``d`` symbols, whose block of G is diagonal, the factor holds G_xs, and the Cholesky factor of what is left of
+    the other block when they are eliminated.
     """
     cdef Py_ssize_t i, h = m - d
     cdef double trace = 0
@@ -85,8 +85,8 @@ cdef double divide_symbols(Py_ssize_t p, Py_ssize_t d, Py_ssize_t h, const float
     return whole
 
 
-cdef double solve(Py_ssize_t p, Py_ssize_t m, Py_ssize_t d, const floating* M, const floating* G, const floating* factor,
-                  double shift, floating* D, floating* GD) noexcept nogil:
+cdef double solve(Py_ssize_t p, Py_ssize_t m, Py_ssize_t d, const floating* M, const floating* G,
+                  const floating* factor, double shift, floating* D, floating* GD) noexcept nogil:
     """D = M (G + shift I)^-1, transposed, and |D| = sqrt(tr(D G D^T) / p); NaN when anything is not finite."""
     cdef Py_ssize_t h = m - d, i
     cdef floating* D_s = D + d * p
@@ -143,14 +143,14 @@ def update_weights(const floating[:, ::1] M, const floating[:, ::1] G, floating[
                    const floating[:, ::1] output_G, floating[:, ::1] output_factor_out, floating[:, ::1] output_D_out,
                    floating[:, ::1] Psi_out, floating[::1] scratch_out, double damping, double r, double radius,
                    double output_radius, double schedule, double shrinkage, tuple factored=None):
-    """Theta += length D with D = M (G + damping tr(G)/m I)^-1 and length = schedule min(1/r, radius / |D|); Psi likewise.
+    """Theta += length D with D = M (G + damping tr(G)/m I)^-1 length = schedule min(1/r, radius / |D|); Psi likewise.
 
-    ``M`` and the weights are (n, m), ``G`` and the factor (m, m), ``D`` (m, n) holds the transpose; with ``output_`` the
-    same for the read-out.  ``scratch_out`` holds as many numbers as the larger D.  |D| = sqrt(tr(D G D^T) / n).
+    ``M`` and the weights are (n, m), ``G`` and the factor (m, m), ``D`` (m, n) holds the transpose; with ``output_``
+    the same for the read-out.  ``scratch_out`` holds as many numbers as the larger D.  |D| = sqrt(tr(D G D^T) / n).
 
-    Without ``output_M`` and all that goes with it there is no read-out to move.  Of symbols, `backward` has the columns of
-    [s 1] of G only: ``G`` and the factor are (m, n + 1), and ``scratch_out`` holds as many numbers as the factor or the
-    larger D.
+    Without ``output_M`` and all that goes with it there is no read-out to move.  Of symbols, `backward` has the columns
+    of [s 1] of G only: ``G`` and the factor are (m, n + 1), and ``scratch_out`` holds as many numbers as the factor or
+    the larger D.
 
     W is multiplied by 1 - shrinkage times the radius in force (the distance moved when there is none) before the move.
     When a damped G is not positive definite to working precision, its damping is raised tenfold until it is.  When a

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from admmirnn.typing import Kernels
 
-
 _COMPILED = (
     *("forward", "output", "backward", "joint", "weights", "streaming", "generation"),
     *("hidden", "residuals", "sweep"),

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from admmirnn.typing import Array, RandomState
 
-
 _SUBSETS = ("train", "test")
 
 _IDX_TYPES: dict[int, DTypeLike] = {0x08: np.uint8, 0x09: np.int8, 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -136,7 +135,7 @@ def load_text() -> str:
 
 
 def adding_problem(
-    n_sequences: int, n_steps: int, random_state: RandomState | None = None
+    n_sequences: int, n_steps: int, random_state: RandomState = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The adding problem of Hochreiter and Schmidhuber: remember two marked values and answer their sum.
 

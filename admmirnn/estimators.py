@@ -418,8 +418,7 @@ class _Recurrent(BaseEstimator):
         estimator
             As it was saved.
         """
-        estimator: Self = io.load(path, cls)
-        return estimator
+        return io.load(path, cls)
 
     def prune(self) -> Self:
         """Return an equal estimator without the units that its outputs never depend on.
@@ -729,7 +728,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
         dtype: DTypeLike = "float32",
         shuffle: bool = True,
         verbose: int = 0,
-        random_state: RandomState | None = None,
+        random_state: RandomState = None,
         scale: float = 1.0,
         n_threads: int | None = 1,
         loss: str | Loss | CustomLoss = "cross_entropy",
@@ -1179,7 +1178,7 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
         dtype: DTypeLike = "float32",
         shuffle: bool = True,
         verbose: int = 0,
-        random_state: RandomState | None = None,
+        random_state: RandomState = None,
         scale: float = 1.0,
         n_threads: int | None = 1,
         loss: str | Loss | CustomLoss = "squared_error",

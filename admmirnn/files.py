@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from admmirnn.typing import Array, FilePath, Record
 
-
 FORMAT = 1  # goes up when an older admmirnn would misread a file, not when there is something it can do without
 _KEY = "admmirnn"  # of the header's metadata
 _MOST_HEADER = 1 << 21  # bytes, which bounds what parsing may take; what grows with training is in arrays

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from admmirnn import losses, penalties, validation
 from admmirnn.files import ModelFileError, Values, parameters, read_file, write_file
@@ -60,7 +60,15 @@ def save(estimator: _Recurrent, path: FilePath) -> None:
         warnings.warn("callbacks cannot be saved; the file has the model without them", UserWarning, stacklevel=3)
 
 
-def load(path: FilePath, kind: type | None = None) -> Any:
+@overload
+def load(path: FilePath, kind: type[_Estimator]) -> _Estimator: ...
+
+
+@overload
+def load(path: FilePath, kind: None = None) -> Any: ...
+
+
+def load(path: FilePath, kind: type[_Estimator] | None = None) -> Any:
     """Read the estimator that a model file holds.  Nothing in the file is run.
 
     Parameters

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from admmirnn.typing import Array, CustomLoss, FloatArray, IntArray, Kernels
 
-
 _HALVINGS = 60
 
 

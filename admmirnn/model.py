@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from admmirnn.sequences import Minibatch, Sequences
     from admmirnn.typing import Array, BoolArray, DType, FloatArray, IntArray
 
-
 _ROWS_AT_A_TIME = 1 << 13
 
 

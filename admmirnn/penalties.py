@@ -20,7 +20,6 @@ from admmirnn import validation
 if TYPE_CHECKING:
     from admmirnn.typing import FloatArray, ProximalOperator
 
-
 _TOLERANCE = 1e-6  # by which a constraint counts as met
 
 

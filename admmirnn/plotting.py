@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from admmirnn.typing import Record
 
-
 _MOST_IN_A_LEGEND = 12
 _EQUATIONS = ("a", "s", "o")
 _SIGNED = ("tanh", "identity", "leaky_relu")

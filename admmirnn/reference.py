@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from admmirnn.typing import Array, FloatArray, IntArray, LayerOutcome
 
-
 LEAK = 0.01
 # f, and f' as a function of s = f(a)
 _ACTIVATIONS: dict[str, tuple[Callable[[FloatArray], FloatArray], Callable[[FloatArray], FloatArray]]] = {

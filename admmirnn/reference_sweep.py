@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from admmirnn.solvers.variables import SweepSettings, Variables
     from admmirnn.typing import FloatArray, IntArray
 
-
 _MOST_NEWTON_STEPS = 500
 
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from admmirnn.typing import Array, IntArray
 
-
 # what the kernels read as it is: floating-point numbers and short integers, in the machine's own order
 OBSERVATION_DTYPES = tuple(np.dtype(name) for name in ("f4", "f8", "u1", "i1", "u2", "i2"))
 _MOST_MAPPED = 1 << 26  # bytes of a memory-mapped file that are kept in memory

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from admmirnn.model import ElmanRNN
     from admmirnn.typing import Array, FloatArray, Frame, IntArray, Network
 
-
 _OBSERVATION_NOT_FINITE = 2  # what the kernel returns then
 
 

@@ -113,7 +113,7 @@ class CharacterModel(_Recurrent):
         init: Mapping[str, ArrayLike] | None = None,
         dtype: DTypeLike = "float32",
         verbose: int = 0,
-        random_state: RandomState | None = None,
+        random_state: RandomState = None,
         n_threads: int | None = 1,
         unknown: str | None = None,
         early_stopping: bool = False,
@@ -347,7 +347,7 @@ class CharacterModel(_Recurrent):
         return found
 
     def generate(
-        self, prefix: Text = "", n: int = 200, temperature: float = 1.0, random_state: RandomState | None = None
+        self, prefix: Text = "", n: int = 200, temperature: float = 1.0, random_state: RandomState = None
     ) -> str:
         """Return characters that follow a prefix, each drawn from the model's predictions and read as the next one.
 

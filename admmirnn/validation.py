@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     )
     from admmirnn.watching import EpochState
 
-
 DTYPES = ("float32", "float64")
 READ_OUTS = ("last", "mean", "max")
 _MOST_OF_C = (1 << 31) - 1  # what kernels can count to on every machine

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from admmirnn.sequences import Sequences
     from admmirnn.typing import AnyLoss, Array, FloatArray, Network, Record
 
-
 logger = logging.getLogger("admmirnn")
 logger.addHandler(logging.NullHandler())  # a library is silent unless it is asked
 

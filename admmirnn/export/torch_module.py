@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from admmirnn.export import Network
     from admmirnn.typing import FloatArray, Frame
 
-
 _FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "tanh": torch.tanh,
     "relu": torch.relu,

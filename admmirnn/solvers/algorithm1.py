@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from admmirnn.sequences import Sequences
     from admmirnn.typing import AnyLoss, Array, EndOfEpoch, FloatArray, Limits, RandomState, Record, Schedule
 
-
 BACKWARD, FORWARD = b"ocVsabWU", b"UWbasVco"  # the blocks in the paper's order, at every t
 _GROWTH = 1e6
 _LIPSCHITZ_MARGIN = 2.0  # the bounds are those at the start of an iteration, and the blocks move during it
@@ -146,7 +145,7 @@ class Algorithm1(BaseEstimator):
         max_epochs: int = 1,
         batch_size: int | None = None,
         shuffle: bool = True,
-        random_state: RandomState | None = None,
+        random_state: RandomState = None,
         on_epoch_end: EndOfEpoch | None = None,
         n_threads: int | None = 1,
         limits: Limits | None = None,

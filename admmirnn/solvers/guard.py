@@ -10,7 +10,6 @@ import numpy as np
 if TYPE_CHECKING:
     from admmirnn.typing import FloatArray, Network
 
-
 WINDOW = 500
 _SMALL_WINDOW = 100
 _DEVIATIONS = 6.0  # the best of many windows is some below their mean already

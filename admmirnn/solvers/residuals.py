@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from admmirnn.solvers.variables import SweepSettings, Variables
     from admmirnn.typing import AnyLoss, FloatArray, Kernels, Record
 
-
 _EQUATIONS = ("a", "s", "o")
 
 

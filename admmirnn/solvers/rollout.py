@@ -50,16 +50,8 @@ if TYPE_CHECKING:
 _LEAST_OF_COSINE = 0.02
 _FIRST_ITERATIONS = 10  # in which the running Gram matrix changes fast
 _LARGE_RADIUS, _LARGE_OUTPUT_RADIUS = 0.04, 0.12  # twice these are known to diverge
-_NO_TARGETS: _OfTargets = (
-    None,
-    None,
-    None,
-    1.0,
-    None,
-    None,
-    None,
-    0.0,
-)  # what `forward` takes where there is no o-step
+# what `forward` takes where there is no o-step
+_NO_TARGETS: _OfTargets = (None, None, None, 1.0, None, None, None, 0.0)
 _NO_OUTPUT: _OfOutput = (None, None, None, None, None)  # what `update_weights` takes where there is no output layer
 
 
@@ -171,7 +163,7 @@ class Rollout(BaseEstimator):
         max_epochs: int = 1,
         batch_size: int | None = None,
         shuffle: bool = True,
-        random_state: RandomState | None = None,
+        random_state: RandomState = None,
         on_epoch_end: EndOfEpoch | None = None,
         n_threads: int | None = 1,
         memory: dict[str, Any] | None = None,

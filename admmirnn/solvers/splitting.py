@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from admmirnn.solvers.state import Layer
     from admmirnn.typing import FloatArray, Network, ProximalOperator
 
-
 _NEXT_TO_NOTHING = 1e-9
 _LEAST_DAMPING = 1e-3  # where the solver has none
 _LEAST_RHO4 = 1e-12  # numbers beyond it or its inverse would overflow

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from admmirnn.sequences import Minibatch, Sequences
     from admmirnn.typing import Array, FloatArray, IntArray, Kernels, LayerOutcome
 
-
 _MEMORY_OF_LAYER = ("radius", "M", "G", "factor", "outcome")
 
 

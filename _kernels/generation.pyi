@@ -1,0 +1,17 @@
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray: TypeAlias = NDArray[np.floating[Any]]
+
+def generate(
+    Theta: FloatArray,
+    Psi: FloatArray,
+    activation: str,
+    codes: NDArray[np.int32],
+    temperature: float,
+    uniforms: NDArray[np.float64],
+    state_out: FloatArray,
+    codes_out: NDArray[np.int32],
+) -> bool: ...

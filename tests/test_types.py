@@ -1,0 +1,178 @@
+"""Stubs of the kernels against the kernels and their numpy twin, and what a type checker says of the package."""
+
+import ast
+import importlib.machinery
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import admmirnn
+from admmirnn import _kernels, backend, reference, reference_sweep, typing
+
+ROOT = Path(__file__).parents[1]
+FOLDER = Path(_kernels.__file__).parent
+STUBS = sorted(path.stem for path in FOLDER.glob("*.pyi"))
+TWINS = {
+    node.name: node
+    for module in (reference, reference_sweep)
+    for node in ast.parse(Path(module.__file__).read_text()).body
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+}
+WITHOUT_TWIN = {"multiplies_small_matrices"}  # it sets a number of the compiled kernels
+
+
+def defined(module):
+    """The functions, and the classes but for protocols, of a stub; methods under the names of both."""
+    found = {}
+    for node in ast.parse((FOLDER / f"{module}.pyi").read_text()).body:
+        if isinstance(node, ast.FunctionDef):
+            found[node.name] = node
+        elif isinstance(node, ast.ClassDef) and "Protocol" not in map(ast.unparse, node.bases):
+            found |= {f"{node.name}.{method.name}": method for method in node.body}
+    return found
+
+
+def parameters(function):
+    """(name, kind, default) of a parsed function, as `inspect` has them."""
+    header = ast.unparse(ast.FunctionDef("f", function.args, [ast.Pass()], [], lineno=0, type_params=[]))
+    namespace = {}
+    exec("from __future__ import annotations\n" + header, namespace)  # annotations are not looked at
+    return [(one.name, one.kind, one.default) for one in inspect.signature(namespace["f"]).parameters.values()]
+
+
+def compiled_functions(module):
+    """What a compiled module has of its own, by name, with the public methods of its classes."""
+    found = {}
+    for name, value in vars(importlib.import_module(f"admmirnn._kernels.{module}")).items():
+        if getattr(value, "__module__", None) != f"admmirnn._kernels.{module}" or name.startswith("__"):
+            continue
+        if isinstance(value, type):
+            found |= {f"{name}.{key}": method for key, method in vars(value).items() if not key.startswith("_")}
+        elif callable(value):
+            found[name] = value
+    return found
+
+
+def modules():
+    suffixes = tuple(importlib.machinery.EXTENSION_SUFFIXES)
+    return sorted({path.name.partition(".")[0] for path in FOLDER.iterdir() if path.name.endswith(suffixes)})
+
+
+def test_every_module_with_functions_has_a_stub():
+    assert STUBS == [module for module in modules() if compiled_functions(module)]
+    assert (Path(admmirnn.__file__).parent / "py.typed").is_file()
+
+
+@pytest.mark.parametrize("module", STUBS)
+def test_stubs_have_the_signatures_of_the_kernels(module):
+    functions, stubs = compiled_functions(module), defined(module)
+    assert stubs.keys() == functions.keys()
+    for name, function in functions.items():
+        found = [(one.name, one.kind, one.default) for one in inspect.signature(function).parameters.values()]
+        expected = parameters(stubs[name])
+        if "." in name:  # methods of extension types are positional only, and may leave self out
+            found, expected = ([one[0] for one in some if one[0] != "self"] for some in (found, expected))
+        assert found == expected, name
+
+
+@pytest.mark.parametrize("module", STUBS)
+def test_stubs_have_the_annotations_of_the_twin(module):
+    for name, stub in defined(module).items():
+        if name in WITHOUT_TWIN:
+            continue
+        twin = TWINS[name.partition(".")[0]]
+        if isinstance(twin, ast.ClassDef):
+            (twin,) = (method for method in twin.body if getattr(method, "name", "") == name.partition(".")[2])
+        assert ast.unparse(stub.args) == ast.unparse(twin.args), name
+        assert ast.unparse(stub.returns) == ast.unparse(twin.returns), name
+
+
+@pytest.mark.parametrize("name", ["compiled", "numpy"])
+def test_the_type_of_back_ends_has_their_functions(name, monkeypatch):
+    monkeypatch.setenv("ADMMIRNN_BACKEND", name)
+    kernels = backend.kernels()
+    named = {key for key, value in vars(typing.Kernels).items() if isinstance(value, staticmethod)}
+    assert named == {key for module in STUBS for key in defined(module) if "." not in key} - WITHOUT_TWIN
+    for key in named:
+        twin, function = getattr(typing.Kernels, key), getattr(kernels, key)
+        assert list(inspect.signature(function).parameters) == list(inspect.signature(twin).parameters)
+
+
+USE = """
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Rollout, load
+from admmirnn.penalties import Flattened, GroupLasso, Lasso
+from admmirnn.solvers.variables import SweepSettings, Variables
+from admmirnn.watching import EpochState
+from _kernels.sweep import sweep
+
+
+class Cubic:
+    def value(self, o: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (np.abs(o - y) ** 3).sum(axis=1)  # type: ignore[no-any-return]
+
+    def prox(self, q: NDArray[np.float64], y: NDArray[np.float64], rho: float) -> NDArray[np.float64]:
+        return q
+
+
+class NoProx:
+    def value(self, o: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+        return o
+
+
+class Stop:
+    def on_epoch_end(self, state: EpochState) -> bool:
+        return bool(state.record["epoch"] > 3)
+
+
+def early(state: EpochState) -> None:
+    print(state.record)
+
+
+def falling(k: int) -> float:
+    return 1 / k
+
+
+penalties = {"W": Lasso(1e-3)}
+X = [np.zeros((5, 2)), np.zeros((3, 2))]
+model = RNNClassifier(16, penalties=penalties, callbacks=[early, Stop()], checkpoint=Path("c"), frame=(2, 1))
+fitted: RNNClassifier = model.fit(X, ["a", "b"], validation_data=(X, ["a", "b"])).partial_fit(X, ["a", "b"]).prune()
+weights: NDArray[np.floating] = fitted.W_
+RNNRegressor(loss=Cubic(), penalties={"U": Flattened(Lasso(1.0)), "WV": GroupLasso(1.0)}, solver=Rollout(radius=None))
+RNNRegressor(solver=Algorithm1(rho1=falling, r="lipschitz"), s_0=np.zeros(128), init={"c": [0.0]}, dtype=np.float64)
+score: float = RNNRegressor().fit(np.zeros((4, 3)), [0.0, 1, 2, 3]).score([[1.0, 2, 3]], [0.0])
+text: str = CharacterModel().fit(["abc", Path("text")]).generate("a", 3)
+again: RNNClassifier = load("path", RNNClassifier)
+also: RNNRegressor = RNNRegressor.load("path")
+
+
+def update(variables: Variables, settings: SweepSettings) -> None:
+    sweep(variables, settings, b"o", 0, 1)
+
+
+RNNRegressor(loss=NoProx())  # type: ignore[arg-type]
+RNNClassifier(penalties={"W": 0.1})  # type: ignore[dict-item]
+RNNClassifier(callbacks=[falling])  # type: ignore[list-item]
+RNNClassifier(solver=Lasso(1.0))  # type: ignore[arg-type]
+CharacterModel().generate(3)  # type: ignore[arg-type]
+RNNClassifier().fit(X)  # type: ignore[call-arg]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (ROOT / "_kernels").is_dir(), reason="not in the repository")
+def test_mypy_has_nothing_to_say(tmp_path):
+    """Of the package, of a user's program that is right, and of one where it says what is wrong."""
+    pytest.importorskip("mypy")
+    program = tmp_path / "program.py"
+    program.write_text(USE)
+    for arguments in ([], [str(program)]):
+        found = subprocess.run([sys.executable, "-m", "mypy", *arguments], cwd=ROOT, capture_output=True, text=True)
+        assert not found.returncode, found.stdout + found.stderr
