@@ -252,9 +252,15 @@ def characters():
     ],
 )
 def test_kernels_let_go_of_the_interpreter(run, names, monkeypatch):
-    """A call that held it would have no tick inside, however busy the machine is."""
-    found = ticks_within(run, monkeypatch)
-    assert {name: found[name] for name in names if found[name][1] == 0} == {}
+    """A call that holds it never has a tick inside; on a busy machine one that does not may have none at times."""
+    held = set(names)
+    for _ in range(20):
+        with monkeypatch.context() as patched:
+            found = ticks_within(run, patched)
+        held -= {name for name in held if found[name][1] > 0}
+        if not held:
+            break
+    assert held == set()
 
 
 def test_streams_let_go_of_the_interpreter(monkeypatch):

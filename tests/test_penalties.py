@@ -280,6 +280,7 @@ def digits():
     return train_test_split(X, y, test_size=0.25, random_state=0, stratify=y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "penalties, least",
     [

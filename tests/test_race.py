@@ -377,7 +377,7 @@ def test_torch_has_the_same_network(form, waves, task):
         )]  # fmt: skip
         data = replace(data, train_targets=steps[0], test_targets=steps[1])
     training = peers._Training("Adam", data, task, 0.01, seed=3)
-    train, test = peers._tensors(data)
+    train, test = peers._tensors(data, task.batch_size)
     rnn, read_out = training.rnn, training.read_out
     W = rnn.weight_hh_l0.detach().numpy()
     assert W @ W.T == pytest.approx(np.eye(8), abs=1e-5)

@@ -32,11 +32,14 @@ IN_FLOAT32 = EXPECTED_FAILURES | {
 }
 
 
-@parametrize_with_checks(
-    [RNNRegressor(), RNNRegressor(dtype="float64")],
-    expected_failed_checks=lambda model: IN_FLOAT32 if model.dtype == "float32" else EXPECTED_FAILURES,
-)
+@parametrize_with_checks([RNNRegressor()], expected_failed_checks=lambda _: IN_FLOAT32)
 def test_scikit_learn_check(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks([RNNRegressor(dtype="float64")], expected_failed_checks=lambda _: EXPECTED_FAILURES)
+def test_scikit_learn_check_in_float64(estimator, check):
     check(estimator)
 
 

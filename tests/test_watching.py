@@ -194,6 +194,7 @@ def test_partial_fit_does_not_stop_early():
 
 
 @SOLVERS
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # after so many epochs, on a slow machine
 def test_max_time(solver):
     X, y = waves(200)
     model = RNNClassifier(**OPTIONS, solver=solver, max_epochs=10**6, max_time=0.3)
@@ -224,6 +225,7 @@ def test_numbers_without_end():
     assert model.status_ is Status.TIME_LIMIT
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_schedule_ends_with_the_time():
     X, y = waves(200)
     model = RNNClassifier(**OPTIONS, max_epochs=10**6, max_time=0.5).fit(X, y)
