@@ -45,14 +45,14 @@ class CustomLoss(Protocol):
         """R of every row."""
 
     def prox(self, q: NDArray[np.float64], y: Array, rho: float, /) -> NDArray[np.float64]:
-        """argmin_o R(o, y) + rho/2 |o - q|^2 of every row."""
+        """argmin_o R(o, y) + ``rho/2 |o - q|^2`` of every row."""
 
 
 class ProximalOperator(Protocol):
     """A penalty or constraint, as ``penalties`` of the estimators takes it."""
 
     def prox(self, x: Any, tau: float, /) -> Any:
-        """argmin_p Omega(p) + |p - x|^2 / (2 tau), an array of the shape and dtype of x."""
+        """argmin_p Omega(p) + ``|p - x|^2 / (2 tau)``, an array of the shape and dtype of x."""
 
 
 class EpochListener(Protocol):

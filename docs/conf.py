@@ -21,6 +21,7 @@ myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # docstrings say more
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
