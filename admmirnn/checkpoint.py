@@ -6,7 +6,7 @@ import os
 import numpy as np
 
 from admmirnn import validation
-from admmirnn.files import Values, read_file, write_file
+from admmirnn.files import Values, import_safetensors, read_file, write_file
 
 _KIND = "checkpoint"
 _SAMPLE = 1 << 16  # observations that tell a training set from another one
@@ -27,6 +27,7 @@ class Checkpoint:
     """
 
     def __init__(self, path, every, fingerprint):
+        import_safetensors()  # rather than after the first epochs
         self._path, self._every, self._fingerprint = os.fspath(path), every, fingerprint
 
     def is_due(self, epoch):
@@ -57,47 +58,56 @@ class Checkpoint:
         return values.unpack(header["state"])
 
 
-def fingerprint(estimator, sequences, targets):
+def fingerprint(estimator, *data):
     """What tells a fit from others: parameters that matter, and samples of what it learns from.
 
     Parameters
     ----------
     estimator : estimator
         Whose parameters they are.
-    sequences : Sequences
-        All of them.
-    targets : ndarray
-        Class numbers or values.
+    *data : tuple of Sequences, ndarray and ndarray
+        What the network reads, class numbers or values, and their weights: those to train with, and those apart.
     """
     parameters = {
         name: _described(value) for name, value in estimator.get_params(deep=False).items() if name not in _NO_MATTER
     }
-    observations = sequences.observations
-    some = observations[:: max(1, observations.size // _SAMPLE)]
     digest = hashlib.sha256()
-    for array in (some, sequences.first_rows, sequences.lengths, targets):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    shape = [len(sequences), int(sequences.lengths.sum()), sequences.n_features]
+    for sequences, targets, weights in data:
+        observations = sequences.observations
+        some = observations[:: max(1, observations.size // _SAMPLE)]
+        for array in (some, sequences.first_rows, sequences.lengths, targets, weights):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    shapes = [[len(sequences), int(sequences.lengths.sum()), sequences.n_features] for sequences, _, _ in data]
     return {
         "estimator": type(estimator).__name__,
         "parameters": parameters,
-        "data": shape,
+        "data": shapes,
         "digest": digest.hexdigest(),
     }
 
 
-def _described(value):
-    """A value in terms of JSON that is the same in every process."""
+def _described(value, within=()):
+    """A value in terms of JSON that is the same in every process; it is an attribute or item of those in ``within``."""
+    if isinstance(value, (float, np.floating)) and np.isnan(value):
+        return "nan"  # which is equal to itself
     if isinstance(value, (bool, int, float, str, type(None))):
         return value
-    if isinstance(value, np.generic):
+    if isinstance(value, np.generic) and value.dtype.kind in "biufU":
         return value.item()
-    if isinstance(value, np.ndarray):
+    if isinstance(value, (bytes, np.generic)):
+        return repr(value)
+    if isinstance(value, np.ndarray) and value.dtype != object:
         return {"array": hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()}
+    if any(value is other for other in within):
+        return "itself"
+    within = (*within, value)
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     if isinstance(value, (list, tuple)):
-        return [_described(item) for item in value]
+        return [_described(item, within) for item in value]
     if isinstance(value, dict):
-        return {str(name): _described(item) for name, item in value.items()}
+        return {str(name): _described(item, within) for name, item in value.items()}
     if isinstance(value, np.random.RandomState):
         return "RandomState"
-    return {type(value).__name__: {name: _described(item) for name, item in sorted(vars(value).items())}}
+    attributes = sorted(getattr(value, "__dict__", {}).items())  # some have none, such as those with slots
+    return {type(value).__name__: {name: _described(item, within) for name, item in attributes}}

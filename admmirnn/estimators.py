@@ -103,7 +103,7 @@ class _Recurrent(BaseEstimator):
             sequences, targets, apart = _hold_out(sequences, targets, settings, isinstance(self, ClassifierMixin))
         network = self._initial_network(settings, sequences.n_features, targets.n_outputs)
         attributes |= of_targets | {"_form_of_targets": targets.form} | _how_to_read(settings)
-        checkpoint = _checkpoint(self, settings, sequences, targets, resume)
+        checkpoint = _checkpoint(self, settings, sequences, targets, apart, resume)
         if settings.stateful:
             sequences = sequences.in_chunks(settings.chunk_size, _n_streams(settings, sequences))
         outcome = self._train(
@@ -176,12 +176,13 @@ class _Recurrent(BaseEstimator):
         if validation_data is None:
             return None
         X, y = validation.check_pair(validation_data)
-        sequences, others = validation.read_sequences(self, X, settings.dtype, settings.scale)
+        with validation.naming("validation_data"):
+            sequences, others = validation.read_sequences(self, X, settings.dtype, settings.scale)
+            sequences = validation.framed(sequences, settings.frame)
+            probe = copy.copy(self)
+            probe.class_weight = None
+            more, _ = probe._read_targets(y, None, sequences.lengths, settings, loss, of_targets)
         validation.check_same_features(attributes, others)
-        sequences = validation.framed(sequences, settings.frame)
-        probe = copy.copy(self)
-        probe.class_weight = None
-        more, _ = probe._read_targets(y, None, sequences.lengths, settings, loss, of_targets)
         validation.check_same_kind(targets, more)
         return sequences, more.values, more.weights, more.every_step
 
@@ -201,13 +202,16 @@ class _Recurrent(BaseEstimator):
     ):
         """Train the network, become fitted, and return the outcome; ``memory`` is what an earlier call has left."""
         backend.kernels()
-        earlier = list(getattr(self, "history_", [])) if memory is not None else []
+        earlier = History(getattr(self, "history_", []) if memory is not None else [])
+        so_far = History(earlier)  # what callbacks, and whoever catches what they raise, are shown
+        fresh = {} if getattr(settings.solver, "takes_states", False) else None
         n_epochs = _n_epochs(settings, sequences) if memory is None else 1
         early_stopping = EarlyStopping(network, settings.patience, settings.tol) if settings.early_stopping else None
         written = checkpoint.read() if resume else None
         n_done = 0
         if written is not None:
             n_done = written["solver"]["epoch"]
+            so_far.extend(written["solver"]["history"])
             if early_stopping:
                 early_stopping.go_on_from(written["early_stopping"])
 
@@ -216,8 +220,9 @@ class _Recurrent(BaseEstimator):
             if held_out:
                 held_out.measure(network, record)
             progress.show(record)
+            so_far.append(record)
             if settings.callbacks:
-                self._become_fitted(attributes, network)
+                self._become_fitted(attributes, network, so_far, fresh)
             is_asked = any([callback(EpochState(dict(record), self)) for callback in settings.callbacks])
             if early_stopping and early_stopping.is_over(record):
                 return Status.NO_PROGRESS
@@ -253,12 +258,9 @@ class _Recurrent(BaseEstimator):
             )
         if early_stopping:
             early_stopping.restore()
-        self._become_fitted(attributes, network)
-        self.history_ = History(earlier + outcome.history)
+        self._become_fitted(attributes, network, History(earlier + outcome.history), outcome.memory)
         self.status_, self.status_detail_ = outcome.status, outcome.detail
-        self.n_iter_ = len(self.history_)
         self.best_epoch_ = early_stopping and early_stopping.best_epoch
-        self._memory = outcome.memory
         if outcome.warning is not None:
             warnings.warn(outcome.warning, ConvergenceWarning, stacklevel=4)
         if outcome.status is Status.INTERRUPTED:
@@ -347,12 +349,16 @@ class _Recurrent(BaseEstimator):
         -------
         estimator
             Fitted; ``hidden_size`` is the number of units left, at least one, and with ``bidirectional=True`` that of
-            the larger network; ``init`` is None.  Its outputs are equal but for rounding.
+            the larger network; ``init`` is None, and an ``s_0`` that was given has the states of these units.  Its
+            outputs are equal but for rounding.  `partial_fit` goes on from the weights, with new running statistics.
         """
         network = self._network().pruned()
         pruned = copy.copy(self)
         pruned.hidden_size, pruned.init = network.n_hidden, None
         pruned._take_weights(network)
+        if pruned.s_0_ is not None and not isinstance(self.s_0, str):
+            pruned.s_0 = pruned.s_0_.copy()
+        pruned._memory = None if self._memory is None else {}  # that of all units does not fit
         return pruned
 
     def _in_the_form_of_targets(self, rows, lengths):
@@ -418,12 +424,14 @@ class _Recurrent(BaseEstimator):
         outputs = network.outputs(sequences, every_step=self._form_of_targets != "sequence", n_threads=n_threads)
         return validation.check_outputs(outputs, sequences.lengths), sequences.lengths
 
-    def _become_fitted(self, attributes, network):
-        """Replace all attributes of an earlier fit at once."""
+    def _become_fitted(self, attributes, network, history, memory):
+        """Replace all attributes of an earlier fit at once; how this one ended is not known yet."""
         for name in ("feature_names_in_", "U_reverse_", "W_reverse_", "b_reverse_"):
             vars(self).pop(name, None)
         vars(self).update(attributes)
         self._take_weights(network)
+        self.history_, self.n_iter_, self._memory = history, len(history), memory
+        self.status_ = self.status_detail_ = self.best_epoch_ = None
 
     def _of_layers(self, layers, every_step, of_targets):
         """Become fitted with the weights of a recurrent and a linear layer; see `from_torch`."""
@@ -438,9 +446,7 @@ class _Recurrent(BaseEstimator):
             network.weights[name][:] = weights
         form = "array" if every_step else "sequence"
         attributes = {"n_features_in_": n_channels, "_n_table_columns": None, "_form_of_targets": form}
-        self._become_fitted(attributes | of_targets | _how_to_read(settings), network)
-        self.history_, self.n_iter_, self._memory = History(), 0, {}
-        self.status_ = self.status_detail_ = self.best_epoch_ = None
+        self._become_fitted(attributes | of_targets | _how_to_read(settings), network, History(), {})
         return self
 
     def _take_weights(self, network):
@@ -1219,9 +1225,12 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
             validation.check_n_outputs(values.shape[1], len(known["target_mean_"]))
             mean, deviation, single = known["target_mean_"], known["target_scale_"], known["_single"]
         elif self.scale_targets:
-            mean, spread = kept.mean(axis=0), kept.std(axis=0)
+            with np.errstate(over="ignore", invalid="ignore"):  # which is found below
+                mean, spread = kept.mean(axis=0), kept.std(axis=0)
             deviation = np.where(spread > 1e-12 * np.abs(kept).max(axis=0, initial=0), spread, 1.0)
-        values = np.where(weights[:, None] > 0, (values - mean) / deviation, 0.0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = np.where(weights[:, None] > 0, (values - mean) / deviation, 0.0)
+        validation.check_scaled_values(values, deviation, settings.dtype)
         weights = validation.at_least_tiny(weights / weights.max())
         attributes = {"target_mean_": mean, "target_scale_": deviation, "_single": single}
         return _Targets(values, weights, form, values.shape[1]), attributes
@@ -1385,20 +1394,21 @@ def _hold_out_ends(sequences, targets, fraction):
     step_of = np.arange(len(targets.weights)) - np.repeat(sequences.first_steps, sequences.lengths)
     is_kept = step_of < np.repeat(n_kept, sequences.lengths)
     weights = np.where(is_kept, 0.0, targets.weights)
-    validation.check_some_weight(weights, fraction)
+    validation.check_some_weight(targets.weights, is_kept, fraction)
     apart = sequences, targets.values, weights, True
     targets = replace(targets, values=targets.values[is_kept], weights=targets.weights[is_kept])
     return replace(sequences, lengths=n_kept), targets, apart
 
 
-def _checkpoint(estimator, settings, sequences, targets, resume):
-    """The `Checkpoint` of a fit, or None."""
+def _checkpoint(estimator, settings, sequences, targets, apart, resume):
+    """The `Checkpoint` of a fit, or None; ``apart`` are validation data, or None."""
     validation.check_resume(estimator, settings, resume)
     if settings.checkpoint is None:
         return None
     from admmirnn.checkpoint import Checkpoint, fingerprint  # which few need
 
-    return Checkpoint(settings.checkpoint, settings.checkpoint_every, fingerprint(estimator, sequences, targets.values))
+    data = [(sequences, targets.values, targets.weights), *([apart[:3]] if apart else [])]
+    return Checkpoint(settings.checkpoint, settings.checkpoint_every, fingerprint(estimator, *data))
 
 
 def _n_epochs(settings, sequences):

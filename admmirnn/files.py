@@ -38,7 +38,8 @@ class ModelFileError(ValueError):
     """A file that holds no model or checkpoint, is damaged, or is of a newer admmirnn; the message says which."""
 
 
-def _safetensors():
+def import_safetensors():
+    """Return the module safetensors, or raise an ImportError that says how to get it."""
     import_optional("safetensors.numpy", "files", "a file of a model")
     return import_optional("safetensors", "files", "a file of a model")
 
@@ -64,7 +65,7 @@ def write_file(path, kind, arrays, header):
     OSError
         If the file cannot be written.
     """
-    path, safetensors = validation.check_path(path), _safetensors()
+    path, safetensors = validation.check_new_path(path), import_safetensors()
     arrays = {name: _little_endian(array) for name, array in arrays.items()}
     content = {"format": FORMAT, "kind": kind, "version": version("admmirnn"), "header": header}
     content = json.loads(json.dumps(content, allow_nan=False))  # as it will be read
@@ -105,7 +106,7 @@ def read_file(path, kind):
     OSError
         If the file cannot be read.
     """
-    path, safetensors = validation.check_path(path), _safetensors()
+    path, safetensors = validation.check_path(path), import_safetensors()
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         n_header = int.from_bytes(file.read(8), "little")

@@ -85,6 +85,7 @@ class Sequences:
             Their steps follow one another as those of the sequences do.
         """
         longest = int(self.lengths.max())
+        chunk_size = min(chunk_size, longest)
         if n_streams is not None:
             share = -(-int(self.lengths.sum()) // n_streams)
             longest = -(-share // chunk_size) * chunk_size

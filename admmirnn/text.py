@@ -230,7 +230,7 @@ class CharacterModel(_Recurrent):
             apart = more, following, np.ones(len(following)), True
         elif settings.early_stopping:
             sequences, targets, apart = _hold_out_ends(sequences, targets, settings.validation_fraction)
-        checkpoint = _checkpoint(self, settings, sequences, targets, resume)
+        checkpoint = _checkpoint(self, settings, sequences, targets, apart, resume)
         settings.batch_size = _n_streams(settings, sequences)
         outcome = self._train(
             network,

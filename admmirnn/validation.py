@@ -6,6 +6,7 @@ import math
 import numbers
 import os
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
@@ -206,7 +207,8 @@ def check_estimator_settings(estimator, solvers):
     readout = check_choice("readout", estimator.readout, READ_OUTS)
     if readout not in getattr(solver, "readouts", READ_OUTS):
         raise ValueError(f"readout is {readout!r}, which {type(solver).__name__} does not have; pass readout='last'")
-    s_0 = check_s_0(estimator.s_0, hidden_size := check_integer("hidden_size", estimator.hidden_size, 1))
+    hidden_size, dtype = check_integer("hidden_size", estimator.hidden_size, 1), check_dtype(estimator.dtype)
+    s_0 = check_s_0(estimator.s_0, hidden_size, dtype)
     stateful = check_boolean("stateful", estimator.stateful)
     for name, value in (("s_0", s_0), ("stateful", stateful)):
         if value is not None and value is not False and not getattr(solver, "takes_states", False):
@@ -240,7 +242,7 @@ def check_estimator_settings(estimator, solvers):
         solver=solver,
         max_epochs=check_integer("max_epochs", estimator.max_epochs, 1),
         batch_size=batch_size,
-        dtype=check_dtype(estimator.dtype),
+        dtype=dtype,
         shuffle=check_boolean("shuffle", estimator.shuffle),
         verbose=check_integer("verbose", verbose, 0),
         random_state=check_random_state(estimator.random_state),
@@ -253,7 +255,7 @@ def check_estimator_settings(estimator, solvers):
 
 def _check_watching(estimator, solver):
     """The settings of what goes on around a fit."""
-    checkpoint = check_path(estimator.checkpoint, "checkpoint") if estimator.checkpoint is not None else None
+    checkpoint = check_new_path(estimator.checkpoint, "checkpoint") if estimator.checkpoint is not None else None
     if checkpoint is not None and not getattr(solver, "takes_states", False):
         raise ValueError(f"checkpoint is {checkpoint!r}, and {type(solver).__name__} cannot go on from one; pass None")
     fraction = check_number("validation_fraction", estimator.validation_fraction, strict=True, below=1.0)
@@ -277,6 +279,14 @@ def check_path(path, name="path"):
         raise IsADirectoryError(errno.EISDIR, f"{name} is a folder; pass the name of a file in it", path)
     if os.path.exists(path) and not os.path.isfile(path):
         raise OSError(errno.EINVAL, f"{name} is not a regular file", path)
+    return path
+
+
+def check_new_path(path, name="path"):
+    """As `check_path`, of a file to be written: its folder must exist."""
+    path = check_path(path, name)
+    if not os.path.isdir(os.path.dirname(path) or "."):
+        raise FileNotFoundError(errno.ENOENT, f"the folder of {name} does not exist; make it first", path)
     return path
 
 
@@ -325,6 +335,16 @@ def check_pair(validation_data):
     return validation_data
 
 
+@contextmanager
+def naming(argument):
+    """Let what is raised within say that it is about the X and y in an argument of that name."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"in {argument}: {error}") from error
+
+
 def check_same_features(attributes, others):
     """Raise unless validation data have the features of the training set."""
     names = ("n_features_in_", "_n_table_columns")
@@ -332,6 +352,13 @@ def check_same_features(attributes, others):
         raise ValueError(
             f"validation_data has {others['n_features_in_']} features and X has {attributes['n_features_in_']}; pass "
             "data of the same form"
+        )
+    found, expected = others.get("feature_names_in_"), attributes.get("feature_names_in_")
+    if found is not None and expected is not None and (found != expected).any():
+        i = int(np.flatnonzero(found != expected)[0])
+        raise ValueError(
+            f"validation_data has {found[i]!r} for its column {i}, where X has {expected[i]!r}; pass the same columns "
+            "in the same order"
         )
 
 
@@ -359,10 +386,12 @@ def check_some_steps_left(n_kept, fraction):
         raise ValueError(f"validation_fraction is {fraction:g}, which leaves X[{i}] no step to train with")
 
 
-def check_some_weight(weights, fraction):
-    """Raise unless there is a target for validation."""
-    if not weights.any():
+def check_some_weight(weights, is_kept, fraction):
+    """Raise unless there are targets for validation, and others to train with."""
+    if not weights[~is_kept].any():
         raise ValueError(f"validation_fraction is {fraction:g}, and no step among those has a target")
+    if not weights[is_kept].any():
+        raise ValueError(f"validation_fraction is {fraction:g}, and no step but those has a target to train with")
 
 
 def check_frame(frame):
@@ -381,19 +410,20 @@ def check_frame(frame):
     return length, stride
 
 
-def check_s_0(s_0, hidden_size):
-    """Return ``s_0`` as None, "learn", or an array of shape (hidden_size,) and float64."""
+def check_s_0(s_0, hidden_size, dtype):
+    """Return ``s_0`` as None, "learn", or an array of shape (hidden_size,) and this dtype."""
     if s_0 is None:
         return None
     if isinstance(s_0, str):
         if s_0 != "learn":
             raise ValueError(f"s_0 is {s_0!r}; pass 'learn', an array of shape ({hidden_size},), or None for zero")
         return s_0
-    s_0 = _as_numbers(s_0, "s_0", np.float64)
+    with np.errstate(over="ignore"):
+        s_0 = _as_numbers(s_0, "s_0", np.float64).astype(dtype)
     if s_0.shape != (hidden_size,):
         raise ValueError(f"s_0 has the shape {s_0.shape}; pass one state for each hidden unit, ({hidden_size},)")
     if not np.isfinite(s_0).all():
-        raise ValueError("s_0 contains NaN or infinity; pass finite states")
+        raise ValueError(f"s_0 contains NaN or infinity, as {s_0.dtype}; pass finite states")
     return s_0
 
 
@@ -1121,6 +1151,8 @@ def check_labels(y, lengths, *, per_step=False, ignore_label=None):
 
 def differs(labels, ignore_label):
     """Where the labels are not ``ignore_label``, which may be NaN."""
+    if np.ndim(ignore_label):
+        raise TypeError(f"ignore_label is {ignore_label!r}; pass one label, or None")
     if isinstance(ignore_label, numbers.Real) and ignore_label != ignore_label:
         return np.array([label == label for label in labels], dtype=bool)
     return np.array([not (label == ignore_label) for label in labels], dtype=bool)
@@ -1237,6 +1269,13 @@ def check_values(y, lengths):
     if not present.any():
         raise ValueError("y is NaN everywhere; give some steps a target")
     return np.where(present[:, None], values, 0.0), present, form, single
+
+
+def check_scaled_values(values, deviation, dtype):
+    """Raise if targets, by their deviation, are too large to compute with."""
+    largest = float(np.abs(values).max(initial=0))
+    if not (np.isfinite(deviation).all() and largest < float(np.finfo(dtype).max)):
+        raise ValueError(f"y has values too large for {np.dtype(dtype)}, or with too large a variance; rescale y")
 
 
 def check_indicators(y, lengths, *, ignore_label=None):
@@ -1417,6 +1456,8 @@ def check_same_network(estimator, settings, network, **more):
             raise ValueError(f"{name} is {getattr(settings, name)!r}, and was {value!r} when training began; call fit")
     if (settings.s_0 is None) != (network.s_0 is None):
         raise ValueError(f"s_0 is {estimator.s_0!r}, and was of another kind when training began; call fit")
+    if isinstance(settings.s_0, np.ndarray) and (settings.s_0 != network.s_0).any():
+        raise ValueError(f"s_0 is {estimator.s_0!r}, and s_0_ of the fitted network is not; pass s_0_, or call fit")
 
 
 def check_goes_on(estimator, settings, targets, network):

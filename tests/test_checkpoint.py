@@ -147,6 +147,58 @@ def test_what_is_no_checkpoint_of_this_fit_is_refused(tmp_path):
     assert clone(model).fit(X, y).n_iter_ == 2  # which writes over it
 
 
+def test_what_else_the_fit_was_told_has_to_be_the_same(tmp_path):
+    (X, y), path = waves(40), tmp_path / "checkpoint"
+    model = RNNClassifier(8, max_epochs=2, random_state=0, checkpoint=path)
+    weights = np.linspace(1, 2, 40)
+    model.fit(X, y, weights, validation_data=(X, y))
+    model.fit(X, y, weights, validation_data=(X, y), resume=True)
+    for others in ({"validation_data": (X, y)}, {"sample_weight": weights, "validation_data": (X, y[::-1])}):
+        with pytest.raises(ValueError, match="other data"):
+            model.fit(X, y, resume=True, **others)
+
+
+class Slotted:
+    __slots__ = ("weight",)
+
+    def prox(self, x, tau):
+        return 0.99 * x
+
+
+class Cyclic:
+    def __init__(self):
+        self.itself, self.function = [self], np.abs
+
+    def prox(self, x, tau):
+        return 0.99 * x
+
+
+@pytest.mark.parametrize(
+    ("settings", "label"),
+    [
+        ({"ignore_label": np.nan}, np.float64),
+        ({"ignore_label": b"2"}, "S1"),
+        ({"penalties": {"W": Slotted()}}, int),
+        ({"penalties": {"W": Cyclic()}}, int),
+        ({"init": {"b": np.zeros(8).tolist(), "c": np.zeros(3, object)}}, int),
+    ],
+)
+def test_settings_of_any_kind_are_known_again(settings, label, tmp_path):
+    X, y = waves(40)
+    Y = np.repeat(y[:, None], X.shape[1], axis=1).astype(label)
+    model = RNNClassifier(8, max_epochs=2, random_state=0, checkpoint=tmp_path / "checkpoint", **settings)
+    whole = model.fit(X, Y).W_
+    np.testing.assert_array_equal(clone(model).fit(X, Y, resume=True).W_, whole)
+
+
+def test_a_folder_that_is_not_there_is_refused_before_training(tmp_path):
+    epochs = []
+    model = RNNClassifier(8, checkpoint=tmp_path / "none" / "checkpoint", callbacks=[epochs.append])
+    with pytest.raises(FileNotFoundError, match="the folder of checkpoint"):
+        model.fit(*waves(40))
+    assert not epochs
+
+
 def test_other_ways_to_watch_do_not_matter(tmp_path):
     X, y = waves()
     model = RNNClassifier(12, max_epochs=4, random_state=0, checkpoint=tmp_path / "c")

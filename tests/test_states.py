@@ -11,6 +11,7 @@ from sklearn.base import clone
 from admmirnn import Algorithm1, RNNClassifier, RNNRegressor, Rollout, backend
 from admmirnn.losses import SoftmaxCrossEntropy, SquaredError
 from admmirnn.model import ElmanRNN
+from admmirnn.penalties import GroupLasso, Lasso, SpectralBall
 from admmirnn.sequences import Sequences
 from admmirnn.solvers.history import EpochRecord
 from admmirnn.solvers.order import Carried, Shuffled
@@ -261,6 +262,7 @@ def test_s_0_given_is_kept_and_used(tmp_path):
         ("zero", "s_0 is 'zero'; pass 'learn', an array"),
         (np.zeros(7), r"s_0 has the shape \(7,\)"),
         (np.full(8, np.nan), "s_0 contains NaN"),
+        (np.full(8, 1e300), "s_0 contains NaN or infinity, as float32"),
         (["a"] * 8, "s_0"),
     ],
 )
@@ -394,9 +396,56 @@ def test_partial_fit_refuses_what_does_not_go_on():
         np.testing.assert_array_equal(getattr(model, name), values)
 
 
-def test_partial_fit_with_penalties_keeps_their_multiplier():
-    from admmirnn.penalties import Lasso, SpectralBall
+def test_partial_fit_with_other_penalties_has_no_multipliers_of_the_earlier_ones():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 7, 2)), rng.integers(0, 2, 60)
+    of_U, of_W = {"U": Lasso(0.1)}, {"W": Lasso(1e-3)}
+    model = RNNClassifier(5, random_state=0, penalties=of_U, max_epochs=2).fit(X, y)
+    assert np.abs(model._memory["splitting"]["lambda4"][0]).any()
+    model.set_params(penalties=of_W).partial_fit(X, y)
+    assert not np.abs(model._memory["splitting"]["lambda4"][0][:, :2]).any()
+    model.set_params(penalties=None).partial_fit(X, y)
+    model.set_params(penalties=of_U).partial_fit(X, y)
 
+
+def test_partial_fit_after_prune():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 7, 2)), rng.integers(0, 2, 60)
+    s_0 = np.linspace(-0.1, 0.1, 8)
+    for first in (s_0, "learn"):
+        settings = {"s_0": first, "penalties": {"WV": GroupLasso(0.3)}}
+        model = RNNClassifier(8, random_state=0, max_epochs=20, **settings).fit(X, y)
+        pruned = model.prune()
+        assert pruned.hidden_size < 8
+        pruned.partial_fit(X, y)
+        clone(pruned).fit(X, y)
+
+
+def test_partial_fit_learns_s_0_from_one_that_was_given():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 3, 2)), rng.integers(0, 2, 60)
+    s_0 = np.full(5, 0.1, np.float32)
+    model = RNNClassifier(5, random_state=0, s_0=s_0, max_epochs=2).fit(X, y)
+    model.set_params(s_0="learn").partial_fit(X, y)
+    assert (model.s_0_ != s_0).any()
+    model.set_params(s_0=model.s_0_.copy()).partial_fit(X, y)
+    with pytest.raises(ValueError, match="s_0_ of the fitted network is not"):
+        model.set_params(s_0=s_0).partial_fit(X, y)
+
+
+def test_resumed_streams_are_judged_by_the_same_minibatches():
+    network = random_network()
+    streams = Sequences.of_lengths(np.zeros((60, 2)), [30, 30]).in_chunks(10)
+    first, other = (Carried(network, streams, 2, False, np.random.RandomState(0)) for _ in range(2))
+    for indices in first.epoch():
+        first.start(streams.chunks.minibatch(indices))
+    other.go_on_from(first.state())
+    for (indices, initial), (of_other, initial_of_other) in zip(first.sample(None), other.sample(None), strict=True):
+        np.testing.assert_array_equal(indices, of_other)
+        np.testing.assert_array_equal(initial, initial_of_other)
+
+
+def test_partial_fit_with_penalties_keeps_their_multiplier():
     X, y = waves(400)
     model = RNNClassifier(16, random_state=0, penalties={"W": SpectralBall(0.5), "U": Lasso(1e-3)})
     for first in range(0, 400, 100):

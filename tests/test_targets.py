@@ -254,6 +254,7 @@ def test_what_does_not_fit_is_refused(sums):
     with pytest.raises(ValueError, match="no label of positive weight"):
         RNNClassifier(4, ignore_label=-1).fit(X, some, sample_weight=np.arange(len(X)) > 0)
     refused("ignore_label = 1 alone", X, np.ones(150, int), RNNClassifier, ignore_label=1)
+    refused(r"ignore_label is \[1\]; pass one label", X, labels, RNNClassifier, ignore_label=[1])
     refused("one class only", X, labels, RNNClassifier, ignore_label=1)
 
 
@@ -263,3 +264,10 @@ def test_estimators_are_copied_and_pickled(sums):
     model.fit(X, np.array([y[-1] for y in Y]))
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), clone(model).fit(X, [y[-1] for y in Y])):
         np.testing.assert_array_equal(other.predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize("scale_targets", [True, False])
+def test_values_too_large_to_compute_with_are_refused(scale_targets):
+    X = np.random.default_rng(0).normal(size=(20, 5, 1))
+    with pytest.raises(ValueError, match="y has values too large for float32"):
+        RNNRegressor(4, scale_targets=scale_targets).fit(X, 1e300 * X[:, 0, 0])

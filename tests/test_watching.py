@@ -79,9 +79,9 @@ def test_validation_loss_has_no_class_weights():
     [
         (np.zeros((3, 4)), "validation_data is of type ndarray; pass a pair"),
         ((np.zeros((5, 12, 2)), np.zeros(5, int)), "validation_data has 2 features and X has 1"),
-        ((np.zeros((5, 12, 1)), np.full(5, 7)), "label 7, which is not among the classes"),
+        ((np.zeros((5, 12, 1)), np.full(5, 7)), "in validation_data: y has the label 7, which is not among"),
         ((np.zeros((5, 12, 1)), np.tile([0, 1], (5, 6))), "one target a sequence where y has one a step"),
-        ((np.full((5, 12, 1), np.nan), np.zeros(5, int)), "NaN"),
+        ((np.full((5, 12, 1), np.nan), np.zeros(5, int)), "in validation_data: X contains NaN"),
     ],
 )
 def test_validation_data_that_do_not_fit_are_refused(data, message):
@@ -91,6 +91,23 @@ def test_validation_data_that_do_not_fit_are_refused(data, message):
 
 
 # Early stopping
+
+
+def test_validation_data_have_the_columns_of_X():
+    pandas = pytest.importorskip("pandas")
+    X, y = waves(60)
+    X = pandas.DataFrame(X[:, :, 0], columns=[f"step {t}" for t in range(12)])
+    model = RNNClassifier(**OPTIONS, max_epochs=1).fit(X, y, validation_data=(X, y))
+    with pytest.raises(ValueError, match="validation_data has 'step 11' for its column 0"):
+        model.fit(X, y, validation_data=(X[X.columns[::-1]], y))
+
+
+@pytest.mark.parametrize(("step", "message"), [(0, "no step among those"), (11, "no step but those")])
+def test_streams_have_targets_on_both_sides_of_the_cut(step, message):
+    X, Y = series(20)
+    Y = np.where(np.arange(12) == step, Y, np.nan)
+    with pytest.raises(ValueError, match=message):
+        RNNRegressor(**OPTIONS, stateful=True, early_stopping=True).fit(X, Y)
 
 
 @SOLVERS
@@ -186,6 +203,25 @@ def test_max_time(solver):
     assert model.status_ is Status.TIME_LIMIT
     assert np.isfinite(model.predict_proba(X)).all()
     assert model.n_iter_ == len(model.history_) >= 1
+
+
+def test_max_time_within_streams_that_say_nothing():
+    X = np.random.default_rng(0).normal(size=(1, 60_000, 1))
+    Y = np.full((1, 60_000), np.nan)
+    Y[0, :50] = X[0, :50, 0]
+    model = RNNRegressor(**OPTIONS, stateful=True, batch_size=1, chunk_size=2, max_epochs=1)
+    ends = []
+    for max_time in (0.05, None):
+        started = time.monotonic()
+        model.set_params(max_time=max_time).fit(X, Y)
+        ends.append(time.monotonic() - started)
+    assert ends[0] < 0.7 * ends[1]
+
+
+def test_numbers_without_end():
+    X, Y = series(20)
+    model = RNNRegressor(**OPTIONS, stateful=True, chunk_size=10**30, max_epochs=10**30, max_time=0.05).fit(X, Y)
+    assert model.status_ is Status.TIME_LIMIT
 
 
 def test_the_schedule_ends_with_the_time():
@@ -331,6 +367,42 @@ def test_callbacks_may_be_objects():
     model = RNNClassifier(**OPTIONS, max_epochs=9, callbacks=[recorder]).fit(X, y)
     assert recorder.epochs == [(1, (50,)), (2, (50,))]
     assert model.status_ is Status.STOPPED
+
+
+@SOLVERS
+def test_what_a_callback_raises_leaves_the_weights_of_its_epoch(solver):
+    X, y = waves(60)
+
+    def stop(state):
+        if state.record["epoch"] == 2:
+            raise RuntimeError("enough")
+
+    model = RNNClassifier(hidden_size=5, random_state=0, solver=solver, max_epochs=2).fit(X, y)
+    model.set_params(**OPTIONS, max_epochs=5, callbacks=[stop])
+    with pytest.raises(RuntimeError, match="enough"):
+        model.fit(X, y)
+    model.set_params(callbacks=None)
+    assert len(model.history_) == model.n_iter_ == 2 and model.status_ is None
+    assert model.predict(X).shape == (60,)
+    if solver == "rollout":
+        assert model.partial_fit(X, y).n_iter_ == 3
+
+
+def test_callbacks_may_save(tmp_path):
+    pytest.importorskip("safetensors")
+    X, y = waves(60)
+    path = tmp_path / "model"
+
+    class Save:
+        def on_epoch_end(self, state):
+            saved = clone(state.estimator)
+            vars(saved).update(vars(state.estimator) | {"callbacks": None})
+            saved.save(path)
+            loaded = RNNClassifier.load(path)
+            assert loaded.n_iter_ == len(loaded.history_) == state.record["epoch"]
+            np.testing.assert_array_equal(loaded.predict(X), state.estimator.predict(X))
+
+    RNNClassifier(**OPTIONS, max_epochs=3, callbacks=[Save()]).fit(X, y)
 
 
 def test_history_becomes_a_table(monkeypatch):

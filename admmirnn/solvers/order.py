@@ -7,6 +7,8 @@ import numpy as np
 from admmirnn.sequences import split
 from admmirnn.solvers.guard import WINDOW
 
+_ALL = slice(None)
+
 
 class Shuffled:
     """Whole sequences, each from s_0, in an order that every epoch may draw anew.
@@ -49,7 +51,9 @@ class Shuffled:
 
     def start(self, batch):
         """Return the states that the sequences start from, one row each, None for zeros, and which rows are s_0."""
-        return self._network.initial_states(len(batch)), slice(None)
+        if self._network.s_0 is None:
+            return None, _ALL
+        return self._network.initial_states(len(batch)), _ALL
 
     def keep(self, batch, S):
         """Take note of the last states of the sequences, the last block of S."""
@@ -144,12 +148,14 @@ class Carried:
             "states": self.states,
             "given": self._given,
             "is_new": self._is_new,
+            "recent": [list(batch) for batch in self._recent],
             "random_state": _as_state(self._random_state),
         }
 
     def go_on_from(self, state):
         """As in `Shuffled`."""
         self.states, self._given, self._is_new = state["states"], state["given"], state["is_new"]
+        self._recent.extend(map(tuple, state["recent"]))
         self._random_state.set_state(_of_state(state["random_state"]))
 
     def sample(self, n_sequences):

@@ -234,16 +234,15 @@ class Rollout(BaseEstimator):
             for epoch in range(first, n_epochs + 1):
                 fit.record = EpochRecord()
                 ending = None
-                for indices in islice(order.epoch(), n_iterations - fit.iteration):
+                for indices in islice(order.epoch(), min(n_iterations - fit.iteration, order.n_batches)):
                     fit.take(indices)
                     fit.sweep_forward()  # 1, 2
-                    if not fit.work.n_targets:  # of streams that say nothing here
-                        continue
-                    if fit.network_is_lost():
-                        fit.roll_back()
-                        continue
-                    fit.sweep_backward()  # 3, 4
-                    fit.update_weights()  # 5
+                    if fit.work.n_targets:  # streams may say nothing here
+                        if fit.network_is_lost():
+                            fit.roll_back()
+                        else:
+                            fit.sweep_backward()  # 3, 4
+                            fit.update_weights()  # 5
                     if limits is not None and (ending := limits.reached()):
                         break
                 if epoch == n_epochs or ending:
@@ -342,7 +341,7 @@ class _Fit:
             layer.remember(earlier)
         if self.splitting:
             self.splitting.remember(memory["splitting"])
-        if self.initial_state:
+        if self.initial_state and memory["M_0"] is not None:
             self.initial_state.M[:] = memory["M_0"]
 
     def state(self):
@@ -526,8 +525,9 @@ class _Fit:
 
     def network_is_lost(self):
         """Whether the loss of this roll-out says that the last updates have ruined the network."""
-        self.record.count(self.batch_loss, self.batch_correct, len(self.work.batch), self.work.n_targets)
-        return self.guard.lost(self.batch_loss, len(self.work.batch))
+        n_sequences = len(self.work.batch)
+        self.record.count(self.batch_loss, self.batch_correct, n_sequences, self.work.n_targets)
+        return self.guard.lost(self.batch_loss, n_sequences)
 
     def roll_back(self):
         """Return to the last good weights, with a smaller radius and no memory of the past."""

@@ -70,10 +70,13 @@ class Splitting:
 
     def memory(self):
         """What the next call of a solver goes on from."""
-        return {"lambda4": self.lambda4, "excess": [term.excess for term in self._terms]}
+        names = [term.name for term in self._terms]
+        return {"names": names, "lambda4": self.lambda4, "excess": [term.excess for term in self._terms]}
 
     def remember(self, memory):
-        """Take over the memory of another call; the blocks are Y already."""
+        """Take over the memory of another call, unless that had other blocks or None; the blocks are Y already."""
+        if memory is None or list(memory["names"]) != [term.name for term in self._terms]:
+            return  # there would be multipliers of blocks that nothing pulls at any more
         for multiplier, earlier in zip(self.lambda4, memory["lambda4"], strict=True):
             multiplier[:] = earlier
         for term, excess in zip(self._terms, memory["excess"], strict=True):
