@@ -55,6 +55,8 @@ setup(
             "cdivision": True,
             "initializedcheck": False,
             "embedsignature": True,
+            # kernels share nothing but their arguments, the busy flag of streams, and small_product of _blas, set once
+            "freethreading_compatible": True,
         },
     ),
 )

@@ -79,6 +79,15 @@ cdef void divide(const Py_ssize_t* offsets, Py_ssize_t N, int n_parts, Py_ssize_
         first[part] = low
 
 
+cdef bint take_hold(long* flag) noexcept nogil:
+    """Whether nobody else has taken hold of it, in which case it is the caller's until ``let_loose``."""
+    return claim(flag)
+
+
+cdef void let_loose(long* flag) noexcept nogil:
+    add(flag, -1)
+
+
 cdef void let_go(Team* team) noexcept nogil:
     if add(&team.holders, -1) == 0:
         free(team.done)

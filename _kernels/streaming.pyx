@@ -17,6 +17,7 @@ from admmirnn._kernels._blas cimport multiply_rows
 from admmirnn._kernels._layout cimport EACH, LAST, MEAN, ReadOut, read_out_named, transpose
 from admmirnn._kernels._matvec_simd cimport multiply_vector
 from admmirnn._kernels._observations cimport copy_scaled, is_known
+from admmirnn._kernels._threads cimport let_loose, take_hold
 
 cdef Py_ssize_t FEW = 2                           # rows that are faster one by one than by ?gemm
 
@@ -212,7 +213,8 @@ cdef class _Stepper:
     """Streams that a network reads; see ``stepper``."""
 
     cdef Streams streams
-    cdef bint single_precision, busy
+    cdef bint single_precision
+    cdef long busy                                # a flag that threads take hold of
     cdef void* scratch
     cdef tuple owners
 
@@ -266,15 +268,14 @@ cdef class _Stepper:
                 if written.format[0] != format or written.format[1] != 0 \
                         or (written.len != B * K * itemsize and written.len != B * N * K * itemsize):
                     raise ValueError("read: outputs do not belong to the observations")
-                if self.busy:
+                if not take_hold(&self.busy):
                     raise RuntimeError("another thread is reading these streams; give every thread streams of its own")
-                self.busy = True
                 if B * N == 1:  # too short to let go of the interpreter
                     outcome = self.take(&given, N, &written, 1)
                 else:
                     with nogil:
                         outcome = self.take(&given, N, &written, written.len // (B * K * itemsize))
-                self.busy = False
+                let_loose(&self.busy)
             finally:
                 PyBuffer_Release(&written)
         finally:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -270,6 +271,17 @@ def test_streams_let_go_of_the_interpreter(monkeypatch):
     monkeypatch.setattr(backend, "kernels", lambda: kernels)
     seconds, n_ticks = ticks_within(lambda: backend.kernels().read(), monkeypatch)["read"]
     assert n_ticks > 0, seconds
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has a lock")
+def test_free_threaded_python_stays_so():
+    in_new_process(load_kernels)
+
+
+def load_kernels():
+    """Importing a module that is not made for it would bring the lock back."""
+    backend.kernels()
+    assert not sys._is_gil_enabled()
 
 
 # Processes
