@@ -1,11 +1,28 @@
 """Fixtures that several test files share."""
 
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_as_in_a_terminal():
+    """A process in the background of a shell has been told to ignore it, and so would be those it starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items):
+    """``slow_on("numpy")`` makes a test a slow one for the parameter of this name."""
+    for item in items:
+        slow = {name for mark in item.iter_markers("slow_on") for name in mark.args}
+        if slow and not slow.isdisjoint(item.callspec.id.split("-")):
+            item.add_marker("slow")
 
 
 @pytest.fixture(params=["compiled", "numpy"])

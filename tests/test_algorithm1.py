@@ -142,6 +142,7 @@ def test_options_learn_and_change_the_run(waves, settings):
     assert not same_weights(model, classifier(Algorithm1(r=5.0), max_epochs=40).fit(X, y))
 
 
+@pytest.mark.slow_on("numpy")
 def test_learns_a_label_at_each_step(steps, backend_name):
     X, y = steps
     model = classifier(Algorithm1(r="lipschitz"), hidden_size=12, max_epochs=8).fit(X, y)
@@ -149,6 +150,7 @@ def test_learns_a_label_at_each_step(steps, backend_name):
     assert model.history_[-1]["rollout_loss"] < 0.7 * initial_loss(y)
 
 
+@pytest.mark.slow_on("numpy")
 @pytest.mark.parametrize("every_step", [True, False])
 def test_learns_values(every_step, backend_name):
     """Squared error, by way of `Algorithm1.solve`: the mean of the steps so far."""
@@ -194,6 +196,7 @@ def test_numpy_backend_gives_the_same_weights(steps, settings, activation, monke
 # Which weights are kept
 
 
+@pytest.mark.slow_on("numpy")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("labels", ["last", "every"])
 @pytest.mark.parametrize("keep", ["best", "last"])
@@ -311,6 +314,7 @@ def root_mean_square(*arrays):
     return math.sqrt(sum(np.sum(array**2) for array in arrays) / sum(array.size for array in arrays))
 
 
+@pytest.mark.slow_on("numpy")
 @pytest.mark.parametrize("batch_size", [20, 7])
 @pytest.mark.parametrize("omega", ["ridge", "lasso"])
 def test_residuals_and_lagrangian_on_record(waves, fits, batch_size, omega, backend_name):
@@ -708,6 +712,7 @@ def test_weights_change_what_is_learnt(waves):
     assert shares[0] < 0.5 < shares[1]
 
 
+@pytest.mark.slow_on("numpy")
 @pytest.mark.parametrize("omega", ["ridge", "lasso"])
 @pytest.mark.parametrize("loss", [SoftmaxCrossEntropy(), SquaredError()], ids=["labels", "values"])
 def test_weights_and_penalties_times_four_change_nothing_but_the_lagrangian(waves, loss, omega, backend_name):
@@ -1114,6 +1119,7 @@ def test_sequences_of_one_step_have_no_residuals_before_the_last(n_features, bat
     assert batch_size == 1 or model.score(X, y) > 0.7
 
 
+@pytest.mark.slow_on("numpy")
 @pytest.mark.parametrize(
     "settings", [{"hidden_size": 1}, {"hidden_size": 1, "batch_size": 1}, {"hidden_size": 40}], ids=str
 )

@@ -217,6 +217,7 @@ def test_outputs_of_long_sequences_are_rolled_out_in_parts(every_step):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["sequence", "step"])
 def test_predictions_are_those_of_torch(form):
     torch = pytest.importorskip("torch")

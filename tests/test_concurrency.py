@@ -383,6 +383,7 @@ def blas_threads():
     return [library["num_threads"] for library in backend._controller().info() if library["user_api"] == "blas"]
 
 
+@pytest.mark.slow_on("fork_while_the_limit_is_being_set", "fork_during_a_fit", "fork_within_a_fit")
 @needs_fork
 @pytest.mark.parametrize(
     "function", [fork_after_fit, fork_during_a_fit, fork_while_the_limit_is_being_set, fork_within_a_fit]
@@ -413,6 +414,7 @@ def pool_of_spawned():
     pool("spawn")
 
 
+@pytest.mark.slow_on("pool_of_spawned")
 @pytest.mark.parametrize("function", [pytest.param(pool_of_forks, marks=needs_fork), pool_of_spawned])
 def test_pools_of_processes(function):
     in_new_process(function)
@@ -439,6 +441,7 @@ def joblib_threads():
     cross_validate("threading")
 
 
+@pytest.mark.slow_on("joblib_processes")
 @pytest.mark.parametrize("function", [joblib_processes, joblib_threads])
 def test_joblib(function):
     in_new_process(function)

@@ -114,6 +114,7 @@ def rising_iterations(history):
 # Block updates with fixed multipliers
 
 
+@pytest.mark.slow_on("numpy")
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("every_step", [True, False])
 def test_no_block_update_raises_the_augmented_lagrangian(seed, every_step, backend_name):
@@ -167,10 +168,12 @@ def test_without_the_term_in_the_next_step_the_s_step_may_raise_it(r):
     assert rise(variables, coupled, b"s", 0) < 0
 
 
+@pytest.mark.slow
 def test_the_linearised_o_step_may_raise_it():
     assert max(max(rises_of_blocks(seed, coupled=True, linearised=True)["o"]) for seed in range(5)) > 1e-3
 
 
+@pytest.mark.slow
 def test_the_linear_a_step_may_raise_it():
     """The simplification f(a) = a minimises something else."""
     assert max(max(rises_of_blocks(seed, coupled=True, linear=True)["a"]) for seed in range(5)) > 1e-3
@@ -185,6 +188,7 @@ def test_with_printed_signs_the_linearised_blocks_climb(block):
 # Whole iterations, multipliers included
 
 
+@pytest.mark.slow_on("1", "2")
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("nu", [0.1, 1.0])
 @pytest.mark.parametrize("every_step", [True, False])
@@ -238,6 +242,7 @@ def gradient(variables, at, h=1e-6):
     return np.array(found)
 
 
+@pytest.mark.slow
 def test_no_fixed_r_is_large_enough_when_the_weights_can_grow_for_ever():
     """Counter-example to Theorem 1: with separable labels V grows until omega |V|^2 passes r, then it diverges."""
     for seed in range(3):

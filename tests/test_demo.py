@@ -34,6 +34,7 @@ def test_demo_prints_a_table_and_draws_a_picture(tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 20_000
 
 
+@pytest.mark.slow
 def test_demo_without_matplotlib(tmp_path):
     (tmp_path / "matplotlib.py").write_text("raise ImportError('not here')")
     done = run("-m", "admmirnn", "demo", "--epochs", "1", cwd=tmp_path, PYTHONPATH=str(tmp_path))
@@ -42,12 +43,14 @@ def test_demo_without_matplotlib(tmp_path):
     assert not list(tmp_path.glob("*.png"))
 
 
+@pytest.mark.slow_on("arguments0")
 @pytest.mark.parametrize("arguments", [[], ["nothing"]])
 def test_unknown_command_says_which_there_are(tmp_path, arguments):
     done = run("-m", "admmirnn", *arguments, cwd=tmp_path)
     assert done.returncode == 2 and "demo" in done.stderr
 
 
+@pytest.mark.slow
 def test_missing_kernels_say_what_to_do(tmp_path):
     hide = "import sys; sys.modules['admmirnn._kernels.forward'] = None\n"
     fit = "import numpy as np, admmirnn; admmirnn.RNNClassifier(2).fit(np.ones((4, 2, 1)), [0, 1, 0, 1])"

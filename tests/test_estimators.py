@@ -352,6 +352,7 @@ def test_grid_search_over_lists_and_nested_settings(ragged):
     assert search.predict(X).shape == (40,)
 
 
+@pytest.mark.slow
 def test_grid_search_in_two_processes_gives_the_same(ragged):
     X, y = ragged
     grid = {"solver__radius": [0.005, 0.02]}

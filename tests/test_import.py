@@ -1,5 +1,6 @@
 """`import admmirnn` costs little more than `import sklearn.base`: it loads nothing that only some users need."""
 
+import functools
 import subprocess
 import sys
 
@@ -15,22 +16,18 @@ USED_OF_SCIKIT_LEARN = {
 }
 
 
+@functools.cache
 def modules_after(statement):
     program = f"{statement}\nimport sys\nprint(*sys.modules, sep='\\n')"
     done = subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True, timeout=120)
     return set(done.stdout.split())
 
 
-@pytest.fixture(scope="module")
-def modules_of_base():
-    return modules_after(BASE)
-
-
 @pytest.mark.parametrize("statement", STATEMENTS)
-def test_loads_no_other_package_than_sklearn_base_does(statement, modules_of_base):
+def test_loads_no_other_package_than_sklearn_base_does(statement):
     """pandas, where it is installed, is loaded by sklearn.base itself."""
     loaded = modules_after(statement)
-    packages = {name for name in loaded - modules_of_base if name.partition(".")[0] not in sys.stdlib_module_names}
+    packages = {name for name in loaded - modules_after(BASE) if name.partition(".")[0] not in sys.stdlib_module_names}
     assert {name for name in packages if name.partition(".")[0] != "admmirnn"} <= USED_OF_SCIKIT_LEARN
     assert loaded.isdisjoint(
         {"IPython", "matplotlib", "torch", "tqdm", "sklearn.datasets", "sklearn.metrics", "sklearn.model_selection"}

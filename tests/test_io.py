@@ -369,6 +369,7 @@ print(backend.kernels().forward.__module__)
 """
 
 
+@pytest.mark.slow_on("numpy")
 @pytest.mark.parametrize(("name", "dtype"), [("compiled", "float64"), ("numpy", "float32"), ("numpy", "float64")])
 def test_in_another_process_and_without_the_kernels(name, dtype, path, tmp_path):
     X = np.random.RandomState(0).standard_normal((12, 5, 2))
@@ -627,6 +628,7 @@ def test_the_fuzzer(capsys):
     assert "failures: 0" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_fuzzer_stops_if_nothing_can_be_judged(tmp_path, monkeypatch):
     found = []
     monkeypatch.setenv("ADMMIRNN_BACKEND", "none such")

@@ -549,6 +549,7 @@ def test_wrong_parameter_is_refused(make, error):
         make()
 
 
+@pytest.mark.slow_on("40")
 @NAMES
 @pytest.mark.parametrize("B", [1, 2, 40])
 def test_constant_loss_is_that_of_the_best_constant(name, B):

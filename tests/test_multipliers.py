@@ -94,6 +94,7 @@ def run_kernels(kernels, case, activation, loss, rho, cap):
     return SimpleNamespace(L_Theta=L_Theta, L_Psi=L_Psi, blocks=blocks, states=states, n_capped=n_capped)
 
 
+@pytest.mark.slow_on("numpy")
 @BACKENDS
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("loss", LOSSES)

@@ -91,6 +91,7 @@ def tables(tmp_path_factory):
     return output, *paper_tables.tables(data, sizes, 0, output)
 
 
+@pytest.mark.slow
 def test_tables_draw_a_picture(tables):
     pytest.importorskip("matplotlib")
     picture = tables[0] / "admmirnn-paper-tables.png"

@@ -377,6 +377,7 @@ def test_bad_input_opens_no_figure(model, waves):
             draw()
 
 
+@pytest.mark.slow
 def test_without_matplotlib(tmp_path):
     """Everything but a picture works, and that says how to install it."""
     (tmp_path / "matplotlib.py").write_text("raise ImportError('not here')")

@@ -38,6 +38,7 @@ def assert_finite(network, history):
     assert all(math.isfinite(value) for record in history for value in record.values() if value is not None)
 
 
+@pytest.mark.slow_on("numpy")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_learns(waves, backend_name, dtype, activation):
@@ -214,6 +215,7 @@ DIVERGING = [
 ]
 
 
+@pytest.mark.slow_on("numpy")
 @pytest.mark.parametrize("settings", DIVERGING)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

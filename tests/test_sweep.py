@@ -358,6 +358,7 @@ def test_many_steps_keep_the_statistics_current(penalty):
     assert_alike(everything(variables), everything(other), rtol=1e-11)
 
 
+@pytest.mark.slow_on("numpy")
 @BACKENDS
 @pytest.mark.parametrize("size", ["one of everything", "few unequal", "one way each", "many unequal"])
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
@@ -864,6 +865,7 @@ def assert_no_point_is_better(a, alpha, target, r, penalty, activation):
     )
 
 
+@pytest.mark.slow_on("numpy", "float32")
 @BACKENDS
 @DTYPES
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -879,6 +881,7 @@ def tail_problem(alpha, target, ratio):
     return np.array([alpha]), np.array([target]), 1.0, ratio
 
 
+@pytest.mark.slow_on("numpy")
 @BACKENDS
 @settings(deadline=None, max_examples=150)
 @given(a_problems(np.float64))
@@ -896,6 +899,7 @@ def test_a_step_is_stationary(kernels, problem):
     assert (np.abs(balance) <= tolerance).all()
 
 
+@pytest.mark.slow_on("numpy")
 @BACKENDS
 @settings(deadline=None, max_examples=150)
 @given(a_problems(np.float64))

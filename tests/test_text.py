@@ -199,6 +199,7 @@ def test_back_ends_generate_the_same(model, backend_name):
     assert texts[0][:20] == expected
 
 
+@pytest.mark.slow_on("numpy")
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 @pytest.mark.parametrize("prefix", ["", "q", "the "])
 def test_characters_are_drawn_by_their_probabilities(temperature, prefix, backend_name):

@@ -250,7 +250,7 @@ def test_ctrl_c_ends_the_fit_and_keeps_the_weights(solver):
         if state.record["epoch"] == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
-    model = RNNClassifier(**OPTIONS, solver=solver, max_epochs=10**6, callbacks=[interrupt])
+    model = RNNClassifier(**OPTIONS, solver=solver, max_epochs=10**6, max_time=60, callbacks=[interrupt])
     with pytest.warns(ConvergenceWarning, match="interrupted by Ctrl-C"):
         model.fit(X, y)
     assert model.status_ is Status.INTERRUPTED
@@ -303,7 +303,7 @@ def test_a_handler_that_a_callback_has_put_in_place_stays():
 def test_fit_in_a_callback_of_a_fit(interrupted):
     """Ctrl-C ends both; the handler is that of the outer one in between and the default one afterwards."""
     X, y = waves(50)
-    inner = RNNClassifier(**OPTIONS, max_epochs=10**6 if interrupted else 2)
+    inner = RNNClassifier(**OPTIONS, max_epochs=10**6 if interrupted else 2, max_time=60)
     handlers = []
 
     def interrupt(state):
