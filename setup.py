@@ -18,6 +18,10 @@ class BuildKernels(build_ext):
     never ``-march=native`` (wider instruction sets are chosen when the program runs, see ``_simd``).
     """
 
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or True  # as many compilers as there are cores
+
     def build_extensions(self):
         if self.compiler.compiler_type != "msvc":
             for extension in self.extensions:

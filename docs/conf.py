@@ -5,7 +5,7 @@ from importlib.metadata import version as _version
 from sphinx.util.nodes import make_refnode
 
 project = "admmirnn"
-author = "The admmirnn developers"
+author = copyright = "The admmirnn developers"
 version = release = _version("admmirnn")
 
 extensions = [

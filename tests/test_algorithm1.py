@@ -255,6 +255,7 @@ def test_history_is_a_table(waves):
     assert np.isfinite(frame.to_numpy(dtype=float)).all()
 
 
+@pytest.mark.slow_on("numpy")
 @pytest.mark.parametrize("labels", ["last", "every"])
 def test_roll_out_loss_and_accuracy_on_record_are_those_of_the_network(waves, steps, labels, backend_name):
     """Of every iteration, after it, on the whole training set, weighted."""
@@ -1003,6 +1004,7 @@ def test_scikit_learn_check(estimator, check):
     check(estimator)
 
 
+@pytest.mark.slow_on("numpy")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_random_state_determines_every_bit(waves, dtype, backend_name):
     X, y = waves
@@ -1104,6 +1106,7 @@ def assert_complete_and_finite(model, X):
     assert np.isfinite(np.concatenate(list(np.atleast_2d(model.predict_proba(X))))).all()
 
 
+@pytest.mark.slow_on("numpy")
 @pytest.mark.parametrize("n_features", [1, 3])
 @pytest.mark.parametrize("batch_size", ["auto", 1])
 def test_sequences_of_one_step_have_no_residuals_before_the_last(n_features, batch_size, backend_name):

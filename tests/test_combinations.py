@@ -167,6 +167,7 @@ def test_multipliers_are_the_gradient(loss, activation, read_out, monkeypatch):
             assert np.abs(gradient).max() > 1e-3
 
 
+@pytest.mark.slow_on("numpy")
 @EVERY_LOSS
 @EVERY_ACTIVATION
 @EVERY_SHAPE

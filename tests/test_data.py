@@ -23,6 +23,7 @@ def fitted(X, y, **settings):
     return RNNClassifier(hidden_size=8, max_epochs=3, random_state=0, **settings).fit(X, y)
 
 
+@pytest.mark.slow_on("numpy")
 @pytest.mark.parametrize("form", ["array", "list", "table"])
 @pytest.mark.parametrize("stored", ["uint8", "int8", "uint16", "int16", "int64", "float32", "float64"])
 def test_scaled_numbers_of_any_type_train_like_floats(backend_name, stored, form):

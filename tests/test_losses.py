@@ -52,6 +52,7 @@ def prox_problems(draw, largest=1e4):
     return units * 10**scales, labels, 10.0 ** draw(st.floats(-4, 4))
 
 
+@pytest.mark.slow_on("numpy")
 @BACKENDS
 @settings(deadline=None, max_examples=100)
 @given(prox_problems())
@@ -66,6 +67,7 @@ def test_cross_entropy_prox_is_stationary(kernels, problem):
     np.testing.assert_allclose(lambda3, -gradient, rtol=0, atol=1e-12 + 4 * EPS * np.abs(o_plus).max())
 
 
+@pytest.mark.slow_on("numpy")
 @BACKENDS
 @settings(deadline=None, max_examples=50)
 @given(prox_problems(largest=100), st.integers(0, 2**32 - 1))
@@ -338,6 +340,7 @@ def problems(draw, name, largest=6.0, least=-6.0):
     return q, y, rho
 
 
+@pytest.mark.slow_on("numpy")
 @BACKENDS
 @NAMES
 @settings(deadline=None, max_examples=60)
@@ -593,6 +596,7 @@ def sequences_of_noise(B, loss, K=3):
     return network, Sequences.of_lengths(X, np.full(B, 5)), y
 
 
+@pytest.mark.slow_on("numpy")
 @NAMES
 def test_rollout_learns_with_every_loss(name, backend_name):
     loss = CASES[name].loss

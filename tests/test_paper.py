@@ -98,6 +98,7 @@ def test_tables_draw_a_picture(tables):
     assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 20_000
 
 
+@pytest.mark.slow
 def test_auxiliary_accuracy_is_perfect_on_labels_that_cannot_be_learnt(tables):
     *_, ours = tables
     fit = next(fit for fit in ours if fit.signs == "printed" and fit.n_iterations == 5)

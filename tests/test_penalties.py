@@ -207,6 +207,7 @@ def test_constraints_hold_after_every_fit_and_in_callbacks(waves, penalties, fit
     assert values and not any(values)
 
 
+@pytest.mark.slow_on("numpy")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("fit", FITS, ids=range(len(FITS)))
 def test_a_spectral_ball_holds_to_a_millionth(waves, backend_name, fit):

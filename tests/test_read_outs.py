@@ -154,6 +154,7 @@ def test_frames_are_what_copies_of_the_observations_would_be(frame, stride, dtyp
     assert_same(forward(reference, c), expected, TOLERANCES[dtype])
 
 
+@pytest.mark.slow_on("numpy")
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 @pytest.mark.parametrize("kernels", [COMPILED, reference], ids=["compiled", "numpy"])
 @pytest.mark.parametrize("read_out", READ_OUTS)

@@ -72,6 +72,7 @@ def assert_equals_predict(model, X, first=1):
     np.testing.assert_allclose(last, outputs[-1], **tolerance)
 
 
+@pytest.mark.slow_on("numpy")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("read_out", READ_OUTS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -136,6 +137,7 @@ def test_estimators_start_from_their_s_0(backend_name, data, s_0, read_out):
     assert_equals_predict(fitted(RNNRegressor, X, Y[:, -1, 0], s_0=s_0, frame=(3, 2)), X[:3], first=3)
 
 
+@pytest.mark.slow_on("numpy")
 @pytest.mark.parametrize("read_out", READ_OUTS)
 @pytest.mark.parametrize("frame", [3, (3, 1), (3, 2), (2, 5), (1, 3), (1, 1)])
 def test_the_last_frame_always_ends_with_the_stream(backend_name, data, frame, read_out):

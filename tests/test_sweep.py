@@ -234,6 +234,7 @@ def test_sizes_are_on_the_sides_they_are_meant_for():
         assert all(meant in (None, way) for meant, way in zip(ways, ways_of(lengths, d, n), strict=True)), name
 
 
+@pytest.mark.slow_on("many unequal", "one sequence", "one unit")
 @pytest.mark.parametrize(
     ("size", "options"),
     [
@@ -529,6 +530,7 @@ def test_unknown_setting_is_refused(option):
     assert_refused(variables, replace(at, **option), error=(ValueError, KeyError))
 
 
+@pytest.mark.slow_on("numpy")
 @BACKENDS
 @pytest.mark.parametrize("size", ["few unequal", "many unequal"])
 @pytest.mark.parametrize("name", ["A", "O", "H", "Theta", "lambda2"])
@@ -557,6 +559,7 @@ def random_sizes(count, seed=0):
         yield tuple(lengths.tolist()), d, n, K
 
 
+@pytest.mark.slow_on("float64")
 @DTYPES
 @pytest.mark.parametrize("options", [{}, {"coupled": True}, {"penalty": "lasso"}, {"targets": "values"}])
 def test_sweep_stays_within_its_scratch_and_does_not_read_what_it_has_not_written(dtype, options):
@@ -747,6 +750,7 @@ def prox_problems(draw):
     return logits, labels, row_weights, lambda3, draw(size), draw(size)
 
 
+@pytest.mark.slow_on("numpy")
 @BACKENDS
 @settings(deadline=None, max_examples=60)
 @given(prox_problems())
@@ -766,6 +770,7 @@ def test_o_step_of_any_problem_is_stationary(kernels, problem):
     np.testing.assert_allclose(balance, 0, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow_on("numpy")
 @BACKENDS
 @settings(deadline=None, max_examples=60)
 @given(prox_problems())
