@@ -104,6 +104,10 @@ def _described(value: Any, within: tuple[object, ...] = ()) -> Any:
         return value.item()
     if isinstance(value, (bytes, np.generic)):
         return repr(value)
+    if isinstance(value, np.dtype) or value is float or (isinstance(value, type) and issubclass(value, np.generic)):
+        return np.dtype(value).name  # as users may write it
+    if isinstance(value, type):
+        return value.__qualname__
     if isinstance(value, np.ndarray) and value.dtype != object:
         return {"array": hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()}
     if any(value is other for other in within):

@@ -191,6 +191,16 @@ def test_settings_of_any_kind_are_known_again(settings, label, tmp_path):
     np.testing.assert_array_equal(clone(model).fit(X, Y, resume=True).W_, whole)
 
 
+def test_a_dtype_may_be_written_otherwise(tmp_path):
+    X, y = waves(40)
+    model = RNNClassifier(8, max_epochs=2, random_state=0, checkpoint=tmp_path / "c", dtype=np.float32).fit(X, y)
+    for dtype in ("float32", np.dtype("float32")):
+        again = clone(model).set_params(dtype=dtype).fit(X, y, resume=True)
+        assert again.history_ == model.history_
+    with pytest.raises(ValueError, match="with dtype='float32', and it is 'float64' now"):
+        clone(model).set_params(dtype=float).fit(X, y, resume=True)
+
+
 def test_a_folder_that_is_not_there_is_refused_before_training(tmp_path):
     epochs = []
     model = RNNClassifier(8, checkpoint=tmp_path / "none" / "checkpoint", callbacks=[epochs.append])
