@@ -160,7 +160,7 @@ class Validation:
         found, n_correct = self._loss.value(backend.kernels(), outputs, values, weights)
         record["validation_loss"] = found if math.isfinite(found) else math.inf
         if n_correct is not None:
-            record["validation_accuracy"] = n_correct / np.count_nonzero(weights)
+            record["validation_accuracy"] = n_correct / int(np.count_nonzero(weights))
 
 
 class EarlyStopping:
@@ -264,11 +264,14 @@ class Progress:
 
 
 def _cells(record: Record) -> dict[str, tuple[str, str]]:
-    """By heading, the name of an entry of the record and its text."""
+    """By heading, the name of an entry of the record and its text; losses may be of any size."""
     of_columns = {
-        "roll-out loss": "rollout_loss",
-        "accuracy": "training_accuracy",
-        "val. loss": "validation_loss",
-        "val. accuracy": "validation_accuracy",
+        "roll-out loss": ("rollout_loss", "#.4g"),
+        "accuracy": ("training_accuracy", ".4f"),
+        "val. loss": ("validation_loss", "#.4g"),
+        "val. accuracy": ("validation_accuracy", ".4f"),
     }
-    return {heading: (name, f"{record[name]:.4f}" if name in record else "-") for heading, name in of_columns.items()}
+    return {
+        heading: (name, format(record[name], how) if name in record else "-")
+        for heading, (name, how) in of_columns.items()
+    }

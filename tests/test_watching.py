@@ -48,6 +48,7 @@ def test_validation_data_are_measured_and_not_trained_with(solver):
     np.testing.assert_array_equal(model.W_, plain.W_)
     last = model.history_[-1]
     assert last["validation_accuracy"] == model.score(Xv, yv)
+    assert type(last["validation_accuracy"]) is type(last["training_accuracy"]) is float
     expected = -np.log(model.predict_proba(Xv)[np.arange(60), np.searchsorted(model.classes_, yv)]).mean()
     np.testing.assert_allclose(last["validation_loss"], expected, rtol=1e-5)
     assert "validation_loss" not in plain.history_[-1]
@@ -426,6 +427,14 @@ def test_lines_of_progress_show_validation(capsys):
     assert [len(line.split()) for line in lines[1:]] == [6, 6]
     RNNRegressor(**OPTIONS, max_epochs=1, verbose=2).fit(*series(30))
     assert capsys.readouterr().out.splitlines()[0].split() == "epoch roll-out loss seconds".split()
+
+
+def test_small_losses_have_digits(capsys):
+    X, _ = series(200)
+    RNNRegressor(**OPTIONS, max_epochs=30, activation="identity", verbose=2).fit(X, X[:, -1, 0])
+    first, *_, last = capsys.readouterr().out.splitlines()[1:]
+    assert len(first.split()[1].replace(".", "").lstrip("0")) == 4
+    assert 0 < float(last.split()[1]) < 1e-4
 
 
 def test_bar_shows_epochs_loss_and_time_left(capsys):
