@@ -451,7 +451,7 @@ def check_pair(validation_data: Any) -> tuple[Any, Any]:
 
 @contextmanager
 def naming(argument: str) -> Iterator[None]:
-    """Let what is raised within say that it is about the X and y in an argument of that name."""
+    """Let what is raised within say that it is about what is in an argument of that name."""
     try:
         yield
     except (ValueError, TypeError) as error:
