@@ -206,6 +206,17 @@ def test_a_folder_that_is_not_there_is_refused_before_training(tmp_path):
     model = RNNClassifier(8, checkpoint=tmp_path / "none" / "checkpoint", callbacks=[epochs.append])
     with pytest.raises(FileNotFoundError, match="the folder of checkpoint"):
         model.fit(*waves(40))
+    with pytest.raises(FileNotFoundError, match="checkpoint is empty"):
+        model.set_params(checkpoint="").fit(*waves(40))
+    assert not epochs
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_training(tmp_path, monkeypatch):
+    epochs = []
+    model = RNNClassifier(8, checkpoint=tmp_path / "checkpoint", callbacks=[epochs.append])
+    monkeypatch.setattr(os, "access", lambda path, mode: os.fspath(path) != str(tmp_path))  # root may write anywhere
+    with pytest.raises(PermissionError, match="the folder of checkpoint cannot be written to"):
+        model.fit(*waves(40))
     assert not epochs
 
 
