@@ -65,6 +65,8 @@ class EpochState:
 class Interruption:
     """Within it, Ctrl-C asks for an end and nothing else; the second one raises KeyboardInterrupt.
 
+    So does one within a second of that which has ended another fit: a search of many short fits ends that way.
+
     Python delivers signals to the main thread; elsewhere, and where a handler of the user's own is in place, nothing
     is changed.  A fit in a callback of another one ends, and so does the other one after its iteration.
 
@@ -73,6 +75,9 @@ class Interruption:
     asked_for : bool
         Whether there was one.
     """
+
+    _AT_ONCE = 1.0  # seconds
+    _last_time = -math.inf  # that any of them was asked for
 
     def __init__(self) -> None:
         self.asked_for = False
@@ -95,6 +100,9 @@ class Interruption:
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        last_time, Interruption._last_time = Interruption._last_time, time.monotonic()
+        if Interruption._last_time - last_time < self._AT_ONCE:
+            raise KeyboardInterrupt
         interruption: Interruption | None = self
         while interruption is not None:
             interruption.asked_for = True

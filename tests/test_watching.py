@@ -274,6 +274,30 @@ def test_second_ctrl_c_aborts():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.parametrize("seconds", [0.0, 2.0])
+def test_ctrl_c_twice_in_a_row_aborts_many_short_fits(seconds, monkeypatch):
+    """That the second one comes in another fit does not matter, unless much time has passed."""
+    X, y = waves(50)
+    started, ended = time.monotonic(), []
+
+    def interrupt(state):
+        monkeypatch.setattr(time, "monotonic", lambda: started + seconds * len(ended))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def fit_twice():
+        for _ in range(2):
+            with pytest.warns(ConvergenceWarning, match="interrupted by Ctrl-C"):
+                ended.append(RNNClassifier(**OPTIONS, callbacks=[interrupt]).fit(X, y).status_)
+
+    if seconds:
+        fit_twice()
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            fit_twice()
+    assert ended == [Status.INTERRUPTED] * (2 if seconds else 1)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_a_handler_of_the_users_own_stays():
     X, y = waves(50)
     calls = []
