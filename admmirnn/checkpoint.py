@@ -35,7 +35,8 @@ class Checkpoint:
 
     def __init__(self, path: FilePath, every: int, fingerprint: dict[str, Any]) -> None:
         import_safetensors()  # rather than after the first epochs
-        self._path, self._every, self._fingerprint = os.fspath(path), every, fingerprint
+        self._path = os.path.abspath(path)  # wherever callbacks may go
+        self._every, self._fingerprint = every, fingerprint
 
     def is_due(self, epoch: int) -> bool:
         """Whether to write after this epoch."""

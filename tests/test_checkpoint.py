@@ -220,6 +220,14 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_training(tmp_path,
     assert not epochs
 
 
+def test_a_callback_may_go_to_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    RNNClassifier(8, max_epochs=2, checkpoint="c", callbacks=[lambda state: os.chdir(elsewhere)]).fit(*waves(40))
+    assert (tmp_path / "c").exists() and not list(elsewhere.iterdir())
+
+
 def test_other_ways_to_watch_do_not_matter(tmp_path):
     X, y = waves()
     model = RNNClassifier(12, max_epochs=4, random_state=0, checkpoint=tmp_path / "c")
