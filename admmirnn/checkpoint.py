@@ -35,7 +35,8 @@ class Checkpoint:
 
     def __init__(self, path: FilePath, every: int, fingerprint: dict[str, Any]) -> None:
         import_safetensors()  # rather than after the first epochs
-        self._path, self._every, self._fingerprint = os.fspath(path), every, fingerprint
+        self._path = os.path.abspath(path)  # wherever callbacks may go
+        self._every, self._fingerprint = every, fingerprint
 
     def is_due(self, epoch: int) -> bool:
         """Whether to write after this epoch."""
@@ -104,6 +105,10 @@ def _described(value: Any, within: tuple[object, ...] = ()) -> Any:
         return value.item()
     if isinstance(value, (bytes, np.generic)):
         return repr(value)
+    if isinstance(value, np.dtype) or value is float or (isinstance(value, type) and issubclass(value, np.generic)):
+        return np.dtype(value).name  # as users may write it
+    if isinstance(value, type):
+        return value.__qualname__
     if isinstance(value, np.ndarray) and value.dtype != object:
         return {"array": hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()}
     if any(value is other for other in within):

@@ -119,7 +119,8 @@ def plot_residuals(history: Any, *, ax: Axes | None = None, **kwargs: Any) -> Ax
     ax.set(yscale="log", xlabel="iteration", ylabel="residual")
     _show_whole_numbers(ax.xaxis)
     ax.grid(alpha=0.3)
-    ax.legend(fontsize="small", ncols=3)  # a column an equation
+    if ax.get_lines():  # there are none of a fit that diverged at once
+        ax.legend(fontsize="small", ncols=3)  # a column an equation
     return ax
 
 

@@ -263,9 +263,9 @@ class CharacterModel(_Recurrent):
         targets, loss = _Targets(following, np.ones(len(following)), "list", n_symbols), SoftmaxCrossEntropy()
         apart: tuple[Sequences, Array, FloatArray, bool] | None = None
         if validation_text is not None:
-            more, following = _predictions(
-                _encoded(validation.read_texts(validation_text), vocabulary, stand_in), n_symbols
-            )
+            with validation.naming("validation_text"):
+                encoded = _encoded(validation.read_texts(validation_text), vocabulary, stand_in)
+            more, following = _predictions(encoded, n_symbols)
             apart = more, following, np.ones(len(following)), True
         elif settings.early_stopping:
             sequences, targets, apart = _hold_out_ends(sequences, targets, settings.validation_fraction)
@@ -374,7 +374,8 @@ class CharacterModel(_Recurrent):
         n = validation.check_integer("n", n, 0)
         temperature = validation.check_number("temperature", temperature)
         uniforms = check_random_state(random_state).random_sample(n)
-        (codes,), first = self._encode([prefix]), 0
+        with validation.naming("prefix"):
+            (codes,), first = self._encode([prefix]), 0
         found = np.zeros(n, np.int32)
         if not len(codes) and n:
             found[:1] = codes = self._first_code(temperature, uniforms[:1])

@@ -388,6 +388,8 @@ def check_path(path: object, name: str = "path") -> str:
     if not isinstance(path, (str, bytes, os.PathLike)):
         raise TypeError(f"{name} is {path!r} of type {type(path).__name__}; pass a str or a pathlib.Path")
     file = os.fsdecode(path)
+    if not file:
+        raise FileNotFoundError(errno.ENOENT, f"{name} is empty; pass the name of a file", file)
     if os.path.isdir(file):
         raise IsADirectoryError(errno.EISDIR, f"{name} is a folder; pass the name of a file in it", file)
     if os.path.exists(file) and not os.path.isfile(file):
@@ -396,10 +398,12 @@ def check_path(path: object, name: str = "path") -> str:
 
 
 def check_new_path(path: object, name: str = "path") -> str:
-    """As `check_path`, of a file to be written: its folder must exist."""
+    """As `check_path`, of a file to be written: its folder must exist, and let files be made in it."""
     path = check_path(path, name)
     if not os.path.isdir(os.path.dirname(path) or "."):
         raise FileNotFoundError(errno.ENOENT, f"the folder of {name} does not exist; make it first", path)
+    if not os.access(os.path.dirname(os.path.realpath(path)), os.W_OK):  # of a link, where the file itself is
+        raise PermissionError(errno.EACCES, f"the folder of {name} cannot be written to; pass another one", path)
     return path
 
 
@@ -451,7 +455,7 @@ def check_pair(validation_data: Any) -> tuple[Any, Any]:
 
 @contextmanager
 def naming(argument: str) -> Iterator[None]:
-    """Let what is raised within say that it is about the X and y in an argument of that name."""
+    """Let what is raised within say that it is about what is in an argument of that name."""
     try:
         yield
     except (ValueError, TypeError) as error:
@@ -1722,6 +1726,19 @@ def check_torch_classes(classes: Any, n_outputs: int) -> tuple[Array, IntArray]:
     if len(known) != n_outputs:
         raise ValueError(f"classes has {len(known)} label(s) for {n_outputs} outputs; pass one for each output")
     return known, order
+
+
+def check_exported(blocks: Mapping[str, FloatArray], dtype: np.dtype[Any]) -> dict[str, FloatArray]:
+    """Return the weights of an export in its dtype, or raise where that has no such numbers."""
+    with np.errstate(over="ignore"):
+        found = {name: block.astype(dtype) for name, block in blocks.items()}
+    for name, block in found.items():
+        if not np.isfinite(block).all():
+            raise ValueError(
+                f"{name}, with which the network gives values in the units of y or reads X, has entries too large for "
+                f"{dtype}; fit to data in other units"
+            )
+    return found
 
 
 def check_onnx_classes(classes: Array) -> Array:

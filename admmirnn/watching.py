@@ -65,6 +65,8 @@ class EpochState:
 class Interruption:
     """Within it, Ctrl-C asks for an end and nothing else; the second one raises KeyboardInterrupt.
 
+    So does one within a second of that which has ended another fit: a search of many short fits ends that way.
+
     Python delivers signals to the main thread; elsewhere, and where a handler of the user's own is in place, nothing
     is changed.  A fit in a callback of another one ends, and so does the other one after its iteration.
 
@@ -73,6 +75,9 @@ class Interruption:
     asked_for : bool
         Whether there was one.
     """
+
+    _AT_ONCE = 1.0  # seconds
+    _last_time = -math.inf  # that any of them was asked for
 
     def __init__(self) -> None:
         self.asked_for = False
@@ -95,6 +100,9 @@ class Interruption:
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        last_time, Interruption._last_time = Interruption._last_time, time.monotonic()
+        if Interruption._last_time - last_time < self._AT_ONCE:
+            raise KeyboardInterrupt
         interruption: Interruption | None = self
         while interruption is not None:
             interruption.asked_for = True
@@ -160,7 +168,7 @@ class Validation:
         found, n_correct = self._loss.value(backend.kernels(), outputs, values, weights)
         record["validation_loss"] = found if math.isfinite(found) else math.inf
         if n_correct is not None:
-            record["validation_accuracy"] = n_correct / np.count_nonzero(weights)
+            record["validation_accuracy"] = n_correct / int(np.count_nonzero(weights))
 
 
 class EarlyStopping:
@@ -264,11 +272,14 @@ class Progress:
 
 
 def _cells(record: Record) -> dict[str, tuple[str, str]]:
-    """By heading, the name of an entry of the record and its text."""
+    """By heading, the name of an entry of the record and its text; losses may be of any size."""
     of_columns = {
-        "roll-out loss": "rollout_loss",
-        "accuracy": "training_accuracy",
-        "val. loss": "validation_loss",
-        "val. accuracy": "validation_accuracy",
+        "roll-out loss": ("rollout_loss", "#.4g"),
+        "accuracy": ("training_accuracy", ".4f"),
+        "val. loss": ("validation_loss", "#.4g"),
+        "val. accuracy": ("validation_accuracy", ".4f"),
     }
-    return {heading: (name, f"{record[name]:.4f}" if name in record else "-") for heading, name in of_columns.items()}
+    return {
+        heading: (name, format(record[name], how) if name in record else "-")
+        for heading, (name, how) in of_columns.items()
+    }

@@ -1,10 +1,13 @@
 """Fixtures that several test files share."""
 
+import math
 import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from admmirnn.watching import Interruption
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -14,6 +17,12 @@ def ctrl_c_as_in_a_terminal():
     """A process in the background of a shell has been told to ignore it, and so would be those it starts."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_of_no_other_test():
+    """Tests follow one another faster than a person presses Ctrl-C in fits that have nothing to do with one another."""
+    Interruption._last_time = -math.inf
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks

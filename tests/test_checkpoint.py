@@ -191,12 +191,41 @@ def test_settings_of_any_kind_are_known_again(settings, label, tmp_path):
     np.testing.assert_array_equal(clone(model).fit(X, Y, resume=True).W_, whole)
 
 
+def test_a_dtype_may_be_written_otherwise(tmp_path):
+    X, y = waves(40)
+    model = RNNClassifier(8, max_epochs=2, random_state=0, checkpoint=tmp_path / "c", dtype=np.float32).fit(X, y)
+    for dtype in ("float32", np.dtype("float32")):
+        again = clone(model).set_params(dtype=dtype).fit(X, y, resume=True)
+        assert again.history_ == model.history_
+    with pytest.raises(ValueError, match="with dtype='float32', and it is 'float64' now"):
+        clone(model).set_params(dtype=float).fit(X, y, resume=True)
+
+
 def test_a_folder_that_is_not_there_is_refused_before_training(tmp_path):
     epochs = []
     model = RNNClassifier(8, checkpoint=tmp_path / "none" / "checkpoint", callbacks=[epochs.append])
     with pytest.raises(FileNotFoundError, match="the folder of checkpoint"):
         model.fit(*waves(40))
+    with pytest.raises(FileNotFoundError, match="checkpoint is empty"):
+        model.set_params(checkpoint="").fit(*waves(40))
     assert not epochs
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_training(tmp_path, monkeypatch):
+    epochs = []
+    model = RNNClassifier(8, checkpoint=tmp_path / "checkpoint", callbacks=[epochs.append])
+    monkeypatch.setattr(os, "access", lambda path, mode: os.fspath(path) != str(tmp_path))  # root may write anywhere
+    with pytest.raises(PermissionError, match="the folder of checkpoint cannot be written to"):
+        model.fit(*waves(40))
+    assert not epochs
+
+
+def test_a_callback_may_go_to_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    RNNClassifier(8, max_epochs=2, checkpoint="c", callbacks=[lambda state: os.chdir(elsewhere)]).fit(*waves(40))
+    assert (tmp_path / "c").exists() and not list(elsewhere.iterdir())
 
 
 def test_other_ways_to_watch_do_not_matter(tmp_path):

@@ -502,6 +502,29 @@ def test_file_is_what_is_returned_and_sizes_are_open(onnxruntime, tmp_path):
         assert session.run(["outputs"], {"X": x, "lengths": np.full(B, N)})[0].shape == (B, N, 3)
 
 
+@pytest.mark.parametrize("folder", ["", "none/"])
+def test_files_that_cannot_be_are_refused(onnxruntime, tmp_path, monkeypatch, folder):
+    monkeypatch.chdir(tmp_path)
+    model, _ = fitted("classes", "last")
+    with pytest.raises(OSError, match="the folder of path does not exist" if folder else "path is empty"):
+        model.to_onnx(folder and folder + "model.onnx")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_units_that_a_file_or_module_does_not_have_are_refused(torch, onnxruntime, tmp_path, dtype):
+    X = np.random.default_rng(0).normal(size=(30, 4, 1))
+    model = RNNRegressor(4, dtype=dtype, max_epochs=1, random_state=0).fit(X, 1e60 * X.sum(axis=(1, 2)))
+    with pytest.raises(ValueError, match="V, with which .* too large for float32"):
+        model.to_onnx(tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+    if dtype == "float64":
+        x = torch.from_numpy(X)
+        np.testing.assert_allclose(model.to_torch()(x).detach().numpy()[:, 0], model.predict(X), rtol=1e-9)
+    else:
+        with pytest.raises(ValueError, match="V, with which"):
+            model.to_torch()
+
+
 # without the packages
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, plotting
+from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Status, plotting
 from admmirnn.activations import ACTIVATIONS
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -142,6 +142,14 @@ def test_residuals_that_are_zero_are_left_out(figure):
     assert [
         line.get_linestyle() for line in plotting.plot_residuals(history, ax=figure.subplots()).get_lines()
     ] == 3 * ["--"]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_residuals_of_a_fit_that_diverged_at_once(figure):
+    X = 1e3 * np.random.default_rng(0).normal(size=(20, 5, 2))
+    model = RNNClassifier(4, solver=Algorithm1(r=1e-6), max_epochs=3, random_state=0).fit(X, np.arange(20) % 2)
+    assert model.status_ is Status.DIVERGED
+    assert not plotting.plot_residuals(model, ax=figure.subplots()).get_lines()
 
 
 def test_residuals_are_those_of_algorithm1(model, figure):

@@ -303,6 +303,15 @@ def test_texts_that_cannot_be_learnt_are_refused(text, error, match):
         small().fit(text)
 
 
+def test_unknown_characters_are_said_to_be_where_they_are(model):
+    with pytest.raises(ValueError, match="in validation_text: text has the character 'Z'"):
+        small().fit(SENTENCE, validation_text="Z" + SENTENCE)
+    with pytest.raises(ValueError, match="in validation_text: text has 1 character"):
+        small().fit(SENTENCE, validation_text="t")
+    with pytest.raises(ValueError, match="in prefix: text has the character 'Z'"):
+        model.generate("Z")
+
+
 def test_files_that_are_not_there_or_not_utf8_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError):
         small().fit(tmp_path / "nothing.txt")

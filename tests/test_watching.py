@@ -48,6 +48,7 @@ def test_validation_data_are_measured_and_not_trained_with(solver):
     np.testing.assert_array_equal(model.W_, plain.W_)
     last = model.history_[-1]
     assert last["validation_accuracy"] == model.score(Xv, yv)
+    assert type(last["validation_accuracy"]) is type(last["training_accuracy"]) is float
     expected = -np.log(model.predict_proba(Xv)[np.arange(60), np.searchsorted(model.classes_, yv)]).mean()
     np.testing.assert_allclose(last["validation_loss"], expected, rtol=1e-5)
     assert "validation_loss" not in plain.history_[-1]
@@ -273,6 +274,30 @@ def test_second_ctrl_c_aborts():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.parametrize("seconds", [0.0, 2.0])
+def test_ctrl_c_twice_in_a_row_aborts_many_short_fits(seconds, monkeypatch):
+    """That the second one comes in another fit does not matter, unless much time has passed."""
+    X, y = waves(50)
+    started, ended = time.monotonic(), []
+
+    def interrupt(state):
+        monkeypatch.setattr(time, "monotonic", lambda: started + seconds * len(ended))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def fit_twice():
+        for _ in range(2):
+            with pytest.warns(ConvergenceWarning, match="interrupted by Ctrl-C"):
+                ended.append(RNNClassifier(**OPTIONS, callbacks=[interrupt]).fit(X, y).status_)
+
+    if seconds:
+        fit_twice()
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            fit_twice()
+    assert ended == [Status.INTERRUPTED] * (2 if seconds else 1)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_a_handler_of_the_users_own_stays():
     X, y = waves(50)
     calls = []
@@ -426,6 +451,14 @@ def test_lines_of_progress_show_validation(capsys):
     assert [len(line.split()) for line in lines[1:]] == [6, 6]
     RNNRegressor(**OPTIONS, max_epochs=1, verbose=2).fit(*series(30))
     assert capsys.readouterr().out.splitlines()[0].split() == "epoch roll-out loss seconds".split()
+
+
+def test_small_losses_have_digits(capsys):
+    X, _ = series(200)
+    RNNRegressor(**OPTIONS, max_epochs=30, activation="identity", verbose=2).fit(X, X[:, -1, 0])
+    first, *_, last = capsys.readouterr().out.splitlines()[1:]
+    assert len(first.split()[1].replace(".", "").lstrip("0")) == 4
+    assert 0 < float(last.split()[1]) < 1e-4
 
 
 def test_bar_shows_epochs_loss_and_time_left(capsys):

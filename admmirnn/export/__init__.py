@@ -13,7 +13,7 @@ from admmirnn.optional import import_optional
 
 if TYPE_CHECKING:
     import torch
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, DTypeLike
     from onnx import ModelProto
 
     from admmirnn.typing import Array, FilePath, FloatArray, Frame
@@ -52,8 +52,8 @@ class Network:
     frame: Frame
 
     @classmethod
-    def of_estimator(cls, estimator: Any) -> Network:
-        """That of a fitted `RNNClassifier` or `RNNRegressor`."""
+    def of_estimator(cls, estimator: Any, dtype: DTypeLike | None = None) -> Network:
+        """That of a fitted `RNNClassifier` or `RNNRegressor`, in ``dtype`` or its own."""
         network = estimator._network()
         weights, n = {name: array.astype(np.float64) for name, array in network.weights.items()}, network.n_hidden
         suffixes = ("", "_reverse") if "U_reverse" in weights else ("",)
@@ -76,7 +76,7 @@ class Network:
             "c": factor * weights["c"] + getattr(estimator, "target_mean_", 0.0),
         }
         return cls(
-            **{name: block.astype(network.dtype) for name, block in blocks.items()},
+            **validation.check_exported(blocks, np.dtype(dtype or network.dtype)),
             s_0=network.s_0,
             activation=network.activation,
             read_out=network.read_out if estimator._form_of_targets == "sequence" else "each",
@@ -119,6 +119,8 @@ class Exports:
         ------
         ImportError
             If torch is not installed: ``pip install 'admmirnn[torch]'``.
+        ValueError
+            If targets are too large for the estimator's dtype.
 
         Notes
         -----
@@ -172,7 +174,9 @@ class Exports:
         ImportError
             If onnx is not installed: ``pip install 'admmirnn[onnx]'``.
         ValueError
-            If ONNX has no type for ``classes_``.
+            If ONNX has no type for ``classes_``, or targets are too large for float32.
+        OSError
+            If the file cannot be written.
 
         Examples
         --------
@@ -180,8 +184,9 @@ class Exports:
         >>> session = onnxruntime.InferenceSession("model.onnx")  # doctest: +SKIP
         >>> label, p, o = session.run(None, {"X": X, "lengths": lengths})  # doctest: +SKIP
         """
-        network = Network.of_estimator(self)
+        network = Network.of_estimator(self, np.float32)
         validation.check_boolean("lengths", lengths)
+        path = validation.check_new_path(path)
         import_optional("onnx", "onnx", "to_onnx")
         from admmirnn.export import onnx_graph
 

@@ -248,9 +248,10 @@ class InitialState:
         """s_0 <- s_0 + min(1/r, radius / rms(W M_0)) M_0."""
         with np.errstate(over="ignore", invalid="ignore"):
             norm = float(np.sqrt(np.mean((self._network.weights["W"] @ self.M) ** 2)))
-        if 0 < norm < math.inf:
+        s_0 = self._network.s_0
+        if s_0 is not None and 0 < norm < math.inf:
             length = schedule * min(1 / r if r > 0 else math.inf, radius / norm)
-            self._network.s_0 += self._network.dtype.type(length) * self.M
+            s_0 += self._network.dtype.type(length) * self.M
 
     def forget(self) -> None:
         """Drop the running statistic."""
