@@ -1043,7 +1043,7 @@ WRONG_OBSERVATIONS = {
     "foreign order of integers": lambda array: array.astype(np.dtype(np.int16).newbyteorder()),
     "booleans": lambda array: array > 0,
     "32 bits": lambda array: array.astype(np.int32),
-    "64 bits": lambda array: array.astype(np.uint64),
+    "64 bits": lambda array: array.view(np.uint64),
     "objects": lambda array: array.astype(object),
     "records": lambda array: array.view([("x", np.float64)]),
     "columns first": np.asfortranarray,
