@@ -802,6 +802,17 @@ def distance(a, target, activation):
     return np.where(np.abs(a) < 1, target - np.tanh(a), (target - sign) + sign * 2 * e / (1 + e))
 
 
+def rounding_of_distance(a, activation, eps):
+    """What `distance` is off by, as f(a), or its distance from the nearest bound of f, is a rounded number itself."""
+    size = np.abs(a)
+    if activation == "sigmoid":
+        return eps * expit(-size)
+    if activation != "tanh":
+        return eps * np.abs(FUNCTIONS[activation](a))
+    e = np.exp(-2 * size)
+    return eps * np.where(size < 1, np.tanh(size), 2 * e / (1 + e))
+
+
 def objective(a, alpha, target, r, penalty, activation="tanh"):
     return 0.5 * r * (a - alpha) ** 2 + 0.5 * penalty * distance(a, target, activation) ** 2
 
@@ -852,7 +863,7 @@ def a_problems(draw, dtype):
 
 
 def assert_no_point_is_better(a, alpha, target, r, penalty, activation):
-    """Than a, up to what the rounding of a to its dtype costs."""
+    """Than a, up to what the rounding of a and f(a) to its dtype costs, and of f(a) to float64 in the objective."""
     eps, tiny = (float(value) for value in (np.finfo(a.dtype).eps, np.finfo(a.dtype).tiny))
     rtol = {np.float64: 1e-9, np.float32: 1e-5}[a.dtype.type]
     assert np.isfinite(a).all()
@@ -862,6 +873,8 @@ def assert_no_point_is_better(a, alpha, target, r, penalty, activation):
     )
     curvature = r + penalty * (1 + np.abs(target))
     rounding = curvature * (4 * eps * np.maximum(np.abs(a), np.abs(alpha)) + tiny) ** 2 + np.finfo(np.float64).tiny
+    off, step_off = (2 * rounding_of_distance(a, activation, value) for value in (np.finfo(np.float64).eps, eps))
+    rounding += penalty * (off * np.abs(distance(a, target, activation)) + step_off**2)
     excess = objective(a, alpha, target, r, penalty, activation) - best
     worst = np.argmax(excess - rtol * best - rounding)
     assert (excess <= rtol * best + rounding).all(), (
@@ -880,6 +893,16 @@ def test_a_step_is_the_global_minimum(kernels, dtype, activation, data):
     alpha, target, r, penalty = data.draw(a_problems(dtype))
     a = a_step(kernels, alpha, target, r, penalty, activation)
     assert_no_point_is_better(a, alpha, target, r, penalty, activation)
+
+
+@BACKENDS
+def test_a_step_at_a_point_where_the_objective_is_known_to_half_its_digits(kernels):
+    # target - f(a) is 1e-8, and f(a) known to 1e-16: hypothesis found points that only seemed to be better
+    alpha, target = np.array([0.0]), np.array([0.5000000107222475])
+    a = a_step(kernels, alpha, target, 1.0, 1.0, "sigmoid")
+    assert_no_point_is_better(a, alpha, target, 1.0, 1.0, "sigmoid")
+    # f(a) = 1/2 + a/4 to more digits than there are
+    np.testing.assert_allclose(a, (target - 0.5) / 4 / (1 + 1 / 16), rtol=1e-7)
 
 
 def tail_problem(alpha, target, ratio):
