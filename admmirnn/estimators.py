@@ -653,7 +653,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
         Seconds after which training ends, > 0, with the iteration that it is in.  The schedule of "rollout" is as far
         on as the time is, if that is further than by the number of iterations.
     checkpoint : path-like or None, default=None
-        A file for the state of the fit, written after every ``checkpoint_every`` epochs, >= 1 ("rollout" only):
+        A file for the state of the fit, written after every ``checkpoint_every`` epochs, >= 1:
         ``fit(..., resume=True)`` goes on from there.  The file is whole whenever the process ends.  Needs safetensors.
     checkpoint_every : int, default=1
         See ``checkpoint``.

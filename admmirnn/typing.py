@@ -36,6 +36,7 @@ Schedule: TypeAlias = Callable[[int], float]  # of the iteration, from 1
 LayerOutcome: TypeAlias = tuple[float, float, float, float]  # |D|, step length, damping, shift of the diagonal
 AnyLoss: TypeAlias = "Loss | UserLoss"
 EndOfEpoch: TypeAlias = Callable[[Record], "Status | bool | None"]
+KeepState: TypeAlias = Callable[[dict[str, Any], Callable[[], dict[str, Any]]], None]
 
 
 class CustomLoss(Protocol):
@@ -78,8 +79,9 @@ class Limits(Protocol):
 class Solver(Protocol):
     """What ``solver`` of the estimators may be; see `admmirnn.Rollout.solve`.
 
-    Attributes ``takes_penalties``, ``takes_symbols``, ``takes_states``, ``takes_two_directions``,
-    ``takes_labels_per_step``, ``readouts`` and ``default_penalty`` say what it can do, and may be missing.
+    Attributes ``takes_penalties``, ``takes_symbols``, ``takes_states``, ``takes_checkpoints``,
+    ``takes_two_directions``, ``takes_labels_per_step``, ``readouts`` and ``default_penalty`` say what it can do, and
+    may be missing.
     """
 
     def check_settings(self) -> None:

@@ -369,7 +369,7 @@ def check_estimator_settings(estimator: BaseEstimator, solvers: Mapping[str, typ
 def _check_watching(estimator: BaseEstimator, solver: Solver) -> dict[str, Any]:
     """The settings of what goes on around a fit."""
     checkpoint = check_new_path(estimator.checkpoint, "checkpoint") if estimator.checkpoint is not None else None
-    if checkpoint is not None and not getattr(solver, "takes_states", False):
+    if checkpoint is not None and not getattr(solver, "takes_checkpoints", False):
         raise ValueError(f"checkpoint is {checkpoint!r}, and {type(solver).__name__} cannot go on from one; pass None")
     fraction = check_number("validation_fraction", estimator.validation_fraction, strict=True, below=1.0)
     return {

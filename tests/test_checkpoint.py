@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -41,6 +42,20 @@ def values(n=100):
     return X, X.cumsum(axis=1)
 
 
+def unequal(n=60):
+    """Sequences of unequal lengths, with a label for each step."""
+    X, y = waves(n)
+    lengths = np.random.default_rng(0).integers(1, 15, n)
+    return [x[:length] for x, length in zip(X, lengths, strict=True)], [
+        np.full(length, label) for length, label in zip(lengths, y, strict=True)
+    ]
+
+
+def rising(iteration):
+    """A penalty."""
+    return 0.5 + 0.1 * iteration
+
+
 def weights_of(model):
     names = [name for name in vars(model) if name.endswith("_") and isinstance(getattr(model, name), np.ndarray)]
     return {name: getattr(model, name) for name in names}
@@ -56,6 +71,15 @@ CASES = {
     "stateful": (RNNRegressor(12, max_epochs=7, stateful=True, batch_size=3, chunk_size=5), values(8)),
     "rollbacks": (RNNClassifier(12, max_epochs=7, solver=Rollout(radius=2.0, output_radius=20.0, r=0)), waves()),
     "within an epoch": (RNNClassifier(12, solver=Rollout(max_iter=33), batch_size=20), waves()),
+    "algorithm1": (RNNClassifier(12, max_epochs=7, solver="algorithm1"), waves()),
+    "algorithm1, batches": (
+        RNNClassifier(8, max_epochs=7, batch_size=11, solver=Algorithm1(r="lipschitz", s_coupling=True, keep="last")),
+        unequal(),
+    ),
+    "algorithm1, numbers": (
+        RNNRegressor(8, max_epochs=7, batch_size=4, penalty=0.1, solver=Algorithm1(rho1=rising, omega="lasso")),
+        values(9),
+    ),
     "text": (CharacterModel(12, max_epochs=7), (300 * "to be or not to be, ",)),
 }
 
@@ -81,9 +105,10 @@ def test_resumed_fit_ends_bit_identical(case, tmp_path):
             assert resumed.best_epoch_ == whole.best_epoch_ and resumed.status_ is Status.NO_PROGRESS
 
 
-def test_random_state_none_goes_on_with_the_same_draws(tmp_path):
+@pytest.mark.parametrize("solver", ["rollout", "algorithm1"])
+def test_random_state_none_goes_on_with_the_same_draws(solver, tmp_path):
     X, y = waves()
-    model = RNNClassifier(12, max_epochs=6, checkpoint=tmp_path / "c")
+    model = RNNClassifier(12, max_epochs=6, solver=solver, batch_size=20, checkpoint=tmp_path / "c")
     np.random.seed(3)  # noqa: NPY002 -- what random_state=None draws from
     whole = clone(model).fit(X, y)
     np.random.seed(3)  # noqa: NPY002 -- what random_state=None draws from
@@ -132,8 +157,9 @@ def test_what_is_no_checkpoint_of_this_fit_is_refused(tmp_path):
         clone(model).set_params(checkpoint=None).fit(X, y, resume=True)
     with pytest.raises(TypeError, match="resume is 1"):
         clone(model).fit(X, y, resume=1)
-    with pytest.raises(ValueError, match="Algorithm1 cannot go on from one"):
-        clone(model).set_params(solver=Algorithm1()).fit(X, y)
+    with pytest.raises(ValueError, match="SimpleNamespace cannot go on from one"):
+        solver = SimpleNamespace(check_settings=int, iterations_per_epoch=int, solve=int)
+        clone(model).set_params(solver=solver).fit(X, y)
     with pytest.raises(ValueError, match="random_state is None, with which the validation data"):
         clone(model).set_params(random_state=None, early_stopping=True).fit(X, y)
     content = path.read_bytes()

@@ -18,12 +18,23 @@ from admmirnn.solvers.status import Outcome, Status
 from admmirnn.solvers.variables import SweepSettings, Variables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from admmirnn.model import ElmanRNN
     from admmirnn.sequences import Sequences
-    from admmirnn.typing import AnyLoss, Array, EndOfEpoch, FloatArray, Limits, RandomState, Record, Schedule
+    from admmirnn.typing import (
+        AnyLoss,
+        Array,
+        EndOfEpoch,
+        FloatArray,
+        IntArray,
+        KeepState,
+        Limits,
+        RandomState,
+        Record,
+        Schedule,
+    )
 
 BACKWARD, FORWARD = b"ocVsabWU", b"UWbasVco"  # the blocks in the paper's order, at every t
 _GROWTH = 1e6
@@ -121,6 +132,7 @@ class Algorithm1(BaseEstimator):
         self.eps_rel = eps_rel
 
     takes_labels_per_step = True
+    takes_checkpoints = True
     readouts = ("last",)
     losses = ("cross_entropy", "squared_error")
     default_penalty = 0.0
@@ -149,6 +161,8 @@ class Algorithm1(BaseEstimator):
         on_epoch_end: EndOfEpoch | None = None,
         n_threads: int | None = 1,
         limits: Limits | None = None,
+        checkpoint: KeepState | None = None,
+        resume: dict[str, Any] | None = None,
     ) -> Outcome:
         """Train ``network`` in place.
 
@@ -181,6 +195,10 @@ class Algorithm1(BaseEstimator):
             Threads of the roll-outs that are measured; the sweep itself passes through the steps one after the other.
         limits : object, optional
             As in `Rollout.solve`, asked after every iteration.
+        checkpoint : callable, optional
+            As in `Rollout.solve`, called after every iteration that is not the last for a reason of its own.
+        resume : dict, optional
+            As in `Rollout.solve`.
 
         Returns
         -------
@@ -199,12 +217,16 @@ class Algorithm1(BaseEstimator):
         validation.check_problem(network, sequences, targets, weights, loss, per_step=True, losses=self.losses)
         n_threads = validation.check_n_threads(n_threads)
         fit = _Fit(self, schedules, network, sequences, targets, loss, weights, penalty, n_threads)
-        fit.form_batches(batch_size, check_random_state(random_state) if shuffle else None)
-        status = Status.ITERATION_LIMIT
+        order = _order(len(sequences), batch_size, check_random_state(random_state) if shuffle else None)
+        fit.form_batches(batch_size, order if resume is None else resume["fit"]["order"])
+        first, status = 1, Status.ITERATION_LIMIT
         with backend.one_blas_thread():
             with _overflow_is_expected():
                 fit.start_from_the_roll_out()
-            for iteration in range(1, n_iterations + 1):
+            if resume is not None:
+                first, fit.history = resume["epoch"] + 1, resume["history"]
+                fit.go_on_from(resume["fit"])
+            for iteration in range(first, n_iterations + 1):
                 with _overflow_is_expected():
                     fit.begin(iteration)
                     for variables in fit.batches:
@@ -223,6 +245,8 @@ class Algorithm1(BaseEstimator):
                 if fit.residuals.are_small(self.eps_abs, self.eps_rel):
                     status = Status.CONVERGED
                     break
+                if checkpoint is not None:
+                    checkpoint({"epoch": iteration, "history": fit.history}, fit.state)
         fit.keep_weights(self.keep)
         return Outcome(fit.history, status, fit.what_grew(), fit.warning())
 
@@ -230,6 +254,24 @@ class Algorithm1(BaseEstimator):
 def _overflow_is_expected() -> AbstractContextManager[None]:
     """Divergence is found by looking at the sizes of the variables; numpy need not warn of it as well."""
     return np.errstate(over="ignore", invalid="ignore", divide="ignore")
+
+
+def _order(n_sequences: int, batch_size: int | None, random_state: np.random.RandomState | None) -> IntArray:
+    """The numbers of the sequences, in the order in which they are put into batches."""
+    if random_state is None or batch_size is None or batch_size >= n_sequences:
+        return np.arange(n_sequences)
+    return random_state.permutation(n_sequences)
+
+
+def _joined(of_batches: Iterable[tuple[FloatArray, ...]]) -> list[FloatArray]:
+    """Each of the batches' arrays, those of all batches one after the other."""
+    return [np.concatenate(arrays) for arrays in zip(*of_batches, strict=True)]
+
+
+def _cut(joined: Iterable[FloatArray], n_rows: list[int]) -> Iterator[tuple[FloatArray, ...]]:
+    """The reverse of `_joined`, of batches with so many rows."""
+    borders = np.cumsum(n_rows)[:-1]
+    return zip(*(np.split(array, borders) for array in joined), strict=True)
 
 
 class _Fit:
@@ -261,13 +303,10 @@ class _Fit:
         self.history: list[Record] = []
         self.grown: tuple[str, float] | None = None
 
-    def form_batches(self, batch_size: int | None, random_state: np.random.RandomState | None) -> None:
+    def form_batches(self, batch_size: int | None, order: IntArray) -> None:
         """Cut the sequences into batches, each with its own variables."""
-        indices = np.arange(len(self.sequences))
-        batch_size = batch_size or len(indices)
-        if random_state is not None and batch_size < len(indices):
-            indices = random_state.permutation(len(indices))
-        for some in split(indices, batch_size):
+        self.order = order
+        for some in split(order, batch_size or len(order)):
             self.batches.append(
                 Variables.of_sequences(
                     self.kernels,
@@ -292,6 +331,31 @@ class _Fit:
         self.residuals.remember_sizes()
         self.best = (math.inf, self.network.Theta.copy(), self.network.Psi.copy())
         self._remember_weights(self._rollout_loss()[0])
+
+    def state(self) -> dict[str, Any]:
+        """What another fit needs to go on from here, after an iteration; the batches' arrays are joined."""
+        best_loss, *best_weights = self.best
+        return {
+            "order": self.order,
+            "weights": list(self.network.trained),
+            "blocks": _joined([variables.blocks for variables in self.batches]),
+            "multipliers": _joined([variables.multipliers for variables in self.batches]),
+            "best": {"loss": best_loss, "weights": best_weights},
+            "last_loss": self.last_loss,
+            "largest_allowed": self.residuals.largest_allowed,
+        }
+
+    def go_on_from(self, state: dict[str, Any]) -> None:
+        """Take over the state of another fit."""
+        for weights, earlier in zip(self.network.trained, state["weights"], strict=True):
+            np.copyto(weights, earlier)
+        blocks = _cut(state["blocks"], [len(variables.A) for variables in self.batches])
+        multipliers = _cut(state["multipliers"], [len(variables.lambda1) for variables in self.batches])
+        for variables, *earlier in zip(self.batches, blocks, multipliers, strict=True):
+            variables.go_on_from(*earlier)
+        self.best = (state["best"]["loss"], *state["best"]["weights"])
+        self.last_loss = state["last_loss"]
+        self.residuals.largest_allowed = state["largest_allowed"]
 
     def begin(self, iteration: int) -> None:
         """Set the penalties of this iteration."""

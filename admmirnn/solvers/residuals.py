@@ -28,6 +28,11 @@ class Residuals:
         All of them.
     loss : SoftmaxCrossEntropy or SquaredError
         R.
+
+    Attributes
+    ----------
+    largest_allowed : dict of float
+        By the name of a variable, the size from which it may not grow too far; see `remember_sizes`.
     """
 
     def __init__(self, kernels: Kernels, network: ElmanRNN, batches: list[Variables], loss: AnyLoss) -> None:
@@ -41,12 +46,12 @@ class Residuals:
 
     def remember_sizes(self) -> None:
         """Take the variables as they are for what `grown` compares with."""
-        self._largest_allowed = {name: max(1.0, size) for name, size in self._measure_sizes().items()}
+        self.largest_allowed = {name: max(1.0, size) for name, size in self._measure_sizes().items()}
         for variables in self.batches:
             if variables.values is not None:
                 largest = float(np.abs(variables.values).max())
                 for name in ("o", "c", "V"):
-                    self._largest_allowed[name] = max(self._largest_allowed[name], largest)
+                    self.largest_allowed[name] = max(self.largest_allowed[name], largest)
 
     def begin(self, at: SweepSettings) -> None:
         """Start an iteration with the penalties ``at``."""
@@ -152,7 +157,7 @@ class Residuals:
 
     def grown(self, times: float) -> tuple[str, float] | None:
         """Name and size of the first variable that has become ``times`` as large as it was, or not finite; or None."""
-        allowed = dict(self._largest_allowed)
+        allowed = dict(self.largest_allowed)
         for i, (name, rho) in enumerate(zip(_EQUATIONS, self.rhos, strict=True), 1):
             allowed[f"lambda{i}"] = max(1.0, rho * allowed[name])  # it moves by rho times a residual
         for name, size in self.sizes.items():

@@ -21,7 +21,7 @@ from admmirnn.solvers.state import InitialState, Layer, Workspace
 from admmirnn.solvers.status import Outcome, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import TypeAlias
 
     from admmirnn.model import BidirectionalRNN, ElmanRNN
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         EndOfEpoch,
         FloatArray,
         IntArray,
+        KeepState,
         LayerOutcome,
         Limits,
         Network,
@@ -140,6 +141,7 @@ class Rollout(BaseEstimator):
     takes_penalties = True
     takes_two_directions = True
     takes_states = True  # s_0, streams, and a memory to go on from
+    takes_checkpoints = True
     default_penalty = 0.2  # of estimators: chosen on validation data of three tasks, see bench/choices.py
 
     def check_settings(self) -> None:
@@ -168,7 +170,7 @@ class Rollout(BaseEstimator):
         n_threads: int | None = 1,
         memory: dict[str, Any] | None = None,
         limits: Limits | None = None,
-        checkpoint: Callable[[dict[str, Any], Callable[[], dict[str, Any]]], None] | None = None,
+        checkpoint: KeepState | None = None,
         resume: dict[str, Any] | None = None,
     ) -> Outcome:
         """Train ``network`` in place.

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from admmirnn.model import ElmanRNN
     from admmirnn.sequences import Minibatch, Sequences
     from admmirnn.typing import AnyLoss, Array, FloatArray, IntArray, Kernels
@@ -180,6 +182,11 @@ class Variables:
         return len(self.offsets) - 2
 
     @property
+    def _n_features(self) -> int:
+        n, m = int(self.Theta.shape[0]), int(self.Theta.shape[1])
+        return m - n - 1
+
+    @property
     def blocks(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """a_t, s_t and o_t, a row for each step of each sequence."""
         return self.A, self.H[:, :-1], self.O
@@ -191,11 +198,17 @@ class Variables:
 
     def roll_out(self, kernels: Kernels, activation: str) -> None:
         """Make a_t, s_t, o_t what the network gives, from the states s_0 that Z has; all residuals are zero then."""
-        d, rows = self.Theta.shape[1] - self.Theta.shape[0] - 1, len(self.A)
+        rows = len(self.A)
         kernels.roll_out(self.Theta, self.offsets, activation, self.Z)
-        self.H[:] = self.Z[self._rows_of_states, d:]
+        self.H[:] = self.Z[self._rows_of_states, self._n_features :]
         np.matmul(self.Z[:rows], self.Theta.T, out=self.A)
         np.matmul(self.H, self.Psi.T, out=self.O)
+
+    def go_on_from(self, blocks: Iterable[FloatArray], multipliers: Iterable[FloatArray]) -> None:
+        """Take over the ``blocks`` and ``multipliers`` of other variables of the same sequences."""
+        for now, earlier in zip((*self.blocks, *self.multipliers), (*blocks, *multipliers), strict=True):
+            now[:] = earlier
+        self.Z[self._rows_of_states, self._n_features :] = self.H  # s_t is an input of step t + 1
 
     def residuals(self, kernels: Kernels, activation: str, out: list[FloatArray] | None = None) -> list[FloatArray]:
         """a_t - U x_t - W s_{t-1} - b, s_t - f(a_t), o_t - V s_t - c, a row for each step of each sequence.
@@ -245,9 +258,7 @@ class Variables:
         dict
             Bounds by the names s, a, U, W, V.
         """
-        rows, B = len(self.A), len(self.lambda1)
-        n = self.Theta.shape[0]
-        d = self.Theta.shape[1] - n - 1
+        rows, B, d = len(self.A), len(self.lambda1), self._n_features
         omega1 = max(at.rho1, at.nu) if rows > B else at.rho1
         omega3 = max(at.rho3, at.nu) if rows > B else at.rho3
         V, W = self.Psi[:, :-1], self.Theta[:, d:-1]
