@@ -91,7 +91,7 @@ def write_file(path: FilePath, kind: str, arrays: Mapping[str, Array], header: A
 def read_file(path: FilePath, kind: str) -> tuple[dict[str, Array], dict[str, Any]]:
     """Return the arrays and the header that `write_file` has been given.
 
-    No more memory is taken than a few times the size of the file.
+    No more memory is taken than a few times the size of the file; the records that `Values` makes of it take more.
 
     Parameters
     ----------
@@ -122,26 +122,26 @@ def read_file(path: FilePath, kind: str) -> tuple[dict[str, Array], dict[str, An
             raise ModelFileError(f"{path} is not a {kind} file, or not a whole one: it has {size} bytes")
         if n_header > _MOST_HEADER:
             raise ModelFileError(f"{path} is not a {kind} file: its header would have {n_header} bytes")
-        content = _content(path, file.read(n_header))
+        content = _content(path, file.read(n_header), size - 8 - n_header)
         if content.get("kind") != kind:
             raise ModelFileError(f"{path} holds a {content.get('kind')}, and not a {kind}")
         file.seek(0)
-        data = file.read(size)
-    try:
-        arrays = {name: _array(tensor) for name, tensor in safetensors.deserialize(data)}
-    except (safetensors.SafetensorError, ValueError) as error:
-        raise ModelFileError(f"{path} is damaged, or not whole ({error})") from error
+        try:
+            arrays = {name: _array(tensor) for name, tensor in safetensors.deserialize(file.read(size))}
+        except (safetensors.SafetensorError, ValueError) as error:
+            raise ModelFileError(f"{path} is damaged, or not whole ({error})") from error
     checksum = content.pop("sha256", None)
     if checksum != _checksum(arrays, content) or not isinstance(content.get("header"), dict):
         raise ModelFileError(f"{path} is damaged: its content does not give its checksum; get the file anew")
     return {name: array.astype(array.dtype.newbyteorder("=")) for name, array in arrays.items()}, content["header"]
 
 
-def _content(path: str, header: Any) -> dict[str, Any]:
-    """The JSON object that `write_file` has made, of a format that is known."""
+def _content(path: str, header: bytes, n_data: int) -> dict[str, Any]:
+    """The JSON object that `write_file` has made, of a format that is known, in a file with so many bytes of arrays."""
     try:
-        metadata = _parsed(header).get("__metadata__", {})
-    except (ValueError, RecursionError, AttributeError) as error:
+        tensors = _parsed(header)
+        metadata = tensors.pop("__metadata__", {})
+    except (ValueError, RecursionError, AttributeError, TypeError) as error:
         raise ModelFileError(f"{path} is not such a file, or damaged: its header is none of safetensors") from error
     text = metadata.get(_KEY) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
@@ -158,6 +158,12 @@ def _content(path: str, header: Any) -> dict[str, Any]:
             f"{path} was written by admmirnn {content.get('version')} in format {found}, and admmirnn "
             f"{version('admmirnn')} reads formats up to {FORMAT}; install a newer one"
         )
+    try:
+        n_expected = max((tensor["data_offsets"][1] for tensor in tensors.values()), default=0)
+    except (LookupError, TypeError) as error:
+        raise ModelFileError(f"{path} is damaged: its header is none of safetensors") from error
+    if n_expected != n_data:  # before a large file is read for nothing
+        raise ModelFileError(f"{path} is damaged, or not whole: {n_data} bytes of arrays, and not {n_expected}")
     return content
 
 
@@ -366,6 +372,8 @@ class Values:
         if not records or not all(type(record) is dict for record in records):
             return None
         keys = list(dict.fromkeys(key for record in records for key in record))
+        if not keys:
+            return None
         column = {key: j for j, key in enumerate(keys)}
         values, kinds = np.zeros((len(records), len(keys))), np.zeros((len(records), len(keys)), np.uint8)
         for i, record in enumerate(records):
@@ -385,6 +393,8 @@ class Values:
             raise ValueError("its records are not of numbers")
         if values.ndim != 2 or values.shape != kinds.shape or values.shape[1] != len(keys):
             raise ValueError("its records do not belong together")
+        if not keys:  # of which there may be any number in no bytes
+            raise ValueError("its records have no entries")
         whole = values[(kinds == _INT) | (kinds == _BOOL)]
         if kinds.max(initial=0) > _BOOL or not (np.abs(whole) <= 1 << 53).all():
             raise ValueError("its records hold what is no number")
@@ -411,6 +421,8 @@ class Values:
         key, position = state["state"].get("key"), state["state"].get("pos")
         if not isinstance(key, np.ndarray) or key.dtype != np.uint32 or key.shape != (624,):
             raise ValueError("its random state has no key of 624 words")
+        if not key[1:].any() and key[0] < 1 << 31:  # of the first word one bit counts
+            raise ValueError("its random state is zero, with which drawing a number might never end")
         if type(position) is not int or not 0 <= position <= 624 or state["has_gauss"] not in (0, 1):
             raise ValueError("its random state is at no place that there is")
         found.set_state(("MT19937", key, position, int(state["has_gauss"]), float(state["gauss"])))

@@ -283,6 +283,9 @@ def test_history_has_its_types_and_what_is_not_finite(path):
     model.history_ = [{"epoch": 1, "what": "text", "many": 2**60, "values": [1.0, np.inf]}]
     model.save(path)
     assert admmirnn.load(path).history_ == model.history_
+    model.history_ = [{}, {}]
+    model.save(path)
+    assert admmirnn.load(path).history_ == model.history_
     model.history_ = [{"epoch": i, "loss": 1 / (i + 1)} for i in range(100_000)]  # a call of partial_fit each
     model.save(path)
     assert admmirnn.load(path).history_ == model.history_
@@ -610,6 +613,39 @@ def test_large_files_of_others_are_not_read(path):
         file.truncate(1 << 36)  # a hole
     with pytest.raises(ModelFileError, match="not one that admmirnn has written"):
         admmirnn.load(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a hole takes space")
+def test_a_large_file_that_is_longer_than_its_header_says_is_not_read(path):
+    classifier().save(path)
+    with open(path, "r+b") as file:
+        file.truncate(1 << 36)  # a hole
+    with pytest.raises(ModelFileError, match=r"damaged, or not whole: \d+ bytes of arrays, and not \d+$"):
+        admmirnn.load(path)
+
+
+def test_records_of_nothing_take_no_memory(path):
+    classifier().save(path)
+    arrays, header = read_file(path, "model")
+    arrays |= {"history_.values": np.zeros((1 << 36, 0)), "history_.kinds": np.zeros((1 << 36, 0), np.uint8)}
+    header["attributes"]["history_"] = {"records": [[], ["history_.values", "history_.kinds"]]}
+    write_file(path, "model", arrays, header)
+    with pytest.raises(ModelFileError, match="its records have no entries"):
+        admmirnn.load(path)
+
+
+def test_a_random_state_that_draws_nothing_is_refused(path):
+    classifier().set_params(random_state=np.random.RandomState(0)).save(path)
+    arrays, header = read_file(path, "model")
+    (name,) = (name for name in arrays if name.startswith("random_state"))
+    arrays[name] = np.zeros(624, np.uint32)
+    arrays[name][0] = (1 << 31) - 1
+    write_file(path, "model", arrays, header)
+    with pytest.raises(ModelFileError, match="its random state is zero"):
+        admmirnn.load(path)
+    arrays[name][0] = 1 << 31
+    write_file(path, "model", arrays, header)
+    assert np.isfinite(admmirnn.load(path).random_state.standard_normal(1000)).all()
 
 
 def test_a_few_hundred_mutants(path, tmp_path):
