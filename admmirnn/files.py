@@ -39,7 +39,7 @@ _TENSORS = {"BOOL": "?", "F16": "<f2", "F32": "<f4", "F64": "<f8"} | {
 }
 _TYPES: dict[str, type] = {"float": float, "float32": np.float32, "float64": np.float64}
 _NOT_FINITE = {repr(value): value for value in (math.inf, -math.inf, math.nan)}
-_TIMES = re.compile(r"[mM]8(\[\d{0,4}(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?")
+_TIMES = re.compile(r"[mM]8(\[([1-9]\d{0,3})?(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?")
 
 
 class ModelFileError(ValueError):
@@ -85,7 +85,7 @@ def write_file(path: FilePath, kind: str, arrays: Mapping[str, Array], header: A
             f"the header of the file would have {n_header} bytes, and the most is {_MOST_HEADER}: there are too many "
             "labels, names or settings that are no numpy arrays of numbers or strings; use pickle"
         )
-    _replace(path, data)
+    replace_file(path, data)
 
 
 def read_file(path: FilePath, kind: str) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -204,8 +204,21 @@ def _array(tensor: Mapping[str, Any]) -> Array:
     return array
 
 
-def _replace(path: str, data: bytes) -> None:
-    """Put a file in the place of one that may be there, in one step, after its content is on the disk."""
+def replace_file(path: str, data: bytes) -> None:
+    """Put a file in the place of one that may be there, in one step, after its content is on the disk.
+
+    Parameters
+    ----------
+    path : str
+        Where, as `admmirnn.validation.check_new_path` returns it.
+    data : bytes
+        The content.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; what was there is as it was.
+    """
     path = os.path.realpath(path)  # a link stays one
     folder = os.path.dirname(path)
     temporary = os.path.join(folder, f".admmirnn-{secrets.token_hex(8)}.tmp")

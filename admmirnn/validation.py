@@ -1686,6 +1686,8 @@ def check_torch_layers(rnn: Any, linear: Any, torch: Any, recurrent: tuple[Any, 
         raise TypeError(f"linear is of type {type(linear).__name__}; pass the torch.nn.Linear that reads the states")
     if rnn.num_layers != 1:
         raise ValueError(f"rnn has {rnn.num_layers} layers; pass one with num_layers=1, there is no estimator of more")
+    if not linear.out_features:
+        raise ValueError("linear has no outputs; pass one that has")
     n_read = rnn.hidden_size * (2 if rnn.bidirectional else 1)
     if linear.in_features != n_read:
         raise ValueError(f"linear reads {linear.in_features} features, and rnn has {n_read}; pass layers that fit")
@@ -1719,8 +1721,9 @@ def check_torch_classes(classes: Any, n_outputs: int) -> tuple[Array, IntArray]:
     """Return the labels of outputs, 0 to K - 1 for None, and the order in which they are sorted."""
     if classes is None:
         return np.arange(n_outputs), np.arange(n_outputs)
-    given = column_or_1d(np.asarray(classes))
-    known, order = np.unique(given, return_index=True)
+    given = column_or_1d(classes)
+    known, places = _check_label_column(given, "index {} of classes")
+    order = np.argsort(places)
     if len(known) != len(given):
         raise ValueError("classes has a label twice; pass one for each output")
     if len(known) != n_outputs:
@@ -1743,15 +1746,17 @@ def check_exported(blocks: Mapping[str, FloatArray], dtype: np.dtype[Any]) -> di
 
 def check_onnx_classes(classes: Array) -> Array:
     """Return labels as an array that an ONNX file can hold, or raise."""
-    if classes.dtype == object and all(isinstance(label, str) for label in classes):
-        return classes
-    classes = np.array(classes.tolist()) if classes.dtype == object else classes
-    if classes.dtype.kind == "U":
+    labels = classes.tolist()
+    if classes.dtype.kind == "U" or (classes.dtype == object and all(isinstance(label, str) for label in labels)):
         return classes.astype(object)
+    numbers = np.array(labels) if classes.dtype == object else classes
     for kinds, dtype in (("b", np.bool_), ("iu", np.int64), ("f", np.float64)):
-        if classes.dtype.kind in kinds:
-            return classes.astype(dtype)
-    raise ValueError(f"classes_ are {classes.dtype}, which ONNX does not have; fit with strings or numbers for labels")
+        if numbers.dtype.kind in kinds and (found := numbers.astype(dtype)).tolist() == labels:
+            return found
+    raise ValueError(
+        f"classes_ has {labels[-1]!r}, which is none of the types of labels in an ONNX file; fit with strings, "
+        "booleans, or numbers that int64 or float64 hold"
+    )
 
 
 def check_padded_batch(shape: Sequence[int], lengths: Any, n_features: int, least: int) -> None:

@@ -1,5 +1,7 @@
 """Exports: torch modules and ONNX files against predict, for every activation, read-out and form of targets."""
 
+import errno
+import os
 import sys
 from types import SimpleNamespace
 
@@ -409,6 +411,7 @@ def test_what_comes_from_torch_is_an_estimator(torch):
 
 
 @pytest.mark.filterwarnings("ignore:dropout option:UserWarning")
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors:UserWarning")
 def test_from_torch_refuses_what_cannot_be(torch):
     nn = torch.nn
     rnn, linear = nn.RNN(D, 4), nn.Linear(4, 3)
@@ -421,6 +424,7 @@ def test_from_torch_refuses_what_cannot_be(torch):
         ((nn.RNN(D, 4, num_layers=2, dropout=0.5), linear), ValueError, "2 layers"),
         ((rnn, nn.ReLU()), TypeError, "ReLU"),
         ((rnn, nn.Linear(5, 3)), ValueError, "5 features"),
+        ((rnn, nn.Linear(4, 0)), ValueError, "linear has no outputs"),
         ((rnn, nn.Linear(4, 3).double()), ValueError, "linear.weight is float64"),
         ((nn.RNN(D, 4).half(), nn.Linear(4, 3).half()), ValueError, "float16"),
     ]
@@ -435,6 +439,8 @@ def test_from_torch_refuses_what_cannot_be(torch):
     for settings, error, message in [
         ({"classes": ["a", "b"]}, ValueError, "2 label"),
         ({"classes": ["a", "b", "a"]}, ValueError, "twice"),
+        ({"classes": ["a", None, "b"]}, TypeError, "cannot be sorted"),
+        ({"classes": [0.0, 1.0, np.nan]}, ValueError, "first at index 2 of classes"),
         ({"hidden_size": 5}, TypeError, "hidden_size"),
         ({"frame": 3}, ValueError, "frame of 3"),
         ({"readout": "mean", "every_step": True}, ValueError, "readout"),
@@ -471,12 +477,35 @@ def test_labels_of_every_type(onnxruntime, tmp_path, classes):
     assert found.label.tolist() == model.predict(X).tolist()
 
 
-def test_labels_without_a_type_are_refused(onnxruntime, tmp_path):
+@pytest.mark.parametrize(
+    "classes",
+    [
+        np.array(["2020-01-01", "2021-01-01", "2022-01-01"], dtype="datetime64[D]"),
+        np.array([1, 2, 1 << 63], dtype=np.uint64),
+        np.array([-1, 2, (1 << 63) + 1], dtype=object),
+        np.array([1, 2, 10**30], dtype=object),
+    ],
+    ids=lambda classes: f"{classes[-1]}",
+)
+def test_labels_without_a_type_are_refused(onnxruntime, tmp_path, classes):
     model, _ = fitted("classes", "last")
-    model.classes_ = np.array(["2020-01-01", "2021-01-01", "2022-01-01"], dtype="datetime64[D]")
-    with pytest.raises(ValueError, match="datetime64"):
+    model.classes_ = classes
+    with pytest.raises(ValueError, match="classes_ has .*none of the types of labels in an ONNX file"):
         model.to_onnx(tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(onnxruntime, tmp_path, monkeypatch):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"old")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        fitted("classes", "last")[0].to_onnx(path)
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
 def test_hinge_has_no_probabilities(onnxruntime, tmp_path):

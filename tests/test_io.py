@@ -634,6 +634,17 @@ def test_records_of_nothing_take_no_memory(path):
         admmirnn.load(path)
 
 
+def test_times_that_count_nothing_are_refused(path):
+    """Of which numpy says SystemError when they are compared."""
+    classifier(np.array([1, 2, 3] * 4, "m8[25s]")).save(path)
+    assert admmirnn.load(path).classes_.dtype == "m8[25s]"
+    arrays, header = read_file(path, "model")
+    header["attributes"]["classes_"] = {"array": ["classes_", "m8[0s]"]}
+    write_file(path, "model", arrays, header)
+    with pytest.raises(ModelFileError, match="is 'm8.0s.'"):
+        admmirnn.load(path)
+
+
 def test_a_random_state_that_draws_nothing_is_refused(path):
     classifier().set_params(random_state=np.random.RandomState(0)).save(path)
     arrays, header = read_file(path, "model")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from admmirnn import validation
+from admmirnn.files import replace_file
 from admmirnn.optional import import_optional
 
 if TYPE_CHECKING:
@@ -174,9 +174,10 @@ class Exports:
         ImportError
             If onnx is not installed: ``pip install 'admmirnn[onnx]'``.
         ValueError
-            If ONNX has no type for ``classes_``, or targets are too large for float32.
+            If ``label`` has no type for ``classes_``, such as bytes, times and integers that int64 does not hold, or
+            targets are too large for float32.
         OSError
-            If the file cannot be written.
+            If the file cannot be written; one that was there is as it was.
 
         Examples
         --------
@@ -195,7 +196,7 @@ class Exports:
             labels = "several" if self._several else validation.check_onnx_classes(self.classes_)
         probabilities = hasattr(self, "predict_proba")
         model = onnx_graph.model_of(network, lengths=lengths, labels=labels, probabilities=probabilities)
-        Path(path).write_bytes(model.SerializeToString())
+        replace_file(path, model.SerializeToString())
         return model
 
 
