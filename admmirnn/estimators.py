@@ -395,7 +395,7 @@ class _Recurrent(BaseEstimator):
             If it has not been fitted.
         TypeError
             If a parameter is an object that is not of admmirnn, such as a loss of one's own, or a label is neither a
-            number, a string, bytes, nor a time; pickle may keep these.
+            number, a string, bytes, nor a time of numpy; pickle may keep these.
         OSError
             If the file cannot be written; one that was there is as it was.
         ImportError

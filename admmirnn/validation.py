@@ -1890,9 +1890,11 @@ def check_has_confusions(estimator: Any) -> None:
 def not_to_be_saved(name: str, value: Any) -> TypeError:
     """The error that says that a file cannot hold a value."""
     found = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else f"of type {type(value).__name__}"
+    remedy = "set_params puts something else in its place"
+    if name.partition(".")[0] == "classes_":
+        remedy = "fit with labels that are numbers, strings, bytes, or times of numpy"
     return TypeError(
-        f"{name} is {found}, which a model file cannot hold, as nothing in it is run; set_params puts something else "
-        "in its place, or use pickle"
+        f"{name} is {found}, which a model file cannot hold, as nothing in it is run; {remedy}, or use pickle"
     )
 
 

@@ -1,7 +1,8 @@
 """Small model files of this release, for tests/data: ``python -m bench.release_files``.
 
-Run it once a release, before it is out; tests/test_io.py loads them ever after, and compares the outputs with those
-that are written here.
+Run it once a release, before it is out, and commit what it writes.  tests/test_io.py asks for these files when the
+version in pyproject.toml goes up, loads them ever after, and compares the outputs with those that are written here.  A
+file that is there stays: that of a release that is out shows what it wrote.
 """
 
 from pathlib import Path
@@ -35,6 +36,9 @@ def main():
     FOLDER.mkdir(exist_ok=True)
     for name, model, X in models():
         path = FOLDER / f"{name}-{admmirnn.__version__}.safetensors"
+        if path.exists():
+            print(path, "is there; delete it to write it anew, unless that release is out")
+            continue
         model.save(path)
         outputs = model.predict_proba(X) if hasattr(model, "predict_proba") else model.predict(X)
         labels = {"labels": model.predict(X)} if hasattr(model, "classes_") else {}

@@ -24,7 +24,7 @@ from admmirnn.files import Values, read_file, write_file
 from admmirnn.io import ModelFileError
 from admmirnn.losses import Huber, Quantile, SquaredError
 from admmirnn.penalties import PENALTIES, Box, Flattened, GroupLasso
-from bench import fuzz
+from bench import fuzz, release_files
 
 DATA = Path(__file__).parent / "data"
 QUICK = {"max_epochs": 1, "random_state": 0}
@@ -144,7 +144,7 @@ def test_labels_that_a_file_cannot_hold_are_refused_before_anything_is_written(p
         np.array([Fraction(1, 2), Fraction(1, 3)], object),
         [datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)],
     ):
-        with pytest.raises(TypeError, match="classes_.* is of type (Fraction|date), which a model file cannot hold"):
+        with pytest.raises(TypeError, match="classes_.* is of type (Fraction|date), which .*; fit with labels that"):
             classifier(np.resize(np.array(labels, object), 12)).save(path)
     assert path.read_bytes() == b"mine"
 
@@ -701,6 +701,20 @@ def test_files_of_every_release_stay_loadable(file):
 
 
 def test_there_are_files_of_every_release():
-    kinds = {type(admmirnn.load(file)) for file in DATA.glob("*-0.1.0.safetensors")}
-    assert kinds == {RNNClassifier, RNNRegressor, CharacterModel}
-    assert sum(file.stat().st_size for file in DATA.iterdir()) < 100_000
+    versions = {file.stem.partition("-")[2] for file in DATA.glob("*.safetensors")}
+    assert versions >= {"0.1.0", admmirnn.__version__}, "run python -m bench.release_files, and commit what it writes"
+    for version in versions:
+        files_of = list(DATA.glob(f"*-{version}.safetensors"))
+        assert {type(admmirnn.load(file)) for file in files_of} == {RNNClassifier, RNNRegressor, CharacterModel}
+        assert sum(file.stat().st_size for file in DATA.glob(f"*-{version}.*")) < 100_000
+
+
+def test_files_of_a_release_are_written_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(release_files, "FOLDER", tmp_path)
+    release_files.main()
+    written = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert written.keys() == {file.name for file in DATA.glob(f"*-{admmirnn.__version__}.*")}
+    (tmp_path / f"text-{admmirnn.__version__}.safetensors").write_bytes(b"of a release that is out")
+    release_files.main()
+    assert "is there; delete it" in capsys.readouterr().out
+    assert (tmp_path / f"text-{admmirnn.__version__}.safetensors").read_bytes() == b"of a release that is out"
