@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from admmirnn.typing import Record
 
 _MOST_IN_A_LEGEND = 12
-_EQUATIONS = ("a", "s", "o")
+_WIDTH = 0.84  # of axes that leave room for what is beside them
+_MOST_CHARACTERS = 40  # below an axis
+_EQUATIONS = {"a": "#0072B2", "s": "#E69F00", "o": "#009E73"}  # in colours that the colour-blind tell apart
 _SIGNED = ("tanh", "identity", "leaky_relu")
 
 
@@ -65,10 +67,10 @@ def plot_history(
     ax = _axes(ax, "plot_history")
     epochs = _column(records, "epoch")
     for name in names:
-        words = name.replace("rollout", "roll-out").replace("_", " ")
+        words, values = _words(name), _column(records, name)
         of_line = words if label is None else label if len(names) == 1 else f"{label}, {words}"
-        ax.plot(epochs, _column(records, name), **{"label": of_line} | kwargs)
-    ax.set(xlabel="epoch", ylabel=metric.replace("_", " ") if isinstance(metric, str) else None)
+        ax.plot(epochs, values, **{"label": of_line, "marker": _marker(values)} | kwargs)
+    ax.set(xlabel="epoch", ylabel=_words(metric) if isinstance(metric, str) else None)
     _show_whole_numbers(ax.xaxis)
     ax.grid(alpha=0.3)
     ax.legend()
@@ -106,7 +108,7 @@ def plot_residuals(history: Any, *, ax: Axes | None = None, **kwargs: Any) -> Ax
     validation.check_recorded(records, [f"primal_{name}" for name in _EQUATIONS], "plot the history of an Algorithm1")
     ax = _axes(ax, "plot_residuals")
     iterations = _column(records, "epoch")
-    for i, equation in enumerate(_EQUATIONS):
+    for equation, colour in _EQUATIONS.items():
         for key, style, name in (
             (f"primal_{equation}", "-", f"primal ${equation}_t$"),
             (f"primal_{equation}_N", ":", f"primal ${equation}_N$"),
@@ -115,12 +117,13 @@ def plot_residuals(history: Any, *, ax: Axes | None = None, **kwargs: Any) -> Ax
             values = _column(records, key)
             values[values == 0] = np.nan  # which has no logarithm
             if not np.isnan(values).all():
-                ax.plot(iterations, values, **{"label": name, "linestyle": style, "color": f"C{i}"} | kwargs)
+                how = {"label": name, "linestyle": style, "color": colour, "marker": _marker(values)}
+                ax.plot(iterations, values, **how | kwargs)
     ax.set(yscale="log", xlabel="iteration", ylabel="residual")
     _show_whole_numbers(ax.xaxis)
     ax.grid(alpha=0.3)
     if ax.get_lines():  # there are none of a fit that diverged at once
-        ax.legend(fontsize="small", ncols=3)  # a column an equation
+        ax.legend(fontsize="small", ncols=3, columnspacing=1)  # a column an equation
     return ax
 
 
@@ -277,14 +280,22 @@ def plot_confusion_matrix(estimator: Any, X: Any, y: ArrayLike, *, ax: Axes | No
     """
     validation.check_has_confusions(estimator)
     labels, predicted = estimator._true_and_predicted(X, y)
-    if ax is None:
-        _pyplot("plot_confusion_matrix")
-    else:
-        (ax,) = validation.check_axes(ax, 1)
+    is_new, ax = ax is None, _axes(ax, "plot_confusion_matrix")
     from sklearn.metrics import ConfusionMatrixDisplay  # here: it is slow to import
 
-    found: Axes = ConfusionMatrixDisplay.from_predictions(labels, predicted, ax=ax, **{"cmap": "Blues"} | kwargs).ax_
-    return found
+    n_characters = sum(len(str(label)) + 2 for label in estimator.classes_)
+    how = {
+        "cmap": "Blues",
+        "values_format": ".2f" if kwargs.get("normalize") else None,
+        "xticks_rotation": "vertical" if n_characters > _MOST_CHARACTERS else "horizontal",
+    }
+    try:
+        ConfusionMatrixDisplay.from_predictions(labels, predicted, ax=ax, **how | kwargs)
+    except (ValueError, TypeError):
+        if is_new:
+            _pyplot("plot_confusion_matrix").close(ax.figure)
+        raise
+    return ax
 
 
 def _axes(ax: Axes | None, what: str) -> Axes:
@@ -305,9 +316,20 @@ def _two_axes(ax: Any, what: str) -> tuple[Axes, Axes]:
     given = validation.check_axes(ax, 1, 2)
     if len(given) == 2:
         return given[0], given[1]
-    from mpl_toolkits.axes_grid1 import make_axes_locatable
-
-    return given[0], make_axes_locatable(given[0]).append_axes("bottom", "50%", pad=0.1, sharex=given[0])
+    upper, current = given[0], given[0].figure.gca()
+    place = upper.get_subplotspec()
+    if place is None:
+        left, bottom, width, height = upper.get_position().bounds
+        upper.set_position((left, bottom + 0.4 * height, _WIDTH * width, 0.6 * height))
+        lower = upper.figure.add_axes((left, bottom, _WIDTH * width, 0.3 * height), sharex=upper)
+    else:
+        # a layout makes room by itself for what is beside them
+        widths = (1,) if upper.figure.get_layout_engine() else (_WIDTH, 1 - _WIDTH)
+        places = place.subgridspec(2, len(widths), height_ratios=(2, 1), width_ratios=widths, hspace=0.1, wspace=0)
+        upper.set_subplotspec(places[0, 0])
+        lower = upper.figure.add_subplot(places[1, 0], sharex=upper)
+    upper.figure.sca(current)
+    return upper, lower
 
 
 def _column(records: list[Record], name: str) -> NDArray[np.float64]:
@@ -316,7 +338,16 @@ def _column(records: list[Record], name: str) -> NDArray[np.float64]:
     return np.array([np.nan if value is None else value for value in values], np.float64)
 
 
+def _words(name: str) -> str:
+    return name.replace("rollout", "roll-out").replace("_", " ")
+
+
+def _marker(values: NDArray[np.float64]) -> str | None:
+    """That of a line; of a single point there is none to be seen."""
+    return "o" if np.isfinite(values).sum() == 1 else None
+
+
 def _show_whole_numbers(axis: Axis) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -1808,7 +1808,7 @@ def check_records(history: Any) -> list[Record]:
     """
     if isinstance(history, BaseEstimator):
         check_is_fitted(history)
-        history = history.history_
+        history = getattr(history, "history_", history)
     if hasattr(history, "iloc"):
         history = history.to_dict("records")
     if not isinstance(history, (list, tuple)) or not all(isinstance(record, dict) for record in history):
@@ -1832,6 +1832,8 @@ def check_recorded(records: Sequence[Record], metric: Any, remedy: str | None = 
     """
     if not isinstance(metric, (str, list, tuple)) or not all(isinstance(name, str) for name in metric):
         raise TypeError(f"metric is {metric!r}; pass a key of the history's records, or a list of them")
+    if not metric:
+        raise ValueError(f"metric is {metric!r}; pass at least one key of the history's records")
     known = list(dict.fromkeys(key for record in records for key in record))
     names: list[str] = []
     for name in [metric] if isinstance(metric, str) else metric:
@@ -1856,7 +1858,10 @@ def check_recurrent_weights(estimator: Any) -> dict[str, FloatArray]:
     if isinstance(estimator, BaseEstimator):
         check_is_fitted(estimator)
         names = {"W": "W_", "W_reverse": "W_reverse_"}
-        return {name: getattr(estimator, of) for name, of in names.items() if hasattr(estimator, of)}
+        found = {name: getattr(estimator, of) for name, of in names.items() if hasattr(estimator, of)}
+        if not found:
+            raise TypeError(f"estimator is of type {type(estimator).__name__}, which has no W_; pass one of admmirnn")
+        return found
     W = _as_numbers(estimator, "W", np.float64)
     if W.ndim != 2 or W.shape[0] != W.shape[1] or not len(W):
         raise ValueError(f"W has the shape {W.shape}; pass a fitted estimator, or a square matrix")

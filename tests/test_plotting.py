@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Status, plotting
 from admmirnn.activations import ACTIVATIONS
@@ -108,6 +109,8 @@ def test_history_refuses(model, figure):
         (model, 3, TypeError, "metric is 3"),
         ([], "loss", ValueError, "empty"),
         ("history", "loss", TypeError, "of type str"),
+        (LogisticRegression().fit([[0], [1]], [0, 1]), "loss", TypeError, "of type LogisticRegression"),
+        (model, [], ValueError, "metric is ..; pass at least one key"),
     ]:
         with pytest.raises(error, match=message):
             plotting.plot_history(history, metric, ax=ax)
@@ -115,6 +118,19 @@ def test_history_refuses(model, figure):
         plotting.plot_history(model, ax="here")
     with pytest.raises(TypeError, match="ax is"):
         plotting.plot_history(model, ax=[ax, ax])
+
+
+def test_a_single_epoch_is_seen(model, algorithm1, figure):
+    """A line of one point has no length."""
+    left, right = figure.subplots(1, 2)
+    plotting.plot_history(model.history_[:1], "loss", ax=left)
+    plotting.plot_residuals(algorithm1.history_[1:2], ax=right)
+    figure.canvas.draw()
+    for ax in (left, right):
+        assert ax.get_lines() and all(line.get_marker() == "o" for line in ax.get_lines())
+        low, high = ax.get_xlim()
+        assert [tick for tick in ax.get_xticks() if low <= tick <= high] == [ax.get_lines()[0].get_xdata()[0]]
+    assert plotting.plot_history(model, ax=left).get_lines()[-1].get_marker() in ("", "None", None)
 
 
 # residuals
@@ -269,10 +285,29 @@ def test_states_in_a_single_axes(model, waves, figure):
     assert upper is right and lower not in (left, right) and lower in figure.axes
     assert upper.images[0].get_cmap().name == "magma" and upper.images[0].norm.vmin == -1
     assert not left.has_data()
-    figure.set_layout_engine("none")
     figure.canvas.draw()
     assert lower.get_position().y1 < upper.get_position().y0
     assert lower.get_xlim() == upper.get_xlim()
+
+
+@pytest.mark.parametrize(("rectangle", "layout"), [(None, None), (None, "constrained"), ((0.1, 0.1, 0.8, 0.8), None)])
+def test_states_in_a_single_axes_stay_in_the_figure(model, waves, rectangle, layout):
+    """With the scale and the legend beside them; and the axes that pyplot draws into next are those from before."""
+    figure = Figure(layout=layout)
+    FigureCanvasAgg(figure)
+    ax = figure.subplots() if rectangle is None else figure.add_axes(rectangle)
+    place, other = ax.get_position(), figure.add_axes((0, 0, 0.1, 0.1))
+    other.set_in_layout(False)
+    upper, lower = plotting.plot_states(model, waves[0][0], ax=ax)
+    assert figure.gca() is other
+    figure.canvas.draw()
+    for one in (upper, lower):
+        drawn = one.get_tightbbox()
+        assert drawn.x0 >= 0 and drawn.x1 <= figure.bbox.width
+        assert drawn.y0 >= 0 and drawn.y1 <= figure.bbox.height
+    if layout is None:
+        assert lower.get_position().x1 < 0.9 * place.x1
+        assert lower.get_position().y0 == pytest.approx(place.y0) and upper.get_position().y1 == pytest.approx(place.y1)
 
 
 def test_states_refuse_what_does_not_fit(model, waves, figure):
@@ -310,7 +345,24 @@ def test_eigenvalues_refuse(W, figure):
         plotting.plot_eigenvalues(W, ax=figure.subplots())
 
 
+def test_eigenvalues_of_other_estimators(figure):
+    with pytest.raises(TypeError, match="of type LogisticRegression, which has no W_"):
+        plotting.plot_eigenvalues(LogisticRegression().fit([[0], [1]], [0, 1]), ax=figure.subplots())
+
+
 # confusion matrix
+
+
+@pytest.mark.parametrize("word", ["", "a long label "])
+def test_confusion_matrix_has_labels_that_can_be_read(figure, word):
+    X = np.random.default_rng(0).normal(size=(60, 3, 1))
+    y = [f"{word}{i % 10}" for i in range(60)]
+    model = RNNClassifier(4, max_epochs=1, random_state=0).fit(X, y)
+    ax = plotting.plot_confusion_matrix(model, X, y, ax=figure.subplots(), normalize="true")
+    figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in ax.get_xticklabels()]
+    assert all(one.x1 < other.x0 for one, other in zip(boxes, boxes[1:], strict=False))
+    assert all(len(text.get_text()) == 4 for text in ax.texts)
 
 
 def test_confusion_matrix(model, waves, figure):
@@ -378,6 +430,7 @@ def test_bad_input_opens_no_figure(model, waves):
         lambda: plotting.plot_states(model, np.ones((4, 3))),
         lambda: plotting.plot_eigenvalues(np.ones(3)),
         lambda: plotting.plot_confusion_matrix(model, waves[0], waves[1][:3]),
+        lambda: plotting.plot_confusion_matrix(model, *waves, normalize="other"),
         lambda: plotting.plot_history(RNNClassifier()),
         lambda: plotting.plot_eigenvalues(RNNClassifier()),
     ):
