@@ -21,6 +21,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import safetensors.numpy
 
 import admmirnn
 from admmirnn import CharacterModel, RNNClassifier, RNNRegressor, Rollout, files
@@ -168,6 +169,19 @@ def sealed_shape(rng, data):
     return _sealed(header, _content(header), body), True
 
 
+def sealed_nothing(rng, data):
+    """Arrays of no bytes, which may have any shape, with a right checksum."""
+    arrays, found = safetensors.numpy.load(data), _content(_taken_apart(data)[0])
+    del found["sha256"]
+    names, shape = [_choice(rng, sorted(arrays))], _choice(rng, [(0,), (1 << 40, 0), (0, 1 << 40), (1 << 20, 0, 1)])
+    if rng.random() < 0.3:
+        names, shape = ["history_.values", "history_.kinds"], (1 << 40, 0)
+        found["header"]["attributes"]["history_"]["records"][0] = []  # names of columns
+    arrays |= {name: np.empty(shape, arrays[name].dtype) for name in names}
+    found["sha256"] = files._checksum(arrays, found)
+    return safetensors.numpy.save(arrays, {"admmirnn": json.dumps(found)}), True
+
+
 def bomb(rng, data):
     """JSON that takes much to parse, as the header of safetensors or as ours."""
     n = int(rng.choice([1000, 100_000, 1_000_000]))
@@ -193,6 +207,7 @@ MUTATIONS = (
     sealed_content,
     sealed_numbers,
     sealed_shape,
+    sealed_nothing,
 )
 
 
