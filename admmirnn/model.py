@@ -91,7 +91,8 @@ class ElmanRNN:
         Theta = np.zeros((n_hidden, n_features + n_hidden + 1), dtype=dtype)
         n_not_zero = 1 if symbols else n_features
         Theta[:, :n_features] = random_state.standard_normal((n_hidden, n_features)) / np.sqrt(n_not_zero)
-        Q, R = np.linalg.qr(random_state.standard_normal((n_hidden, n_hidden)))
+        with backend.one_blas_thread():
+            Q, R = np.linalg.qr(random_state.standard_normal((n_hidden, n_hidden)))
         Theta[:, n_features:-1] = Q * np.sign(np.diag(R))  # uniform over the orthogonal group
         if activation == "sigmoid":
             Theta[:, :n_features] *= 2

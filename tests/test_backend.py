@@ -7,6 +7,7 @@ import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from admmirnn import RNNClassifier, backend
+from admmirnn.penalties import SpectralBall
 
 
 def blas_threads():
@@ -43,6 +44,24 @@ def test_fits_in_threads_are_those_of_one_after_the_other(waves):
         assert blas_threads() == {2}
     for seed, W in enumerate(expected):
         np.testing.assert_array_equal(models[seed].W_, W)
+
+
+def test_initial_weights_are_drawn_and_projected_on_one_thread(waves, monkeypatch):
+    """Those of 300 units and more would depend on how many BLAS has: another machine, a worker of joblib."""
+    found = {}
+
+    def watched(name, function):
+        def call(*args, **kwargs):
+            found.setdefault(name, blas_threads())
+            return function(*args, **kwargs)
+
+        return call
+
+    for name in ("qr", "svd"):
+        monkeypatch.setattr(np.linalg, name, watched(name, getattr(np.linalg, name)))
+    with threadpool_limits(2, user_api="blas"):
+        RNNClassifier(16, max_epochs=1, penalties={"W": SpectralBall(0.9)}, random_state=0).fit(*waves)
+    assert found == {"qr": {1}, "svd": {1}}
 
 
 def in_a_thread(function):

@@ -257,13 +257,15 @@ class Rollout(BaseEstimator):
         n_epochs = -(-n_iterations // order.n_batches)
         n_threads = validation.check_n_threads(n_threads)
         of_fit: type[_Fit] = _Fit if len(network.directions) == 1 else _BidirectionalFit
-        fit = of_fit(self, network, order, targets, loss, weights, penalty, penalties, n_iterations, n_threads, memory)
-        fit.limits = limits
         first, history, status = 1, [], Status.ITERATION_LIMIT
-        if resume is not None:
-            first, history = resume["epoch"] + 1, resume["history"]
-            fit.go_on_from(resume["fit"])
         with backend.one_blas_thread():
+            fit = of_fit(
+                self, network, order, targets, loss, weights, penalty, penalties, n_iterations, n_threads, memory
+            )
+            fit.limits = limits
+            if resume is not None:
+                first, history = resume["epoch"] + 1, resume["history"]
+                fit.go_on_from(resume["fit"])
             for epoch in range(first, n_epochs + 1):
                 fit.record = EpochRecord()
                 ending = None
