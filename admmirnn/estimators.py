@@ -320,7 +320,9 @@ class _Recurrent(BaseEstimator):
             "checkpoint": keep if checkpoint else None,
             "resume": written and written["solver"],
         }
-        with Interruption() as interruption, Progress(settings.verbose, n_epochs, n_done) as progress:
+        interruption = Interruption()
+        limits = Limits(interruption, settings.max_time)
+        with interruption, Progress(settings.verbose, n_epochs, limits, n_done) as progress:
             outcome = settings.solver.solve(
                 network,
                 sequences,
@@ -334,7 +336,7 @@ class _Recurrent(BaseEstimator):
                 random_state=settings.random_state,
                 n_threads=settings.n_threads,
                 on_epoch_end=end_epoch,
-                limits=Limits(interruption, settings.max_time),
+                limits=limits,
                 **{name: value for name, value in of_rollout.items() if value is not None},
             )
         if early_stopping:

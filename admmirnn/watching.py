@@ -233,17 +233,26 @@ class EarlyStopping:
 
 
 class Progress:
-    """A progress bar (verbose=1) or a line an epoch (verbose >= 2)."""
+    """A progress bar (verbose=1) or a line an epoch (verbose >= 2).
 
-    def __init__(self, verbose: int, max_epochs: int, n_done: int = 0) -> None:
+    The bar is as far on as the epochs are, or the time, if that is further.  It has the loss and one figure more, so
+    that both and the time left have room in 80 columns.
+    """
+
+    def __init__(self, verbose: int, n_epochs: int, limits: Limits, n_done: int = 0) -> None:
         self._lines = verbose >= 2
         self._bar: Any = None
         self._columns: list[str] | None = None
+        self._n_epochs, self._limits, self._n_done = n_epochs, limits, n_done
         if verbose == 1:
             from tqdm.auto import tqdm  # looks for notebooks and asyncio, which no other fit needs
 
-            # whatever TQDM_DISABLE says
-            self._bar = tqdm(total=max_epochs, initial=n_done, unit="epoch", disable=False)
+            form = "{desc} |{bar}| {elapsed}<{remaining}{postfix}"
+            # shown whatever TQDM_DISABLE says
+            self._bar = tqdm(total=1.0, initial=n_done / n_epochs, desc=self._place(), bar_format=form, disable=False)
+
+    def _place(self) -> str:
+        return f"epoch {self._n_done}/{self._n_epochs}"
 
     def show(self, record: Record) -> None:
         """Show the record of an epoch."""
@@ -260,14 +269,22 @@ class Progress:
             values = "  ".join(f"{cells.get(heading, '-'):>13}" for heading in self._columns)
             print(f"{record['epoch']:5}  {values}  {record['seconds']:7.2f}")
         if self._bar is not None:
-            self._bar.set_postfix(cells, refresh=False)
-            self._bar.update()
+            self._n_done += 1
+            loss, *others = cells.items()
+            self._bar.set_description_str(self._place(), refresh=False)
+            self._bar.set_postfix(dict([loss, *others[-1:]]), refresh=False)
+            self._go_to(max(self._n_done / self._n_epochs, self._limits.progress()))
+
+    def _go_to(self, share: float) -> None:
+        self._bar.update(min(share, 1.0) - self._bar.n)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         if self._bar is not None:
+            if kind is None:
+                self._go_to(1.0)  # nothing is left, whatever has ended the fit; a notebook shows others in red
             self._bar.close()
 
 

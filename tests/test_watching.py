@@ -461,11 +461,40 @@ def test_small_losses_have_digits(capsys):
     assert 0 < float(last.split()[1]) < 1e-4
 
 
-def test_bar_shows_epochs_loss_and_time_left(capsys):
+def shown_by_bar(model, capsys, *args, **kwargs):
+    """What the bar has shown, one moment after the other."""
+    model.set_params(verbose=1).fit(*args, **kwargs)
+    return capsys.readouterr().err.strip().split("\r")
+
+
+def test_bar_shows_epochs_loss_validation_and_time_left(capsys):
     X, y = waves(50)
-    RNNClassifier(**OPTIONS, max_epochs=3, verbose=1).fit(X, y, validation_data=(X, y))
-    shown = capsys.readouterr().err.split("\r")[-1]
-    assert "3/3" in shown and "roll-out loss=" in shown and "val. loss=" in shown
+    model = RNNClassifier(**OPTIONS, max_epochs=30)
+    last = shown_by_bar(model, capsys, X, y, validation_data=(X, y))[-1]
+    losses = model.history_[-1]["rollout_loss"], model.history_[-1]["validation_accuracy"]
+    assert last.startswith("epoch 30/30 |") and "<00:00, " in last
+    assert last.endswith("roll-out loss={:#.4g}, val. accuracy={:.4f}".format(*losses))
+    assert len(last.replace(chr(0x2588), "")) < 75  # of 80 columns
+    last = shown_by_bar(RNNRegressor(**OPTIONS, max_epochs=2), capsys, *series(30), validation_data=series(30))[-1]
+    assert "roll-out loss=" in last and "val. loss=" in last
+    assert "accuracy=" in shown_by_bar(RNNClassifier(**OPTIONS, max_epochs=2), capsys, X, y)[-1]
+
+
+@SOLVERS
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_bar_shows_the_time_left_of_max_time(solver, capsys):
+    X, y = waves(50)
+    model = RNNClassifier(**OPTIONS, solver=solver, max_epochs=10**7, max_time=0.5)
+    moments = shown_by_bar(model, capsys, X, y)[1:]
+    assert moments and all("<00:0" in moment for moment in moments)
+    assert f"epoch {model.n_iter_}/10000000 |" in moments[-1]
+
+
+def test_bar_is_full_whatever_has_ended_the_fit(capsys):
+    """A notebook shows one that is not in red."""
+    stop = lambda state: state.record["epoch"] == 2  # noqa: E731
+    moments = shown_by_bar(RNNClassifier(**OPTIONS, max_epochs=9, callbacks=[stop]), capsys, *waves(50))
+    assert moments[-1].startswith(f"epoch 2/9 |{10 * chr(0x2588)}|")
 
 
 def test_the_rest_goes_to_logging(caplog, capsys):
