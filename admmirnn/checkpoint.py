@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from admmirnn import validation
-from admmirnn.files import Values, import_safetensors, read_file, write_file
+from admmirnn.files import Values, import_safetensors, read_file, remove_leftovers, write_file
 
 if TYPE_CHECKING:
     from admmirnn.sequences import Sequences
@@ -35,8 +35,9 @@ class Checkpoint:
 
     def __init__(self, path: FilePath, every: int, fingerprint: dict[str, Any]) -> None:
         import_safetensors()  # rather than after the first epochs
-        self._path = os.path.abspath(path)  # wherever callbacks may go
+        self._path = os.path.abspath(os.fsdecode(path))  # wherever callbacks may go
         self._every, self._fingerprint = every, fingerprint
+        remove_leftovers(self._path)
 
     def is_due(self, epoch: int) -> bool:
         """Whether to write after this epoch."""

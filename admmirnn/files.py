@@ -16,6 +16,7 @@ import os
 import re
 import secrets
 import shutil
+import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -33,6 +34,7 @@ FORMAT = 1  # goes up when an older admmirnn would misread a file, not when ther
 _KEY = "admmirnn"  # of the header's metadata
 _MOST_HEADER = 1 << 21  # bytes, which bounds what parsing may take; what grows with training is in arrays
 _MOST_DIGITS, _DEEPEST = 320, 32
+_ABANDONED = 3600.0  # seconds without a write
 
 _TENSORS = {"BOOL": "?", "F16": "<f2", "F32": "<f4", "F64": "<f8"} | {
     f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)
@@ -219,9 +221,8 @@ def replace_file(path: str, data: bytes) -> None:
     OSError
         If it cannot be written; what was there is as it was.
     """
-    path = os.path.realpath(path)  # a link stays one
-    folder = os.path.dirname(path)
-    temporary = os.path.join(folder, f".admmirnn-{secrets.token_hex(8)}.tmp")
+    folder, start = _temporary(path)
+    temporary, path = os.path.join(folder, f"{start}{secrets.token_hex(8)}.tmp"), os.path.realpath(path)
     try:
         with open(temporary, "xb") as file:
             file.write(data)
@@ -230,9 +231,11 @@ def replace_file(path: str, data: bytes) -> None:
         if os.path.exists(path):
             shutil.copymode(path, temporary)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = path  # a full disk has none
         raise
     if os.name == "posix":  # elsewhere a folder cannot be opened
         descriptor = os.open(folder, os.O_RDONLY)
@@ -240,6 +243,30 @@ def replace_file(path: str, data: bytes) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def remove_leftovers(path: str) -> None:
+    """Remove what processes have left behind that were killed as they wrote a file.
+
+    What somebody has written to within an hour is left alone: another process may be at it.
+
+    Parameters
+    ----------
+    path : str
+        The file, which need not be there; its folder is.
+    """
+    folder, start = _temporary(path)
+    for entry in os.scandir(folder):
+        if entry.name.startswith(start):
+            with contextlib.suppress(OSError):  # such as that another process has removed it
+                if time.time() - entry.stat().st_mtime > _ABANDONED:
+                    os.unlink(entry.path)
+
+
+def _temporary(path: str) -> tuple[str, str]:
+    """The folder of a file, and how the names of temporary ones in its place start; a link stays one."""
+    folder, name = os.path.split(os.path.realpath(path))
+    return folder, f".admmirnn-{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}-"
 
 
 # Values

@@ -400,9 +400,10 @@ def check_path(path: object, name: str = "path") -> str:
 def check_new_path(path: object, name: str = "path") -> str:
     """As `check_path`, of a file to be written: its folder must exist, and let files be made in it."""
     path = check_path(path, name)
-    if not os.path.isdir(os.path.dirname(path) or "."):
+    folder = os.path.dirname(os.path.realpath(path))  # of a link, where the file itself is
+    if not os.path.isdir(folder):
         raise FileNotFoundError(errno.ENOENT, f"the folder of {name} does not exist; make it first", path)
-    if not os.access(os.path.dirname(os.path.realpath(path)), os.W_OK):  # of a link, where the file itself is
+    if not os.access(folder, os.W_OK):
         raise PermissionError(errno.EACCES, f"the folder of {name} cannot be written to; pass another one", path)
     return path
 

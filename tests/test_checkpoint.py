@@ -1,7 +1,9 @@
 """Checkpoints: a fit that goes on from one ends as it would have ended, to the last bit, whenever it was stopped."""
 
+import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -244,6 +246,55 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_training(tmp_path,
     with pytest.raises(PermissionError, match="the folder of checkpoint cannot be written to"):
         model.fit(*waves(40))
     assert not epochs
+
+
+def test_a_link_into_no_folder_is_refused_before_training(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "none" / "checkpoint")
+    with pytest.raises(FileNotFoundError, match="the folder of checkpoint does not exist"):
+        RNNClassifier(8, checkpoint=tmp_path / "link").fit(*waves(40))
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_and_is_named(tmp_path, monkeypatch):
+    (X, y), path = waves(40), tmp_path / "checkpoint"
+    model = RNNClassifier(8, max_epochs=4, random_state=0, checkpoint=path)
+    whole = clone(model).fit(X, y)
+
+    def fill(state):
+        if state.record["epoch"] == 3:
+            monkeypatch.setattr(os, "fsync", no_space)
+
+    def no_space(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as file.write says it: without a name
+
+    with pytest.raises(OSError, match=re.escape(f"{os.strerror(errno.ENOSPC)}: {str(path)!r}")):
+        model.set_params(callbacks=[fill]).fit(X, y)
+    monkeypatch.undo()
+    assert os.listdir(tmp_path) == ["checkpoint"]
+    np.testing.assert_array_equal(model.set_params(callbacks=None).fit(X, y, resume=True).W_, whole.W_)
+
+
+def test_what_killed_processes_have_left_behind_is_removed(tmp_path, monkeypatch):
+    """An hour later, when no other process can be writing it; that of other files is left alone."""
+    X, y = waves(40)
+    settings = {"hidden_size": 8, "max_epochs": 1, "random_state": 0}
+
+    def killed(*_):
+        raise Stopped
+
+    monkeypatch.setattr(os, "replace", killed)
+    monkeypatch.setattr(os, "unlink", killed)
+    for name in ("checkpoint", "other"):
+        with pytest.raises(Stopped):
+            RNNClassifier(**settings, checkpoint=tmp_path / name).fit(X, y)
+    monkeypatch.undo()
+    left = sorted(tmp_path.iterdir(), key=os.path.getmtime)
+    assert len(left) == 2
+    RNNClassifier(**settings, checkpoint=tmp_path / "checkpoint").fit(X, y)
+    assert set(tmp_path.iterdir()) == {*left, tmp_path / "checkpoint"}
+    for path in left:
+        os.utime(path, (time.time() - 4000, time.time() - 4000))
+    RNNClassifier(**settings, checkpoint=tmp_path / "checkpoint").fit(X, y)
+    assert set(tmp_path.iterdir()) == {left[1], tmp_path / "checkpoint"}
 
 
 def test_a_callback_may_go_to_another_folder(tmp_path, monkeypatch):
