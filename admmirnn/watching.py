@@ -267,7 +267,7 @@ class Progress:
                     f"{'epoch':>5}  " + "  ".join(f"{heading:>13}" for heading in self._columns) + f"  {'seconds':>7}"
                 )
             values = "  ".join(f"{cells.get(heading, '-'):>13}" for heading in self._columns)
-            print(f"{record['epoch']:5}  {values}  {record['seconds']:7.2f}")
+            print(f"{record['epoch']:5}  {values}  {record['seconds']:7.2f}", flush=True)
         if self._bar is not None:
             self._n_done += 1
             loss, *others = cells.items()

@@ -453,6 +453,20 @@ def test_lines_of_progress_show_validation(capsys):
     assert capsys.readouterr().out.splitlines()[0].split() == "epoch roll-out loss seconds".split()
 
 
+def test_lines_of_progress_are_written_at_once():
+    """A file or pipe has them after their epoch, not when the process ends, which may be killed."""
+    program = (
+        "import os, numpy as np\n"
+        "from admmirnn import RNNClassifier\n"
+        "X = np.random.default_rng(0).normal(size=(40, 5, 1))\n"
+        "die = lambda state: state.record['epoch'] == 2 and os._exit(0)\n"
+        "RNNClassifier(4, callbacks=[die], verbose=2).fit(X, np.arange(40) % 2)\n"
+    )
+    command, environment = [sys.executable, "-c", program], os.environ | {"PYTHONUNBUFFERED": ""}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["epoch", "1", "2"]
+
+
 def test_small_losses_have_digits(capsys):
     X, _ = series(200)
     RNNRegressor(**OPTIONS, max_epochs=30, activation="identity", verbose=2).fit(X, X[:, -1, 0])
