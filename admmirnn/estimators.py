@@ -168,7 +168,7 @@ class _Recurrent(BaseEstimator):
         sequences, targets = _with_weight(sequences, targets)
         apart = self._validation_data(validation_data, attributes, of_targets, targets, settings, loss)
         if apart is None and settings.early_stopping:
-            sequences, targets, apart = _hold_out(sequences, targets, settings, isinstance(self, ClassifierMixin))
+            sequences, targets, apart = _hold_out(self, sequences, targets, settings)
         network = self._initial_network(settings, sequences.n_features, targets.n_outputs)
         attributes |= of_targets | {"_form_of_targets": targets.form} | _how_to_read(settings)
         checkpoint = _checkpoint(self, settings, sequences, targets, apart, resume)
@@ -1513,14 +1513,16 @@ def _steps(sequences: Sequences, indices: IntArray) -> Iterator[tuple[np.intp, n
 
 
 def _hold_out(
-    sequences: Sequences, targets: _Targets, settings: EstimatorSettings, by_class: bool
+    estimator: _Recurrent, sequences: Sequences, targets: _Targets, settings: EstimatorSettings
 ) -> tuple[Sequences, _Targets, tuple[Sequences, Array, FloatArray, bool]]:
     """Return sequences and targets to train with, and what is apart from them, as `_validation_data` returns it."""
     if settings.stateful:
         return _hold_out_ends(sequences, targets, settings.validation_fraction)
     from sklearn.model_selection import train_test_split  # here: it is slow to import
 
+    validation.check_drawn_again(estimator, settings)
     n_held_out = validation.check_n_held_out(settings.validation_fraction, len(sequences))
+    by_class = isinstance(estimator, ClassifierMixin)
     stratify = targets.values if by_class and targets.values.ndim == 1 and not targets.every_step else None
     if stratify is not None and min(np.bincount(stratify).min() - 1, n_held_out - stratify.max()) < 1:
         stratify = None  # some classes have too few sequences for that
@@ -1556,7 +1558,7 @@ def _checkpoint(
     resume: bool,
 ) -> Checkpoint | None:
     """The `Checkpoint` of a fit, or None; ``apart`` are validation data, or None."""
-    validation.check_resume(estimator, settings, resume)
+    validation.check_resume(settings, resume)
     if settings.checkpoint is None:
         return None
     from admmirnn.checkpoint import Checkpoint, fingerprint  # which few need

@@ -408,18 +408,18 @@ def check_new_path(path: object, name: str = "path") -> str:
     return path
 
 
-def check_resume(estimator: Any, settings: EstimatorSettings, resume: Any) -> None:
+def check_resume(settings: EstimatorSettings, resume: Any) -> None:
     """Raise unless a fit can go on from its checkpoint, if it is to."""
     if check_boolean("resume", resume) and settings.checkpoint is None:
         raise ValueError("resume is True, and checkpoint is None; pass the file that the fit has written")
-    if (
-        settings.checkpoint is not None
-        and settings.early_stopping
-        and not isinstance(estimator.random_state, numbers.Integral)
-    ):
+
+
+def check_drawn_again(estimator: Any, settings: EstimatorSettings) -> None:
+    """Raise unless a fit that goes on from a checkpoint would draw the same validation data."""
+    if settings.checkpoint is not None and not isinstance(estimator.random_state, numbers.Integral):
         raise ValueError(
             f"random_state is {estimator.random_state!r}, with which the validation data could not be drawn once more "
-            "from a checkpoint; pass an int"
+            "from a checkpoint; pass an int, or validation_data"
         )
 
 

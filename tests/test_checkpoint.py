@@ -119,6 +119,19 @@ def test_random_state_none_goes_on_with_the_same_draws(solver, tmp_path):
     np.testing.assert_array_equal(model.fit(X, y, resume=True).W_, whole.W_)
 
 
+@pytest.mark.parametrize("case", ["passed", "ends of streams", "ends of a text"])
+def test_random_state_none_where_validation_data_are_not_drawn(case, tmp_path):
+    X, y = waves()
+    options = {"max_epochs": 3, "early_stopping": True, "checkpoint": tmp_path / "c"}
+    model, data, others = {
+        "passed": (RNNClassifier(12, **options), (X, y), {"validation_data": (X, y)}),
+        "ends of streams": (RNNRegressor(12, stateful=True, **options), values(8), {}),
+        "ends of a text": (CharacterModel(12, **options), (30 * "to be or not to be, ",), {}),
+    }[case]
+    whole = model.fit(*data, **others).W_
+    np.testing.assert_array_equal(clone(model).fit(*data, **others, resume=True).W_, whole)
+
+
 def test_a_finished_fit_is_read_back(tmp_path):
     X, y = waves()
     model = RNNClassifier(12, max_epochs=3, random_state=0, checkpoint=tmp_path / "c").fit(X, y)
