@@ -66,6 +66,7 @@ class Interruption:
     """Within it, Ctrl-C asks for an end and nothing else; the second one raises KeyboardInterrupt.
 
     So does one within a second of that which has ended another fit: a search of many short fits ends that way.
+    Two within one call of a kernel are one, as Python learns of them when it returns.
 
     Python delivers signals to the main thread; elsewhere, and where a handler of the user's own is in place, nothing
     is changed.  A fit in a callback of another one ends, and so does the other one after its iteration.
@@ -179,7 +180,7 @@ class EarlyStopping:
     network : ElmanRNN
         That is being trained.
     patience : int
-        Epochs without a loss lower than the lowest by more than ``tol``.
+        Epochs in a row over which the loss has not fallen by more than ``tol``.
     tol : float
         See ``patience``.
 
