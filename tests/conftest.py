@@ -9,6 +9,14 @@ import pytest
 
 from admmirnn.watching import Interruption
 
+try:
+    from hypothesis import HealthCheck, settings
+except ImportError:  # it has no wheels for free-threaded CPython
+    pass
+else:  # however busy a machine is
+    settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("any machine")
+
 GOLDEN = Path(__file__).parent / "golden"
 
 

@@ -99,7 +99,7 @@ CLASSES = st.text(st.characters(exclude_characters=":", exclude_categories=["C",
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_ts_round_trip(folder, data):
     draw = data.draw
     n_channels, n_series = draw(st.integers(1, 4)), draw(st.integers(1, 5))

@@ -54,7 +54,7 @@ def prox_problems(draw, largest=1e4):
 
 @pytest.mark.slow_on("numpy")
 @BACKENDS
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(prox_problems())
 def test_cross_entropy_prox_is_stationary(kernels, problem):
     q, labels, rho = problem
@@ -69,7 +69,7 @@ def test_cross_entropy_prox_is_stationary(kernels, problem):
 
 @pytest.mark.slow_on("numpy")
 @BACKENDS
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(prox_problems(largest=100), st.integers(0, 2**32 - 1))
 def test_cross_entropy_prox_is_the_minimum(kernels, problem, seed):
     q, labels, rho = problem
@@ -118,7 +118,7 @@ def test_o_step_does_not_depend_on_weights_and_rows_are_independent(kernels):
 
 @BACKENDS
 @DTYPES
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(problem=prox_problems(), seed=st.integers(0, 2**32 - 1))
 def test_cross_entropy_loss_and_number_of_right_answers(kernels, dtype, problem, seed):
     q, labels, rho = problem
@@ -343,7 +343,7 @@ def problems(draw, name, largest=6.0, least=-6.0):
 @pytest.mark.slow_on("numpy")
 @BACKENDS
 @NAMES
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_pull_towards_the_target_is_a_subgradient_at_the_proximal_point(kernels, name, data):
     """-lambda3 is in the subdifferential of R at o+, and lambda3 = rho (o+ - q)."""
@@ -359,7 +359,7 @@ def test_pull_towards_the_target_is_a_subgradient_at_the_proximal_point(kernels,
 
 @BACKENDS
 @NAMES
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.data())
 def test_proximal_point_is_the_minimum(kernels, name, data):
     q, y, rho = data.draw(problems(name, largest=2.0, least=-3.0))
@@ -462,7 +462,7 @@ def test_rows_without_weight_are_skipped_whatever_their_targets_are(kernels, nam
 
 @NAMES
 @DTYPES
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_compiled_losses_are_those_of_the_twin(name, dtype, data):
     q, y, rho = data.draw(problems(name, largest=4.0))

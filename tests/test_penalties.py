@@ -50,7 +50,7 @@ def norm(W):
 
 
 @pytest.mark.parametrize("penalty", CONVEX + CONVEX_SETS, ids=repr)
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.data(), st.floats(0.01, 10))
 def test_prox_is_the_minimum(penalty, data, tau):
     """(x - p) / tau is a subgradient at p: Omega(y) >= Omega(p) + <(x - p) / tau, y - p> for every y."""
@@ -70,7 +70,7 @@ def test_prox_is_the_minimum(penalty, data, tau):
     ],
     ids=repr,
 )
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(x=matrices(), tau=st.floats(0.01, 10))
 def test_moreau(penalty, dual_ball, x, tau):
     """x = prox_{tau Omega}(x) + tau prox_{Omega* / tau}(x / tau), and Omega* of a norm is that of a dual ball."""
@@ -79,7 +79,7 @@ def test_moreau(penalty, dual_ball, x, tau):
 
 @DTYPES
 @pytest.mark.parametrize("penalty", [*CONVEX_SETS, Orthogonal()], ids=repr)
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.data())
 def test_projections_are_met_and_idempotent(penalty, dtype, data):
     x = data.draw(matrices(SHAPES.map(lambda shape: (shape[0], shape[0])), dtype))
@@ -90,7 +90,7 @@ def test_projections_are_met_and_idempotent(penalty, dtype, data):
         assert penalty.value(x) == np.inf or np.abs(p - x).max() < 1e-5
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(matrices(st.just((4, 4))), st.integers(0, 2**32 - 1))
 def test_orthogonal_is_the_nearest(x, seed):
     p = Orthogonal().prox(x, 1.0)
@@ -394,7 +394,7 @@ def networks(draw):
     return ElmanRNN(Theta, Psi, draw(st.sampled_from(["tanh", "relu"])))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(networks(), st.integers(0, 2**32 - 1))
 def test_pruned_networks_are_equal_and_have_no_more_to_prune(network, seed):
     X = np.random.default_rng(seed).normal(size=(5, 4, network.n_features))

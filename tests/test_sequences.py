@@ -27,7 +27,7 @@ def sequences_and_indices(draw):
     return Sequences(observations, first_rows, np.array(lengths, np.intp)), np.array(indices, np.intp)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(sequences_and_indices())
 def test_minibatch_lays_out_the_asked_sequences_longest_first(case):
     sequences, indices = case
@@ -43,7 +43,7 @@ def test_minibatch_lays_out_the_asked_sequences_longest_first(case):
             assert position[a] < position[b]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(sequences_and_indices())
 def test_offsets_count_the_sequences_that_run_at_each_step(case):
     sequences, indices = case
@@ -58,7 +58,7 @@ def test_offsets_count_the_sequences_that_run_at_each_step(case):
     assert batch.n_steps == N
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(sequences_and_indices())
 def test_rows_say_what_they_are(case):
     sequences, indices = case
@@ -76,7 +76,7 @@ def test_rows_say_what_they_are(case):
 
 @BACKENDS
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(case=sequences_and_indices(), n_hidden=st.integers(1, 3))
 def test_forward_puts_every_observation_once_at_its_place(kernels, dtype, case, n_hidden):
     sequences, indices = case
@@ -107,7 +107,7 @@ def test_forward_puts_every_observation_once_at_its_place(kernels, dtype, case, 
     assert (S[batch.n_rows :] > 0).all()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.data())
 def test_of_lengths_leaves_no_gaps(lengths, data):
     sequences = Sequences.of_lengths(np.zeros((sum(lengths), 2)), lengths)
@@ -120,7 +120,7 @@ def test_of_lengths_leaves_no_gaps(lengths, data):
     assert sequences.most_rows(n_sequences) == sum(sorted(lengths, reverse=True)[:n_sequences])
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.integers(1, 300), st.integers(1, 320))
 def test_split_is_even_complete_and_within_the_batch_size(n_indices, batch_size):
     indices = np.random.default_rng(0).permutation(n_indices)

@@ -41,7 +41,7 @@ def kernels(request, monkeypatch):
 # Streams
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     st.lists(st.integers(1, 40), min_size=1, max_size=8),
     st.integers(1, 9),

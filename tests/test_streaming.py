@@ -320,7 +320,7 @@ def stepper(kernels, case, **changed):
 sizes = {name: st.integers(1, most) for name, most in dict(B=5, n=70, K=6, frame=3, stride=3, d=4, N=6).items()}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     **sizes, dtype=st.sampled_from(["float32", "float64"]), read_out=st.sampled_from(READ_OUTS),
     answer=st.sampled_from(ANSWERS),

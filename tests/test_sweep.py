@@ -752,7 +752,7 @@ def prox_problems(draw):
 
 @pytest.mark.slow_on("numpy")
 @BACKENDS
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(prox_problems())
 def test_o_step_of_any_problem_is_stationary(kernels, problem):
     """w (p - y) + omega (o+ - centre) = 0, at logits and penalties of eight orders of magnitude each."""
@@ -772,7 +772,7 @@ def test_o_step_of_any_problem_is_stationary(kernels, problem):
 
 @pytest.mark.slow_on("numpy")
 @BACKENDS
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(prox_problems())
 def test_cross_entropy_step_of_any_problem_is_stationary(kernels, problem):
     q, labels, _, _, rho, _ = problem
@@ -887,7 +887,7 @@ def assert_no_point_is_better(a, alpha, target, r, penalty, activation):
 @BACKENDS
 @DTYPES
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_step_is_the_global_minimum(kernels, dtype, activation, data):
     alpha, target, r, penalty = data.draw(a_problems(dtype))
@@ -911,7 +911,7 @@ def tail_problem(alpha, target, ratio):
 
 @pytest.mark.slow_on("numpy")
 @BACKENDS
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(a_problems(np.float64))
 @example(tail_problem(13.33521432, 0.0, 3.0))
 @example(tail_problem(11.42, 0.9943, 31620.0))
@@ -929,7 +929,7 @@ def test_a_step_is_stationary(kernels, problem):
 
 @pytest.mark.slow_on("numpy")
 @BACKENDS
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(a_problems(np.float64))
 def test_a_step_of_sigmoid_is_stationary(kernels, problem):
     alpha, target, r, penalty = problem
