@@ -831,8 +831,7 @@ def _kind_of(X: Any) -> tuple[str, Any]:
     """Say which form X has: "table" (2-D), "array" (3-D) or "list", and return it as such."""
     if issparse(X):
         return "table", X  # refused there, in scikit-learn's words
-    if np.ma.isMaskedArray(X) and np.ma.is_masked(X):
-        raise ValueError("X is an array with masked values; fill them in, or leave those steps out")
+    _refuse_masked("X", X)
     if hasattr(X, "iloc") and getattr(X, "ndim", 2) == 1:
         X = list(X)
     if isinstance(X, (list, tuple)):
@@ -864,15 +863,22 @@ def _kind_of(X: Any) -> tuple[str, Any]:
 
 
 def n_dimensions(name: str, values: Any) -> int:
-    """Return how many dimensions an array-like has, or raise if it has rows of different lengths, or is sparse."""
+    """Return how many dimensions an array-like has, or raise if its rows differ in length, it is sparse, or masked."""
     if issparse(values):
         raise TypeError(f"{name} is a sparse matrix; convert it with its toarray()")
+    _refuse_masked(name, values)
     try:
         return np.ndim(values)
     except ValueError as error:
         raise ValueError(
             f"{name} has rows of different lengths; give every step the same number of features"
         ) from error
+
+
+def _refuse_masked(name: str, values: Any) -> None:
+    """Raise if some values are masked: conversions to plain arrays would take what is below the mask."""
+    if np.ma.isMaskedArray(values) and np.ma.is_masked(values):
+        raise ValueError(f"{name} is an array with masked values; fill them in, or leave them out")
 
 
 def _column(item: Any, i: int) -> Array:
@@ -891,6 +897,7 @@ def _as_observations(values: Any, name: str, dtype: DTypeLike) -> Array:
 
 def _as_numbers(values: Any, name: str, dtype: DTypeLike) -> Any:
     """Return an array of ``dtype``, or raise when the values are no real numbers."""
+    _refuse_masked(name, values)
     try:
         array = values if isinstance(values, np.ndarray) else np.asarray(values)
     except ValueError as error:
@@ -982,8 +989,6 @@ def check_observations(name: str, values: Any, shape: tuple[int | None, ...], wh
     what : str
         The shape, in words.
     """
-    if np.ma.isMaskedArray(values) and np.ma.is_masked(values):
-        raise ValueError(f"{name} is an array with masked values; fill them in")
     array = _as_observations(values, name, np.float64)
     fits = len(array.shape) == len(shape) and all(
         n == found if n is not None else found > 0 for n, found in zip(shape, array.shape, strict=True)
@@ -1098,8 +1103,6 @@ def check_history(history: Any, n_features: int, frame: int, dtype: DType, scale
 
 def _series_of(history: Any, n_features: int) -> tuple[bool, Any]:
     """Whether ``history`` is one series, and the list of its series."""
-    if np.ma.isMaskedArray(history) and np.ma.is_masked(history):
-        raise ValueError("history is an array with masked values; fill them in")
     if not isinstance(history, (list, tuple)):
         n_dimensions("history", history)
         history = np.asarray(history)
@@ -1255,6 +1258,7 @@ def check_labels(
     form : {"sequence", "array", "list"}
         What y was: one label a sequence, or a rectangular array or a list with one label a step.
     """
+    _refuse_masked("y", y)
     form = _form_of_labels(y)
     if form != "sequence" and not per_step:
         found = f"an array of shape {y.shape}" if form == "array" else f"a list of {len(y)} arrays"
@@ -1301,6 +1305,9 @@ def check_labels_per_step(y: Any, lengths: IntArray) -> Array:
 
 
 def _labels_per_step(y: Any, form: str, lengths: IntArray, name: str = "y", what: str = "label") -> Array:
+    _refuse_masked(name, y)
+    for i, labels in enumerate(y if form == "list" else ()):
+        _refuse_masked(f"{name}[{i}]", labels)
     columns = [column_or_1d(labels) for labels in (np.asarray(y) if form == "array" else y)]
     for i, (labels, length) in enumerate(zip(columns, lengths, strict=True)):
         if len(labels) != length and form == "array":
@@ -1362,6 +1369,7 @@ def check_values(y: Any, lengths: IntArray) -> tuple[FloatArray, BoolArray, str,
     single : bool
         Whether y has no axis of length k.
     """
+    _refuse_masked("y", y)
     if not isinstance(y, (list, tuple)):
         y = np.asarray(y)
         if not y.ndim:

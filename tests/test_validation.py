@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from admmirnn import RNNClassifier, Rollout
+from admmirnn import RNNClassifier, RNNRegressor, Rollout
 
 N = 12
 Y = np.arange(N) % 2
@@ -35,6 +35,17 @@ def with_value(X, place, value, dtype=None):
     X = X.astype(dtype or X.dtype)
     X[place] = value
     return X
+
+
+def masked(array):
+    """The same, but for one value that is not there."""
+    return np.ma.array(array, mask=np.arange(array.size).reshape(array.shape) == 1)
+
+
+def in_an_object_array(items):
+    array = np.empty(len(items), object)
+    array[:] = items
+    return array
 
 
 def classifier(**settings):
@@ -277,6 +288,12 @@ def test_value_too_large_for_float32_is_refused(X, place):
         (csr_matrix(X2), TypeError, ["Sparse", "toarray()"]),
         ([csr_matrix(x) for x in X3], TypeError, ["X[0]", "sparse", "toarray()"]),
         (pd.DataFrame({"a": ["x"] * N, "b": [1.0] * N}), (TypeError, ValueError), "x"),
+        (masked(X3), ValueError, ["X is", "masked"]),
+        (masked(X2), ValueError, ["X is", "masked"]),
+        (listed(3, masked(X3[3])), ValueError, ["X[3]", "masked"]),
+        ([*X2[1:], masked(X2[0])], ValueError, ["X[11]", "masked"]),
+        ([*X2[1:], masked(X2[0, :3])], ValueError, ["X[11]", "masked"]),
+        (in_an_object_array(listed(3, masked(X3[3]))), ValueError, ["X[3]", "masked"]),
     ],
 )
 def test_X_is_refused(X, error, parts):
@@ -300,6 +317,9 @@ def test_X_is_refused(X, error, parts):
         (np.column_stack([Y, Y]), ValueError, ["y should be a 1d array", "(12, 2)"]),
         (3, ValueError, "y should be a 1d array"),
         (Y * 1j, ValueError, "Complex data not supported"),
+        (masked(Y), ValueError, ["y is", "masked"]),
+        (masked(np.tile(Y[:5], (N, 1))), ValueError, ["y is", "masked"]),
+        ([*np.tile(Y[:5], (N - 1, 1)), masked(Y[:5])], ValueError, ["y[11]", "masked"]),
     ],
 )
 def test_y_is_refused(y, error, parts):
@@ -310,6 +330,21 @@ def test_y_is_refused(y, error, parts):
 def test_labels_that_cannot_be_sorted_are_refused(other):
     y = np.array(["a", other] * (N // 2), dtype=object)
     assert_refused(classifier(), (TypeError, ValueError), "y ", y=y)
+
+
+@pytest.mark.parametrize(
+    ("y", "name"),
+    [
+        (masked(X2[:, 0]), "y"),
+        (masked(X2), "y"),
+        (masked(X3), "y"),
+        ([*X2[1:], masked(X2[0])], "y[11]"),
+        ([*X3[1:], masked(X3[0])], "y[11]"),
+    ],
+)
+def test_masked_targets_of_a_regression_are_refused(y, name):
+    with pytest.raises(ValueError, match=re.escape(f"{name} is an array with masked values")):
+        RNNRegressor(4, max_epochs=1).fit(X3, y)
 
 
 # sample_weight
@@ -327,6 +362,7 @@ def test_labels_that_cannot_be_sorted_are_refused(other):
         (np.zeros(N), ValueError, "zero"),
         (["a"] * N, TypeError, "numbers"),
         (np.ones(N) * 1j, ValueError, "omplex"),
+        (masked(np.ones(N)), ValueError, "masked"),
     ],
 )
 def test_sample_weight_is_refused(sample_weight, error, parts):
