@@ -169,6 +169,18 @@ def test_streams_of_unequal_lengths_some_without_targets(activation):
     assert all(np.isfinite(record["rollout_loss"]) for record in model.history_)
 
 
+@pytest.mark.parametrize("limit", [{"solver": Rollout(max_iter=1)}, {"max_time": 1e-9}], ids=str)
+def test_a_fit_may_end_before_the_first_target(limit):
+    X, values = np.random.default_rng(0).normal(size=(1, 100, 1)), np.full((1, 100), np.nan)
+    values[0, 50:] = X[0, 50:, 0]
+    labels = np.where(np.isnan(values), -1, values > 0).astype(int)
+    options = {"stateful": True, "batch_size": 1, "random_state": 0, **limit}
+    for model, y in ((RNNRegressor(4, **options), values), (RNNClassifier(4, ignore_label=-1, **options), labels)):
+        (record,) = model.fit(X, y).history_
+        assert "training_accuracy" not in record and record["rollout_loss"] == np.inf
+        assert np.isfinite(np.concatenate(model.predict(X))).all()
+
+
 def test_stateful_training_survives_a_ruinous_radius():
     X, y = echo(3000)
     solver = Rollout(radius=5.0, output_radius=50.0, r=0.0)
