@@ -274,6 +274,13 @@ def test_roll_out_loss_and_accuracy_on_record_are_those_of_the_network(waves, st
     assert seen == [1, 2, 3, 4]
 
 
+def test_accuracy_on_record_is_that_of_the_steps_with_a_label(steps):
+    X, y = steps
+    y = [np.where(np.arange(len(labels)) % 3 == 0, labels, -1) for labels in y]
+    model = classifier(Algorithm1(r="lipschitz", keep="last"), ignore_label=-1).fit(X, y)
+    assert model.history_[-1]["training_accuracy"] == pytest.approx(model.score(X, y), abs=1e-12)
+
+
 def rows_of(X):
     """Whose and which of its steps every row of the variables is: sequences, longest first, end together."""
     lengths = [len(x) for x in X]

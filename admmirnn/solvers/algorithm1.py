@@ -409,7 +409,7 @@ class _Fit:
         """Loss and accuracy of the network's own outputs on the whole training set."""
         outputs = self.network.outputs(self.sequences, every_step=self.every_step, n_threads=self.n_threads)
         loss, n_correct = self.loss.value(self.kernels, outputs, self.targets, self.output_weights)
-        return loss, None if n_correct is None else n_correct / len(outputs)
+        return loss, None if n_correct is None else n_correct / int(np.count_nonzero(self.output_weights))
 
     def _remember_weights(self, loss: float) -> None:
         self.last_loss = loss
