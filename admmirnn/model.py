@@ -115,6 +115,7 @@ class ElmanRNN:
     ) -> ElmanRNN:
         """The network with the given weights, which are copied."""
         Theta, Psi = np.hstack([U, W, b[:, None]]), np.hstack([V, c[:, None]])
+        s_0 = None if s_0 is None else s_0.copy()
         return cls(np.ascontiguousarray(Theta), np.ascontiguousarray(Psi), activation, read_out, s_0)
 
     @property

@@ -344,6 +344,35 @@ def test_partial_fit_goes_on_after_fit_and_after_pickling():
     assert len(model.history_) == 3
 
 
+class BreakingLoss:
+    """A squared error whose steps fail once there have been so many."""
+
+    def __init__(self):
+        self.steps_left = np.inf
+
+    def value(self, o, y):
+        return 0.5 * ((o - y) ** 2).sum(axis=1)
+
+    def prox(self, q, y, rho):
+        self.steps_left -= 1
+        if self.steps_left < 0:
+            raise RuntimeError("out of order")
+        return (y + rho * q) / (1 + rho)
+
+
+def test_partial_fit_that_fails_leaves_the_estimator_as_it_was():
+    X = np.random.default_rng(0).normal(size=(40, 6, 1))
+    y, loss = X.sum(axis=(1, 2)), BreakingLoss()
+    model = RNNRegressor(8, loss=loss, batch_size=10, s_0="learn", random_state=0).partial_fit(X, y)
+    expected, s_0 = pickle.loads(pickle.dumps(model)).partial_fit(X, y), model.s_0_.copy()
+    loss.steps_left = 3
+    with pytest.raises(RuntimeError, match="out of order"):
+        model.partial_fit(X, y)
+    loss.steps_left = np.inf
+    np.testing.assert_array_equal(model.s_0_, s_0)
+    np.testing.assert_array_equal(model.partial_fit(X, y).W_, expected.W_)
+
+
 def test_partial_fit_of_values_keeps_the_first_scale():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(800, 8, 1))

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from admmirnn.sequences import Minibatch, Sequences
     from admmirnn.typing import Array, FloatArray, IntArray, Kernels, LayerOutcome
 
-_MEMORY_OF_LAYER = ("radius", "M", "G", "factor", "outcome")
-
 
 class Workspace(Room):
     """Scratch arrays for the largest minibatch, and views of them for the current one; see `Room` for the roll-out's.
@@ -205,12 +203,13 @@ class Layer:
 
     def memory(self) -> dict[str, Any]:
         """What the next call of a solver goes on from, by name."""
-        return {name: getattr(self, name) for name in _MEMORY_OF_LAYER}
+        return {name: getattr(self, name) for name in ("radius", "outcome", "M", "G", "factor")}
 
     def remember(self, memory: dict[str, Any]) -> None:
         """Take over the memory of another call."""
-        for name in _MEMORY_OF_LAYER:
-            setattr(self, name, memory[name])
+        self.radius, self.outcome = memory["radius"], memory["outcome"]
+        for name in ("M", "G", "factor"):  # copied: that call's memory is still good if this one fails
+            np.copyto(getattr(self, name), memory[name])
 
     def shrink_radius(self, times: int) -> None:
         """Halve the radius ``times`` times, from a quarter of the last move where there was no radius.
