@@ -399,8 +399,8 @@ class CharacterModel(_Recurrent):
     def _first_code(self, temperature: float, uniform: NDArray[np.float64]) -> Array:
         if temperature == 0:
             return np.array([self.counts_.argmax()])
-        with np.errstate(divide="ignore"):  # of characters that were never there
-            p = softmax(np.log(self.counts_) / temperature)
+        with np.errstate(divide="ignore", over="ignore"):  # of characters that were never there, or hardly ever are
+            p = softmax(np.log(self.counts_ / self.counts_.max()) / temperature)
         return np.searchsorted(p.cumsum(), uniform).clip(max=len(p) - 1)
 
     def _encode(self, texts: list[str]) -> list[Array]:

@@ -225,6 +225,8 @@ def test_an_empty_prefix_goes_on_from_its_first_character(model):
 def test_tiny_and_huge_temperatures(model):
     assert model.generate("the ", 20, 1e-300, random_state=0) == model.generate("the ", 20, 0)
     assert len(model.generate("the ", 20, 1e300, random_state=0)) == 20
+    often_b = small().fit(20 * "abbb")
+    assert [often_b.generate("", 1, temperature, random_state=0) for temperature in (1e-308, 5e-324)] == ["b", "b"]
 
 
 # As other estimators
