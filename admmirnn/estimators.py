@@ -1466,8 +1466,8 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
         if self._form_of_targets == "sequence":
             return float(super().score(X, y, sample_weight))
         outputs, lengths = self._outputs(X)
-        values, present, form, _ = validation.check_values(y, lengths)
-        if form == "sequence" or values.shape[1] != outputs.shape[1]:
+        values, present, _, _ = validation.check_values(y, lengths)
+        if len(values) != len(outputs) or values.shape[1] != outputs.shape[1]:
             raise ValueError("y has no target for each step of X, as it had in fit; pass such targets")
         weights = validation.check_sample_weight(sample_weight, lengths, per_step=True)[present]
         predicted = self._values(outputs)

@@ -1285,17 +1285,27 @@ def check_labels(
 
 
 def differs(labels: Iterable[Any], ignore_label: Any) -> BoolArray:
-    """Where the labels are not ``ignore_label``, which may be NaN."""
+    """Where the labels are not ``ignore_label``, which may be NaN or the like."""
     if np.ndim(ignore_label):
         raise TypeError(f"ignore_label is {ignore_label!r}; pass one label, or None")
-    if isinstance(ignore_label, numbers.Real) and ignore_label != ignore_label:
-        return np.array([label == label for label in labels], dtype=bool)
-    return np.array([not (label == ignore_label) for label in labels], dtype=bool)
+    if _is_missing(ignore_label):
+        return np.array([not _is_missing(label) for label in labels], dtype=bool)
+    return np.array([_is_missing(label) or not (label == ignore_label) for label in labels], dtype=bool)
+
+
+def _is_missing(label: Any) -> bool:
+    """Whether this is NaN or NaT, which are not equal to themselves, or pandas.NA, which does not say."""
+    is_itself = label == label
+    return not (isinstance(is_itself, (bool, np.bool_)) and is_itself)
 
 
 def check_labels_per_step(y: Any, lengths: IntArray) -> Array:
     """Return the labels of all steps, one sequence after the other."""
     form = "sequence" if y is None else _form_of_labels(y)
+    if form == "sequence" and y is not None and len(y) == len(lengths) == lengths.sum():  # each of one step
+        _refuse_masked("y", y)
+        labels: Array = column_or_1d(y)
+        return labels
     if form == "sequence" or len(y) != len(lengths):
         found = "is None" if y is None else f"has {len(y)} entries" if form == "sequence" else f"has {len(y)} sequences"
         raise ValueError(
@@ -1336,7 +1346,7 @@ def _check_label_column(y: Array, where: str) -> tuple[Array, IntArray]:
     if y.dtype.kind == "f":
         finite = np.isfinite(y)
     else:
-        finite = np.array([label == label for label in y], dtype=bool)  # NaN is not equal to itself
+        finite = np.array([not _is_missing(label) for label in y], dtype=bool)
     if not finite.all():
         i = int(np.flatnonzero(~finite)[0])
         raise ValueError(f"Input y contains NaN or infinity, first at {where.format(i)}; leave these sequences out")

@@ -129,6 +129,30 @@ def test_ignored_labels_say_nothing(sums, ignored, solver):
     assert 0 <= found.history_[-1]["training_accuracy"] <= 1
 
 
+def test_pandas_has_another_value_for_labels_that_are_missing():
+    pd = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    X, y = list(rng.normal(size=(30, 5, 1))), [rng.choice(["", "a", "b"], 5) for _ in range(30)]
+    missing = [pd.Series(labels, dtype="string").replace("", pd.NA) for labels in y]
+    settings = {"hidden_size": 4, "max_epochs": 2, "random_state": 0}
+    expected = RNNClassifier(**settings, ignore_label="").fit(X, y)
+    found = RNNClassifier(**settings, ignore_label=pd.NA).fit(X, missing)
+    np.testing.assert_array_equal(found.W_, expected.W_)
+    assert found.score(X, missing) == expected.score(X, y)
+    with pytest.raises(ValueError, match="y contains NaN or infinity, first at label"):
+        RNNClassifier(**settings, ignore_label="").fit(X, missing)
+
+
+def test_sequences_of_one_step_are_scored_as_others(sums):
+    X, values = rectangular(*sums)
+    for model, Y in ((RNNRegressor(4, max_epochs=1), values), (RNNClassifier(4, max_epochs=1), values > 0)):
+        model.set_params(random_state=0).fit(X, Y)
+        for targets in (Y[:, :1], list(Y[:, :1]), Y[:, 0]):
+            weights = np.zeros(Y.shape)
+            weights[:, 0] = 1
+            assert model.score(X[:, :1], targets) == pytest.approx(model.score(X, Y, sample_weight=weights))
+
+
 def test_a_batch_is_as_good_as_one_by_one(sums):
     X, Y = sums
     for readout in ("last", "mean", "max"):

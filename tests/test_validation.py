@@ -317,6 +317,7 @@ def test_X_is_refused(X, error, parts):
         (np.column_stack([Y, Y]), ValueError, ["y should be a 1d array", "(12, 2)"]),
         (3, ValueError, "y should be a 1d array"),
         (Y * 1j, ValueError, "Complex data not supported"),
+        (pd.Series(["a", pd.NA] * (N // 2), dtype="string"), ValueError, ["y contains NaN", "index 1"]),
         (masked(Y), ValueError, ["y is", "masked"]),
         (masked(np.tile(Y[:5], (N, 1))), ValueError, ["y is", "masked"]),
         ([*np.tile(Y[:5], (N - 1, 1)), masked(Y[:5])], ValueError, ["y[11]", "masked"]),
