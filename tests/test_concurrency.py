@@ -22,7 +22,7 @@ from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, ba
 
 HERE = Path(__file__).parent
 TEXT = 60 * "to be, or not to be, that is the question: "
-SECONDS = 60
+SECONDS = 600  # after which there is a deadlock, on a machine that has other things to do as well
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
 
@@ -221,6 +221,18 @@ def ticks_within(run, monkeypatch):
     }
 
 
+def that_hold_it(run, names, monkeypatch):
+    """The kernels whose calls never have a tick inside; on a busy machine one that lets go may have none at times."""
+    held = set(names)
+    for _ in range(20):
+        with monkeypatch.context() as patched:
+            found = ticks_within(run, patched)
+        held -= {name for name in held if found[name][1] > 0}
+        if not held:
+            break
+    return held
+
+
 def many_units():
     X = np.random.default_rng(0).normal(size=(100, 20, 1))
     RNNClassifier(800, batch_size=100, max_epochs=1, penalty=1.0, random_state=0).fit(X, np.arange(100) % 2)
@@ -253,15 +265,7 @@ def characters():
     ],
 )
 def test_kernels_let_go_of_the_interpreter(run, names, monkeypatch):
-    """A call that holds it never has a tick inside; on a busy machine one that does not may have none at times."""
-    held = set(names)
-    for _ in range(20):
-        with monkeypatch.context() as patched:
-            found = ticks_within(run, patched)
-        held -= {name for name in held if found[name][1] > 0}
-        if not held:
-            break
-    assert held == set()
+    assert that_hold_it(run, names, monkeypatch) == set()
 
 
 def test_streams_let_go_of_the_interpreter(monkeypatch):
@@ -269,8 +273,7 @@ def test_streams_let_go_of_the_interpreter(monkeypatch):
     X = np.random.default_rng(0).normal(size=(200, 1000, 1))
     kernels = SimpleNamespace(read=lambda: stream._read(X, np.empty((200, 1, 3), np.float32)))
     monkeypatch.setattr(backend, "kernels", lambda: kernels)
-    seconds, n_ticks = ticks_within(lambda: backend.kernels().read(), monkeypatch)["read"]
-    assert n_ticks > 0, seconds
+    assert that_hold_it(lambda: backend.kernels().read(), ["read"], monkeypatch) == set()
 
 
 @pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has a lock")

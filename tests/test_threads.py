@@ -112,6 +112,6 @@ def test_solves_at_the_same_time_are_those_of_one_after_the_other(n_threads):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(600)
     for seed in range(3):
         assert_equal(found[seed], expected[seed])

@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
 from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Status
+from admmirnn.watching import Limits
 
 
 def waves(n, seed=0, noise=0.2):
@@ -207,17 +208,25 @@ def test_max_time(solver):
     assert model.n_iter_ == len(model.history_) >= 1
 
 
-def test_max_time_within_streams_that_say_nothing():
-    X = np.random.default_rng(0).normal(size=(1, 60_000, 1))
-    Y = np.full((1, 60_000), np.nan)
+@pytest.fixture
+def asked(monkeypatch):
+    """How often a fit has asked for the time, a thousand times of which are all there is."""
+    times = []
+
+    def progress(self):
+        times.append(len(times) + 1)
+        return times[-1] / 1000
+
+    monkeypatch.setattr(Limits, "progress", progress)
+    return times
+
+
+def test_max_time_within_streams_that_say_nothing(asked):
+    X = np.random.default_rng(0).normal(size=(1, 3000, 1))
+    Y = np.full((1, 3000), np.nan)
     Y[0, :50] = X[0, :50, 0]
-    model = RNNRegressor(**OPTIONS, stateful=True, batch_size=1, chunk_size=2, max_epochs=1)
-    ends = []
-    for max_time in (0.05, None):
-        started = time.monotonic()
-        model.set_params(max_time=max_time).fit(X, Y)
-        ends.append(time.monotonic() - started)
-    assert ends[0] < 0.7 * ends[1]
+    model = RNNRegressor(**OPTIONS, stateful=True, batch_size=1, chunk_size=2, max_epochs=1, max_time=1).fit(X, Y)
+    assert model.status_ is Status.TIME_LIMIT and len(asked) == 1000  # of 1500 minibatches, 25 with targets
 
 
 def test_numbers_without_end():
@@ -226,10 +235,10 @@ def test_numbers_without_end():
     assert model.status_ is Status.TIME_LIMIT
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_the_schedule_ends_with_the_time():
+def test_the_schedule_ends_with_the_time(asked):
     X, y = waves(200)
-    model = RNNClassifier(**OPTIONS, max_epochs=10**6, max_time=0.5).fit(X, y)
+    model = RNNClassifier(**OPTIONS, max_epochs=10**6, max_time=1).fit(X, y)
+    assert model.status_ is Status.TIME_LIMIT and len(asked) == 1000
     assert model.history_[-1]["r"] > 3 * model.history_[len(model.history_) // 2]["r"]
 
 
