@@ -32,7 +32,7 @@ cdef extern from *:
 
     /* 2**k for the integer k that adding 1.5 * 2**52 has left in the low bits of t */
     static inline double admm_power_of_two(double t) {
-        int64_t bits;
+        uint64_t bits;                            /* shifts of signed numbers may not overflow */
         memcpy(&bits, &t, sizeof bits);
         bits = (bits + 1023) << 52;
         memcpy(&t, &bits, sizeof bits);

@@ -302,7 +302,8 @@ cdef void sweep_step(Sweep* sweep, int stage, int part, int n_parts, floating* l
         if sweep.read_out != EACH and sweep.with_outputs:
             H = <floating*> (sweep.S if sweep.read_out == LAST else sweep.H)
             H += (sweep.offsets[sweep.N] if sweep.read_out == LAST else 0) * n
-            add_outputs(sweep, part, first, last - first, H + first * n, True, sums, lambda1 + first * n)
+            add_outputs(sweep, part, first, last - first, H + first * n, True, sums,
+                        multipliers_of(sweep, t, lambda1) + first * n)
         if sweep.read_out == MEAN or sweep.read_out == MAX:
             replace_pooled(sweep, first, last, <floating*> sweep.H)
     before = max(first, min(last, sweep.offsets[t + 1] - sweep.offsets[t])) if t >= 0 else first

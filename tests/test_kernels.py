@@ -887,6 +887,17 @@ def test_threads_share_the_multipliers_of_two_steps(rows, dtype):
         np.testing.assert_array_equal(found[i], expected[i])
 
 
+def test_rows_without_a_weight_are_set_aside_where_no_other_thread_works():
+    """Of a pooled or last state; with so few steps all multipliers have room, and those of a step lie further on."""
+    c = make_case(((2,) * 40 + (1,) * 360, 5, 128, 3))
+    weights = frozen((np.arange(400) % 3 != 0) * 1.0)
+
+    def arguments_of(n_threads):
+        return [*backward_arguments(c, n_threads=n_threads), "last", weights]
+
+    assert_threads_agree(arguments_of, COMPILED.backward, [LAMBDA1, *STATISTICS], np.float64)
+
+
 def test_backward_uses_as_many_threads_as_it_has_room_for():
     c = large_case("equal", np.float64)
     found, expected = backward_arguments(c, n_threads=7), backward_arguments(c)
