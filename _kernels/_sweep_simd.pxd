@@ -4,6 +4,7 @@ from admmirnn._kernels._simd cimport dispatched_void
 
 cdef enum:
     LANES = 16                                    # rows that softmax_prox takes
+    ENOUGH_LANES = 4                              # with fewer, one row after the other is faster
 
 cdef dispatched_void add_symmetric(Py_ssize_t d, Py_ssize_t n, double weight, const floating* P,
                                    floating* G) noexcept nogil

@@ -17,9 +17,8 @@ from libc.math cimport INFINITY, NAN, exp, fabs, log, log1p
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from admmirnn._kernels._sweep_simd cimport LANES, softmax_prox
+from admmirnn._kernels._sweep_simd cimport ENOUGH_LANES, LANES, softmax_prox
 
-cdef Py_ssize_t ENOUGH_LANES = 4                # with fewer, one row after the other is faster
 cdef int MOST_NEWTON_STEPS = 200                # 3 to 6 are usual; hundreds are not reached
 
 
@@ -281,7 +280,7 @@ cdef bint is_right(Targets* targets, Py_ssize_t i, const floating* O) noexcept n
 
 
 cdef Py_ssize_t room_of_o_step(Py_ssize_t K) noexcept nogil:
-    """How many numbers ``o_step_of_rows`` needs."""
+    """How many numbers the o-step needs: those of ``prox_row`` and of ``softmax_prox``."""
     return 6 * K + 4 * K * LANES
 
 

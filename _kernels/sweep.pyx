@@ -27,15 +27,14 @@ from libc.string cimport memcpy, memset
 
 from admmirnn._kernels._activations cimport Activation, activate, named
 from admmirnn._kernels._blas cimport add_products, gemm, multiply_rows
-from admmirnn._kernels._layout cimport fits
+from admmirnn._kernels._layout cimport fits, transpose
 from admmirnn._kernels._simd cimport add_scaled
-from admmirnn._kernels._sweep_simd cimport LANES, add_symmetric, add_to_rows, softmax_prox, state_change
+from admmirnn._kernels._sweep_simd cimport ENOUGH_LANES, LANES, add_symmetric, add_to_rows, softmax_prox, state_change
 from admmirnn._kernels.hidden cimport proximal_activation
-from admmirnn._kernels.output cimport prox_row, relative_softmax
+from admmirnn._kernels.output cimport prox_row, relative_softmax, room_of_o_step
 
 cdef Py_ssize_t ROWS_AT_A_TIME = 512             # of which residuals are computed when the gram way starts
 cdef Py_ssize_t FEW_SEQUENCES = 6               # of which this many times fewer than m change gradient at once
-cdef Py_ssize_t ENOUGH_LANES = 4                # with fewer, one row after the other is faster
 cdef Py_ssize_t BAND = 48                        # of a gram matrix, of which the part up to its diagonal is computed
 cdef double FEW_ROWS = 0.55                     # dual if rows^2 < FEW_ROWS m (m - 1): equally fast at 0.5 to 0.6
 
@@ -115,7 +114,7 @@ cdef struct Settings:
     const Py_ssize_t* offsets
     const Py_ssize_t* labels
     Py_ssize_t N
-    double* o_scratch                            # room_of_o_steps(K)
+    double* o_scratch                            # room_of_o_step(K)
 
 
 # A layer
@@ -146,19 +145,6 @@ cdef Py_ssize_t residual_at(Layer* layer, Py_ssize_t first, Py_ssize_t count) no
     return 0
 
 
-cdef void transpose(Py_ssize_t rows, Py_ssize_t columns, const floating* A, floating* A_T) noexcept nogil:
-    """A_T = A.T, a block of the cache at a time."""
-    cdef Py_ssize_t i, j, top = 0, left
-    while top < rows:
-        left = 0
-        while left < columns:
-            for j in range(left, min(left + 16, columns)):
-                for i in range(top, min(top + 16, rows)):
-                    A_T[j * rows + i] = A[i * columns + j]
-            left += 16
-        top += 16
-
-
 cdef void add_rows(Layer* layer, Py_ssize_t first, Py_ssize_t stop, double weight) noexcept nogil:
     """gradient += weight * inputs.T @ residual and gram += weight * inputs.T @ inputs up to its diagonal."""
     cdef Py_ssize_t m = layer.m, p = layer.p, top, count = ROWS_AT_A_TIME
@@ -178,7 +164,7 @@ cdef void add_rows(Layer* layer, Py_ssize_t first, Py_ssize_t stop, double weigh
 cdef void load(Layer* layer) noexcept nogil:
     """Everything that the steps keep current, from the variables as they are."""
     cdef Py_ssize_t rows = layer.rows, m = layer.m, p = layer.p, d = layer.d, n = layer.n, last = rows - layer.B, i, j
-    transpose(p, m, layer.weights, layer.transposed)
+    transpose(p, m, layer.weights, m, layer.transposed)
     if layer.dual:
         subtract_outputs(layer, 0, rows)
         # kernel_s = S @ S.T, kernel_x = X @ X.T
@@ -208,7 +194,7 @@ cdef void unload(Layer* layer) noexcept nogil:
              1, layer.transposed + layer.d * p, p)
         if layer.d:
             gemm(True, False, layer.d, p, rows, 1, layer.inputs, m, layer.pending_x, p, 1, layer.transposed, p)
-    transpose(m, p, layer.transposed, layer.weights)
+    transpose(m, p, layer.transposed, p, layer.weights)
 
 
 cdef void change_targets(Layer* layer, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
@@ -405,10 +391,6 @@ cdef void offset_step(Layer* layer) noexcept nogil:
 
 
 # The blocks, at step t
-
-
-cdef Py_ssize_t room_of_o_steps(Py_ssize_t K) noexcept nogil:
-    return 6 * K + 4 * K * LANES
 
 
 cdef void move_output(Layer* output, Py_ssize_t first, Py_ssize_t i, const double* q, const double* u,
@@ -669,7 +651,7 @@ cdef int sweep_all(floating[:, ::1] Theta, floating[:, ::1] Psi, floating[:, ::1
     elif values.shape[0] != rows or values.shape[1] != K:
         raise ValueError("sweep: there must be one target a row")
     at.tolerance = 1e-8 if floating is float else 1e-13
-    at.o_scratch = <double*> malloc(room_of_o_steps(K) * sizeof(double))
+    at.o_scratch = <double*> malloc(room_of_o_step(K) * sizeof(double))
     if at.o_scratch == NULL:
         raise MemoryError
     with nogil:
