@@ -142,7 +142,7 @@ def adding_problem(
     Parameters
     ----------
     n_sequences, n_steps : int
-        ``n_steps`` is at least 2.
+        At least 1, and at least 2, as two values are to be marked.
     random_state : int, RandomState or None
         Where the values and the marks are drawn from.
 
@@ -152,9 +152,13 @@ def adding_problem(
         A value, uniform in [0, 1), and a mark, 1 at one step of the first half and one of the second, else 0.
     y : ndarray of shape (n_sequences, 1), float32
         Sum of the two marked values; always answering its mean costs a squared error of 1/6.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not usable.
     """
-    if n_steps < 2:
-        raise ValueError(f"n_steps is {n_steps}; two values are to be marked, so pass at least 2")
+    n_sequences, n_steps = check_integer("n_sequences", n_sequences, 1), check_integer("n_steps", n_steps, 2)
     rng: np.random.RandomState = check_random_state(random_state)
     X = np.zeros((n_sequences, n_steps, 2), np.float32)
     X[:, :, 0] = rng.random_sample((n_sequences, n_steps))

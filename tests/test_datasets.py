@@ -222,8 +222,14 @@ def test_adding_problem():
     assert (marked.sum(axis=1) == 2).all() and (marked[:, :4].sum(axis=1) == 1).all()
     np.testing.assert_allclose(y[:, 0], (X[:, :, 0] * marked).sum(axis=1), rtol=1e-6)
     np.testing.assert_array_equal(datasets.adding_problem(500, 9, 3)[0], X)
-    with pytest.raises(ValueError, match="n_steps"):
-        datasets.adding_problem(5, 1)
+    for arguments, error, match in (
+        ((5, 1), ValueError, "n_steps is 1; it must be an integer of at least 2"),
+        ((0, 5), ValueError, "n_sequences is 0"),
+        ((2.0, 5), TypeError, "n_sequences is 2.0"),
+        ((2, "5"), TypeError, "n_steps is '5'"),
+    ):
+        with pytest.raises(error, match=match):
+            datasets.adding_problem(*arguments)
 
 
 def mackey_glass_by_definition(n_steps, past, x, dt, tau, a, b, n):
