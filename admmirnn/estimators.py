@@ -1524,8 +1524,9 @@ def _hold_out(
     n_held_out = validation.check_n_held_out(settings.validation_fraction, len(sequences))
     by_class = isinstance(estimator, ClassifierMixin)
     stratify = targets.values if by_class and targets.values.ndim == 1 and not targets.every_step else None
-    if stratify is not None and min(np.bincount(stratify).min() - 1, n_held_out - stratify.max()) < 1:
-        stratify = None  # some classes have too few sequences for that
+    smaller = min(n_held_out, len(sequences) - n_held_out)
+    if stratify is not None and min(np.bincount(stratify).min() - 1, smaller - stratify.max()) < 1:
+        stratify = None  # some classes, or one of the parts, have too few sequences for that
     kept, others = train_test_split(
         np.arange(len(sequences)), test_size=n_held_out, stratify=stratify, random_state=settings.random_state
     )

@@ -152,6 +152,13 @@ def test_held_out_sequences_have_all_classes(monkeypatch):
     assert [np.bincount(labels).tolist() for labels in held_out] == 5 * [[16, 2, 2]]
 
 
+@pytest.mark.parametrize("fraction", [0.1, 0.9])
+def test_a_part_may_have_fewer_sequences_than_there_are_classes(fraction):
+    X, y = waves(40)
+    model = RNNClassifier(**OPTIONS, max_epochs=1, early_stopping=True, validation_fraction=fraction)
+    assert model.fit(X, np.arange(40) % 5).classes_.tolist() == [0, 1, 2, 3, 4]
+
+
 def test_streams_are_held_out_at_their_ends():
     rng = np.random.default_rng(0)
     X = rng.choice([-1.0, 1.0], size=(1, 4000, 1))
