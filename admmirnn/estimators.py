@@ -951,7 +951,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
             raise ValueError(f"loss is {self.loss!r}, and targets had several labels when training began; call fit")
         per_step = getattr(settings.solver, "takes_labels_per_step", False)
         classes, targets, present, form = validation.check_labels(
-            y, lengths, per_step=per_step, ignore_label=self.ignore_label
+            y, lengths, per_step=per_step, stateful=settings.stateful, ignore_label=self.ignore_label
         )
         weights = validation.check_sample_weight(sample_weight, lengths, per_step=form != "sequence")
         if known is not None:
@@ -1355,7 +1355,7 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
         if loss.takes_labels:
             raise ValueError(f"loss is {self.loss!r}, which takes class numbers; pass one of values, or RNNClassifier")
         validation.check_boolean("scale_targets", self.scale_targets)
-        values, present, form, single = validation.check_values(y, lengths)
+        values, present, form, single = validation.check_values(y, lengths, stateful=settings.stateful)
         weights = validation.check_sample_weight(sample_weight, lengths, per_step=form != "sequence") * present
         if not weights.any():
             raise ValueError("sample_weight is zero wherever y has a target; give some of those a positive weight")

@@ -1231,7 +1231,7 @@ def check_y_is_there(estimator: Any, y: Any) -> None:
 
 
 def check_labels(
-    y: Any, lengths: IntArray, *, per_step: bool = False, ignore_label: Any = None
+    y: Any, lengths: IntArray, *, per_step: bool = False, stateful: bool = False, ignore_label: Any = None
 ) -> tuple[Array, IntArray, BoolArray, str]:
     """Return the classes, sorted, the class number of every sequence or step, and how y held them.
 
@@ -1243,6 +1243,8 @@ def check_labels(
         Numbers of steps.
     per_step : bool, default=False
         Whether the solver takes a label for each step.
+    stateful : bool, default=False
+        Whether labels are those of steps, even if every sequence has but one.
     ignore_label : label or None
         What stands where a step has no label.
 
@@ -1259,7 +1261,7 @@ def check_labels(
         What y was: one label a sequence, or a rectangular array or a list with one label a step.
     """
     _refuse_masked("y", y)
-    form = _form_of_labels(y)
+    form = _form_of_labels(y, of_steps=stateful)
     if form != "sequence" and not per_step:
         found = f"an array of shape {y.shape}" if form == "array" else f"a list of {len(y)} arrays"
         raise ValueError(
@@ -1301,11 +1303,7 @@ def _is_missing(label: Any) -> bool:
 
 def check_labels_per_step(y: Any, lengths: IntArray) -> Array:
     """Return the labels of all steps, one sequence after the other."""
-    form = "sequence" if y is None else _form_of_labels(y)
-    if form == "sequence" and y is not None and len(y) == len(lengths) == lengths.sum():  # each of one step
-        _refuse_masked("y", y)
-        labels: Array = column_or_1d(y)
-        return labels
+    form = "sequence" if y is None else _form_of_labels(y, of_steps=True)
     if form == "sequence" or len(y) != len(lengths):
         found = "is None" if y is None else f"has {len(y)} entries" if form == "sequence" else f"has {len(y)} sequences"
         raise ValueError(
@@ -1333,12 +1331,13 @@ def _labels_per_step(y: Any, form: str, lengths: IntArray, name: str = "y", what
     return np.concatenate(columns)
 
 
-def _form_of_labels(y: Any) -> str:
+def _form_of_labels(y: Any, *, of_steps: bool = False) -> str:
+    """One label a sequence may have an axis of its own, unless there is one a step."""
     if getattr(y, "ndim", 1) == 2:
-        return "array" if y.shape[1] > 1 else "sequence"
+        return "array" if y.shape[1] > 1 or of_steps else "sequence"
     if isinstance(y, (list, tuple)) or getattr(getattr(y, "dtype", None), "kind", "") == "O":
         nested = len(y) and all(hasattr(labels, "__len__") and np.ndim(labels) == 1 for labels in y)
-        return "list" if nested and any(len(labels) != 1 for labels in y) else "sequence"
+        return "list" if nested and (of_steps or any(len(labels) != 1 for labels in y)) else "sequence"
     return "sequence"
 
 
@@ -1358,7 +1357,7 @@ def _check_label_column(y: Array, where: str) -> tuple[Array, IntArray]:
         raise TypeError(f"y holds labels that cannot be sorted ({error}); make them all one type") from error
 
 
-def check_values(y: Any, lengths: IntArray) -> tuple[FloatArray, BoolArray, str, bool]:
+def check_values(y: Any, lengths: IntArray, *, stateful: bool = False) -> tuple[FloatArray, BoolArray, str, bool]:
     """Return targets of a regression, a row each, which of them are there, and how y held them.
 
     Parameters
@@ -1368,6 +1367,8 @@ def check_values(y: Any, lengths: IntArray) -> tuple[FloatArray, BoolArray, str,
         value a step if every sequence has as many steps as there are columns, and several.
     lengths : ndarray of shape (n_sequences,)
         Numbers of steps.
+    stateful : bool, default=False
+        Whether values are those of steps, even if every sequence has but one.
 
     Returns
     -------
@@ -1394,7 +1395,8 @@ def check_values(y: Any, lengths: IntArray) -> tuple[FloatArray, BoolArray, str,
         values, form = np.concatenate(items), "list"
     else:
         values, form = _as_numbers(y, "y", np.float64), "sequence"
-        if values.ndim == 3 or (values.ndim == 2 and values.shape[1] > 1 and (lengths == values.shape[1]).all()):
+        several = values.ndim == 2 and (values.shape[1] > 1 or stateful)
+        if values.ndim == 3 or (several and (lengths == values.shape[1]).all()):
             form = "array"
         if values.ndim not in (1, 2, 3):
             raise ValueError(f"y has {values.ndim} dimensions; pass one value a sequence or a step, or k of them")
@@ -1533,7 +1535,7 @@ def check_sample_weight(sample_weight: Any, lengths: IntArray, *, per_step: bool
     n_sequences = len(lengths)
     if sample_weight is None:
         return np.ones(lengths.sum() if per_step else n_sequences)
-    form = _form_of_labels(sample_weight)
+    form = _form_of_labels(sample_weight, of_steps=per_step)
     if per_step and form != "sequence" and len(sample_weight) == n_sequences:
         sample_weight = _labels_per_step(sample_weight, form, lengths, "sample_weight", "weight")
         n_weights = int(lengths.sum())

@@ -403,6 +403,18 @@ def test_stateful_partial_fit_goes_on_from_the_states():
     model.partial_fit(X[:3], y[:3])
 
 
+def test_stateful_partial_fit_of_one_step_at_a_time():
+    X = np.random.default_rng(0).normal(size=(3, 60, 1))
+    labels, values = (X[:, :, 0] > 0).astype(int), 2 * X[:, :, 0]
+    for kind, y, first in ((RNNClassifier, labels, {"classes": [0, 1]}), (RNNRegressor, values, {})):
+        models = [kind(8, stateful=True, random_state=0) for _ in range(2)]
+        for model, form in zip(models, (np.array, list), strict=True):
+            for t in range(60):
+                model.partial_fit(form(X[:, t : t + 1]), form(y[:, t : t + 1]), **first)
+            assert np.shape(model.predict(X)) == y.shape and model.score(X, y) > 0.9
+        np.testing.assert_array_equal(models[0].W_, models[1].W_)
+
+
 def test_partial_fit_refuses_what_does_not_go_on():
     X, y = waves(60)
     with pytest.raises(ValueError, match="classes is None in the first call"):
