@@ -692,6 +692,8 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
         With ``early_stopping``, the epoch whose weights these are.
     n_features_in_ : int
         Features of an observation; of a 2-D X, the number of its columns (steps), as scikit-learn counts.
+    feature_names_in_ : ndarray of str
+        The names of X's columns, if it was a DataFrame that has some.
 
     See Also
     --------
@@ -1005,6 +1007,13 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
         ndarray of shape (n_sequences,)
             Or of shape (n_sequences, n_steps), or a list of arrays of shape (n_steps_i,), as ``y`` was; a list
             whenever the lengths differ.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        ValueError, TypeError
+            If X does not fit the estimator, or is not finite, or is so large that outputs are not.
         """
         outputs, lengths = self._outputs(X)
         answers = (outputs > 0).astype(int) if self._several else self.classes_[outputs.argmax(axis=1)]
@@ -1023,6 +1032,11 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
         ndarray of shape (n_sequences, n_classes), or (n_sequences,) for two classes
             Of two classes, the output of the second minus that of the first.  Or with the steps as second axis, or a
             list of arrays, as in `predict`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `predict`.
         """
         outputs, lengths = self._outputs(X)
         if not self._several and outputs.shape[1] == 2:
@@ -1045,6 +1059,11 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
         -------
         ndarray of shape (n_sequences, n_classes)
             Or with the steps as second axis, or a list of arrays of shape (n_steps_i, n_classes), as in `predict`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `predict`.
         """
         outputs, lengths = self._outputs(X)
         return self._in_the_form_of_targets(self._probabilities(outputs), lengths)
@@ -1080,6 +1099,12 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, _Recurrent):
         Returns
         -------
         float
+            From 0 to 1.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `predict`, or if y or ``sample_weight`` does not belong to X.
         """
         from sklearn.metrics import accuracy_score  # here, as `ClassifierMixin.score` does: it is slow to import
 
@@ -1145,7 +1170,7 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
         What `predict` adds, and multiplies by before that.
     history_ : list of dict
         As in `RNNClassifier`, without an accuracy; the loss is that of scaled targets.
-    status_, status_detail_, n_iter_, n_features_in_
+    status_, status_detail_, n_iter_, best_epoch_, n_features_in_, feature_names_in_
         As in `RNNClassifier`.
 
     Examples
@@ -1387,6 +1412,13 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
         -------
         ndarray of shape (n_sequences,), (n_sequences, k), (n_sequences, n_steps) or (n_sequences, n_steps, k)
             As ``y`` was, or a list of arrays of shape (n_steps_i,) or (n_steps_i, k), whenever the lengths differ.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        ValueError, TypeError
+            If X does not fit the estimator, or is not finite, or is so large that outputs are not.
         """
         outputs, lengths = self._outputs(X)
         values = self._values(outputs)
@@ -1459,6 +1491,12 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
         Returns
         -------
         float
+            At most 1; always answering the mean has 0.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `predict`, or if y or ``sample_weight`` does not belong to X.
         """
         from sklearn.metrics import r2_score  # here: it is slow to import
 

@@ -353,6 +353,13 @@ class ReadsStreams:
         admmirnn.streaming.Stream
             At its start, s_0, with the weights that the estimator has now.  ``stream(x)`` reads one observation,
             ``stream.read(X)`` many of them; ``stream.state`` can be kept and set, and ``stream.reset()`` starts again.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        ValueError, TypeError
+            If the estimator is bidirectional, or ``n_streams`` is out of its range.
         """
         return self._stream(validation.check_integer("n_streams", n_streams, 1))
 

@@ -71,7 +71,7 @@ class CharacterModel(_Recurrent):
         The characters of the training text, sorted; the order of the columns of U, and of the outputs.
     counts_ : ndarray of shape (K,)
         How often the training text has each.
-    history_, status_, status_detail_, n_iter_
+    history_, status_, status_detail_, n_iter_, best_epoch_
         As in `RNNClassifier`; the loss is in nats a character, log(2) of which are a bit.
 
     See Also
@@ -302,6 +302,16 @@ class CharacterModel(_Recurrent):
         Returns
         -------
         float
+            >= 0; log2(K) is chance.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        ValueError, TypeError
+            If a text has fewer than two characters, or one that the training text has not and nothing stands for.
+        OSError
+            If a file cannot be read.
         """
         network = self._network().directions[0]
         sequences, following = _predictions(self._encode(validation.read_texts(text)), len(self.vocabulary_))
@@ -324,6 +334,12 @@ class CharacterModel(_Recurrent):
         Returns
         -------
         float
+            <= 0.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `bits_per_character`.
         """
         return -self.bits_per_character(text)
 
@@ -339,6 +355,15 @@ class CharacterModel(_Recurrent):
         -------
         ndarray of shape (n_characters, K)
             Row t: of the character after the t-th, in the order of ``vocabulary_``.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        ValueError, TypeError
+            If the text is empty, or has a character that the training text has not and nothing stands for.
+        OSError
+            If a file cannot be read.
         """
         network = self._network().directions[0]
         (codes,) = self._encode([validation.read_text(text, least=1)])
@@ -353,7 +378,7 @@ class CharacterModel(_Recurrent):
 
         Parameters
         ----------
-        prefix : str, default=""
+        prefix : str, pathlib.Path or text file, default=""
             What to read first.  If it is empty, the first character is drawn by how often the training
             text has each.
         n : int, default=200
@@ -368,6 +393,11 @@ class CharacterModel(_Recurrent):
         -------
         str
             The ``n`` new characters, without the prefix.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `predict_proba`, for the prefix, which may be empty; or if another argument is out of its range.
         """
         network = self._network().directions[0]
         prefix = validation.read_text(prefix, "prefix", least=0)
