@@ -28,6 +28,7 @@ numpydoc_class_members_toctree = False
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "gallery",
+    "within_subsection_order": "ExampleTitleSortKey",
     "filename_pattern": r"\.py$",  # all are run
     "abort_on_example_error": True,
     "download_all_examples": False,

@@ -1,6 +1,6 @@
 """
-A constrained W
-===============
+W under constraints
+===================
 
 The same task with and without penalties and constraints on the recurrent weights: free, with many weights exactly zero,
 with a bound on the largest singular value, and orthogonal.
