@@ -11,10 +11,10 @@ from admmirnn.solvers import Algorithm1, Rollout, Status
 from admmirnn.watching import History
 
 if TYPE_CHECKING:
-    from admmirnn.estimators import _Recurrent
+    from admmirnn.base import RecurrentEstimator
     from admmirnn.typing import FilePath
 
-_Estimator = TypeVar("_Estimator", bound="_Recurrent")
+_Estimator = TypeVar("_Estimator", bound="RecurrentEstimator")
 
 __all__ = ["ModelFileError", "load"]
 
@@ -27,7 +27,7 @@ _KNOWN = (
     *penalties.PENALTIES,
 )
 _NOT_SAVED = ("callbacks", "checkpoint")  # functions; a file of this machine, which a fit writes to
-_ESTIMATORS: dict[str, type[_Recurrent]] = {}
+_ESTIMATORS: dict[str, type[RecurrentEstimator]] = {}
 
 
 def saved(estimator_class: type[_Estimator]) -> type[_Estimator]:
@@ -39,7 +39,7 @@ def saved(estimator_class: type[_Estimator]) -> type[_Estimator]:
     return estimator_class
 
 
-def save(estimator: _Recurrent, path: FilePath) -> None:
+def save(estimator: RecurrentEstimator, path: FilePath) -> None:
     """Write a fitted estimator to a file; see its method ``save``."""
     name = type(estimator).__name__
     if _ESTIMATORS.get(name) is not type(estimator):

@@ -9,10 +9,11 @@ from scipy.special import log_softmax, softmax
 from sklearn.utils import check_random_state
 
 from admmirnn import backend, io, validation
-from admmirnn.estimators import _checkpoint, _hold_out_ends, _n_streams, _Recurrent, _Targets
+from admmirnn.base import RecurrentEstimator, n_streams
 from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.sequences import Sequences
 from admmirnn.solvers import SOLVERS
+from admmirnn.targets import Targets, hold_out_ends
 from admmirnn.validation import Fitted
 from admmirnn.watching import Validation
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
     from typing_extensions import Self
 
+    from admmirnn.targets import HeldOut
     from admmirnn.typing import (
         Array,
         Callback,
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
 
 @io.saved
-class CharacterModel(_Recurrent):
+class CharacterModel(RecurrentEstimator):
     """Elman network that reads a text and predicts each next character, trained by ADMM.
 
     Every character is a symbol: s_t = f(U[:, x_t] + W s_{t-1} + b), and softmax(V s_t + c) are the probabilities of the
@@ -93,7 +95,7 @@ class CharacterModel(_Recurrent):
     readout, frame, scale, bidirectional, stateful, shuffle = "last", None, 1.0, False, True, True
     _reads_text = True
 
-    _saved = _Recurrent._saved | {
+    _saved = RecurrentEstimator._saved | {
         "vocabulary_": Fitted(validation.check_fitted_vocabulary),
         "counts_": Fitted.array("K", dtypes=("int64", "int32")),
     }
@@ -260,17 +262,17 @@ class CharacterModel(_Recurrent):
             "_activation": settings.activation,
             "_readout": settings.readout,
         }
-        targets, loss = _Targets(following, np.ones(len(following)), "list", n_symbols), SoftmaxCrossEntropy()
-        apart: tuple[Sequences, Array, FloatArray, bool] | None = None
+        targets, loss = Targets(following, np.ones(len(following)), "list", n_symbols), SoftmaxCrossEntropy()
+        apart: HeldOut | None = None
         if validation_text is not None:
             with validation.naming("validation_text"):
                 encoded = _encoded(validation.read_texts(validation_text), vocabulary, stand_in)
             more, following = _predictions(encoded, n_symbols)
             apart = more, following, np.ones(len(following)), True
         elif settings.early_stopping:
-            sequences, targets, apart = _hold_out_ends(sequences, targets, settings.validation_fraction)
-        checkpoint = _checkpoint(self, settings, sequences, targets, apart, resume)
-        settings.batch_size = _n_streams(settings, sequences)
+            sequences, targets, apart = hold_out_ends(sequences, targets, settings.validation_fraction)
+        checkpoint = self._new_checkpoint(settings, sequences, targets, apart, resume)
+        settings.batch_size = n_streams(settings, sequences)
         outcome = self._train(
             network,
             sequences.in_chunks(settings.chunk_size, settings.batch_size),

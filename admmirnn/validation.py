@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-    from admmirnn.estimators import _Targets
     from admmirnn.model import ElmanRNN
     from admmirnn.sequences import Streams
     from admmirnn.solvers import Algorithm1, Rollout
     from admmirnn.streaming import StreamState
+    from admmirnn.targets import Targets
     from admmirnn.typing import (
         AnyLoss,
         Array,
@@ -481,7 +481,7 @@ def check_same_features(attributes: Mapping[str, Any], others: Mapping[str, Any]
         )
 
 
-def check_same_kind(targets: _Targets, others: _Targets) -> None:
+def check_same_kind(targets: Targets, others: Targets) -> None:
     """Raise unless validation data have targets of the same kind as the training set."""
     if targets.every_step != others.every_step:
         raise ValueError("validation_data has one target a sequence where y has one a step, or the reverse")
@@ -1585,7 +1585,7 @@ def numbers_of_classes(labels: Array, classes: Array) -> IntArray:
     return np.array([known[label] for label in labels.tolist()], np.intp)
 
 
-def check_targets_suit(settings: EstimatorSettings, targets: _Targets) -> None:
+def check_targets_suit(settings: EstimatorSettings, targets: Targets) -> None:
     """Raise unless targets are of the kind that the read-out, or streams, ask for."""
     if targets.every_step and settings.readout != "last":
         raise ValueError(f"readout is {settings.readout!r} and y has a target for each step; pass readout='last'")
@@ -1611,7 +1611,7 @@ def check_same_network(estimator: BaseEstimator, settings: EstimatorSettings, ne
         raise ValueError(f"s_0 is {estimator.s_0!r}, and s_0_ of the fitted network is not; pass s_0_, or call fit")
 
 
-def check_goes_on(estimator: BaseEstimator, settings: EstimatorSettings, targets: _Targets, network: Network) -> None:
+def check_goes_on(estimator: BaseEstimator, settings: EstimatorSettings, targets: Targets, network: Network) -> None:
     """Raise unless settings and targets are those that the estimator was fitted with."""
     check_same_network(estimator, settings, network, frame=estimator._frame, scale=estimator._scale)
     if targets.every_step != (estimator._form_of_targets != "sequence"):

@@ -1,0 +1,544 @@
+"""What the estimators share: from what a user passes to a solver, and from a network to what a user is given."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted
+
+from admmirnn import backend, io, validation
+from admmirnn.activations import ACTIVATIONS
+from admmirnn.losses import loss_of
+from admmirnn.model import BidirectionalRNN, ElmanRNN
+from admmirnn.sequences import Streams
+from admmirnn.solvers import SOLVERS, Status
+from admmirnn.targets import hold_out, with_weight
+from admmirnn.validation import Fitted
+from admmirnn.watching import EarlyStopping, EpochState, History, Interruption, Limits, Progress, Validation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import ArrayLike, NDArray
+    from typing_extensions import Self
+
+    from admmirnn.checkpoint import Checkpoint
+    from admmirnn.losses import Loss
+    from admmirnn.sequences import Sequences
+    from admmirnn.solvers.status import Outcome
+    from admmirnn.targets import HeldOut, Targets
+    from admmirnn.typing import (
+        AnyLoss,
+        Array,
+        FilePath,
+        FloatArray,
+        Frame,
+        IntArray,
+        Network,
+        Record,
+        available_if,
+    )
+    from admmirnn.validation import EstimatorSettings
+else:
+    from sklearn.utils.metaestimators import available_if
+
+_N_STREAMS = 16  # chosen on text, see CharacterModel
+_FEWEST_CHUNKS = 4  # of a stream, or its first state would say too much
+
+
+def can_go_on(estimator: RecurrentEstimator) -> bool:
+    """Whether the solver can train on from an earlier call; for `partial_fit`."""
+    solver = SOLVERS.get(estimator.solver) if isinstance(estimator.solver, str) else estimator.solver
+    if not getattr(solver, "takes_states", False):
+        raise AttributeError(
+            f"solver is {estimator.solver!r}, which cannot go on from an earlier call; pass solver='rollout' for "
+            "partial_fit, or call fit"
+        )
+    return True
+
+
+def _goes_on_with_streams(estimator: RecurrentEstimator) -> bool:
+    """Whether the estimator reads observations, as all do but the one for text; for methods that this cannot have."""
+    if estimator._reads_text:
+        name = type(estimator).__name__
+        raise AttributeError(f"{name} reads text, and no observations; see predict_proba and generate")
+    return True
+
+
+class RecurrentEstimator(BaseEstimator):
+    """What the estimators share: from what a user passes to a solver, and from a network to what a user is given."""
+
+    U_: FloatArray
+    W_: FloatArray
+    b_: FloatArray
+    U_reverse_: FloatArray
+    W_reverse_: FloatArray
+    b_reverse_: FloatArray
+    V_: FloatArray
+    c_: FloatArray
+    s_0_: FloatArray | None
+    history_: History
+    status_: Status | None
+    status_detail_: str | None
+    n_iter_: int
+    best_epoch_: int | None
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
+    _activation: str
+    _readout: str
+    _scale: float
+    _frame: Frame
+    _form_of_targets: str
+    _n_table_columns: int | None
+    _memory: dict[str, Any] | None
+
+    _reads_text = False
+    _losses: Mapping[str, type[Loss]]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.non_deterministic = False
+        return tags
+
+    def _fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        validation_data: tuple[ArrayLike, ArrayLike] | None,
+        resume: bool,
+    ) -> Self:
+        """Validate, solve, and become fitted.
+
+        Each estimator has ``_read_targets(y, sample_weight, lengths, settings, loss)``, which returns the `Targets` of
+        y and the attributes that tell what they mean, and knows its ``_losses`` by name.
+        """
+        settings = validation.check_estimator_settings(self, SOLVERS)
+        loss = loss_of(self.loss, self._losses)
+        validation.check_y_is_there(self, y)
+        sequences, attributes = validation.read_sequences(self, X, settings.dtype, settings.scale)
+        sequences = validation.framed(sequences, settings.frame)
+        targets, of_targets = self._read_targets(y, sample_weight, sequences.lengths, settings, loss)
+        validation.check_targets_suit(settings, targets)
+        sequences, targets = with_weight(sequences, targets)
+        apart = self._validation_data(validation_data, attributes, of_targets, targets, settings, loss)
+        if apart is None and settings.early_stopping:
+            if not settings.stateful:
+                validation.check_drawn_again(self, settings)
+            by_class = isinstance(self, ClassifierMixin)
+            sequences, targets, apart = hold_out(sequences, targets, settings, by_class=by_class)
+        network = self._initial_network(settings, sequences.n_features, targets.n_outputs)
+        attributes |= of_targets | {"_form_of_targets": targets.form} | how_to_read(settings)
+        checkpoint = self._new_checkpoint(settings, sequences, targets, apart, resume)
+        if settings.stateful:
+            read: Sequences | Streams = sequences.in_chunks(settings.chunk_size, n_streams(settings, sequences))
+        else:
+            read = sequences
+        outcome = self._train(
+            network,
+            read,
+            targets,
+            loss,
+            settings,
+            attributes,
+            held_out=apart and Validation(*apart, loss, settings.n_threads),
+            checkpoint=checkpoint,
+            resume=resume,
+        )
+        if settings.stateful and outcome.memory is not None:
+            outcome.memory["states"] = None  # of streams that were cut for this fit
+        return self
+
+    def _partial_fit(
+        self, X: ArrayLike, y: ArrayLike | None, sample_weight: ArrayLike | None, known: dict[str, Any] | None
+    ) -> Self:
+        """Validate, and train on from where the last call has ended, or become fitted.
+
+        ``known`` are the attributes that tell what targets mean, of an earlier call or of the user.
+        """
+        settings = validation.check_estimator_settings(self, SOLVERS)
+        validation.check_partial(self)
+        loss = loss_of(self.loss, self._losses)
+        validation.check_y_is_there(self, y)
+        is_new = not hasattr(self, "V_")
+        if is_new:
+            sequences, attributes = validation.read_sequences(self, X, settings.dtype, settings.scale)
+        else:
+            network = self._network()
+            network.learns_s_0 = isinstance(settings.s_0, str)
+            attributes = {}
+            n_channels = network.n_features // self._frame[0]
+            sequences = validation.read_more_sequences(self, X, n_channels, network.dtype, self._scale)
+        sequences = validation.framed(sequences, settings.frame)
+        targets, of_targets = self._read_targets(y, sample_weight, sequences.lengths, settings, loss, known)
+        validation.check_targets_suit(settings, targets)
+        if is_new:
+            network = self._initial_network(settings, sequences.n_features, targets.n_outputs)
+            attributes |= how_to_read(settings)
+        else:
+            validation.check_goes_on(self, settings, targets, network)
+        attributes |= of_targets | {"_form_of_targets": targets.form}
+        memory = {} if is_new else self._memory or {}
+        if settings.stateful:
+            streams = sequences.in_chunks(settings.chunk_size)
+            validation.check_n_streams(memory.get("states"), streams)
+            read: Sequences | Streams = streams
+        else:
+            read, targets = with_weight(sequences, targets)
+        self._train(network, read, targets, loss, settings, attributes, memory=memory)
+        return self
+
+    @available_if(_goes_on_with_streams)
+    def reset_states(self) -> Self:
+        """Let the streams of the next `partial_fit` start from s_0 instead of going on, with ``stateful=True``.
+
+        Returns
+        -------
+        estimator
+            self.
+        """
+        check_is_fitted(self)
+        if self._memory:
+            self._memory = self._memory | {"states": None}
+        return self
+
+    def _validation_data(
+        self,
+        validation_data: tuple[ArrayLike, ArrayLike] | None,
+        attributes: dict[str, Any],
+        of_targets: dict[str, Any],
+        targets: Targets,
+        settings: EstimatorSettings,
+        loss: AnyLoss,
+    ) -> HeldOut | None:
+        """Return what the user passes, or None."""
+        if validation_data is None:
+            return None
+        X, y = validation.check_pair(validation_data)
+        with validation.naming("validation_data"):
+            sequences, others = validation.read_sequences(self, X, settings.dtype, settings.scale)
+            sequences = validation.framed(sequences, settings.frame)
+            probe = copy.copy(self)
+            probe.class_weight = None
+            more, _ = probe._read_targets(y, None, sequences.lengths, settings, loss, of_targets)
+        validation.check_same_features(attributes, others)
+        validation.check_same_kind(targets, more)
+        return sequences, more.values, more.weights, more.every_step
+
+    def _new_checkpoint(
+        self, settings: EstimatorSettings, sequences: Sequences, targets: Targets, apart: HeldOut | None, resume: bool
+    ) -> Checkpoint | None:
+        """The `Checkpoint` of a fit, or None; ``apart`` are validation data, or None."""
+        validation.check_resume(settings, resume)
+        if settings.checkpoint is None:
+            return None
+        from admmirnn.checkpoint import Checkpoint, fingerprint  # which few need
+
+        data = [(sequences, targets.values, targets.weights), *([apart[:3]] if apart else [])]
+        return Checkpoint(settings.checkpoint, settings.checkpoint_every, fingerprint(self, *data))
+
+    def _train(
+        self,
+        network: Network,
+        sequences: Sequences | Streams,
+        targets: Targets,
+        loss: AnyLoss,
+        settings: EstimatorSettings,
+        attributes: dict[str, Any],
+        *,
+        held_out: Validation | None = None,
+        checkpoint: Checkpoint | None = None,
+        resume: bool = False,
+        memory: dict[str, Any] | None = None,
+    ) -> Outcome:
+        """Train the network, become fitted, and return the outcome; ``memory`` is what an earlier call has left."""
+        backend.kernels()
+        earlier = History(getattr(self, "history_", []) if memory is not None else [])
+        so_far = History(earlier)  # what callbacks, and whoever catches what they raise, are shown
+        fresh: dict[str, Any] | None = {} if getattr(settings.solver, "takes_states", False) else None
+        n_epochs = _n_epochs(settings, sequences) if memory is None else 1
+        early_stopping = EarlyStopping(network, settings.patience, settings.tol) if settings.early_stopping else None
+        written = checkpoint.read() if checkpoint is not None and resume else None
+        n_done = 0
+        if written is not None:
+            n_done = written["solver"]["epoch"]
+            so_far.extend(written["solver"]["history"])
+            if early_stopping:
+                early_stopping.go_on_from(written["early_stopping"])
+
+        def end_epoch(record: Record) -> Status | None:
+            record["epoch"] += len(earlier)
+            if held_out:
+                held_out.measure(network, record)
+            progress.show(record)
+            so_far.append(record)
+            if settings.callbacks:
+                self._become_fitted(attributes, network, so_far, fresh)
+            is_asked = any([callback(EpochState(dict(record), self)) for callback in settings.callbacks])
+            if early_stopping and early_stopping.is_over(record):
+                return Status.NO_PROGRESS
+            return Status.STOPPED if is_asked else None
+
+        def keep(done: dict[str, Any], state: Callable[[], dict[str, Any]]) -> None:
+            if checkpoint is not None and checkpoint.is_due(done["epoch"]):
+                of_watch = early_stopping.state() if early_stopping else None
+                checkpoint.write({"solver": done | {"fit": state()}, "early_stopping": of_watch})
+
+        of_rollout: dict[str, Any] = {
+            "penalties": settings.penalties or None,
+            "memory": memory,
+            "checkpoint": keep if checkpoint else None,
+            "resume": written and written["solver"],
+        }
+        interruption = Interruption()
+        limits = Limits(interruption, settings.max_time)
+        with interruption, Progress(settings.verbose, n_epochs, limits, n_done) as progress:
+            outcome = settings.solver.solve(
+                network,
+                sequences,
+                targets.values,
+                loss,
+                weights=None if (targets.weights == 1).all() else targets.weights,
+                penalty=settings.penalty,
+                max_epochs=settings.max_epochs if memory is None else 1,
+                batch_size=settings.batch_size,
+                shuffle=settings.shuffle,
+                random_state=settings.random_state,
+                n_threads=settings.n_threads,
+                on_epoch_end=end_epoch,
+                limits=limits,
+                **{name: value for name, value in of_rollout.items() if value is not None},
+            )
+        if early_stopping:
+            early_stopping.restore()
+        self._become_fitted(attributes, network, History(earlier + outcome.history), outcome.memory)
+        self.status_, self.status_detail_ = outcome.status, outcome.detail
+        self.best_epoch_ = None if early_stopping is None else early_stopping.best_epoch
+        if outcome.warning is not None:
+            warnings.warn(outcome.warning, ConvergenceWarning, stacklevel=4)
+        if outcome.status is Status.INTERRUPTED:
+            warnings.warn(f"training was {outcome.status.value}", ConvergenceWarning, stacklevel=4)
+        return outcome
+
+    # what makes an estimator fitted, but for the memory of its solver; each class adds its own
+    _saved = {
+        "U_": Fitted.array("n", "d"),
+        "W_": Fitted.array("n", "n"),
+        "b_": Fitted.array("n"),
+        "U_reverse_": Fitted.array("m", "d", may_be_missing=True),
+        "W_reverse_": Fitted.array("m", "m", may_be_missing=True),
+        "b_reverse_": Fitted.array("m", may_be_missing=True),
+        "V_": Fitted.array("K", "n+m"),
+        "c_": Fitted.array("K"),
+        "s_0_": Fitted.array("n", optional=True),
+        "history_": Fitted.value(validation.check_fitted_history),
+        "status_": Fitted.value(partial(validation.check_fitted_type, Status), optional=True),
+        "status_detail_": Fitted.value(partial(validation.check_fitted_type, str), optional=True),
+        "n_iter_": Fitted.value(partial(validation.check_integer, least=0)),
+        "best_epoch_": Fitted.value(partial(validation.check_integer, least=1), optional=True),
+        "_activation": Fitted.value(partial(validation.check_choice, choices=ACTIVATIONS)),
+        "_readout": Fitted.value(partial(validation.check_choice, choices=validation.READ_OUTS)),
+    }
+    _saved_of_sequences = {
+        "n_features_in_": Fitted.value(partial(validation.check_integer, least=1)),
+        "feature_names_in_": Fitted.labels("names", strings=True, may_be_missing=True),
+        "_n_table_columns": Fitted.value(partial(validation.check_integer, least=1), optional=True),
+        "_form_of_targets": Fitted.value(partial(validation.check_choice, choices=("sequence", "array", "list"))),
+        "_scale": Fitted.value(partial(validation.check_number, strict=True)),
+        "_frame": Fitted.value(validation.check_fitted_frame),
+    }
+
+    def save(self, path: FilePath) -> None:
+        """Write the fitted estimator to a file, which `load` reads on any machine.
+
+        The file has the format of safetensors: arrays, and JSON with parameters, classes and all other attributes, and
+        a checksum.  There is no code in it.  It replaces one that is there in one step, after it has been written to
+        the disk.  What is not kept: ``checkpoint``; ``callbacks``, with a warning; the running statistics of training,
+        so that `partial_fit` goes on from the weights with new ones; attributes that `fit` has not set.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where, such as "model.safetensors".
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If it has not been fitted.
+        TypeError
+            If a parameter is an object that is not of admmirnn, such as a loss of one's own, or a label is neither a
+            number, a string, bytes, nor a time of numpy; pickle may keep these.
+        OSError
+            If the file cannot be written; one that was there is as it was.
+        ImportError
+            If safetensors is not installed: ``pip install "admmirnn[files]"``.
+        """
+        check_is_fitted(self)
+        io.save(self, path)
+
+    @classmethod
+    def load(cls, path: FilePath) -> Self:
+        """Read a fitted estimator of this class from a file that `save` has written.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; see `admmirnn.load`, which reads any of them and lists the errors.
+
+        Returns
+        -------
+        estimator
+            As it was saved.
+        """
+        return io.load(path, cls)
+
+    def prune(self) -> Self:
+        """Return an equal estimator without the units that its outputs never depend on.
+
+        Units go whose outgoing weights are zero, or whose incoming ones and bias are, as `GroupLasso` and `Lasso` leave
+        them behind; see `admmirnn.model.ElmanRNN.pruned`.
+
+        Returns
+        -------
+        estimator
+            Fitted; ``hidden_size`` is the number of units left, at least one, and with ``bidirectional=True`` that of
+            the larger network; ``init`` is None, and an ``s_0`` that was given has the states of these units.  Its
+            outputs are equal but for rounding.  `partial_fit` goes on from the weights, with new running statistics.
+        """
+        network = self._network().pruned()
+        pruned = copy.copy(self)
+        pruned.hidden_size, pruned.init = network.n_hidden, None
+        pruned._take_weights(network)
+        if pruned.s_0_ is not None and not isinstance(self.s_0, str):
+            pruned.s_0 = pruned.s_0_.copy()
+        pruned._memory = None if self._memory is None else {}  # that of all units does not fit
+        return pruned
+
+    def _in_the_form_of_targets(self, rows: Array, lengths: IntArray) -> Any:
+        """Cut one row a step into sequences, if there is one a step."""
+        if self._form_of_targets == "sequence":
+            return rows
+        if self._form_of_targets == "array" and lengths.min() == lengths.max():
+            return rows.reshape(len(lengths), lengths[0], *rows.shape[1:])
+        return np.split(rows, np.cumsum(lengths)[:-1])
+
+    def _initial_network(
+        self, settings: EstimatorSettings, n_features: int, n_outputs: int, *, symbols: bool = False
+    ) -> Network:
+        of_kind = BidirectionalRNN if settings.bidirectional else ElmanRNN
+        network = of_kind.random(
+            n_features,
+            settings.hidden_size,
+            n_outputs,
+            activation=settings.activation,
+            dtype=settings.dtype,
+            random_state=settings.random_state,
+            read_out=settings.readout,
+            symbols=symbols,
+        )
+        shapes = {name: weights.shape for name, weights in network.weights.items()}
+        for name, values in validation.check_init(self.init, shapes, settings.dtype).items():
+            network.weights[name][:] = values
+        if settings.s_0 is not None:
+            network.learns_s_0 = isinstance(settings.s_0, str)
+            network.s_0 = np.zeros(network.n_hidden, settings.dtype)
+            network.s_0[:] = 0 if network.learns_s_0 else settings.s_0
+        return network
+
+    def _network(self) -> Network:
+        check_is_fitted(self)
+        first, last, how = (self.U_, self.W_, self.b_), (self.V_, self.c_), (self._activation, self._readout)
+        if hasattr(self, "U_reverse_"):
+            reverse = self.U_reverse_, self.W_reverse_, self.b_reverse_
+            return BidirectionalRNN.of_weights(*first, *reverse, *last, activation=how[0], read_out=how[1])
+        return ElmanRNN.of_weights(*first, *last, activation=how[0], read_out=how[1], s_0=self.s_0_)
+
+    def _sequences(self, X: ArrayLike, network: Network) -> Sequences:
+        """X as the fitted network reads it."""
+        n_channels = network.n_features // self._frame[0]
+        sequences = validation.read_more_sequences(self, X, n_channels, network.dtype, self._scale)
+        return validation.framed(sequences, self._frame)
+
+    def _states(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """The states of one sequence, and by step what is read from those up to there; for pictures.
+
+        Each estimator has ``_states_and_outputs(x)``, which returns the latter as `predict` or `predict_proba` would,
+        and names of its columns.
+        """
+        network = self._network()
+        x = np.asarray(x)
+        sequences = self._sequences([x[:, None] if x.ndim == 1 else x], network)
+        S = network.states(sequences)
+        outputs = network.outputs_by_step(S, every_step=self._form_of_targets != "sequence")
+        return S, validation.check_outputs(outputs, sequences.lengths)
+
+    def _outputs(self, X: ArrayLike) -> tuple[FloatArray, IntArray]:
+        network = self._network()
+        sequences = self._sequences(X, network)
+        n_threads = validation.check_n_threads(self.n_threads)
+        outputs = network.outputs(sequences, every_step=self._form_of_targets != "sequence", n_threads=n_threads)
+        return validation.check_outputs(outputs, sequences.lengths), sequences.lengths
+
+    def _become_fitted(
+        self, attributes: dict[str, Any], network: Network, history: History, memory: dict[str, Any] | None
+    ) -> None:
+        """Replace all attributes of an earlier fit at once; how this one ended is not known yet."""
+        for name in ("feature_names_in_", "U_reverse_", "W_reverse_", "b_reverse_"):
+            self.__dict__.pop(name, None)
+        self.__dict__.update(attributes)
+        self._take_weights(network)
+        self.history_, self.n_iter_, self._memory = history, len(history), memory
+        self.status_ = self.status_detail_ = self.best_epoch_ = None
+
+    def _of_layers(self, layers: dict[str, FloatArray], every_step: bool, of_targets: dict[str, Any]) -> Self:
+        """Become fitted with the weights of a recurrent and a linear layer; see `from_torch`."""
+        settings = validation.check_estimator_settings(self, SOLVERS)
+        every_step = validation.check_boolean("every_step", every_step)
+        if every_step and settings.readout != "last":
+            raise ValueError(f"readout is {settings.readout!r} and every_step is True; pass readout='last'")
+        n_features, n_outputs = layers["U"].shape[1], len(layers["c"])
+        n_channels = validation.check_features_in_frames(n_features, settings.frame)
+        network = self._initial_network(settings, n_features, n_outputs)
+        for name, weights in layers.items():
+            network.weights[name][:] = weights
+        form = "array" if every_step else "sequence"
+        attributes = {"n_features_in_": n_channels, "_n_table_columns": None, "_form_of_targets": form}
+        self._become_fitted(attributes | of_targets | how_to_read(settings), network, History(), {})
+        return self
+
+    def _take_weights(self, network: Network) -> None:
+        self.__dict__.update({f"{name}_": weights.copy() for name, weights in network.weights.items()})
+        self.s_0_ = None if network.s_0 is None else network.s_0.copy()
+
+
+def how_to_read(settings: EstimatorSettings) -> dict[str, Any]:
+    """The attributes that tell how a network reads sequences."""
+    return {
+        "_scale": settings.scale,
+        "_frame": settings.frame,
+        "_activation": settings.activation,
+        "_readout": settings.readout,
+    }
+
+
+def _n_epochs(settings: EstimatorSettings, sequences: Sequences | Streams) -> int:
+    """How many epochs a fit may take, the last one perhaps not to its end."""
+    max_iter: int | None = getattr(settings.solver, "max_iter", None)
+    if max_iter is None:
+        return settings.max_epochs
+    if isinstance(sequences, Streams):
+        return -(-max_iter // sequences.n_batches(settings.batch_size or len(sequences)))
+    return -(-max_iter // settings.solver.iterations_per_epoch(len(sequences), settings.batch_size))
+
+
+def n_streams(settings: EstimatorSettings, sequences: Sequences) -> int:
+    """Into how many streams to cut long sequences."""
+    most = int(sequences.lengths.sum()) // (_FEWEST_CHUNKS * settings.chunk_size)
+    return settings.batch_size or min(_N_STREAMS, max(most, 1))
