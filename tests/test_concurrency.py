@@ -117,24 +117,31 @@ def test_predictions_in_eight_threads(name):
 def test_predictions_while_another_model_is_fitted():
     model, X = fitted("classifier"), CASES["classifier"][1][0]
     expected, weights_expected = model.predict_proba(X), weights(fitted("two threads"))
-    stop = threading.Event()
+    enough, stop = threading.Event(), threading.Event()
 
     def predict_until_the_end():
-        n = 0
-        while not stop.is_set():
-            np.testing.assert_array_equal(model.predict_proba(X), expected)
-            n += 1
-        return n
+        try:
+            n = 0
+            while not stop.is_set():
+                np.testing.assert_array_equal(model.predict_proba(X), expected)
+                n += 1
+                if n == 5:
+                    enough.set()
+        finally:
+            enough.set()
 
     def fit():
         try:
-            return weights(fitted("two threads"))
+            found = [weights(fitted("two threads"))]
+            while not enough.is_set():  # a fit may be over before the other thread has begun
+                found.append(weights(fitted("two threads")))
+            return found
         finally:
             stop.set()
 
-    n_predictions, found = at_once([predict_until_the_end, fit])
-    assert n_predictions > 0
-    np.testing.assert_array_equal(found, weights_expected)
+    _, found = at_once([predict_until_the_end, fit])
+    for of_fit in found:
+        np.testing.assert_array_equal(of_fit, weights_expected)
 
 
 def test_texts_are_generated_and_scored_in_threads():
