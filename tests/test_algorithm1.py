@@ -363,6 +363,18 @@ def test_residuals_and_lagrangian_on_record(waves, fits, batch_size, omega, back
     assert record["r"] == 4.0
 
 
+@pytest.mark.parametrize("block", ["V", "W"])
+def test_lipschitz_r_of_weights_whose_square_overflows(waves, block):
+    X, y = waves
+    init = {block: np.full({"W": (5, 5), "V": (2, 5)}[block], 1e200)}
+    model = classifier(Algorithm1(r="lipschitz", s_coupling=True), hidden_size=5, dtype="float64", init=init)
+    model.set_params(max_epochs=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # nothing is said of how it ends
+        model.fit(X, y)
+    assert all(np.isfinite(weights).all() for weights in (model.U_, model.W_, model.V_))
+
+
 def test_lipschitz_r_is_twice_the_largest_bound_at_the_start(waves, fits):
     X, y = waves
     settings = {"dtype": "float64", "batch_size": 40}

@@ -262,9 +262,9 @@ class Variables:
         omega1 = max(at.rho1, at.nu) if rows > B else at.rho1
         omega3 = max(at.rho3, at.nu) if rows > B else at.rho3
         V, W = self.Psi[:, :-1], self.Theta[:, d:-1]
-        s = omega3 * float(np.linalg.norm(V, 2)) ** 2
+        s = omega3 * _norm_square(V)
         if at.coupled and rows > B:
-            s += omega1 * float(np.linalg.norm(W, 2)) ** 2
+            s += omega1 * _norm_square(W)
         bounds = {"s": s, "a": omega1}
         for name, inputs, rho in (
             ("U", self.Z[:rows, :d], at.rho1), ("W", self.Z[:rows, d:-1], at.rho1), ("V", self.H[:, :-1], at.rho3),
@@ -277,3 +277,9 @@ class Variables:
     def loss_of_outputs(self, kernels: Kernels, loss: AnyLoss) -> tuple[float, int | None]:
         """The auxiliary loss, that of o_t, and how many o_t are largest at their label (None without labels)."""
         return loss.value(kernels, self.O, self.labels if self.values is None else self.values, self.row_weights)
+
+
+def _norm_square(matrix: FloatArray) -> float:
+    """|matrix|_2^2, infinite where it overflows, and ** would raise."""
+    norm = float(np.linalg.norm(matrix, 2))
+    return norm * norm
