@@ -265,13 +265,14 @@ class RecurrentEstimator(BaseEstimator):
         fresh: dict[str, Any] | None = {} if getattr(settings.solver, "takes_states", False) else None
         n_epochs = _n_epochs(settings, sequences) if memory is None else 1
         early_stopping = EarlyStopping(network, settings.patience, settings.tol) if settings.early_stopping else None
-        written = checkpoint.read() if checkpoint is not None and resume else None
-        n_done = 0
+        written = checkpoint.read(n_epochs) if checkpoint is not None and resume else None
+        n_done, state = 0, None
         if written is not None:
-            n_done = written["solver"]["epoch"]
-            so_far.extend(written["solver"]["history"])
+            done, state, of_watch = written
+            n_done = len(done)
+            so_far.extend(done)
             if early_stopping:
-                early_stopping.go_on_from(written["early_stopping"])
+                early_stopping.go_on_from(of_watch)
 
         def end_epoch(record: Record) -> Status | None:
             record["epoch"] += len(earlier)
@@ -286,16 +287,15 @@ class RecurrentEstimator(BaseEstimator):
                 return Status.NO_PROGRESS
             return Status.STOPPED if is_asked else None
 
-        def keep(done: dict[str, Any], state: Callable[[], dict[str, Any]]) -> None:
-            if checkpoint is not None and checkpoint.is_due(done["epoch"]):
-                of_watch = early_stopping.state() if early_stopping else None
-                checkpoint.write({"solver": done | {"fit": state()}, "early_stopping": of_watch})
+        def keep(done: list[Record], state: Callable[[], dict[str, Any]]) -> None:
+            if checkpoint is not None and checkpoint.is_due(len(done)):
+                checkpoint.write(done, state(), early_stopping.state() if early_stopping else None)
 
         of_rollout: dict[str, Any] = {
             "penalties": settings.penalties or None,
             "memory": memory,
             "checkpoint": keep if checkpoint else None,
-            "resume": written and written["solver"],
+            "resume": written and (done, state),
         }
         interruption = Interruption()
         limits = Limits(interruption, settings.max_time)

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from admmirnn import validation
-from admmirnn.files import Values, import_safetensors, read_file, remove_leftovers, write_file
+from admmirnn.files import ModelFileError, Values, import_safetensors, read_file, remove_leftovers, write_file
 
 if TYPE_CHECKING:
     from admmirnn.sequences import Sequences
-    from admmirnn.typing import Array, FilePath
+    from admmirnn.typing import Array, FilePath, Record
 
 _KIND = "checkpoint"
 _SAMPLE = 1 << 16  # observations that tell a training set from another one
+_MOST_BITS = 64  # of an integer that is written as one
 _NO_MATTER = ("verbose", "callbacks", "max_time", "checkpoint", "checkpoint_every")  # to what a fit arrives at
 
 
@@ -43,14 +44,22 @@ class Checkpoint:
         """Whether to write after this epoch."""
         return epoch % self._every == 0
 
-    def write(self, state: dict[str, Any]) -> None:
-        """Write nested dicts and lists of arrays, numbers and None."""
+    def write(self, history: list[Record], solver: Any, early_stopping: Any) -> None:
+        """Write the records of all epochs, and two states: nested dicts, lists and tuples of arrays and numbers."""
         values = Values()
-        header = {"fit": values.pack(self._fingerprint, "fit"), "state": values.pack(state, "state")}
-        write_file(self._path, _KIND, values.arrays, header)
+        parts = {"history": history, "solver": solver, "early_stopping": early_stopping}
+        header = {name: values.pack(part, name) for name, part in parts.items()}
+        write_file(self._path, _KIND, values.arrays, {"fit": self._fingerprint} | header)
 
-    def read(self) -> dict[str, Any] | None:
+    def read(self, n_epochs: int) -> tuple[list[Record], Any, Any] | None:
         """Return what was written last, or None without a file.
+
+        The states are as the file has them: who goes on from one checks it, see `validation.check_state`.
+
+        Parameters
+        ----------
+        n_epochs : int
+            The most that a fit with these arguments has.
 
         Raises
         ------
@@ -62,10 +71,16 @@ class Checkpoint:
         if not os.path.exists(self._path):
             return None
         arrays, header = read_file(self._path, _KIND)
+        validation.check_checkpoint(self._path, header.get("fit"), self._fingerprint)
         values = Values(arrays)
-        validation.check_checkpoint(self._path, values.unpack(header["fit"]), self._fingerprint)
-        state: dict[str, Any] = values.unpack(header["state"])
-        return state
+        try:
+            history, solver, early_stopping = (
+                values.unpack(header.get(name)) for name in ("history", "solver", "early_stopping")
+            )
+            validation.check_epochs_done(history, n_epochs)
+        except (ValueError, TypeError, RecursionError, OverflowError) as error:
+            raise ModelFileError(f"{self._path} holds no checkpoint that can be: {error}") from error
+        return history, solver, early_stopping
 
 
 def fingerprint(estimator: Any, *data: tuple[Sequences, Array, Array]) -> dict[str, Any]:
@@ -98,8 +113,10 @@ def fingerprint(estimator: Any, *data: tuple[Sequences, Array, Array]) -> dict[s
 
 def _described(value: Any, within: tuple[object, ...] = ()) -> Any:
     """A value in terms of JSON that is the same in every process; it is an attribute or item of those in ``within``."""
-    if isinstance(value, (float, np.floating)) and np.isnan(value):
-        return "nan"  # which is equal to itself
+    if isinstance(value, (float, np.floating)) and not np.isfinite(value):
+        return repr(float(value))  # which JSON has not, nor is NaN equal to itself
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        return hex(value)
     if isinstance(value, (bool, int, float, str, type(None))):
         return value
     if isinstance(value, np.generic) and value.dtype.kind in "biufU":

@@ -36,7 +36,7 @@ Schedule: TypeAlias = Callable[[int], float]  # of the iteration, from 1
 LayerOutcome: TypeAlias = tuple[float, float, float, float]  # |D|, step length, damping, shift of the diagonal
 AnyLoss: TypeAlias = "Loss | UserLoss"
 EndOfEpoch: TypeAlias = Callable[[Record], "Status | bool | None"]
-KeepState: TypeAlias = Callable[[dict[str, Any], Callable[[], dict[str, Any]]], None]
+KeepState: TypeAlias = Callable[[list[Record], Callable[[], dict[str, Any]]], None]
 
 
 class CustomLoss(Protocol):

@@ -8,7 +8,7 @@ import math
 import numbers
 import os
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
@@ -423,18 +423,41 @@ def check_drawn_again(estimator: Any, settings: EstimatorSettings) -> None:
         )
 
 
-def check_checkpoint(path: str, found: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Raise unless a checkpoint is that of a fit like this one."""
+def check_checkpoint(path: str, found: Any, expected: dict[str, Any]) -> None:
+    """Raise unless a checkpoint is that of a fit like this one; what it says of itself are JSON values."""
     if found == expected:
         return
+    of_found = found.get("parameters") if isinstance(found, dict) else None
     for name, value in expected["parameters"].items():
-        if found.get("parameters", {}).get(name) != value:
-            was = found.get("parameters", {}).get(name)
+        was = of_found.get(name) if isinstance(of_found, dict) else None
+        if was != value:
             raise ValueError(
                 f"{path} is the checkpoint of a fit with {name}={was!r}, and it is {value!r} now; pass the same "
                 "arguments, or resume=False"
             )
     raise ValueError(f"{path} is the checkpoint of a fit to other data; pass the same ones, or resume=False")
+
+
+def check_epochs_done(history: Any, n_epochs: int) -> None:
+    """Raise unless these are the records of the first epochs of a fit that has at most ``n_epochs``."""
+    check_fitted_history("history", history)
+    if not 1 <= len(history) <= n_epochs:
+        raise ValueError(f"it has {len(history)} epochs, of a fit of {n_epochs}")
+    for epoch, record in enumerate(history, 1):
+        if record.get("epoch") != epoch or "rollout_loss" not in record:
+            raise ValueError(f"its record of epoch {epoch} is none")
+        for key, value in record.items():
+            check_state(f"{key} of epoch {epoch}", value, 0 if key == "rollbacks" else one_of(None, 0.0, False))
+
+
+def check_kept_random_state(random_state: np.random.RandomState) -> None:
+    """Raise unless a checkpoint can hold this."""
+    generator: Any = random_state.get_state(legacy=False)
+    if generator["bit_generator"] != "MT19937":
+        raise ValueError(
+            f"random_state is a RandomState of {generator['bit_generator']}, which a checkpoint cannot hold; pass an "
+            "int, or a RandomState of MT19937"
+        )
 
 
 def check_partial(estimator: Any) -> None:
@@ -1908,6 +1931,131 @@ def check_has_confusions(estimator: Any) -> None:
             f"loss is {estimator.loss!r}, with which there may be several labels at once; see "
             "sklearn.metrics.multilabel_confusion_matrix"
         )
+
+
+# What a checkpoint says of the fit that goes on from it
+
+_MOST_COUNT = 1 << 53  # up to which floats hold all integers
+_Form = Callable[[str, Any], None]
+
+
+def check_state(name: str, found: Any, form: Any) -> None:
+    """Raise unless a state that was read from a checkpoint, or a part of it, can be one of a fit.
+
+    Parameters
+    ----------
+    name : str
+        What it is called in the message.
+    found : object
+        What the checkpoint has.
+    form : object
+        What the fit itself has.  A dict has to have the same keys, a list or tuple as many items, an array the same
+        type and shape, a string to be equal; an int stands for any count, a float for any number, NaN as well; what is
+        not of these, for others of its type.  A function is ``form(name, found)``, and raises itself, such as `finite`.
+
+    Raises
+    ------
+    ValueError
+        If it can not.
+    """
+    if callable(form):
+        form(name, found)
+    elif isinstance(form, dict):
+        _expect(isinstance(found, dict) and found.keys() == form.keys(), name, found)
+        for key, item in form.items():
+            check_state(f"{name}.{key}", found[key], item)
+    elif isinstance(form, (list, tuple)):
+        _expect(type(found) is type(form) and len(found) == len(form), name, found)
+        for i, (item, of_form) in enumerate(zip(found, form, strict=True)):
+            check_state(f"{name}[{i}]", item, of_form)
+    elif isinstance(form, np.ndarray):
+        _expect(isinstance(found, np.ndarray) and found.dtype == form.dtype and found.shape == form.shape, name, found)
+    elif isinstance(form, float):
+        is_small = not isinstance(found, numbers.Integral) or abs(int(found)) <= _MOST_COUNT
+        _expect(isinstance(found, numbers.Real) and not isinstance(found, bool) and is_small, name, found)
+    elif type(form) is int:
+        count()(name, found)
+    else:
+        _expect(type(found) is type(form) and not (isinstance(form, str) and found != form), name, found)
+
+
+def _expect(is_met: bool, name: str, found: Any) -> None:
+    if not is_met:
+        what = f"an array of {found.dtype} {found.shape}" if isinstance(found, np.ndarray) else f"{found!r:.60}"
+        raise ValueError(
+            f"the checkpoint has {what} for {name}, which no fit with these arguments has; pass another one, or "
+            "resume=False"
+        )
+
+
+def count(least: int = 0) -> _Form:
+    """The form of integers from ``least`` on."""
+
+    def check(name: str, found: Any) -> None:
+        is_integer = isinstance(found, numbers.Integral) and not isinstance(found, bool)
+        _expect(is_integer and least <= int(found) <= _MOST_COUNT, name, found)
+
+    return check
+
+
+def number(least: float = -math.inf) -> _Form:
+    """The form of numbers from ``least`` on, which NaN is not."""
+
+    def check(name: str, found: Any) -> None:
+        check_state(name, found, 0.0)
+        _expect(bool(found >= least), name, found)
+
+    return check
+
+
+def finite(array: FloatArray) -> _Form:
+    """The form of arrays like this one without NaN and infinity."""
+
+    def check(name: str, found: Any) -> None:
+        check_state(name, found, array)
+        _expect(bool(np.isfinite(found).all()), name, found)
+
+    return check
+
+
+def different(n: int, fewest: int, most: int) -> _Form:
+    """The form of from ``fewest`` to ``most`` different integers from 0 to n - 1."""
+
+    def check(name: str, found: Any) -> None:
+        is_array = isinstance(found, np.ndarray) and found.ndim == 1 and found.dtype.kind == "i"
+        _expect(is_array and fewest <= len(found) <= most, name, found)
+        is_there = np.zeros(n, bool)
+        _expect(bool(((found >= 0) & (found < n)).all()), name, found)
+        is_there[found] = True
+        _expect(np.count_nonzero(is_there) == len(found), name, found)
+
+    return check
+
+
+def minibatches(n: int, batch_size: int, most: int | None, state: FloatArray) -> _Form:
+    """The form of at most so many minibatches of n chunks, [their numbers, initial states such as ``state``]."""
+
+    def check(name: str, found: Any) -> None:
+        _expect(isinstance(found, list) and (most is None or len(found) <= most), name, found)
+        for i, of_batch in enumerate(found):
+            _expect(isinstance(of_batch, list) and len(of_batch) == 2, f"{name}[{i}]", of_batch)
+            different(n, 1, batch_size)(f"{name}[{i}]", of_batch[0])
+            check_state(f"{name}[{i}]", of_batch[1], np.repeat(state, len(of_batch[0]), axis=0))
+
+    return check
+
+
+def one_of(*forms: Any) -> _Form:
+    """Any of these forms."""
+
+    def check(name: str, found: Any) -> None:
+        for form in forms:
+            with suppress(ValueError):
+                check_state(name, found, form)
+                return
+        _expect(False, name, found)
+
+    return check
 
 
 # Files, and what makes an estimator fitted

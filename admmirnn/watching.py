@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from admmirnn import backend
+from admmirnn import backend, validation
 from admmirnn.optional import import_optional
 from admmirnn.solvers.status import Status
 
@@ -227,7 +227,22 @@ class EarlyStopping:
         }
 
     def go_on_from(self, state: dict[str, Any]) -> None:
-        """Take over the state of a checkpoint."""
+        """Take over the state of a checkpoint.
+
+        Raises
+        ------
+        ValueError
+            If it is none of such a network.
+        """
+        best = [validation.finite(weights) for weights in self._trained]
+        form = {
+            "best": validation.one_of(None, best),
+            "best_loss": validation.number(),
+            "best_epoch": validation.one_of(None, validation.count(1)),
+            "goal": validation.number(),
+            "n_waited": 0,
+        }
+        validation.check_state("early_stopping", state, form)
         self._best = state["best"]
         self.best_loss, self.best_epoch = state["best_loss"], state["best_epoch"]
         self._goal, self._n_waited = state["goal"], state["n_waited"]

@@ -1,11 +1,13 @@
-"""Damaged and hostile model files: ``python -m bench.fuzz [--files 10000] [--seed 0]``.
+"""Damaged and hostile files: ``python -m bench.fuzz [models | checkpoints] [--files 10000] [--seed 0]``.
 
-Small models of every kind are saved, and their files changed at random: bits, bytes and pieces; lengths, shapes, types
-and offsets in the header; values in the JSON of the model.  Some of these get a checksum that is right, as in a hostile
-file.  Each is loaded, and what loads predicts, in processes whose address space may grow by 1 GB.  A file has to be
-refused with the documented error, or to load as a model equal to the one that was saved, which is one that gives the
-same file again; with a right checksum it may be another model, whose `predict` may raise ValueError or TypeError.
-Anything else, such as another exception, MemoryError, the end of the process or more than a second, is a failure.
+Small models of every kind are saved, or small fits leave a checkpoint, and the files changed at random: bits, bytes and
+pieces; lengths, shapes, types and offsets in the header; values in the JSON.  Some of these get a checksum that is
+right, as in a hostile file.  Each is loaded, and what loads predicts, or a fit goes on from it, in processes whose
+address space may grow by 1 GB.  A file has to be refused with the documented error, or to load as a model equal to the
+one that was saved, which is one that gives the same file again, or to let the fit end with the weights of one that was
+never stopped, to the last bit.  With a right checksum it may be another model, whose `predict` may raise ValueError or
+TypeError, or the state of another fit, which has to end with weights that are finite.  Anything else, such as another
+exception, MemoryError, the end of the process, more than a second, or an estimator that is half fitted, is a failure.
 """
 
 import argparse
@@ -17,14 +19,17 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import safetensors.numpy
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 import admmirnn
-from admmirnn import CharacterModel, RNNClassifier, RNNRegressor, Rollout, files
+from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Rollout, files
 from admmirnn.io import ModelFileError
 from admmirnn.losses import Huber
 from admmirnn.penalties import Box, Lasso
@@ -34,6 +39,8 @@ MOST_SECONDS, MOST_MEMORY = 1.0, 1 << 30
 _PATIENCE = 30.0  # seconds until a process without a word counts as hanging
 _TEXT = "to be or not to be, that is the question " * 4
 _INTERESTING = (0, 1, 7, 8, 255, 1 << 16, (1 << 22) + 1, 1 << 31, (1 << 32) - 1, 1 << 40, (1 << 63) - 1, (1 << 64) - 1)
+
+_NUMBERS = (None, True, False, -1, 0, 1, 3, 0.5, 1e308, -0.0, 1 << 53, 1 << 63, 10**310)
 
 
 def observations(n_features):
@@ -56,6 +63,23 @@ def models():
     yield RNNClassifier(3, solver="algorithm1", **common).fit(X, np.array([1, 0, 1, 0, 2], dtype=object)), X
     yield RNNRegressor(3, bidirectional=True, early_stopping=True, readout="max", **common).fit(Z, Z[:, 0]), Z
     yield CharacterModel(4, max_epochs=1, random_state=0).fit(_TEXT), _TEXT[:20]
+
+
+def fits():
+    """Estimators whose checkpoints have something of everything, with what to fit them to, in three epochs."""
+    X, Z = observations(2), np.random.RandomState(1).standard_normal((6, 12))
+    common = {"max_epochs": 3, "random_state": 0, "verbose": 0}
+    labels, numbers = np.array([0, 1, 0, 2, 1]), Z[:, 0]
+    yield RNNClassifier(5, penalties={"W": Lasso(1e-4), "U": Box(-np.inf, 3.0)}, s_0="learn", **common), (X, labels)
+    yield RNNClassifier(4, solver=Rollout(radius=2.0, output_radius=20.0, r=0), batch_size=2, **common), (X, labels)
+    settings = common | {"random_state": np.random.RandomState(7), "dtype": np.float64, "bidirectional": True}
+    yield RNNRegressor(3, loss=Huber(2.0), **settings), (Z, numbers)
+    yield RNNRegressor(3, early_stopping=True, validation_fraction=0.5, **common), (Z, numbers)
+    yield RNNRegressor(3, stateful=True, batch_size=3, chunk_size=4, **common), (Z, Z)
+    yield RNNClassifier(3, solver="algorithm1", **common), (X, labels)
+    settings = common | {"solver": Algorithm1(r="lipschitz", s_coupling=True, keep="last"), "dtype": np.float64}
+    yield RNNRegressor(3, batch_size=2, penalty=0.1, **settings), (Z, numbers)
+    yield CharacterModel(4, max_epochs=3, random_state=0), (_TEXT,)
 
 
 def predictions(model, X):
@@ -142,8 +166,25 @@ def sealed_content(rng, data):
     """Several such values, with a right checksum."""
     header, body = _taken_apart(data)
     found = _content(header)
+    part = _choice(rng, [None, *found["header"]])
     for _ in range(int(rng.integers(1, 4))):
-        found["header"] = _mutated(rng, found.get("header"))
+        if part is None:
+            found["header"] = _mutated(rng, found["header"])
+        else:
+            found["header"][part] = _mutated(rng, found["header"][part])
+    return _sealed(header, found, body), True
+
+
+def sealed_number(rng, data):
+    """Another number, truth value or None in the JSON of the model, or two, with a right checksum."""
+    header, body = _taken_apart(data)
+    found = _content(header)
+    mine = {key: part for key, part in found["header"].items() if key != "fit"}  # a fit of other arguments is refused
+    leaves = [(node, key) for node, key in _places(mine) if not isinstance(node[key], (str, dict, list))]
+    for _ in range(int(rng.integers(1, 3))):
+        node, key = _choice(rng, leaves)
+        near = [node[key] + 1, node[key] - 1, -node[key], 2 * node[key]] if isinstance(node[key], (int, float)) else [0]
+        node[key] = _choice(rng, [*near, *_NUMBERS])
     return _sealed(header, found, body), True
 
 
@@ -175,8 +216,9 @@ def sealed_nothing(rng, data):
     del found["sha256"]
     names, shape = [_choice(rng, sorted(arrays))], _choice(rng, [(0,), (1 << 40, 0), (0, 1 << 40), (1 << 20, 0, 1)])
     if rng.random() < 0.3:
-        names, shape = ["history_.values", "history_.kinds"], (1 << 40, 0)
-        found["header"]["attributes"]["history_"]["records"][0] = []  # names of columns
+        records = _records(found["header"])
+        names, shape = records[1], (1 << 40, 0)
+        records[0] = []  # names of columns
     arrays |= {name: np.empty(shape, arrays[name].dtype) for name in names}
     found["sha256"] = files._checksum(arrays, found)
     return safetensors.numpy.save(arrays, {"admmirnn": json.dumps(found)}), True
@@ -205,6 +247,7 @@ MUTATIONS = (
     tensor,
     content,
     sealed_content,
+    sealed_number,
     sealed_numbers,
     sealed_shape,
     sealed_nothing,
@@ -239,45 +282,20 @@ def _value(rng):
         {"enum": ["Status", "__class__"]},
         {"records": [["epoch"], ["U_", "b_"]]},
         {"RandomState": {"dict": [["bit_generator", "MT19937"]]}},
+        {"float": "nan"},
+        {"float": "-inf"},
         {"dict": [[[], 1]]},
         {"tuple": [1, 1 << 300]},
         {"type": "object"},
     ]
-    plain = [
-        None,
-        True,
-        -1,
-        0,
-        1,
-        3,
-        1e308,
-        -0.0,
-        1 << 63,
-        10**310,
-        "",
-        "x",
-        "tanh",
-        "\ud800",
-        [],
-        {},
-        [1, 2],
-        "x" * 9999,
-    ]
+    plain = [*_NUMBERS, "", "x", "tanh", "\ud800", [], {}, [1, 2], "x" * 9999]
     return _copied(_choice(rng, _choice(rng, [plain, kinds, known, [deep, [0] * 10000]])))
 
 
 def _mutated(rng, tree):
     """The tree with one of its nodes replaced, left out, renamed or put elsewhere."""
-    tree, places = _copied(tree), []
-
-    def walk(node):
-        for key, item in node.items() if isinstance(node, dict) else enumerate(node):
-            places.append((node, key))
-            if isinstance(item, (dict, list)):
-                walk(item)
-
-    if isinstance(tree, (dict, list)):
-        walk(tree)
+    tree = _copied(tree)
+    places = list(_places(tree))
     if not places:
         return _value(rng)
     node, key = _choice(rng, places)
@@ -292,6 +310,24 @@ def _mutated(rng, tree):
     else:
         node[key] = _value(rng)
     return tree
+
+
+def _places(tree):
+    """All nodes in the tree but itself: pairs of what they are in, and where."""
+    if isinstance(tree, (dict, list)):
+        for key, item in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield tree, key
+            yield from _places(item)
+
+
+def _records(tree):
+    """The first records in the tree: names of columns, and of arrays."""
+    for key, item in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        if key == "records":
+            return item
+        if isinstance(item, (dict, list)) and (found := _records(item)):
+            return found
+    return None
 
 
 def _copied(tree):
@@ -331,13 +367,92 @@ def _sealed(header, found, body):
 # Judgement
 
 
-def write_originals(folder):
-    """Save the models; return the files, each with what to predict from and the predictions."""
-    found = []
-    for i, (model, X) in enumerate(models()):
-        model.save(folder / f"{i}.safetensors")
-        found.append(((folder / f"{i}.safetensors").read_bytes(), X, predictions(model, X)))
-    return found
+class Models:
+    """Files of models, each with what to predict from and the predictions.
+
+    Attributes
+    ----------
+    files : list of bytes
+        As `save` has written them.
+    """
+
+    def __init__(self, folder):
+        self.files, self._expected = [], []
+        for i, (model, X) in enumerate(models()):
+            model.save(folder / f"{i}.safetensors")
+            self.files.append((folder / f"{i}.safetensors").read_bytes())
+            self._expected.append((X, predictions(model, X)))
+
+    def judge(self, path, which, sealed):
+        """Load the file: "refused", "equal", or, if its checksum is right, "another"; AssertionError is a failure."""
+        X, expected = self._expected[which]
+        try:
+            model = admmirnn.load(path)
+        except ModelFileError:
+            return "refused"
+        again = path.with_suffix(".again")
+        try:
+            found = predictions(model, X)
+            model.save(again)
+        except (ValueError, TypeError):
+            assert sealed, "a damaged file has been loaded"
+            return "another"
+        if again.read_bytes() == self.files[which]:
+            assert all(np.array_equal(*pair) for pair in zip(found, expected, strict=True)), "predictions are others"
+            return "equal"
+        assert sealed, "a damaged file has been loaded, as another model"
+        return "another"
+
+
+class Checkpoints:
+    """Files of fits that have done two epochs of three, each with the weights in which the fit ends.
+
+    Attributes
+    ----------
+    files : list of bytes
+        As the fit has written them.
+    """
+
+    def __init__(self, folder):
+        self.files, self._fits = [], []
+        for i, (estimator, data) in enumerate(fits()):
+            path = folder / f"{i}.checkpoint"
+            estimator.set_params(checkpoint_every=2)
+            whole = self._fitted(clone(estimator).set_params(checkpoint=path), data)
+            self.files.append(path.read_bytes())
+            self._fits.append((estimator, data, _weights(whole)))
+
+    def judge(self, path, which, sealed):
+        """As in `Models`, of a fit that goes on from the file."""
+        estimator, data, expected = self._fits[which]
+        estimator, before = clone(estimator).set_params(checkpoint=path), path.read_bytes()
+        try:
+            self._fitted(estimator, data, resume=True)
+        except ValueError as error:
+            is_meant = isinstance(error, ModelFileError) or "checkpoint" in str(error)
+            assert is_meant, f"an error that is not of the file: {error}"
+            assert not hasattr(estimator, "history_"), "an estimator is half fitted"
+            assert path.read_bytes() == before, "the file has been changed"
+            return "refused"
+        found = _weights(estimator)
+        assert all(np.isfinite(weights).all() for weights in found.values()), "weights are not finite"
+        if found.keys() == expected.keys() and all(np.array_equal(found[name], expected[name]) for name in found):
+            return "equal"
+        assert sealed, "a fit has gone on from a damaged file, to other weights"
+        return "another"
+
+    @staticmethod
+    def _fitted(estimator, data, **options):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return estimator.fit(*data, **options)
+
+
+SUBJECTS = {"models": Models, "checkpoints": Checkpoints}
+
+
+def _weights(estimator):
+    return {name: getattr(estimator, f"{name}_") for name in ("U", "W", "b", "V", "c")}
 
 
 def mutant(originals, seed, i):
@@ -345,36 +460,15 @@ def mutant(originals, seed, i):
     rng = np.random.default_rng([seed, i])
     which = int(rng.integers(len(originals)))
     mutate = MUTATIONS[i % len(MUTATIONS)]
-    return which, mutate.__name__, *mutate(rng, originals[which][0])
+    return which, mutate.__name__, *mutate(rng, originals[which])
 
 
-def judge(path, original, sealed):
-    """Load the file: "refused", "equal", or, if its checksum is right, "another"; an AssertionError is a failure."""
-    data, X, expected = original
-    try:
-        model = admmirnn.load(path)
-    except ModelFileError:
-        return "refused"
-    again = path.with_suffix(".again")
-    try:
-        found = predictions(model, X)
-        model.save(again)
-    except (ValueError, TypeError):
-        assert sealed, "a damaged file has been loaded"
-        return "another"
-    if again.read_bytes() == data:
-        assert all(np.array_equal(*pair) for pair in zip(found, expected, strict=True)), "predictions are others"
-        return "equal"
-    assert sealed, "a damaged file has been loaded, as another model"
-    return "another"
-
-
-def _work(folder, seed, first, last):
+def _work(folder, kind, seed, first, last):
     """Judge these files, and print a line before and after each."""
-    originals = write_originals(folder)
+    subject = SUBJECTS[kind](folder)
     path = folder / "mutant.safetensors"
-    path.write_bytes(originals[0][0])
-    judge(path, originals[0], False)  # with everything imported
+    path.write_bytes(subject.files[0])
+    subject.judge(path, 0, False)  # with everything imported
     status = Path("/proc/self/status")
     if status.exists():
         words = status.read_text().split()
@@ -382,19 +476,19 @@ def _work(folder, seed, first, last):
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for i in range(first, last):
-        which, name, data, sealed = mutant(originals, seed, i)
+        which, name, data, sealed = mutant(subject.files, seed, i)
         path.write_bytes(data)
         print(json.dumps({"i": i, "mutation": name}), flush=True)
         started = time.perf_counter(), time.process_time()
-        outcome = judge(path, originals[which], sealed)
+        outcome = subject.judge(path, which, sealed)
         seconds = time.perf_counter() - started[0], time.process_time() - started[1]
         memory = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
         print(json.dumps({"outcome": outcome, "seconds": seconds, "memory": memory}), flush=True)
 
 
-def _watch(folder, seed, first, last, tell):
+def _watch(folder, kind, seed, first, last, tell):
     """Run a process that judges the files from ``first``; return the number of the first one that is left."""
-    command = [sys.executable, "-m", "bench.fuzz", "--work", str(folder), str(seed), str(first), str(last)]
+    command = [sys.executable, "-m", "bench.fuzz", kind, "--work", str(folder), str(seed), str(first), str(last)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         lines, errors = queue.Queue(), []
 
@@ -426,8 +520,8 @@ def _watch(folder, seed, first, last, tell):
     return current["i"] + 1
 
 
-def fuzz(n_files, seed):
-    """Judge so many files; print what became of them, and return whether all is well."""
+def fuzz(kind, n_files, seed):
+    """Judge so many files of a kind of `SUBJECTS`; print what became of them, and return whether all is well."""
     counts, failures, slowest, memory = {}, [], (0.0, 0.0), 0
 
     def tell(found):
@@ -442,7 +536,7 @@ def fuzz(n_files, seed):
     done = 0
     while done < n_files:
         with tempfile.TemporaryDirectory() as folder:
-            done = _watch(Path(folder), seed, done, n_files, tell)
+            done = _watch(Path(folder), kind, seed, done, n_files, tell)
     columns = ("refused", "equal", "another", "failed")
     print(f"{'':16}" + "".join(f"{column:>9}" for column in columns))
     for name, of in counts.items():
@@ -459,14 +553,15 @@ def fuzz(n_files, seed):
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m bench.fuzz", description=__doc__)
+    parser.add_argument("kind", nargs="?", choices=SUBJECTS, default="models", help="default: %(default)s")
     parser.add_argument("--files", type=int, default=10_000, help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--work", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
-        _work(Path(options.work[0]), *map(int, options.work[1:]))
+        _work(Path(options.work[0]), options.kind, *map(int, options.work[1:]))
         return 0
-    return 0 if fuzz(options.files, options.seed) else 1
+    return 0 if fuzz(options.kind, options.files, options.seed) else 1
 
 
 if __name__ == "__main__":

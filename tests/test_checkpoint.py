@@ -14,7 +14,9 @@ import pytest
 from sklearn.base import clone
 
 from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Rollout, Status
-from admmirnn.penalties import Lasso
+from admmirnn.files import ModelFileError, Values, read_file, write_file
+from admmirnn.penalties import Box, Lasso
+from bench import fuzz
 
 pytest.importorskip("safetensors")
 
@@ -206,6 +208,14 @@ class Slotted:
         return 0.99 * x
 
 
+class Huge:
+    def __init__(self):
+        self.limit = 10**5000
+
+    def prox(self, x, tau):
+        return 0.99 * x
+
+
 class Cyclic:
     def __init__(self):
         self.itself, self.function = [self], np.abs
@@ -221,6 +231,8 @@ class Cyclic:
         ({"ignore_label": b"2"}, "S1"),
         ({"penalties": {"W": Slotted()}}, int),
         ({"penalties": {"W": Cyclic()}}, int),
+        ({"penalties": {"W": Huge()}}, int),
+        ({"penalties": {"W": Box(-np.inf, 0.5)}}, int),
         ({"init": {"b": np.zeros(8).tolist(), "c": np.zeros(3, object)}}, int),
     ],
 )
@@ -230,6 +242,141 @@ def test_settings_of_any_kind_are_known_again(settings, label, tmp_path):
     model = RNNClassifier(8, max_epochs=2, random_state=0, checkpoint=tmp_path / "checkpoint", **settings)
     whole = model.fit(X, Y).W_
     np.testing.assert_array_equal(clone(model).fit(X, Y, resume=True).W_, whole)
+
+
+def nothing(state):
+    return state.clear()
+
+
+HOSTILE = {
+    "classifier": [
+        ("solver", nothing),
+        ("solver.memory", lambda memory: memory.update(n_remembered=-1)),
+        ("solver.memory.states", lambda memory: memory.update(states=np.zeros((2, 12), np.float32))),
+        ("solver.memory.layers[1]", lambda memory: memory["layers"][1].update(radius=np.nan)),
+        ("solver.memory.layers[0].G", lambda memory: memory["layers"][0].update(G=np.zeros((12, 12), np.float32))),
+        ("solver.memory.layers[0].outcome", lambda memory: memory["layers"][0].update(outcome=(1.0, 2.0, 3.0))),
+        ("solver.weights[1]", lambda state: state["weights"][1].fill(np.nan)),
+        ("solver.weights[0]", lambda state: state["weights"].__setitem__(0, np.zeros((12, 14)))),
+        ("solver.guard.good[1]", lambda guard: guard["good"][1].fill(np.inf)),
+        ("solver.guard.rollbacks_in_a_row", lambda guard: guard.update(rollbacks_in_a_row=10**300)),
+        ("solver.guard._previous", lambda guard: guard.update(_previous=(0.5, 0))),
+        ("solver.guard._variance", lambda guard: guard.update(_variance=-1.0)),
+        ("solver.guard._any_finite", lambda guard: guard.update(_any_finite=1)),
+        ("solver.order.order", lambda order: order["order"].fill(0)),
+        ("solver.order.order", lambda order: order.update(order=order["order"] - 1)),
+        ("solver.order.order", lambda order: order.update(order=order["order"][1:])),
+        ("solver.order.random_state", lambda order: order.update(random_state=None)),
+    ],
+    "early stopping": [
+        ("early_stopping", nothing),
+        ("early_stopping.best_loss", lambda state: state.update(best_loss=np.nan)),
+        ("early_stopping.best_epoch", lambda state: state.update(best_epoch=0)),
+        ("early_stopping.best", lambda state: state["best"][0].fill(np.nan)),
+    ],
+    "stateful": [
+        ("solver.order.recent", lambda order: order.update(recent=3)),
+        ("solver.order.recent[0]", lambda order: order["recent"][0].append(None)),
+        ("solver.order.recent[0]", lambda order: order["recent"][0].__setitem__(1, order["recent"][0][1][1:])),
+        ("solver.order.recent[0]", lambda order: order["recent"][0][0].fill(0)),
+        ("solver.order.recent[1]", lambda order: order["recent"][1][0].fill(1 << 40)),
+        ("solver.order.states", lambda order: order.update(states=order["states"][:1])),
+    ],
+    "penalties": [("solver.memory.splitting.names[0]", lambda memory: memory["splitting"].update(names=["U"]))],
+    "regressor": [("solver.memory.M_0", lambda memory: memory.update(M_0=None))],
+    "algorithm1": [
+        ("solver.order", nothing),
+        ("solver.order", lambda state: state["order"].fill(1)),
+        ("solver.blocks[1]", lambda state: state["blocks"].__setitem__(1, state["blocks"][1][1:])),
+        ("solver.best.weights[0]", lambda state: state["best"]["weights"][0].fill(np.nan)),
+        ("solver.largest_allowed.a", lambda state: state["largest_allowed"].update(a=-1.0)),
+    ],
+}
+
+
+def rewritten(path, name, change):
+    """Change a part of the state in a checkpoint, which gets the right checksum."""
+    arrays, header = read_file(path, "checkpoint")
+    values = Values(arrays)
+    parts = {part: values.unpack(header[part]) for part in ("history", "solver", "early_stopping")}
+    first, *others = name.split(".")
+    node = parts[first]
+    if others and others[0] in ("memory", "guard", "order") and isinstance(node[others[0]], dict):
+        node = node[others[0]]
+    change(node)
+    values = Values()
+    packed = {part: values.pack(value, part) for part, value in parts.items()}
+    write_file(path, "checkpoint", values.arrays, {"fit": header["fit"]} | packed)
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_states_that_no_fit_has_are_refused_before_training(case, tmp_path):
+    model, data = CASES[case]
+    path = tmp_path / "c"
+    model = clone(model).set_params(random_state=0, checkpoint=path, callbacks=[stop_in(3)])
+    with pytest.raises(Stopped):
+        model.fit(*data)
+    whole, epochs = path.read_bytes(), []
+    model.set_params(callbacks=[epochs.append])
+    for name, change in HOSTILE[case]:
+        path.write_bytes(whole)
+        rewritten(path, name, change)
+        model = clone(model)
+        with pytest.raises(ValueError, match=f"the checkpoint has .* for {re.escape(name)}"):
+            model.fit(*data, resume=True)
+        assert not epochs and not hasattr(model, "history_")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        nothing,
+        lambda history: history.append(history[-1]),
+        lambda history: history.extend([{"epoch": epoch, "rollout_loss": 1.0} for epoch in range(3, 9)]),
+        lambda history: history[0].update(rollout_loss="low"),
+        lambda history: history[0].update(rollbacks=None),
+        lambda history: history[0].pop("rollout_loss"),
+        lambda history: history.__setitem__(1, None),
+    ],
+)
+def test_histories_that_no_fit_has_are_refused(change, tmp_path):
+    (X, y), path = waves(40), tmp_path / "c"
+    model = RNNClassifier(8, max_epochs=4, random_state=0, checkpoint=path, callbacks=[stop_in(3)])
+    with pytest.raises(Stopped):
+        model.fit(X, y)
+    rewritten(path, "history", change)
+    with pytest.raises(ModelFileError, match="holds no checkpoint that can be"):
+        model.fit(X, y, resume=True)
+
+
+@pytest.mark.parametrize("fit", [None, [], {}, {"parameters": None}, {"parameters": {"max_epochs": []}}])
+def test_what_is_no_description_of_a_fit_is_that_of_another(fit, tmp_path):
+    (X, y), path = waves(40), tmp_path / "c"
+    model = RNNClassifier(8, max_epochs=2, random_state=0, checkpoint=path).fit(X, y)
+    arrays, header = read_file(path, "checkpoint")
+    write_file(path, "checkpoint", arrays, header | {"fit": fit})
+    with pytest.raises(ValueError, match="the checkpoint of a fit with"):
+        model.fit(X, y, resume=True)
+
+
+def test_a_few_hundred_mutants(tmp_path):
+    fits, path = fuzz.Checkpoints(tmp_path), tmp_path / "mutant"
+    outcomes = set()
+    for i in range(20 * len(fuzz.MUTATIONS)):
+        which, _, data, sealed = fuzz.mutant(fits.files, 1, i)
+        path.write_bytes(data)
+        outcomes.add(fits.judge(path, which, sealed))
+    assert outcomes == {"refused", "equal", "another"}
+
+
+def test_a_random_state_that_no_checkpoint_holds_is_refused_before_training(tmp_path):
+    epochs = []
+    random_state = np.random.RandomState(np.random.PCG64(0))
+    model = RNNClassifier(8, random_state=random_state, callbacks=[epochs.append], checkpoint=tmp_path / "c")
+    with pytest.raises(ValueError, match="random_state is a RandomState of PCG64, which a checkpoint cannot hold"):
+        model.fit(*waves(40))
+    assert not epochs and not list(tmp_path.iterdir())
+    model.set_params(solver="algorithm1", max_epochs=2).fit(*waves(40))  # draws an order once, and no more
 
 
 def test_a_dtype_may_be_written_otherwise(tmp_path):

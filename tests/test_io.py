@@ -660,18 +660,19 @@ def test_a_random_state_that_draws_nothing_is_refused(path):
 
 
 def test_a_few_hundred_mutants(path, tmp_path):
-    originals = fuzz.write_originals(tmp_path)
+    models = fuzz.Models(tmp_path)
     outcomes = set()
     for i in range(20 * len(fuzz.MUTATIONS)):
-        which, _, data, sealed = fuzz.mutant(originals, 1, i)
+        which, _, data, sealed = fuzz.mutant(models.files, 1, i)
         path.write_bytes(data)
-        outcomes.add(fuzz.judge(path, originals[which], sealed))
+        outcomes.add(models.judge(path, which, sealed))
     assert outcomes == {"refused", "equal", "another"}
 
 
 @pytest.mark.slow
-def test_the_fuzzer(capsys):
-    assert fuzz.fuzz(1300, seed=2)
+@pytest.mark.parametrize("kind", fuzz.SUBJECTS)
+def test_the_fuzzer(kind, capsys):
+    assert fuzz.fuzz(kind, 1500, seed=2)
     assert "failures: 0" in capsys.readouterr().out
 
 
@@ -680,7 +681,7 @@ def test_the_fuzzer_stops_if_nothing_can_be_judged(tmp_path, monkeypatch):
     found = []
     monkeypatch.setenv("ADMMIRNN_BACKEND", "none such")
     with pytest.raises(RuntimeError, match="no file has been judged"):
-        fuzz._watch(tmp_path, 0, 0, 3, found.append)
+        fuzz._watch(tmp_path, "models", 0, 0, 3, found.append)
     assert not found
 
 

@@ -162,7 +162,7 @@ class Algorithm1(BaseEstimator):
         n_threads: int | None = 1,
         limits: Limits | None = None,
         checkpoint: KeepState | None = None,
-        resume: dict[str, Any] | None = None,
+        resume: tuple[list[Record], dict[str, Any]] | None = None,
     ) -> Outcome:
         """Train ``network`` in place.
 
@@ -208,7 +208,7 @@ class Algorithm1(BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            If a setting is out of its range.
+            If a setting is out of its range, or a state is none of such a fit.
         """
         n_iterations = max_epochs if self.max_iter is None else self.max_iter
         schedules = validation.check_algorithm1(self, n_iterations)
@@ -218,15 +218,17 @@ class Algorithm1(BaseEstimator):
         n_threads = validation.check_n_threads(n_threads)
         fit = _Fit(self, schedules, network, sequences, targets, loss, weights, penalty, n_threads)
         order = _order(len(sequences), batch_size, check_random_state(random_state) if shuffle else None)
-        fit.form_batches(batch_size, order if resume is None else resume["fit"]["order"])
-        first, status = 1, Status.ITERATION_LIMIT
+        if resume is not None:
+            fit.history, state = resume
+            order = fit.order_of(state)
+        fit.form_batches(batch_size, order)
+        status = Status.ITERATION_LIMIT
         with backend.one_blas_thread():
             with _overflow_is_expected():
                 fit.start_from_the_roll_out()
             if resume is not None:
-                first, fit.history = resume["epoch"] + 1, resume["history"]
-                fit.go_on_from(resume["fit"])
-            for iteration in range(first, n_iterations + 1):
+                fit.go_on_from(state)
+            for iteration in range(len(fit.history) + 1, n_iterations + 1):
                 with _overflow_is_expected():
                     fit.begin(iteration)
                     for variables in fit.batches:
@@ -246,7 +248,7 @@ class Algorithm1(BaseEstimator):
                     status = Status.CONVERGED
                     break
                 if checkpoint is not None:
-                    checkpoint({"epoch": iteration, "history": fit.history}, fit.state)
+                    checkpoint(fit.history, fit.state)
         fit.keep_weights(self.keep)
         return Outcome(fit.history, status, fit.what_grew(), fit.warning())
 
@@ -345,8 +347,26 @@ class _Fit:
             "largest_allowed": self.residuals.largest_allowed,
         }
 
+    def order_of(self, state: dict[str, Any]) -> IntArray:
+        """The order in which another fit has put the sequences into batches."""
+        n, found = len(self.sequences), state.get("order") if isinstance(state, dict) else state
+        validation.check_state("solver.order", found, validation.different(n, n, n))
+        order: IntArray = np.asarray(found, np.intp)
+        return order
+
+    def form(self) -> dict[str, Any]:
+        """What the state of another fit has to be, see `validation.check_state`."""
+        weights = [validation.finite(weights) for weights in self.network.trained]
+        return self.state() | {
+            "weights": weights,
+            "best": {"loss": validation.number(), "weights": weights},
+            "last_loss": 0.0,
+            "largest_allowed": dict.fromkeys(self.residuals.largest_allowed, validation.number(0)),
+        }
+
     def go_on_from(self, state: dict[str, Any]) -> None:
-        """Take over the state of another fit."""
+        """Take over the state of another fit, with its order."""
+        validation.check_state("solver", state, self.form())
         for weights, earlier in zip(self.network.trained, state["weights"], strict=True):
             np.copyto(weights, earlier)
         blocks = _cut(state["blocks"], [len(variables.A) for variables in self.batches])

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from admmirnn import validation
+
 if TYPE_CHECKING:
     from admmirnn.typing import FloatArray, Network
 
@@ -83,6 +85,20 @@ class Guard:
         numbers = {name: getattr(self, name) for name in _NUMBERS}
         copies = {"safest": list(self._safest), "good": list(self._good)}
         return numbers | copies | {"returned_to_good": self._returned_to is self._good}
+
+    def form(self) -> dict[str, Any]:
+        """What the state of another guard has to be, see `validation.check_state`."""
+        copies = [validation.finite(weights) for weights in self._trained]
+        return self.state() | {
+            "_best": validation.number(),
+            "_loss_sum": validation.number(),
+            "_previous": validation.one_of(None, (validation.number(), validation.count(1))),
+            "_square_sum": validation.number(0),
+            "_variance": validation.one_of(None, validation.number(0)),
+            "_loss_after_return": validation.one_of(None, 0.0),
+            "safest": copies,
+            "good": copies,
+        }
 
     def go_on_from(self, state: dict[str, Any]) -> None:
         """Take over the state of another guard."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from admmirnn import validation
 from admmirnn.sequences import split
 from admmirnn.solvers.guard import WINDOW
 
@@ -79,12 +80,17 @@ class Shuffled:
 
     def state(self) -> dict[str, Any]:
         """What another one needs to go on from here, after an epoch."""
-        return {"order": self._order, "random_state": _as_state(self._random_state)}
+        return {"order": self._order, "random_state": self._random_state}
+
+    def form(self) -> dict[str, Any]:
+        """What the state of another one has to be, see `validation.check_state`."""
+        n = len(self.sequences)
+        return self.state() | {"order": validation.different(n, n, n)}
 
     def go_on_from(self, state: dict[str, Any]) -> None:
         """Take over the state of another one."""
-        self._order = state["order"]
-        self._random_state.set_state(_of_state(state["random_state"]))
+        self._order = state["order"].astype(np.intp)
+        self._random_state.set_state(state["random_state"].get_state())
 
     def sample(self, n_sequences: int | None) -> list[tuple[IntArray, FloatArray | None]]:
         """Return minibatches of about so many sequences of the last epoch, None for all: (indices, initial states)."""
@@ -173,26 +179,21 @@ class Carried:
             "given": self._given,
             "is_new": self._is_new,
             "recent": [list(batch) for batch in self._recent],
-            "random_state": _as_state(self._random_state),
+            "random_state": self._random_state,
         }
+
+    def form(self) -> dict[str, Any]:
+        """As in `Shuffled`."""
+        recent = validation.minibatches(len(self.sequences), self.batch_size, self._recent.maxlen, self.states[:1])
+        return self.state() | {"recent": recent}
 
     def go_on_from(self, state: dict[str, Any]) -> None:
         """As in `Shuffled`."""
         self.states, self._given, self._is_new = state["states"], state["given"], state["is_new"]
-        self._recent.extend((indices, initial) for indices, initial in state["recent"])
-        self._random_state.set_state(_of_state(state["random_state"]))
+        self._recent.extend((indices.astype(np.intp), initial) for indices, initial in state["recent"])
+        self._random_state.set_state(state["random_state"].get_state())
 
     def sample(self, n_sequences: int | None) -> list[tuple[IntArray, FloatArray]]:
         """As in `Shuffled`: the latest ones, from the states that they have started from, a guard's window at most."""
         n_batches = len(self._recent) if n_sequences is None else -(-n_sequences // self.batch_size)
         return list(self._recent)[-n_batches:]
-
-
-def _as_state(random_state: np.random.RandomState) -> dict[str, Any]:
-    """The state of a RandomState, as an array and numbers."""
-    name, key, position, has_gauss, gauss = random_state.get_state()
-    return {"name": name, "key": key, "position": position, "has_gauss": has_gauss, "gauss": gauss}
-
-
-def _of_state(state: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(state[name] for name in ("name", "key", "position", "has_gauss", "gauss"))

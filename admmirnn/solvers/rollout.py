@@ -171,7 +171,7 @@ class Rollout(BaseEstimator):
         memory: dict[str, Any] | None = None,
         limits: Limits | None = None,
         checkpoint: KeepState | None = None,
-        resume: dict[str, Any] | None = None,
+        resume: tuple[list[Record], dict[str, Any]] | None = None,
     ) -> Outcome:
         """Train ``network`` in place.
 
@@ -219,11 +219,12 @@ class Rollout(BaseEstimator):
             Has ``reached()``, asked after every iteration, which returns the Status to end with or None, and
             ``progress()``, the share of the time that is over: the cosine is as far on as that, if not further.
         checkpoint : callable, optional
-            Called after every epoch that is not the last by request, with a dict of ``epoch`` and ``history``, and a
-            function that returns the state of the fit: nested dicts and lists of arrays, numbers and None.
-        resume : dict, optional
-            That dict, with the state as ``fit``, of another call with the same arguments: training goes on from there,
-            and ends as that call would have ended, to the last bit.
+            Called after every epoch that is not the last by request, with the history up to there, and a function
+            that returns the state of the fit: nested dicts, lists and tuples of arrays, numbers, None and the
+            RandomState.
+        resume : tuple of list and dict, optional
+            These two, of another call with the same arguments: training goes on from there, and ends as that call
+            would have ended, to the last bit.
 
         Returns
         -------
@@ -233,12 +234,14 @@ class Rollout(BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            If a setting is out of its range, or a penalty refuses its block.
+            If a setting is out of its range, a penalty refuses its block, or a state is none of such a fit.
         """
         self.check_settings()
         penalties = validation.check_penalties(penalties)
         validation.check_run(penalty, max_epochs, batch_size)
         rng: np.random.RandomState = check_random_state(random_state)
+        if checkpoint is not None:
+            validation.check_kept_random_state(rng)
         if isinstance(sequences, Streams):
             validation.check_one_direction(network, "streams have no end to read from")
             batch_size = batch_size or len(sequences)
@@ -257,16 +260,17 @@ class Rollout(BaseEstimator):
         n_epochs = -(-n_iterations // order.n_batches)
         n_threads = validation.check_n_threads(n_threads)
         of_fit: type[_Fit] = _Fit if len(network.directions) == 1 else _BidirectionalFit
-        first, history, status = 1, [], Status.ITERATION_LIMIT
+        history: list[Record] = []
+        status = Status.ITERATION_LIMIT
         with backend.one_blas_thread():
             fit = of_fit(
                 self, network, order, targets, loss, weights, penalty, penalties, n_iterations, n_threads, memory
             )
             fit.limits = limits
             if resume is not None:
-                first, history = resume["epoch"] + 1, resume["history"]
-                fit.go_on_from(resume["fit"])
-            for epoch in range(first, n_epochs + 1):
+                history, state = resume
+                fit.go_on_from(len(history), state)
+            for epoch in range(len(history) + 1, n_epochs + 1):
                 fit.record = EpochRecord()
                 ending = None
                 for indices in islice(order.epoch(), min(n_iterations - fit.iteration, order.n_batches)):
@@ -290,7 +294,7 @@ class Rollout(BaseEstimator):
                     fit.check_last_update()
                     history[-1] = history[-1] | fit.record.summary(epoch, fit.hidden, fit.output)
                 if checkpoint is not None and not (asked or ending):
-                    checkpoint({"epoch": epoch, "history": history}, fit.state)
+                    checkpoint(history, fit.state)
                 if found := ending or asked:
                     status = found
                     break
@@ -385,16 +389,28 @@ class _Fit:
     def state(self) -> dict[str, Any]:
         """What another fit needs to go on from here, after an epoch."""
         return {
-            "iteration": self.iteration,
             "weights": list(self.network.trained),
             "memory": self.memory(),
             "guard": self.guard.state(),
             "order": self.order.state(),
         }
 
-    def go_on_from(self, state: dict[str, Any]) -> None:
-        """Take over the state of another fit."""
-        self.iteration = state["iteration"]
+    def form(self) -> dict[str, Any]:
+        """What the state of another fit has to be, see `validation.check_state`."""
+        memory = self.memory()
+        memory["layers"] = [layer | {"radius": validation.number(0)} for layer in memory["layers"]]
+        memory["splitting"] = self.splitting.form() if self.splitting else None
+        return {
+            "weights": [validation.finite(weights) for weights in self.network.trained],
+            "memory": memory,
+            "guard": self.guard.form(),
+            "order": self.order.form(),
+        }
+
+    def go_on_from(self, n_epochs: int, state: dict[str, Any]) -> None:
+        """Take over the state of another fit, after so many epochs."""
+        validation.check_state("solver", state, self.form())
+        self.iteration = min(n_epochs * self.order.n_batches, self.n_iterations)
         for weights, earlier in zip(self.network.trained, state["weights"], strict=True):
             np.copyto(weights, earlier)
         self.remember(state["memory"])
@@ -671,7 +687,7 @@ def _default_batch_size(n_sequences: int) -> int:
 
 
 def _warning_of_rollbacks(history: list[Record]) -> str | None:
-    rollbacks = sum(record["rollbacks"] for record in history)
+    rollbacks = sum(record.get("rollbacks", 0) for record in history)  # those of a checkpoint may be anyone's
     if not rollbacks:
         return None
     return (

@@ -83,6 +83,10 @@ class Splitting:
         names = [term.name for term in self._terms]
         return {"names": names, "lambda4": self.lambda4, "excess": [term.excess for term in self._terms]}
 
+    def form(self) -> dict[str, Any]:
+        """What the memory of another call of the same solver has to be, see `validation.check_state`."""
+        return self.memory() | {"excess": [validation.one_of(0, _stacked(term.blocks)) for term in self._terms]}
+
     def remember(self, memory: dict[str, Any]) -> None:
         """Take over the memory of another call, unless that had other blocks or None; the blocks are Y already."""
         if memory is None or list(memory["names"]) != [term.name for term in self._terms]:
