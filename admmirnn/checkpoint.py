@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _KIND = "checkpoint"
 _SAMPLE = 1 << 16  # observations that tell a training set from another one
+_LONGEST = 2000  # characters of a parameter's description
 _MOST_BITS = 64  # of an integer that is written as one
 _NO_MATTER = ("verbose", "callbacks", "max_time", "checkpoint", "checkpoint_every")  # to what a fit arrives at
 
@@ -94,7 +96,9 @@ def fingerprint(estimator: Any, *data: tuple[Sequences, Array, Array]) -> dict[s
         What the network reads, class numbers or values, and their weights: those to train with, and those apart.
     """
     parameters = {
-        name: _described(value) for name, value in estimator.get_params(deep=False).items() if name not in _NO_MATTER
+        name: _brief(_described(value))
+        for name, value in estimator.get_params(deep=False).items()
+        if name not in _NO_MATTER
     }
     digest = hashlib.sha256()
     for sequences, targets, weights in data:
@@ -109,6 +113,12 @@ def fingerprint(estimator: Any, *data: tuple[Sequences, Array, Array]) -> dict[s
         "data": shapes,
         "digest": digest.hexdigest(),
     }
+
+
+def _brief(description: Any) -> Any:
+    """The description, or a digest of a long one, such as that of initial weights in lists."""
+    text = json.dumps(description, sort_keys=True)
+    return description if len(text) <= _LONGEST else {"digest": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def _described(value: Any, within: tuple[object, ...] = ()) -> Any:

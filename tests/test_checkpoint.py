@@ -379,6 +379,15 @@ def test_a_random_state_that_no_checkpoint_holds_is_refused_before_training(tmp_
     model.set_params(solver="algorithm1", max_epochs=2).fit(*waves(40))  # draws an order once, and no more
 
 
+def test_long_settings_have_room(tmp_path):
+    (X, y), W = waves(20), (0.01 * np.eye(400)).tolist()
+    model = RNNClassifier(400, max_epochs=1, random_state=0, init={"W": W}, checkpoint=tmp_path / "c").fit(X, y)
+    np.testing.assert_array_equal(clone(model).fit(X, y, resume=True).W_, model.W_)
+    W[3][3] = 1.0
+    with pytest.raises(ValueError, match=r"^.{,500}the checkpoint of a fit with init=.{,500}$"):
+        clone(model).set_params(init={"W": W}).fit(X, y, resume=True)
+
+
 def test_a_dtype_may_be_written_otherwise(tmp_path):
     X, y = waves(40)
     model = RNNClassifier(8, max_epochs=2, random_state=0, checkpoint=tmp_path / "c", dtype=np.float32).fit(X, y)
