@@ -266,10 +266,10 @@ class RecurrentEstimator(BaseEstimator):
         n_epochs = _n_epochs(settings, sequences) if memory is None else 1
         early_stopping = EarlyStopping(network, settings.patience, settings.tol) if settings.early_stopping else None
         written = checkpoint.read(n_epochs) if checkpoint is not None and resume else None
-        n_done, state = 0, None
+        going_on = None
         if written is not None:
-            done, state, of_watch = written
-            n_done = len(done)
+            done, of_solver, of_watch = written
+            going_on = done, of_solver
             so_far.extend(done)
             if early_stopping:
                 early_stopping.go_on_from(of_watch)
@@ -295,11 +295,11 @@ class RecurrentEstimator(BaseEstimator):
             "penalties": settings.penalties or None,
             "memory": memory,
             "checkpoint": keep if checkpoint else None,
-            "resume": written and (done, state),
+            "resume": going_on,
         }
         interruption = Interruption()
         limits = Limits(interruption, settings.max_time)
-        with interruption, Progress(settings.verbose, n_epochs, limits, n_done) as progress:
+        with interruption, Progress(settings.verbose, n_epochs, limits, n_done=len(so_far) - len(earlier)) as progress:
             outcome = settings.solver.solve(
                 network,
                 sequences,

@@ -443,11 +443,12 @@ def check_epochs_done(history: Any, n_epochs: int) -> None:
     check_fitted_history("history", history)
     if not 1 <= len(history) <= n_epochs:
         raise ValueError(f"it has {len(history)} epochs, of a fit of {n_epochs}")
+    forms, of_others = {"rollout_loss": 0.0, "seconds": 0.0, "rollbacks": 0}, one_of(None, 0.0, False)
     for epoch, record in enumerate(history, 1):
-        if record.get("epoch") != epoch or "rollout_loss" not in record:
-            raise ValueError(f"its record of epoch {epoch} is none")
+        if record.get("epoch") != epoch or not {"rollout_loss", "seconds"} <= record.keys():
+            raise ValueError(f"its record of epoch {epoch} is not that of an epoch, or of another")
         for key, value in record.items():
-            check_state(f"{key} of epoch {epoch}", value, 0 if key == "rollbacks" else one_of(None, 0.0, False))
+            check_state(f"{key} of epoch {epoch}", value, forms.get(key, of_others))
 
 
 def check_kept_random_state(random_state: np.random.RandomState) -> None:

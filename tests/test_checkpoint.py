@@ -332,10 +332,15 @@ def test_states_that_no_fit_has_are_refused_before_training(case, tmp_path):
     [
         nothing,
         lambda history: history.append(history[-1]),
-        lambda history: history.extend([{"epoch": epoch, "rollout_loss": 1.0} for epoch in range(3, 9)]),
+        lambda history: history.extend(
+            [{"epoch": epoch, "rollout_loss": 1.0, "seconds": 0.1} for epoch in range(3, 9)]
+        ),
         lambda history: history[0].update(rollout_loss="low"),
         lambda history: history[0].update(rollbacks=None),
         lambda history: history[0].pop("rollout_loss"),
+        lambda history: history[0].pop("seconds"),
+        lambda history: history[0].update(rollout_loss=None),
+        lambda history: history[1].update(epoch=3),
         lambda history: history.__setitem__(1, None),
     ],
 )
