@@ -1,7 +1,8 @@
 """Fits that are killed at random moments and resumed: ``python -m bench.kills [--times 50] [--first-seed N]``.
 
 Every fit runs in a process of its own, writes a checkpoint after each epoch, and is killed by SIGKILL; another process
-resumes it, and must end with the weights of a fit that was never stopped, to the last bit.
+resumes it, and must end with the weights of a fit that was never stopped, to the last bit.  They are in turn fits of
+`Rollout`, of `Algorithm1`, and of `Rollout` to streams with early stopping and a penalty.
 """
 
 import argparse
@@ -18,18 +19,29 @@ from bench.measure import report
 _PROGRAM = """
 import hashlib, sys
 import numpy as np
-from admmirnn import RNNClassifier
+from admmirnn import Algorithm1, RNNClassifier, RNNRegressor
+from admmirnn.penalties import Lasso
+path, kind = sys.argv[1:]
 rng = np.random.default_rng(0)
 X, y = rng.normal(size=(400, 20, 3)), rng.integers(0, 3, 400)
-model = RNNClassifier(32, random_state=0, max_epochs=60, checkpoint=sys.argv[1])
+common = {"random_state": 0, "checkpoint": path}
+if kind == "rollout":
+    model = RNNClassifier(32, max_epochs=60, **common)
+elif kind == "algorithm1":
+    model = RNNClassifier(16, max_epochs=40, solver=Algorithm1(r="lipschitz"), batch_size=100, **common)
+else:
+    X, y = rng.normal(size=(4, 1500, 2)), rng.normal(size=(4, 1500))
+    settings = {"stateful": True, "chunk_size": 25, "s_0": "learn", "penalties": {"W": Lasso(1e-4)}}
+    model = RNNRegressor(24, max_epochs=60, early_stopping=True, patience=60, **settings, **common)
 print("ready", flush=True)
 model.fit(X, y, resume=True)
-weights = b"".join(weights.tobytes() for weights in (model.U_, model.W_, model.b_, model.V_, model.c_))
-print(hashlib.sha256(weights).hexdigest(), model.n_iter_)
+weights = [model.U_, model.W_, model.b_, model.V_, model.c_] + ([] if model.s_0_ is None else [model.s_0_])
+print(hashlib.sha256(b"".join(array.tobytes() for array in weights)).hexdigest(), model.n_iter_)
 """
+KINDS = ("rollout", "algorithm1", "streams")
 
 
-def run(path, seconds=None):
+def run(path, kind, seconds=None):
     """Fit, or resume, with the checkpoint at ``path``; kill the process so many seconds after it has begun.
 
     Returns
@@ -39,7 +51,7 @@ def run(path, seconds=None):
     float
         How long it took from when it had begun.
     """
-    process = subprocess.Popen([sys.executable, "-c", _PROGRAM, path], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", _PROGRAM, path, kind], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
     started = time.perf_counter()
     if seconds is not None:
@@ -54,17 +66,19 @@ def kills(folder, times, seed):
 
     A fit that ends before its moment has come is not counted, and another one takes its place.
     """
-    whole, seconds = run(folder / "whole")
+    whole = {kind: run(folder / kind, kind) for kind in KINDS}
     rng, same, early, late, killed = np.random.default_rng(seed), 0, 0, 0, 0
     while killed < times:
-        path = folder / str(killed + late)
-        if run(path, rng.uniform(0, seconds))[0]:
+        path, kind = folder / str(killed + late), KINDS[killed % len(KINDS)]
+        of_whole, seconds = whole[kind]
+        if run(path, kind, rng.uniform(0, seconds))[0]:
             late += 1
             continue
         killed += 1
         early += not path.exists()
-        same += run(path)[0] == whole
-    print(f"           one fit takes {seconds:.1f} s; {early} of {killed} killed before the first checkpoint")
+        same += run(path, kind)[0] == of_whole
+    takes = ", ".join(f"{seconds:.1f} s" for _, seconds in whole.values())
+    print(f"           fits take {takes}; {early} of {killed} killed before the first checkpoint")
     return report("resumed fits that end bit-identical", f"{same} of {times}", f"{times}", same == times)
 
 
