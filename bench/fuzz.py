@@ -39,7 +39,6 @@ MOST_SECONDS, MOST_MEMORY = 1.0, 1 << 30
 _PATIENCE = 30.0  # seconds until a process without a word counts as hanging
 _TEXT = "to be or not to be, that is the question " * 4
 _INTERESTING = (0, 1, 7, 8, 255, 1 << 16, (1 << 22) + 1, 1 << 31, (1 << 32) - 1, 1 << 40, (1 << 63) - 1, (1 << 64) - 1)
-
 _NUMBERS = (None, True, False, -1, 0, 1, 3, 0.5, 1e308, -0.0, 1 << 53, 1 << 63, 10**310)
 
 
