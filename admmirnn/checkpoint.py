@@ -129,8 +129,8 @@ def _described(value: Any, within: tuple[object, ...] = ()) -> Any:
         return hex(value)
     if isinstance(value, (bool, int, float, str, type(None))):
         return value
-    if isinstance(value, np.generic) and value.dtype.kind in "biufU":
-        return value.item()
+    if isinstance(value, np.generic) and value.dtype.kind in "biufU" and not isinstance(value, np.longdouble):
+        return value.item()  # which a longdouble has not
     if isinstance(value, (bytes, np.generic)):
         return repr(value)
     if isinstance(value, np.dtype) or value is float or (isinstance(value, type) and issubclass(value, np.generic)):

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
@@ -242,6 +243,17 @@ def test_settings_of_any_kind_are_known_again(settings, label, tmp_path):
     model = RNNClassifier(8, max_epochs=2, random_state=0, checkpoint=tmp_path / "checkpoint", **settings)
     whole = model.fit(X, Y).W_
     np.testing.assert_array_equal(clone(model).fit(X, Y, resume=True).W_, whole)
+
+
+@pytest.mark.parametrize("radius", [10**17, np.longdouble(0.02), Fraction(1, 50)], ids=repr)
+def test_a_radius_may_be_any_number(radius, tmp_path):
+    X, y = waves(40)
+    solver = Rollout(radius=radius, output_radius=radius)
+    model = RNNClassifier(8, solver=solver, max_epochs=3, random_state=0, checkpoint=tmp_path / "c")
+    with pytest.raises(Stopped):
+        model.set_params(callbacks=[stop_in(2)]).fit(X, y)
+    whole = clone(model).set_params(callbacks=None, checkpoint=None).fit(X, y)
+    np.testing.assert_array_equal(model.set_params(callbacks=None).fit(X, y, resume=True).W_, whole.W_)
 
 
 def nothing(state):

@@ -161,7 +161,7 @@ class Layer:
         self, weights: FloatArray, radius: float | None, large_radius: float = 1.0, n_symbols: int = 0
     ) -> None:
         self.weights = weights
-        self.radius = math.inf if radius is None else radius
+        self.radius = math.inf if radius is None else float(radius)
         self.large_radius = large_radius
         p, m = weights.shape
         self.M = np.zeros((p, m), weights.dtype)
