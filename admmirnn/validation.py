@@ -1951,8 +1951,9 @@ def check_state(name: str, found: Any, form: Any) -> None:
         What the checkpoint has.
     form : object
         What the fit itself has.  A dict has to have the same keys, a list or tuple as many items, an array the same
-        type and shape, a string to be equal; an int stands for any count, a float for any number, NaN as well; what is
-        not of these, for others of its type.  A function is ``form(name, found)``, and raises itself, such as `finite`.
+        type and shape, a string to be equal; an int stands for any count, a float for any number of Python's, NaN as
+        well; what is not of these, for others of its type.  A function is ``form(name, found)``, and raises itself,
+        such as `finite`.
 
     Raises
     ------
@@ -1972,8 +1973,8 @@ def check_state(name: str, found: Any, form: Any) -> None:
     elif isinstance(form, np.ndarray):
         _expect(isinstance(found, np.ndarray) and found.dtype == form.dtype and found.shape == form.shape, name, found)
     elif isinstance(form, float):
-        is_small = not isinstance(found, numbers.Integral) or abs(int(found)) <= _MOST_COUNT
-        _expect(isinstance(found, numbers.Real) and not isinstance(found, bool) and is_small, name, found)
+        # those of numpy are narrow, or times
+        _expect(type(found) is float or (type(found) is int and abs(found) <= _MOST_COUNT), name, found)
     elif type(form) is int:
         count()(name, found)
     else:
@@ -1993,8 +1994,7 @@ def count(least: int = 0) -> _Form:
     """The form of integers from ``least`` on."""
 
     def check(name: str, found: Any) -> None:
-        is_integer = isinstance(found, numbers.Integral) and not isinstance(found, bool)
-        _expect(is_integer and least <= int(found) <= _MOST_COUNT, name, found)
+        _expect(type(found) is int and least <= found <= _MOST_COUNT, name, found)
 
     return check
 

@@ -264,6 +264,7 @@ HOSTILE = {
     "classifier": [
         ("solver", nothing),
         ("solver.memory", lambda memory: memory.update(n_remembered=-1)),
+        ("solver.memory.n_remembered", lambda memory: memory.update(n_remembered=np.timedelta64(3, "s"))),
         ("solver.memory.states", lambda memory: memory.update(states=np.zeros((2, 12), np.float32))),
         ("solver.memory.layers[1]", lambda memory: memory["layers"][1].update(radius=np.nan)),
         ("solver.memory.layers[0].G", lambda memory: memory["layers"][0].update(G=np.zeros((12, 12), np.float32))),
@@ -272,6 +273,8 @@ HOSTILE = {
         ("solver.weights[0]", lambda state: state["weights"].__setitem__(0, np.zeros((12, 14)))),
         ("solver.guard.good[1]", lambda guard: guard["good"][1].fill(np.inf)),
         ("solver.guard.rollbacks_in_a_row", lambda guard: guard.update(rollbacks_in_a_row=10**300)),
+        ("solver.guard._n_seen", lambda guard: guard.update(_n_seen=np.int8(127))),
+        ("solver.guard._best", lambda guard: guard.update(_best=np.timedelta64(3, "D"))),
         ("solver.guard._previous", lambda guard: guard.update(_previous=(0.5, 0))),
         ("solver.guard._variance", lambda guard: guard.update(_variance=-1.0)),
         ("solver.guard._any_finite", lambda guard: guard.update(_any_finite=1)),
