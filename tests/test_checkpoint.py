@@ -245,6 +245,32 @@ def test_settings_of_any_kind_are_known_again(settings, label, tmp_path):
     np.testing.assert_array_equal(clone(model).fit(X, Y, resume=True).W_, whole)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    ("activation", "n_steps", "radius", "scale", "seed"),
+    [
+        ("tanh", 1, 1e38, 1e-10, 1),
+        ("sigmoid", 3, 1e30, 1e-10, 1),
+        ("relu", 3, 1e30, 1e-10, 1),
+        ("tanh", 1, 1e36, 1e-8, 9),  # a window of the guard has infinite weights, and a low loss
+    ],
+)
+def test_a_fit_whose_weights_overflow_goes_on(activation, n_steps, radius, scale, seed, tmp_path):
+    rng = np.random.default_rng(seed)
+    X, y = scale * (1 + rng.random((60, n_steps, 1))), rng.integers(0, 2, 60)
+    solver = Rollout(radius=radius, r=0, multiplier_cap=None, damping=0)
+    settings = {"activation": activation, "solver": solver, "penalty": 0.0, "max_epochs": 4, "random_state": 0}
+    whole = RNNClassifier(4, **settings).fit(X, y)
+    assert all(np.isfinite(weights).all() for weights in weights_of(whole).values())
+    for epoch in (2, 3, 4):
+        model = RNNClassifier(4, checkpoint=tmp_path / f"{epoch}", callbacks=[stop_in(epoch)], **settings)
+        with pytest.raises(Stopped):
+            model.fit(X, y)
+        resumed = model.set_params(callbacks=None).fit(X, y, resume=True)
+        for name, weights in weights_of(whole).items():
+            np.testing.assert_array_equal(getattr(resumed, name), weights)
+
+
 @pytest.mark.parametrize("radius", [10**17, np.longdouble(0.02), Fraction(1, 50)], ids=repr)
 def test_a_radius_may_be_any_number(radius, tmp_path):
     X, y = waves(40)

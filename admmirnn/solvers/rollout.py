@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from admmirnn import backend, validation
 from admmirnn.activations import BOUNDED
 from admmirnn.sequences import Streams
-from admmirnn.solvers.guard import Guard
+from admmirnn.solvers.guard import Guard, is_finite
 from admmirnn.solvers.history import EpochRecord
 from admmirnn.solvers.order import Carried, Shuffled
 from admmirnn.solvers.splitting import Splitting
@@ -286,6 +286,7 @@ class Rollout(BaseEstimator):
                         break
                 if epoch == n_epochs or ending:
                     fit.check_last_update()
+                fit.check_weights()
                 history.append(fit.record.summary(epoch, fit.hidden, fit.output))
                 asked = Status.asked_for(on_epoch_end(history[-1])) if on_epoch_end is not None else None
                 if limits is not None and not (asked or ending):
@@ -541,8 +542,8 @@ class _Fit:
             self.move(hidden, M, _NO_OUTPUT)
         if self.initial_state:
             self.initial_state.update(self.settings.r, self.hidden.radius, self.schedule())
-        is_finite = math.isfinite(sum([layer.moved for layer in self.layers]))
-        if is_finite and (self.splitting is None or self.splitting.update()):
+        has_moved = math.isfinite(sum([layer.moved for layer in self.layers]))
+        if has_moved and (self.splitting is None or self.splitting.update()):
             self.record.add(self.layers, self.settings.damping)
         else:
             self.roll_back()
@@ -607,6 +608,11 @@ class _Fit:
         for _ in range(2):  # the weights that the first rollback returns to are judged as well
             if not self.guard.lost_at_the_end(self._mean_loss(sample)):
                 return
+            self.roll_back()
+
+    def check_weights(self) -> None:
+        """Do not leave an epoch with weights that have overflowed: saturated activations hide it from the loss."""
+        if not is_finite(self.network.trained):
             self.roll_back()
 
     def _mean_loss(self, sample: Sequence[tuple[IntArray, FloatArray | None]]) -> float:
