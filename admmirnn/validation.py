@@ -454,10 +454,11 @@ def check_epochs_done(history: Any, n_epochs: int) -> None:
 def check_kept_random_state(random_state: np.random.RandomState) -> None:
     """Raise unless a checkpoint can hold this."""
     generator: Any = random_state.get_state(legacy=False)
-    if generator["bit_generator"] != "MT19937":
+    kind, name = type(random_state), generator["bit_generator"]
+    if kind is not np.random.RandomState or name != "MT19937":
         raise ValueError(
-            f"random_state is a RandomState of {generator['bit_generator']}, which a checkpoint cannot hold; pass an "
-            "int, or a RandomState of MT19937"
+            f"random_state is a {kind.__name__} of {name}, which a checkpoint cannot hold; pass an int, or a "
+            "RandomState of MT19937"
         )
 
 

@@ -415,11 +415,18 @@ def test_a_few_hundred_mutants(tmp_path):
     assert outcomes == {"refused", "equal", "another"}
 
 
-def test_a_random_state_that_no_checkpoint_holds_is_refused_before_training(tmp_path):
+class OwnRandomState(np.random.RandomState):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("random_state", "name"),
+    [(np.random.RandomState(np.random.PCG64(0)), "RandomState of PCG64"), (OwnRandomState(0), "OwnRandomState of MT1")],
+)
+def test_a_random_state_that_no_checkpoint_holds_is_refused_before_training(random_state, name, tmp_path):
     epochs = []
-    random_state = np.random.RandomState(np.random.PCG64(0))
     model = RNNClassifier(8, random_state=random_state, callbacks=[epochs.append], checkpoint=tmp_path / "c")
-    with pytest.raises(ValueError, match="random_state is a RandomState of PCG64, which a checkpoint cannot hold"):
+    with pytest.raises(ValueError, match=f"random_state is a {name}.*, which a checkpoint cannot hold"):
         model.fit(*waves(40))
     assert not epochs and not list(tmp_path.iterdir())
     model.set_params(solver="algorithm1", max_epochs=2).fit(*waves(40))  # draws an order once, and no more
