@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Rollout, Status
+from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Rollout, Status, validation
 from admmirnn.files import ModelFileError, Values, read_file, write_file
 from admmirnn.penalties import Box, Lasso
 from bench import fuzz
@@ -348,6 +348,39 @@ def rewritten(path, name, change):
     values = Values()
     packed = {part: values.pack(value, part) for part, value in parts.items()}
     write_file(path, "checkpoint", values.arrays, {"fit": header["fit"]} | packed)
+
+
+@pytest.mark.parametrize(
+    ("form", "found"),
+    [
+        ({"a": 0}, None),
+        ((0.0, 0.0), [0.0, 0.0]),
+        ([0.0], (0.0,)),
+        ([0.0], 0.0),
+        (0.0, True),
+        (0.0, (1 << 53) + 1),
+        (0.0, np.float64(1.0)),
+        (0.0, "1"),
+        (0, True),
+        (0, 1.0),
+        (validation.number(1), 0.5),
+        (validation.number(), np.nan),
+        (np.zeros(2), [0.0, 0.0]),
+        (validation.different(3, 3, 3), np.arange(3)[:, None]),
+        (validation.different(3, 3, 3), np.arange(3, dtype=np.uint8)),
+        (validation.different(3, 3, 3), np.arange(3.0)),
+        (validation.different(3, 1, 2), np.arange(3)),
+        (validation.different(3, 1, 2), np.arange(0)),
+        (validation.minibatches(3, 2, 1, np.zeros((1, 2))), 2 * [[np.arange(1), np.zeros((1, 2))]]),
+        (validation.minibatches(3, 2, 1, np.zeros((1, 2))), [np.arange(2)]),
+        (validation.minibatches(3, 2, 1, np.zeros((1, 2))), [[np.arange(3), np.zeros((3, 2))]]),
+        (validation.minibatches(3, 2, 1, np.zeros((1, 2))), [[np.arange(0), np.zeros((0, 2))]]),
+        (validation.one_of(None, 0.0), False),
+    ],
+)
+def test_what_has_another_form_is_refused(form, found):
+    with pytest.raises(ValueError, match="the checkpoint has .* for part"):
+        validation.check_state("part", found, form)
 
 
 @pytest.mark.parametrize("case", HOSTILE)
