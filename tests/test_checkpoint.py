@@ -323,7 +323,13 @@ HOSTILE = {
         ("solver.order.recent[1]", lambda order: order["recent"][1][0].fill(1 << 40)),
         ("solver.order.states", lambda order: order.update(states=order["states"][:1])),
     ],
-    "penalties": [("solver.memory.splitting.names[0]", lambda memory: memory["splitting"].update(names=["U"]))],
+    "penalties": [
+        ("solver.memory.splitting.names[0]", lambda memory: memory["splitting"].update(names=["U"])),
+        (
+            "solver.memory.splitting.excess[0]",
+            lambda memory: memory["splitting"].update(excess=[np.full((12, 12), np.nan, np.float32)]),
+        ),
+    ],
     "regressor": [("solver.memory.M_0", lambda memory: memory.update(M_0=None))],
     "algorithm1": [
         ("solver.order", nothing),

@@ -85,7 +85,8 @@ class Splitting:
 
     def form(self) -> dict[str, Any]:
         """What the memory of another call of the same solver has to be, see `validation.check_state`."""
-        return self.memory() | {"excess": [validation.one_of(0, _stacked(term.blocks)) for term in self._terms]}
+        excess = [validation.one_of(0, validation.finite(_stacked(term.blocks))) for term in self._terms]
+        return self.memory() | {"excess": excess}
 
     def remember(self, memory: dict[str, Any]) -> None:
         """Take over the memory of another call, unless that had other blocks or None; the blocks are Y already."""
