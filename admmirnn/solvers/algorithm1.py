@@ -197,7 +197,7 @@ class Algorithm1(BaseEstimator):
             As in `Rollout.solve`, asked after every iteration.
         checkpoint : callable, optional
             As in `Rollout.solve`, called after every iteration that is not the last for a reason of its own.
-        resume : dict, optional
+        resume : tuple of list and dict, optional
             As in `Rollout.solve`.
 
         Returns
