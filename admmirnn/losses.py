@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from admmirnn.typing import Array, CustomLoss, FloatArray, IntArray, Kernels
 
 _HALVINGS = 60
+_ROUNDING = 1e-9  # of losses that are zero
 
 
 class Loss:
@@ -212,7 +213,7 @@ class UserLoss:
         With ``value(o, y)``, which returns R of every row, of shape (rows,), and ``prox(q, y, rho)``, which returns
         argmin_o R(o, y) + ``rho/2 |o - q|^2`` of every row, of the shape of q.  ``takes_labels = True`` says that
         targets are class numbers; ``constant_loss(y, weights)``, which may be missing, what the best constant output
-        costs.
+        costs.  That, or without it what outputs of zero cost, is at least 0: the solver's guard measures losses by it.
     n_outputs : int or None, default=None
         Outputs of the network; None takes as many as the targets have, or classes.
     """
@@ -277,9 +278,19 @@ class UserLoss:
                 raise ValueError(
                     f"constant_loss of {type(self.loss).__name__} is {found!r}; it must be a finite number"
                 )
-            return float(found)
+            return self._at_least_zero(float(found), "of the best constant output")
         K = self.n_outputs or (int(y.max()) + 1 if self.takes_labels else y.shape[1])
-        return self.value(None, np.zeros((len(targets), K)), targets, np.asarray(weights))[0]
+        found = self.value(None, np.zeros((len(targets), K)), targets, np.asarray(weights))[0]
+        return self._at_least_zero(found, "of outputs that are zero")
+
+    def _at_least_zero(self, loss: float, of_what: str) -> float:
+        """The loss, or zero where it is below by rounding."""
+        if loss < -_ROUNDING:
+            raise ValueError(
+                f"the loss {of_what} is {loss:.6g} with {type(self.loss).__name__}; it must be at least 0: add a "
+                "constant to what value and constant_loss return"
+            )
+        return max(loss, 0.0)
 
     def _targets(self, targets: Array, rows: IntArray) -> Array:
         y = np.asarray(targets)[rows]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.special import expit, logsumexp, softmax
 
-from admmirnn import Algorithm1, Rollout, backend, reference
+from admmirnn import Algorithm1, RNNRegressor, Rollout, backend, reference
 from admmirnn.losses import (
     AbsoluteError,
     Hinge,
@@ -715,6 +715,17 @@ def test_user_loss_without_its_methods_is_refused():
         UserLoss(loss)
     with pytest.raises(ValueError, match="constant_loss of Own is nan"):
         UserLoss(own(constant_loss=lambda _: np.nan)).constant_loss(np.zeros((2, 1)), np.ones(2))
+
+
+def test_a_user_loss_below_zero_is_refused_before_training():
+    X, y = np.zeros((8, 3, 1)), np.arange(8.0)
+    for loss, of_what in (
+        (own(value=lambda o: np.full(len(o), -1.5)), "of outputs that are zero"),
+        (own(constant_loss=lambda _: -1.5), "of the best constant output"),
+    ):
+        with pytest.raises(ValueError, match=f"the loss {of_what} is -1.5 with Own; it must be at least 0"):
+            RNNRegressor(3, loss=loss, max_epochs=1).fit(X, y)
+    assert UserLoss(own(constant_loss=lambda _: -1e-17)).constant_loss(np.zeros((2, 1)), np.ones(2)) == 0
 
 
 def test_user_loss_of_a_network_that_has_overflowed_is_not_asked():
