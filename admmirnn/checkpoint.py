@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import numbers
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -131,8 +132,10 @@ def _described(value: Any, within: tuple[object, ...] = ()) -> Any:
         return value
     if isinstance(value, np.generic) and value.dtype.kind in "biufU" and not isinstance(value, np.longdouble):
         return value.item()  # which a longdouble has not
-    if isinstance(value, (bytes, np.generic)):
+    if isinstance(value, (bytes, np.generic, numbers.Number)):
         return repr(value)
+    if isinstance(value, os.PathLike):
+        return repr(os.fspath(value))  # other attributes are caches
     if isinstance(value, np.dtype) or value is float or (isinstance(value, type) and issubclass(value, np.generic)):
         return np.dtype(value).name  # as users may write it
     if isinstance(value, type):
@@ -150,5 +153,8 @@ def _described(value: Any, within: tuple[object, ...] = ()) -> Any:
         return {str(name): _described(item, within) for name, item in value.items()}
     if isinstance(value, np.random.RandomState):
         return "RandomState"
-    attributes = sorted(getattr(value, "__dict__", {}).items())  # some have none, such as those with slots
-    return {type(value).__name__: {name: _described(item, within) for name, item in attributes}}
+    attributes = dict(getattr(value, "__dict__", {}))
+    for slots in (vars(kind).get("__slots__", ()) for kind in type(value).__mro__):
+        names = (slots,) if isinstance(slots, str) else slots
+        attributes |= {name: getattr(value, name) for name in names if hasattr(value, name)}
+    return {type(value).__name__: {name: _described(item, within) for name, item in sorted(attributes.items())}}

@@ -1,5 +1,6 @@
 """Checkpoints: a fit that goes on from one ends as it would have ended, to the last bit, whenever it was stopped."""
 
+import copy
 import errno
 import json
 import os
@@ -7,7 +8,9 @@ import re
 import subprocess
 import sys
 import time
+from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -204,6 +207,9 @@ def test_what_else_the_fit_was_told_has_to_be_the_same(tmp_path):
 
 class Slotted:
     __slots__ = ("weight",)
+
+    def __init__(self, weight=1.0):
+        self.weight = weight
 
     def prox(self, x, tau):
         return 0.99 * x
@@ -477,6 +483,24 @@ def test_a_random_state_that_no_checkpoint_holds_is_refused_before_training(rand
         model.fit(*waves(40))
     assert not epochs and not list(tmp_path.iterdir())
     model.set_params(solver="algorithm1", max_epochs=2).fit(*waves(40))  # draws an order once, and no more
+
+
+@pytest.mark.parametrize(
+    ("first", "other"),
+    [
+        (Slotted(1.0), Slotted(2.0)),
+        (Slotted(Path("a", "b")), Slotted(Path("a", "c"))),
+        (Slotted(Decimal("0.1")), Slotted(Decimal("0.2"))),
+        (Lasso(Fraction(1, 1000)), Lasso(Fraction(1, 500))),
+    ],
+)
+def test_what_is_in_slots_is_told_apart(first, other, tmp_path):
+    X, y = waves(20)
+    hash(getattr(first, "weight", None))  # which a path keeps
+    model = RNNClassifier(8, max_epochs=1, random_state=0, checkpoint=tmp_path / "c", penalties={"W": first}).fit(X, y)
+    model.set_params(penalties={"W": copy.deepcopy(first)}).fit(X, y, resume=True)
+    with pytest.raises(ValueError, match="the checkpoint of a fit with penalties="):
+        model.set_params(penalties={"W": other}).fit(X, y, resume=True)
 
 
 def test_long_settings_have_room(tmp_path):
