@@ -138,6 +138,17 @@ cdef void move(Py_ssize_t p, Py_ssize_t m, const floating* D, double length, flo
                     weights[i * m + j] += by * D[j * p + i]
 
 
+cdef bint is_finite(Py_ssize_t n, const floating* x) noexcept nogil:
+    """Whether no number is NaN or infinite."""
+    cdef Py_ssize_t j
+    if isfinite(dot[floating](n, x, x)):
+        return True
+    for j in range(n):
+        if not isfinite(x[j]):
+            return False
+    return True
+
+
 def update_weights(const floating[:, ::1] M, const floating[:, ::1] G, floating[:, ::1] factor_out,
                    floating[:, ::1] D_out, floating[:, ::1] Theta_out, const floating[:, ::1] output_M,
                    const floating[:, ::1] output_G, floating[:, ::1] output_factor_out, floating[:, ::1] output_D_out,
@@ -154,7 +165,7 @@ def update_weights(const floating[:, ::1] M, const floating[:, ::1] G, floating[
 
     W is multiplied by 1 - shrinkage times the radius in force (the distance moved when there is none) before the move.
     When a damped G is not positive definite to working precision, its damping is raised tenfold until it is.  When a
-    step is not finite, nothing is moved.
+    step is not finite, nothing is moved.  When weights overflow, the length of their step is infinite.
 
     Returns (|D|, length, damping in force, shift) of both layers; given as ``factored``, the factors they stand for are
     used again.
@@ -200,7 +211,11 @@ def update_weights(const floating[:, ::1] M, const floating[:, ::1] G, floating[
                     for j in range(d, m - 1):
                         Theta_out[i, j] *= keep
             move[floating](n, m, &D_out[0, 0], hidden.length, &Theta_out[0, 0])
+            if not is_finite[floating](n * m, &Theta_out[0, 0]):
+                hidden.length = INFINITY
             if with_output:
                 move[floating](K, h, &output_D_out[0, 0], output.length, &Psi_out[0, 0])
+                if not is_finite[floating](K * h, &Psi_out[0, 0]):
+                    output.length = INFINITY
     return ((hidden.norm, hidden.length, hidden.damping, hidden.shift),
             (output.norm, output.length, output.damping, output.shift))

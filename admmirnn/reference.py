@@ -635,11 +635,19 @@ def update_weights(
             distance = schedule * radius if np.isfinite(radius) else moved
             n, m = Theta_out.shape
             Theta_out[:, m - n - 1 : -1] *= Theta_out.dtype.type(max(0.0, 1 - shrinkage * distance))
-        Theta_out += Theta_out.dtype.type(hidden[1]) * D_out.T
+        hidden = _moved(Theta_out, D_out, hidden)
         if output_M is not None:
             assert Psi_out is not None and output_D_out is not None
-            Psi_out += Psi_out.dtype.type(output[1]) * output_D_out.T
+            output = _moved(Psi_out, output_D_out, output)
     return hidden, output
+
+
+def _moved(weights_out: FloatArray, D: FloatArray, outcome: LayerOutcome) -> LayerOutcome:
+    """Move the weights, and return the outcome, with an infinite length if they overflow."""
+    norm, length, damping, shift = outcome
+    with np.errstate(over="ignore", invalid="ignore"):
+        weights_out += weights_out.dtype.type(length) * D.T
+    return norm, length if np.isfinite(weights_out).all() else np.inf, damping, shift
 
 
 class _Stepper:

@@ -556,6 +556,23 @@ def test_a_batch_of_unequal_lengths_sums_up_its_sequences(kernels, activation):
         assert_same(together[k], expected, np.float64)
 
 
+@BACKENDS
+@DTYPES
+@pytest.mark.parametrize("layer", [0, 1], ids=["hidden", "output"])
+def test_weights_that_overflow_have_moved_by_an_infinite_length(kernels, layer, dtype):
+    c, most = make_case("odd", dtype), float(np.finfo(dtype).max)
+    first, settings = update_arguments(c), {"r": 0.0, "radius": 1e-3 * most, "output_radius": 1e-3 * most}
+    usual = kernels.update_weights(*first)
+    for overflows, to in ((True, settings), (False, {})):
+        arguments = update_arguments(c, shrinkage=0.0, **to)
+        weights, D = arguments[5 * layer + 4], first[5 * layer + 3]
+        weights[:] = np.copysign(most if overflows else 0.9 * most, D.T)  # the square of either overflows
+        outcomes = kernels.update_weights(*arguments)
+        assert outcomes[layer][0] == usual[layer][0]
+        assert (outcomes[layer][1] == np.inf) == overflows == (not np.isfinite(weights).all())
+        assert np.isfinite(outcomes[1 - layer]).all()
+
+
 LAYERS = pytest.mark.parametrize("layer", ["hidden", "output"])
 
 

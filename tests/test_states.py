@@ -16,6 +16,7 @@ from admmirnn.sequences import Sequences
 from admmirnn.solvers.history import EpochRecord
 from admmirnn.solvers.order import Carried, Shuffled
 from admmirnn.solvers.rollout import _Fit
+from admmirnn.solvers.state import InitialState
 
 
 def random_network(n=5, d=2, K=3, s_0=None):
@@ -505,3 +506,13 @@ def test_partial_fit_with_penalties_keeps_their_multiplier():
         model.partial_fit(X[first : first + 100], y[first : first + 100], classes=[0, 1])
         assert np.linalg.norm(model.W_, 2) < 0.5 + 1e-6
     assert any(np.any(multiplier) for multiplier in model._memory["splitting"]["lambda4"])
+
+
+def test_a_learnt_state_that_overflows_is_told():
+    network = random_network(s_0=np.zeros(5))
+    network.weights["W"][:] = np.eye(5)
+    state, most = InitialState(network), float(np.finfo(network.dtype).max)
+    state.M[:] = 1
+    for s_0, is_finite in ((0.9 * most, False), (-0.9 * most, True)):
+        network.s_0[:] = s_0
+        assert state.update(r=0.0, radius=0.9 * most, schedule=1.0) is is_finite

@@ -10,8 +10,6 @@ import numpy as np
 from admmirnn import validation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from admmirnn.typing import FloatArray, Network
 
 WINDOW = 500
@@ -167,8 +165,6 @@ class Guard:
         self._square_sum = self._n_differences = 0
 
     def _remember(self, copies: tuple[FloatArray, ...]) -> None:
-        if not is_finite(self._trained):
-            return
         for copy, weights in zip(copies, self._trained, strict=True):
             np.copyto(copy, weights)
 
@@ -209,8 +205,3 @@ class Guard:
                 weights *= weights.dtype.type(0.5)
         for weights, copy in zip(self._trained, self._returned_to, strict=True):
             np.copyto(weights, copy)
-
-
-def is_finite(arrays: Iterable[FloatArray]) -> bool:
-    """Whether no number in them is NaN or infinite."""
-    return all(np.isfinite(array).all() for array in arrays)

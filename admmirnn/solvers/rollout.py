@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from admmirnn import backend, validation
 from admmirnn.activations import BOUNDED
 from admmirnn.sequences import Streams
-from admmirnn.solvers.guard import Guard, is_finite
+from admmirnn.solvers.guard import Guard
 from admmirnn.solvers.history import EpochRecord
 from admmirnn.solvers.order import Carried, Shuffled
 from admmirnn.solvers.splitting import Splitting
@@ -286,7 +286,6 @@ class Rollout(BaseEstimator):
                         break
                 if epoch == n_epochs or ending:
                     fit.check_last_update()
-                fit.check_weights()
                 history.append(fit.record.summary(epoch, fit.hidden, fit.output))
                 asked = Status.asked_for(on_epoch_end(history[-1])) if on_epoch_end is not None else None
                 if limits is not None and not (asked or ending):
@@ -540,10 +539,10 @@ class _Fit:
         output.outcome = self.move(self.hidden, of_hidden[0], of_output)
         for hidden, M in zip(self.hidden_layers[1:], of_hidden[1:], strict=True):
             self.move(hidden, M, _NO_OUTPUT)
+        is_finite = math.isfinite(sum([layer.moved for layer in self.layers]))
         if self.initial_state:
-            self.initial_state.update(self.settings.r, self.hidden.radius, self.schedule())
-        has_moved = math.isfinite(sum([layer.moved for layer in self.layers]))
-        if has_moved and (self.splitting is None or self.splitting.update()):
+            is_finite &= self.initial_state.update(self.settings.r, self.hidden.radius, self.schedule())
+        if is_finite and (self.splitting is None or self.splitting.update()):
             self.record.add(self.layers, self.settings.damping)
         else:
             self.roll_back()
@@ -608,11 +607,6 @@ class _Fit:
         for _ in range(2):  # the weights that the first rollback returns to are judged as well
             if not self.guard.lost_at_the_end(self._mean_loss(sample)):
                 return
-            self.roll_back()
-
-    def check_weights(self) -> None:
-        """Do not leave an epoch with weights that have overflowed: saturated activations hide it from the loss."""
-        if not is_finite(self.network.trained):
             self.roll_back()
 
     def _mean_loss(self, sample: Sequence[tuple[IntArray, FloatArray | None]]) -> float:

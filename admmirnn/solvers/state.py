@@ -243,14 +243,16 @@ class InitialState:
         self.M *= momentum
         self.M += (1 - momentum) / n_outputs * multipliers.sum(axis=0)
 
-    def update(self, r: float, radius: float, schedule: float) -> None:
-        """s_0 <- s_0 + min(1/r, radius / rms(W M_0)) M_0."""
+    def update(self, r: float, radius: float, schedule: float) -> bool:
+        """s_0 <- s_0 + min(1/r, radius / rms(W M_0)) M_0; return False if it has become infinite."""
+        s_0 = self._network.s_0
+        assert s_0 is not None  # as it is learnt
         with np.errstate(over="ignore", invalid="ignore"):
             norm = float(np.sqrt(np.mean((self._network.weights["W"] @ self.M) ** 2)))
-        s_0 = self._network.s_0
-        if s_0 is not None and 0 < norm < math.inf:
-            length = schedule * min(1 / r if r > 0 else math.inf, radius / norm)
-            s_0 += self._network.dtype.type(length) * self.M
+            if 0 < norm < math.inf:
+                length = schedule * min(1 / r if r > 0 else math.inf, radius / norm)
+                s_0 += self._network.dtype.type(length) * self.M
+        return bool(np.isfinite(s_0).all())
 
     def forget(self) -> None:
         """Drop the running statistic."""
