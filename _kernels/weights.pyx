@@ -139,8 +139,9 @@ cdef void move(Py_ssize_t p, Py_ssize_t m, const floating* D, double length, flo
 
 
 cdef bint is_finite(Py_ssize_t n, const floating* x) noexcept nogil:
-    """Whether no number is NaN or infinite."""
+    """Whether no number is NaN or infinite; the sum of squares tells in one product, unless it overflows itself."""
     cdef Py_ssize_t j
+    # x @ x
     if isfinite(dot[floating](n, x, x)):
         return True
     for j in range(n):

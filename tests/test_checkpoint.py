@@ -20,7 +20,6 @@ from sklearn.base import clone
 from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Rollout, Status, validation
 from admmirnn.files import ModelFileError, Values, read_file, write_file
 from admmirnn.penalties import Box, Lasso
-from bench import fuzz
 
 pytest.importorskip("safetensors")
 
@@ -456,16 +455,6 @@ def test_what_is_no_description_of_a_fit_is_that_of_another(fit, tmp_path):
     write_file(path, "checkpoint", arrays, header | {"fit": fit})
     with pytest.raises(ValueError, match="the checkpoint of a fit with"):
         model.fit(X, y, resume=True)
-
-
-def test_a_few_hundred_mutants(tmp_path):
-    fits, path = fuzz.Checkpoints(tmp_path), tmp_path / "mutant"
-    outcomes = set()
-    for i in range(20 * len(fuzz.MUTATIONS)):
-        which, _, data, sealed = fuzz.mutant(fits.files, 1, i)
-        path.write_bytes(data)
-        outcomes.add(fits.judge(path, which, sealed))
-    assert outcomes == {"refused", "equal", "another"}
 
 
 class OwnRandomState(np.random.RandomState):

@@ -659,32 +659,6 @@ def test_a_random_state_that_draws_nothing_is_refused(path):
     assert np.isfinite(admmirnn.load(path).random_state.standard_normal(1000)).all()
 
 
-def test_a_few_hundred_mutants(path, tmp_path):
-    models = fuzz.Models(tmp_path)
-    outcomes = set()
-    for i in range(20 * len(fuzz.MUTATIONS)):
-        which, _, data, sealed = fuzz.mutant(models.files, 1, i)
-        path.write_bytes(data)
-        outcomes.add(models.judge(path, which, sealed))
-    assert outcomes == {"refused", "equal", "another"}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", fuzz.SUBJECTS)
-def test_the_fuzzer(kind, capsys):
-    assert fuzz.fuzz(kind, 1500, seed=2)
-    assert "failures: 0" in capsys.readouterr().out
-
-
-@pytest.mark.slow
-def test_the_fuzzer_stops_if_nothing_can_be_judged(tmp_path, monkeypatch):
-    found = []
-    monkeypatch.setenv("ADMMIRNN_BACKEND", "none such")
-    with pytest.raises(RuntimeError, match="no file has been judged"):
-        fuzz._watch(tmp_path, "models", 0, 0, 3, found.append)
-    assert not found
-
-
 @pytest.mark.parametrize("file", sorted(DATA.glob("*.safetensors")), ids=lambda file: file.stem)
 def test_files_of_every_release_stay_loadable(file):
     """They were written by ``python -m bench.release_files``; never change one of a release that is out."""
