@@ -24,6 +24,8 @@ from admmirnn.files import Values, read_file, write_file
 from admmirnn.io import ModelFileError
 from admmirnn.losses import Huber, Quantile, SquaredError
 from admmirnn.penalties import PENALTIES, Box, Flattened, GroupLasso
+
+pytest.importorskip("safetensors")
 from bench import fuzz, release_files
 
 DATA = Path(__file__).parent / "data"
