@@ -9,15 +9,17 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from expected_failures import IN_FLOAT32
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from admmirnn import RNNClassifier, Rollout
+from admmirnn import Algorithm1, RNNClassifier, RNNRegressor, Rollout
 from admmirnn.activations import ACTIVATIONS
 
 WEIGHTS = ("U_", "W_", "b_", "V_", "c_")
@@ -56,10 +58,46 @@ def ragged(sequences):
 @parametrize_with_checks(
     [RNNClassifier()],
     # what scikit-learn declares of its own stochastic solvers: SGDClassifier, Perceptron
-    expected_failed_checks=lambda _: {"check_sample_weight_equivalence_on_dense_data": STOCHASTIC},
+    expected_failed_checks=lambda _: IN_FLOAT32 | {"check_sample_weight_equivalence_on_dense_data": STOCHASTIC},
 )
 def test_scikit_learn_check(estimator, check):
     check(estimator)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:The number of unique classes:UserWarning")
+@pytest.mark.parametrize("check", IN_FLOAT32)
+@pytest.mark.parametrize(
+    "estimator",
+    [RNNClassifier(), RNNRegressor(), RNNClassifier(solver=Algorithm1(r="lipschitz"), hidden_size=8, max_epochs=10)],
+    ids=["RNNClassifier", "RNNRegressor", "Algorithm1"],
+)
+def test_checks_that_may_fail_in_float32_pass_in_float64(estimator, check):
+    getattr(estimator_checks, check)(type(estimator).__name__, clone(estimator).set_params(dtype="float64"))
+
+
+def largest_difference(model, x):
+    """How far apart two float32 outputs of the same sequence of one step may be, added up in different orders."""
+    # A sum of n products is within n eps sum |products| of the exact one, with eps = 2^-24, whatever the order (Higham,
+    # Accuracy and Stability of Numerical Algorithms, section 3.1, up to eps^2); the bias is one term more.  tanh, whose
+    # slope is at most 1, passes on at most the error of its argument and adds 6 eps (test_tanh_is_accurate).  Of two
+    # results that are so far from the exact one, each is at most twice as far from the other.
+    eps = np.finfo(np.float32).eps / 2
+    U, b, V, c = (np.abs(getattr(model, name)).astype(float) for name in ("U_", "b_", "V_", "c_"))
+    argument = np.abs(x).astype(float) @ U.T + b
+    of_state = (U.shape[1] + 1) * eps * argument + 6 * eps
+    return 2 * (of_state @ V.T + (V.shape[1] + 1) * eps * (np.tanh(argument) @ V.T + c))
+
+
+@pytest.mark.parametrize("n_classes", [3, 20])
+def test_in_float32_other_sequences_change_an_output_by_rounding_only(backend_name, n_classes):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(45, 1, 3)).astype(np.float32)
+    model = classifier(hidden_size=128).fit(X, np.arange(45) % n_classes)
+    expected, bound = model.decision_function(X), largest_difference(model, X[:, 0])
+    assert bound.max() < 1e-3 * np.abs(expected).max()  # or it would not tell much
+    for rows in (*(rng.permutation(45) for _ in range(5)), *(np.arange(i, i + 1 + i % 7) for i in range(38))):
+        assert np.all(np.abs(model.decision_function(X[rows]) - expected[rows]) <= bound[rows])
 
 
 # Labels
