@@ -215,11 +215,13 @@ def test_kept_weights_have_the_loss_on_record(waves, steps, dtype, labels, keep,
 
 @pytest.mark.parametrize("keep", ["best", "last"])
 def test_the_initial_weights_are_among_those_that_are_kept(waves, keep):
-    """Start from good weights, with settings that make them worse."""
+    """Start from good weights, with a penalty that makes them worse."""
     X, y = waves
     good = RNNClassifier(6, random_state=0).fit(X, y)
     init = {name[0]: getattr(good, name) for name in WEIGHTS}
-    model = classifier(Algorithm1(r=1.0, rho3=100.0, keep=keep), init=init, max_epochs=1).fit(X, y)
+    # not with steps that are too long: from this start, a fixed point, they magnify nothing but rounding errors
+    solver = Algorithm1(r="lipschitz", keep=keep)
+    model = classifier(solver, init=init, max_epochs=1, penalty=1e4).fit(X, y)
     assert min(record["rollout_loss"] for record in model.history_) > log_loss(good, X, y)
     assert same_weights(model, good) == (keep == "best")
 
