@@ -141,6 +141,17 @@ cdef void solve_triangular(bint transpose, int m, int n, const floating* L, floa
         dtrsm(&side, &uplo, &trans, &diagonal, &n, &m, &one, <double*> L, &m, B, &n)
 
 
+cdef void divide_rows(bint transpose, int m, int n, const floating* L, floating* B) noexcept nogil:
+    """B = B @ np.linalg.inv(L), or B @ np.linalg.inv(L.T), with B (m, n) and L (n, n) from ``potrf``."""
+    cdef char side = b"L", uplo = b"U", diagonal = b"N"
+    cdef char trans = b"T" if transpose else b"N"
+    cdef floating one = 1
+    if floating is float:
+        strsm(&side, &uplo, &trans, &diagonal, &n, &m, &one, <float*> L, &n, B, &n)
+    else:
+        dtrsm(&side, &uplo, &trans, &diagonal, &n, &m, &one, <double*> L, &n, B, &n)
+
+
 cdef floating dot(Py_ssize_t n, const floating* x, const floating* y) noexcept nogil:
     """np.dot(x, y)"""
     cdef int one = 1, length

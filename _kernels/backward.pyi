@@ -35,4 +35,7 @@ def backward(
     from_zero: bool = True,
     initial_multipliers_out: FloatArray | None = None,
     codes: NDArray[np.int32] | None = None,
+    R_out: NDArray[np.float64] | None = None,
+    R_every: int = 1,
+    R_decay: float = 0.0,
 ) -> int: ...

@@ -1,7 +1,8 @@
 """The backward sweep: the multipliers of all equations from the last step to the first, and the statistics they feed.
 
 L = sum lambda1_t z_t^T and G = sum z_t z_t^T, z_t = [x_t, s_{t-1}, 1], are summed up by blocks, of [x 1] and of s,
-where observations and states lie; the parts that threads work on have sums of their own, added in one order.
+where observations and states lie; the parts that threads work on have sums of their own, added in one order.  So is
+R = sum lambda1_t lambda1_t^T, of multipliers times a power of two where their squares would leave the range of float32.
 
 A symbol x is a row of the unit matrix: its row of L_x = sum x lambda1^T takes lambda1, its row of G_xs = sum x [s 1]^T
 takes [s 1], and of G_x = sum x x^T, a diagonal of counts, the last column of G_xs is what there is to know.
@@ -12,7 +13,7 @@ step.
 """
 
 from cython cimport floating
-from libc.math cimport isfinite, sqrt
+from libc.math cimport fabs, isfinite, ldexp, logb, sqrt
 from libc.stdint cimport int32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
@@ -22,6 +23,11 @@ from admmirnn._kernels._blas cimport add_gram, add_products, multiply_rows, rows
 from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, ReadOut, fits, read_out_named
 from admmirnn._kernels._pool_simd cimport add_all, take_where
 from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
+
+
+cdef double LEAST_SQUARE = 1e-20                  # of the multipliers of a step: below it, squares of small ones vanish
+cdef double MOST_SQUARE = 1e30                    # above it, sums over steps may overflow
+cdef int MOST_DOUBLINGS = 120                     # that a float32 of 1 stands
 
 
 cdef struct Sweep:                               # what all parts of a backward sweep share
@@ -44,12 +50,18 @@ cdef struct Sweep:                               # what all parts of a backward 
     void* lambda1                                # (rows, n), or (2 B, n)
     bint keep                                    # all of lambda1
     bint with_outputs                            # whether the output layer's statistics are wanted
-    Py_ssize_t gram_first, gram_every
+    bint with_R                                  # whether the multipliers' Gram matrix is wanted
+    Py_ssize_t gram_first, gram_every, R_every
     double cap
     double* squares                              # (N, n_parts): |lambda1_t|^2 before it is scaled down
     double* injected                             # (N, n_parts): |f'(a_t) * V^T lambda3_t|^2
     double* largest                              # (n_parts,): the largest sum of those from here to the end
+    double* largest_in_R                         # (n_parts,): the largest sum of squares of a part's step in R
+    double* unit                                 # (n_parts,): a part sums R up of multipliers times this power of two
     Py_ssize_t* output_rows                      # (n_parts,): in output_G
+    Py_ssize_t* R_rows                           # (n_parts,): in R
+    Py_ssize_t* n_gathered                       # (n_parts,): of these, not summed up yet
+    Py_ssize_t most_gathered
     Py_ssize_t n_capped                          # steps that are scaled down
     void* sums                                   # (n_parts, room_of_part)
     Py_ssize_t[MOST_PARTS + 1] first             # sequence of each part
@@ -65,6 +77,8 @@ cdef struct Room:                                # of the sums of a part, in num
     Py_ssize_t output_L_1                        # (K,)
     Py_ssize_t output_G                          # (n, n), lower triangle
     Py_ssize_t output_G_1                        # (n,)
+    Py_ssize_t R                                 # (n, n), lower triangle
+    Py_ssize_t gathered                          # (rows_at_once, n): multipliers that R is to take
     Py_ssize_t piece                             # (rows_at_once, n): scratch
     Py_ssize_t total
 
@@ -80,7 +94,9 @@ cdef Room room_of_part(Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, bint symbols) n
     at.output_L_1 = at.output_L + K * n
     at.output_G = at.output_L_1 + K
     at.output_G_1 = at.output_G + n * n
-    at.piece = at.output_G_1 + n
+    at.R = at.output_G_1 + n
+    at.gathered = at.R + n * n
+    at.piece = at.gathered + rows_at_once(n, n) * n
     at.total = at.piece + rows_at_once(n, n) * n
     return at
 
@@ -165,6 +181,68 @@ cdef double scale_of(Sweep* sweep, Py_ssize_t t, int part, int n_parts) noexcept
         return 1
     most = sweep.cap * sweep.cap * sweep.largest[part]
     return sqrt(most / square) if square > most else 1
+
+
+cdef double largest_square(Py_ssize_t count, const floating* x) noexcept nogil:
+    """np.max(np.abs(x)) ** 2 in float64, where the square of a float32 may have no place in float32."""
+    cdef double largest = 0
+    cdef Py_ssize_t i
+    for i in range(count):
+        if fabs(x[i]) > largest:
+            largest = fabs(x[i])
+    return largest * largest
+
+
+cdef void add_gathered(Sweep* sweep, int part, floating* sums) noexcept nogil:
+    """R += A^T A of the multipliers A that have been gathered."""
+    cdef Room at = room_of(sweep)
+    add_gram[floating](sweep.n_gathered[part], sweep.n, 1, sums + at.gathered, sums + at.R)
+    sweep.n_gathered[part] = 0
+
+
+cdef void change_unit(Sweep* sweep, int part, double square, floating* sums) noexcept nogil:
+    """Have the unit of R, of this part, suit multipliers of that sum of squares, the largest up to here."""
+    cdef Py_ssize_t n = sweep.n, i
+    cdef floating* R = sums + room_of(sweep).R
+    cdef double unit = 1, ratio
+    if not LEAST_SQUARE <= square <= MOST_SQUARE and isfinite(square):
+        unit = ldexp(1, min(<int> (-logb(square) / 2), MOST_DOUBLINGS))
+    if unit != sweep.unit[part] and sweep.largest_in_R[part] > 0:
+        add_gathered[floating](sweep, part, sums)
+        ratio = unit / sweep.unit[part]
+        for i in range(n * n):
+            R[i] *= <floating> (ratio * ratio)
+    sweep.unit[part], sweep.largest_in_R[part] = unit, square
+
+
+cdef void gather_multipliers(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_t first, Py_ssize_t last, double square,
+                             const floating* lambda1, floating* sums) noexcept nogil:
+    """Gather those of step t that R takes, one of R_every; ``square`` is their sum of squares, as far as it fits in.
+
+    Which sequences they are of changes from step to step: multipliers differ more between steps than within one.
+    """
+    cdef Py_ssize_t n = sweep.n, every = sweep.R_every, i, j
+    cdef floating* row
+    cdef floating* gathered = sums + room_of(sweep).gathered
+    cdef floating unit
+    if not square <= MOST_SQUARE or max(square, sweep.largest_in_R[part]) < LEAST_SQUARE:
+        square = largest_square((last - first) * n, lambda1 + first * n)
+    if square > sweep.largest_in_R[part]:
+        change_unit(sweep, part, square, sums)
+    unit = <floating> sweep.unit[part]
+    i = first + (every - (first + t + sweep.gram_first) % every) % every
+    while i < last:
+        row = gathered + sweep.n_gathered[part] * n
+        if unit == 1:
+            memcpy(row, lambda1 + i * n, n * sizeof(floating))
+        else:
+            for j in range(n):
+                row[j] = unit * lambda1[i * n + j]
+        sweep.n_gathered[part] += 1
+        sweep.R_rows[part] += 1
+        if sweep.n_gathered[part] == sweep.most_gathered:
+            add_gathered[floating](sweep, part, sums)
+        i += every
 
 
 cdef void add_symbols(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t rows_of_s,
@@ -297,8 +375,10 @@ cdef void sweep_step(Sweep* sweep, int stage, int part, int n_parts, floating* l
     cdef floating* H
     cdef double scale
     if stage == 0:
-        memset(sums, 0, at.piece * sizeof(floating))
+        memset(sums, 0, (at.gathered if sweep.with_R else at.R) * sizeof(floating))
         sweep.output_rows[part] = 0
+        sweep.n_gathered[part] = sweep.R_rows[part] = 0
+        sweep.largest_in_R[part], sweep.unit[part] = 0, 1
         if sweep.read_out != EACH and sweep.with_outputs:
             H = <floating*> (sweep.S if sweep.read_out == LAST else sweep.H)
             H += (sweep.offsets[sweep.N] if sweep.read_out == LAST else 0) * n
@@ -316,7 +396,13 @@ cdef void sweep_step(Sweep* sweep, int stage, int part, int n_parts, floating* l
             if part == 0:
                 sweep.n_capped += 1
         add_step(sweep, following, first, running, before, multipliers_of(sweep, following, lambda1), sums)
+        if sweep.with_R:
+            gather_multipliers(sweep, following, part, first, running,
+                               scale * scale * sweep.squares[following * n_parts + part],
+                               multipliers_of(sweep, following, lambda1), sums)
     if t < 0:
+        if sweep.with_R:
+            add_gathered[floating](sweep, part, sums)
         return
     if sweep.read_out == EACH and sweep.with_outputs and before > first:
         H = <floating*> sweep.S + (sweep.offsets[t + 1] + first) * n
@@ -354,26 +440,32 @@ cdef void fold_in_symbols(floating* sums, Room at, Py_ssize_t d, Py_ssize_t n, f
 
 
 cdef void fold_in(Sweep* sweep, int n_parts, Py_ssize_t gram_rows, double total, double momentum, double decay,
-                  floating* L, floating* G, floating* output_L, floating* output_G) noexcept nogil:
-    """M <- momentum M + (1 - momentum) L,  G <- decay G + (1 - decay) G_batch, of both layers, from the parts' sums."""
+                  double R_decay, floating* L, floating* G, double* R, floating* output_L,
+                  floating* output_G) noexcept nogil:
+    """M <- momentum M + (1 - momentum) L,  G <- decay G + (1 - decay) G_batch, of both layers, from the parts' sums.
+
+    R as G, of the hidden layer.
+    """
     cdef Py_ssize_t n = sweep.n, d = sweep.d, K = sweep.K, m = d + n + 1, h = n + 1, i, j
-    cdef Py_ssize_t output_rows = 0
+    cdef Py_ssize_t output_rows = 0, R_rows = 0
     cdef Room at = room_of(sweep)
     cdef floating* sums = <floating*> sweep.sums
     cdef floating* of_part
     cdef floating keep = <floating> momentum, share = <floating> ((1 - momentum) / total)
     cdef floating keep_G = <floating> decay, share_G = <floating> ((1 - decay) / gram_rows)
     cdef floating keep_output_G = keep_G, output_share_G = 0
+    cdef double share_R, keep_R = R_decay
     cdef int part
     for part in range(n_parts):
         output_rows += sweep.output_rows[part]
+        R_rows += sweep.R_rows[part]
     if output_rows > 0:
         output_share_G = <floating> ((1 - decay) / output_rows)
     else:                                              # none of these steps has a target
         keep_output_G = 1
     for part in range(1, n_parts):
         of_part = sums + part * at.total
-        for i in range(at.piece):
+        for i in range(at.R):
             sums[i] += of_part[i]
     if sweep.codes != NULL:
         # L_1 = L_x.sum(axis=0)
@@ -395,6 +487,13 @@ cdef void fold_in(Sweep* sweep, int n_parts, Py_ssize_t gram_rows, double total,
                                        + output_share_G * sums[at.output_G + i * n + j])
             output_G[n * h + i] = keep_output_G * output_G[n * h + i] + output_share_G * sums[at.output_G_1 + i]
         output_G[n * h + n] = keep_output_G * output_G[n * h + n] + output_share_G * output_rows
+    for part in range(n_parts if sweep.with_R and R_rows > 0 else 0):
+        of_part = sums + part * at.total + at.R
+        share_R = (1 - R_decay) / R_rows / sweep.unit[part] / sweep.unit[part]
+        for i in range(n):
+            for j in range(i + 1):
+                R[i * n + j] = keep_R * R[i * n + j] + share_R * of_part[i * n + j]
+        keep_R = 1
     if sweep.codes != NULL:
         fold_in_symbols(sums, at, d, n, keep_G, share_G, gram_rows, G)
         return
@@ -421,7 +520,8 @@ def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const flo
              floating[:, ::1] output_M_out, floating[:, ::1] output_G_out, floating[::1] scratch_out,
              Py_ssize_t n_threads=1, str read_out="last", const floating[::1] weights=None,
              const Py_ssize_t[::1] lengths=None, floating[:, ::1] H_out=None, const int32_t[:, ::1] steps=None,
-             bint from_zero=True, floating[:, ::1] initial_multipliers_out=None, const int32_t[::1] codes=None):
+             bint from_zero=True, floating[:, ::1] initial_multipliers_out=None, const int32_t[::1] codes=None,
+             double[:, ::1] R_out=None, Py_ssize_t R_every=1, double R_decay=0):
     """Pass the multipliers back and fold what they say into the running statistics of both layers.
 
     lambda1_t = f'(a_t) * (V^T lambda3_t + W^T lambda1_{t+1}), where with the ``read_out`` "last" there are outputs
@@ -436,9 +536,12 @@ def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const flo
     given), and G <- decay G + (1 - decay) sum z z^T / #rows over the rows of the steps gram_first, gram_first +
     gram_every, ...; likewise lambda3 and [h, 1] for the outputs, of which G takes those that have a weight, with "each"
     at the same steps, unless ``output_M_out`` and ``output_G_out`` are None.
-    Of G the lower triangle is kept up.  ``lambda1_out`` has a row for each step of each sequence, or 2 B rows when
-    the multipliers are not wanted.  ``from_zero`` says that s_0 = 0; ``initial_multipliers_out`` (B, n) are those of
-    s_0.
+    ``R_out`` (n, n), if it is wanted, is R <- R_decay R + (1 - R_decay) sum lambda1 lambda1^T / #rows, of the rows for
+    which ``R_every`` divides t + i + gram_first, of sequence i at step t; in float64, as the squares of multipliers in
+    float32 may have no place in float32.
+    Of G and R the lower triangle is kept up.  ``lambda1_out`` has a row for each step of each sequence, or 2 B rows
+    when the multipliers are not wanted.  ``from_zero`` says that s_0 = 0; ``initial_multipliers_out`` (B, n) are those
+    of s_0.
 
     With ``codes`` (rows,), which `forward` writes of symbols, in the place of X, None then, ``G_out`` is (m, n + 1):
     the columns of [s 1] of the Gram matrix, that is G_xs, whose last column is the diagonal of G_x, above G of [s 1].
@@ -466,9 +569,10 @@ def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const flo
             or (output_G_out is not None) != sweep.with_outputs \
             or (sweep.with_outputs and (output_M_out.shape[0] != K or output_M_out.shape[1] != n + 1
                                         or output_G_out.shape[0] != n + 1 or output_G_out.shape[1] != n + 1)) \
-            or not 0 <= gram_first < N or gram_every < 1 or n_threads < 1 \
+            or not 0 <= gram_first < N or gram_every < 1 or R_every < 1 or n_threads < 1 \
             or scratch_out.shape[0] < room_of_part(d, n, K, symbols).total \
             or (weights is not None and weights.shape[0] != n_outputs) \
+            or (R_out is not None and (R_out.shape[0] != n or R_out.shape[1] != n)) \
             or (initial_multipliers_out is not None
                 and (initial_multipliers_out.shape[0] != B or initial_multipliers_out.shape[1] != n)):
         raise ValueError("backward: the shapes do not belong together")
@@ -501,7 +605,7 @@ def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const flo
     sweep.Theta, sweep.Psi, sweep.S = &Theta[0, 0], &Psi[0, 0], &S[0, 0]
     sweep.lambda3, sweep.lambda1, sweep.sums = &lambda3[0, 0], &lambda1_out[0, 0], &scratch_out[0]
     sweep.keep = lambda1_out.shape[0] == offsets[N]
-    sweep.gram_first, sweep.gram_every, sweep.cap = gram_first, gram_every, cap
+    sweep.gram_first, sweep.gram_every, sweep.R_every, sweep.cap = gram_first, gram_every, R_every, cap
     sweep.n_capped = 0
     n_threads = min(n_threads, scratch_out.shape[0] // room_of_part(d, n, K, symbols).total)
     n_parts = n_parts_of(n_threads, B, 6.0 * offsets[N] * n * (n if symbols else m))
@@ -512,16 +616,22 @@ def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const flo
         total += 1 if weights is None else weights[i]
     if not total > 0:
         raise ValueError("backward: no output has a weight")
-    sweep.squares = <double*> malloc((2 * N + 1) * n_parts * sizeof(double) + n_parts * sizeof(Py_ssize_t))
+    sweep.with_R = R_out is not None
+    sweep.squares = <double*> malloc((2 * N + 3) * n_parts * sizeof(double) + 3 * n_parts * sizeof(Py_ssize_t))
     if sweep.squares == NULL:
         raise MemoryError
     sweep.injected = sweep.squares + N * n_parts
     sweep.largest = sweep.injected + N * n_parts
-    sweep.output_rows = <Py_ssize_t*> (sweep.largest + n_parts)
+    sweep.largest_in_R = sweep.largest + n_parts
+    sweep.unit = sweep.largest_in_R + n_parts
+    sweep.output_rows = <Py_ssize_t*> (sweep.unit + n_parts)
+    sweep.most_gathered = rows_at_once(n, n)
+    sweep.R_rows = sweep.output_rows + n_parts
+    sweep.n_gathered = sweep.R_rows + n_parts
     with nogil:
         divide(sweep.offsets, N, n_parts, sweep.first)
         run(float_step if floating is float else double_step, &sweep, N + 1, n_parts)
-        fold_in[floating](&sweep, n_parts, gram_rows, total, momentum, decay, &M_out[0, 0], &G_out[0, 0], output_M,
-                          output_G)
+        fold_in[floating](&sweep, n_parts, gram_rows, total, momentum, decay, R_decay, &M_out[0, 0], &G_out[0, 0],
+                          NULL if R_out is None else &R_out[0, 0], output_M, output_G)
     free(sweep.squares)
     return sweep.n_capped

@@ -25,4 +25,6 @@ def update_weights(
     schedule: float,
     shrinkage: float,
     factored: tuple[LayerOutcome, LayerOutcome] | None = None,
+    R: NDArray[np.float64] | None = None,
+    P_factor_out: FloatArray | None = None,
 ) -> tuple[LayerOutcome, LayerOutcome]: ...

@@ -68,9 +68,11 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
     activation : {"tanh", "sigmoid", "relu", "leaky_relu", "identity"}, default="tanh"
         f; leaky relu is 0.01 a below zero.
     penalty : float or "auto", default="auto"
-        Weight of the penalty on W, >= 0; "auto" is 0.2 with "rollout" and 0 with "algorithm1".  With "rollout" a ridge:
-        every iteration multiplies W by 1 - penalty times the radius in force; 0 may suit sequences of hundreds of
-        steps, whose beginning W has to carry along.  With "algorithm1" that of Omega(W).
+        Weight of the ridge, >= 0.  With "rollout" every iteration multiplies U and W by 1 - penalty times the distance
+        by which it moves the pre-activations; "auto" is 6 times the root of the number of units, at least 128, per
+        training target, and at most 2, because weights learn few targets by heart; in `partial_fit` it is 0.5.  0 may
+        suit sequences of hundreds of steps, whose beginning W has to carry along.  (`Rollout` says what else it means
+        where the penalty of the equation is a number.)  With "algorithm1" the weight of Omega(W), and "auto" is 0.
     penalties : dict or None, default=None
         Further penalties, and constraints, by the blocks they act on ("rollout" only): ``{"W": Lasso(1e-4)}`` makes
         many recurrent weights exactly zero, ``{"W": SpectralBall(0.9)}`` bounds the largest singular value,
@@ -403,9 +405,10 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
     ) -> Self:
         """Train on from where the last call of `fit` or `partial_fit` has ended: one pass over these sequences.
 
-        Running statistics are kept, and steps have their full length, as there is no schedule without an end.
-        With ``stateful=True`` every sequence goes on where the one in its place ended in the last `partial_fit`, from
-        its state; see `reset_states`.  "rollout" only.
+        Running statistics are kept.  As the end is not known, steps become shorter with the root of the number of
+        iterations, and are as long as at first again when the loss tells that the law of the data has changed.  With
+        ``stateful=True`` every sequence goes on where the one in its place ended in the last `partial_fit`, from its
+        state; see `reset_states`.  "rollout" only.
 
         Parameters
         ----------

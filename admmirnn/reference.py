@@ -6,7 +6,7 @@ a minibatch is described in ``_kernels/__init__.py``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
@@ -414,8 +414,11 @@ def backward(
     from_zero: bool = True,
     initial_multipliers_out: FloatArray | None = None,
     codes: NDArray[np.int32] | None = None,
+    R_out: NDArray[np.float64] | None = None,
+    R_every: int = 1,
+    R_decay: float = 0.0,
 ) -> int:
-    """lambda1_t = f'(a_t) * (V^T lambda3_t + W^T lambda1_{t+1}), bounded; M and G of both layers."""
+    """lambda1_t = f'(a_t) * (V^T lambda3_t + W^T lambda1_{t+1}), bounded; M and G of both layers, R of one."""
     _, slope = _ACTIVATIONS[activation]
     N, (n, m) = len(offsets) - 2, Theta.shape
     B = offsets[-1] - offsets[-2]
@@ -443,6 +446,7 @@ def backward(
     keep = len(lambda1_out) == offsets[N]
     n_capped, most, following = 0, 0.0, lambda1_out[:0]
     L, gram, gram_rows = np.zeros_like(M_out), np.zeros((m, m), S.dtype), 0
+    gram_of_multipliers, n_taken = np.zeros((n, n)), 0
     for t in reversed(range(N)):
         rows = slice(offsets[t], offsets[t + 1])
         size = offsets[t + 1] - offsets[t]
@@ -475,9 +479,14 @@ def backward(
         if t >= gram_first and (t - gram_first) % gram_every == 0:
             gram += z.T @ z
             gram_rows += size
+        taken = lambda1[-(t + gram_first) % R_every :: R_every].astype(np.float64)
+        gram_of_multipliers += taken.T @ taken
+        n_taken += len(taken)
     total = float(weights.sum(dtype=np.float64))
     _fold_in(M_out, momentum, L, total)
     _fold_in(G_out, decay, gram[:, m - G_out.shape[1] :], gram_rows)
+    if R_out is not None:
+        _fold_in(R_out, R_decay, gram_of_multipliers, n_taken)
     if output_M_out is not None:
         assert output_G_out is not None
         _fold_in(output_M_out, momentum, output_L, total)
@@ -566,6 +575,20 @@ def _factorise(G: FloatArray, damping: float) -> tuple[FloatArray | None, float,
             damping = max(10 * damping, least)
 
 
+def _factorise_penalty(R: NDArray[np.float64], damping: float, dtype: np.dtype[Any]) -> tuple[FloatArray | None, float]:
+    """The Cholesky factor of P = R / (tr(R)/n) + damping I, and the damping in force; None when R is not finite."""
+    mean = float(np.trace(R)) / len(R)
+    if not np.isfinite(mean):
+        return None, damping
+    scaled = np.tril(R / mean if mean > 0 else np.zeros_like(R)).astype(dtype)
+    while np.isfinite(dtype.type(damping)):
+        try:
+            return _cholesky(scaled, damping), damping
+        except LinAlgError:
+            damping = max(10 * damping, 1e-6 if dtype == np.float32 else 1e-14)
+    return None, damping
+
+
 def _step(
     M: FloatArray,
     G: FloatArray,
@@ -576,24 +599,42 @@ def _step(
     factor_out: FloatArray,
     D_out: FloatArray,
     factored: LayerOutcome | None,
+    R: NDArray[np.float64] | None = None,
+    P_factor_out: FloatArray | None = None,
 ) -> LayerOutcome:
-    """(|D|, length, damping, shift) of one layer; D and the factor are written."""
+    """(|D|, length, damping, shift) of one layer; D and the factors are written."""
     columns, G = G, _whole(G)
     symbols = columns is not G
     if factored is None:
-        factor, damping, shift = _factorise(G, damping)
+        factor, least_damping, shift = _factorise(G, damping)
         if factor is not None:
             factor_out[:] = columns if symbols else factor
+        if R is not None:
+            assert P_factor_out is not None
+            factor, damping = _factorise_penalty(R, damping, G.dtype)
+            if factor is None:
+                shift = np.nan
+            else:
+                P_factor_out[:] = factor
+        damping = max(damping, least_damping)
     else:
         _, _, damping, shift = factored
     if not (np.isfinite(shift) and np.isfinite(M).all()):
         return np.nan, np.nan, damping, shift
     factor = _cholesky(_whole(factor_out), shift) if symbols else factor_out
     D_out[:] = cho_solve((factor, True), M.T, check_finite=False)
+    PD = D_out
+    if R is not None:
+        assert P_factor_out is not None
+        D_out[:] = cho_solve((P_factor_out, True), D_out.T, check_finite=False).T
+        L = np.tril(P_factor_out)
+        PD = D_out @ L @ L.T
     whole = float(np.vdot(D_out, M.T))
-    square = whole - shift * float(np.vdot(D_out, D_out))
+    square = whole - shift * float(np.vdot(PD, D_out))
     if square < 0.01 * whole:  # rounding would show
-        square = max(float(np.vdot(D_out, (np.tril(G) + np.tril(G, -1).T) @ D_out)), 0)
+        square = max(float(np.vdot(PD, (np.tril(G) + np.tril(G, -1).T) @ D_out)), 0)
+    if R is not None and np.trace(R) == 0:
+        square = 0.0
     norm = float(np.sqrt(square / len(M)))
     limit = 1 / r if r > 0 else np.inf
     return norm, schedule * min(limit, radius / norm) if norm else 0.0, damping, shift
@@ -618,10 +659,17 @@ def update_weights(
     schedule: float,
     shrinkage: float,
     factored: tuple[LayerOutcome, LayerOutcome] | None = None,
+    R: NDArray[np.float64] | None = None,
+    P_factor_out: FloatArray | None = None,
 ) -> tuple[LayerOutcome, LayerOutcome]:
-    """Theta += length D, D = M (G + damping tr(G)/m I)^-1, length = schedule min(1/r, radius / |D|); Psi likewise."""
+    """Theta += length D, D = P^-1 M (G + damping tr(G)/m I)^-1, length = schedule min(1/r, radius / |D|).
+
+    P = R / (tr(R)/n) + damping I, or I; Psi likewise, always with I.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
-        hidden = _step(M, G, damping, r, radius, schedule, factor_out, D_out, factored and factored[0])
+        hidden = _step(
+            M, G, damping, r, radius, schedule, factor_out, D_out, factored and factored[0], R, P_factor_out
+        )  # fmt: skip
         output = (0.0, 0.0, 0.0, 0.0)
         if output_M is not None:
             assert output_G is not None and output_factor_out is not None and output_D_out is not None
@@ -632,9 +680,10 @@ def update_weights(
     moved = hidden[0] * hidden[1]
     if np.isfinite(moved) and np.isfinite(output[0] * output[1]):
         if shrinkage:
-            distance = schedule * radius if np.isfinite(radius) else moved
+            distance = schedule * radius if R is None and np.isfinite(radius) else moved
             n, m = Theta_out.shape
-            Theta_out[:, m - n - 1 : -1] *= Theta_out.dtype.type(max(0.0, 1 - shrinkage * distance))
+            first = m - G.shape[1] if R is not None else m - n - 1  # of U, unless its columns are those of symbols
+            Theta_out[:, first:-1] *= Theta_out.dtype.type(max(0.0, 1 - shrinkage * distance))
         hidden = _moved(Theta_out, D_out, hidden)
         if output_M is not None:
             assert Psi_out is not None and output_D_out is not None

@@ -198,8 +198,8 @@ class CharacterModel(RecurrentEstimator):
     def partial_fit(self, text: Text | Sequence[Text], y: object = None, vocabulary: str | None = None) -> Self:
         """Train on from where the last call of `fit` or `partial_fit` has ended: one pass over a text.
 
-        Running statistics are kept, and steps have their full length, as there is no schedule without an end.  Every
-        text begins with s_0.
+        Running statistics are kept, and steps become shorter from call to call, as in `RNNClassifier.partial_fit`.
+        Every text begins with s_0.
 
         Parameters
         ----------

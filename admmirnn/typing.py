@@ -81,7 +81,7 @@ class Solver(Protocol):
 
     Attributes ``takes_penalties``, ``takes_symbols``, ``takes_states``, ``takes_checkpoints``,
     ``takes_two_directions``, ``takes_labels_per_step``, ``readouts`` and ``default_penalty`` say what it can do, and
-    may be missing.
+    may be missing.  ``penalty`` is a number >= 0, and None only where ``default_penalty`` is None.
     """
 
     def check_settings(self) -> None:
@@ -98,7 +98,7 @@ class Solver(Protocol):
         loss: AnyLoss,
         *,
         weights: FloatArray | None = None,
-        penalty: float = 0.0,
+        penalty: Any = 0.0,
         max_epochs: int = 1,
         batch_size: int | None = None,
         shuffle: bool = True,

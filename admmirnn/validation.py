@@ -152,6 +152,7 @@ def check_rollout(settings: Rollout) -> None:
     check_number("radius", settings.radius, strict=True, optional=True)
     check_number("output_radius", settings.output_radius, strict=True, optional=True)
     check_choice("schedule", settings.schedule, ("cosine", "constant"))
+    check_choice("metric", settings.metric, ("multipliers", "identity"))
     check_number("damping", settings.damping)
     check_number("gram_decay", settings.gram_decay, below=1.0)
     check_number("momentum", settings.momentum, below=1.0)
@@ -231,8 +232,8 @@ class EstimatorSettings:
 
     Attributes
     ----------
-    penalty : float
-        What "auto" stands for, where it was that.
+    penalty : float or None
+        What "auto" stands for, where it was that; None leaves it to the solver.
     penalties : dict
         Empty without any.
     batch_size : int or None
@@ -249,7 +250,7 @@ class EstimatorSettings:
 
     hidden_size: int
     activation: str
-    penalty: float
+    penalty: float | None
     penalties: dict[str, ProximalOperator]
     solver: Solver
     max_epochs: int
@@ -309,6 +310,8 @@ def check_estimator_settings(estimator: BaseEstimator, solvers: Mapping[str, typ
                 "objects with on_epoch_end(state)"
             )
     solver, penalty = check_solver(estimator.solver, solvers), estimator.penalty
+    if penalty is None:
+        raise TypeError("penalty is None; pass a number >= 0, or 'auto'")
     if isinstance(penalty, str) and penalty == "auto":
         penalty = getattr(solver, "default_penalty", 0.0)
     penalties = check_penalties(estimator.penalties)
@@ -350,7 +353,7 @@ def check_estimator_settings(estimator: BaseEstimator, solvers: Mapping[str, typ
         frame=check_frame(estimator.frame),
         hidden_size=hidden_size,
         activation=check_choice("activation", estimator.activation, ACTIVATIONS),
-        penalty=check_number("penalty", penalty, alternatives=", or 'auto'"),
+        penalty=None if penalty is None else check_number("penalty", penalty, alternatives=", or 'auto'"),
         penalties=penalties,
         solver=solver,
         max_epochs=check_integer("max_epochs", estimator.max_epochs, 1),
@@ -624,9 +627,9 @@ def check_matrix(name: str, x: object) -> FloatArray:
     return x
 
 
-def check_run(penalty: Any, max_epochs: Any, batch_size: Any) -> None:
+def check_run(penalty: Any, max_epochs: Any, batch_size: Any, *, penalty_may_be_none: bool = False) -> None:
     """Raise unless these arguments of a solver's ``solve`` are in their ranges."""
-    check_number("penalty", penalty)
+    check_number("penalty", penalty, optional=penalty_may_be_none)
     check_integer("max_epochs", max_epochs, 1)
     if batch_size is not None:
         check_integer("batch_size", batch_size, 1, alternatives=", or None")
@@ -1980,6 +1983,28 @@ def check_state(name: str, found: Any, form: Any) -> None:
         count()(name, found)
     else:
         _expect(type(found) is type(form) and not (isinstance(form, str) and found != form), name, found)
+
+
+def check_metric_of_state(state: Any, have_R: list[bool]) -> None:
+    """Raise if a checkpoint was written when the solver had no matrix penalty, and this fit has one.
+
+    Parameters
+    ----------
+    state : object
+        The solver's state, as the checkpoint has it.
+    have_R : list of bool
+        Of each layer, whether the fit keeps the Gram matrix of its multipliers.
+    """
+    try:
+        layers = state["memory"]["layers"]
+        is_older = any("R" not in layer for layer, has_R in zip(layers, have_R, strict=False) if has_R)
+    except (TypeError, KeyError):  # `check_state` says what is wrong
+        return
+    if is_older:
+        raise ValueError(
+            "the checkpoint is of a version of admmirnn whose Rollout had no matrix penalty, and the fit cannot go on "
+            "from it as it would have; remove it, or pass resume=False, to start anew"
+        )
 
 
 def _expect(is_met: bool, name: str, found: Any) -> None:

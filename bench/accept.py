@@ -30,15 +30,16 @@ from admmirnn.model import ElmanRNN
 from admmirnn.sequences import Sequences
 from admmirnn.solvers.algorithm1 import BACKWARD, FORWARD
 from admmirnn.solvers.variables import SweepSettings, Variables
+from bench import learning
 from bench import memory as memory_use
 from bench import sequences as sequence_problems
 from bench import speed as speed_of_rollout
 from bench import streaming as speed_of_streams
-from bench.measure import backend_named, processor, report, spread
+from bench.measure import backend_named, blas_kernel, processor, report, spread
 from bench.paper.released import o_steps_alone
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden" / "rollout.npz"
-MNIST_TARGETS = {1: 0.962, 3: 0.976, 10: 0.985}
+MNIST_TARGETS = {1: 0.983, 3: 0.988, 10: 0.990}
 
 
 def timed_fit(model, X, y):
@@ -67,6 +68,7 @@ def golden(seeds):
                         momentum=0.0,
                         multiplier_cap=None,
                         schedule="constant",
+                        metric="identity",
                     )
                     model = RNNClassifier(
                         5,
@@ -101,7 +103,7 @@ def digits(seeds):
         model = RNNClassifier(random_state=seed)
         seconds.append(timed_fit(model, X_train, y_train))
         accuracies.append(model.score(X_test, y_test))
-    met = report("digits, held-out accuracy", spread(accuracies), ">= 0.978", np.mean(accuracies) >= 0.978)
+    met = report("digits, held-out accuracy", spread(accuracies), ">= 0.988", np.mean(accuracies) >= 0.988)
     return met & report("digits, seconds a fit", f"longest {max(seconds):.2f}", "< 2", max(seconds) < 2)
 
 
@@ -148,7 +150,7 @@ def vowels(seeds):
     for readout, accuracy in zip(search.cv_results_["params"], search.cv_results_["mean_test_score"], strict=True):
         print(f"           {accuracy:.4f} in {folds.get_n_splits()} folds with {readout}", flush=True)
     met = True
-    for settings, target in (({}, 0.975), (search.best_params_, 0.98)):
+    for settings, target in (({}, 0.986), (search.best_params_, 0.986)):
         models = [RNNClassifier(random_state=seed, **settings).fit(X, y) for seed in seeds(10)]
         accuracies = [model.score(X_test, y_test) for model in models]
         name = f"Japanese Vowels, {settings or 'defaults'}, test accuracy"
@@ -185,8 +187,8 @@ def robustness(seeds):
                     flush=True,
                 )
     accuracies = np.array([accuracy for accuracy, _, _ in grid])
-    met = report("18 runs, worst accuracy", f"{accuracies.min():.4f}", ">= 0.75", accuracies.min() >= 0.75)
-    met &= report("18 runs, above 0.92", int((accuracies > 0.92).sum()), ">= 15", (accuracies > 0.92).sum() >= 15)
+    met = report("18 runs, worst accuracy", f"{accuracies.min():.4f}", ">= 0.9", accuracies.min() >= 0.9)
+    print(f"           {int((accuracies > 0.97).sum())} of them above 0.97")
     finite = all(finite for _, finite, _ in grid)
     for r in (0.5, 1.0, 5.0):
         accuracy, is_finite, rollbacks = run(r=r, radius=None, output_radius=None)
@@ -421,6 +423,7 @@ SECTIONS = (
     o_steps,
     algorithm1_speed,
     memory,
+    *learning.SECTIONS,
     *sequence_problems.SECTIONS,
     *speed_of_rollout.SECTIONS,
     *speed_of_streams.SECTIONS,
@@ -440,7 +443,7 @@ def main():
     print(
         f"admmirnn {admmirnn.__version__}, Python {platform.python_version()}, numpy {np.__version__}, "
         f"scipy {scipy.__version__}, scikit-learn {sklearn.__version__}; {processor()}, {os.cpu_count()} cores, "
-        "one BLAS thread"
+        f"one BLAS thread, {blas_kernel()}"
     )
     met = True
     for section in SECTIONS:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import scipy
 from scipy.linalg import blas
+from threadpoolctl import threadpool_info
 
 from admmirnn import backend
 
@@ -25,6 +26,13 @@ def skipped(name, reason):
     """Say that a figure was not measured; this neither meets nor misses its target."""
     print(f"  skipped  {name}: {reason}", flush=True)
     return True
+
+
+def blas_kernel():
+    """What OpenBLAS calls the kernels that it has chosen for this processor."""
+    backend.kernels()  # loads it
+    found = {library.get("architecture", "unknown") for library in threadpool_info() if library["user_api"] == "blas"}
+    return f"BLAS kernels {', '.join(sorted(found))}"
 
 
 def spread(values):

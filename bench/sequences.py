@@ -1,6 +1,6 @@
 """Sequence problems of every shape: long series, a value at each step, long memory, constraints; and what they cost.
 
-The solver has its defaults, except where ``long_adding`` says so.  Settings of an estimator that are not its defaults
+The solver has its defaults.  Settings of an estimator that are not its defaults
 were chosen on training data alone, as each section says.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold
 
-from admmirnn import CharacterModel, RNNClassifier, RNNRegressor, Rollout
+from admmirnn import CharacterModel, RNNClassifier, RNNRegressor
 from admmirnn.datasets import adding_problem, load_digits, load_japanese_vowels, load_osuleaf, load_text, mackey_glass
 from admmirnn.losses import SquaredError
 from admmirnn.penalties import GroupLasso, Lasso, SpectralBall
@@ -40,7 +40,7 @@ def osuleaf(seeds):
     model.set_params(**search.best_params_)
     accuracies = [fit_quietly(model.set_params(random_state=seed), X, y).score(X_test, y_test) for seed in seeds(5)]
     name = f"OSULeaf with {search.best_params_}, test accuracy"
-    return report(name, spread(accuracies), ">= 0.66", np.mean(accuracies) >= 0.66)
+    return report(name, spread(accuracies), ">= 0.86", np.mean(accuracies) >= 0.86)
 
 
 def forecasting(seeds):
@@ -51,7 +51,7 @@ def forecasting(seeds):
     for name, x in (("as it is", series), ("in [-1, 1]", 2 * (series - series.min()) / np.ptp(series) - 1)):
         errors = [error_of_forecast(x, seed) for seed in seeds(5)]
         found = f"mean {np.mean(errors):.5f}, largest {max(errors):.5f}"
-        met &= report(f"Mackey-Glass {name}, test RMSE", found, "<= 0.0020", max(errors) <= 0.002)
+        met &= report(f"Mackey-Glass {name}, test RMSE", found, "<= 0.0006", max(errors) <= 0.0006)
     return met
 
 
@@ -79,7 +79,7 @@ def text(seeds):
         fit_quietly(model, characters[:cut], None)
         seconds.append(time.process_time() - started)
         bits.append(model.bits_per_character(characters[cut:]))
-    met = report("text, validation bits per character", spread(bits), "<= 2.10", np.mean(bits) <= 2.10)
+    met = report("text, validation bits per character", spread(bits), "<= 2.03", np.mean(bits) <= 2.03)
     print(f"           worst seed {max(bits):.4f}, {np.median(seconds):.1f} s of the processor a fit", flush=True)
     if not INSTALLED:
         return met & skipped("text: Adam's bits per character", MISSING)
@@ -101,10 +101,21 @@ def text(seeds):
     return met & report("text: ours / Adam's best of four rates", f"{ours:.4f} / {theirs:.4f}", "< 1", ours < theirs)
 
 
+def large_text(seeds):
+    """The same text, 512 units."""
+    characters = load_text()
+    cut = int(0.9 * len(characters))
+    bits = [
+        fit_quietly(CharacterModel(512, random_state=seed), characters[:cut], None).bits_per_character(characters[cut:])
+        for seed in seeds(3)
+    ]
+    return report("text, 512 units, bits per character", spread(bits), "<= 1.87", np.mean(bits) <= 1.87)
+
+
 def adding(seeds):
     """Adding problem (0.167 is chance): one pass in batches of 200, without the ridge on W."""
     met = True
-    for n_steps, n_sequences, target in ((50, 160_000, 1e-3), (100, 300_000, 3e-3)):
+    for n_steps, n_sequences, target in ((50, 160_000, 2e-4), (100, 200_000, 2e-4)):
         errors = [error_of_adding(n_steps, n_sequences, seed) for seed in seeds(3)]
         name = f"{n_steps} steps, {n_sequences} sequences, test MSE"
         met &= report(name, " ".join(f"{error:.2e}" for error in errors), f"< {target:g}", max(errors) < target)
@@ -112,21 +123,21 @@ def adding(seeds):
 
 
 def long_adding(seeds):
-    """The adding problem of 200 and 400 steps, 500,000 sequences, also in small steps with a long memory."""
-    steady = Rollout(radius=0.003, momentum=0.97, gram_decay=0.95)
+    """The adding problem of 200 and 400 steps, 200,000 sequences."""
+    met = True
     for n_steps in (200, 400):
-        for name, solver in (("defaults", "rollout"), (steady, steady)):
-            error = error_of_adding(n_steps, 500_000, seeds(1)[0], solver)
-            report(f"{n_steps} steps, {name}, test MSE", f"{error:.2e}", "as low as can be; 0.167 is chance", True)
-    return True
+        errors = [error_of_adding(n_steps, 200_000, seed) for seed in seeds(3)]
+        name = f"{n_steps} steps, 200000 sequences, test MSE"
+        met &= report(name, " ".join(f"{error:.2e}" for error in errors), "< 0.0015", max(errors) < 1.5e-3)
+    return met
 
 
-def error_of_adding(n_steps, n_sequences, seed, solver="rollout"):
+def error_of_adding(n_steps, n_sequences, seed):
     """Mean squared error on 10,000 more sequences."""
     random_state = np.random.RandomState(seed)
     X, y = adding_problem(n_sequences, n_steps, random_state)
     X_test, y_test = adding_problem(10_000, n_steps, random_state)
-    model = RNNRegressor(solver=solver, max_epochs=1, batch_size=200, penalty=0.0, random_state=seed)
+    model = RNNRegressor(max_epochs=1, batch_size=200, penalty=0.0, random_state=seed)
     return float(np.mean((fit_quietly(model, X, y).predict(X_test) - y_test) ** 2))
 
 
@@ -217,4 +228,4 @@ def fit_quietly(model, X, y):
         return model.fit(X, y)
 
 
-SECTIONS = (osuleaf, forecasting, text, adding, long_adding, constraints, cost)
+SECTIONS = (osuleaf, forecasting, text, large_text, adding, long_adding, constraints, cost)

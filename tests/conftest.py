@@ -56,6 +56,13 @@ def golden_rollout():
         return dict(case)
 
 
+@pytest.fixture(scope="session")
+def golden_elman():
+    """One float64 iteration with either penalty, computed by another independent program."""
+    with np.load(GOLDEN / "cells.npz") as cases:
+        return {name.removeprefix("elman/"): cases[name] for name in cases if name.startswith("elman/")}
+
+
 @pytest.fixture
 def waves():
     """Sequences of unequal lengths whose class is the sign of a slow wave: learnt in a few epochs."""

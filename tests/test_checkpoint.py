@@ -291,6 +291,23 @@ def nothing(state):
     return state.clear()
 
 
+def test_a_checkpoint_from_before_the_matrix_penalty_is_refused_in_words(tmp_path):
+    X, y = waves(40)
+    path = tmp_path / "c"
+    model = RNNClassifier(8, max_epochs=3, random_state=0, checkpoint=path, callbacks=[stop_in(2)])
+    with pytest.raises(Stopped):
+        model.fit(X, y)
+
+    def without_R(state):
+        for layer in state["memory"]["layers"]:
+            layer.pop("R")
+            layer.pop("P_factor")
+
+    rewritten(path, "solver", without_R)
+    with pytest.raises(ValueError, match="no matrix penalty.*resume=False"):
+        model.set_params(callbacks=None).fit(X, y, resume=True)
+
+
 HOSTILE = {
     "classifier": [
         ("solver", nothing),

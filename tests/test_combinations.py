@@ -167,6 +167,20 @@ def test_multipliers_are_the_gradient(loss, activation, read_out, monkeypatch):
             assert np.abs(gradient).max() > 1e-3
 
 
+@EVERY_LOSS
+@EVERY_ACTIVATION
+@EVERY_SHAPE
+def test_R_is_the_gram_matrix_of_the_multipliers(loss, activation, read_out, monkeypatch):
+    """A sum over sequences and steps, one at a time."""
+    c = make_case(loss, activation, read_out)
+    for backend_name in ("compiled", "numpy"):
+        monkeypatch.setenv("ADMMIRNN_BACKEND", backend_name)
+        fit = iterate(c, range(len(c.X)), rho=2.0)
+        R = sum(np.outer(row, row) for row in fit.work.lambda1) / sum(LENGTHS)
+        assert R.trace() > 0
+        np.testing.assert_allclose(np.tril(fit.hidden.R), np.tril(R), rtol=0, atol=1e-12 * R.max())
+
+
 @pytest.mark.slow_on("numpy")
 @EVERY_LOSS
 @EVERY_ACTIVATION

@@ -71,6 +71,7 @@ def test_weights_after_one_iteration_of_the_estimator(golden_rollout, backend_na
         momentum=0.0,
         multiplier_cap=None,
         gram_every=4 if form == "list" else 1,
+        metric="identity",
     )
     model = RNNClassifier(
         5,
@@ -87,3 +88,42 @@ def test_weights_after_one_iteration_of_the_estimator(golden_rollout, backend_na
         assert found.dtype == dtype
         np.testing.assert_allclose(found, case[f"{name}_{kind}"], atol=TOLERANCES[dtype])
     assert model.history_[0]["rollbacks"] == 0
+
+
+@pytest.mark.parametrize("kind", ["free", "radius"])
+@pytest.mark.parametrize("metric", ["multipliers", "identity"])
+@pytest.mark.parametrize("dtype", TOLERANCES)
+def test_weights_after_one_iteration_in_either_metric(golden_elman, backend_name, dtype, metric, kind):
+    case, tolerance = golden_elman, TOLERANCES[dtype]
+    Theta, Psi, d = case["Theta.0"], case["Psi"], case["X"].shape[2]
+    radius = float(case["radius"]) if kind == "radius" else None
+    solver = Rollout(
+        rho=float(case["rho"]),
+        r=float(case["r"]),
+        radius=radius,
+        output_radius=radius,
+        schedule="constant",
+        damping=float(case["damping"]),
+        momentum=0.0,
+        multiplier_cap=None,
+        metric=metric,
+    )
+    model = RNNClassifier(
+        4,
+        solver=solver,
+        max_epochs=1,
+        batch_size=6,
+        shuffle=False,
+        dtype=dtype,
+        penalty=0.0,
+        init={"U": Theta[:, :d], "W": Theta[:, d:-1], "b": Theta[:, -1], "V": Psi[:, :-1], "c": Psi[:, -1]},
+    ).fit([x[:length] for x, length in zip(case["X"], case["lengths"], strict=True)], case["y"])
+    of_metric = "matrix_" if metric == "multipliers" else ""
+    found = np.column_stack([model.U_, model.W_, model.b_])
+    np.testing.assert_allclose(found, case[f"Theta.0_{of_metric}{kind}"], rtol=0, atol=tolerance)
+    np.testing.assert_allclose(np.column_stack([model.V_, model.c_]), case[f"Psi_{kind}"], rtol=0, atol=tolerance)
+    R = model._memory["layers"][0]["R"]
+    if metric == "identity":
+        assert R is None
+    else:
+        np.testing.assert_allclose(np.tril(R), np.tril(case["gram_lambda.Theta.0"]), rtol=0, atol=tolerance)

@@ -133,6 +133,12 @@ def backward_arguments(c, cap=0.8, momentum=0.6, decay=0.9, first=0, every=1, n_
     ]
 
 
+def backward_arguments_with_R(c, R_every=1, R_decay=0.8, **options):
+    """Arguments of `backward` with R, the running Gram matrix of the multipliers, which is at 27."""
+    c.R = getattr(c, "R", frozen(0.7 * np.eye(len(c.Theta))))
+    return [*backward_arguments(c, **options), "last", *[None] * 4, True, None, None, c.R.copy(), R_every, R_decay]
+
+
 def update_arguments(c, damping=0.1, r=0.5, radius=0.3, output_radius=0.2, schedule=0.9, shrinkage=0.4, factored=None):
     """Arguments of `update_weights`."""
     dtype, (n, m), K = c.Theta.dtype, c.Theta.shape, len(c.Psi)
@@ -142,6 +148,12 @@ def update_arguments(c, damping=0.1, r=0.5, radius=0.3, output_radius=0.2, sched
         nan(dtype, max(m * n, (n + 1) * K)),
         *(damping, r, radius, output_radius, schedule, shrinkage, factored),
     ]
+
+
+def update_arguments_with_R(c, **options):
+    """Arguments of `update_weights` with a matrix for a penalty; R is at 18, and its factor at 19."""
+    half, n = np.random.default_rng(8).normal(size=(len(c.Theta), 2 * len(c.Theta))), len(c.Theta)
+    return [*update_arguments(c, **options), frozen(3e-4 * half @ half.T), nan(c.Theta.dtype, n, n)]
 
 
 def hidden_arguments(c):
@@ -211,7 +223,9 @@ def calls(case):
             for loss, (targets, parameter) in targets_of_losses(c).items()
         },
         "backward": (backward_arguments(c), [12, 13, 14, 15, 16, 17]),
+        "backward R": (backward_arguments_with_R(c, R_every=2), [12, 13, 14, 15, 16, 17, 27]),
         "update_weights": (update_arguments(c), [2, 3, 4, 7, 8, 9, 10]),
+        "update_weights R": (update_arguments_with_R(c), [2, 3, 4, 7, 8, 9, 10, 19]),
         "update_weights hidden": (hidden_arguments(c), [2, 3, 4, 10]),
         "mirror": ([c.of_steps, c.lengths, c.offsets, new(*c.of_steps.shape)], [3]),
         "joint_statistics": (joint_arguments(c), [9, 10, 11]),
@@ -240,7 +254,7 @@ WITHOUT_ARRAYS = {"sweep", "sweep_room", "backward_room", "joint_room", "stepper
 # what remains in these after a call is nobody's business
 SCRATCH = {"forward": (8,), "backward": (17,), "update_weights": (10,), "joint_statistics": (11,)}
 # of these the lower triangle counts
-TRIANGULAR = {"backward": (14, 16), "update_weights": (2, 7), "joint_statistics": (10,)}
+TRIANGULAR = {"backward": (14, 16, 27), "update_weights": (2, 7, 19), "joint_statistics": (10,)}
 
 
 def assert_same(actual, desired, dtype, roundings=200):
@@ -998,7 +1012,10 @@ FITTING = {
     ("forward", 0): ("row more",),
     ("backward", 12): ("row less", "row more"),
     ("backward", 17): ("row more",),
+    ("backward R", 12): ("row less", "row more"),
+    ("backward R", 17): ("row more",),
     ("update_weights", 10): ("row more",),
+    ("update_weights R", 10): ("row more",),
     ("update_weights hidden", 10): ("row more",),
     ("joint_statistics", 4): ("row less", "row more"),
     ("joint_statistics", 11): ("row more",),

@@ -140,10 +140,10 @@ def test_state_is_carried_over_the_border_of_chunks():
     """With chunks of one step, only the state can tell what came before; without it the label is a coin's."""
     X, y = echo(6000)
     options = {"ignore_label": -1, "random_state": 0, "chunk_size": 1, "max_epochs": 6, "penalty": 0.0}
-    carried = RNNClassifier(32, stateful=True, batch_size=8, **options).fit(X, y)
+    carried = RNNClassifier(64, stateful=True, batch_size=8, **options).fit(X, y)
     Xt, yt = echo(500, seed=1)
     assert carried.score(Xt, yt) > 0.95
-    alone = RNNClassifier(32, batch_size=8, **options).fit(X.reshape(-1, 1, 1), y.ravel())
+    alone = RNNClassifier(64, batch_size=8, **options).fit(X.reshape(-1, 1, 1), y.ravel())
     assert max(record["training_accuracy"] for record in alone.history_) < 0.6
 
 
@@ -322,7 +322,7 @@ def test_partial_fit_learns_from_one_piece_after_the_other():
 def test_partial_fit_is_one_long_run_of_the_solver():
     """The same minibatches in one call, with a constant schedule, give the same weights."""
     X, y = waves(200)
-    options = {"random_state": 0, "batch_size": 50, "shuffle": False, "dtype": "float64"}
+    options = {"random_state": 0, "batch_size": 50, "shuffle": False, "dtype": "float64", "penalty": 0.3}
     solver = Rollout(schedule="constant")
     whole = RNNClassifier(16, solver=solver, max_epochs=1, **options).fit(X, y)
     pieces = RNNClassifier(16, solver=solver, **options)

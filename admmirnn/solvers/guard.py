@@ -59,6 +59,8 @@ class Guard:
     ----------
     window : int
         Number of sequences in a window.
+    constant_loss : float
+        As given, or better known since.
     rollbacks_in_a_row : int
         How often it has stepped in since it last found a window good.
     """
@@ -67,7 +69,7 @@ class Guard:
         self._trained = network.trained
         self.window = min(WINDOW, n_sequences)
         self._leeway = math.sqrt(max(1.0, _SMALL_WINDOW / self.window))  # means of fewer losses vary more
-        self._constant_loss = constant_loss
+        self.constant_loss = constant_loss
         self._best = math.inf
         self._loss_sum, self._n_seen = 0.0, 0
         self._previous: tuple[float, int] | None = None  # loss, and number of sequences
@@ -112,8 +114,8 @@ class Guard:
     @property
     def most(self) -> float:
         """The largest mean loss of a window that is not a loss of the network."""
-        level = max(self._constant_loss, self._best)
-        margin = self._leeway * max(_LOST_GAIN * (self._constant_loss - self._best), _LOST_LEVEL * level)
+        level = max(self.constant_loss, self._best)
+        margin = self._leeway * max(_LOST_GAIN * (self.constant_loss - self._best), _LOST_LEVEL * level)
         if self._variance is not None:
             deviation = math.sqrt(self._variance / self.window)
             margin = max(margin, min(_DEVIATIONS * deviation, _MOST_LEVEL * level))
@@ -130,8 +132,8 @@ class Guard:
         self._loss_sum += loss * n_sequences
         self._n_seen += n_sequences
         if self._best == math.inf:
-            self._best = max(loss, self._constant_loss)
-        if loss > _RUIN * max(self._constant_loss, self._best):
+            self._best = max(loss, self.constant_loss)
+        if loss > _RUIN * max(self.constant_loss, self._best):
             return True
         if self._n_seen < self.window:
             return False
@@ -142,7 +144,7 @@ class Guard:
         self._learn_variance()
         if mean < self._best:
             self._remember(self._safest)
-        worth_keeping = mean < self._constant_loss or mean <= self._best
+        worth_keeping = mean < self.constant_loss or mean <= self._best
         if worth_keeping and max(mean, loss) <= (self._best + self.most) / 2:
             self._remember(self._good)
             self.rollbacks_in_a_row = 0
@@ -172,7 +174,7 @@ class Guard:
         """The mean of a window is too high: through the last updates, or was it so when they began?"""
         if not self._returned_in_vain:
             return True
-        if self._returned_to is self._good and mean >= self._constant_loss:
+        if self._returned_to is self._good and mean >= self.constant_loss:
             return True  # there are better ones
         self._best = mean  # nothing better is known, so go on from here
         self.rollbacks_in_a_row = 0
@@ -184,10 +186,25 @@ class Guard:
         after = self._loss_after_return
         return self.rollbacks_in_a_row > 0 and after is not None and after > self.most
 
-    def lost_at_the_end(self, loss: float) -> bool:
-        """Say whether the network is lost, given its loss over a window after the last update."""
+    def lost_at_the_end(self, loss: float, *, for_good: bool = True) -> bool:
+        """Say whether the network is lost, given its loss over a window after the last update.
+
+        Where the end is not ``for_good``, as that of a call of partial_fit, a loss has to tell of ruin: it is that of
+        few sequences, and later calls will judge the rest.
+        """
         self._loss_after_return = loss if self._loss_after_return is None else self._loss_after_return
+        if math.isfinite(loss) and not for_good:
+            return loss > _RUIN * max(self.constant_loss, self._best)
         return not math.isfinite(loss) or loss > self.most
+
+    def begin_again(self) -> None:
+        """Forget how low losses were: the law of the data has changed."""
+        self._best = math.inf
+        self._loss_sum, self._n_seen = 0.0, 0
+        self._previous = self._variance = None
+        self._square_sum, self._n_differences = 0.0, 0
+        self._loss_after_return = -math.inf
+        self.rollbacks_in_a_row = 0
 
     def roll_back(self) -> None:
         """Return to the last good weights, or, when that has just been in vain, to those of the best window."""

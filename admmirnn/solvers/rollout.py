@@ -13,10 +13,11 @@ from sklearn.utils import check_random_state
 from admmirnn import backend, validation
 from admmirnn.activations import BOUNDED
 from admmirnn.sequences import Streams
-from admmirnn.solvers.guard import Guard
+from admmirnn.solvers.guard import WINDOW, Guard
 from admmirnn.solvers.history import EpochRecord
+from admmirnn.solvers.online import OnlineSchedule
 from admmirnn.solvers.order import Carried, Shuffled
-from admmirnn.solvers.splitting import Splitting
+from admmirnn.solvers.splitting import Splitting, penalised_layers
 from admmirnn.solvers.state import InitialState, Layer, Workspace
 from admmirnn.solvers.status import Outcome, Status
 
@@ -50,6 +51,13 @@ if TYPE_CHECKING:
 
 _LEAST_OF_COSINE = 0.02
 _FIRST_ITERATIONS = 10  # in which the running Gram matrix changes fast
+_LEAST_ROWS = 2  # times n: what R takes of a minibatch at least, if there are so many
+# chosen on validation data of eleven tasks, see bench/choices.py
+_RIDGE, _USUAL_UNITS, _MOST_RIDGE = 6.0, 128, 2.0  # of [U W]
+_RIDGE_ONLINE = 0.5
+_ONLINE_BATCH = 64  # a call of no more sequences is one minibatch
+_RIDGE_OF_W = 0.2  # where the penalty is a number
+_ROWS_IN_MEMORY = 10  # times n: what the running R is a mean of at least
 _LARGE_RADIUS, _LARGE_OUTPUT_RADIUS = 0.04, 0.12  # twice these are known to diverge
 # what `forward` takes where there is no o-step
 _NO_TARGETS: _OfTargets = (None, None, None, 1.0, None, None, None, 0.0)
@@ -57,16 +65,18 @@ _NO_OUTPUT: _OfOutput = (None, None, None, None, None)  # what `update_weights` 
 
 
 class Rollout(BaseEstimator):
-    """ADMM from the roll-out: proximal o-step, multipliers backward, weights in the metric of their own inputs.
+    """ADMM from the roll-out: proximal o-step, multipliers backward, weights in the metric of inputs and multipliers.
 
     An iteration takes one minibatch and
 
     1. rolls the network out, which makes all primal residuals zero;
     2. takes the proximal step of the loss at the outputs, whose multiplier is -grad R(o+);
     3. finds, from the last step to the first, the multipliers that make the augmented Lagrangian stationary;
-    4. updates the running statistics M (multiplier times input) and G (Gram matrix of the inputs);
-    5. moves the weights by D = M (G + damping tr(G)/m I)^-1 times min(1/r, radius / ``|D|``), where ``|D|`` is the
-       root-mean-square change of the pre-activations that D would make.
+    4. updates the running statistics M (multiplier times input), G (Gram matrix of the inputs) and R (Gram matrix of
+       the multipliers);
+    5. moves the weights by D = P^-1 M (G + damping tr(G)/m I)^-1 times min(1/r, radius / ``|D|``), where the penalty
+       P = R / (tr(R)/n) + damping I is a matrix, and ``|D|`` is the root-mean-square change of the pre-activations
+       that D would make, in the metric of P; of the outputs, P is I.
 
     If a loss is not finite, or the network has been thrown away (`admmirnn.solvers.guard.Guard`), the solver
     returns to the last good weights, shrinks the radius and counts a rollback in the history.
@@ -79,12 +89,15 @@ class Rollout(BaseEstimator):
     r : float, default=1.0
         Weight of the proximal term of the weight step, >= 0; 0 leaves the step to the radius.
     radius, output_radius : float or None
-        How far (root mean square) one iteration may move the pre-activations and the outputs, > 0; None means
-        as far as 1/r goes.
+        How far (root mean square, in the metric of P) one iteration may move the pre-activations and the outputs, > 0;
+        None means as far as 1/r goes.
     schedule : {"cosine", "constant"}, default="cosine"
-        Factor on the step length over the whole fit: from 1 to 0.02 along a cosine, or 1.
+        Factor on the step length: from 1 to 0.02 along a cosine over the whole fit, or 1.  Where the end is not known,
+        in `partial_fit`, "cosine" stands for 1/sqrt(1 + k/50) in the k-th iteration since the law of the data has last
+        changed (`admmirnn.solvers.online.OnlineSchedule`).
     damping : float, default=0.1
-        Added to the diagonal of G in units of its mean, >= 0.  It is raised when G is not positive definite.
+        Added to the diagonals of G and R in units of their means, >= 0.  It is raised when a matrix is not positive
+        definite.
     gram_decay : float, default=0.9
         Decay of the running Gram matrix, in [0, 1).
     momentum : float, default=0.8
@@ -94,16 +107,26 @@ class Rollout(BaseEstimator):
         bound.
     gram_every : int, default=8
         G takes every ``gram_every``-th step of a minibatch, in turn, four times as many in the first nine iterations,
-        and all in the first; 1 means all.
+        and all in the first; 1 means all.  R takes every ``gram_every``-th state, of all steps; all of them in small
+        minibatches.
     factor_every : int, default=2
-        From the tenth iteration on, G is factorised in every ``factor_every``-th iteration, and the factor used until
-        the next.
+        From the tenth iteration on, G and P are factorised in every ``factor_every``-th iteration, and the factors used
+        until the next.
     max_iter : int or None, default=None
         Iterations, >= 1: minibatches over the whole fit, which may end within an epoch; None takes as many as the
         ``max_epochs`` of the estimator have.
+    metric : {"multipliers", "identity"}, default="multipliers"
+        What penalises the equation a_t = U x_t + W s_{t-1} + b: the matrix P of step 5, or, as in the paper, a number,
+        P = I; that is the solver as it was before it had P, with its ridge, and with steps of full length in
+        `partial_fit`.  Layers with ``penalties`` have the number in either case.
 
     Notes
     -----
+    A direction in which the loss depends strongly on the pre-activations is stiff under P, others are loose.  Together
+    with G it has the form of K-FAC (J. Martens, R. Grosse, ICML 2015; for recurrent networks J. Martens, J. Ba,
+    M. Johnson, ICLR 2018), with the bounded multipliers of the o-step as gradients, and a radius in place of a learning
+    rate.  ADMM with matrices for penalties is W. Deng, W. Yin, J. Sci. Comput. 66, 2016.
+
     The mathematics is derived in "ADMMiRNN: Training RNN with Stable Convergence via an Efficient ADMM Approach"
     (Problem 1, Eq. 4 to 21) with its proximal G-norm, Eq. (9), taken as the Gram matrix of the data.
     """
@@ -122,6 +145,7 @@ class Rollout(BaseEstimator):
         gram_every: int = 8,
         factor_every: int = 2,
         max_iter: int | None = None,
+        metric: str = "multipliers",
     ) -> None:
         self.rho = rho
         self.r = r
@@ -135,6 +159,7 @@ class Rollout(BaseEstimator):
         self.gram_every = gram_every
         self.factor_every = factor_every
         self.max_iter = max_iter
+        self.metric = metric
 
     takes_labels_per_step = True
     takes_symbols = True
@@ -142,7 +167,7 @@ class Rollout(BaseEstimator):
     takes_two_directions = True
     takes_states = True  # s_0, streams, and a memory to go on from
     takes_checkpoints = True
-    default_penalty = 0.2  # of estimators: chosen on validation data of three tasks, see bench/choices.py
+    default_penalty = None  # of estimators: `solve` finds one that suits the number of targets
 
     def check_settings(self) -> None:
         """Raise ValueError or TypeError unless every setting is in its range."""
@@ -160,7 +185,7 @@ class Rollout(BaseEstimator):
         loss: AnyLoss,
         *,
         weights: FloatArray | None = None,
-        penalty: float = 0.0,
+        penalty: float | None = 0.0,
         penalties: Mapping[str, ProximalOperator] | None = None,
         max_epochs: int = 1,
         batch_size: int | None = None,
@@ -190,9 +215,12 @@ class Rollout(BaseEstimator):
         weights : ndarray of shape (n_sequences,) or (n_steps,), optional
             Positive weights of the sequences; or of their steps, >= 0: where one is 0 the network rolls on, and the
             target is not looked at.
-        penalty : float, default=0.0
-            Ridge weight: W <- (1 - penalty * radius) W in every iteration, with the radius in force (or the
-            distance moved, when there is none).
+        penalty : float or None, default=0.0
+            Ridge weight, >= 0: every iteration multiplies U and W, and W alone where observations are symbols, by
+            1 - penalty times the distance by which it moves the pre-activations.  None is 6 times the root of the
+            number of units, at least 128, per target, at most 2; with ``memory`` it is 0.5.  Where the penalty of the
+            equation is a number (``metric="identity"``, or a layer with ``penalties``), W is multiplied, by 1 - penalty
+            times the radius in force, or the distance moved when there is none, and None is 0.2.
         penalties : dict or None, default=None
             Penalties and constraints by the blocks they act on: objects with ``prox(x, tau)``, such as those of
             `admmirnn.penalties`, under the names U, W, V, UW (the matrix [U W]), UWb ([U W b]) and WV ([W; V]); no
@@ -201,8 +229,8 @@ class Rollout(BaseEstimator):
         max_epochs : int, default=1
             Passes over the training set, unless ``max_iter`` is set.
         batch_size : int or None, default=None
-            Largest number of sequences in a minibatch; None is an eighth of the training set, at least 16 and at most
-            125.
+            Largest number of sequences in a minibatch; None is an eighth of the training set, at least 16, with
+            ``memory`` 64, and at most 125.
         shuffle : bool, default=True
             Whether every epoch takes the sequences in a new order.
         random_state : int, RandomState or None
@@ -214,7 +242,7 @@ class Rollout(BaseEstimator):
             given number; those for another one differ by rounding.
         memory : dict or None, default=None
             The memory of the `Outcome` of an earlier call on such a network, or an empty one, to go on from: as the
-            end is not known then, there is no schedule, steps have their full length, and ``max_iter`` has no say.
+            end is not known then, ``schedule`` has another meaning, and ``max_iter`` has no say.
         limits : object, optional
             Has ``reached()``, asked after every iteration, which returns the Status to end with or None, and
             ``progress()``, the share of the time that is over: the cosine is as far on as that, if not further.
@@ -238,7 +266,7 @@ class Rollout(BaseEstimator):
         """
         self.check_settings()
         penalties = validation.check_penalties(penalties)
-        validation.check_run(penalty, max_epochs, batch_size)
+        validation.check_run(penalty, max_epochs, batch_size, penalty_may_be_none=True)
         rng: np.random.RandomState = check_random_state(random_state)
         if checkpoint is not None:
             validation.check_kept_random_state(rng)
@@ -248,7 +276,8 @@ class Rollout(BaseEstimator):
             states = (memory or {}).get("states")
             order: Carried | Shuffled = Carried(network, sequences, batch_size, shuffle, rng, states)
         else:
-            batch_size = batch_size or _default_batch_size(len(sequences))
+            is_online = memory is not None and self.metric == "multipliers"
+            batch_size = batch_size or _default_batch_size(len(sequences), _ONLINE_BATCH if is_online else 16)
             order = Shuffled(network, sequences, batch_size, shuffle, rng)
         any_missing = isinstance(order, Carried)
         validation.check_problem(
@@ -312,7 +341,7 @@ class _Fit:
         targets: Array,
         loss: AnyLoss,
         weights: FloatArray | None,
-        penalty: float,
+        penalty: float | None,
         penalties: Mapping[str, ProximalOperator],
         n_iterations: int,
         n_threads: int,
@@ -334,7 +363,6 @@ class _Fit:
             self.weights = np.ascontiguousarray(weights, network.dtype)
         self.first_steps = sequences.first_steps
         read_out = network.read_out if len(targets) == n_sequences else "each"
-        self.penalty = penalty
         self.kernels = backend.kernels()
         batch_size = min(order.batch_size, n_sequences)
         self.works = [
@@ -345,9 +373,16 @@ class _Fit:
         of_targets = np.ones(len(targets)) if self.weights is None else self.weights
         constant_loss = loss.constant_loss(self.targets, of_targets)
         output_scale = max(1.0, math.sqrt(2 * constant_loss))  # of regression targets, their deviation
+        penalised = penalised_layers(network, penalties)
         self.hidden_layers = [
-            Layer(direction.Theta, settings.radius, _LARGE_RADIUS, sequences.n_symbols)
-            for direction in network.directions
+            Layer(
+                direction.Theta,
+                settings.radius,
+                _LARGE_RADIUS,
+                sequences.n_symbols,
+                matrix_penalty=settings.metric == "multipliers" and i not in penalised,
+            )
+            for i, direction in enumerate(network.directions)
         ]
         self.hidden = self.hidden_layers[0]
         self.output = Layer(network.Psi, settings.output_radius, _LARGE_OUTPUT_RADIUS * output_scale)
@@ -355,7 +390,8 @@ class _Fit:
         self.splitting = Splitting(network, self.layers, penalties) if penalties else None
         self.initial_state = InitialState(self.first) if network.learns_s_0 else None
         self.scratch = np.zeros(max(layer.room for layer in self.layers), network.dtype)
-        self.guard = Guard(network, n_sequences, constant_loss)
+        self.online = OnlineSchedule() if memory is not None and settings.metric == "multipliers" else None
+        self.guard = Guard(network, WINDOW if self.online else n_sequences, constant_loss)
         self.cap = math.inf if settings.multiplier_cap is None else settings.multiplier_cap
         self.n_iterations = n_iterations
         self.iteration = 0
@@ -365,6 +401,20 @@ class _Fit:
         self.has_schedule = settings.schedule == "cosine" and memory is None
         if memory:
             self.remember(memory)
+        for layer in self.hidden_layers:
+            layer.ridge = self.ridge(layer) if penalty is None else penalty
+        if self.online:
+            self.online.begin_call(constant_loss, n_sequences)
+            self.guard.constant_loss = self.online.constant_loss
+
+    def ridge(self, hidden: Layer) -> float:
+        """The penalty that suits so many targets: weights can learn few by heart."""
+        if hidden.R is None:
+            return _RIDGE_OF_W
+        if self.online:  # how many there will be is not known
+            return _RIDGE_ONLINE
+        n_targets = len(self.targets) if self.weights is None else int(np.count_nonzero(self.weights))
+        return min(_MOST_RIDGE, _RIDGE * math.sqrt(max(len(hidden.M), _USUAL_UNITS) / max(n_targets, 1)))
 
     def memory(self) -> dict[str, Any]:
         """What a later call goes on from."""
@@ -374,17 +424,22 @@ class _Fit:
             "splitting": self.splitting.memory() if self.splitting else None,
             "M_0": self.initial_state.M if self.initial_state else None,
             "states": self.order.states if isinstance(self.order, Carried) else None,
+            "online": self.online.state() if self.online else OnlineSchedule().state(self.iteration),
+            "guard": self.guard.state() if self.online else None,
         }
 
     def remember(self, memory: dict[str, Any]) -> None:
         """Go on from the memory of another call."""
-        self.n_remembered = memory["n_remembered"]
-        for layer, earlier in zip(self.layers, memory["layers"], strict=True):
-            layer.remember(earlier)
+        are_whole = [layer.remember(earlier) for layer, earlier in zip(self.layers, memory["layers"], strict=True)]
+        self.n_remembered = memory["n_remembered"] if all(are_whole) else 0
         if self.splitting:
             self.splitting.remember(memory["splitting"])
         if self.initial_state and memory["M_0"] is not None:
             self.initial_state.M[:] = memory["M_0"]
+        if self.online and "online" in memory:
+            self.online.go_on_from(memory["online"])
+        if self.online and memory.get("guard") and len(memory["guard"]["good"]) == len(self.network.trained):
+            self.guard.go_on_from(memory["guard"])  # else s_0 was not learnt then, or is not now
 
     def state(self) -> dict[str, Any]:
         """What another fit needs to go on from here, after an epoch."""
@@ -409,6 +464,7 @@ class _Fit:
 
     def go_on_from(self, n_epochs: int, state: dict[str, Any]) -> None:
         """Take over the state of another fit, after so many epochs."""
+        validation.check_metric_of_state(state, [layer.R is not None for layer in self.layers])
         validation.check_state("solver", state, self.form())
         self.iteration = min(n_epochs * self.order.n_batches, self.n_iterations)
         for weights, earlier in zip(self.network.trained, state["weights"], strict=True):
@@ -477,7 +533,7 @@ class _Fit:
     def sweep_backward(self) -> None:
         """3. lambda2_t = V^T lambda3_t + W^T lambda1_{t+1}, lambda1_t = f'(a_t) * lambda2_t, bounded.
 
-        4. M <- momentum M + (1 - momentum) L,  G <- beta_k G + (1 - beta_k) G_batch, on the way.
+        4. M <- momentum M + (1 - momentum) L,  G <- beta_k G + (1 - beta_k) G_batch, R likewise, on the way.
         """
         self.begin_statistics()
         self.pass_back(self.first, self.work, self.hidden, self.work.lambda3, self.output)
@@ -493,6 +549,11 @@ class _Fit:
         every = settings.gram_every if self.n_remembered >= _FIRST_ITERATIONS else settings.gram_every // 4
         every = 1 if self.n_remembered == 1 else min(max(every, 1), self.work.batch.n_steps)
         self.gram_steps = self.n_remembered % every, every
+        # of how many rows R takes one, and its decay: of small minibatches more of them, and for longer
+        n, n_rows = len(self.hidden.M), self.work.batch.n_rows
+        every = max(min(every, n_rows // (_LEAST_ROWS * n)), 1)
+        decay = max(settings.gram_decay, 1 - n_rows / (every * _ROWS_IN_MEMORY * n))
+        self.sampling_of_R = every, min(decay, 1 - 1 / self.n_remembered)
 
     def pass_back(
         self, network: ElmanRNN, work: Workspace, hidden: Layer, lambda3: FloatArray, output: Layer | None = None
@@ -525,12 +586,15 @@ class _Fit:
             self.initial is None,
             work.initial_multipliers,
             work.codes,
+            hidden.R,
+            *self.sampling_of_R,
         )
 
     def update_weights(self) -> None:
-        """5. D = M (G + damping tr(G)/m I)^-1;  Theta <- Theta + min(1/r, radius / |D|) D, Psi likewise.
+        """5. D = P^-1 M (G + damping tr(G)/m I)^-1;  Theta <- Theta + min(1/r, radius / |D|) D, Psi with P = I.
 
-        With a penalty, W <- (1 - penalty * radius) W before the move: the ridge term, apart from the proximal step.
+        With a penalty, [U W] <- (1 - penalty * length |D|) [U W] before the move: the ridge term, apart from the
+        proximal step; where the penalty of the equation is a number, W <- (1 - penalty * radius) W.
         With penalties, M - lambda4 in place of M, and then Theta <- Y, see `Splitting`.
         """
         output = self.output
@@ -564,13 +628,17 @@ class _Fit:
             hidden.radius,
             self.output.radius,
             self.schedule(),
-            self.penalty,
+            hidden.ridge,
             None if is_stale else (hidden.outcome, self.output.outcome),
+            hidden.R,
+            hidden.P_factor,
         )
         return outcome
 
     def schedule(self) -> float:
         """The factor on the step length."""
+        if self.online and self.settings.schedule == "cosine":
+            return self.online.factor
         if not self.has_schedule:
             return 1.0
         progress = (self.iteration - 1) / self.n_iterations
@@ -584,6 +652,10 @@ class _Fit:
         """Whether the loss of this roll-out says that the last updates have ruined the network."""
         n_sequences = len(self.work.batch)
         self.record.count(self.batch_loss, self.batch_correct, n_sequences, self.work.n_targets)
+        if self.online and self.online.observe(self.batch_loss):
+            self.guard.begin_again()
+            for layer in self.layers:
+                layer.restore_radius()
         return self.guard.lost(self.batch_loss, n_sequences)
 
     def roll_back(self) -> None:
@@ -604,8 +676,9 @@ class _Fit:
         """Judge the last update, which no later roll-out sees, by the loss over a window of its own."""
         # an unbounded activation may overflow on any one sequence
         sample = self.order.sample(self.guard.window if self.network.activation in BOUNDED else None)
+        is_few = self.online is not None and sum(len(indices) for indices, _ in sample) < self.guard.window
         for _ in range(2):  # the weights that the first rollback returns to are judged as well
-            if not self.guard.lost_at_the_end(self._mean_loss(sample)):
+            if not self.guard.lost_at_the_end(self._mean_loss(sample), for_good=not is_few):
                 return
             self.roll_back()
 
@@ -682,8 +755,8 @@ class _BidirectionalFit(_Fit):
             self.pass_back(network, work, hidden, lambda3)
 
 
-def _default_batch_size(n_sequences: int) -> int:
-    return min(max(n_sequences // 8, 16), 125)
+def _default_batch_size(n_sequences: int, least: int = 16) -> int:
+    return min(max(n_sequences // 8, least), 125)
 
 
 def _warning_of_rollbacks(history: list[Record]) -> str | None:

@@ -110,6 +110,11 @@ class Splitting:
             return all(term.update() for term in self._terms)
 
 
+def penalised_layers(network: Network, penalties: Mapping[str, ProximalOperator]) -> set[int]:
+    """Which layers, numbered as those of a `Splitting`, have a block that is penalised."""
+    return {i for name in penalties for places in _places(name, network) for i, _ in places}
+
+
 class _Term:
     """One penalty and its blocks, which lie side by side in Theta, or one below the other as [W; V]."""
 

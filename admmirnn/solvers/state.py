@@ -10,9 +10,14 @@ import numpy as np
 from admmirnn.model import Room
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from admmirnn.model import ElmanRNN
     from admmirnn.sequences import Minibatch, Sequences
     from admmirnn.typing import Array, FloatArray, IntArray, Kernels, LayerOutcome
+
+
+_STATISTICS = ("M", "G", "factor", "R", "P_factor")
 
 
 class Workspace(Room):
@@ -150,24 +155,42 @@ class Layer:
         and the others 0, the columns of those after them, the last of which is 1.
     factor : ndarray of the shape of G
         Cholesky factor of the damped G.
+    R : ndarray of float64 of shape (p, p), or None
+        Running Gram matrix of the layer's multipliers, in its lower triangle, where it is the penalty.
+    P_factor : ndarray of shape (p, p), or None
+        Cholesky factor of the penalty P = R / (tr(R)/p) + damping I.
+    ridge : float
+        Weight of the ridge.
     D : ndarray of shape (m, p)
         The direction of the last iteration, transposed.
     D_norm, step, damping, shift : float
-        |D|, the root-mean-square change of the layer's outputs that D would make; the step length; the damping in
-        force, and what it adds to the diagonal of G.
+        |D|, the root-mean-square change of the layer's outputs that D would make, in the metric of the penalty; the
+        step length; the damping in force, and what it adds to the diagonal of G.
     """
 
+    R: NDArray[np.float64] | None
+    P_factor: FloatArray | None
+
     def __init__(
-        self, weights: FloatArray, radius: float | None, large_radius: float = 1.0, n_symbols: int = 0
+        self,
+        weights: FloatArray,
+        radius: float | None,
+        large_radius: float = 1.0,
+        n_symbols: int = 0,
+        *,
+        matrix_penalty: bool = False,
     ) -> None:
         self.weights = weights
-        self.radius = math.inf if radius is None else float(radius)
+        self.first_radius = self.radius = math.inf if radius is None else float(radius)
         self.large_radius = large_radius
         p, m = weights.shape
         self.M = np.zeros((p, m), weights.dtype)
         self.G = np.zeros((m, m - n_symbols), weights.dtype)
         self.factor = np.zeros_like(self.G)
+        self.R = np.zeros((p, p)) if matrix_penalty else None
+        self.P_factor = np.zeros((p, p), weights.dtype) if matrix_penalty else None
         self.D = np.zeros((m, p), weights.dtype)
+        self.ridge = 0.0
         self.outcome = (0.0, 0.0, 0.0, 0.0)
 
     @property
@@ -200,16 +223,23 @@ class Layer:
         """Drop the running statistics."""
         self.M[:] = 0
         self.G[:] = 0
+        if self.R is not None:
+            self.R[:] = 0
 
     def memory(self) -> dict[str, Any]:
         """What the next call of a solver goes on from, by name."""
-        return {name: getattr(self, name) for name in ("radius", "outcome", "M", "G", "factor")}
+        return {name: getattr(self, name) for name in ("radius", "outcome", *_STATISTICS)}
 
-    def remember(self, memory: dict[str, Any]) -> None:
-        """Take over the memory of another call."""
+    def remember(self, memory: dict[str, Any]) -> bool:
+        """Take over the memory of another call; return False if that had another penalty and has no R for this one."""
         self.radius, self.outcome = memory["radius"], memory["outcome"]
-        for name in ("M", "G", "factor"):  # copied: that call's memory is still good if this one fails
-            np.copyto(getattr(self, name), memory[name])
+        is_whole = True
+        for name in _STATISTICS:
+            own, earlier = getattr(self, name), memory.get(name)
+            if own is not None and earlier is not None:
+                np.copyto(own, earlier)  # copied: that call's memory is still good if this one fails
+            is_whole &= own is None or earlier is not None
+        return is_whole
 
     def shrink_radius(self, times: int) -> None:
         """Halve the radius ``times`` times, from a quarter of the last move where there was no radius.
@@ -220,6 +250,10 @@ class Layer:
             moved = self.moved if math.isfinite(self.moved) and self.moved > 0 else math.inf
             self.radius = 0.5 * moved
         self.radius = min(self.radius, self.large_radius) * 0.5**times
+
+    def restore_radius(self) -> None:
+        """Take back what rollbacks have taken off the radius."""
+        self.radius = self.first_radius
 
 
 class InitialState:

@@ -1,0 +1,159 @@
+"""Learning on line: the factor on the step length, the test of whether the law has changed, partial_fit with both."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.model_selection import train_test_split
+
+from admmirnn import RNNClassifier, Rollout
+from admmirnn.datasets import load_digits
+from admmirnn.solvers.online import OnlineSchedule
+
+
+def noisy(level, n, seed=0, noise=0.3):
+    return level * np.exp(noise * np.random.default_rng(seed).normal(size=n))
+
+
+def schedule_of(constant_loss=2.3):
+    schedule = OnlineSchedule()
+    schedule.begin_call(constant_loss, 36)
+    return schedule
+
+
+@given(st.lists(st.floats(0, 1e6) | st.sampled_from([math.nan, math.inf, -math.inf]), max_size=80))
+def test_the_factor_falls_until_the_law_changes(losses):
+    schedule = schedule_of()
+    for loss in losses:
+        before = schedule.factor
+        changed = schedule.observe(loss)
+        assert schedule.factor == 1 if changed else 0.02 <= schedule.factor <= before
+        assert all(math.isfinite(value) for value in schedule.state().values())
+
+
+def test_the_factor_goes_with_the_root_of_the_iterations():
+    schedule, found = schedule_of(), []
+    for loss in noisy(0.5, 200_000, noise=0.0):
+        schedule.observe(loss)
+        found.append(schedule.factor)
+    assert found[0] == 1
+    assert found[50] == pytest.approx(math.sqrt(0.5))
+    assert found[-1] == 0.02
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_is_no_change(seed):
+    schedule = schedule_of()
+    falling = 0.2 + 2 / (1 + np.arange(2000) / 20)
+    assert not any(schedule.observe(loss) for loss in noisy(1, 2000, seed) * falling)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_change_is_seen_at_once(seed):
+    schedule = schedule_of()
+    for loss in noisy(0.1, 300, seed):
+        assert not schedule.observe(loss)
+    seen = [schedule.observe(loss) for loss in noisy(3.0, 10, seed + 100)]
+    assert sum(seen) == 1
+    assert seen.index(True) < 5
+    assert schedule.factor > 0.9
+
+
+def test_a_small_rise_is_followed_without_a_new_start():
+    schedule = schedule_of()
+    for loss in np.r_[noisy(0.1, 300, noise=0.01), noisy(0.3, 300, noise=0.01)]:
+        assert not schedule.observe(loss)  # a tenth of what was gained
+
+
+def test_the_state_is_all_that_counts():
+    first, losses = schedule_of(), noisy(0.3, 100)
+    for loss in losses[:50]:
+        first.observe(loss)
+    other = OnlineSchedule()
+    other.go_on_from(first.state())
+    for loss in losses[50:]:
+        assert first.observe(loss) == other.observe(loss)
+    assert first.state() == other.state()
+
+
+def test_the_loss_of_a_constant_is_a_mean_over_calls():
+    schedule = OnlineSchedule()
+    for loss, n in ((2.0, 30), (1.0, 10), (0.0, 40)):
+        schedule.begin_call(loss, n)
+    assert schedule.constant_loss == pytest.approx(70 / 80)
+
+
+def digits(seed=0):
+    X, y = load_digits()
+    return train_test_split(X, y, test_size=0.2, stratify=y, random_state=seed)
+
+
+def learn(model, X, y, passes, rng, size=36):
+    for _ in range(passes):
+        for some in np.array_split(rng.permutation(len(X)), len(X) // size):
+            model.partial_fit(X[some], y[some], classes=range(10))
+    return model
+
+
+def test_a_call_of_few_sequences_is_one_minibatch():
+    X, _, y, _ = digits()
+    model = learn(RNNClassifier(16, random_state=0), X[:108], y[:108], 1, np.random.default_rng(0))
+    assert model._memory["n_remembered"] == 3
+    assert RNNClassifier(16, random_state=0).partial_fit(X[:500], y[:500], classes=range(10))._memory[
+        "n_remembered"
+    ] == -(-500 // 64)
+
+
+def test_weights_settle_and_follow_a_change_of_law():
+    X, X_test, y, y_test = digits()
+    rng = np.random.default_rng(0)
+    model = learn(RNNClassifier(random_state=0), X, y, 5, rng)
+    assert model.score(X_test, y_test) > 0.96
+    other_law = rng.permutation(10)
+    before = model._memory["online"]["iterations"]
+    learn(model, X, other_law[y], 2, rng)
+    assert model._memory["online"]["iterations"] < before
+    assert model.score(X_test, other_law[y_test]) > 0.93
+    assert sum(record["rollbacks"] for record in model.history_) == 0
+
+
+def test_a_fit_counts_as_iterations():
+    X, _, y, _ = digits()
+    model = RNNClassifier(16, max_epochs=3, random_state=0).fit(X[:250], y[:250])
+    n_iterations = 3 * -(-250 // 31)
+    assert model._memory["online"]["iterations"] == n_iterations
+    model.partial_fit(X[250:280], y[250:280])
+    assert model._memory["online"]["iterations"] == n_iterations + 1
+
+
+def test_a_constant_schedule_is_constant():
+    X, _, y, _ = digits()
+    model = RNNClassifier(16, solver=Rollout(schedule="constant", r=1e6), random_state=0)
+    learn(model, X[:108], y[:108], 10, np.random.default_rng(0))
+    assert model.history_[-1]["r"] == pytest.approx(1e6)
+    falling = RNNClassifier(16, solver=Rollout(r=1e6), random_state=0)
+    learn(falling, X[:108], y[:108], 10, np.random.default_rng(0))
+    assert falling.history_[-1]["r"] == pytest.approx(1e6 * math.sqrt(1 + 29 / 50))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("radius", [10.0, None])
+def test_the_guard_is_kept_from_call_to_call(radius):
+    """A ruinous setting is rolled back once and for all, though no call has a window of its own."""
+    X, X_test, y, y_test = digits()
+    solver = Rollout(radius=radius, output_radius=radius, r=1e-3)
+    model = learn(RNNClassifier(32, solver=solver, random_state=0), X, y, 4, np.random.default_rng(0))
+    assert 0 < sum(record["rollbacks"] for record in model.history_) < 5
+    assert model._memory["layers"][0]["radius"] < 0.1
+    assert model.score(X_test, y_test) > 0.85
+
+
+def test_the_number_of_batches_does_not_matter_to_a_long_call():
+    """One call of all sequences is a pass over minibatches."""
+    X, X_test, y, y_test = digits()
+    model = RNNClassifier(random_state=0)
+    for _ in range(6):
+        model.partial_fit(X, y, classes=range(10))
+    assert model.score(X_test, y_test) > 0.96
