@@ -117,6 +117,23 @@ class CharacterTrainer:
         v.roll_out(self.kernels, self.network.activation)
         return v.loss_of_outputs(self.kernels, LOSS)[0], v.H[-1:, :-1].copy()
 
+    def iterations(self, codes, n_iterations):
+        """Step along the text, a chunk an iteration; yield the iteration, from 1, and the loss before its update.
+
+        A loss of `DIVERGED_ABOVE` or more is the last one, and there is no update to it.
+        """
+        position, state = 0, 0.0
+        for iteration in range(1, n_iterations + 1):
+            if position + self.length + 1 >= len(codes):
+                position, state = 0, 0.0
+            loss, state = self.read(codes[position : position + self.length + 1], state)
+            if not loss < DIVERGED_ABOVE:
+                yield iteration, loss
+                return
+            self.update()
+            yield iteration, loss
+            position += self.length
+
     def update(self):
         """One sweep over the blocks, and the multipliers."""
         scheme, v = self.scheme, self.variables
@@ -172,19 +189,14 @@ def train_on_text(scheme, codes, held_out, n_symbols, n_iterations, every, seed,
     """
     network = new_character_network(n_symbols, n_hidden, scheme.start, seed)
     trainer = CharacterTrainer(network, scheme, min(CHUNK, len(codes) - 2))
-    position, state, smooth = 0, 0.0, math.log(n_symbols)
+    smooth = math.log(n_symbols)
     records = [(0, nats_per_character(network, held_out), smooth)]
     with backend.one_blas_thread(), np.errstate(all="ignore"):  # some schemes diverge; that is a finding
-        for iteration in range(1, n_iterations + 1):
-            if position + trainer.length + 1 >= len(codes):
-                position, state = 0, 0.0
-            loss, state = trainer.read(codes[position : position + trainer.length + 1], state)
+        for iteration, loss in trainer.iterations(codes, n_iterations):
             if not loss < DIVERGED_ABOVE:
                 records.append((iteration, math.inf, math.inf))
                 break
             smooth = 0.99 * smooth + 0.01 * loss
-            trainer.update()
-            position += trainer.length
             if iteration % every == 0:
                 nats = nats_per_character(network, held_out)
                 records.append((iteration, nats if nats < DIVERGED_ABOVE else math.inf, smooth))

@@ -10,15 +10,21 @@ from admmirnn.sequences import Sequences, Streams
 from bench.race.curves import Clock, Point, evaluation_points
 
 
-def initial_network(data, n_hidden, seed):
-    """Where our side starts: W orthogonal, V = 0, U normal with variance 1 / n_features, or 1 if those are symbols."""
-    return ElmanRNN.random(
+def initial_network(data, n_hidden, seed, scale=1.0):
+    """Where our side starts: W orthogonal, V = 0, U normal with variance 1 / n_features, or 1 if those are symbols.
+
+    All of them are multiplied by ``scale``.
+    """
+    network = ElmanRNN.random(
         data.train.n_features,
         n_hidden,
         data.n_outputs,
         random_state=np.random.RandomState([seed, 1]),
         symbols=data.train.n_symbols > 0,
     )
+    if scale != 1:
+        network.Theta *= network.dtype.type(scale)
+    return network
 
 
 @dataclass(frozen=True)
@@ -43,28 +49,35 @@ class OurSide:
         """Every setting that a goal names."""
         return list(dict.fromkeys(goal.ours for goal in self.task.goals))
 
-    def run(self, data, setting, seed):
-        """Train from new weights; return the points of the curve."""
-        few = data.first(32, 0)  # to warm up
-        self._train(few, few.train, setting, seed, initial_network(data, self.task.n_hidden, seed))
+    def run(self, data, setting, seed, points=None):
+        """Train from new weights; return the points of the curve.
 
-        network, clock, points = initial_network(data, self.task.n_hidden, seed), Clock(), []
+        ``points`` are the iterations after which to evaluate, by default those of `evaluation_points`.
+        """
+        few = data.first(32, 0)  # to warm up
+        self._train(few, few.train, setting, seed, self._initial_network(data, seed))
+
+        network, clock, found = self._initial_network(data, seed), Clock(), []
 
         def evaluate(iteration):
             clock.stop()
             outputs = network.outputs(data.test, every_step=data.every_step)
             value = self.task.metric.value(outputs, data.test_targets)
-            points.append(Point(iteration, clock.seconds, clock.cpu_seconds, value))
+            found.append(Point(iteration, clock.seconds, clock.cpu_seconds, value))
             clock.start()
 
         n_iterations = self._n_iterations(setting, _as_read(data.train, data, setting))
-        watch = _Watch(evaluate, self.task.first_evaluation * n_iterations, n_iterations)
+        points = points or evaluation_points(self.task.first_evaluation * n_iterations)
+        watch = _Watch(evaluate, points, n_iterations)
         watched = {field.name: getattr(data.train, field.name) for field in fields(data.train)}
         sequences = _Watched(**watched, before_minibatch=watch.before_minibatch)
         clock.start()
         self._train(data, sequences, setting, seed, network)
         evaluate(n_iterations)
-        return points
+        return found
+
+    def _initial_network(self, data, seed):
+        return initial_network(data, self.task.n_hidden, seed, self.task.start_scale)
 
     @staticmethod
     def _n_iterations(setting, sequences):
@@ -105,13 +118,13 @@ class _Watched(Sequences):
 
 
 class _Watch:
-    """Evaluates after the iterations of `evaluation_points`, but for the last one, which is left to the caller."""
+    """Evaluates after the iterations that ``points`` yields, but for the last one, which is left to the caller."""
 
-    def __init__(self, evaluate, first, last):
+    def __init__(self, evaluate, points, last):
         self._evaluate = evaluate
         self._last = last
         self._n_iterations = 0
-        self._points = evaluation_points(first)
+        self._points = points
         self._next = next(self._points)
 
     def before_minibatch(self):
@@ -120,5 +133,5 @@ class _Watch:
             return
         if self._n_iterations == self._next:
             self._evaluate(self._n_iterations)
-            self._next = next(self._points)
+            self._next = next(self._points, None)
         self._n_iterations += 1

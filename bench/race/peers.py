@@ -83,7 +83,7 @@ class TorchPeer:
                 clock.stop()
                 value = self.task.metric.value(training.outputs(test), data.test_targets)
                 yield Point(iteration, clock.seconds, clock.cpu_seconds, value)
-                next_point = next(points)
+                next_point = next(points, n_iterations)
                 clock.start()
 
     def _warm_up(self, data, setting, seed):
@@ -101,9 +101,11 @@ class _Training:
         self.rnn = torch.nn.RNN(data.train.n_features, task.n_hidden, batch_first=True)
         self.read_out = torch.nn.Linear(task.n_hidden, data.n_outputs)
         torch.nn.init.orthogonal_(self.rnn.weight_hh_l0)
-        if task.same_start:
-            self._start_from(initial_network(data, task.n_hidden, seed).weights)
         self.parameters = [*self.rnn.parameters(), *self.read_out.parameters()]
+        if task.same_start:
+            self._start_from(initial_network(data, task.n_hidden, seed, task.start_scale).weights)
+        elif task.start_scale != 1:
+            self._multiply_start(task.start_scale)
         self.learning_rate = learning_rate
         self.optimiser = OPTIMISERS[name](self.parameters, lr=learning_rate)
 
@@ -118,6 +120,11 @@ class _Training:
             ("c", self.read_out.bias),
         ):
             parameter.copy_(torch.from_numpy(weights[name].copy()))
+
+    @torch.no_grad()
+    def _multiply_start(self, scale):
+        for parameter in self.parameters:
+            parameter *= scale
 
     def step(self, train, indices, progress):
         """Learn a minibatch."""

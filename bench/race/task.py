@@ -182,6 +182,8 @@ class Task:
         Peers of another kind, see `bench.race.others`: called with the task.
     same_start : bool
         Whether torch starts from our initial weights instead of its own.
+    start_scale : float
+        What the initial weights of both sides are multiplied by.
     """
 
     title: str
@@ -196,6 +198,7 @@ class Task:
     first_evaluation: float = 0.0
     others: tuple = ()
     same_start: bool = False
+    start_scale: float = 1.0
 
     @property
     def goals_are_known(self):
