@@ -117,6 +117,11 @@ class CharacterTrainer:
         v.roll_out(self.kernels, self.network.activation)
         return v.loss_of_outputs(self.kernels, LOSS)[0], v.H[-1:, :-1].copy()
 
+    @property
+    def auxiliary_loss(self):
+        """The loss of o_t, which an update has pulled towards the characters that follow."""
+        return self.variables.loss_of_outputs(self.kernels, LOSS)[0]
+
     def iterations(self, codes, n_iterations):
         """Step along the text, a chunk an iteration; yield the iteration, from 1, and the loss before its update.
 
@@ -137,15 +142,22 @@ class CharacterTrainer:
     def update(self):
         """One sweep over the blocks, and the multipliers."""
         scheme, v = self.scheme, self.variables
-        for block in "ocVsabWU" + "UWbasVco":
-            last = self.length if block in "osa" else 1
-            self.kernels.sweep(v, self.settings[block], block.encode(), 0, last)
-            if scheme.division != 1:
-                self._divide(block)
+        self._sweep("ocVsabWU" + "UWbasVco")
         for multiplier, residual in zip(v.multipliers, residuals_at_last_step(self.kernels, v, self.room), strict=True):
             if scheme.keeps_multipliers:
                 multiplier += (scheme.rho if scheme.derived else -scheme.rho) * residual
                 multiplier /= scheme.division
+
+    def update_variables(self):
+        """The sweep over o_t, s_t and a_t alone: of characters from which the weights are not to learn."""
+        self._sweep("osaaso")
+
+    def _sweep(self, blocks):
+        for block in blocks:
+            last = self.length if block in "osa" else 1
+            self.kernels.sweep(self.variables, self.settings[block], block.encode(), 0, last)
+            if self.scheme.division != 1:
+                self._divide(block)
 
     def _divide(self, block):
         v, d = self.variables, self.network.n_features
