@@ -8,7 +8,7 @@ from functools import partial
 
 from tqdm import tqdm
 
-from admmirnn import Rollout
+from admmirnn import Rollout, backend
 from bench.paper.problems import Images, Losses, test_loss
 from bench.paper.split import NU, ImagesOfAlgorithm1, text_of_algorithm1
 from bench.race.ours import OurSide
@@ -132,6 +132,12 @@ class Choice:
         return best.learning_rate, [trial.record() for trial in trials]
 
 
+def alone(job):
+    """Run a job on one thread."""
+    with backend.one_blas_thread():
+        return job.run()
+
+
 @dataclass
 class Runner:
     """Runs jobs in processes of its own, each of which keeps to one thread, and remembers what they have found.
@@ -170,9 +176,9 @@ class Runner:
     def _results(self, jobs):
         if self.n_processes == 1:
             for job in jobs:
-                yield job, job.run()
+                yield job, alone(job)
             return
-        futures = {self._pool.submit(job.run): job for job in jobs}
+        futures = {self._pool.submit(alone, job): job for job in jobs}
         for future in as_completed(futures):
             yield futures[future], future.result()
 

@@ -15,7 +15,7 @@ from bench.race.task import Data, Task
 from bench.race.tasks import load_task
 
 PARTS = ("training", "test")
-GROWTH = 1.25  # from one evaluation to the next, in iterations
+GROWTH = 1.3  # from one evaluation to the next, in iterations
 _PIECE = 500  # characters of a piece of the text that is evaluated, which starts from the zero state
 
 
@@ -129,7 +129,7 @@ class Images(Problem):
     n_iterations: int = 1000
     n_hidden: int = 128
     n_train: int = 55_000
-    n_evaluated: int = 5_000
+    n_evaluated: int = 2_500
     batch_size: int = 125
     n_split: int = 100
     n_split_hidden: int = 64

@@ -1,0 +1,333 @@
+"""What the paper claims of its figures, and what the curves say to it, by both metrics."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.paper.jobs import ALGORITHM_1, ROLLOUT
+from bench.paper.plots import numbers
+
+COLUMNS = ("auxiliary", "roll-out of Algorithm 1", "roll-out of Rollout")
+_OF_COLUMNS = ((ALGORITHM_1, "auxiliary"), (ALGORITHM_1, "rollout"), (ROLLOUT, "rollout"))
+FIRST = 20  # iterations after which "fastest" is judged
+GOOD_ACCURACY = 0.9
+SHARE_OF_SPREAD, SHARE_OF_MEAN, LENGTH_COSTS = 1 / 4, 1 / 3, 1.05  # the targets of this project
+NOTHING_CHANGES = 0.02  # relative difference of losses
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a claim holds, None where that is no question, and the numbers that say so."""
+
+    holds: bool | None
+    found: str
+
+    def __str__(self):
+        word = {True: "yes: ", False: "no: ", None: ""}[self.holds]
+        return f"{word}{self.found}"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim about a figure.
+
+    Attributes
+    ----------
+    figure : str
+        Its number.
+    where : str
+        In the paper.
+    text : str
+        What is claimed.
+    judge : callable
+        From the figure's data, a list of three verdicts, one for each of `COLUMNS`.
+    tests : str
+        Which tests check it.
+    """
+
+    figure: str
+    where: str
+    text: str
+    judge: Callable
+    tests: str = "test_paper_figures.py"
+
+
+def _of_columns(data, judge):
+    """A verdict for each column, from the series of its solver and the prefix of its figures."""
+    return [judge(data["series"][solver], metric) for solver, metric in _OF_COLUMNS]
+
+
+def _peers(data):
+    return {name: series for name, series in data["series"].items() if name not in (ALGORITHM_1, ROLLOUT)}
+
+
+def _mean(series, name):
+    return numbers(series[name]["mean"]) if name in series else np.array([math.nan])
+
+
+def _number(value):
+    return "none" if not math.isfinite(value) else f"{value:.3g}"
+
+
+def lowest_at_the_end(data):
+    """Lowest test loss after the last iteration."""
+    ends = {name: _mean(series, "rollout_test_loss")[-1] for name, series in _peers(data).items()}
+    best = min(ends, key=lambda name: ends[name] if math.isfinite(ends[name]) else math.inf)
+
+    def judge(series, metric):
+        end = _mean(series, f"{metric}_test_loss")[-1]
+        return Verdict(bool(end < ends[best]), f"{_number(end)}, {best} {_number(ends[best])}")
+
+    return _of_columns(data, judge)
+
+
+def fastest(data):
+    """Below every peer in test loss at every iteration after the 20th."""
+    iterations = np.array(data["iterations"])
+    late = iterations > FIRST
+    theirs = np.nanmin([_mean(series, "rollout_test_loss") for series in _peers(data).values()], axis=0)
+
+    def judge(series, metric):
+        above = late & ~(_mean(series, f"{metric}_test_loss") < theirs)
+        if not above.any():
+            return Verdict(True, f"at every iteration from {iterations[late][0]} on")
+        return Verdict(False, f"not at iterations {_ranges(iterations, above)}")
+
+    return _of_columns(data, judge)
+
+
+def _ranges(iterations, chosen):
+    """Runs of neighbouring evaluations, such as "22 to 41, 1000"."""
+    found, start = [], None
+    for i in range(len(chosen) + 1):
+        if i < len(chosen) and chosen[i]:
+            start = i if start is None else start
+        elif start is not None:
+            first, last = iterations[start], iterations[i - 1]
+            found.append(f"{first}" if first == last else f"{first} to {last}")
+            start = None
+    return ", ".join(found)
+
+
+def smoothest(data):
+    """By how much the training loss rises, in all, on the way down."""
+    late = np.array(data["iterations"]) > FIRST
+
+    def rise(series, name):
+        values = np.log(_mean(series, name)[late])
+        return float(np.maximum(np.diff(values), 0).sum()) if np.isfinite(values).all() else math.inf
+
+    theirs = {name: rise(series, "rollout_training_loss") for name, series in _peers(data).items()}
+    best, worst = min(theirs, key=theirs.get), max(theirs, key=theirs.get)
+
+    def judge(series, metric):
+        ours = rise(series, f"{metric}_training_loss")
+        return Verdict(
+            ours <= theirs[best],
+            f"rises add up to {_percent(ours)}, {best} {_percent(theirs[best])}, {worst} {_percent(theirs[worst])}",
+        )
+
+    return _of_columns(data, judge)
+
+
+def _percent(of_log):
+    return f"{100 * math.expm1(of_log):.3g} %" if math.isfinite(of_log) else "no end"
+
+
+def immune_to_length(data):
+    """The loss at the longest input is at most 1.05 of that at 25."""
+    lengths = data["lengths"]
+
+    def judge(series, metric):
+        losses = _mean(series, f"{metric}_test_loss")
+        ratio = losses[-1] / losses[lengths.index(25)]
+        return Verdict(
+            bool(ratio <= LENGTH_COSTS),
+            f"{lengths[-1]} / 25 steps {ratio:.3f}, worst / best {losses.max() / losses.min():.3f}",
+        )
+
+    return _of_columns(data, judge)
+
+
+def less_spread_than_the_peers(data):
+    """The worst length against the best one, compared with the peers'."""
+    theirs = {name: _largest_over_smallest(series) for name, series in _peers(data).items()}
+
+    def judge(series, metric):
+        ours = _largest_over_smallest(series, metric)
+        return Verdict(
+            bool(ours <= min(theirs.values())),
+            f"worst / best {_number(ours)}, " + ", ".join(f"{name} {_number(value)}" for name, value in theirs.items()),
+        )
+
+    return _of_columns(data, judge)
+
+
+def _largest_over_smallest(series, metric="rollout"):
+    losses = _mean(series, f"{metric}_test_loss")
+    return float(losses.max() / losses.min()) if np.isfinite(losses).all() else math.inf
+
+
+def better_than_sgd_everywhere(data):
+    """SGD is worse at every length."""
+    sgd = _mean(data["series"]["SGD"], "rollout_test_loss")
+
+    def judge(series, metric):
+        ours = _mean(series, f"{metric}_test_loss")
+        ratios = ours / sgd
+        return Verdict(bool((ratios < 1).all()), f"{ratios.min():.3f} to {ratios.max():.3f} of SGD's loss")
+
+    return _of_columns(data, judge)
+
+
+def small_deviation(data):
+    """The standard deviation of the test loss at the end, against Adam's and SGD's."""
+    theirs = {name: numbers(data["series"][name]["rollout_test_loss"]["sd"])[-1] for name in ("Adam", "SGD")}
+
+    def judge(series, metric):
+        sd = numbers(series[f"{metric}_test_loss"]["sd"])[-1]
+        ratios = ", ".join(f"{sd / value:.3f} of {name}'s" for name, value in theirs.items())
+        return Verdict(bool(sd <= SHARE_OF_SPREAD * theirs["Adam"]), f"{_number(sd)}, {ratios}")
+
+    return _of_columns(data, judge)
+
+
+def small_mean(data):
+    """The mean of the test loss at the end, against Adam's."""
+    adam = _mean(data["series"]["Adam"], "rollout_test_loss")[-1]
+
+    def judge(series, metric):
+        mean = _mean(series, f"{metric}_test_loss")[-1]
+        return Verdict(bool(mean <= SHARE_OF_MEAN * adam), f"{_number(mean)}, {mean / adam:.3f} of Adam's")
+
+    return _of_columns(data, judge)
+
+
+def deviations_of_the_peers(data):
+    """SGD's deviation grows as training goes on, those of Adam and RMSprop shrink."""
+    first = int(np.flatnonzero(np.array(data["iterations"]) > FIRST)[0])
+    growth = {}
+    for name in ("SGD", "Adam", "RMSprop"):
+        sd = numbers(data["series"][name]["rollout_test_loss"]["sd"])
+        growth[name] = sd[-1] / sd[first]
+    holds = bool(growth["SGD"] > 1 > max(growth["Adam"], growth["RMSprop"]))
+    found = ", ".join(f"{name} {_number(value)}" for name, value in growth.items())
+    found = f"end / iteration {data['iterations'][first]}: {found}"
+    return [Verdict(holds, f"of the peers alone, {found}"), Verdict(None, "-"), Verdict(None, "-")]
+
+
+def immune_to_the_start(data):
+    """The worst scale of the initial weights against the best one."""
+    theirs = {name: _largest_over_smallest(data["starts"][name]) for name in ("SGD", "Adam")}
+    compared = ", ".join(f"{name} {_number(value)}" for name, value in theirs.items())
+    verdicts = []
+    for solver, metric in _OF_COLUMNS:
+        ours = _largest_over_smallest(data["starts"][solver], metric)
+        verdicts.append(Verdict(bool(ours <= min(theirs.values())), f"worst / best {_number(ours)}, {compared}"))
+    return verdicts
+
+
+def _sweeps(data):
+    """Series of Algorithm 1 by nu, the largest first, and those of Rollout, its defaults first."""
+    of_nu = {name.split("= ")[1]: series for name, series in data["series"].items() if name.startswith(ALGORITHM_1)}
+    rollout = {name.split(", ")[1]: series for name, series in data["series"].items() if name.startswith(ROLLOUT)}
+    return of_nu, rollout
+
+
+def large_nu_ends_worse(data):
+    """The training loss at the end, at the largest nu and at the smallest."""
+    of_nu, rollout = _sweeps(data)
+    (largest, high), *_, (smallest, low) = of_nu.items()
+    verdicts = []
+    for metric in ("auxiliary", "rollout"):
+        ends = [_mean(series, f"{metric}_training_loss")[-1] for series in (high, low)]
+        found = f"nu = {largest} {_number(ends[0])}, {smallest} {_number(ends[1])}"
+        verdicts.append(Verdict(bool(ends[0] > ends[1]), found))
+    return [*verdicts, _of_changes(rollout)]
+
+
+def _of_changes(rollout):
+    """What the settings of Rollout do to its training loss."""
+    ends = {name: _mean(series, "rollout_training_loss")[-1] for name, series in rollout.items()}
+    best, worst = min(ends, key=ends.get), max(ends, key=ends.get)
+    return Verdict(None, f"no nu; {_number(ends[best])} ({best}) to {_number(ends[worst])} ({worst})")
+
+
+def below_some_nu_nothing_changes(data):
+    """The two smallest nu end alike."""
+    of_nu, rollout = _sweeps(data)
+    (first, high), (second, low) = list(of_nu.items())[-2:]
+    verdicts = []
+    for metric in ("auxiliary", "rollout"):
+        ends = [_mean(series, f"{metric}_training_loss")[-1] for series in (high, low)]
+        difference = abs(ends[0] / ends[1] - 1)
+        found = f"nu = {first} {_number(ends[0])}, {second} {_number(ends[1])}"
+        verdicts.append(Verdict(bool(difference <= NOTHING_CHANGES), found))
+    return [*verdicts, _of_changes(rollout)]
+
+
+def large_nu_delays(data):
+    """Iterations until the training accuracy stays above 0.9, at the largest nu and at the smallest."""
+    of_nu, rollout = _sweeps(data)
+    (largest, high), *_, (smallest, low) = of_nu.items()
+    verdicts = []
+    for metric in ("auxiliary", "rollout"):
+        name = f"{metric}_training_accuracy"
+        late, early = (_stays_above(data["iterations"], _mean(series, name)) for series in (high, low))
+        found = f"{GOOD_ACCURACY:g} from iteration {late:g} at nu = {largest}, {early:g} at {smallest}"
+        verdicts.append(Verdict(bool(late > early), found.replace("inf", "never")))
+    times = [
+        _stays_above(data["iterations"], _mean(series, "rollout_training_accuracy")) for series in rollout.values()
+    ]
+    found = f"no nu; {GOOD_ACCURACY:g} from iteration {min(times):g} to {max(times):g}"
+    return [*verdicts, Verdict(None, found.replace("inf", "never"))]
+
+
+def _stays_above(iterations, values):
+    """The first evaluation from which on all values are good, or inf."""
+    below = np.flatnonzero(~(values >= GOOD_ACCURACY))
+    first = below[-1] + 1 if len(below) else 0
+    return iterations[first] if first < len(iterations) else math.inf
+
+
+def plain_in_accuracies(data):
+    """How far nu spreads the final validation accuracy, in units of itself, and the training loss, of log 10."""
+    of_nu, rollout = _sweeps(data)
+    verdicts = []
+    for solver, metric in _OF_COLUMNS:
+        sweep = rollout if solver == ROLLOUT else of_nu
+        accuracy, loss = (
+            _spread([_mean(series, f"{metric}_{what}") for series in sweep.values()])
+            for what in ("test_accuracy", "training_loss")
+        )
+        loss /= math.log(10)  # that of a network that knows nothing
+        found = f"at most {accuracy:.3f} apart in accuracy, {loss:.3f} log 10 in loss"
+        verdicts.append(Verdict(None if solver == ROLLOUT else bool(accuracy > loss), found))
+    return verdicts
+
+
+def _spread(curves):
+    """The largest distance between any two curves at any evaluation after the 20th iteration or so."""
+    curves = np.array(curves)
+    curves = curves[:, curves.shape[1] // 2 :]
+    return float((curves.max(axis=0) - curves.min(axis=0)).max())
+
+
+CLAIMS = (
+    Claim("2", "Fig. 2 (b)", "ADMM ends with the lowest test loss", lowest_at_the_end),
+    Claim("2", "Fig. 2 (b)", "ADMM converges fastest: below every other after iteration 20", fastest),
+    Claim("2", "Fig. 2 (a)", "ADMM's training loss falls smoothly where the others shake", smoothest),
+    Claim("3", "Fig. 3", "ADMM is nearly immune to the length of the input", immune_to_length),
+    Claim("3", "Fig. 3", "and less sensitive to it than SGD and Adam", less_spread_than_the_peers),
+    Claim("3", "Fig. 3", "SGD is worse at every length", better_than_sgd_everywhere),
+    Claim("4", "Fig. 4 (b)", "ADMM's test loss deviates little: here, by at most 1/4 of Adam's", small_deviation),
+    Claim("4", "Fig. 4 (b)", "its mean is low: here, at most 1/3 of Adam's", small_mean),
+    Claim("4", "Fig. 4", "SGD's deviation grows, those of Adam and RMSprop shrink", deviations_of_the_peers),
+    Claim("4", "Sec. 4", "ADMM is immune to the start of its weights", immune_to_the_start),
+    Claim("5", "Fig. 5", "a large nu ends worse", large_nu_ends_worse),
+    Claim("5", "Fig. 5", "below some nu nothing changes", below_some_nu_nothing_changes),
+    Claim("6", "Fig. 6 (a)", "a large nu delays", large_nu_delays),
+    Claim("6", "Fig. 6 (b), (c)", "which is plain in accuracies and small in the loss", plain_in_accuracies),
+)
