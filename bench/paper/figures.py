@@ -155,7 +155,7 @@ def figure_3(runner, sizes, first_seed):
 def figure_4(runner, sizes, first_seed):
     """Mean and standard deviation over repeated runs on images; and losses from smaller and larger initial weights."""
     peers = ("SGD", "RMSprop", "Adam")
-    rates = runner.learning_rates(sizes.images, PEERS, first_seed)
+    rates = runner.learning_rates(sizes.images, peers, first_seed)
     seeds = range(first_seed, first_seed + sizes.n_repeats)
     found = curves_of(runner, contenders(sizes.images, peers, rates, seeds), LOSSES, "Figure 4")
     seeds = seeds[: sizes.n_starts]

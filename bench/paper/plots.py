@@ -4,7 +4,7 @@ import numpy as np
 
 from bench.paper.common import new_figure
 from bench.paper.jobs import ALGORITHM_1, ROLLOUT
-from bench.paper.released import PUBLISHED_LOSS
+from bench.paper.released import ITERATIONS, PUBLISHED
 
 METRICS = {"auxiliary": "auxiliary (ADMM has seen the label)", "rollout": "roll-out (no label)"}
 PARTS = {"training": "training", "test": "test"}
@@ -20,8 +20,6 @@ LOOKS = {
     "Adam": {"color": "#009E73", "ls": (0, (4, 1.5)), "lw": 1.6},
 }
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
-PUBLISHED_AT = 20  # the iterations after which Table 2 is taken
-PERFECT_AT = 2  # and those after which accuracy is 100.0 in Table 3
 SIZE = 11
 
 
@@ -79,11 +77,20 @@ def draw_band(axis, x, values, look, label, relative_to=None):
     axis.fill_between(x, np.maximum(mean - sd, 0.01 * mean), mean + sd, color=look["color"], alpha=0.18, lw=0)
 
 
-def draw_published_losses(axis):
-    """What Table 2 prints for rho3 = 1 and 0.1, and 10: losses of o that do not depend on the data."""
-    for i, losses in enumerate(PUBLISHED_LOSS.values()):
-        label = "the paper's Table 2" if i == 0 else None
-        axis.plot(PUBLISHED_AT, float(losses[-1]), "x", color=GREY, ms=8, mew=2, label=label, zorder=6)
+def draw_published_losses(axis, part):
+    """What Table 2 prints: losses of o, which do not depend on the data."""
+    losses = [float(figures[part == "test"]) for figures in PUBLISHED.values()]
+    axis.plot(
+        [ITERATIONS] * len(losses), losses, "x", color=GREY, ms=8, mew=2, label="the paper's Table 2", zorder=6
+    )  # fmt: skip
+
+
+def draw_published_accuracies(axis, part):
+    """What Table 3 prints: when the accuracy at o is 100.0."""
+    iterations = [figures[2 + (part == "test")] for figures in PUBLISHED.values()]
+    axis.plot(
+        iterations, np.ones(len(iterations)), "+", color=GREY, ms=10, mew=2, label="the paper's Table 3", zorder=6
+    )
 
 
 def figure_2(data, path):
@@ -103,7 +110,7 @@ def _draw_curves(data, path, title, rows=("training_loss", "test_loss"), spread_
             for name, series in data["series"].items():
                 draw_band(axis, data["iterations"], series[name_in(series, metric, what)], LOOKS[name], name)
             axis.set(xscale="log", yscale="log")
-        draw_published_losses(axes[i, 0])
+        draw_published_losses(axes[i, 0], part)
     if spread_of is not None:
         axes[-1, 0].set_ylabel("standard deviation\nof the test loss", fontsize=SIZE)
         for axis, metric in zip(axes[-1], METRICS, strict=True):
@@ -180,9 +187,9 @@ def _draw_sweep(data, path, rows, title):
                 axis.plot(data["iterations"], mean, label=label, **look)
             axis.set(xscale="log", yscale=yscale)
     if title.endswith("MNIST"):
-        draw_published_losses(axes[-1, 0])
-        for axis in axes[:-1, 0]:
-            axis.plot(PERFECT_AT, 1.0, "+", color=GREY, ms=10, mew=2, label="the paper's Table 3", zorder=6)
+        draw_published_losses(axes[-1, 0], "training")
+        for axis, part in zip(axes[:-1, 0], PARTS, strict=True):
+            draw_published_accuracies(axis, part)
     finish(figure, axes, path, "iteration", 2, f"{title}, mean over seeds")
 
 
