@@ -190,7 +190,7 @@ class Text(Problem):
     length: int = 25
     n_iterations: int = 1000
     n_hidden: int = 128
-    n_characters: int = 1600
+    n_characters: int = 1000
     n_evaluated: int = 10_000
     start_scale: float = 1.0
 
