@@ -15,7 +15,7 @@ import bench.paper
 from admmirnn.datasets import load_mnist, load_text
 from bench.accept import processor
 from bench.paper.figures import FIGURES
-from bench.paper.report import DOCS, figures, put_into_docs
+from bench.paper.report import DOCS, figures, markdown, put_into_docs
 from bench.paper.tables import QUICK, Sizes, tables
 from bench.paper.text import QUICK_TEXT, TextSizes, text
 
@@ -50,9 +50,9 @@ def main():
 def _figures(options):
     which = ONE_FIGURE.get(options.what, tuple(FIGURES))
     output = DOCS if options.docs else options.output
-    figures(which, options.quick, options.first_seed, output, options.processes, options.read)
+    record = figures(which, options.quick, options.first_seed, output, options.processes, options.read)
     if options.docs:
-        put_into_docs((DOCS / "paper-figures.md").read_text(encoding="utf-8"), DOCS / "paper.md")
+        put_into_docs(markdown(record), DOCS / "paper.md")
 
 
 def _options():

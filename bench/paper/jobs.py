@@ -3,13 +3,13 @@
 import multiprocessing
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from tqdm import tqdm
 
 from admmirnn import Rollout, backend
-from bench.paper.problems import Images, Losses, test_loss
+from bench.paper.problems import Images, Losses, loss_on_test_data
 from bench.paper.split import NU, ImagesOfAlgorithm1, text_of_algorithm1
 from bench.race.ours import OurSide
 from bench.race.selection import choose, try_settings
@@ -116,7 +116,8 @@ def _peer(name, task):
 class Choice:
     """The search for a peer's learning rate: the one with the lowest test loss on one seed, anywhere on the way.
 
-    Those that are twice as far from zero as the best after a quarter or half of the iterations are given up.
+    Those that are twice as far from zero as the best after a quarter or half of the iterations are given up.  Where the
+    first or the last of the grid is the best, the grid is continued.
     """
 
     problem: object
@@ -125,11 +126,31 @@ class Choice:
 
     def run(self):
         """Return the learning rate, and the trials as a race records them."""
-        task = self.problem.task(test_loss(self.problem.n_training))
-        peer = _peer(self.contender, task)
-        trials = try_settings(peer, self.problem.data(), self.seed, [0.0], task.metric, say=lambda line: None)
-        (best,) = choose(trials, [0.0])
+        metric, grid, trials = loss_on_test_data(self.problem.n_training), self.grid, []
+        new = grid
+        while new:
+            task = replace(self.problem.task(metric), learning_rates={self.contender: new})
+            peer = _peer(self.contender, task)
+            trials += try_settings(peer, self.problem.data(), self.seed, [0.0], metric, say=lambda line: None)
+            (best,) = choose(trials, [0.0])
+            grid, new = continued(grid, best.learning_rate)
         return best.learning_rate, [trial.record() for trial in trials]
+
+    @property
+    def grid(self):
+        """Where the search begins."""
+        return tuple(self.problem.learning_rates[self.contender])
+
+
+def continued(grid, best):
+    """A grid with one more learning rate next to the best, if that is at an end, and what is new in it."""
+    if best == grid[-1]:
+        new = (grid[-1] * (grid[-1] / grid[-2]),)
+        return (*grid, *new), new
+    if best == grid[0]:
+        new = (grid[0] / (grid[1] / grid[0]),)
+        return (*new, *grid), new
+    return grid, ()
 
 
 def alone(job):

@@ -4,10 +4,10 @@ import numpy as np
 
 from bench.paper.common import new_figure
 from bench.paper.jobs import ALGORITHM_1, ROLLOUT
+from bench.paper.problems import PARTS
 from bench.paper.released import ITERATIONS, PUBLISHED
 
 METRICS = {"auxiliary": "auxiliary (ADMM has seen the label)", "rollout": "roll-out (no label)"}
-PARTS = {"training": "training", "test": "test"}
 GREY = "0.45"
 # The colours of Okabe and Ito, which the colour-blind can tell apart, and dashes for who prints in grey.
 LOOKS = {
@@ -39,7 +39,7 @@ def numbers(values):
     return np.array([np.nan if value is None else value for value in values], float)
 
 
-def panels(rows, height, titles=True):
+def panels(rows, height):
     """A figure with a column of axes for each metric that share both axes; (None, None) without matplotlib."""
     figure = new_figure(7.2, height)
     if figure is None:
@@ -70,7 +70,7 @@ def finish(figure, axes, path, xlabel, ncols, title):
     print(f"picture: {path.resolve()}")
 
 
-def draw_band(axis, x, values, look, label, relative_to=None):
+def draw_band(axis, x, values, look, label):
     """A mean with a band of one standard deviation; on a logarithmic axis it ends at a hundredth of the mean."""
     mean, sd = numbers(values["mean"]), numbers(values["sd"])
     axis.plot(x, mean, label=label, **look)
@@ -100,12 +100,12 @@ def figure_2(data, path):
 
 def _draw_curves(data, path, title, rows=("training_loss", "test_loss"), spread_of=None):
     n_rows = len(rows) + (spread_of is not None)
-    figure, axes = panels(n_rows, 2.3 * n_rows + 1.3)
+    figure, axes = panels(n_rows, 2.6 * n_rows + 1.3)
     if figure is None:
         return
     for i, what in enumerate(rows):
         part = what.split("_")[0]
-        axes[i, 0].set_ylabel(f"{PARTS[part]} loss", fontsize=SIZE)
+        axes[i, 0].set_ylabel(f"{part} loss", fontsize=SIZE)
         for axis, metric in zip(axes[i], METRICS, strict=True):
             for name, series in data["series"].items():
                 draw_band(axis, data["iterations"], series[name_in(series, metric, what)], LOOKS[name], name)
@@ -127,7 +127,7 @@ def figure_3(data, path):
     if figure is None:
         return
     for row, part in zip(axes, PARTS, strict=True):
-        row[0].set_ylabel(f"{PARTS[part]} loss,\nnats a character", fontsize=SIZE)
+        row[0].set_ylabel(f"{part} loss,\nnats a character", fontsize=SIZE)
         for axis, metric in zip(row, METRICS, strict=True):
             for name, series in data["series"].items():
                 values = series[name_in(series, metric, f"{part}_loss")]
@@ -152,6 +152,9 @@ def figure_4(data, path):
             draw_band(axis, data["scales"], values, LOOKS[name] | {"marker": "o", "ms": 4}, name)
         axis.set(xscale="log", yscale="log")
         axis.set_xticks(data["scales"], [f"{scale:g}" for scale in data["scales"]])
+        low, high = axis.get_ylim()
+        ticks = [tick for tick in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5) if low <= tick <= high]
+        axis.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.minorticks_off()
     path = path.with_name(f"{path.stem}-starts{path.suffix}")
     finish(figure, axes, path, "initial weights times", 3, "Figure 4: MNIST, after the last iteration")

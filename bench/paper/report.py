@@ -39,8 +39,7 @@ def figures(which, quick, first_seed, output, n_processes=2, read=None):
     first_seed : int
         Seeds count from here.
     output : Path
-        Folder of paper-figures.json (what the pictures need), paper-figures-runs.json (every run), paper-figures.md
-        (pictures and claims for docs/paper.md) and the pictures.
+        Folder of paper-figures.json (what the pictures need), paper-figures-runs.json (every run) and the pictures.
     n_processes : int
         Which share the runs.
     read : Path or None
@@ -60,12 +59,12 @@ def figures(which, quick, first_seed, output, n_processes=2, read=None):
     else:
         record = _compute(which, QUICK if quick else Sizes(), first_seed, output, n_processes)
         record["quick"] = quick
-        write_json(output / "paper-figures.json", record)
+    path = output / "paper-figures.json"
+    if read is None or read.resolve() != path.resolve():
+        write_json(path, record)
     for name, data in record["figures"].items():
         DRAWINGS[name](data, output / f"paper-figure-{name}.png")
-    text = markdown(record)
-    (output / "paper-figures.md").write_text(text, encoding="utf-8")
-    print(f"\n{text}")
+    print(f"\n{markdown(record)}")
     return record
 
 
@@ -105,15 +104,13 @@ def _print_rates(runner):
     print(
         "\nlearning rates of the peers: cosine to 0, gradients clipped at norm 1; chosen by the test loss on one seed"
     )
-    for job, result in runner.found.items():
+    for job in runner.found:
         if isinstance(job, Choice):
-            grid = job.problem.learning_rates[job.contender]
+            best, trials = runner.found[job]
             where = f", length {job.problem.length}" if hasattr(job.problem, "length") else ""
-            at_the_edge = " (an end of the grid)" if result[0] in (grid[0], grid[-1]) else ""
-            print(
-                f"  {job.problem.title}{where}, {job.contender}: {', '.join(f'{rate:.3g}' for rate in grid)}: "
-                f"{result[0]:.3g}{at_the_edge}"
-            )
+            grid = ", ".join(f"{rate:.3g}" for rate in job.grid)
+            tried = f", and {len(trials) - len(job.grid)} beyond" if len(trials) > len(job.grid) else ""
+            print(f"  {job.problem.title}{where}, {job.contender}: {grid}{tried}: {best:.3g}")
     print()
 
 
@@ -121,20 +118,19 @@ def sentence(figure, data):
     """What the paper claims above all of a figure, and whether it holds in each of the three ways."""
     claims = [claim for claim in CLAIMS if claim.figure == figure]
     claim = claims[0]
-    words = {True: "holds", False: "does not hold", None: "has no counterpart"}
+    words = {True: "holds", False: "does not hold", None: "is no question"}
     parts = [
         f"{words[verdict.holds]} for {where} ({verdict.found})"
         for where, verdict in zip(
             ("the auxiliary figure", "Algorithm 1's roll-out", "Rollout's"), claim.judge(data), strict=True
         )
     ]
-    return f"The paper claims that {claim.text}: this {parts[0]}, {parts[1]}, and {parts[2]}."
+    return f"The paper claims that {claim.text}. This {parts[0]}, {parts[1]}, and {parts[2]}."
 
 
 def markdown(record):
     """Pictures, sentences and the table of claims, as docs/paper.md has them."""
-    machine, lines = record["machine"], []
-    total = sum(record["seconds"].values())
+    lines = [_what_was_run(record["settings"])]
     for name, data in record["figures"].items():
         lines.append(f"![Figure {name}: auxiliary and roll-out](paper-figure-{name}.png)\n")
         if name == "4":
@@ -147,12 +143,30 @@ def markdown(record):
             cells = (str(verdict) for verdict in claim.judge(record["figures"][claim.figure]))
             lines.append(f"| {claim.text} | {claim.where} | {' | '.join(cells)} | `{claim.tests}` |")
     lines.append(PROVED + "\n")
-    versions = ", ".join(f"{package} {number}" for package, number in machine["versions"].items())
-    lines.append(
-        f"{versions}, Python {machine['python']}; {machine['summary']}: {math.ceil(total / 60)} min"
-        f"{' (a quick run: none of this means anything)' if record.get('quick') else ''}."
-    )
+    lines.append(_where_it_was_run(record))
     return "\n".join(lines) + "\n"
+
+
+def _what_was_run(settings):
+    """Sizes and numbers of runs, as a paragraph."""
+    images, text, runs = settings["images"], settings["text"], settings
+    return (
+        f"MNIST: {images['n_iterations']} iterations of {images['batch_size']} of {images['n_train']} images, "
+        f"{images['n_hidden']} units; Algorithm 1, which has no minibatches, {images['n_split']} images, "
+        f"{images['n_split_hidden']} units. Text: {text['n_iterations']} iterations of {text['n_characters']} "
+        f"characters, {text['n_hidden']} units; Algorithm 1, one chunk an iteration. Means over {runs['n_repeats']} "
+        f"runs in Figure 4, {runs['n_of_lengths']} in Figure 3, {runs['n_seeds']} in the others, and "
+        f"{runs['n_starts']} from each other start. Test losses are those of {images['n_evaluated']} test images, "
+        f"and of {text['n_evaluated']} characters of the last tenth of the text.\n"
+    )
+
+
+def _where_it_was_run(record):
+    machine = record["machine"]
+    versions = ", ".join(f"{package} {number}" for package, number in machine["versions"].items())
+    minutes = math.ceil(sum(record["seconds"].values()) / 60)
+    quick = " (a quick run: none of this means anything)" if record["quick"] else ""
+    return f"{versions}, Python {machine['python']}; {machine['summary']}, {minutes} min{quick}."
 
 
 def put_into_docs(text, page):

@@ -5,9 +5,9 @@ import numpy as np
 from admmirnn import backend
 from admmirnn.solvers.algorithm1 import Algorithm1
 from admmirnn.solvers.variables import SweepSettings
+from bench.paper.characters import DIVERGED_ABOVE, CharacterTrainer, TextScheme, new_character_network
 from bench.paper.common import LOSS, loss_and_accuracy, residuals_at_last_step, variables_of
 from bench.paper.problems import codes_of_text, named
-from bench.paper.text import DIVERGED_ABOVE, CharacterTrainer, TextScheme, new_character_network
 from bench.race.ours import initial_network
 
 RHO = 2.0  # above 2 H, twice the Lipschitz constant of the cross-entropy's gradient, as Theorem 1 asks
