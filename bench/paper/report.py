@@ -22,7 +22,7 @@ PROVED = """\
 | rho_i > 2H: the augmented Lagrangian never rises | Theorem 1 | yes, with r above the Lipschitz constants and the \
 coupled s-step; no as stated, see section 3 | not what it speaks of | not what it speaks of | `test_convergence.py` |
 | min distance of iterates, and residuals, O(1/k) | Theorem 3 | yes, likewise | not what it speaks of | not what it \
-speaks of | `test_convergence.py`, `test_paper_figures.py` |
+speaks of | `test_convergence.py`, `test_the_auxiliary_residuals_fall_as_1_over_k` |
 | rho3 decides the loss, rho1 and rho2 hardly matter | Table 2 | yes, it is that of o <- o - grad R(o) / rho3 | no, \
 see section 4 | it has neither rho1 nor rho2 | `test_paper.py` |"""
 
@@ -141,7 +141,7 @@ def markdown(record):
     for claim in CLAIMS:
         if claim.figure in record["figures"]:
             cells = (str(verdict) for verdict in claim.judge(record["figures"][claim.figure]))
-            lines.append(f"| {claim.text} | {claim.where} | {' | '.join(cells)} | `{claim.tests}` |")
+            lines.append(f"| {claim.text} | {claim.where} | {' | '.join(cells)} | `{claim.test}` |")
     lines.append(PROVED + "\n")
     lines.append(_where_it_was_run(record))
     return "\n".join(lines) + "\n"
