@@ -8,13 +8,16 @@ them are losses of the network's own roll-out on images that were not learnt. Wi
 Algorithm 1 and Rollout have as well, one sees what the paper drew instead.
 """
 
+import inspect
 import json
 from pathlib import Path
 
 import numpy as np
 from matplotlib import pyplot
 
-record = json.loads((Path(__file__).parents[1] / "paper-figures.json").read_text())
+# programs of the gallery have no __file__
+this_file = Path(inspect.currentframe().f_code.co_filename)
+record = json.loads((this_file.parents[1] / "paper-figures.json").read_text())
 figure_4 = record["figures"]["4"]
 iterations = figure_4["iterations"]
 
