@@ -80,15 +80,17 @@ def calls(kernels, size, dtype, gram_first=1, gram_every=4):
     )  # fmt: skip
     kernels.forward(*forward)
     M, G, output_M, output_G = room(n, m), room(m, m), room(K, n + 1), room(n + 1, n + 1)
+    R = np.zeros((n, n))
     backward = (
         Theta, Psi, X, S, batch.offsets, lambda3, activation, 1.0, 0.8, 0.9, gram_first, gram_every,
-        room(2 * B, n), M, G, output_M, output_G, room(kernels.backward_room(d, n, K, 1)),
+        room(2 * B, n), M, G, output_M, output_G, room(kernels.backward_room(d, n, K, 1)), 1, "last", None, None, None,
+        None, True, None, None, R, gram_every, 0.9,
     )  # fmt: skip
     kernels.backward(*backward)
     Theta_moved, Psi_moved = Theta.copy(), Psi.copy()
     update_weights = (
         M, G, room(m, m), room(m, n), Theta_moved, output_M, output_G, room(n + 1, n + 1), room(n + 1, K), Psi_moved,
-        room(max(n * m, K * (n + 1))), 0.1, 1.0, 0.01, 0.03, 1.0, 0.0,
+        room(max(n * m, K * (n + 1))), 0.1, 1.0, 0.01, 0.03, 1.0, 0.0, None, R, room(n, n),
     )  # fmt: skip
     generate = (
         normal(n, K + n + 1) / np.sqrt(n).astype(dtype), Psi, activation, np.zeros(size.N, np.int32), 1.0,

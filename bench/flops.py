@@ -80,6 +80,11 @@ def gram(size, first, every):
     return size.B * (of_inputs * steps + of_states * (steps - (first == 0)))
 
 
+def gram_of_multipliers(size, every):
+    """The lower triangle of R = sum lambda1_t lambda1_t^T over one row of ``every``: n (n + 1) each."""
+    return size.n * (size.n + 1) * size.rows / every
+
+
 def output_statistics(size):
     """The statistics of the read-out.
 
@@ -89,8 +94,9 @@ def output_statistics(size):
 
 
 def backward(size, first, every):
-    """The backward sweep: multipliers, L and G of the hidden layer, and both statistics of the read-out."""
-    return multipliers(size) + products(size) + gram(size, first, every) + output_statistics(size)
+    """The backward sweep: multipliers, L, G and R of the hidden layer, and both statistics of the read-out."""
+    of_hidden = products(size) + gram(size, first, every) + gram_of_multipliers(size, every)
+    return multipliers(size) + of_hidden + output_statistics(size)
 
 
 def factorisation(order):
@@ -99,16 +105,20 @@ def factorisation(order):
 
 
 def solves(size):
-    """D = M (G + shift)^-1 of both layers: m^3 / 3 + 2 m^2 n, and h^3 / 3 + 2 h^2 K with h = n + 1."""
+    """D = P^-1 M (G + shift)^-1 of the hidden layer, and of the read-out with P = I.
+
+    m^3 / 3 + 2 m^2 n for G and n^3 / 3 + 2 n^2 m for P; h^3 / 3 + 2 h^2 K with h = n + 1.
+    """
     h = size.n + 1
-    return factorisation(size.m) + 2 * size.m**2 * size.n + factorisation(h) + 2 * h**2 * size.K
+    of_hidden = factorisation(size.m) + 2 * size.m**2 * size.n + factorisation(size.n) + 2 * size.n**2 * size.m
+    return of_hidden + factorisation(h) + 2 * h**2 * size.K
 
 
-def iteration(size, every=4):
-    """One iteration of `Rollout`: forward, backward, solves; G as the mean over which step it starts at."""
+def iteration(size, every=8):
+    """One iteration of `Rollout`: forward, backward, solves; as the mean over which step G starts at."""
     every = min(every, size.N)
-    mean_gram = sum(gram(size, first, every) for first in range(every)) / every
-    return forward(size) + multipliers(size) + products(size) + mean_gram + output_statistics(size) + solves(size)
+    mean_backward = sum(backward(size, first, every) for first in range(every)) / every
+    return forward(size) + mean_backward + solves(size)
 
 
 def residuals(size):

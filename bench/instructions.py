@@ -47,6 +47,7 @@ TOLERANCE = 0.05
 MARK = "getppid"  # callgrind writes its counts when it sees this function called; nothing else calls it
 ENVIRONMENT = {
     "OPENBLAS_CORETYPE": "Haswell",
+    "ADMMIRNN_KEEP_CORETYPE": "1",  # see bench/__init__.py
     "OPENBLAS_NUM_THREADS": "1",
     "PYTHONHASHSEED": "0",
     "ADMMIRNN_BACKEND": "compiled",
