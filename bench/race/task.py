@@ -93,8 +93,8 @@ class Ours:
     ----------
     epochs : float
         Passes over the training set, in whole minibatches.
-    penalty : float
-        As in `RNNClassifier`.
+    penalty : float or None
+        As in `Rollout.solve`; None leaves it to the solver.
     batch_size : int or None
         None leaves it to the solver.
     solver : callable
@@ -104,14 +104,14 @@ class Ours:
     """
 
     epochs: float
-    penalty: float = 0.3
+    penalty: float | None = None
     batch_size: int | None = None
     solver: Callable = Rollout
     note: str = ""
 
     def __str__(self):
         batch_size = f"batches of {self.batch_size}" if self.batch_size else ""
-        penalty = f"penalty {self.penalty:g}"
+        penalty = "" if self.penalty is None else f"penalty {self.penalty:g}"
         return ", ".join(filter(None, (_epochs(self.epochs), batch_size, penalty, self.note)))
 
 

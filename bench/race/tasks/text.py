@@ -26,7 +26,7 @@ def load(seed):
     return Data.of_text(text[:cut], text[cut:], CHUNK)
 
 
-OURS = Ours(epochs=PASSES / 2, penalty=0.2, batch_size=STREAMS)
+OURS = Ours(epochs=PASSES / 2, batch_size=STREAMS)
 TASK = Task(
     title=f"Text by characters, chunks of {CHUNK}, {PASSES} passes",
     load=load,
