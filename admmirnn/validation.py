@@ -1985,22 +1985,10 @@ def check_state(name: str, found: Any, form: Any) -> None:
         _expect(type(found) is type(form) and not (isinstance(form, str) and found != form), name, found)
 
 
-def check_metric_of_state(state: Any, have_R: list[bool]) -> None:
-    """Raise if a checkpoint was written when the solver had no matrix penalty, and this fit has one.
-
-    Parameters
-    ----------
-    state : object
-        The solver's state, as the checkpoint has it.
-    have_R : list of bool
-        Of each layer, whether the fit keeps the Gram matrix of its multipliers.
-    """
-    try:
-        layers = state["memory"]["layers"]
-        is_older = any("R" not in layer for layer, has_R in zip(layers, have_R, strict=False) if has_R)
-    except (TypeError, KeyError):  # `check_state` says what is wrong
-        return
-    if is_older:
+def check_version_of_state(state: Any) -> None:
+    """Raise if the solver's state in a checkpoint is of a version whose `Rollout` had no matrix penalty."""
+    memory = state.get("memory") if isinstance(state, dict) else None
+    if isinstance(memory, dict) and "layers" in memory and "online" not in memory:
         raise ValueError(
             "the checkpoint is of a version of admmirnn whose Rollout had no matrix penalty, and the fit cannot go on "
             "from it as it would have; remove it, or pass resume=False, to start anew"

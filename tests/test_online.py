@@ -1,14 +1,16 @@
 """Learning on line: the factor on the step length, the test of whether the law has changed, partial_fit with both."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
-from admmirnn import RNNClassifier, Rollout
+from admmirnn import RNNClassifier, RNNRegressor, Rollout
 from admmirnn.datasets import load_digits
 from admmirnn.solvers.online import OnlineSchedule
 
@@ -157,3 +159,72 @@ def test_the_number_of_batches_does_not_matter_to_a_long_call():
     for _ in range(6):
         model.partial_fit(X, y, classes=range(10))
     assert model.score(X_test, y_test) > 0.96
+
+
+def test_one_bad_minibatch_is_no_change():
+    schedule = schedule_of()
+    for i, loss in enumerate(noisy(0.1, 300)):
+        assert not schedule.observe(200.0 if i == 200 else loss)
+
+
+@pytest.mark.parametrize("gap", [20, 40, 80])
+def test_changes_that_follow_one_another_are_seen(gap):
+    """Each law is learnt as fast as the others; what varied while the loss fell is not noise."""
+    schedule, n_seen = schedule_of(), 0
+    for law in range(6):
+        losses = noisy(1, gap, law, noise=0.1) * (0.05 + 3 * np.exp(-np.arange(gap) / 5))
+        seen = [schedule.observe(loss) for loss in losses]
+        n_seen += sum(seen[:5])
+        assert not any(seen[5:])
+    assert n_seen == 5
+
+
+@pytest.mark.parametrize("size", [1e4, 1e8])
+def test_one_bad_call_is_rolled_back_and_forgotten(size):
+    rng = np.random.default_rng(0)
+    model = RNNRegressor(16, random_state=0)
+    scores, X_test = [], rng.normal(size=(300, 6, 2))
+    for call in range(120):
+        X = rng.normal(size=(32, 6, 2))
+        noise = size * rng.normal(size=32) if call == 90 else 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.partial_fit(X, X.sum(axis=(1, 2)) + 3 + noise)
+        scores.append(model.score(X_test, X_test.sum(axis=(1, 2)) + 3))
+    assert scores[89] > 0.95
+    assert min(scores[92:]) > 0.9
+
+
+@pytest.mark.parametrize(("n_calls", "size"), [(6, 600), (12, 250), (60, 64)])
+def test_laws_that_change_again_and_again_are_learnt(n_calls, size):
+    rng = np.random.default_rng(1)
+    model, scores = RNNRegressor(16, random_state=0), []
+    for law in range(4):
+        for _ in range(n_calls):
+            X = rng.normal(size=(size, 6, 2))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                model.partial_fit(X, (-1) ** law * (X.sum(axis=(1, 2)) + 3))
+        X = rng.normal(size=(300, 6, 2))
+        scores.append(model.score(X, (-1) ** law * (X.sum(axis=(1, 2)) + 3)))
+    assert min(scores) > 0.75
+    assert model._memory["layers"][0]["radius"] > 1e-3
+
+
+def test_a_call_with_the_other_metric_counts_as_well():
+    X, _, y, _ = digits()
+    model = RNNClassifier(16, random_state=0)
+    counts = []
+    for metric in ("multipliers", "multipliers", "identity", "multipliers"):
+        model.set_params(solver=Rollout(metric=metric)).partial_fit(X[:16], y[:16], classes=range(10))
+        counts.append(model._memory["online"]["iterations"])
+    assert counts == [1, 2, 3, 4]
+
+
+def test_a_solver_that_an_older_version_has_pickled_keeps_its_number():
+    solver = Rollout(radius=0.02)
+    state = solver.__getstate__()
+    state.pop("metric")
+    older = Rollout.__new__(Rollout)
+    older.__setstate__(state)
+    assert older.get_params() == Rollout(radius=0.02, metric="identity").get_params()

@@ -36,7 +36,8 @@ _NUMBERS = (
 class Guard:
     """Keep the last good weights and say when to go back to them.
 
-    The losses of minibatches are averaged over windows of ``min(500, n_sequences)`` sequences; the loss of the
+    The losses of minibatches are averaged over windows of ``min(500, n_sequences)`` sequences (of 500 in calls of
+    partial_fit, from which the guard is handed on to the next ones); the loss of the
     first minibatch, which is that of the initial weights, or of the best constant output, if that is larger, is the
     first to compare with: few sequences may be easy ones.  A window is good when its
     mean, and the loss of its last minibatch, are not far above the best mean so far; then the weights are
@@ -51,7 +52,7 @@ class Guard:
     network : ElmanRNN
         The network that is being trained.
     n_sequences : int
-        In the training set.
+        In the training set, or 500 where that comes in parts.
     constant_loss : float
         Loss of the best constant output.
 
@@ -186,6 +187,11 @@ class Guard:
         after = self._loss_after_return
         return self.rollbacks_in_a_row > 0 and after is not None and after > self.most
 
+    def is_ruined_by(self, loss: float) -> bool:
+        """Whether that loss of one minibatch is a ruined network's, whatever came before."""
+        level = max(self.constant_loss, self._best) if self._best < math.inf else math.inf
+        return not loss <= _RUIN * level
+
     def lost_at_the_end(self, loss: float, *, for_good: bool = True) -> bool:
         """Say whether the network is lost, given its loss over a window after the last update.
 
@@ -193,8 +199,8 @@ class Guard:
         few sequences, and later calls will judge the rest.
         """
         self._loss_after_return = loss if self._loss_after_return is None else self._loss_after_return
-        if math.isfinite(loss) and not for_good:
-            return loss > _RUIN * max(self.constant_loss, self._best)
+        if not for_good:
+            return self.is_ruined_by(loss)
         return not math.isfinite(loss) or loss > self.most
 
     def begin_again(self) -> None:

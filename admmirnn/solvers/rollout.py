@@ -99,7 +99,8 @@ class Rollout(BaseEstimator):
         Added to the diagonals of G and R in units of their means, >= 0.  It is raised when a matrix is not positive
         definite.
     gram_decay : float, default=0.9
-        Decay of the running Gram matrix, in [0, 1).
+        Decay of the running Gram matrix G, in [0, 1), and the least decay of R, which forgets more slowly where
+        minibatches are small.
     momentum : float, default=0.8
         Decay of M, in [0, 1).
     multiplier_cap : float or None, default=1.0
@@ -160,6 +161,10 @@ class Rollout(BaseEstimator):
         self.factor_every = factor_every
         self.max_iter = max_iter
         self.metric = metric
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        vars(self).setdefault("metric", "identity")  # as it was when older versions pickled this
 
     takes_labels_per_step = True
     takes_symbols = True
@@ -390,7 +395,9 @@ class _Fit:
         self.splitting = Splitting(network, self.layers, penalties) if penalties else None
         self.initial_state = InitialState(self.first) if network.learns_s_0 else None
         self.scratch = np.zeros(max(layer.room for layer in self.layers), network.dtype)
-        self.online = OnlineSchedule() if memory is not None and settings.metric == "multipliers" else None
+        self.online_schedule = OnlineSchedule()
+        is_online = memory is not None and settings.metric == "multipliers"
+        self.online = self.online_schedule if is_online else None
         self.guard = Guard(network, WINDOW if self.online else n_sequences, constant_loss)
         self.cap = math.inf if settings.multiplier_cap is None else settings.multiplier_cap
         self.n_iterations = n_iterations
@@ -424,7 +431,7 @@ class _Fit:
             "splitting": self.splitting.memory() if self.splitting else None,
             "M_0": self.initial_state.M if self.initial_state else None,
             "states": self.order.states if isinstance(self.order, Carried) else None,
-            "online": self.online.state() if self.online else OnlineSchedule().state(self.iteration),
+            "online": self.online_schedule.state(0 if self.online else self.iteration),
             "guard": self.guard.state() if self.online else None,
         }
 
@@ -436,10 +443,12 @@ class _Fit:
             self.splitting.remember(memory["splitting"])
         if self.initial_state and memory["M_0"] is not None:
             self.initial_state.M[:] = memory["M_0"]
-        if self.online and "online" in memory:
-            self.online.go_on_from(memory["online"])
-        if self.online and memory.get("guard") and len(memory["guard"]["good"]) == len(self.network.trained):
-            self.guard.go_on_from(memory["guard"])  # else s_0 was not learnt then, or is not now
+        if "online" in memory:
+            self.online_schedule.go_on_from(memory["online"])
+        guard = memory.get("guard")
+        # what is trained may be more or less than then: s_0
+        if self.online and guard and len(guard["good"]) == len(self.network.trained):
+            self.guard.go_on_from(guard)
 
     def state(self) -> dict[str, Any]:
         """What another fit needs to go on from here, after an epoch."""
@@ -464,7 +473,7 @@ class _Fit:
 
     def go_on_from(self, n_epochs: int, state: dict[str, Any]) -> None:
         """Take over the state of another fit, after so many epochs."""
-        validation.check_metric_of_state(state, [layer.R is not None for layer in self.layers])
+        validation.check_version_of_state(state)
         validation.check_state("solver", state, self.form())
         self.iteration = min(n_epochs * self.order.n_batches, self.n_iterations)
         for weights, earlier in zip(self.network.trained, state["weights"], strict=True):
@@ -549,11 +558,12 @@ class _Fit:
         every = settings.gram_every if self.n_remembered >= _FIRST_ITERATIONS else settings.gram_every // 4
         every = 1 if self.n_remembered == 1 else min(max(every, 1), self.work.batch.n_steps)
         self.gram_steps = self.n_remembered % every, every
-        # of how many rows R takes one, and its decay: of small minibatches more of them, and for longer
+        # R takes as large a share of the states, but of a small minibatch at least 2 n, if there are so many; and its
+        # mean is of at least the last 10 n, or R would say more of these than of the network
         n, n_rows = len(self.hidden.M), self.work.batch.n_rows
-        every = max(min(every, n_rows // (_LEAST_ROWS * n)), 1)
-        decay = max(settings.gram_decay, 1 - n_rows / (every * _ROWS_IN_MEMORY * n))
-        self.sampling_of_R = every, min(decay, 1 - 1 / self.n_remembered)
+        rows_a_taken_one = max(min(every, n_rows // (_LEAST_ROWS * n)), 1)
+        decay = max(settings.gram_decay, 1 - n_rows / (rows_a_taken_one * _ROWS_IN_MEMORY * n))
+        self.sampling_of_R = rows_a_taken_one, min(decay, 1 - 1 / self.n_remembered)
 
     def pass_back(
         self, network: ElmanRNN, work: Workspace, hidden: Layer, lambda3: FloatArray, output: Layer | None = None
@@ -614,7 +624,7 @@ class _Fit:
     def move(self, hidden: Layer, M: FloatArray, of_output: _OfOutput) -> LayerOutcome:
         """Move a hidden layer along M, and the output layer as well, whose outcome is returned."""
         settings = self.settings
-        is_stale = self.n_remembered < _FIRST_ITERATIONS or self.n_remembered % settings.factor_every == 0
+        is_due = self.n_remembered < _FIRST_ITERATIONS or self.n_remembered % settings.factor_every == 0
         hidden.outcome, outcome = self.kernels.update_weights(
             M,
             hidden.G,
@@ -629,7 +639,7 @@ class _Fit:
             self.output.radius,
             self.schedule(),
             hidden.ridge,
-            None if is_stale else (hidden.outcome, self.output.outcome),
+            None if is_due else (hidden.outcome, self.output.outcome),
             hidden.R,
             hidden.P_factor,
         )
@@ -652,11 +662,18 @@ class _Fit:
         """Whether the loss of this roll-out says that the last updates have ruined the network."""
         n_sequences = len(self.work.batch)
         self.record.count(self.batch_loss, self.batch_correct, n_sequences, self.work.n_targets)
-        if self.online and self.online.observe(self.batch_loss):
+        if not self.online or self.guard.is_ruined_by(self.batch_loss):
+            return self.guard.lost(self.batch_loss, n_sequences)
+        if self.online.observe(self.batch_loss):
             self.guard.begin_again()
             for layer in self.layers:
                 layer.restore_radius()
-        return self.guard.lost(self.batch_loss, n_sequences)
+        if not self.guard.lost(self.batch_loss, n_sequences):
+            return False
+        if self.online.is_in_doubt:  # another law may be what has raised the loss, before that can be told
+            self.guard.begin_again()
+            return False
+        return True
 
     def roll_back(self) -> None:
         """Return to the last good weights, with a smaller radius and no memory of the past."""
