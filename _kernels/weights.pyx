@@ -209,8 +209,8 @@ def update_weights(const floating[:, ::1] M, const floating[:, ::1] G, floating[
 
     With ``R`` (n, n), the running Gram matrix of the multipliers, the hidden layer has a matrix for a penalty, P =
     R / (tr(R)/n) + damping I, in the place of I: D = P^-1 M (G + damping tr(G)/m I)^-1, |D| = sqrt(tr(P D G D^T) / n).
-    ``P_factor_out`` (n, n) is its Cholesky factor.  Where tr(R) = 0 the multipliers have said nothing, and nothing
-    moves.
+    ``P_factor_out`` (n, n) is its Cholesky factor, always a new one.  Where tr(R) = 0 the multipliers have said
+    nothing, and nothing moves.
 
     ``M`` and the weights are (n, m), ``G`` and the factor (m, m), ``D`` (m, n) holds the transpose; with ``output_``
     the same for the read-out.  ``scratch_out`` holds as many numbers as the larger D.  |D| = sqrt(tr(D G D^T) / n).
@@ -224,8 +224,8 @@ def update_weights(const floating[:, ::1] M, const floating[:, ::1] G, floating[
     When a damped G is not positive definite to working precision, its damping is raised tenfold until it is.  When a
     step is not finite, nothing is moved.  When weights overflow, the length of their step is infinite.
 
-    Returns (|D|, length, damping in force, shift) of both layers; given as ``factored``, the factors they stand for are
-    used again.
+    Returns (|D|, length, damping in force, shift) of both layers; given as ``factored``, the factors of G that they
+    stand for are used again.
     """
     cdef Py_ssize_t n = M.shape[0], m = M.shape[1], d = m - n - 1, K = 0, h = 0, i, j
     cdef Py_ssize_t symbols = d if G.shape[1] == n + 1 else 0, columns = m - symbols
@@ -258,10 +258,10 @@ def update_weights(const floating[:, ::1] M, const floating[:, ::1] G, floating[
     with nogil:
         if factored is None:
             factorise[floating](m, symbols, &G[0, 0], damping, &factor_out[0, 0], &scratch_out[0], &hidden)
-            if R_in != NULL:
-                factorise_penalty[floating](n, R_in, damping, P_factor, &hidden)
             if with_output:
                 factorise[floating](h, 0, &output_G[0, 0], damping, &output_factor_out[0, 0], &scratch_out[0], &output)
+        if R_in != NULL:
+            factorise_penalty[floating](n, R_in, damping, P_factor, &hidden)
         hidden.norm = solve[floating](n, m, symbols, &M[0, 0], &G[0, 0], &factor_out[0, 0], P_factor, hidden.shift,
                                       &D_out[0, 0], &scratch_out[0])
         if R_in != NULL and mean_of_diagonal(n, R_in) == 0 and isfinite(hidden.norm):

@@ -609,16 +609,18 @@ def _step(
         factor, least_damping, shift = _factorise(G, damping)
         if factor is not None:
             factor_out[:] = columns if symbols else factor
-        if R is not None:
-            assert P_factor_out is not None
-            factor, damping = _factorise_penalty(R, damping, G.dtype)
-            if factor is None:
-                shift = np.nan
-            else:
-                P_factor_out[:] = factor
+    else:
+        _, _, least_damping, shift = factored
+    if R is not None:
+        assert P_factor_out is not None
+        factor, damping = _factorise_penalty(R, damping, G.dtype)
+        if factor is None:
+            shift = np.nan
+        else:
+            P_factor_out[:] = factor
         damping = max(damping, least_damping)
     else:
-        _, _, damping, shift = factored
+        damping = least_damping
     if not (np.isfinite(shift) and np.isfinite(M).all()):
         return np.nan, np.nan, damping, shift
     factor = _cholesky(_whole(factor_out), shift) if symbols else factor_out

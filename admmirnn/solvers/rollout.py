@@ -111,8 +111,8 @@ class Rollout(BaseEstimator):
         and all in the first; 1 means all.  R takes every ``gram_every``-th state, of all steps; all of them in small
         minibatches.
     factor_every : int, default=2
-        From the tenth iteration on, G and P are factorised in every ``factor_every``-th iteration, and the factors used
-        until the next.
+        From the tenth iteration on, G is factorised in every ``factor_every``-th iteration, and the factor used until
+        the next.  P is factorised in every iteration: a few sequences of a new kind can make loose directions stiff.
     max_iter : int or None, default=None
         Iterations, >= 1: minibatches over the whole fit, which may end within an epoch; None takes as many as the
         ``max_epochs`` of the estimator have.
@@ -163,8 +163,7 @@ class Rollout(BaseEstimator):
         self.metric = metric
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        vars(self).setdefault("metric", "identity")  # as it was when older versions pickled this
+        super().__setstate__({"metric": "identity"} | state)  # as it was when older versions pickled this
 
     takes_labels_per_step = True
     takes_symbols = True

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from admmirnn.typing import Array, FloatArray, IntArray, Kernels, LayerOutcome
 
 
-_STATISTICS = ("M", "G", "factor", "R", "P_factor")
+_STATISTICS = ("M", "G", "factor", "R")
 
 
 class Workspace(Room):
