@@ -335,7 +335,7 @@ def test_init_and_going_on(peeks):
     again = classifier(max_epochs=3, init={name: getattr(first, f"{name}_") for name in WEIGHTS}).fit(X, Y)
     assert again.history_[0]["rollout_loss"] < 0.7 * first.history_[0]["rollout_loss"]
     model = classifier().partial_fit(X, Y, classes=[0, 1])
-    for _ in range(4):
+    for _ in range(9):
         model.partial_fit(X, Y)
     assert model.history_[-1]["rollout_loss"] < 0.5 * model.history_[0]["rollout_loss"]
     with pytest.raises(ValueError, match="bidirectional is False, and was True when training began"):

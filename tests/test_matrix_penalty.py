@@ -422,6 +422,7 @@ def test_small_minibatches_give_R_all_their_rows_and_large_ones_a_share(n_rows, 
     fit.n_remembered = 1000
     fit.begin_statistics()
     assert fit.sampling_of_R == (every, pytest.approx(decay))
+    assert fit.gram_steps[1] == max(min(8, n_rows // n), 1)
     fit.n_remembered = 1
     fit.begin_statistics()
     assert fit.sampling_of_R[1] == 0.5

@@ -108,8 +108,8 @@ class Rollout(BaseEstimator):
         bound.
     gram_every : int, default=8
         G takes every ``gram_every``-th step of a minibatch, in turn, four times as many in the first nine iterations,
-        and all in the first; 1 means all.  R takes every ``gram_every``-th state, of all steps; all of them in small
-        minibatches.
+        and all in the first; 1 means all.  R takes every ``gram_every``-th state, of all steps.  Of small minibatches
+        both take more, or all.
     factor_every : int, default=2
         From the tenth iteration on, G is factorised in every ``factor_every``-th iteration, and the factor used until
         the next.  P is factorised in every iteration: a few sequences of a new kind can make loose directions stiff.
@@ -554,12 +554,15 @@ class _Fit:
         settings = self.settings
         self.n_remembered += 1
         self.beta = min(settings.gram_decay, 1 - 1 / self.n_remembered)
+        n, n_rows = len(self.hidden.M), self.work.batch.n_rows
         every = settings.gram_every if self.n_remembered >= _FIRST_ITERATIONS else settings.gram_every // 4
         every = 1 if self.n_remembered == 1 else min(max(every, 1), self.work.batch.n_steps)
-        self.gram_steps = self.n_remembered % every, every
+        of_G = every
+        if settings.metric == "multipliers":  # of a small minibatch G takes at least n states, if there are so many
+            of_G = max(min(every, n_rows // n), 1)
+        self.gram_steps = self.n_remembered % of_G, of_G
         # R takes as large a share of the states, but of a small minibatch at least 2 n, if there are so many; and its
         # mean is of at least the last 10 n, or R would say more of these than of the network
-        n, n_rows = len(self.hidden.M), self.work.batch.n_rows
         rows_a_taken_one = max(min(every, n_rows // (_LEAST_ROWS * n)), 1)
         decay = max(settings.gram_decay, 1 - n_rows / (rows_a_taken_one * _ROWS_IN_MEMORY * n))
         self.sampling_of_R = rows_a_taken_one, min(decay, 1 - 1 / self.n_remembered)
