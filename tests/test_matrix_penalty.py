@@ -5,16 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
-from admmirnn import RNNClassifier, RNNRegressor, Rollout, backend
-from admmirnn.losses import SoftmaxCrossEntropy
-from admmirnn.model import ElmanRNN
-from admmirnn.penalties import Lasso, SpectralBall
-from admmirnn.sequences import Sequences
-from admmirnn.solvers.order import Shuffled
-from admmirnn.solvers.rollout import _Fit
-from admmirnn.solvers.state import Layer
-from tests.test_kernels import (
+from test_kernels import (
     ACTIVATIONS,
     BACKENDS,
     COMPILED,
@@ -29,6 +20,15 @@ from tests.test_kernels import (
     update_arguments,
     update_arguments_with_R,
 )
+
+from admmirnn import RNNClassifier, RNNRegressor, Rollout, backend
+from admmirnn.losses import SoftmaxCrossEntropy
+from admmirnn.model import ElmanRNN
+from admmirnn.penalties import Lasso, SpectralBall
+from admmirnn.sequences import Sequences
+from admmirnn.solvers.order import Shuffled
+from admmirnn.solvers.rollout import _Fit
+from admmirnn.solvers.state import Layer
 
 R, R_FACTOR = 27, 19  # where `backward` takes R, and `update_weights` the factor of the penalty
 
