@@ -324,6 +324,8 @@ def test_the_ridge_suits_the_number_of_targets(n, expected):
     assert fit.ridge(fit.output) == 0.2  # of layers whose penalty is a number
     fit.hidden.M = np.zeros((512, 3))
     assert fit.ridge(fit.hidden) == pytest.approx(min(2, 2 * expected))
+    fit.sequences = SimpleNamespace(n_symbols=61)
+    assert fit.ridge(fit.hidden) == pytest.approx(min(2, 2 * expected * 14 / 6) if expected < 2 else 2)
 
 
 def weights_of(model):

@@ -54,6 +54,7 @@ _FIRST_ITERATIONS = 10  # in which the running Gram matrix changes fast
 _LEAST_ROWS = 2  # times n: what R takes of a minibatch at least, if there are so many
 # chosen on validation data of eleven tasks, see bench/choices.py
 _RIDGE, _USUAL_UNITS, _MOST_RIDGE = 6.0, 128, 2.0  # of [U W]
+_RIDGE_OF_SYMBOLS = 14.0  # of W alone
 _RIDGE_ONLINE = 0.5
 _ONLINE_BATCH = 64  # a call of no more sequences is one minibatch
 _RIDGE_OF_W = 0.2  # where the penalty is a number
@@ -221,10 +222,11 @@ class Rollout(BaseEstimator):
             target is not looked at.
         penalty : float or None, default=0.0
             Ridge weight, >= 0: every iteration multiplies U and W, and W alone where observations are symbols, by
-            1 - penalty times the distance by which it moves the pre-activations.  None is 6 times the root of the
-            number of units, at least 128, per target, at most 2; with ``memory`` it is 0.5.  Where the penalty of the
-            equation is a number (``metric="identity"``, or a layer with ``penalties``), W is multiplied, by 1 - penalty
-            times the radius in force, or the distance moved when there is none, and None is 0.2.
+            1 - penalty times the distance by which it moves the pre-activations.  None is 6 times, of symbols 14 times,
+            the root of the number of units, at least 128, per target, and at most 2; with ``memory`` it is 0.5.  Where
+            the penalty of the equation is a number (``metric="identity"``, or a layer with ``penalties``), W is
+            multiplied, by 1 - penalty times the radius in force, or the distance moved when there is none, and None is
+            0.2.
         penalties : dict or None, default=None
             Penalties and constraints by the blocks they act on: objects with ``prox(x, tau)``, such as those of
             `admmirnn.penalties`, under the names U, W, V, UW (the matrix [U W]), UWb ([U W b]) and WV ([W; V]); no
@@ -420,7 +422,8 @@ class _Fit:
         if self.online:  # how many there will be is not known
             return _RIDGE_ONLINE
         n_targets = len(self.targets) if self.weights is None else int(np.count_nonzero(self.weights))
-        return min(_MOST_RIDGE, _RIDGE * math.sqrt(max(len(hidden.M), _USUAL_UNITS) / max(n_targets, 1)))
+        ridge = _RIDGE_OF_SYMBOLS if self.sequences.n_symbols else _RIDGE
+        return min(_MOST_RIDGE, ridge * math.sqrt(max(len(hidden.M), _USUAL_UNITS) / max(n_targets, 1)))
 
     def memory(self) -> dict[str, Any]:
         """What a later call goes on from."""
