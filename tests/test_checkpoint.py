@@ -291,6 +291,16 @@ def nothing(state):
     return state.clear()
 
 
+def test_a_resumed_fit_has_as_many_iterations_as_a_whole_one(tmp_path):
+    X, y = waves(40)
+    model = RNNClassifier(8, max_epochs=4, random_state=0, checkpoint=tmp_path / "c", callbacks=[stop_in(3)])
+    with pytest.raises(Stopped):
+        model.fit(X, y)
+    whole = clone(model).set_params(callbacks=None, checkpoint=None).fit(X, y)
+    resumed = model.set_params(callbacks=None).fit(X, y, resume=True)
+    assert resumed._memory["online"] == whole._memory["online"]
+
+
 def test_a_checkpoint_from_before_the_matrix_penalty_is_refused_in_words(tmp_path):
     X, y = waves(40)
     path = tmp_path / "c"

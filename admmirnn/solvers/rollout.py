@@ -481,6 +481,7 @@ class _Fit:
         for weights, earlier in zip(self.network.trained, state["weights"], strict=True):
             np.copyto(weights, earlier)
         self.remember(state["memory"])
+        self.online_schedule = OnlineSchedule()  # the iterations of this fit are counted already
         self.guard.go_on_from(state["guard"])
         self.order.go_on_from(state["order"])
 
@@ -566,9 +567,9 @@ class _Fit:
         self.gram_steps = self.n_remembered % of_G, of_G
         # R takes as large a share of the states, but of a small minibatch at least 2 n, if there are so many; and its
         # mean is of at least the last 10 n, or R would say more of these than of the network
-        rows_a_taken_one = max(min(every, n_rows // (_LEAST_ROWS * n)), 1)
-        decay = max(settings.gram_decay, 1 - n_rows / (rows_a_taken_one * _ROWS_IN_MEMORY * n))
-        self.sampling_of_R = rows_a_taken_one, min(decay, 1 - 1 / self.n_remembered)
+        states_per_taken = max(min(every, n_rows // (_LEAST_ROWS * n)), 1)
+        decay = max(settings.gram_decay, 1 - n_rows / (states_per_taken * _ROWS_IN_MEMORY * n))
+        self.sampling_of_R = states_per_taken, min(decay, 1 - 1 / self.n_remembered)
 
     def pass_back(
         self, network: ElmanRNN, work: Workspace, hidden: Layer, lambda3: FloatArray, output: Layer | None = None
