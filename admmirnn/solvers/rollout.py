@@ -51,7 +51,8 @@ if TYPE_CHECKING:
 
 _LEAST_OF_COSINE = 0.02
 _FIRST_ITERATIONS = 10  # in which the running Gram matrix changes fast
-_LEAST_ROWS = 2  # times n: what R takes of a minibatch at least, if there are so many
+_ROWS_OF_R = 2  # times n: what R takes of a minibatch; of one that has fewer states, all
+_LEAST_ROWS_OF_R = 256
 # chosen on validation data of eleven tasks, see bench/choices.py
 _RIDGE, _USUAL_UNITS, _MOST_RIDGE = 6.0, 128, 2.0  # of [U W]
 _RIDGE_OF_SYMBOLS = 14.0  # of W alone
@@ -110,7 +111,7 @@ class Rollout(BaseEstimator):
     gram_every : int, default=8
         G takes every ``gram_every``-th step of a minibatch, in turn, four times as many in the first nine iterations,
         and all in the first; 1 means all.  R takes every ``gram_every``-th state, of all steps.  Of small minibatches
-        both take more, or all.
+        both take more, or all; of large ones R takes 2 n states, or 256.
     factor_every : int, default=2
         From the tenth iteration on, G is factorised in every ``factor_every``-th iteration, and the factor used until
         the next.  P is factorised in every iteration: a few sequences of a new kind can make loose directions stiff.
@@ -565,9 +566,13 @@ class _Fit:
         if settings.metric == "multipliers":  # of a small minibatch G takes at least n states, if there are so many
             of_G = max(min(every, n_rows // n), 1)
         self.gram_steps = self.n_remembered % of_G, of_G
-        # R takes as large a share of the states, but of a small minibatch at least 2 n, if there are so many; and its
-        # mean is of at least the last 10 n, or R would say more of these than of the network
-        states_per_taken = max(min(every, n_rows // (_LEAST_ROWS * n)), 1)
+        # R takes as large a share of the states, but of a small minibatch at least 2 n, if there are so many, and of a
+        # large one no more than that, or than 256; and its mean is of at least the last 10 n, or R would say more of
+        # these than of the network
+        enough = _ROWS_OF_R * n
+        if self.n_remembered >= _FIRST_ITERATIONS and every > 1:
+            every = max(every, n_rows // max(enough, _LEAST_ROWS_OF_R))
+        states_per_taken = max(min(every, n_rows // enough), 1)
         decay = max(settings.gram_decay, 1 - n_rows / (states_per_taken * _ROWS_IN_MEMORY * n))
         self.sampling_of_R = states_per_taken, min(decay, 1 - 1 / self.n_remembered)
 
