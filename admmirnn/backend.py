@@ -19,7 +19,7 @@ from threadpoolctl import ThreadpoolController
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from admmirnn.typing import Kernels
+    from admmirnn.kernels import Kernels
 
 _COMPILED = (
     *("forward", "output", "backward", "joint", "weights", "streaming", "generation"),

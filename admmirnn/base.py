@@ -28,22 +28,13 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from typing_extensions import Self
 
+    from admmirnn._typing import Array, FilePath, FloatArray, Frame, IntArray, Record, available_if
     from admmirnn.checkpoint import Checkpoint
-    from admmirnn.losses import Loss
+    from admmirnn.losses import AnyLoss, Loss
+    from admmirnn.model import Network
     from admmirnn.sequences import Sequences
     from admmirnn.solvers.status import Outcome
     from admmirnn.targets import HeldOut, Targets
-    from admmirnn.typing import (
-        AnyLoss,
-        Array,
-        FilePath,
-        FloatArray,
-        Frame,
-        IntArray,
-        Network,
-        Record,
-        available_if,
-    )
     from admmirnn.validation import EstimatorSettings
 else:
     from sklearn.utils.metaestimators import available_if

@@ -14,8 +14,8 @@ from admmirnn import validation
 from admmirnn.files import ModelFileError, Values, import_safetensors, read_file, remove_leftovers, write_file
 
 if TYPE_CHECKING:
+    from admmirnn._typing import Array, FilePath, Record
     from admmirnn.sequences import Sequences
-    from admmirnn.typing import Array, FilePath, Record
 
 _KIND = "checkpoint"
 _SAMPLE = 1 << 16  # observations that tell a training set from another one

@@ -22,7 +22,7 @@ from admmirnn.validation import check_choice, check_integer, check_number
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-    from admmirnn.typing import Array, RandomState
+    from admmirnn._typing import Array, RandomState
 
 _SUBSETS = ("train", "test")
 

@@ -15,7 +15,7 @@ from admmirnn import RNNClassifier, backend, plotting
 from admmirnn.datasets import load_digits
 
 if TYPE_CHECKING:
-    from admmirnn.typing import Array, Record
+    from admmirnn._typing import Array, Record
 
 
 def run(

@@ -24,12 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
     from typing_extensions import Self
 
-    from admmirnn.losses import Loss
-    from admmirnn.typing import (
-        AnyLoss,
+    from admmirnn._typing import (
         Array,
         BoolArray,
-        Callback,
         CustomLoss,
         FilePath,
         FloatArray,
@@ -37,10 +34,12 @@ if TYPE_CHECKING:
         IntArray,
         ProximalOperator,
         RandomState,
-        Solver,
         available_if,
     )
+    from admmirnn.losses import AnyLoss, Loss
+    from admmirnn.solvers.interface import Solver
     from admmirnn.validation import EstimatorSettings
+    from admmirnn.watching import Callback
 else:
     from sklearn.utils.metaestimators import available_if
 

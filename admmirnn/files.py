@@ -28,7 +28,7 @@ from admmirnn.optional import import_optional
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from admmirnn.typing import Array, FilePath, Record
+    from admmirnn._typing import Array, FilePath, Record
 
 FORMAT = 1  # goes up when an older admmirnn would misread a file, not when there is something it can do without
 _KEY = "admmirnn"  # of the header's metadata

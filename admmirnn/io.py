@@ -11,8 +11,8 @@ from admmirnn.solvers import Algorithm1, Rollout, Status
 from admmirnn.watching import History
 
 if TYPE_CHECKING:
+    from admmirnn._typing import FilePath
     from admmirnn.base import RecurrentEstimator
-    from admmirnn.typing import FilePath
 
 _Estimator = TypeVar("_Estimator", bound="RecurrentEstimator")
 

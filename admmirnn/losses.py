@@ -8,7 +8,7 @@ Rows of weight 0 do not count, and whatever is their target is not looked at.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from scipy.special import xlogy
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from admmirnn.typing import Array, CustomLoss, FloatArray, IntArray, Kernels
+    from admmirnn._typing import Array, CustomLoss, FloatArray, IntArray
+    from admmirnn.kernels import Kernels
 
 _HALVINGS = 60
 _ROUNDING = 1e-9  # of losses that are zero
@@ -310,7 +311,10 @@ class UserLoss:
         return found.astype(np.float64, copy=False)
 
 
-def loss_of(setting: Any, known: Mapping[str, type[Loss]]) -> Loss | UserLoss:
+AnyLoss: TypeAlias = Loss | UserLoss
+
+
+def loss_of(setting: Any, known: Mapping[str, type[Loss]]) -> AnyLoss:
     """Return the loss that a setting stands for: one of the dict ``known``, by name or as an object, or a user's."""
     if isinstance(setting, str):
         return known[check_choice("loss", setting, tuple(known))]()

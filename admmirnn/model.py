@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
+    from admmirnn._typing import Array, BoolArray, DType, FloatArray, IntArray
     from admmirnn.sequences import Minibatch, Sequences
-    from admmirnn.typing import Array, BoolArray, DType, FloatArray, IntArray
 
 _ROWS_AT_A_TIME = 1 << 13
 
@@ -420,6 +420,9 @@ class BidirectionalRNN:
         forward, reverse = self.directions
         of_forward, of_reverse = np.hsplit(S, [forward.n_hidden])
         return forward.outputs_by_step(of_forward) + reverse.outputs_by_step(of_reverse[:: 1 if every_step else -1])
+
+
+Network: TypeAlias = ElmanRNN | BidirectionalRNN
 
 
 class Room:

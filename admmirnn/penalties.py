@@ -18,7 +18,7 @@ import numpy as np
 from admmirnn import validation
 
 if TYPE_CHECKING:
-    from admmirnn.typing import FloatArray, ProximalOperator
+    from admmirnn._typing import FloatArray, ProximalOperator
 
 _TOLERANCE = 1e-6  # by which a constraint counts as met
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from numpy.typing import ArrayLike, NDArray
 
-    from admmirnn.typing import Record
+    from admmirnn._typing import Record
 
 _MOST_IN_A_LEGEND = 12
 _WIDTH = 0.84  # of axes that leave room for what is beside them

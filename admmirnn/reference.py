@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from admmirnn.typing import Array, FloatArray, IntArray, LayerOutcome
+    from admmirnn._typing import Array, FloatArray, IntArray, LayerOutcome
 
 LEAK = 0.01
 # f, and f' as a function of s = f(a)

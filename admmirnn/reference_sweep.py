@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from admmirnn.solvers.variables import SweepSettings, Variables
-    from admmirnn.typing import FloatArray, IntArray
+    from admmirnn._typing import FloatArray, IntArray, SweepSettings, Variables
 
 _MOST_NEWTON_STEPS = 500
 

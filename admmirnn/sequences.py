@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from admmirnn.typing import Array, IntArray
+    from admmirnn._typing import Array, IntArray
 
 # what the kernels read as it is: floating-point numbers and short integers, in the machine's own order
 OBSERVATION_DTYPES = tuple(np.dtype(name) for name in ("f4", "f8", "u1", "i1", "u2", "i2"))

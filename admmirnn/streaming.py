@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from admmirnn.model import ElmanRNN
-    from admmirnn.typing import Array, FloatArray, Frame, IntArray, Network
+    from admmirnn._typing import Array, FloatArray, Frame, IntArray
+    from admmirnn.model import ElmanRNN, Network
 
 _OBSERVATION_NOT_FINITE = 2  # what the kernel returns then
 

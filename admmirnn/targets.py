@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TypeAlias
 
+    from admmirnn._typing import Array, FloatArray, IntArray
     from admmirnn.sequences import Sequences
-    from admmirnn.typing import Array, FloatArray, IntArray
     from admmirnn.validation import EstimatorSettings
 
     # sequences, their targets and weights, and whether there is one a step

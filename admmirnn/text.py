@@ -23,20 +23,12 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike, NDArray
     from typing_extensions import Self
 
+    from admmirnn._typing import Array, FilePath, FloatArray, IntArray, ProximalOperator, RandomState, Text
+    from admmirnn.model import Network
+    from admmirnn.solvers.interface import Solver
     from admmirnn.targets import HeldOut
-    from admmirnn.typing import (
-        Array,
-        Callback,
-        FilePath,
-        FloatArray,
-        IntArray,
-        Network,
-        ProximalOperator,
-        RandomState,
-        Solver,
-        Text,
-    )
     from admmirnn.validation import EstimatorSettings
+    from admmirnn.watching import Callback
 
 
 @io.saved

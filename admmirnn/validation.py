@@ -28,25 +28,24 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-    from admmirnn.model import ElmanRNN
-    from admmirnn.sequences import Streams
-    from admmirnn.solvers import Algorithm1, Rollout
-    from admmirnn.streaming import StreamState
-    from admmirnn.targets import Targets
-    from admmirnn.typing import (
-        AnyLoss,
+    from admmirnn._typing import (
         Array,
         BoolArray,
         DType,
         FloatArray,
         Frame,
         IntArray,
-        Network,
         ProximalOperator,
         Record,
         Schedule,
-        Solver,
     )
+    from admmirnn.losses import AnyLoss
+    from admmirnn.model import ElmanRNN, Network
+    from admmirnn.sequences import Streams
+    from admmirnn.solvers import Algorithm1, Rollout
+    from admmirnn.solvers.interface import Solver
+    from admmirnn.streaming import StreamState
+    from admmirnn.targets import Targets
     from admmirnn.watching import EpochState
 
 DTYPES = ("float32", "float64")

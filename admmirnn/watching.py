@@ -7,8 +7,9 @@ import math
 import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from admmirnn._typing import Array, FloatArray, Record
+    from admmirnn.losses import AnyLoss
+    from admmirnn.model import Network
     from admmirnn.sequences import Sequences
-    from admmirnn.typing import AnyLoss, Array, FloatArray, Network, Record
 
 logger = logging.getLogger("admmirnn")
 logger.addHandler(logging.NullHandler())  # a library is silent unless it is asked
@@ -60,6 +63,16 @@ class EpochState:
 
     record: Record
     estimator: Any
+
+
+class EpochListener(Protocol):
+    """A callback that is an object."""
+
+    def on_epoch_end(self, state: EpochState, /) -> object:
+        """Return True to end training."""
+
+
+Callback: TypeAlias = Callable[[EpochState], object] | EpochListener
 
 
 class Interruption:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import admmirnn
-from admmirnn import _kernels, backend, reference, reference_sweep, typing
+from admmirnn import _kernels, backend, reference, reference_sweep
+from admmirnn.kernels import Kernels
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(_kernels.__file__).parent
@@ -94,10 +95,10 @@ def test_stubs_have_the_annotations_of_the_twin(module):
 def test_the_type_of_back_ends_has_their_functions(name, monkeypatch):
     monkeypatch.setenv("ADMMIRNN_BACKEND", name)
     kernels = backend.kernels()
-    named = {key for key, value in vars(typing.Kernels).items() if isinstance(value, staticmethod)}
+    named = {key for key, value in vars(Kernels).items() if isinstance(value, staticmethod)}
     assert named == {key for module in STUBS for key in defined(module) if "." not in key} - WITHOUT_TWIN
     for key in named:
-        twin, function = getattr(typing.Kernels, key), getattr(kernels, key)
+        twin, function = getattr(Kernels, key), getattr(kernels, key)
         assert list(inspect.signature(function).parameters) == list(inspect.signature(twin).parameters)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
     from onnx import ModelProto
 
-    from admmirnn.typing import Array, FilePath, FloatArray, Frame
+    from admmirnn._typing import Array, FilePath, FloatArray, Frame
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
     from onnx import ModelProto, NodeProto, ValueInfoProto
 
+    from admmirnn._typing import Array
     from admmirnn.export import Network
-    from admmirnn.typing import Array
 
 _OPSET, _IR_VERSION = 18, 8  # of 2023: onnx 1.13, onnxruntime 1.14
 _ACTIVATIONS = {  # names and, where they have any, alpha and beta

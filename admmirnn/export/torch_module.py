@@ -13,8 +13,8 @@ from admmirnn import validation
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from admmirnn._typing import FloatArray, Frame
     from admmirnn.export import Network
-    from admmirnn.typing import FloatArray, Frame
 
 _FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "tanh": torch.tanh,

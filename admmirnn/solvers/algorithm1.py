@@ -21,20 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
+    from admmirnn._typing import Array, FloatArray, IntArray, RandomState, Record, Schedule
+    from admmirnn.losses import AnyLoss
     from admmirnn.model import ElmanRNN
     from admmirnn.sequences import Sequences
-    from admmirnn.typing import (
-        AnyLoss,
-        Array,
-        EndOfEpoch,
-        FloatArray,
-        IntArray,
-        KeepState,
-        Limits,
-        RandomState,
-        Record,
-        Schedule,
-    )
+    from admmirnn.solvers.interface import EndOfEpoch, KeepState, Limits
 
 BACKWARD, FORWARD = b"ocVsabWU", b"UWbasVco"  # the blocks in the paper's order, at every t
 _GROWTH = 1e6

@@ -10,7 +10,8 @@ import numpy as np
 from admmirnn import validation
 
 if TYPE_CHECKING:
-    from admmirnn.typing import FloatArray, Network
+    from admmirnn._typing import FloatArray
+    from admmirnn.model import Network
 
 WINDOW = 500
 _SMALL_WINDOW = 100

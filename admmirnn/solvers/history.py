@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from admmirnn._typing import Record
     from admmirnn.solvers.state import Layer
-    from admmirnn.typing import Record
 
 
 class EpochRecord:

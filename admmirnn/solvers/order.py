@@ -14,8 +14,9 @@ from admmirnn.solvers.guard import WINDOW
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from admmirnn._typing import BoolArray, FloatArray, IntArray
+    from admmirnn.model import Network
     from admmirnn.sequences import Minibatch, Sequences, Streams
-    from admmirnn.typing import BoolArray, FloatArray, IntArray, Network
 
 _ALL = slice(None)
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from admmirnn._typing import FloatArray, Record
+    from admmirnn.kernels import Kernels
+    from admmirnn.losses import AnyLoss
     from admmirnn.model import ElmanRNN
     from admmirnn.solvers.variables import SweepSettings, Variables
-    from admmirnn.typing import AnyLoss, FloatArray, Kernels, Record
 
 _EQUATIONS = ("a", "s", "o")
 

@@ -25,22 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import TypeAlias
 
-    from admmirnn.model import BidirectionalRNN, ElmanRNN
+    from admmirnn._typing import Array, FloatArray, IntArray, LayerOutcome, ProximalOperator, RandomState, Record
+    from admmirnn.losses import AnyLoss
+    from admmirnn.model import BidirectionalRNN, ElmanRNN, Network
     from admmirnn.sequences import Sequences
-    from admmirnn.typing import (
-        AnyLoss,
-        Array,
-        EndOfEpoch,
-        FloatArray,
-        IntArray,
-        KeepState,
-        LayerOutcome,
-        Limits,
-        Network,
-        ProximalOperator,
-        RandomState,
-        Record,
-    )
+    from admmirnn.solvers.interface import EndOfEpoch, KeepState, Limits
 
     _MaybeFloats: TypeAlias = FloatArray | None
     _OfTargets: TypeAlias = tuple[

@@ -11,8 +11,9 @@ from admmirnn import validation
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from admmirnn._typing import FloatArray, ProximalOperator
+    from admmirnn.model import Network
     from admmirnn.solvers.state import Layer
-    from admmirnn.typing import FloatArray, Network, ProximalOperator
 
 _NEXT_TO_NOTHING = 1e-9
 _LEAST_DAMPING = 1e-3  # where the solver has none

@@ -12,9 +12,10 @@ from admmirnn.model import Room
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from admmirnn._typing import Array, FloatArray, IntArray, LayerOutcome
+    from admmirnn.kernels import Kernels
     from admmirnn.model import ElmanRNN
     from admmirnn.sequences import Minibatch, Sequences
-    from admmirnn.typing import Array, FloatArray, IntArray, Kernels, LayerOutcome
 
 
 _STATISTICS = ("M", "G", "factor", "R")

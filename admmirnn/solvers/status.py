@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from admmirnn.typing import Record
+    from admmirnn._typing import Record
 
 
 class Status(Enum):

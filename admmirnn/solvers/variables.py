@@ -11,9 +11,11 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from admmirnn._typing import Array, FloatArray, IntArray
+    from admmirnn.kernels import Kernels
+    from admmirnn.losses import AnyLoss
     from admmirnn.model import ElmanRNN
     from admmirnn.sequences import Minibatch, Sequences
-    from admmirnn.typing import AnyLoss, Array, FloatArray, IntArray, Kernels
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,104 @@
+"""Names for the types of arguments and attributes: aliases and protocols, which nothing of admmirnn is needed for.
+
+A type that is built of a class of admmirnn stands beside that class.  No module imports this one when it runs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, Protocol, TextIO, TypeAlias, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+FloatArray: TypeAlias = NDArray[np.floating[Any]]  # float32 or float64
+IntArray: TypeAlias = NDArray[np.intp]
+BoolArray: TypeAlias = NDArray[np.bool_]
+DType: TypeAlias = np.dtype[np.floating[Any]]
+RandomState: TypeAlias = "int | np.random.RandomState | None"
+FilePath: TypeAlias = "str | os.PathLike[str]"
+Text: TypeAlias = "str | os.PathLike[str] | TextIO"
+Record: TypeAlias = dict[str, Any]  # an epoch's entry of a history
+Frame: TypeAlias = tuple[int, int]  # length and stride
+Schedule: TypeAlias = Callable[[int], float]  # of the iteration, from 1
+LayerOutcome: TypeAlias = tuple[float, float, float, float]  # |D|, step length, damping, shift of the diagonal
+
+
+class CustomLoss(Protocol):
+    """A loss of one's own, as ``loss`` of the estimators takes it; see `admmirnn.losses.UserLoss`."""
+
+    def value(self, o: NDArray[np.float64], y: Array, /) -> NDArray[np.float64]:
+        """R of every row."""
+
+    def prox(self, q: NDArray[np.float64], y: Array, rho: float, /) -> NDArray[np.float64]:
+        """argmin_o R(o, y) + ``rho/2 |o - q|^2`` of every row."""
+
+
+class ProximalOperator(Protocol):
+    """A penalty or constraint, as ``penalties`` of the estimators takes it."""
+
+    def prox(self, x: Any, tau: float, /) -> Any:
+        """argmin_p Omega(p) + ``|p - x|^2 / (2 tau)``, an array of the shape and dtype of x."""
+
+
+class Variables(Protocol):
+    """What a sweep of Algorithm 1 updates, and reads; see `admmirnn.solvers.variables.Variables`."""
+
+    offsets: IntArray
+    labels: IntArray
+    values: FloatArray | None
+    row_weights: FloatArray
+    Theta: FloatArray
+    Psi: FloatArray
+    Z: FloatArray
+    H: FloatArray
+    A: FloatArray
+    O: FloatArray
+    lambda1: FloatArray
+    lambda2: FloatArray
+    lambda3: FloatArray
+
+    @property
+    def scratch(self) -> FloatArray:
+        """Room for the kernel."""
+
+
+class SweepSettings(Protocol):
+    """Penalties and options of a sweep; see `admmirnn.solvers.variables.SweepSettings`."""
+
+    @property
+    def rho1(self) -> float: ...
+    @property
+    def rho2(self) -> float: ...
+    @property
+    def rho3(self) -> float: ...
+    @property
+    def nu(self) -> float: ...
+    @property
+    def r(self) -> float: ...
+    @property
+    def derived(self) -> bool: ...
+    @property
+    def linearised(self) -> bool: ...
+    @property
+    def linear(self) -> bool: ...
+    @property
+    def coupled(self) -> bool: ...
+    @property
+    def activation(self) -> str: ...
+    @property
+    def penalty(self) -> str: ...
+    @property
+    def penalty_weight(self) -> float: ...
+
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def available_if(check: Callable[[Any], bool]) -> Callable[[_Method], _Method]:
+    """`sklearn.utils.metaestimators.available_if`, with the method's own type."""
+    from sklearn.utils import metaestimators
+
+    return cast("Callable[[_Method], _Method]", metaestimators.available_if(check))

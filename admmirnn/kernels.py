@@ -1,0 +1,26 @@
+"""What a back end has, for type checkers; imported by none of the others when they run."""
+
+from __future__ import annotations
+
+from admmirnn import reference, reference_sweep
+
+
+class Kernels:
+    """The functions of a back end; both have the signatures of the numpy twin."""
+
+    forward = staticmethod(reference.forward)
+    o_step = staticmethod(reference.o_step)
+    loss_value = staticmethod(reference.loss_value)
+    backward_room = staticmethod(reference.backward_room)
+    backward = staticmethod(reference.backward)
+    mirror = staticmethod(reference.mirror)
+    joint_room = staticmethod(reference.joint_room)
+    joint_statistics = staticmethod(reference.joint_statistics)
+    update_weights = staticmethod(reference.update_weights)
+    stepper = staticmethod(reference.stepper)
+    generate = staticmethod(reference.generate)
+    a_step = staticmethod(reference_sweep.a_step)
+    roll_out = staticmethod(reference_sweep.roll_out)
+    residuals = staticmethod(reference_sweep.residuals)
+    sweep_room = staticmethod(reference_sweep.sweep_room)
+    sweep = staticmethod(reference_sweep.sweep)

@@ -1,0 +1,57 @@
+"""What a solver is, and what it is handed: for type checkers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
+
+from admmirnn._typing import Array, FloatArray, RandomState, Record
+from admmirnn.losses import AnyLoss
+from admmirnn.solvers.status import Outcome, Status
+
+EndOfEpoch: TypeAlias = Callable[[Record], "Status | bool | None"]
+KeepState: TypeAlias = Callable[[list[Record], Callable[[], dict[str, Any]]], None]
+
+
+class Limits(Protocol):
+    """When a solver should end early."""
+
+    def reached(self) -> Status | None:
+        """The status to end with, or None; asked after every iteration."""
+
+    def progress(self) -> float:
+        """The share of the time that is over."""
+
+
+class Solver(Protocol):
+    """What ``solver`` of the estimators may be; see `admmirnn.Rollout.solve`.
+
+    Attributes ``takes_penalties``, ``takes_symbols``, ``takes_states``, ``takes_checkpoints``,
+    ``takes_two_directions``, ``takes_labels_per_step``, ``readouts`` and ``default_penalty`` say what it can do, and
+    may be missing.  ``penalty`` is a number >= 0, and None only where ``default_penalty`` is None.
+    """
+
+    def check_settings(self) -> None:
+        """Raise ValueError or TypeError unless every setting is in its range."""
+
+    def iterations_per_epoch(self, n_sequences: int, batch_size: int | None = None) -> int:
+        """How many iterations a pass over so many sequences takes."""
+
+    def solve(
+        self,
+        network: Any,
+        sequences: Any,
+        targets: Array,
+        loss: AnyLoss,
+        *,
+        weights: FloatArray | None = None,
+        penalty: Any = 0.0,
+        max_epochs: int = 1,
+        batch_size: int | None = None,
+        shuffle: bool = True,
+        random_state: RandomState = None,
+        on_epoch_end: EndOfEpoch | None = None,
+        n_threads: int | None = 1,
+        limits: Limits | None = None,
+    ) -> Outcome:
+        """Train ``network`` in place."""
