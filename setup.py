@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from Cython.Build import cythonize
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 KERNELS = Path("_kernels")
@@ -44,7 +44,7 @@ def declarations():
 
 
 setup(
-    packages=["admmirnn", "admmirnn.export", "admmirnn.solvers", "admmirnn._kernels"],
+    packages=[*find_packages(include=["admmirnn", "admmirnn.*"]), "admmirnn._kernels"],
     package_dir={"admmirnn": "admmirnn", "admmirnn._kernels": "_kernels"},
     package_data={"admmirnn": ["py.typed"], "admmirnn._kernels": ["*.pyi"]},
     cmdclass={"build_ext": BuildKernels},

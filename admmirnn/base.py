@@ -14,12 +14,24 @@ from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import backend, io, validation
 from admmirnn.activations import ACTIVATIONS
+from admmirnn.data.reading import framed, read_more_sequences, read_sequences
+from admmirnn.fitted import Fitted, check_fitted_history, check_fitted_type
 from admmirnn.losses import loss_of
 from admmirnn.model import BidirectionalRNN, ElmanRNN
 from admmirnn.sequences import Streams
+from admmirnn.settings import (
+    READ_OUTS,
+    check_drawn_again,
+    check_estimator_settings,
+    check_fitted_frame,
+    check_goes_on,
+    check_init,
+    check_partial,
+    check_resume,
+    check_targets_suit,
+)
 from admmirnn.solvers import SOLVERS, Status
-from admmirnn.targets import hold_out, with_weight
-from admmirnn.validation import Fitted
+from admmirnn.targets import hold_out, hold_out_ends, with_weight
 from admmirnn.watching import EarlyStopping, EpochState, History, Interruption, Limits, Progress, Validation
 
 if TYPE_CHECKING:
@@ -33,9 +45,9 @@ if TYPE_CHECKING:
     from admmirnn.losses import AnyLoss, Loss
     from admmirnn.model import Network
     from admmirnn.sequences import Sequences
+    from admmirnn.settings import EstimatorSettings
     from admmirnn.solvers.status import Outcome
     from admmirnn.targets import HeldOut, Targets
-    from admmirnn.validation import EstimatorSettings
 else:
     from sklearn.utils.metaestimators import available_if
 
@@ -111,20 +123,25 @@ class RecurrentEstimator(BaseEstimator):
         Each estimator has ``_read_targets(y, sample_weight, lengths, settings, loss)``, which returns the `Targets` of
         y and the attributes that tell what they mean, and knows its ``_losses`` by name.
         """
-        settings = validation.check_estimator_settings(self, SOLVERS)
+        settings = check_estimator_settings(self, SOLVERS)
         loss = loss_of(self.loss, self._losses)
-        validation.check_y_is_there(self, y)
-        sequences, attributes = validation.read_sequences(self, X, settings.dtype, settings.scale)
-        sequences = validation.framed(sequences, settings.frame)
+        check_y_is_there(self, y)
+        sequences, attributes = read_sequences(self, X, settings.dtype, settings.scale)
+        sequences = framed(sequences, settings.frame)
         targets, of_targets = self._read_targets(y, sample_weight, sequences.lengths, settings, loss)
-        validation.check_targets_suit(settings, targets)
+        check_targets_suit(settings, targets)
         sequences, targets = with_weight(sequences, targets)
         apart = self._validation_data(validation_data, attributes, of_targets, targets, settings, loss)
         if apart is None and settings.early_stopping:
-            if not settings.stateful:
-                validation.check_drawn_again(self, settings)
-            by_class = isinstance(self, ClassifierMixin)
-            sequences, targets, apart = hold_out(sequences, targets, settings, by_class=by_class)
+            fraction = settings.validation_fraction
+            if settings.stateful:
+                sequences, targets, apart = hold_out_ends(sequences, targets, fraction)
+            else:
+                check_drawn_again(self, settings)
+                by_class = isinstance(self, ClassifierMixin)
+                sequences, targets, apart = hold_out(
+                    sequences, targets, fraction, settings.random_state, by_class=by_class
+                )
         network = self._initial_network(settings, sequences.n_features, targets.n_outputs)
         attributes |= of_targets | {"_form_of_targets": targets.form} | how_to_read(settings)
         checkpoint = self._new_checkpoint(settings, sequences, targets, apart, resume)
@@ -154,32 +171,32 @@ class RecurrentEstimator(BaseEstimator):
 
         ``known`` are the attributes that tell what targets mean, of an earlier call or of the user.
         """
-        settings = validation.check_estimator_settings(self, SOLVERS)
-        validation.check_partial(self)
+        settings = check_estimator_settings(self, SOLVERS)
+        check_partial(self)
         loss = loss_of(self.loss, self._losses)
-        validation.check_y_is_there(self, y)
+        check_y_is_there(self, y)
         is_new = not hasattr(self, "V_")
         if is_new:
-            sequences, attributes = validation.read_sequences(self, X, settings.dtype, settings.scale)
+            sequences, attributes = read_sequences(self, X, settings.dtype, settings.scale)
         else:
             network = self._network()
             network.learns_s_0 = isinstance(settings.s_0, str)
             attributes = {}
             n_channels = network.n_features // self._frame[0]
-            sequences = validation.read_more_sequences(self, X, n_channels, network.dtype, self._scale)
-        sequences = validation.framed(sequences, settings.frame)
+            sequences = read_more_sequences(self, X, n_channels, network.dtype, self._scale)
+        sequences = framed(sequences, settings.frame)
         targets, of_targets = self._read_targets(y, sample_weight, sequences.lengths, settings, loss, known)
-        validation.check_targets_suit(settings, targets)
+        check_targets_suit(settings, targets)
         if is_new:
             network = self._initial_network(settings, sequences.n_features, targets.n_outputs)
             attributes |= how_to_read(settings)
         else:
-            validation.check_goes_on(self, settings, targets, network)
+            check_goes_on(self, settings, targets, network)
         attributes |= of_targets | {"_form_of_targets": targets.form}
         memory = {} if is_new else self._memory or {}
         if settings.stateful:
             streams = sequences.in_chunks(settings.chunk_size)
-            validation.check_n_streams(memory.get("states"), streams)
+            check_n_streams(memory.get("states"), streams)
             read: Sequences | Streams = streams
         else:
             read, targets = with_weight(sequences, targets)
@@ -212,22 +229,22 @@ class RecurrentEstimator(BaseEstimator):
         """Return what the user passes, or None."""
         if validation_data is None:
             return None
-        X, y = validation.check_pair(validation_data)
+        X, y = check_pair(validation_data)
         with validation.naming("validation_data"):
-            sequences, others = validation.read_sequences(self, X, settings.dtype, settings.scale)
-            sequences = validation.framed(sequences, settings.frame)
+            sequences, others = read_sequences(self, X, settings.dtype, settings.scale)
+            sequences = framed(sequences, settings.frame)
             probe = copy.copy(self)
             probe.class_weight = None
             more, _ = probe._read_targets(y, None, sequences.lengths, settings, loss, of_targets)
-        validation.check_same_features(attributes, others)
-        validation.check_same_kind(targets, more)
+        check_same_features(attributes, others)
+        check_same_kind(targets, more)
         return sequences, more.values, more.weights, more.every_step
 
     def _new_checkpoint(
         self, settings: EstimatorSettings, sequences: Sequences, targets: Targets, apart: HeldOut | None, resume: bool
     ) -> Checkpoint | None:
         """The `Checkpoint` of a fit, or None; ``apart`` are validation data, or None."""
-        validation.check_resume(settings, resume)
+        check_resume(settings, resume)
         if settings.checkpoint is None:
             return None
         from admmirnn.checkpoint import Checkpoint, fingerprint  # which few need
@@ -329,13 +346,13 @@ class RecurrentEstimator(BaseEstimator):
         "V_": Fitted.array("K", "n+m"),
         "c_": Fitted.array("K"),
         "s_0_": Fitted.array("n", optional=True),
-        "history_": Fitted.value(validation.check_fitted_history),
-        "status_": Fitted.value(partial(validation.check_fitted_type, Status), optional=True),
-        "status_detail_": Fitted.value(partial(validation.check_fitted_type, str), optional=True),
+        "history_": Fitted.value(check_fitted_history),
+        "status_": Fitted.value(partial(check_fitted_type, Status), optional=True),
+        "status_detail_": Fitted.value(partial(check_fitted_type, str), optional=True),
         "n_iter_": Fitted.value(partial(validation.check_integer, least=0)),
         "best_epoch_": Fitted.value(partial(validation.check_integer, least=1), optional=True),
         "_activation": Fitted.value(partial(validation.check_choice, choices=ACTIVATIONS)),
-        "_readout": Fitted.value(partial(validation.check_choice, choices=validation.READ_OUTS)),
+        "_readout": Fitted.value(partial(validation.check_choice, choices=READ_OUTS)),
     }
     _saved_of_sequences = {
         "n_features_in_": Fitted.value(partial(validation.check_integer, least=1)),
@@ -343,7 +360,7 @@ class RecurrentEstimator(BaseEstimator):
         "_n_table_columns": Fitted.value(partial(validation.check_integer, least=1), optional=True),
         "_form_of_targets": Fitted.value(partial(validation.check_choice, choices=("sequence", "array", "list"))),
         "_scale": Fitted.value(partial(validation.check_number, strict=True)),
-        "_frame": Fitted.value(validation.check_fitted_frame),
+        "_frame": Fitted.value(check_fitted_frame),
     }
 
     def save(self, path: FilePath) -> None:
@@ -435,7 +452,7 @@ class RecurrentEstimator(BaseEstimator):
             symbols=symbols,
         )
         shapes = {name: weights.shape for name, weights in network.weights.items()}
-        for name, values in validation.check_init(self.init, shapes, settings.dtype).items():
+        for name, values in check_init(self.init, shapes, settings.dtype).items():
             network.weights[name][:] = values
         if settings.s_0 is not None:
             network.learns_s_0 = isinstance(settings.s_0, str)
@@ -454,8 +471,8 @@ class RecurrentEstimator(BaseEstimator):
     def _sequences(self, X: ArrayLike, network: Network) -> Sequences:
         """X as the fitted network reads it."""
         n_channels = network.n_features // self._frame[0]
-        sequences = validation.read_more_sequences(self, X, n_channels, network.dtype, self._scale)
-        return validation.framed(sequences, self._frame)
+        sequences = read_more_sequences(self, X, n_channels, network.dtype, self._scale)
+        return framed(sequences, self._frame)
 
     def _states(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
         """The states of one sequence, and by step what is read from those up to there; for pictures.
@@ -468,14 +485,14 @@ class RecurrentEstimator(BaseEstimator):
         sequences = self._sequences([x[:, None] if x.ndim == 1 else x], network)
         S = network.states(sequences)
         outputs = network.outputs_by_step(S, every_step=self._form_of_targets != "sequence")
-        return S, validation.check_outputs(outputs, sequences.lengths)
+        return S, check_outputs(outputs, sequences.lengths)
 
     def _outputs(self, X: ArrayLike) -> tuple[FloatArray, IntArray]:
         network = self._network()
         sequences = self._sequences(X, network)
         n_threads = validation.check_n_threads(self.n_threads)
         outputs = network.outputs(sequences, every_step=self._form_of_targets != "sequence", n_threads=n_threads)
-        return validation.check_outputs(outputs, sequences.lengths), sequences.lengths
+        return check_outputs(outputs, sequences.lengths), sequences.lengths
 
     def _become_fitted(
         self, attributes: dict[str, Any], network: Network, history: History, memory: dict[str, Any] | None
@@ -490,12 +507,12 @@ class RecurrentEstimator(BaseEstimator):
 
     def _of_layers(self, layers: dict[str, FloatArray], every_step: bool, of_targets: dict[str, Any]) -> Self:
         """Become fitted with the weights of a recurrent and a linear layer; see `from_torch`."""
-        settings = validation.check_estimator_settings(self, SOLVERS)
+        settings = check_estimator_settings(self, SOLVERS)
         every_step = validation.check_boolean("every_step", every_step)
         if every_step and settings.readout != "last":
             raise ValueError(f"readout is {settings.readout!r} and every_step is True; pass readout='last'")
         n_features, n_outputs = layers["U"].shape[1], len(layers["c"])
-        n_channels = validation.check_features_in_frames(n_features, settings.frame)
+        n_channels = check_features_in_frames(n_features, settings.frame)
         network = self._initial_network(settings, n_features, n_outputs)
         for name, weights in layers.items():
             network.weights[name][:] = weights
@@ -533,3 +550,69 @@ def n_streams(settings: EstimatorSettings, sequences: Sequences) -> int:
     """Into how many streams to cut long sequences."""
     most = int(sequences.lengths.sum()) // (_FEWEST_CHUNKS * settings.chunk_size)
     return settings.batch_size or min(_N_STREAMS, max(most, 1))
+
+
+def check_pair(validation_data: Any) -> tuple[Any, Any]:
+    """Return X and y of ``validation_data``."""
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+        raise TypeError(f"validation_data is of type {type(validation_data).__name__}; pass a pair (X, y)")
+    X, y = validation_data
+    return X, y
+
+
+def check_same_features(attributes: Mapping[str, Any], others: Mapping[str, Any]) -> None:
+    """Raise unless validation data have the features of the training set."""
+    names = ("n_features_in_", "_n_table_columns")
+    if any(attributes[name] != others[name] for name in names):
+        raise ValueError(
+            f"validation_data has {others['n_features_in_']} features and X has {attributes['n_features_in_']}; pass "
+            "data of the same form"
+        )
+    found, expected = others.get("feature_names_in_"), attributes.get("feature_names_in_")
+    if found is not None and expected is not None and (found != expected).any():
+        i = int(np.flatnonzero(found != expected)[0])
+        raise ValueError(
+            f"validation_data has {found[i]!r} for its column {i}, where X has {expected[i]!r}; pass the same columns "
+            "in the same order"
+        )
+
+
+def check_same_kind(targets: Targets, others: Targets) -> None:
+    """Raise unless validation data have targets of the same kind as the training set."""
+    if targets.every_step != others.every_step:
+        raise ValueError("validation_data has one target a sequence where y has one a step, or the reverse")
+
+
+def check_y_is_there(estimator: Any, y: Any) -> None:
+    """Raise if y is None."""
+    if y is None:
+        raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
+
+
+def check_n_streams(states: Array | None, streams: Streams) -> None:
+    """Raise unless there are as many streams as states to go on from."""
+    if states is not None and len(states) != len(streams):
+        raise ValueError(
+            f"X has {len(streams)} streams, and {len(states)} are going on; pass as many, or call reset_states() first"
+        )
+
+
+def check_outputs(outputs: FloatArray, lengths: IntArray) -> FloatArray:
+    """Raise when a roll-out has overflowed; there is one output a sequence, or one a step."""
+    finite = np.isfinite(outputs).all(axis=1)
+    if not finite.all():
+        i = int(np.flatnonzero(~finite)[0])
+        if len(outputs) != len(lengths):
+            i = int(np.searchsorted(np.cumsum(lengths), i, side="right"))
+        raise ValueError(
+            f"the network's outputs for sequence {i} of X are not finite: its observations are too large for this "
+            "network; rescale X, or fit with activation='tanh'"
+        )
+    return outputs
+
+
+def check_features_in_frames(n_features: int, frame: Frame) -> int:
+    """Return the number of features of an observation, or raise unless frames have whole ones."""
+    if n_features % frame[0]:
+        raise ValueError(f"rnn reads {n_features} features, no multiple of the frame of {frame[0]}; pass another frame")
+    return n_features // frame[0]

@@ -12,6 +12,7 @@ import numpy as np
 
 from admmirnn import validation
 from admmirnn.files import ModelFileError, Values, import_safetensors, read_file, remove_leftovers, write_file
+from admmirnn.fitted import check_fitted_history
 
 if TYPE_CHECKING:
     from admmirnn._typing import Array, FilePath, Record
@@ -74,13 +75,13 @@ class Checkpoint:
         if not os.path.exists(self._path):
             return None
         arrays, header = read_file(self._path, _KIND)
-        validation.check_checkpoint(self._path, header.get("fit"), self._fingerprint)
+        check_checkpoint(self._path, header.get("fit"), self._fingerprint)
         values = Values(arrays)
         try:
             history, solver, early_stopping = (
                 values.unpack(header.get(name)) for name in ("history", "solver", "early_stopping")
             )
-            validation.check_epochs_done(history, n_epochs)
+            check_epochs_done(history, n_epochs)
         except (ValueError, TypeError, RecursionError, OverflowError) as error:
             raise ModelFileError(f"{self._path} holds no checkpoint that can be: {error}") from error
         return history, solver, early_stopping
@@ -158,3 +159,31 @@ def _described(value: Any, within: tuple[object, ...] = ()) -> Any:
         names = (slots,) if isinstance(slots, str) else slots
         attributes |= {name: getattr(value, name) for name in names if hasattr(value, name)}
     return {type(value).__name__: {name: _described(item, within) for name, item in sorted(attributes.items())}}
+
+
+def check_checkpoint(path: str, found: Any, expected: dict[str, Any]) -> None:
+    """Raise unless a checkpoint is that of a fit like this one; what it says of itself are JSON values."""
+    if found == expected:
+        return
+    of_found = found.get("parameters") if isinstance(found, dict) else None
+    for name, value in expected["parameters"].items():
+        was = of_found.get(name) if isinstance(of_found, dict) else None
+        if was != value:
+            raise ValueError(
+                f"{path} is the checkpoint of a fit with {name}={was!r}, and it is {value!r} now; pass the same "
+                "arguments, or resume=False"
+            )
+    raise ValueError(f"{path} is the checkpoint of a fit to other data; pass the same ones, or resume=False")
+
+
+def check_epochs_done(history: Any, n_epochs: int) -> None:
+    """Raise unless these are the records of the first epochs of a fit that has at most ``n_epochs``."""
+    check_fitted_history("history", history)
+    if not 1 <= len(history) <= n_epochs:
+        raise ValueError(f"it has {len(history)} epochs, of a fit of {n_epochs}")
+    forms, of_others = {"rollout_loss": 0.0, "seconds": 0.0, "rollbacks": 0}, validation.one_of(None, 0.0, False)
+    for epoch, record in enumerate(history, 1):
+        if record.get("epoch") != epoch or not {"rollout_loss", "seconds"} <= record.keys():
+            raise ValueError(f"its record of epoch {epoch} is not that of an epoch, or of another")
+        for key, value in record.items():
+            validation.check_state(f"{key} of epoch {epoch}", value, forms.get(key, of_others))

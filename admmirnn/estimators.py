@@ -7,18 +7,33 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from admmirnn import io, validation
 from admmirnn.base import RecurrentEstimator, can_go_on
+from admmirnn.data.reading_targets import (
+    at_least_tiny,
+    check_class_weight,
+    check_classes,
+    check_indicators,
+    check_label_column,
+    check_labels,
+    check_labels_per_step,
+    check_sample_weight,
+    check_scaled_values,
+    check_several_classes,
+    check_values,
+    differs,
+    numbers_of_classes,
+)
 from admmirnn.export import Exports, layers_of_torch
+from admmirnn.fitted import Fitted
 from admmirnn.losses import LOSSES_OF_CLASSES, LOSSES_OF_VALUES, SigmoidCrossEntropy, SoftmaxCrossEntropy, loss_of
-from admmirnn.streaming import Answer, ReadsStreams, forecast
+from admmirnn.streaming import Answer, ReadsStreams, check_can_forecast, check_history, forecast
 from admmirnn.targets import Targets
-from admmirnn.validation import Fitted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import torch
     from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -37,8 +52,8 @@ if TYPE_CHECKING:
         available_if,
     )
     from admmirnn.losses import AnyLoss, Loss
+    from admmirnn.settings import EstimatorSettings
     from admmirnn.solvers.interface import Solver
-    from admmirnn.validation import EstimatorSettings
     from admmirnn.watching import Callback
 else:
     from sklearn.utils.metaestimators import available_if
@@ -350,7 +365,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         if len(layers["c"]) == 1 and not several:
             for name in ("V", "c"):
                 layers[name] = np.concatenate([np.zeros_like(layers[name]), layers[name]])
-        classes, order = validation.check_torch_classes(classes, len(layers["c"]))
+        classes, order = check_torch_classes(classes, len(layers["c"]))
         layers |= {name: layers[name][order] for name in ("V", "c")}
         return classifier._of_layers(layers, every_step, {"classes_": classes, "_several": several})
 
@@ -433,7 +448,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         """
         fitted = getattr(self, "classes_", None)
         if classes is not None or loss_of(self.loss, self._losses).takes_labels:
-            fitted = validation.check_classes(classes, fitted)
+            fitted = check_classes(classes, fitted)
         return self._partial_fit(X, y, sample_weight, {"classes_": fitted})
 
     def _read_targets(
@@ -450,25 +465,23 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         if known is not None and getattr(self, "_several", False):
             raise ValueError(f"loss is {self.loss!r}, and targets had several labels when training began; call fit")
         per_step = getattr(settings.solver, "takes_labels_per_step", False)
-        classes, targets, present, form = validation.check_labels(
+        classes, targets, present, form = check_labels(
             y, lengths, per_step=per_step, stateful=settings.stateful, ignore_label=self.ignore_label
         )
-        weights = validation.check_sample_weight(sample_weight, lengths, per_step=form != "sequence")
+        weights = check_sample_weight(sample_weight, lengths, per_step=form != "sequence")
         if known is not None:
-            targets = validation.numbers_of_classes(classes, known["classes_"])[targets]
+            targets = numbers_of_classes(classes, known["classes_"])[targets]
             classes = known["classes_"]
-        of_class = validation.check_class_weight(
-            self.class_weight, classes, targets, present, partial=known is not None
-        )
+        of_class = check_class_weight(self.class_weight, classes, targets, present, partial=known is not None)
         weights = weights * of_class * present
         if known is None:
-            validation.check_several_classes(classes, targets[weights > 0])
+            check_several_classes(classes, targets[weights > 0])
             kept, targets[weights > 0] = np.unique(targets[weights > 0], return_inverse=True)
             classes = classes[kept]
         elif not weights.any():
             raise ValueError("y has no label of positive weight; leave such a call out")
         targets[weights == 0] = 0
-        weights = validation.at_least_tiny(weights / weights.max())
+        weights = at_least_tiny(weights / weights.max())
         return Targets(targets, weights, form, len(classes)), {"classes_": classes, "_several": False}
 
     def _read_indicators(
@@ -480,11 +493,11 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
                 f"class_weight is {self.class_weight!r}, and with loss={self.loss!r} a target may have several "
                 "classes; pass None, or sample_weight"
             )
-        values, present, form = validation.check_indicators(y, lengths, ignore_label=self.ignore_label)
-        weights = validation.check_sample_weight(sample_weight, lengths, per_step=form != "sequence") * present
+        values, present, form = check_indicators(y, lengths, ignore_label=self.ignore_label)
+        weights = check_sample_weight(sample_weight, lengths, per_step=form != "sequence") * present
         if not weights.any():
             raise ValueError("y has no row of positive weight; give some rows labels and a positive weight")
-        weights = validation.at_least_tiny(weights / weights.max())
+        weights = at_least_tiny(weights / weights.max())
         n_labels = values.shape[1]
         if known is not None and known["classes_"] is not None and len(known["classes_"]) != n_labels:
             raise ValueError(f"y has {n_labels} columns, and there are {len(known['classes_'])} labels; pass as many")
@@ -612,7 +625,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         if self._form_of_targets == "sequence":
             return float(super().score(X, y, sample_weight))
         labels, predicted, present, lengths = self._labels_of_steps(X, y)
-        weights = validation.check_sample_weight(sample_weight, lengths, per_step=True)
+        weights = check_sample_weight(sample_weight, lengths, per_step=True)
         found: float = accuracy_score(labels, predicted, sample_weight=weights[present])
         return found
 
@@ -620,8 +633,8 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         """True and predicted labels of the steps that have one, which those are, and the lengths."""
         predicted = self.predict(X)
         lengths = np.array([len(labels) for labels in predicted])
-        labels = validation.check_labels_per_step(y, lengths)
-        present = slice(None) if self.ignore_label is None else validation.differs(labels, self.ignore_label)
+        labels = check_labels_per_step(y, lengths)
+        present = slice(None) if self.ignore_label is None else differs(labels, self.ignore_label)
         return labels[present], np.concatenate(list(predicted))[present], present, lengths
 
     def _true_and_predicted(self, X: ArrayLike, y: ArrayLike) -> tuple[Any, Any]:
@@ -631,11 +644,11 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
 
     def _subset_accuracy(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> float:
         outputs, lengths = self._outputs(X)
-        values, present, form = validation.check_indicators(y, lengths, ignore_label=self.ignore_label)
+        values, present, form = check_indicators(y, lengths, ignore_label=self.ignore_label)
         per_step = self._form_of_targets != "sequence"
         if (form != "sequence") != per_step or values.shape != outputs.shape:
             raise ValueError(f"y has {values.shape} indicators where {outputs.shape} are predicted; pass y as in fit")
-        weights = validation.check_sample_weight(sample_weight, lengths, per_step=per_step)
+        weights = check_sample_weight(sample_weight, lengths, per_step=per_step)
         right = ((outputs > 0) == values).all(axis=1)
         return float(np.average(right[present], weights=weights[present]))
 
@@ -878,14 +891,14 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
         if loss.takes_labels:
             raise ValueError(f"loss is {self.loss!r}, which takes class numbers; pass one of values, or RNNClassifier")
         validation.check_boolean("scale_targets", self.scale_targets)
-        values, present, form, single = validation.check_values(y, lengths, stateful=settings.stateful)
-        weights = validation.check_sample_weight(sample_weight, lengths, per_step=form != "sequence") * present
+        values, present, form, single = check_values(y, lengths, stateful=settings.stateful)
+        weights = check_sample_weight(sample_weight, lengths, per_step=form != "sequence") * present
         if not weights.any():
             raise ValueError("sample_weight is zero wherever y has a target; give some of those a positive weight")
         kept = values[weights > 0]
         mean, deviation = np.zeros(values.shape[1]), np.ones(values.shape[1])
         if known is not None:
-            validation.check_n_outputs(values.shape[1], len(known["target_mean_"]))
+            check_n_outputs(values.shape[1], len(known["target_mean_"]))
             mean, deviation, single = known["target_mean_"], known["target_scale_"], known["_single"]
         elif self.scale_targets:
             with np.errstate(over="ignore", invalid="ignore"):  # which is found below
@@ -893,8 +906,8 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
             deviation = np.where(spread > 1e-12 * np.abs(kept).max(axis=0, initial=0), spread, 1.0)
         with np.errstate(over="ignore", invalid="ignore"):
             values = np.where(weights[:, None] > 0, (values - mean) / deviation, 0.0)
-        validation.check_scaled_values(values, deviation, settings.dtype)
-        weights = validation.at_least_tiny(weights / weights.max())
+        check_scaled_values(values, deviation, settings.dtype)
+        weights = at_least_tiny(weights / weights.max())
         attributes = {"target_mean_": mean, "target_scale_": deviation, "_single": single}
         return Targets(values, weights, form, values.shape[1]), attributes
 
@@ -967,9 +980,9 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
         """
         network = self._network()
         n_features = network.n_features // self._frame[0]
-        validation.check_can_forecast(self, network.n_outputs, n_features)
+        check_can_forecast(self, network.n_outputs, n_features)
         horizon = validation.check_integer("horizon", horizon, 1)
-        series, is_one = validation.check_history(history, n_features, self._frame[0], network.dtype, self._scale)
+        series, is_one = check_history(history, n_features, self._frame[0], network.dtype, self._scale)
         values = forecast(self._stream, series, horizon)
         values = values[:, :, 0] if self._single else values
         return values[0] if is_one else values
@@ -1002,10 +1015,10 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
         if self._form_of_targets == "sequence":
             return float(super().score(X, y, sample_weight))
         outputs, lengths = self._outputs(X)
-        values, present, _, _ = validation.check_values(y, lengths)
+        values, present, _, _ = check_values(y, lengths)
         if len(values) != len(outputs) or values.shape[1] != outputs.shape[1]:
             raise ValueError("y has no target for each step of X, as it had in fit; pass such targets")
-        weights = validation.check_sample_weight(sample_weight, lengths, per_step=True)[present]
+        weights = check_sample_weight(sample_weight, lengths, per_step=True)[present]
         predicted = self._values(outputs)
         found: float = r2_score(values[present], predicted[present], sample_weight=weights)
         return found
@@ -1022,5 +1035,32 @@ def _from_torch(
         "bidirectional": "b_reverse" in layers,
         "dtype": layers["b"].dtype.name,
     }
-    validation.check_settings_of_torch(settings, of_layers)
+    check_settings_of_torch(settings, of_layers)
     return cls(**of_layers, **settings), layers
+
+
+def check_n_outputs(found: int, expected: int) -> None:
+    """Raise unless targets have as many values as before."""
+    if found != expected:
+        raise ValueError(f"y has {found} value(s) a target, and had {expected} when training began; pass as many")
+
+
+def check_settings_of_torch(settings: Mapping[str, Any], from_layers: Iterable[str]) -> None:
+    """Raise if ``settings`` names what the layers say."""
+    for name in from_layers:
+        if name in settings:
+            raise TypeError(f"from_torch has got {name}={settings[name]!r}, which the layers say; leave it out")
+
+
+def check_torch_classes(classes: Any, n_outputs: int) -> tuple[Array, IntArray]:
+    """Return the labels of outputs, 0 to K - 1 for None, and the order in which they are sorted."""
+    if classes is None:
+        return np.arange(n_outputs), np.arange(n_outputs)
+    given = column_or_1d(classes)
+    known, places = check_label_column(given, "index {} of classes")
+    order = np.argsort(places)
+    if len(known) != len(given):
+        raise ValueError("classes has a label twice; pass one for each output")
+    if len(known) != n_outputs:
+        raise ValueError(f"classes has {len(known)} label(s) for {n_outputs} outputs; pass one for each output")
+    return known, order

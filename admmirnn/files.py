@@ -353,7 +353,7 @@ class Values:
             if issubclass(kind, enum.Enum):
                 return {"enum": [kind.__name__, value.name]}
             return {"object": [kind.__name__, {key: inner(getattr(value, key), key) for key in parameters(kind)}]}
-        raise validation.not_to_be_saved(name, value)
+        raise not_to_be_saved(name, value)
 
     def unpack(self, value: Any) -> Any:
         """Return the value of which `pack` has made this one.
@@ -383,7 +383,7 @@ class Values:
         elif kind in "mM":
             array, dtype = array.astype(np.int64), array.dtype.newbyteorder("<").str[1:]
         elif kind not in "biuf" or array.dtype.itemsize > 8:
-            raise validation.not_to_be_saved(name, array)
+            raise not_to_be_saved(name, array)
         while name in self.arrays:
             name += "'"
         self.arrays[name] = array
@@ -524,3 +524,14 @@ def _one_of(known: Mapping[str, Any], name: object) -> Any:
     if not isinstance(name, str) or name not in known:
         raise ValueError(f"its header has {name!r}, which this admmirnn does not know")
     return known[name]
+
+
+def not_to_be_saved(name: str, value: Any) -> TypeError:
+    """The error that says that a file cannot hold a value."""
+    found = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else f"of type {type(value).__name__}"
+    remedy = "set_params puts something else in its place"
+    if name.partition(".")[0] == "classes_":
+        remedy = "fit with labels that are numbers, strings, bytes, or times of numpy"
+    return TypeError(
+        f"{name} is {found}, which a model file cannot hold, as nothing in it is run; {remedy}, or use pickle"
+    )

@@ -5,16 +5,20 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from sklearn.base import BaseEstimator
+
 from admmirnn import losses, penalties, validation
 from admmirnn.files import ModelFileError, Values, parameters, read_file, write_file
+from admmirnn.fitted import check_fitted_attributes
 from admmirnn.solvers import Algorithm1, Rollout, Status
 from admmirnn.watching import History
 
 if TYPE_CHECKING:
-    from admmirnn._typing import FilePath
-    from admmirnn.base import RecurrentEstimator
+    from collections.abc import Collection, Mapping
 
-_Estimator = TypeVar("_Estimator", bound="RecurrentEstimator")
+    from admmirnn._typing import FilePath
+
+_Estimator = TypeVar("_Estimator", bound=BaseEstimator)
 
 __all__ = ["ModelFileError", "load"]
 
@@ -27,19 +31,19 @@ _KNOWN = (
     *penalties.PENALTIES,
 )
 _NOT_SAVED = ("callbacks", "checkpoint")  # functions; a file of this machine, which a fit writes to
-_ESTIMATORS: dict[str, type[RecurrentEstimator]] = {}
+_ESTIMATORS: dict[str, type[BaseEstimator]] = {}
 
 
 def saved(estimator_class: type[_Estimator]) -> type[_Estimator]:
     """Let `load` know an estimator's class, as a decorator.
 
-    Its ``_saved`` has all attributes that make it fitted by name, and a `validation.Fitted` for each.
+    Its ``_saved`` has all attributes that make it fitted by name, and a `Fitted` for each.
     """
     _ESTIMATORS[estimator_class.__name__] = estimator_class
     return estimator_class
 
 
-def save(estimator: RecurrentEstimator, path: FilePath) -> None:
+def save(estimator: BaseEstimator, path: FilePath) -> None:
     """Write a fitted estimator to a file; see its method ``save``."""
     name = type(estimator).__name__
     if _ESTIMATORS.get(name) is not type(estimator):
@@ -47,7 +51,7 @@ def save(estimator: RecurrentEstimator, path: FilePath) -> None:
     validation.check_path(path)
     settings = {key: value for key, value in estimator.get_params(deep=False).items() if key not in _NOT_SAVED}
     attributes = {key: vars(estimator)[key] for key in estimator._saved if key in vars(estimator)}
-    validation.check_fitted_attributes(attributes, estimator._saved)
+    check_fitted_attributes(attributes, estimator._saved)
     attributes["history_"] = list(attributes["history_"])
     values = Values(known=_KNOWN)
     header = {
@@ -103,14 +107,31 @@ def load(path: FilePath, kind: type[_Estimator] | None = None) -> Any:
     values = Values(arrays, _KNOWN)
     try:
         settings, attributes = (
-            {key: values.unpack(value) for key, value in validation.check_content(header, part).items()}
+            {key: values.unpack(value) for key, value in check_content(header, part).items()}
             for part in ("parameters", "attributes")
         )
-        validation.check_settings_are_known(settings, set(parameters(found)) - set(_NOT_SAVED), arrays)
-        validation.check_fitted_attributes(attributes, found._saved)
+        check_settings_are_known(settings, set(parameters(found)) - set(_NOT_SAVED), arrays)
+        check_fitted_attributes(attributes, found._saved)
         estimator = found(**settings)
     except (ValueError, TypeError, RecursionError, OverflowError) as error:
         raise ModelFileError(f"{path} holds no model that can be: {error}") from error
     estimator.__dict__.update(attributes | {"history_": History(attributes["history_"])})
     estimator._memory = {}  # partial_fit goes on from the weights, with new statistics
     return estimator
+
+
+def check_content(header: Mapping[str, Any], part: str) -> dict[str, Any]:
+    """Return a part of a file's header, or raise unless it is an object."""
+    content = header.get(part)
+    if not isinstance(content, dict):
+        raise ValueError(f"its header has no {part}")
+    return content
+
+
+def check_settings_are_known(settings: Mapping[str, Any], known: Collection[str], unused: Collection[str]) -> None:
+    """Raise unless parameters have names that are known, and no array is left over; a missing one has its default."""
+    unknown = sorted(settings.keys() - known)
+    if unknown:
+        raise ValueError(f"its header has the parameters {', '.join(unknown[:3])}, which this admmirnn does not know")
+    if unused:
+        raise ValueError(f"it has arrays that nothing belongs to, such as {sorted(unused)[0]!r}")

@@ -515,3 +515,10 @@ def _parts(lengths: IntArray, n_threads: int) -> list[tuple[int, int]]:
     chunk = (np.cumsum(lengths) - lengths) // (_ROWS_AT_A_TIME * n_threads)
     bounds = np.flatnonzero(np.diff(chunk)) + 1
     return list(zip([0, *bounds.tolist()], [*bounds.tolist(), len(lengths)], strict=True))
+
+
+def check_one_direction(network: Network, why: str) -> ElmanRNN:
+    """Return the network, or raise if it reads sequences from both ends."""
+    if len(network.directions) > 1:
+        raise ValueError(f"the network is bidirectional, and {why}")
+    return network.directions[0]

@@ -53,7 +53,7 @@ class _Penalty:
         ValueError, TypeError
             If a setting is out of its range, or x is no such array.
         """
-        return float(self._value(validation.check_matrix("x", x).astype(np.float64)))
+        return float(self._value(check_matrix("x", x).astype(np.float64)))
 
     def prox(self, x: FloatArray, tau: float) -> FloatArray:
         """Return argmin_p Omega(p) + ``|p - x|^2 / (2 tau)``.
@@ -75,7 +75,7 @@ class _Penalty:
         ValueError, TypeError
             If a setting or tau is out of its range, or x is no such array.
         """
-        x = validation.check_matrix("x", x)
+        x = check_matrix("x", x)
         return self._prox(x, validation.check_number("tau", tau)).astype(x.dtype, copy=False)
 
 
@@ -306,3 +306,47 @@ def _indicator(is_met: bool | np.bool_) -> float:
 def _check_square(x: FloatArray) -> None:
     if x.shape[0] != x.shape[1]:
         raise ValueError(f"Orthogonal is for square matrices and x has the shape {x.shape}; assign it to W")
+
+
+PENALISED = ("U", "W", "V", "UW", "UWb", "WV")
+
+
+def check_penalties(penalties: Any) -> dict[str, ProximalOperator]:
+    """Return ``penalties`` as a dict, empty for None, or raise unless it has a prox for every block, and one at most.
+
+    Parameters
+    ----------
+    penalties : dict or None
+        Objects with ``prox(x, tau)`` by the names U, W, V, UW, UWb or WV; no block may have two.
+    """
+    if penalties is None:
+        return {}
+    if not isinstance(penalties, dict):
+        raise TypeError(
+            f"penalties is of type {type(penalties).__name__}; pass a dict such as {{'W': Lasso(1e-4)}}, or None"
+        )
+    owner: dict[str, str] = {}
+    for name, penalty in penalties.items():
+        validation.check_choice("a key of penalties", name, PENALISED)
+        if isinstance(penalty, type) or not callable(getattr(penalty, "prox", None)):
+            raise TypeError(
+                f"penalties[{name!r}] is {penalty!r}, which has no method prox(x, tau); pass an object such as "
+                "admmirnn.penalties.Lasso(1e-4)"
+            )
+        for block in name:
+            if block in owner:
+                raise ValueError(
+                    f"penalties has {owner[block]!r} and {name!r}, so {block} would have two; give every block one"
+                )
+            owner[block] = name
+    return dict(penalties)
+
+
+def check_matrix(name: str, x: object) -> FloatArray:
+    """Return ``x``, or raise unless it is a matrix of float32 or float64."""
+    if not isinstance(x, np.ndarray) or x.dtype.name not in validation.DTYPES:
+        found = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
+        raise TypeError(f"{name} is {found}; pass an array of float32 or float64")
+    if x.ndim != 2:
+        raise ValueError(f"{name} has {x.ndim} dimension(s); pass a matrix")
+    return x

@@ -8,16 +8,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import validation
 from admmirnn.optional import import_optional
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from numpy.typing import ArrayLike, NDArray
 
-    from admmirnn._typing import Record
+    from admmirnn._typing import FloatArray, Record
 
 _MOST_IN_A_LEGEND = 12
 _WIDTH = 0.84  # of axes that leave room for what is beside them
@@ -62,8 +66,8 @@ def plot_history(
     --------
     >>> ax = plot_history(model, "accuracy")  # doctest: +SKIP
     """
-    records = validation.check_records(history)
-    names = validation.check_recorded(records, metric)
+    records = check_records(history)
+    names = check_recorded(records, metric)
     ax = _axes(ax, "plot_history")
     epochs = _column(records, "epoch")
     for name in names:
@@ -104,8 +108,8 @@ def plot_residuals(history: Any, *, ax: Axes | None = None, **kwargs: Any) -> Ax
     ImportError
         If matplotlib is not installed: ``pip install 'admmirnn[plot]'``.
     """
-    records = validation.check_records(history)
-    validation.check_recorded(records, [f"primal_{name}" for name in _EQUATIONS], "plot the history of an Algorithm1")
+    records = check_records(history)
+    check_recorded(records, [f"primal_{name}" for name in _EQUATIONS], "plot the history of an Algorithm1")
     ax = _axes(ax, "plot_residuals")
     iterations = _column(records, "epoch")
     for equation, colour in _EQUATIONS.items():
@@ -164,7 +168,7 @@ def plot_states(
     ImportError
         If matplotlib is not installed: ``pip install 'admmirnn[plot]'``.
     """
-    validation.check_reads_sequences(estimator)
+    check_reads_sequences(estimator)
     S, outputs, names = estimator._states_and_outputs(x)
     upper, lower = _two_axes(ax, "plot_states")
     n_steps, n = S.shape
@@ -233,7 +237,7 @@ def plot_eigenvalues(estimator: Any, *, ax: Axes | None = None, **kwargs: Any) -
     ImportError
         If matplotlib is not installed: ``pip install 'admmirnn[plot]'``.
     """
-    matrices = validation.check_recurrent_weights(estimator)
+    matrices = check_recurrent_weights(estimator)
     ax = _axes(ax, "plot_eigenvalues")
     angles = np.linspace(0, 2 * np.pi, 361)
     ax.plot(np.cos(angles), np.sin(angles), color="0.6", linewidth=1, zorder=1)
@@ -278,7 +282,7 @@ def plot_confusion_matrix(estimator: Any, X: Any, y: ArrayLike, *, ax: Axes | No
     ImportError
         If matplotlib is not installed: ``pip install 'admmirnn[plot]'``.
     """
-    validation.check_has_confusions(estimator)
+    check_has_confusions(estimator)
     labels, predicted = estimator._true_and_predicted(X, y)
     is_new, ax = ax is None, _axes(ax, "plot_confusion_matrix")
     from sklearn.metrics import ConfusionMatrixDisplay  # here: it is slow to import
@@ -300,7 +304,7 @@ def plot_confusion_matrix(estimator: Any, X: Any, y: ArrayLike, *, ax: Axes | No
 
 def _axes(ax: Axes | None, what: str) -> Axes:
     """``ax``, or those of a new figure."""
-    found: Axes = _pyplot(what).subplots(layout="constrained")[1] if ax is None else validation.check_axes(ax, 1)[0]
+    found: Axes = _pyplot(what).subplots(layout="constrained")[1] if ax is None else check_axes(ax, 1)[0]
     return found
 
 
@@ -313,7 +317,7 @@ def _two_axes(ax: Any, what: str) -> tuple[Axes, Axes]:
     if ax is None:
         _, (upper, lower) = _pyplot(what).subplots(2, sharex=True, layout="constrained", height_ratios=(2, 1))
         return upper, lower
-    given = validation.check_axes(ax, 1, 2)
+    given = check_axes(ax, 1, 2)
     if len(given) == 2:
         return given[0], given[1]
     upper, current = given[0], given[0].figure.gca()
@@ -351,3 +355,98 @@ def _show_whole_numbers(axis: Axis) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def check_records(history: Any) -> list[Record]:
+    """Return the records of a fitted estimator, or of its history in one of its forms.
+
+    Parameters
+    ----------
+    history : estimator, list of dict, or pandas.DataFrame
+        What a user passes.
+
+    Returns
+    -------
+    list of dict
+    """
+    if isinstance(history, BaseEstimator):
+        check_is_fitted(history)
+        history = getattr(history, "history_", history)
+    if hasattr(history, "iloc"):
+        history = history.to_dict("records")
+    if not isinstance(history, (list, tuple)) or not all(isinstance(record, dict) for record in history):
+        raise TypeError(f"history is of type {type(history).__name__}; pass a fitted estimator, or its history_")
+    if not history:
+        raise ValueError("history is empty; pass that of a fit")
+    return list(history)
+
+
+def check_recorded(records: Sequence[Record], metric: Any, remedy: str | None = None) -> list[str]:
+    """Return the keys of records that ``metric`` stands for, or raise if there are none.
+
+    Parameters
+    ----------
+    records : list of dict
+        What one has is missing in another perhaps.
+    metric : str or list of str
+        Keys, or the last word of keys.
+    remedy : str, optional
+        What to do if they are not there.
+    """
+    if not isinstance(metric, (str, list, tuple)) or not all(isinstance(name, str) for name in metric):
+        raise TypeError(f"metric is {metric!r}; pass a key of the history's records, or a list of them")
+    if not metric:
+        raise ValueError(f"metric is {metric!r}; pass at least one key of the history's records")
+    known = list(dict.fromkeys(key for record in records for key in record))
+    names: list[str] = []
+    for name in [metric] if isinstance(metric, str) else metric:
+        found = [name] if name in known else [key for key in known if key.endswith(f"_{name}")]
+        if not found:
+            raise ValueError(f"the history has no {name!r}; {remedy or 'it has ' + ', '.join(known)}")
+        names += found
+    return names
+
+
+def check_axes(ax: Any, *numbers: int) -> list[Any]:
+    """Return as many Axes as one of ``numbers`` says, as a list, or raise."""
+    axes = list(np.ravel(ax)) if isinstance(ax, (list, tuple, np.ndarray)) else [ax]
+    if len(axes) not in numbers or not all(hasattr(one, "imshow") for one in axes):
+        what = " or a pair of them" if 2 in numbers else ""
+        raise TypeError(f"ax is {ax!r}; pass an Axes of matplotlib{what}, or None for a new figure")
+    return axes
+
+
+def check_recurrent_weights(estimator: Any) -> dict[str, FloatArray]:
+    """Return the matrices W of an estimator by name, or the one that was passed, or raise."""
+    if isinstance(estimator, BaseEstimator):
+        check_is_fitted(estimator)
+        names = {"W": "W_", "W_reverse": "W_reverse_"}
+        found = {name: getattr(estimator, of) for name, of in names.items() if hasattr(estimator, of)}
+        if not found:
+            raise TypeError(f"estimator is of type {type(estimator).__name__}, which has no W_; pass one of admmirnn")
+        return found
+    W = validation.as_numbers(estimator, "W", np.float64)
+    if W.ndim != 2 or W.shape[0] != W.shape[1] or not len(W):
+        raise ValueError(f"W has the shape {W.shape}; pass a fitted estimator, or a square matrix")
+    if not np.isfinite(W).all():
+        raise ValueError("W contains NaN or infinity; pass finite weights")
+    return {"W": W}
+
+
+def check_reads_sequences(estimator: Any) -> None:
+    """Raise unless an estimator reads sequences, rather than text."""
+    if not hasattr(estimator, "_states_and_outputs"):
+        raise TypeError(f"estimator is {estimator!r}; pass a fitted RNNClassifier or RNNRegressor")
+
+
+def check_has_confusions(estimator: Any) -> None:
+    """Raise unless an estimator names one class for each sequence or step."""
+    if isinstance(estimator, BaseEstimator):
+        check_is_fitted(estimator)
+    if not hasattr(estimator, "_true_and_predicted"):
+        raise TypeError(f"estimator is {estimator!r}, which has no classes to confuse; pass an RNNClassifier")
+    if estimator._several:
+        raise ValueError(
+            f"loss is {estimator.loss!r}, with which there may be several labels at once; see "
+            "sklearn.metrics.multilabel_confusion_matrix"
+        )

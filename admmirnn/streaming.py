@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from admmirnn import backend, validation
+from admmirnn.data.reading import as_observations
+from admmirnn.model import check_one_direction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import ArrayLike, NDArray
 
-    from admmirnn._typing import Array, FloatArray, Frame, IntArray
+    from admmirnn._typing import Array, DType, FloatArray, Frame, IntArray
     from admmirnn.model import ElmanRNN, Network
 
 _OBSERVATION_NOT_FINITE = 2  # what the kernel returns then
@@ -236,11 +238,11 @@ class Stream:
         if n == d == n_axes == 1:
             X, n_axes = np.reshape(X, (-1, 1)), 2
         if n == 1 and n_axes < 3:
-            X = validation.check_observations("X", X, (None, d), f"(n_steps, {d})")
+            X = check_observations("X", X, (None, d), f"(n_steps, {d})")
             found: FloatArray = self.read(X[None], every_step)[0]
             return found
         what = f"(n_streams, n_steps, n_features), here ({n}, n_steps, {d})"
-        X = validation.check_observations("X", X, (n, None, d), what)
+        X = check_observations("X", X, (n, None, d), what)
         outputs = np.empty((n, X.shape[1] if every_step else 1, *self._answer_shape), self._answer_dtype)
         self._read_with_care("X", X, outputs)
         return outputs if every_step else outputs[:, 0]
@@ -252,7 +254,7 @@ class Stream:
 
     @state.setter
     def state(self, state: StreamState) -> None:
-        validation.check_stream_state(state, self._start)
+        check_stream_state(state, self._start)
         self._state.take(state)
 
     @property
@@ -268,7 +270,7 @@ class Stream:
         streams : array-like of int or bool, optional
             Which ones; all by default.
         """
-        streams = validation.check_streams(streams, self._n_streams)
+        streams = check_streams(streams, self._n_streams)
         self._state.take(self._start, streams, streams)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -279,8 +281,8 @@ class Stream:
         n, d, n_axes = self._n_streams, self._n_features, validation.n_dimensions("x", x)
         if n == 1 and n_axes < 2:
             x = np.reshape(x, 1) if d == 1 and n_axes == 0 else x
-            return validation.check_observations("x", x, (d,), f"(n_features,), here ({d},)")
-        return validation.check_observations("x", x, (n, d), f"(n_streams, n_features), here ({n}, {d})")
+            return check_observations("x", x, (d,), f"(n_features,), here ({d},)")
+        return check_observations("x", x, (n, d), f"(n_streams, n_features), here ({n}, {d})")
 
     def _read_with_care(self, name: str, array: Array, outputs: FloatArray) -> None:
         """Read what has the right shape, or say what is wrong with it and leave the streams where they were."""
@@ -290,8 +292,8 @@ class Stream:
             return
         self._state.take(before)
         if outcome == _OBSERVATION_NOT_FINITE:
-            validation.refuse_not_finite(name, array, self._dtype, self._scale)
-        validation.refuse_overflow(name)
+            refuse_not_finite(name, array, self._dtype, self._scale)
+        refuse_overflow(name)
 
 
 class ReadsStreams:
@@ -364,7 +366,7 @@ class ReadsStreams:
         return self._stream(validation.check_integer("n_streams", n_streams, 1))
 
     def _stream(self, n_streams: int, state: StreamState | None = None) -> Stream:
-        network = validation.check_one_direction(
+        network = check_one_direction(
             self._network(), "a stream has no end that it could read from; pass bidirectional=False"
         )
         return Stream(network, self._answer(), self._scale, self._frame, n_streams, state)
@@ -401,3 +403,156 @@ def forecast(stream_of: Callable[[int], Stream], series: list[Array], horizon: i
         streams._read_with_care("the forecast", outputs[:, h - 1].copy(), following)
         outputs[:, h] = following
     return outputs
+
+
+def check_observations(name: str, values: Any, shape: tuple[int | None, ...], what: str) -> Array:
+    """Return observations of streams as an array that the kernels can read: as they are, or in float64.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument.
+    values : array-like
+        The observations.
+    shape : tuple of int or None
+        What it must have; None stands for any number but 0.
+    what : str
+        The shape, in words.
+    """
+    array = as_observations(values, name, np.float64)
+    fits = len(array.shape) == len(shape) and all(
+        n == found if n is not None else found > 0 for n, found in zip(shape, array.shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"{name} has the shape {array.shape}; pass {what}")
+    return array
+
+
+def refuse_not_finite(name: str, array: Array, dtype: DType, scale: float) -> NoReturn:
+    """Raise with the place of the first number that is not finite, or does not stay so in ``dtype``."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(dtype.type(scale) * array.astype(dtype))
+    at = tuple(int(index) for index in np.argwhere(~finite)[0])
+    if np.isfinite(array[at]):
+        raise ValueError(f"{name} contains a value too large for {dtype} (it becomes infinite), at {at}; rescale it")
+    found = "NaN" if np.isnan(array[at]) else "infinity (inf)"
+    raise ValueError(f"{name} contains {found}, first at {at}; leave that observation out or fill it in")
+
+
+def refuse_overflow(name: str) -> NoReturn:
+    """Raise because outputs are not finite."""
+    raise ValueError(
+        f"the network's outputs for {name} are not finite: its observations are too large for this network; rescale "
+        "them, or fit with activation='tanh'"
+    )
+
+
+def check_stream_state(state: Any, like: StreamState) -> None:
+    """Raise unless ``state`` is one that streams can go on from.
+
+    Parameters
+    ----------
+    state : StreamState
+        What a user passes.
+    like : StreamState
+        One of this network and of as many streams.
+    """
+    if not isinstance(state, type(like)):
+        raise TypeError(
+            f"state is of type {type(state).__name__}; pass what step returned, or a stream's state, or None to start"
+        )
+    for name, expected in vars(like).items():
+        found = getattr(state, name)
+        shape, expected_shape = (None if array is None else np.shape(array) for array in (found, expected))
+        if shape != expected_shape:
+            raise ValueError(
+                f"state.{name} has the shape {shape} where {expected_shape} is due; pass a state of this model and of "
+                "as many streams"
+            )
+        if found is not None and getattr(found, "dtype", None) != expected.dtype:
+            raise ValueError(
+                f"state.{name} is {getattr(found, 'dtype', type(found).__name__)} and must be {expected.dtype}; pass a "
+                "state of this model"
+            )
+    if state.n_read.min() < 0:
+        raise ValueError("state.n_read is negative; pass a state of this model")
+
+
+def check_streams(streams: Any, n_streams: int) -> IntArray:
+    """Return numbers of streams, or a mask of them, as an index."""
+    index = np.arange(n_streams)
+    if streams is None:
+        return index
+    chosen = np.asarray(streams)
+    if chosen.dtype.kind not in "biu" and chosen.size:
+        raise TypeError(f"streams is {streams!r}; pass numbers of streams, or a mask of booleans")
+    try:
+        return index[chosen if chosen.size else []]
+    except IndexError as error:
+        raise ValueError(f"streams does not fit the {n_streams} streams ({error}); pass numbers below that") from error
+
+
+def check_history(history: Any, n_features: int, frame: int, dtype: DType, scale: float) -> tuple[list[Array], bool]:
+    """Return the series that a forecast starts from, and whether it is a single one.
+
+    Parameters
+    ----------
+    history : array-like of shape (n_steps, n_features) or (n_series, n_steps, n_features), or list of arrays
+        With one feature also without the last axis: (n_steps,), or (n_series, n_steps) of more than one step.
+    n_features : int
+        Of an observation.
+    frame : int
+        Observations that a step reads.
+    dtype : dtype
+        float32 or float64.
+    scale : float
+        What observations are multiplied by.
+
+    Returns
+    -------
+    list of ndarray of shape (n_steps_i, n_features)
+    bool
+    """
+    is_one, items = _series_of(history, n_features)
+    series = []
+    for i, item in enumerate(items):
+        name = "history" if is_one else f"history[{i}]"
+        if n_features == 1 and validation.n_dimensions(name, item) == 1:
+            item = np.asarray(item).reshape(-1, 1)
+        what = f"(n_steps, {n_features}), with the features that the model was fitted on"
+        array = check_observations(name, item, (None, n_features), what)
+        if len(array) < frame:
+            raise ValueError(f"{name} has {len(array)} steps, fewer than the frame of {frame}; pass more of them")
+        if not np.isfinite(scale * array.astype(dtype, copy=False)).all():
+            refuse_not_finite(name, array, dtype, scale)
+        series.append(array)
+    if not series:
+        raise ValueError("history is empty; pass at least one series")
+    return series, is_one
+
+
+def _series_of(history: Any, n_features: int) -> tuple[bool, Any]:
+    """Whether ``history`` is one series, and the list of its series."""
+    if not isinstance(history, (list, tuple)):
+        validation.n_dimensions("history", history)
+        history = np.asarray(history)
+        if history.dtype == object and history.ndim == 1 and all(hasattr(item, "__len__") for item in history):
+            history = list(history)
+    if isinstance(history, (list, tuple)):
+        dimensions = {validation.n_dimensions(f"history[{i}]", item) for i, item in enumerate(history)}
+        one_row_a_step = dimensions == {1} and (n_features > 1 or all(len(item) == 1 for item in history))
+        is_one = dimensions == {0} or one_row_a_step
+    elif history.ndim in (1, 2, 3):
+        is_one = history.ndim == 1 or (history.ndim == 2 and (n_features > 1 or history.shape[1] == 1))
+    else:
+        raise ValueError(f"history has {history.ndim} dimension(s); pass (n_steps, n_features), or a list of such")
+    return is_one, [history] if is_one else history
+
+
+def check_can_forecast(estimator: Any, n_outputs: int, n_features: int) -> None:
+    """Raise unless predictions can be read as observations."""
+    if n_outputs != n_features:
+        raise ValueError(
+            f"{type(estimator).__name__} was fitted on {n_features} feature(s) and {n_outputs} target(s) and cannot "
+            "read its own predictions; fit it with all features of the next observation as the targets"
+        )

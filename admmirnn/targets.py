@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from admmirnn import validation
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TypeAlias
 
-    from admmirnn._typing import Array, FloatArray, IntArray
+    from admmirnn._typing import Array, BoolArray, FloatArray, IntArray
     from admmirnn.sequences import Sequences
-    from admmirnn.validation import EstimatorSettings
 
     # sequences, their targets and weights, and whether there is one a step
     HeldOut: TypeAlias = tuple[Sequences, Array, FloatArray, bool]
@@ -71,20 +68,18 @@ def _steps(sequences: Sequences, indices: IntArray) -> Iterator[tuple[np.intp, n
 
 
 def hold_out(
-    sequences: Sequences, targets: Targets, settings: EstimatorSettings, *, by_class: bool
+    sequences: Sequences, targets: Targets, fraction: float, random_state: np.random.RandomState, *, by_class: bool
 ) -> tuple[Sequences, Targets, HeldOut]:
     """Return sequences and targets to train with, and what is apart from them: of each class, if ``by_class``."""
-    if settings.stateful:
-        return hold_out_ends(sequences, targets, settings.validation_fraction)
     from sklearn.model_selection import train_test_split  # here: it is slow to import
 
-    n_held_out = validation.check_n_held_out(settings.validation_fraction, len(sequences))
+    n_held_out = check_n_held_out(fraction, len(sequences))
     stratify = targets.values if by_class and targets.values.ndim == 1 and not targets.every_step else None
     smaller = min(n_held_out, len(sequences) - n_held_out)
     if stratify is not None and min(np.bincount(stratify).min() - 1, smaller - stratify.max()) < 1:
         stratify = None  # some classes, or one of the parts, have too few sequences for that
     kept, others = train_test_split(
-        np.arange(len(sequences)), test_size=n_held_out, stratify=stratify, random_state=settings.random_state
+        np.arange(len(sequences)), test_size=n_held_out, stratify=stratify, random_state=random_state
     )
     held_out, of_held_out = _selected(sequences, targets, np.sort(others))
     apart = held_out, of_held_out.values, of_held_out.weights, targets.every_step
@@ -94,11 +89,37 @@ def hold_out(
 def hold_out_ends(sequences: Sequences, targets: Targets, fraction: float) -> tuple[Sequences, Targets, HeldOut]:
     """As `hold_out`, the last steps of every sequence; to measure there, the network reads what is before as well."""
     n_kept = sequences.lengths - np.ceil(fraction * sequences.lengths).astype(np.intp)
-    validation.check_some_steps_left(n_kept, fraction)
+    check_some_steps_left(n_kept, fraction)
     step_of = np.arange(len(targets.weights)) - np.repeat(sequences.first_steps, sequences.lengths)
     is_kept = step_of < np.repeat(n_kept, sequences.lengths)
     weights = np.where(is_kept, 0.0, targets.weights)
-    validation.check_some_weight(targets.weights, is_kept, fraction)
+    check_some_weight(targets.weights, is_kept, fraction)
     apart = sequences, targets.values, weights, True
     targets = replace(targets, values=targets.values[is_kept], weights=targets.weights[is_kept])
     return replace(sequences, lengths=n_kept), targets, apart
+
+
+def check_n_held_out(fraction: float, n_sequences: int) -> int:
+    """How many sequences are for validation."""
+    n_held_out = round(fraction * n_sequences)
+    if not 0 < n_held_out < n_sequences:
+        raise ValueError(
+            f"validation_fraction is {fraction:g}, which is {n_held_out} of {n_sequences} sequences; pass more "
+            "sequences, or validation_data"
+        )
+    return n_held_out
+
+
+def check_some_steps_left(n_kept: IntArray, fraction: float) -> None:
+    """Raise unless every stream has steps to train with."""
+    if n_kept.min() < 1:
+        i = int(n_kept.argmin())
+        raise ValueError(f"validation_fraction is {fraction:g}, which leaves X[{i}] no step to train with")
+
+
+def check_some_weight(weights: Array, is_kept: BoolArray, fraction: float) -> None:
+    """Raise unless there are targets for validation, and others to train with."""
+    if not weights[~is_kept].any():
+        raise ValueError(f"validation_fraction is {fraction:g}, and no step among those has a target")
+    if not weights[is_kept].any():
+        raise ValueError(f"validation_fraction is {fraction:g}, and no step but those has a target to train with")

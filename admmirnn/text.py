@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,11 +11,12 @@ from sklearn.utils import check_random_state
 
 from admmirnn import backend, io, validation
 from admmirnn.base import RecurrentEstimator, n_streams
+from admmirnn.fitted import Fitted
 from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.sequences import Sequences
+from admmirnn.settings import check_estimator_settings, check_partial, check_same_network, check_solver
 from admmirnn.solvers import SOLVERS
 from admmirnn.targets import Targets, hold_out_ends
-from admmirnn.validation import Fitted
 from admmirnn.watching import Validation
 
 if TYPE_CHECKING:
@@ -25,10 +27,18 @@ if TYPE_CHECKING:
 
     from admmirnn._typing import Array, FilePath, FloatArray, IntArray, ProximalOperator, RandomState, Text
     from admmirnn.model import Network
+    from admmirnn.settings import EstimatorSettings
     from admmirnn.solvers.interface import Solver
     from admmirnn.targets import HeldOut
-    from admmirnn.validation import EstimatorSettings
     from admmirnn.watching import Callback
+
+
+def check_fitted_vocabulary(name: str, value: Any, sizes: dict[str, Any]) -> None:
+    """Raise unless this is a str of ascending characters, one for each column of U and each output."""
+    if not isinstance(value, str) or list(value) != sorted(set(value)):
+        raise ValueError(f"{name} is no string of different characters in their order")
+    if not len(value) == sizes["K"] == sizes["d"]:
+        raise ValueError(f"{name} has {len(value)} characters, which do not go with the weights")
 
 
 @io.saved
@@ -88,7 +98,7 @@ class CharacterModel(RecurrentEstimator):
     _reads_text = True
 
     _saved = RecurrentEstimator._saved | {
-        "vocabulary_": Fitted(validation.check_fitted_vocabulary),
+        "vocabulary_": Fitted(check_fitted_vocabulary),
         "counts_": Fitted.array("K", dtypes=("int64", "int32")),
     }
 
@@ -182,7 +192,7 @@ class CharacterModel(RecurrentEstimator):
             If an argument or a setting is not usable; nothing has been trained then.
         """
         settings = self._settings()
-        texts = validation.read_texts(text)
+        texts = read_texts(text)
         characters = _vocabulary("".join(texts))
         network = self._initial_network(settings, len(characters), len(characters), symbols=True)
         return self._learn(texts, settings, network, characters, validation_text=validation_text, resume=resume)
@@ -213,23 +223,23 @@ class CharacterModel(RecurrentEstimator):
             If an argument or a setting is not usable; nothing has been trained then.
         """
         settings = self._settings()
-        validation.check_partial(self)
-        texts = validation.read_texts(text)
+        check_partial(self)
+        texts = read_texts(text)
         known: str | None = getattr(self, "vocabulary_", None)
-        given = None if vocabulary is None else _vocabulary(validation.check_characters(vocabulary))
+        given = None if vocabulary is None else _vocabulary(check_characters(vocabulary))
         if known is None:
             characters = _vocabulary("".join(texts)) if given is None else given
             network = self._initial_network(settings, len(characters), len(characters), symbols=True)
             return self._learn(texts, settings, network, characters, memory={})
-        validation.check_same_vocabulary(given, known)
+        check_same_vocabulary(given, known)
         network = self._network()
         network.learns_s_0 = isinstance(settings.s_0, str)
-        validation.check_same_network(self, settings, network)
+        check_same_network(self, settings, network)
         return self._learn(texts, settings, network, known, memory=self._memory, counts=self.counts_)
 
     def _settings(self) -> EstimatorSettings:
-        validation.check_reads_symbols(self.solver, SOLVERS)
-        return validation.check_estimator_settings(self, SOLVERS)
+        check_reads_symbols(self.solver, SOLVERS)
+        return check_estimator_settings(self, SOLVERS)
 
     def _learn(
         self,
@@ -245,7 +255,7 @@ class CharacterModel(RecurrentEstimator):
     ) -> Self:
         """Train the network; ``memory`` and ``counts`` are those to go on from."""
         n_symbols = len(vocabulary)
-        stand_in = validation.check_stand_in(self.unknown, vocabulary)
+        stand_in = check_stand_in(self.unknown, vocabulary)
         encoded = _encoded(texts, vocabulary, stand_in)
         sequences, following = _predictions(encoded, n_symbols)
         attributes = {
@@ -258,7 +268,7 @@ class CharacterModel(RecurrentEstimator):
         apart: HeldOut | None = None
         if validation_text is not None:
             with validation.naming("validation_text"):
-                encoded = _encoded(validation.read_texts(validation_text), vocabulary, stand_in)
+                encoded = _encoded(read_texts(validation_text), vocabulary, stand_in)
             more, following = _predictions(encoded, n_symbols)
             apart = more, following, np.ones(len(following)), True
         elif settings.early_stopping:
@@ -308,7 +318,7 @@ class CharacterModel(RecurrentEstimator):
             If a file cannot be read.
         """
         network = self._network().directions[0]
-        sequences, following = _predictions(self._encode(validation.read_texts(text)), len(self.vocabulary_))
+        sequences, following = _predictions(self._encode(read_texts(text)), len(self.vocabulary_))
         nats, n_threads = 0.0, validation.check_n_threads(self.n_threads)
         for rows, outputs in network.pieces_of_outputs(sequences, every_step=True, n_threads=n_threads):
             log_p = log_softmax(self._checked(outputs).astype(np.float64), axis=1)
@@ -360,7 +370,7 @@ class CharacterModel(RecurrentEstimator):
             If a file cannot be read.
         """
         network = self._network().directions[0]
-        (codes,) = self._encode([validation.read_text(text, least=1)])
+        (codes,) = self._encode([read_text(text, least=1)])
         outputs = network.outputs(_symbols([codes], len(self.vocabulary_)), every_step=True)
         found: FloatArray = softmax(self._checked(outputs), axis=1)
         return found
@@ -394,7 +404,7 @@ class CharacterModel(RecurrentEstimator):
             As in `predict_proba`, for the prefix, which may be empty; or if another argument is out of its range.
         """
         network = self._network().directions[0]
-        prefix = validation.read_text(prefix, "prefix", least=0)
+        prefix = read_text(prefix, "prefix", least=0)
         n = validation.check_integer("n", n, 0)
         temperature = validation.check_number("temperature", temperature)
         uniforms = check_random_state(random_state).random_sample(n)
@@ -417,7 +427,7 @@ class CharacterModel(RecurrentEstimator):
                     state,
                     found[first:],
                 )
-            validation.check_text_outputs(is_finite)
+            check_text_outputs(is_finite)
         return "".join(map(self.vocabulary_.__getitem__, found.tolist()))
 
     def _first_code(self, temperature: float, uniform: NDArray[np.float64]) -> Array:
@@ -428,11 +438,11 @@ class CharacterModel(RecurrentEstimator):
         return np.searchsorted(p.cumsum(), uniform).clip(max=len(p) - 1)
 
     def _encode(self, texts: list[str]) -> list[Array]:
-        stand_in = validation.check_stand_in(self.unknown, self.vocabulary_)
+        stand_in = check_stand_in(self.unknown, self.vocabulary_)
         return _encoded(texts, self.vocabulary_, stand_in)
 
     def _checked(self, outputs: FloatArray) -> FloatArray:
-        validation.check_text_outputs(np.isfinite(outputs).all())
+        check_text_outputs(np.isfinite(outputs).all())
         return outputs
 
 
@@ -442,7 +452,7 @@ def _code_points(text: str) -> NDArray[np.uint32]:
 
 def _vocabulary(text: str) -> str:
     """The characters of a text, sorted."""
-    return _characters(validation.check_vocabulary(np.unique(_code_points(text))))
+    return _characters(check_vocabulary(np.unique(_code_points(text))))
 
 
 def _characters(code_points: NDArray[np.uint32]) -> str:
@@ -457,9 +467,7 @@ def _encoded(texts: list[str], vocabulary: str, stand_in: int | None) -> list[Ar
         codes = np.minimum(np.searchsorted(known, points), len(known) - 1)
         unknown = known[codes] != points
         if unknown.any():
-            validation.check_no_unknown(
-                stand_in, text, int(unknown.argmax()), i if len(texts) > 1 else None, vocabulary
-            )
+            check_no_unknown(stand_in, text, int(unknown.argmax()), i if len(texts) > 1 else None, vocabulary)
             codes[unknown] = stand_in
         encoded.append(codes.astype(np.uint8 if len(known) <= 1 << 8 else np.uint16))
     return encoded
@@ -475,3 +483,93 @@ def _predictions(encoded: list[Array], n_symbols: int) -> tuple[Sequences, IntAr
     """All characters but the last of each text, and those that follow them."""
     following = np.concatenate([codes[1:] for codes in encoded]).astype(np.intp)
     return _symbols([codes[:-1] for codes in encoded], n_symbols), following
+
+
+def check_reads_symbols(solver: Any, known: Mapping[str, Any]) -> None:
+    """Raise unless ``solver``, a name or an object, reads symbols."""
+    if not getattr(check_solver(solver, known), "takes_symbols", False):
+        raise ValueError(f"solver is {solver!r}, which does not read text; pass solver='rollout'")
+
+
+def read_texts(text: Any) -> list[str]:
+    """Return the texts that ``text`` is, or that it tells where to read, as a list; each has two characters or more."""
+    if not isinstance(text, (list, tuple)):
+        return [read_text(text)]
+    if not len(text):
+        raise ValueError("text is an empty list; pass at least one text")
+    return [read_text(item, f"text[{i}]") for i, item in enumerate(text)]
+
+
+def read_text(text: Any, name: str = "text", least: float = 2) -> str:
+    """Return ``text``, or what the file that it names, or is, holds in UTF-8; of ``least`` characters at least."""
+    given = text
+    if isinstance(text, os.PathLike):
+        try:
+            with open(text, encoding="utf-8") as file:
+                text = file.read()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{name} is the file {given}, which is not UTF-8 ({error}); pass its text") from error
+    elif hasattr(text, "read"):
+        text = text.read()
+    if not isinstance(text, str):
+        remedy = "decode it, or open the file as text" if isinstance(text, bytes) else "pass a str, or a pathlib.Path"
+        raise TypeError(f"{name} is of type {type(text).__name__}; {remedy}")
+    if len(text) < least:
+        wanted = "one to read and one to predict" if least == 2 else f"at least {least}"
+        raise ValueError(f"{name} has {len(text)} character(s); pass {wanted}")
+    return text
+
+
+def check_characters(vocabulary: object) -> str:
+    """Raise unless this is a string of characters."""
+    if not isinstance(vocabulary, str):
+        raise TypeError(f"vocabulary is of type {type(vocabulary).__name__}; pass a str of all characters")
+    return vocabulary
+
+
+def check_same_vocabulary(vocabulary: str | None, known: str) -> None:
+    """Raise unless there is no other vocabulary than the ``known`` one."""
+    if vocabulary is not None and vocabulary != known:
+        raise ValueError(f"vocabulary is {vocabulary!r}, and was {known!r} before; pass the same one, or None")
+
+
+def check_vocabulary(code_points: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Return the code points of the characters of a text, or raise unless they are several, and not too many."""
+    if len(code_points) < 2:
+        raise ValueError(
+            f"there is no other character than {''.join(map(chr, code_points))!r}, and nothing to predict; pass a text "
+            "of several"
+        )
+    if len(code_points) > 1 << 16:
+        raise ValueError(f"text has {len(code_points)} different characters; the most that there can be is {1 << 16}")
+    return code_points
+
+
+def check_stand_in(unknown: object, vocabulary: str) -> int | None:
+    """Return the code of the character ``unknown``, or None for None; raise unless it is in the vocabulary."""
+    if unknown is None:
+        return None
+    if not isinstance(unknown, str) or len(unknown) != 1:
+        raise (ValueError if isinstance(unknown, str) else TypeError)(
+            f"unknown is {unknown!r}; pass one character of the training text, or None"
+        )
+    if unknown not in vocabulary:
+        raise ValueError(f"unknown is {unknown!r}, which the training text does not have; pass one of {vocabulary!r}")
+    return vocabulary.index(unknown)
+
+
+def check_no_unknown(stand_in: int | None, text: str, position: int, i: int | None, vocabulary: str) -> None:
+    """Raise if nothing stands in for the character of the text, or of the i-th, at this position."""
+    if stand_in is None:
+        character, where = text[position], "" if i is None else f"[{i}]"
+        raise ValueError(
+            f"text{where} has the character {character!r} (U+{ord(character):04X}) at position {position}, which is "
+            f"not among the {len(vocabulary)} of the training text; take it out, or set unknown to one of those, such "
+            "as unknown=' ', to be read in its place"
+        )
+
+
+def check_text_outputs(are_finite: bool | np.bool_) -> None:
+    """Raise when a roll-out over text has overflowed."""
+    if not are_finite:
+        raise ValueError("the network's outputs are not finite; fit with activation='tanh', or a smaller radius")

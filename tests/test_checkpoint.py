@@ -20,6 +20,7 @@ from sklearn.base import clone
 from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Rollout, Status, validation
 from admmirnn.files import ModelFileError, Values, read_file, write_file
 from admmirnn.penalties import Box, Lasso
+from admmirnn.solvers.order import minibatches
 
 pytest.importorskip("safetensors")
 
@@ -418,10 +419,10 @@ def rewritten(path, name, change):
         (validation.different(3, 3, 3), np.arange(3.0)),
         (validation.different(3, 1, 2), np.arange(3)),
         (validation.different(3, 1, 2), np.arange(0)),
-        (validation.minibatches(3, 2, 1, np.zeros((1, 2))), 2 * [[np.arange(1), np.zeros((1, 2))]]),
-        (validation.minibatches(3, 2, 1, np.zeros((1, 2))), [np.arange(2)]),
-        (validation.minibatches(3, 2, 1, np.zeros((1, 2))), [[np.arange(3), np.zeros((3, 2))]]),
-        (validation.minibatches(3, 2, 1, np.zeros((1, 2))), [[np.arange(0), np.zeros((0, 2))]]),
+        (minibatches(3, 2, 1, np.zeros((1, 2))), 2 * [[np.arange(1), np.zeros((1, 2))]]),
+        (minibatches(3, 2, 1, np.zeros((1, 2))), [np.arange(2)]),
+        (minibatches(3, 2, 1, np.zeros((1, 2))), [[np.arange(3), np.zeros((3, 2))]]),
+        (minibatches(3, 2, 1, np.zeros((1, 2))), [[np.arange(0), np.zeros((0, 2))]]),
         (validation.one_of(None, 0.0), False),
     ],
 )

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from admmirnn import RNNClassifier, validation
+from admmirnn import RNNClassifier
 from admmirnn import sequences as sequences_module
+from admmirnn.data.reading import read_sequences
 from admmirnn.sequences import Sequences
 
 
@@ -41,14 +42,14 @@ def test_scaled_numbers_of_any_type_train_like_floats(backend_name, stored, form
 @pytest.mark.parametrize("stored", ["uint8", "int16", "float32", "float64"])
 def test_what_the_kernels_can_read_is_not_copied(stored):
     X, y = images(stored)
-    sequences, _ = validation.read_sequences(RNNClassifier(), X, np.dtype("float32"))
+    sequences, _ = read_sequences(RNNClassifier(), X, np.dtype("float32"))
     assert sequences.observations.dtype == stored
     assert np.shares_memory(sequences.observations, X)
 
 
 def test_a_list_of_several_types_is_converted():
     X = [np.ones((3, 2), np.uint8), np.ones((4, 2), np.float64)]
-    sequences, _ = validation.read_sequences(RNNClassifier(), X, np.dtype("float32"))
+    sequences, _ = read_sequences(RNNClassifier(), X, np.dtype("float32"))
     assert sequences.observations.dtype == np.float32
 
 

@@ -2,92 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from admmirnn import validation
+from admmirnn.export.network import Network
 from admmirnn.files import replace_file
 from admmirnn.optional import import_optional
 
 if TYPE_CHECKING:
     import torch
-    from numpy.typing import ArrayLike, DTypeLike
+    from numpy.typing import ArrayLike
     from onnx import ModelProto
 
-    from admmirnn._typing import Array, FilePath, FloatArray, Frame
-
-
-@dataclass(frozen=True)
-class Network:
-    """A fitted network in the units of X and y: it reads observations as they are, and its outputs are values of y.
-
-    ``scale`` is a factor of U, and what a regressor multiplies by and adds are parts of V and c.
-
-    Attributes
-    ----------
-    U, W, b : ndarray of shape (n_directions, n, d), (n_directions, n, n), (n_directions, n)
-        With two directions, those of the network that reads from the start come first.
-    V, c : ndarray of shape (K, n_directions * n), (K,)
-        The output layer.
-    s_0 : ndarray of shape (n,) or None
-        The state before the first step; None is zero.
-    activation : str
-        f.
-    read_out : {"last", "mean", "max", "each"}
-        "each" is an output for each step.
-    frame : tuple of int
-        (length, stride).
-    """
-
-    U: np.ndarray
-    W: np.ndarray
-    b: np.ndarray
-    V: np.ndarray
-    c: np.ndarray
-    s_0: np.ndarray | None
-    activation: str
-    read_out: str
-    frame: Frame
-
-    @classmethod
-    def of_estimator(cls, estimator: Any, dtype: DTypeLike | None = None) -> Network:
-        """That of a fitted `RNNClassifier` or `RNNRegressor`, in ``dtype`` or its own."""
-        network = estimator._network()
-        weights, n = {name: array.astype(np.float64) for name, array in network.weights.items()}, network.n_hidden
-        suffixes = ("", "_reverse") if "U_reverse" in weights else ("",)
-        U, W, b, V = [], [], [], []
-        first = 0
-        for suffix in suffixes:
-            n_own = len(weights[f"b{suffix}"])
-            add = 0, n - n_own  # zeros where a pruned network has a direction of fewer units than the other one
-            U.append(np.pad(estimator._scale * weights[f"U{suffix}"], (add, (0, 0))))
-            W.append(np.pad(weights[f"W{suffix}"], add))
-            b.append(np.pad(weights[f"b{suffix}"], add))
-            V.append(np.pad(weights["V"][:, first : first + n_own], ((0, 0), add)))
-            first += n_own
-        factor = getattr(estimator, "target_scale_", np.ones(network.n_outputs))
-        blocks = {
-            "U": np.stack(U),
-            "W": np.stack(W),
-            "b": np.stack(b),
-            "V": factor[:, None] * np.hstack(V),
-            "c": factor * weights["c"] + getattr(estimator, "target_mean_", 0.0),
-        }
-        return cls(
-            **validation.check_exported(blocks, np.dtype(dtype or network.dtype)),
-            s_0=network.s_0,
-            activation=network.activation,
-            read_out=network.read_out if estimator._form_of_targets == "sequence" else "each",
-            frame=estimator._frame,
-        )
-
-    @property
-    def n_channels(self) -> int:
-        """Features of an observation."""
-        found: int = self.U.shape[2] // self.frame[0]
-        return found
+    from admmirnn._typing import Array, FilePath, FloatArray
 
 
 class Exports:
@@ -193,7 +122,7 @@ class Exports:
 
         labels = None
         if hasattr(self, "classes_"):
-            labels = "several" if self._several else validation.check_onnx_classes(self.classes_)
+            labels = "several" if self._several else check_onnx_classes(self.classes_)
         probabilities = hasattr(self, "predict_proba")
         model = onnx_graph.model_of(network, lengths=lengths, labels=labels, probabilities=probabilities)
         replace_file(path, model.SerializeToString())
@@ -224,3 +153,18 @@ def _torch_part(what: str) -> Any:
     from admmirnn.export import torch_module
 
     return torch_module
+
+
+def check_onnx_classes(classes: Array) -> Array:
+    """Return labels as an array that an ONNX file can hold, or raise."""
+    labels = classes.tolist()
+    if classes.dtype.kind == "U" or (classes.dtype == object and all(isinstance(label, str) for label in labels)):
+        return classes.astype(object)
+    numbers = np.array(labels) if classes.dtype == object else classes
+    for kinds, dtype in (("b", np.bool_), ("iu", np.int64), ("f", np.float64)):
+        if numbers.dtype.kind in kinds and (found := numbers.astype(dtype)).tolist() == labels:
+            return found
+    raise ValueError(
+        f"classes_ has {labels[-1]!r}, which is none of the types of labels in an ONNX file; fit with strings, "
+        "booleans, or numbers that int64 or float64 hold"
+    )

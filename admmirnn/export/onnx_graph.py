@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, ValueInfoProto
 
     from admmirnn._typing import Array
-    from admmirnn.export import Network
+    from admmirnn.export.network import Network
 
 _OPSET, _IR_VERSION = 18, 8  # of 2023: onnx 1.13, onnxruntime 1.14
 _ACTIVATIONS = {  # names and, where they have any, alpha and beta

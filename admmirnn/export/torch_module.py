@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -11,10 +11,10 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from admmirnn import validation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from admmirnn._typing import FloatArray, Frame
-    from admmirnn.export import Network
+    from admmirnn.export.network import Network
 
 _FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "tanh": torch.tanh,
@@ -149,7 +149,7 @@ class ElmanModule(nn.Module):
         """
         n_channels = self.rnn.input_size // self.frame[0]
         lengths = None if lengths is None else torch.as_tensor(lengths, device=x.device)
-        validation.check_padded_batch(x.shape, lengths, n_channels, self.frame[0])
+        check_padded_batch(x.shape, lengths, n_channels, self.frame[0])
         x = x.to(self.linear.weight.dtype)
         if tuple(self.frame) != (1, 1):
             x, lengths = _framed(x, lengths, *self.frame)
@@ -220,7 +220,7 @@ def module_of(network: Network, *, learns_s_0: bool = False) -> ElmanModule:
 
 def layers_of(rnn: nn.RNN | LoopRNN, linear: nn.Linear) -> tuple[dict[str, FloatArray], str]:
     """The weights of a recurrent and a linear layer by name, as copies, and the activation."""
-    validation.check_torch_layers(rnn, linear, torch, (nn.RNN, LoopRNN))
+    check_torch_layers(rnn, linear, torch, (nn.RNN, LoopRNN))
     weights = {}
     for suffix in ("", "_reverse") if rnn.bidirectional else ("",):
         weights["U" + suffix] = _copy(getattr(rnn, f"weight_ih_l0{suffix}"))
@@ -237,3 +237,70 @@ def layers_of(rnn: nn.RNN | LoopRNN, linear: nn.Linear) -> tuple[dict[str, Float
 def _copy(parameter: torch.Tensor) -> FloatArray:
     found: FloatArray = parameter.detach().cpu().numpy().copy()
     return found
+
+
+def check_torch_layers(rnn: Any, linear: Any, torch: Any, recurrent: tuple[Any, ...]) -> None:
+    """Raise unless these layers are a network that there is an estimator for.
+
+    Parameters
+    ----------
+    rnn, linear : object
+        What a user passes.
+    torch : module
+        torch.
+    recurrent : tuple of type
+        What ``rnn`` may be.
+    """
+    if not isinstance(rnn, recurrent):
+        raise TypeError(f"rnn is of type {type(rnn).__name__}; pass a torch.nn.RNN, with gates there is no estimator")
+    if not isinstance(linear, torch.nn.Linear):
+        raise TypeError(f"linear is of type {type(linear).__name__}; pass the torch.nn.Linear that reads the states")
+    if rnn.num_layers != 1:
+        raise ValueError(f"rnn has {rnn.num_layers} layers; pass one with num_layers=1, there is no estimator of more")
+    if not linear.out_features:
+        raise ValueError("linear has no outputs; pass one that has")
+    n_read = rnn.hidden_size * (2 if rnn.bidirectional else 1)
+    if linear.in_features != n_read:
+        raise ValueError(f"linear reads {linear.in_features} features, and rnn has {n_read}; pass layers that fit")
+    named = [("rnn." + name, value) for name, value in rnn.named_parameters()]
+    named += [("linear." + name, value) for name, value in linear.named_parameters()]
+    for name, value in named:
+        dtype = str(value.dtype).removeprefix("torch.")
+        if value.dtype != named[0][1].dtype or dtype not in validation.DTYPES:
+            raise ValueError(
+                f"{name} is {dtype}; convert both layers to float32 with float(), or to float64 with double()"
+            )
+        if not torch.isfinite(value).all():
+            raise ValueError(f"{name} contains NaN or infinity; pass finite weights")
+
+
+def check_padded_batch(shape: Sequence[int], lengths: Any, n_features: int, least: int) -> None:
+    """Raise unless a padded batch of a torch module has the right shape, and ``lengths`` numbers of its steps.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the batch.
+    lengths : torch.Tensor or None
+        How long each sequence is.
+    n_features : int
+        Of an observation.
+    least : int
+        Steps of the shortest sequence there may be.
+    """
+    if len(shape) != 3 or shape[2] != n_features:
+        raise ValueError(f"x has the shape {tuple(shape)}; pass (n_sequences, n_steps, {n_features})")
+    if 0 in shape or shape[1] < least:
+        raise ValueError(f"x has the shape {tuple(shape)}; pass at least one sequence, of {least} step(s) or more")
+    if lengths is None:
+        return
+    if lengths.is_floating_point() or lengths.ndim != 1 or len(lengths) != shape[0]:
+        raise ValueError(
+            f"lengths is {lengths.dtype} of shape {tuple(lengths.shape)}; pass integers, one for each of the "
+            f"{shape[0]} sequences"
+        )
+    shortest, longest = int(lengths.min()), int(lengths.max())
+    if shortest < least or longest > shape[1]:
+        raise ValueError(
+            f"lengths are from {shortest} to {longest}; they must be from {least} to {shape[1]}, x's steps"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from admmirnn import backend, validation
+from admmirnn.model import check_one_direction
 from admmirnn.sequences import split
+from admmirnn.solvers.problem import check_max_iter, check_problem, check_run
 from admmirnn.solvers.residuals import Residuals
 from admmirnn.solvers.status import Outcome, Status
 from admmirnn.solvers.variables import SweepSettings, Variables
@@ -130,7 +133,7 @@ class Algorithm1(BaseEstimator):
 
     def check_settings(self) -> None:
         """Raise ValueError or TypeError unless every setting is in its range."""
-        validation.check_algorithm1(self)
+        check_algorithm1(self)
 
     def iterations_per_epoch(self, n_sequences: int, batch_size: int | None = None) -> int:
         """An iteration takes all batches and counts as an epoch."""
@@ -202,10 +205,10 @@ class Algorithm1(BaseEstimator):
             If a setting is out of its range, or a state is none of such a fit.
         """
         n_iterations = max_epochs if self.max_iter is None else self.max_iter
-        schedules = validation.check_algorithm1(self, n_iterations)
-        validation.check_run(penalty, max_epochs, batch_size)
-        validation.check_one_direction(network, "this solver has no step for two; use Rollout")
-        validation.check_problem(network, sequences, targets, weights, loss, per_step=True, losses=self.losses)
+        schedules = check_algorithm1(self, n_iterations)
+        check_run(penalty, max_epochs, batch_size)
+        check_one_direction(network, "this solver has no step for two; use Rollout")
+        check_problem(network, sequences, targets, weights, loss, per_step=True, losses=self.losses)
         n_threads = validation.check_n_threads(n_threads)
         fit = _Fit(self, schedules, network, sequences, targets, loss, weights, penalty, n_threads)
         order = _order(len(sequences), batch_size, check_random_state(random_state) if shuffle else None)
@@ -459,3 +462,46 @@ class _Fit:
             return None
         name, size = self.grown
         return f"the root mean square of {name} grew to {size:.3g}"
+
+
+def check_algorithm1(settings: Algorithm1, n_iterations: int = 1) -> dict[str, Callable[[int], float | None]]:
+    """Raise unless every setting of an `Algorithm1` is in its range.
+
+    Returns
+    -------
+    dict
+        rho1, rho2, rho3, nu and r, each a function of the iteration that returns a float; that of r returns None for
+        "lipschitz".
+    """
+    validation.check_choice("signs", settings.signs, ("derived", "printed"))
+    validation.check_choice("o_step", settings.o_step, ("prox", "linearised"))
+    validation.check_choice("a_step", settings.a_step, ("exact", "linear"))
+    validation.check_boolean("s_coupling", settings.s_coupling)
+    validation.check_choice("omega", settings.omega, ("ridge", "lasso"))
+    validation.check_choice("keep", settings.keep, ("best", "last"))
+    validation.check_number("eps_abs", settings.eps_abs)
+    validation.check_number("eps_rel", settings.eps_rel)
+    check_max_iter(settings.max_iter)
+    validation.check_integer("the number of iterations", n_iterations, 1)
+    schedules: dict[str, Callable[[int], float | None]] = {
+        name: _schedule(name, getattr(settings, name), n_iterations) for name in ("rho1", "rho2", "rho3", "nu")
+    }
+    if isinstance(settings.r, str):
+        if settings.r != "lipschitz":
+            raise ValueError(f"r is {settings.r!r}; pass a number > 0, a function of the iteration, or 'lipschitz'")
+        return schedules | {"r": lambda iteration: None}
+    return schedules | {"r": _schedule("r", settings.r, n_iterations, alternatives=", or 'lipschitz'")}
+
+
+def _schedule(name: str, value: Any, n_iterations: int, alternatives: str = "") -> Schedule:
+    """A number, or a function of the iteration whose values are all checked now, as a function of the iteration."""
+    if not callable(value):
+        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+            raise TypeError(
+                f"{name} is {value!r} of type {type(value).__name__}; pass a number > 0, a function of the iteration "
+                f"that returns one{alternatives}"
+            )
+        constant = validation.check_number(name, value, strict=True)
+        return lambda iteration: constant
+    values = [validation.check_number(f"{name}({k})", value(k), strict=True) for k in range(1, n_iterations + 1)]
+    return lambda iteration: values[iteration - 1]

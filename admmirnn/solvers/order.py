@@ -185,7 +185,7 @@ class Carried:
 
     def form(self) -> dict[str, Any]:
         """As in `Shuffled`."""
-        recent = validation.minibatches(len(self.sequences), self.batch_size, self._recent.maxlen, self.states[:1])
+        recent = minibatches(len(self.sequences), self.batch_size, self._recent.maxlen, self.states[:1])
         return self.state() | {"recent": recent}
 
     def go_on_from(self, state: dict[str, Any]) -> None:
@@ -198,3 +198,16 @@ class Carried:
         """As in `Shuffled`: the latest ones, from the states that they have started from, a guard's window at most."""
         n_batches = len(self._recent) if n_sequences is None else -(-n_sequences // self.batch_size)
         return list(self._recent)[-n_batches:]
+
+
+def minibatches(n: int, batch_size: int, most: int | None, state: FloatArray) -> validation.Form:
+    """The form of at most so many minibatches of n chunks, [their numbers, initial states such as ``state``]."""
+
+    def check(name: str, found: Any) -> None:
+        validation.expect(isinstance(found, list) and (most is None or len(found) <= most), name, found)
+        for i, of_batch in enumerate(found):
+            validation.expect(isinstance(of_batch, list) and len(of_batch) == 2, f"{name}[{i}]", of_batch)
+            validation.different(n, 1, batch_size)(f"{name}[{i}]", of_batch[0])
+            validation.check_state(f"{name}[{i}]", of_batch[1], np.repeat(state, len(of_batch[0]), axis=0))
+
+    return check

@@ -12,11 +12,14 @@ from sklearn.utils import check_random_state
 
 from admmirnn import backend, validation
 from admmirnn.activations import BOUNDED
+from admmirnn.model import check_one_direction
+from admmirnn.penalties import check_penalties
 from admmirnn.sequences import Streams
 from admmirnn.solvers.guard import WINDOW, Guard
 from admmirnn.solvers.history import EpochRecord
 from admmirnn.solvers.online import OnlineSchedule
 from admmirnn.solvers.order import Carried, Shuffled
+from admmirnn.solvers.problem import check_max_iter, check_problem, check_run
 from admmirnn.solvers.splitting import Splitting, penalised_layers
 from admmirnn.solvers.state import InitialState, Layer, Workspace
 from admmirnn.solvers.status import Outcome, Status
@@ -166,7 +169,7 @@ class Rollout(BaseEstimator):
 
     def check_settings(self) -> None:
         """Raise ValueError or TypeError unless every setting is in its range."""
-        validation.check_rollout(self)
+        check_rollout(self)
 
     def iterations_per_epoch(self, n_sequences: int, batch_size: int | None = None) -> int:
         """Minibatches that a pass over ``n_sequences`` takes; ``batch_size`` as in `solve`."""
@@ -261,13 +264,13 @@ class Rollout(BaseEstimator):
             If a setting is out of its range, a penalty refuses its block, or a state is none of such a fit.
         """
         self.check_settings()
-        penalties = validation.check_penalties(penalties)
-        validation.check_run(penalty, max_epochs, batch_size, penalty_may_be_none=True)
+        penalties = check_penalties(penalties)
+        check_run(penalty, max_epochs, batch_size, penalty_may_be_none=True)
         rng: np.random.RandomState = check_random_state(random_state)
         if checkpoint is not None:
-            validation.check_kept_random_state(rng)
+            check_kept_random_state(rng)
         if isinstance(sequences, Streams):
-            validation.check_one_direction(network, "streams have no end to read from")
+            check_one_direction(network, "streams have no end to read from")
             batch_size = batch_size or len(sequences)
             states = (memory or {}).get("states")
             order: Carried | Shuffled = Carried(network, sequences, batch_size, shuffle, rng, states)
@@ -276,7 +279,7 @@ class Rollout(BaseEstimator):
             batch_size = batch_size or _default_batch_size(len(sequences), _ONLINE_BATCH if is_online else 16)
             order = Shuffled(network, sequences, batch_size, shuffle, rng)
         any_missing = isinstance(order, Carried)
-        validation.check_problem(
+        check_problem(
             network, order.sequences, targets, weights, loss, per_step=True, symbols=True, any_missing=any_missing
         )
         n_iterations = max_epochs * order.n_batches
@@ -465,7 +468,7 @@ class _Fit:
 
     def go_on_from(self, n_epochs: int, state: dict[str, Any]) -> None:
         """Take over the state of another fit, after so many epochs."""
-        validation.check_version_of_state(state)
+        check_version_of_state(state)
         validation.check_state("solver", state, self.form())
         self.iteration = min(n_epochs * self.order.n_batches, self.n_iterations)
         for weights, earlier in zip(self.network.trained, state["weights"], strict=True):
@@ -785,3 +788,44 @@ def _warning_of_rollbacks(history: list[Record]) -> str | None:
         "good weights and shrank its radius each time (see 'rollbacks' in history_). A smaller radius, a larger r "
         "or a larger batch_size avoids this"
     )
+
+
+def check_rollout(settings: Rollout) -> None:
+    """Raise unless every setting of a `Rollout` is in its range."""
+    validation.check_number("rho", settings.rho, strict=True)
+    validation.check_number("r", settings.r)
+    validation.check_number("radius", settings.radius, strict=True, optional=True)
+    validation.check_number("output_radius", settings.output_radius, strict=True, optional=True)
+    validation.check_choice("schedule", settings.schedule, ("cosine", "constant"))
+    validation.check_choice("metric", settings.metric, ("multipliers", "identity"))
+    validation.check_number("damping", settings.damping)
+    validation.check_number("gram_decay", settings.gram_decay, below=1.0)
+    validation.check_number("momentum", settings.momentum, below=1.0)
+    validation.check_number("multiplier_cap", settings.multiplier_cap, strict=True, optional=True)
+    validation.check_integer("gram_every", settings.gram_every, 1)
+    validation.check_integer("factor_every", settings.factor_every, 1)
+    check_max_iter(settings.max_iter)
+    for name in ("radius", "output_radius"):
+        if settings.r == 0 and getattr(settings, name) is None:
+            raise ValueError(f"r is 0 and {name} is None, so nothing bounds a step; set r > 0 or {name}")
+
+
+def check_kept_random_state(random_state: np.random.RandomState) -> None:
+    """Raise unless a checkpoint can hold this."""
+    generator: Any = random_state.get_state(legacy=False)
+    kind, name = type(random_state), generator["bit_generator"]
+    if kind is not np.random.RandomState or name != "MT19937":
+        raise ValueError(
+            f"random_state is a {kind.__name__} of {name}, which a checkpoint cannot hold; pass an int, or a "
+            "RandomState of MT19937"
+        )
+
+
+def check_version_of_state(state: Any) -> None:
+    """Raise if the solver's state in a checkpoint is of a version whose `Rollout` had no matrix penalty."""
+    memory = state.get("memory") if isinstance(state, dict) else None
+    if isinstance(memory, dict) and "layers" in memory and "online" not in memory:
+        raise ValueError(
+            "the checkpoint is of a version of admmirnn whose Rollout had no matrix penalty, and the fit cannot go on "
+            "from it as it would have; remove it, or pass resume=False, to start anew"
+        )

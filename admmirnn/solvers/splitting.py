@@ -129,7 +129,7 @@ class _Term:
     def check(self) -> None:
         """Raise unless the penalty works on its blocks."""
         x = _stacked(self.blocks)
-        validation.check_prox(f"penalties[{self.name!r}]", self.penalty.prox(x, _NEXT_TO_NOTHING), x)
+        check_prox(f"penalties[{self.name!r}]", self.penalty.prox(x, _NEXT_TO_NOTHING), x)
 
     def project(self) -> None:
         """Meet a constraint; a penalty does next to nothing."""
@@ -184,3 +184,15 @@ def _unstack(matrix: FloatArray, blocks: Sequence[FloatArray]) -> None:
     for block in blocks:
         block[:] = matrix[first : first + len(block)]
         first += len(block)
+
+
+def check_prox(name: str, point: object, x: FloatArray) -> None:
+    """Raise unless ``point``, the prox of the matrix ``x``, can take its place."""
+    if not (isinstance(point, np.ndarray) and point.shape == x.shape and point.dtype == x.dtype):
+        found = f"{point.dtype} of shape {point.shape}" if isinstance(point, np.ndarray) else type(point).__name__
+        raise ValueError(
+            f"the prox of {name} returned {found} for {x.dtype} of shape {x.shape}; it is given a matrix and must "
+            "return one of the same shape and dtype (admmirnn.penalties.Flattened wraps an operator on vectors)"
+        )
+    if not np.isfinite(point).all():
+        raise ValueError(f"the prox of {name} returned NaN or infinity for the initial weights")

@@ -1,0 +1,1 @@
+"""Sequences and targets: read, cut, held out."""

@@ -1,0 +1,411 @@
+"""y and weights in any of their forms, read as arrays with a row for each sequence or step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d
+
+from admmirnn import validation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from admmirnn._typing import Array, BoolArray, DType, FloatArray, IntArray
+
+
+def check_labels(
+    y: Any, lengths: IntArray, *, per_step: bool = False, stateful: bool = False, ignore_label: Any = None
+) -> tuple[Array, IntArray, BoolArray, str]:
+    """Return the classes, sorted, the class number of every sequence or step, and how y held them.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_sequences,), or of shape (n_sequences, n_steps), or list of arrays of shape (n_steps_i,)
+        Labels of any type that can be sorted, one for each sequence or one for each of its steps.
+    lengths : ndarray of shape (n_sequences,)
+        Numbers of steps.
+    per_step : bool, default=False
+        Whether the solver takes a label for each step.
+    stateful : bool, default=False
+        Whether labels are those of steps, even if every sequence has but one.
+    ignore_label : label or None
+        What stands where a step has no label.
+
+    Returns
+    -------
+    classes : ndarray
+        Sorted.
+    targets : ndarray of intp
+        One for each sequence, or one for each step of every sequence, one sequence after the other; 0 where there is
+        no label.
+    present : ndarray of bool
+        Where there is one.
+    form : {"sequence", "array", "list"}
+        What y was: one label a sequence, or a rectangular array or a list with one label a step.
+    """
+    validation.refuse_masked("y", y)
+    form = _form_of_labels(y, of_steps=stateful)
+    if form != "sequence" and not per_step:
+        found = f"an array of shape {y.shape}" if form == "array" else f"a list of {len(y)} arrays"
+        raise ValueError(
+            f"y should be a 1d array, one label a sequence, and is {found}: this solver takes no label for each step; "
+            "pass solver='rollout', or the labels of the last steps"
+        )
+    if form == "sequence":
+        y = column_or_1d(y, warn=True)
+    if len(y) != len(lengths):
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: X has {len(lengths)} sequences and y has "
+            f"{len(y)} labels; pass one label a sequence"
+        )
+    where = "index {}" if form == "sequence" else "label {} of all steps"
+    column = y if form == "sequence" else _labels_per_step(y, form, lengths)
+    present = np.ones(len(column), bool) if ignore_label is None else differs(column, ignore_label)
+    if not present.any():
+        raise ValueError(f"y holds ignore_label = {ignore_label!r} alone; give at least two classes a label")
+    classes, of_present = check_label_column(column[present], where)
+    targets = np.zeros(len(column), np.intp)
+    targets[present] = of_present
+    return classes, targets, present, form
+
+
+def differs(labels: Iterable[Any], ignore_label: Any) -> BoolArray:
+    """Where the labels are not ``ignore_label``, which may be NaN or the like."""
+    if np.ndim(ignore_label):
+        raise TypeError(f"ignore_label is {ignore_label!r}; pass one label, or None")
+    if _is_missing(ignore_label):
+        return np.array([not _is_missing(label) for label in labels], dtype=bool)
+    return np.array([_is_missing(label) or not (label == ignore_label) for label in labels], dtype=bool)
+
+
+def _is_missing(label: Any) -> bool:
+    """Whether this is NaN or NaT, which are not equal to themselves, or pandas.NA, which does not say."""
+    is_itself = label == label
+    return not (isinstance(is_itself, (bool, np.bool_)) and is_itself)
+
+
+def check_labels_per_step(y: Any, lengths: IntArray) -> Array:
+    """Return the labels of all steps, one sequence after the other."""
+    form = "sequence" if y is None else _form_of_labels(y, of_steps=True)
+    if form == "sequence" or len(y) != len(lengths):
+        found = "is None" if y is None else f"has {len(y)} entries" if form == "sequence" else f"has {len(y)} sequences"
+        raise ValueError(
+            f"y {found} for the {len(lengths)} sequences of X; pass one label for each step of X, as it had in fit"
+        )
+    return _labels_per_step(y, form, lengths)
+
+
+def _labels_per_step(y: Any, form: str, lengths: IntArray, name: str = "y", what: str = "label") -> Array:
+    validation.refuse_masked(name, y)
+    for i, labels in enumerate(y if form == "list" else ()):
+        validation.refuse_masked(f"{name}[{i}]", labels)
+    columns = [column_or_1d(labels) for labels in (np.asarray(y) if form == "array" else y)]
+    for i, (labels, length) in enumerate(zip(columns, lengths, strict=True)):
+        if len(labels) != length and form == "array":
+            raise ValueError(
+                f"{name} should be a 1d array, one {what} a sequence, or have one {what} a step, and has the shape "
+                f"{np.shape(y)}: {name}[{i}] has {len(labels)} {what}s and X[{i}] has {length} steps"
+                + ("; several labels at once take loss='sigmoid_cross_entropy'" if name == "y" else "")
+            )
+        if len(labels) != length:
+            raise ValueError(
+                f"{name}[{i}] has {len(labels)} {what}s and X[{i}] has {length} steps; pass one {what} a step"
+            )
+    return np.concatenate(columns)
+
+
+def _form_of_labels(y: Any, *, of_steps: bool = False) -> str:
+    """One label a sequence may have an axis of its own, unless there is one a step."""
+    if getattr(y, "ndim", 1) == 2:
+        return "array" if y.shape[1] > 1 or of_steps else "sequence"
+    if isinstance(y, (list, tuple)) or getattr(getattr(y, "dtype", None), "kind", "") == "O":
+        nested = len(y) and all(hasattr(labels, "__len__") and np.ndim(labels) == 1 for labels in y)
+        return "list" if nested and (of_steps or any(len(labels) != 1 for labels in y)) else "sequence"
+    return "sequence"
+
+
+def check_label_column(y: Array, where: str) -> tuple[Array, IntArray]:
+    """Return the sorted labels, and the place of each among them; ``where`` says of an index what it counts."""
+    if y.dtype.kind == "f":
+        finite = np.isfinite(y)
+    else:
+        finite = np.array([not _is_missing(label) for label in y], dtype=bool)
+    if not finite.all():
+        i = int(np.flatnonzero(~finite)[0])
+        raise ValueError(f"Input y contains NaN or infinity, first at {where.format(i)}; leave these sequences out")
+    if y.dtype.kind in "fc":
+        check_classification_targets(y)
+    try:
+        return np.unique(y, return_inverse=True)
+    except TypeError as error:
+        raise TypeError(f"y holds labels that cannot be sorted ({error}); make them all one type") from error
+
+
+def check_values(y: Any, lengths: IntArray, *, stateful: bool = False) -> tuple[FloatArray, BoolArray, str, bool]:
+    """Return targets of a regression, a row each, which of them are there, and how y held them.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_sequences,) or (n_sequences, k), or (n_sequences, n_steps[, k]), or list of arrays
+        A value, or k of them, a sequence; or, NaN where there is none, a step.  Two dimensions are read as one
+        value a step if every sequence has as many steps as there are columns, and several.
+    lengths : ndarray of shape (n_sequences,)
+        Numbers of steps.
+    stateful : bool, default=False
+        Whether values are those of steps, even if every sequence has but one.
+
+    Returns
+    -------
+    values : ndarray of shape (n_rows, k), float64
+        0 where there is none.
+    present : ndarray of shape (n_rows,), bool
+    form : {"sequence", "array", "list"}
+        As `check_labels` says it.
+    single : bool
+        Whether y has no axis of length k.
+    """
+    validation.refuse_masked("y", y)
+    if not isinstance(y, (list, tuple)):
+        y = np.asarray(y)
+        if not y.ndim:
+            raise ValueError(f"y is {y!r}; pass one target a sequence, or one array of them")
+    if len(y) != len(lengths):
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: X has {len(lengths)} sequences and y has "
+            f"{len(y)}; pass one target a sequence, or one array of them"
+        )
+    items = _items_of_values(y)
+    if items is not None and all(len(item) == length for item, length in zip(items, lengths, strict=True)):
+        values, form = np.concatenate(items), "list"
+    else:
+        values, form = validation.as_numbers(y, "y", np.float64), "sequence"
+        several = values.ndim == 2 and (values.shape[1] > 1 or stateful)
+        if values.ndim == 3 or (several and (lengths == values.shape[1]).all()):
+            form = "array"
+        if values.ndim not in (1, 2, 3):
+            raise ValueError(f"y has {values.ndim} dimensions; pass one value a sequence or a step, or k of them")
+        if values.ndim == 3 and (lengths != values.shape[1]).any():
+            i = int(np.flatnonzero(lengths != values.shape[1])[0])
+            raise ValueError(f"y[{i}] has {values.shape[1]} values and X[{i}] has {lengths[i]} steps; pass one a step")
+        if form == "array":
+            values = values.reshape(-1, *values.shape[2:])
+    single = values.ndim == 1
+    values = values.reshape(len(values), -1)
+    missing = np.isnan(values)
+    present = ~missing.all(axis=1)
+    wrong = np.isinf(values).any(axis=1) | (missing.any(axis=1) & (present | (form == "sequence")))
+    if wrong.any():
+        i = int(np.flatnonzero(wrong)[0])
+        where = f"index {i}" if form == "sequence" else f"step {i} of all"
+        raise ValueError(
+            f"Input y contains NaN or infinity, first at {where}; leave these sequences out, or, at a step without a "
+            "target, pass NaN for all its values"
+        )
+    if not present.any():
+        raise ValueError("y is NaN everywhere; give some steps a target")
+    return np.where(present[:, None], values, 0.0), present, form, single
+
+
+def check_scaled_values(values: Any, deviation: FloatArray, dtype: DType) -> None:
+    """Raise if targets, by their deviation, are too large to compute with."""
+    largest = float(np.abs(values).max(initial=0))
+    if not (np.isfinite(deviation).all() and largest < float(np.finfo(dtype).max)):
+        raise ValueError(f"y has values too large for {np.dtype(dtype)}, or with too large a variance; rescale y")
+
+
+def check_indicators(y: Any, lengths: IntArray, *, ignore_label: Any = None) -> tuple[FloatArray, BoolArray, str]:
+    """Return which labels every sequence or step has, and how y held that.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_sequences, n_labels) or (n_sequences, n_steps, n_labels), or list of arrays
+        Ones and zeros; a list holds a row a sequence, or an array of shape (n_steps_i, n_labels).  One of two
+        dimensions may be a sparse matrix.
+    lengths : ndarray of shape (n_sequences,)
+        Numbers of steps.
+    ignore_label : number or None
+        What all of a row is where nothing is known.
+
+    Returns
+    -------
+    values : ndarray of shape (n_rows, n_labels), float64
+        0 where nothing is known.
+    present : ndarray of shape (n_rows,), bool
+        Where something is.
+    form : {"sequence", "array", "list"}
+        As `check_labels` says it.
+    """
+    if issparse(y):
+        y = y.toarray()
+    items = _items_of_values(y) if len(y) == len(lengths) else None
+    if items is not None and items[0].ndim == 2:
+        form = "list"
+        for i, (item, length) in enumerate(zip(items, lengths, strict=True)):
+            if len(item) != length:
+                raise ValueError(f"y[{i}] has {len(item)} rows and X[{i}] has {length} steps; pass one a step")
+        values = np.concatenate(items)
+    else:
+        values = validation.as_numbers(y, "y", np.float64)
+        if values.ndim not in (2, 3):
+            raise ValueError(
+                f"y has the shape {values.shape}; with this loss a sequence, or each of its steps, has several labels: "
+                "pass an indicator matrix of zeros and ones, (n_sequences, n_labels), or a loss of class numbers"
+            )
+        if len(values) != len(lengths):
+            raise ValueError(
+                f"Found input variables with inconsistent numbers of samples: X has {len(lengths)} sequences and y "
+                f"has {len(values)} rows; pass one a sequence"
+            )
+        form = "sequence" if values.ndim == 2 else "array"
+        if form == "array" and (lengths != values.shape[1]).any():
+            i = int(np.flatnonzero(lengths != values.shape[1])[0])
+            raise ValueError(f"y[{i}] has {values.shape[1]} rows and X[{i}] has {lengths[i]} steps; pass one a step")
+        values = values.reshape(len(values) * (values.shape[1] if form == "array" else 1), values.shape[-1])
+    if not values.shape[1]:
+        raise ValueError("y has no column; pass a column for each label")
+    present = np.ones(len(values), bool)
+    if ignore_label is not None:
+        present = np.any(differs(values.ravel(), ignore_label).reshape(values.shape), axis=1)
+    wrong = present & ~np.all(np.isin(values, (0, 1)), axis=1)
+    if wrong.any():
+        i = int(np.flatnonzero(wrong)[0])
+        found = values[i][~np.isin(values[i], (0, 1))][0]
+        where = f"index {i}" if form == "sequence" else f"row {i} of all steps"
+        raise ValueError(f"y contains {found:g}, first at {where}; pass 1 for a label that is there, and 0 for others")
+    return np.where(present[:, None], values, 0.0), present, form
+
+
+def _items_of_values(y: Any) -> list[FloatArray] | None:
+    """The arrays of a list of them, or None if y is no such list."""
+    if not (isinstance(y, (list, tuple)) or getattr(getattr(y, "dtype", None), "kind", "") == "O"):
+        return None
+    if not all(hasattr(item, "__len__") for item in y):
+        return None
+    items = [validation.as_numbers(item, f"y[{i}]", np.float64) for i, item in enumerate(y)]
+    return items if len({item.shape[1:] for item in items}) == 1 and items[0].ndim in (1, 2) else None
+
+
+def check_several_classes(classes: Array, targets: Array) -> None:
+    """Raise unless at least two classes are left to learn."""
+    present = np.unique(targets)
+    if not len(present):
+        raise ValueError("y has no label of positive weight; give at least two classes a positive weight")
+    if len(present) < 2:
+        label = classes[present[0]]
+        label = label.item() if isinstance(label, np.generic) else label
+        raise ValueError(
+            f"y has one class only, {label!r}, among the sequences of positive weight; "
+            "RNNClassifier needs at least two classes"
+        )
+
+
+def check_sample_weight(sample_weight: Any, lengths: IntArray, *, per_step: bool = False) -> FloatArray:
+    """Return the weights as a float64 array whose largest is one.
+
+    Parameters
+    ----------
+    sample_weight : None, array-like of shape (n_sequences,) or (n_sequences, n_steps), or list of arrays
+        One a sequence, or, with targets at each step, one a step.
+    lengths : ndarray of shape (n_sequences,)
+        Numbers of steps.
+    per_step : bool, default=False
+        Whether there are targets at each step.
+
+    Returns
+    -------
+    ndarray of shape (n_sequences,) or (n_steps,)
+        The latter if ``per_step``.
+    """
+    n_sequences = len(lengths)
+    if sample_weight is None:
+        return np.ones(lengths.sum() if per_step else n_sequences)
+    form = _form_of_labels(sample_weight, of_steps=per_step)
+    if per_step and form != "sequence" and len(sample_weight) == n_sequences:
+        sample_weight = _labels_per_step(sample_weight, form, lengths, "sample_weight", "weight")
+        n_weights = int(lengths.sum())
+    else:
+        n_weights = n_sequences
+    weights = validation.as_numbers(sample_weight, "sample_weight", np.float64)
+    if weights.ndim != 1 or len(weights) != n_weights:
+        raise ValueError(f"sample_weight has the shape {weights.shape}; pass one weight a sequence, ({n_sequences},)")
+    if not np.isfinite(weights).all():
+        i = int(np.flatnonzero(~np.isfinite(weights))[0])
+        raise ValueError(f"sample_weight contains NaN or infinity, first at index {i}; pass finite weights")
+    if weights.min() < 0:
+        i = int(np.flatnonzero(weights < 0)[0])
+        raise ValueError(f"sample_weight is negative, first at index {i} ({weights[i]:g}); pass weights >= 0")
+    if not weights.any():
+        raise ValueError("sample_weight is zero everywhere; give some sequences a positive weight")
+    if per_step and n_weights == n_sequences:
+        weights = np.repeat(weights, lengths)
+    return at_least_tiny(weights / weights.max())
+
+
+def at_least_tiny(weights: Array) -> FloatArray:
+    """The weights, none of them so small that it would underflow in float32, as a minibatch may consist of such."""
+    return np.where(weights > 0, np.maximum(weights, 1e-20), 0.0)
+
+
+def check_classes(classes: Any, fitted: Array | None) -> Array:
+    """Return the labels of all calls of partial_fit, sorted: ``fitted`` ones of earlier calls, or those given first."""
+    if classes is None:
+        if fitted is None:
+            raise ValueError("classes is None in the first call of partial_fit; pass all labels that there will be")
+        return fitted
+    found = np.unique(check_label_column(column_or_1d(classes), "index {} of classes")[0])
+    if fitted is not None and not np.array_equal(found, fitted):
+        raise ValueError(f"classes is {found.tolist()}, and was {fitted.tolist()} before; pass the same ones, or None")
+    if len(found) < 2:
+        raise ValueError(f"classes is {found.tolist()}; pass at least two")
+    return found
+
+
+def numbers_of_classes(labels: Array, classes: Array) -> IntArray:
+    """The places of these labels among the classes, or raise if one is not there."""
+    known = {label: i for i, label in enumerate(classes.tolist())}
+    for label in labels.tolist():
+        if label not in known:
+            raise ValueError(f"y has the label {label!r}, which is not among the classes {classes.tolist()}")
+    return np.array([known[label] for label in labels.tolist()], np.intp)
+
+
+def check_class_weight(
+    class_weight: Any, classes: Array, targets: Array, present: BoolArray, *, partial: bool = False
+) -> FloatArray:
+    """Return the weight of every target by its class.
+
+    Parameters
+    ----------
+    class_weight : dict, "balanced" or None
+        Weights >= 0 by label, 1 where there is none; "balanced" is n / (n_classes * n of the class).
+    classes : ndarray
+        The labels, sorted.
+    targets, present : ndarray
+        As `check_labels` returns them.
+    partial : bool, default=False
+        Whether there are more labels than these.
+    """
+    if class_weight is None:
+        return np.ones(len(targets))
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        if partial:
+            raise ValueError("class_weight is 'balanced', and partial_fit does not see all of y; pass a dict")
+        counts = np.bincount(targets[present], minlength=len(classes))
+        found: FloatArray = (present.sum() / (len(classes) * counts))[targets]
+        return found
+    if not isinstance(class_weight, dict):
+        raise TypeError(f"class_weight is {class_weight!r}; pass a dict of weights by label, 'balanced' or None")
+    known = {label.item() if isinstance(label, np.generic) else label: i for i, label in enumerate(classes)}
+    weights = np.ones(len(classes))
+    for label, weight in class_weight.items():
+        label = label.item() if isinstance(label, np.generic) else label
+        if label not in known:
+            raise ValueError(
+                f"class_weight has the label {label!r}, which y does not have; the labels are {list(known)}"
+            )
+        weights[known[label]] = validation.check_number(f"class_weight[{label!r}]", weight)
+    return weights[targets]

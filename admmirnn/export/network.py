@@ -1,0 +1,99 @@
+"""A fitted network as other programs read it: in the units of X and y."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import DTypeLike
+
+    from admmirnn._typing import FloatArray, Frame
+
+
+@dataclass(frozen=True)
+class Network:
+    """A fitted network in the units of X and y: it reads observations as they are, and its outputs are values of y.
+
+    ``scale`` is a factor of U, and what a regressor multiplies by and adds are parts of V and c.
+
+    Attributes
+    ----------
+    U, W, b : ndarray of shape (n_directions, n, d), (n_directions, n, n), (n_directions, n)
+        With two directions, those of the network that reads from the start come first.
+    V, c : ndarray of shape (K, n_directions * n), (K,)
+        The output layer.
+    s_0 : ndarray of shape (n,) or None
+        The state before the first step; None is zero.
+    activation : str
+        f.
+    read_out : {"last", "mean", "max", "each"}
+        "each" is an output for each step.
+    frame : tuple of int
+        (length, stride).
+    """
+
+    U: np.ndarray
+    W: np.ndarray
+    b: np.ndarray
+    V: np.ndarray
+    c: np.ndarray
+    s_0: np.ndarray | None
+    activation: str
+    read_out: str
+    frame: Frame
+
+    @classmethod
+    def of_estimator(cls, estimator: Any, dtype: DTypeLike | None = None) -> Network:
+        """That of a fitted `RNNClassifier` or `RNNRegressor`, in ``dtype`` or its own."""
+        network = estimator._network()
+        weights, n = {name: array.astype(np.float64) for name, array in network.weights.items()}, network.n_hidden
+        suffixes = ("", "_reverse") if "U_reverse" in weights else ("",)
+        U, W, b, V = [], [], [], []
+        first = 0
+        for suffix in suffixes:
+            n_own = len(weights[f"b{suffix}"])
+            add = 0, n - n_own  # zeros where a pruned network has a direction of fewer units than the other one
+            U.append(np.pad(estimator._scale * weights[f"U{suffix}"], (add, (0, 0))))
+            W.append(np.pad(weights[f"W{suffix}"], add))
+            b.append(np.pad(weights[f"b{suffix}"], add))
+            V.append(np.pad(weights["V"][:, first : first + n_own], ((0, 0), add)))
+            first += n_own
+        factor = getattr(estimator, "target_scale_", np.ones(network.n_outputs))
+        blocks = {
+            "U": np.stack(U),
+            "W": np.stack(W),
+            "b": np.stack(b),
+            "V": factor[:, None] * np.hstack(V),
+            "c": factor * weights["c"] + getattr(estimator, "target_mean_", 0.0),
+        }
+        return cls(
+            **check_exported(blocks, np.dtype(dtype or network.dtype)),
+            s_0=network.s_0,
+            activation=network.activation,
+            read_out=network.read_out if estimator._form_of_targets == "sequence" else "each",
+            frame=estimator._frame,
+        )
+
+    @property
+    def n_channels(self) -> int:
+        """Features of an observation."""
+        found: int = self.U.shape[2] // self.frame[0]
+        return found
+
+
+def check_exported(blocks: Mapping[str, FloatArray], dtype: np.dtype[Any]) -> dict[str, FloatArray]:
+    """Return the weights of an export in its dtype, or raise where that has no such numbers."""
+    with np.errstate(over="ignore"):
+        found = {name: block.astype(dtype) for name, block in blocks.items()}
+    for name, block in found.items():
+        if not np.isfinite(block).all():
+            raise ValueError(
+                f"{name}, with which the network gives values in the units of y or reads X, has entries too large for "
+                f"{dtype}; fit to data in other units"
+            )
+    return found

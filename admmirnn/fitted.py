@@ -1,0 +1,110 @@
+"""What the attributes of a fitted estimator have to be, wherever they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from admmirnn import validation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What an attribute of a fitted estimator has to be.
+
+    Attributes
+    ----------
+    check : callable
+        ``check(name, value, sizes)`` raises unless the value is such a one; ``sizes`` are those of the axes that
+        have been met, by their letters.
+    may_be_missing : bool
+        Whether some estimators do not have it.
+    """
+
+    check: Callable[[str, Any, dict[str, Any]], object]
+    may_be_missing: bool = False
+
+    @classmethod
+    def array(
+        cls, *axes: str, dtypes: Sequence[str] = validation.DTYPES, optional: bool = False, may_be_missing: bool = False
+    ) -> Fitted:
+        """An array with these axes: a letter is one size everywhere, and "n+m" the sum of those that are there.
+
+        ``dtypes`` names those that it may have; weights have one in common.  ``optional`` allows None.
+        """
+        return cls(partial(_check_fitted_array, axes, dtypes, optional), may_be_missing)
+
+    @classmethod
+    def labels(cls, axis: str, *, strings: bool = False, may_be_missing: bool = False) -> Fitted:
+        """An array of one axis and any dtype, or with ``strings`` of str objects."""
+        return cls(partial(_check_fitted_labels, axis, strings), may_be_missing)
+
+    @classmethod
+    def value(cls, check: Callable[[str, Any], object], optional: bool = False) -> Fitted:
+        """What ``check(name, value)`` lets pass."""
+        return cls(lambda name, value, sizes: None if optional and value is None else check(name, value))
+
+
+def check_fitted_attributes(attributes: Mapping[str, Any], expected: Mapping[str, Fitted]) -> None:
+    """Raise unless these attributes, by name, make an estimator fitted, as the `Fitted` of each say."""
+    missing = sorted(name for name, one in expected.items() if name not in attributes and not one.may_be_missing)
+    unknown = sorted(attributes.keys() - expected.keys())
+    if missing or unknown:
+        raise ValueError(f"its attributes are not those of a fitted one: {', '.join([*missing, *unknown][:3])}")
+    of_reverse = [name in attributes for name in expected if name.endswith("_reverse_")]
+    if any(of_reverse) and not all(of_reverse):
+        raise ValueError("some of its weights of the network that reads from the end are missing")
+    sizes: dict[str, Any] = {}
+    for name, one in expected.items():
+        if name in attributes:
+            one.check(name, attributes[name], sizes)
+    if "_frame" in attributes:
+        of_table, n_features = attributes["_n_table_columns"], attributes["n_features_in_"]
+        n_channels = n_features if of_table is None else 1
+        if sizes["d"] != n_channels * attributes["_frame"][0] or of_table not in (None, n_features):
+            raise ValueError(f"U_ has {sizes['d']} columns, which observations of {n_features} features do not have")
+
+
+def _check_fitted_array(
+    axes: tuple[str, ...], dtypes: Sequence[str], optional: bool, name: str, value: Any, sizes: dict[str, Any]
+) -> None:
+    if optional and value is None:
+        return
+    if not isinstance(value, np.ndarray) or value.dtype.name not in dtypes or not value.dtype.isnative:
+        raise ValueError(f"{name} is no array of {' or '.join(dtypes)}")
+    if dtypes is validation.DTYPES and sizes.setdefault("dtype", value.dtype) != value.dtype:
+        raise ValueError(f"{name} is {value.dtype}, and other weights are {sizes['dtype']}")
+    if value.ndim != len(axes):
+        raise ValueError(f"{name} has {value.ndim} dimension(s), and should have {len(axes)}")
+    for axis, size in zip(axes, value.shape, strict=True):
+        expected = sum(sizes.get(letter, 0) for letter in axis.split("+")) if "+" in axis else None
+        expected = sizes.setdefault(axis, size) if expected is None else expected
+        if size != expected or not size:
+            raise ValueError(f"{name} has the shape {value.shape}, which does not go with the other attributes")
+
+
+def _check_fitted_labels(axis: str, strings: bool, name: str, value: Any, sizes: dict[str, Any]) -> None:
+    if not isinstance(value, np.ndarray) or value.ndim != 1:
+        raise ValueError(f"{name} is no array of one dimension")
+    if strings and not (value.dtype == object and all(isinstance(item, str) for item in value)):
+        raise ValueError(f"{name} holds what is no str")
+    if sizes.setdefault(axis, len(value)) != len(value):
+        raise ValueError(f"{name} has {len(value)} entries, which do not go with the other attributes")
+
+
+def check_fitted_history(name: str, value: Any) -> None:
+    """Raise unless this is a list of dicts."""
+    if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
+        raise ValueError(f"{name} is no list of records")
+
+
+def check_fitted_type(kind: type, name: str, value: Any) -> None:
+    """Raise unless this is of a type."""
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} is {value!r}; it should be of type {kind.__name__}")

@@ -1,0 +1,337 @@
+"""The settings that the estimators share, and whether data and an earlier fit suit them."""
+
+from __future__ import annotations
+
+import numbers
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+
+from admmirnn import validation
+from admmirnn.activations import ACTIVATIONS
+from admmirnn.penalties import check_penalties
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from admmirnn._typing import DType, FloatArray, Frame, ProximalOperator
+    from admmirnn.model import Network
+    from admmirnn.solvers.interface import Solver
+    from admmirnn.targets import Targets
+    from admmirnn.watching import EpochState
+
+
+READ_OUTS = ("last", "mean", "max")
+
+
+def check_solver(solver: Any, known: Mapping[str, Any]) -> Solver:
+    """Return the solver object that ``solver``, a name or an object, stands for."""
+    if isinstance(solver, str):
+        of_name: Solver = known[validation.check_choice("solver", solver, tuple(known))]()
+        return of_name
+    if isinstance(solver, type) or not (hasattr(solver, "solve") and hasattr(solver, "check_settings")):
+        names = ", ".join(repr(name) for name in known)
+        raise TypeError(f"solver is {solver!r}; pass one of the names {names} or a solver object such as Rollout()")
+    checked: Solver = solver
+    checked.check_settings()
+    return checked
+
+
+@dataclass
+class EstimatorSettings:
+    """The settings that all estimators share, in Python's types.
+
+    Attributes
+    ----------
+    penalty : float or None
+        What "auto" stands for, where it was that; None leaves it to the solver.
+    penalties : dict
+        Empty without any.
+    batch_size : int or None
+        None for "auto".
+    s_0 : {"learn"}, ndarray or None
+        None is zero.
+    frame : tuple of int
+        (length, stride).
+    callbacks : tuple of callable
+        Functions of the epoch's state.
+
+    The others are as the parameters of `RNNClassifier`.
+    """
+
+    hidden_size: int
+    activation: str
+    penalty: float | None
+    penalties: dict[str, ProximalOperator]
+    solver: Solver
+    max_epochs: int
+    batch_size: int | None
+    dtype: DType
+    shuffle: bool
+    verbose: int
+    random_state: np.random.RandomState
+    scale: float
+    n_threads: int
+    readout: str
+    frame: Frame
+    bidirectional: bool
+    s_0: str | FloatArray | None
+    stateful: bool
+    chunk_size: int
+    callbacks: tuple[Callable[[EpochState], object], ...]
+    early_stopping: bool
+    validation_fraction: float
+    patience: int
+    tol: float
+    max_time: float | None
+    checkpoint: str | None
+    checkpoint_every: int
+
+
+def check_estimator_settings(estimator: BaseEstimator, solvers: Mapping[str, type[Solver]]) -> EstimatorSettings:
+    """Return the settings that all estimators share, in Python's types, or raise unless they are in their ranges.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose parameters are checked.
+    solvers : dict
+        The known solvers by name.
+
+    Returns
+    -------
+    EstimatorSettings
+    """
+    batch_size, verbose, callbacks = estimator.batch_size, estimator.verbose, estimator.callbacks
+    if isinstance(batch_size, str) and batch_size == "auto":
+        batch_size = None
+    else:
+        batch_size = validation.check_integer("batch_size", batch_size, 1, alternatives=", or 'auto'")
+    if isinstance(verbose, (bool, np.bool_)):
+        verbose = int(verbose)
+    if callbacks is None:
+        callbacks = ()
+    if not isinstance(callbacks, (list, tuple)):
+        raise TypeError(f"callbacks is {callbacks!r}; pass a list of functions of the epoch's state, or None")
+    callbacks = tuple(getattr(callback, "on_epoch_end", callback) for callback in callbacks)
+    for callback in callbacks:
+        if not callable(callback):
+            raise TypeError(
+                f"callbacks holds {callback!r}, which cannot be called; pass functions of the epoch's state, or "
+                "objects with on_epoch_end(state)"
+            )
+    solver, penalty = check_solver(estimator.solver, solvers), estimator.penalty
+    if penalty is None:
+        raise TypeError("penalty is None; pass a number >= 0, or 'auto'")
+    if isinstance(penalty, str) and penalty == "auto":
+        penalty = getattr(solver, "default_penalty", 0.0)
+    penalties = check_penalties(estimator.penalties)
+    if estimator.penalties is not None and not getattr(solver, "takes_penalties", False):
+        raise ValueError(
+            f"penalties is {estimator.penalties!r}, and {type(solver).__name__} takes none; pass None, or "
+            "solver='rollout'"
+        )
+    readout = validation.check_choice("readout", estimator.readout, READ_OUTS)
+    if readout not in getattr(solver, "readouts", READ_OUTS):
+        raise ValueError(f"readout is {readout!r}, which {type(solver).__name__} does not have; pass readout='last'")
+    hidden_size, dtype = (
+        validation.check_integer("hidden_size", estimator.hidden_size, 1),
+        validation.check_dtype(estimator.dtype),
+    )
+    s_0 = check_s_0(estimator.s_0, hidden_size, dtype)
+    stateful = validation.check_boolean("stateful", estimator.stateful)
+    for name, value in (("s_0", s_0), ("stateful", stateful)):
+        if value is not None and value is not False and not getattr(solver, "takes_states", False):
+            raise ValueError(
+                f"{name} is {getattr(estimator, name)!r}, which {type(solver).__name__} does not have; pass {name}="
+                f"{None if name == 's_0' else False}, or solver='rollout'"
+            )
+    bidirectional = validation.check_boolean("bidirectional", estimator.bidirectional)
+    if bidirectional and not getattr(solver, "takes_two_directions", False):
+        raise ValueError(
+            f"bidirectional is True, and {type(solver).__name__} trains one direction only; pass False, or "
+            "solver='rollout'"
+        )
+    if bidirectional and (s_0 is not None or stateful):
+        name, value = ("stateful", True) if stateful else ("s_0", estimator.s_0)
+        why = "a stream has no end to read from" if stateful else "both directions start from zero"
+        raise ValueError(f"{name} is {value!r} and bidirectional is True: {why}; pass only one of them")
+    if stateful and readout != "last":
+        raise ValueError(f"readout is {readout!r}, and stateful=True reads every state; pass readout='last'")
+    return EstimatorSettings(
+        s_0=s_0,
+        stateful=stateful,
+        bidirectional=bidirectional,
+        chunk_size=validation.check_integer("chunk_size", estimator.chunk_size, 1),
+        readout=readout,
+        frame=check_frame(estimator.frame),
+        hidden_size=hidden_size,
+        activation=validation.check_choice("activation", estimator.activation, ACTIVATIONS),
+        penalty=None if penalty is None else validation.check_number("penalty", penalty, alternatives=", or 'auto'"),
+        penalties=penalties,
+        solver=solver,
+        max_epochs=validation.check_integer("max_epochs", estimator.max_epochs, 1),
+        batch_size=batch_size,
+        dtype=dtype,
+        shuffle=validation.check_boolean("shuffle", estimator.shuffle),
+        verbose=validation.check_integer("verbose", verbose, 0),
+        random_state=check_random_state(estimator.random_state),
+        scale=validation.check_number("scale", estimator.scale, strict=True),
+        n_threads=validation.check_n_threads(estimator.n_threads),
+        **_check_watching(estimator, solver),
+        callbacks=callbacks,
+    )
+
+
+def _check_watching(estimator: BaseEstimator, solver: Solver) -> dict[str, Any]:
+    """The settings of what goes on around a fit."""
+    checkpoint = (
+        validation.check_new_path(estimator.checkpoint, "checkpoint") if estimator.checkpoint is not None else None
+    )
+    if checkpoint is not None and not getattr(solver, "takes_checkpoints", False):
+        raise ValueError(f"checkpoint is {checkpoint!r}, and {type(solver).__name__} cannot go on from one; pass None")
+    fraction = validation.check_number("validation_fraction", estimator.validation_fraction, strict=True, below=1.0)
+    return {
+        "early_stopping": validation.check_boolean("early_stopping", estimator.early_stopping),
+        "validation_fraction": fraction,
+        "patience": validation.check_integer("patience", estimator.patience, 1),
+        "tol": validation.check_number("tol", estimator.tol),
+        "max_time": validation.check_number("max_time", estimator.max_time, strict=True, optional=True),
+        "checkpoint": checkpoint,
+        "checkpoint_every": validation.check_integer("checkpoint_every", estimator.checkpoint_every, 1),
+    }
+
+
+def check_resume(settings: EstimatorSettings, resume: Any) -> None:
+    """Raise unless a fit can go on from its checkpoint, if it is to."""
+    if validation.check_boolean("resume", resume) and settings.checkpoint is None:
+        raise ValueError("resume is True, and checkpoint is None; pass the file that the fit has written")
+
+
+def check_drawn_again(estimator: Any, settings: EstimatorSettings) -> None:
+    """Raise unless a fit that goes on from a checkpoint would draw the same validation data."""
+    if settings.checkpoint is not None and not isinstance(estimator.random_state, numbers.Integral):
+        raise ValueError(
+            f"random_state is {estimator.random_state!r}, with which the validation data could not be drawn once more "
+            "from a checkpoint; pass an int, or validation_data"
+        )
+
+
+def check_partial(estimator: Any) -> None:
+    """Raise if a setting has no meaning for partial_fit."""
+    for name, default in (("early_stopping", False), ("checkpoint", None)):
+        if getattr(estimator, name) != default:
+            raise ValueError(
+                f"{name} is {getattr(estimator, name)!r}, which has no meaning for partial_fit; pass {default}"
+            )
+
+
+def check_frame(frame: Any) -> Frame:
+    """Return ``frame``, a length, a pair (length, stride), or None, as a pair."""
+    if frame is None:
+        return 1, 1
+    if isinstance(frame, numbers.Integral) and not isinstance(frame, bool):
+        frame = (frame, frame)
+    if not isinstance(frame, (tuple, list)) or len(frame) != 2:
+        raise TypeError(f"frame is {frame!r}; pass a length, a pair (length, stride), or None")
+    length, stride = (
+        validation.check_integer(f"{name} of frame", value, 1)
+        for name, value in zip(("length", "stride"), frame, strict=True)
+    )
+    if max(length, stride) > validation.MOST_OF_C:
+        raise ValueError(f"frame is {frame!r}; pass a length and a stride of at most {validation.MOST_OF_C}")
+    return length, stride
+
+
+def check_s_0(s_0: Any, hidden_size: int, dtype: DType) -> str | FloatArray | None:
+    """Return ``s_0`` as None, "learn", or an array of shape (hidden_size,) and this dtype."""
+    if s_0 is None:
+        return None
+    if isinstance(s_0, str):
+        if s_0 != "learn":
+            raise ValueError(f"s_0 is {s_0!r}; pass 'learn', an array of shape ({hidden_size},), or None for zero")
+        return s_0
+    with np.errstate(over="ignore"):
+        states: FloatArray = validation.as_numbers(s_0, "s_0", np.float64).astype(dtype)
+    if states.shape != (hidden_size,):
+        raise ValueError(f"s_0 has the shape {states.shape}; pass one state for each hidden unit, ({hidden_size},)")
+    if not np.isfinite(states).all():
+        raise ValueError(f"s_0 contains NaN or infinity, as {states.dtype}; pass finite states")
+    return states
+
+
+def check_init(init: Any, shapes: Mapping[str, tuple[int, ...]], dtype: DType) -> dict[str, FloatArray]:
+    """Return the initial weights given by ``init`` as arrays of ``dtype``, those that are there.
+
+    Parameters
+    ----------
+    init : dict or None
+        Arrays by name; any of them may be missing.
+    shapes : dict
+        The shape of each, by the known names.
+    dtype : dtype
+        float32 or float64.
+    """
+    if init is None:
+        return {}
+    if not isinstance(init, dict):
+        raise TypeError(
+            f"init is of type {type(init).__name__}; pass a dict with any of the keys {', '.join(shapes)}, or None"
+        )
+    weights = {}
+    for name, values in init.items():
+        validation.check_choice("a key of init", name, tuple(shapes))
+        array = validation.as_numbers(values, f"init[{name!r}]", dtype)
+        if array.shape != shapes[name]:
+            raise ValueError(
+                f"init[{name!r}] has the shape {array.shape}; for these data and settings it must be {shapes[name]}"
+            )
+        if not np.isfinite(array).all():
+            raise ValueError(f"init[{name!r}] contains NaN or infinity; pass finite weights")
+        weights[name] = array
+    return weights
+
+
+def check_targets_suit(settings: EstimatorSettings, targets: Targets) -> None:
+    """Raise unless targets are of the kind that the read-out, or streams, ask for."""
+    if targets.every_step and settings.readout != "last":
+        raise ValueError(f"readout is {settings.readout!r} and y has a target for each step; pass readout='last'")
+    if settings.stateful and not targets.every_step:
+        raise ValueError("stateful is True and y has one target a sequence; pass one for each step, or stateful=False")
+
+
+def check_same_network(estimator: BaseEstimator, settings: EstimatorSettings, network: Network, **more: object) -> None:
+    """Raise unless settings, and ``more`` of them by name, are those that the network was made with."""
+    fitted = {
+        "hidden_size": network.n_hidden,
+        "activation": network.activation,
+        "readout": network.read_out,
+        "bidirectional": len(network.directions) == 2,
+        "dtype": network.dtype,
+    }
+    for name, value in (fitted | more).items():
+        if getattr(settings, name) != value:
+            raise ValueError(f"{name} is {getattr(settings, name)!r}, and was {value!r} when training began; call fit")
+    if (settings.s_0 is None) != (network.s_0 is None):
+        raise ValueError(f"s_0 is {estimator.s_0!r}, and was of another kind when training began; call fit")
+    if isinstance(settings.s_0, np.ndarray) and (settings.s_0 != network.s_0).any():
+        raise ValueError(f"s_0 is {estimator.s_0!r}, and s_0_ of the fitted network is not; pass s_0_, or call fit")
+
+
+def check_goes_on(estimator: BaseEstimator, settings: EstimatorSettings, targets: Targets, network: Network) -> None:
+    """Raise unless settings and targets are those that the estimator was fitted with."""
+    check_same_network(estimator, settings, network, frame=estimator._frame, scale=estimator._scale)
+    if targets.every_step != (estimator._form_of_targets != "sequence"):
+        raise ValueError("y has one target a sequence where it had one a step before, or the reverse; call fit")
+    if estimator._memory is None:
+        raise ValueError("the solver of the last fit has left nothing to go on from; call fit with solver='rollout'")
+
+
+def check_fitted_frame(name: str, value: Any) -> None:
+    """Raise unless this is a pair of integers, (length, stride)."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise ValueError(f"{name} is no pair (length, stride)")
+    check_frame(value)

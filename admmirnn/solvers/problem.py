@@ -1,0 +1,106 @@
+"""Whether what a solver is given is usable: the arguments of ``solve``, and that network and data belong together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from admmirnn import validation
+from admmirnn.sequences import OBSERVATION_DTYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from admmirnn._typing import Array
+    from admmirnn.losses import AnyLoss
+    from admmirnn.model import Network
+    from admmirnn.sequences import Sequences
+
+
+def check_max_iter(max_iter: object) -> None:
+    """Raise unless the setting is a number of iterations, or None."""
+    if max_iter is not None:
+        validation.check_integer("max_iter", max_iter, 1, alternatives=", or None")
+
+
+def check_run(penalty: Any, max_epochs: Any, batch_size: Any, *, penalty_may_be_none: bool = False) -> None:
+    """Raise unless these arguments of a solver's ``solve`` are in their ranges."""
+    validation.check_number("penalty", penalty, optional=penalty_may_be_none)
+    validation.check_integer("max_epochs", max_epochs, 1)
+    if batch_size is not None:
+        validation.check_integer("batch_size", batch_size, 1, alternatives=", or None")
+
+
+def check_problem(
+    network: Network,
+    sequences: Sequences,
+    targets: Array,
+    weights: Array | None,
+    loss: AnyLoss,
+    *,
+    per_step: bool = False,
+    symbols: bool = False,
+    any_missing: bool = False,
+    losses: Collection[str] | None = None,
+) -> None:
+    """Raise unless what a solver is given belongs together.
+
+    ``per_step`` allows a target for each observation, ``any_missing`` sequences without any, ``symbols`` symbols;
+    ``losses`` names those that the solver has, None being all.
+    """
+    if losses is not None and loss.name not in losses:
+        name = type(getattr(loss, "loss", loss)).__name__
+        raise ValueError(f"loss is {name}, which this solver has no step for; use Rollout")
+    if np.ndim(targets) != (1 if loss.takes_labels else 2):
+        raise ValueError(
+            f"targets has {np.ndim(targets)} dimension(s); {type(loss).__name__} takes "
+            + ("class numbers, one dimension" if loss.takes_labels else "values of shape (n, n_outputs)")
+        )
+    if loss.takes_labels and len(targets):
+        targets = np.asarray(targets)
+        wrong = (targets < 0) | (targets >= network.n_outputs)
+        if weights is not None and len(weights) == len(targets):
+            wrong &= np.asarray(weights) != 0
+        if wrong.any():
+            i = int(wrong.argmax())
+            raise ValueError(
+                f"targets: label {targets[i]} of row {i} is not below {network.n_outputs}, the number of outputs, or "
+                "is negative; pass class numbers from 0"
+            )
+    if len(sequences) == 0:
+        raise ValueError("sequences is empty; pass at least one sequence")
+    if weights is not None:
+        of_steps = per_step and len(weights) != len(sequences) and len(weights) == sequences.lengths.sum()
+        least = np.add.reduceat(weights, sequences.first_steps) if of_steps else weights
+        least = np.sum(weights) if any_missing else least
+        if not (np.isfinite(weights).all() and np.min(weights) >= 0 and np.min(least) > 0):
+            raise ValueError("weights holds values that are not finite or not positive; leave those sequences out")
+    if sequences.n_features != network.n_features:
+        raise ValueError(f"sequences have {sequences.n_features} features and the network takes {network.n_features}")
+    if sequences.n_symbols:
+        check_symbols(sequences, symbols)
+    if sequences.observations.dtype not in OBSERVATION_DTYPES:
+        known = ", ".join(dtype.name for dtype in OBSERVATION_DTYPES)
+        raise ValueError(f"sequences are {sequences.observations.dtype}; convert them to one of {known}")
+    for name, values in (("targets", targets), ("weights", weights)):
+        if values is None or len(values) == len(sequences):
+            continue
+        if not per_step:
+            raise ValueError(f"{name} has {len(values)} entries for {len(sequences)} sequences; pass one a sequence")
+        if len(values) != sequences.lengths.sum():
+            raise ValueError(
+                f"{name} has {len(values)} entries for {len(sequences)} sequences of {sequences.lengths.sum()} steps; "
+                "pass one a sequence or one a step"
+            )
+
+
+def check_symbols(sequences: Sequences, taken: bool = True) -> None:
+    """Raise unless symbols are ``taken``, and these are codes of so many of them."""
+    codes = sequences.observations
+    if not taken:
+        raise ValueError("sequences are symbols, which this solver does not read; use Rollout")
+    if codes.dtype not in (np.uint8, np.uint16) or codes.shape[1] != 1 or sequences.frame != 1 or sequences.scale != 1:
+        raise ValueError("sequences of symbols must be one column of uint8 or uint16, without frames or a scale")
+    if codes.size and codes.max() >= sequences.n_symbols:
+        raise ValueError(f"sequences hold the code {codes.max()} and say that there are {sequences.n_symbols} symbols")

@@ -1,0 +1,45 @@
+"""Checks that all share: every message names the argument, what was found, and what to do.
+
+Any other check lives with what it guards.
+"""
+
+from admmirnn.validation.arrays import as_numbers, n_dimensions, refuse_masked
+from admmirnn.validation.basic import (
+    DTYPES,
+    MOST_OF_C,
+    check_boolean,
+    check_choice,
+    check_dtype,
+    check_integer,
+    check_n_threads,
+    check_new_path,
+    check_number,
+    check_path,
+    naming,
+)
+from admmirnn.validation.forms import Form, check_state, count, different, expect, finite, number, one_of
+
+__all__ = [
+    "DTYPES",
+    "Form",
+    "MOST_OF_C",
+    "as_numbers",
+    "check_boolean",
+    "check_choice",
+    "check_dtype",
+    "check_integer",
+    "check_n_threads",
+    "check_new_path",
+    "check_number",
+    "check_path",
+    "check_state",
+    "count",
+    "different",
+    "expect",
+    "finite",
+    "n_dimensions",
+    "naming",
+    "number",
+    "one_of",
+    "refuse_masked",
+]
