@@ -681,9 +681,9 @@ def sweep(variables, settings, bytes blocks, Py_ssize_t first, Py_ssize_t last):
     Parameters
     ----------
     variables : Variables
-        Everything that is updated, the targets and the scratch; see `admmirnn.solvers.variables.Variables`.
+        Everything that is updated, the targets and the scratch; see `admmirnn.solvers.algorithm1.variables.Variables`.
     settings : SweepSettings
-        Penalties and options of this iteration; see `admmirnn.solvers.variables.SweepSettings`.
+        Penalties and options of this iteration; see `admmirnn.solvers.algorithm1.variables.SweepSettings`.
     blocks : bytes
         Which blocks, by their letters (o, c, V, s, a, b, W, U), in this order, at every step.
     first, last : int

@@ -7,10 +7,9 @@ model.
 
 from importlib.metadata import version as _version
 
-from admmirnn.estimators import RNNClassifier, RNNRegressor
-from admmirnn.io import load
+from admmirnn.estimators import CharacterModel, RNNClassifier, RNNRegressor
+from admmirnn.files.models import load
 from admmirnn.solvers import Algorithm1, Rollout, Status
-from admmirnn.text import CharacterModel
 
 __version__ = _version("admmirnn")
 __all__ = ["Algorithm1", "CharacterModel", "RNNClassifier", "RNNRegressor", "Rollout", "Status", "__version__", "load"]

@@ -44,7 +44,7 @@ class ProximalOperator(Protocol):
 
 
 class Variables(Protocol):
-    """What a sweep of Algorithm 1 updates, and reads; see `admmirnn.solvers.variables.Variables`."""
+    """What a sweep of Algorithm 1 updates, and reads; see `admmirnn.solvers.algorithm1.variables.Variables`."""
 
     offsets: IntArray
     labels: IntArray
@@ -66,7 +66,7 @@ class Variables(Protocol):
 
 
 class SweepSettings(Protocol):
-    """Penalties and options of a sweep; see `admmirnn.solvers.variables.SweepSettings`."""
+    """Penalties and options of a sweep; see `admmirnn.solvers.algorithm1.variables.SweepSettings`."""
 
     @property
     def rho1(self) -> float: ...

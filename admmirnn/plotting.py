@@ -86,7 +86,7 @@ def plot_residuals(history: Any, *, ax: Axes | None = None, **kwargs: Any) -> Ax
 
     Solid lines are the primal residuals, how far a_t, s_t and o_t are from the network's equations before the last
     step, dotted ones those at the last step, dashed ones the dual residuals, how far the variables have moved; all are
-    root mean squares, see `admmirnn.solvers.residuals.Residuals`.
+    root mean squares, see `admmirnn.solvers.algorithm1.residuals.Residuals`.
 
     Parameters
     ----------

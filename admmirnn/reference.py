@@ -12,7 +12,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.special import expit, softmax
 
-from admmirnn.sequences import OBSERVATION_DTYPES
+from admmirnn.data.sequences import OBSERVATION_DTYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

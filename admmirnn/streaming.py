@@ -9,7 +9,7 @@ import numpy as np
 
 from admmirnn import backend, validation
 from admmirnn.data.reading import as_observations
-from admmirnn.model import check_one_direction
+from admmirnn.networks import check_one_direction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from admmirnn._typing import Array, DType, FloatArray, Frame, IntArray
-    from admmirnn.model import ElmanRNN, Network
+    from admmirnn.networks import ElmanRNN, Network
 
 _OBSERVATION_NOT_FINITE = 2  # what the kernel returns then
 

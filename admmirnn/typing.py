@@ -20,7 +20,7 @@ from admmirnn._typing import (
     Text,
 )
 from admmirnn.losses import AnyLoss
-from admmirnn.model import Network
+from admmirnn.networks import Network
 from admmirnn.solvers.interface import EndOfEpoch, KeepState, Limits, Solver
 from admmirnn.watching import Callback, EpochListener
 

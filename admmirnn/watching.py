@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from admmirnn._typing import Array, FloatArray, Record
+    from admmirnn.data.sequences import Sequences
     from admmirnn.losses import AnyLoss
-    from admmirnn.model import Network
-    from admmirnn.sequences import Sequences
+    from admmirnn.networks import Network
 
 logger = logging.getLogger("admmirnn")
 logger.addHandler(logging.NullHandler())  # a library is silent unless it is asked

@@ -24,12 +24,12 @@ from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold, train
 
 import admmirnn
 from admmirnn import Algorithm1, RNNClassifier, Rollout, backend
+from admmirnn.data.sequences import Sequences
 from admmirnn.datasets import load_digits, load_japanese_vowels, load_mnist
 from admmirnn.losses import SoftmaxCrossEntropy
-from admmirnn.model import ElmanRNN
-from admmirnn.sequences import Sequences
-from admmirnn.solvers.algorithm1 import BACKWARD, FORWARD
-from admmirnn.solvers.variables import SweepSettings, Variables
+from admmirnn.networks import ElmanRNN
+from admmirnn.solvers.algorithm1.solver import BACKWARD, FORWARD
+from admmirnn.solvers.algorithm1.variables import SweepSettings, Variables
 from bench import learning
 from bench import memory as memory_use
 from bench import sequences as sequence_problems

@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 
 from admmirnn import Algorithm1, Rollout, backend
+from admmirnn.data.sequences import Sequences
 from admmirnn.losses import (
     AbsoluteError,
     Hinge,
@@ -15,10 +16,9 @@ from admmirnn.losses import (
     SoftmaxCrossEntropy,
     SquaredError,
 )
-from admmirnn.model import ElmanRNN
-from admmirnn.sequences import Sequences
-from admmirnn.solvers.algorithm1 import BACKWARD, FORWARD
-from admmirnn.solvers.variables import SweepSettings, Variables
+from admmirnn.networks import ElmanRNN
+from admmirnn.solvers.algorithm1.solver import BACKWARD, FORWARD
+from admmirnn.solvers.algorithm1.variables import SweepSettings, Variables
 from bench.flops import Size
 from bench.measure import backend_named
 

@@ -29,7 +29,8 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 import admmirnn
-from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Rollout, files
+from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Rollout
+from admmirnn.files import format as files
 from admmirnn.io import ModelFileError
 from admmirnn.losses import Huber
 from admmirnn.penalties import Box, Lasso

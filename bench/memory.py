@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from admmirnn import Rollout
+from admmirnn.data.sequences import Sequences
 from admmirnn.losses import SoftmaxCrossEntropy
-from admmirnn.model import ElmanRNN
-from admmirnn.sequences import Sequences
+from admmirnn.networks import ElmanRNN
 
 _TRAIN_ON_A_MAPPED_FILE = """
 import sys

@@ -22,10 +22,10 @@ from threadpoolctl import threadpool_info
 
 from admmirnn import Algorithm1, RNNClassifier, Status, backend
 from admmirnn.activations import ACTIVATIONS
+from admmirnn.data.sequences import Sequences
 from admmirnn.losses import SoftmaxCrossEntropy, SquaredError
-from admmirnn.model import ElmanRNN
-from admmirnn.sequences import Sequences
-from admmirnn.solvers import algorithm1 as module
+from admmirnn.networks import ElmanRNN
+from admmirnn.solvers.algorithm1 import solver as module
 
 WEIGHTS = ("U_", "W_", "b_", "V_", "c_")
 NOT_REPEATING = "a sequence of weight 2 has one set of variables and penalties; two sequences have two"

@@ -10,13 +10,13 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from admmirnn import Algorithm1, RNNClassifier, RNNRegressor, Rollout
+from admmirnn.data.sequences import Sequences
 from admmirnn.losses import SoftmaxCrossEntropy, SquaredError, UserLoss
-from admmirnn.model import BidirectionalRNN
+from admmirnn.networks import BidirectionalRNN
 from admmirnn.penalties import GroupLasso, Lasso, SpectralBall
-from admmirnn.sequences import Sequences
-from admmirnn.solvers.history import EpochRecord
-from admmirnn.solvers.order import Shuffled
-from admmirnn.solvers.rollout import _BidirectionalFit
+from admmirnn.solvers.rollout.history import EpochRecord
+from admmirnn.solvers.rollout.iteration import BidirectionalFit
+from admmirnn.solvers.rollout.order import Shuffled
 
 LENGTHS = (3, 1, 4, 3)
 READ_OUTS = {"last": lambda s: s[-1:], "mean": lambda s: s.mean(axis=0, keepdims=True),
@@ -112,7 +112,7 @@ def iterate(c, which=None, rho=1e9, n_threads=1):
     network = network_of(c)
     settings = Rollout(rho=rho, momentum=0.0, gram_decay=0.0, multiplier_cap=None)
     order = Shuffled(network, sequences, len(which), False, None)
-    fit = _BidirectionalFit(settings, network, order, c.y[rows], c.loss, c.weights[rows], 0.0, {}, 1, n_threads)
+    fit = BidirectionalFit(settings, network, order, c.y[rows], c.loss, c.weights[rows], 0.0, {}, 1, n_threads)
     fit.record = EpochRecord()
     fit.take(np.arange(len(which)))
     for work, direction in zip(fit.works, network.directions, strict=True):

@@ -18,9 +18,9 @@ import pytest
 from sklearn.base import clone
 
 from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Rollout, Status, validation
-from admmirnn.files import ModelFileError, Values, read_file, write_file
+from admmirnn.files.format import ModelFileError, Values, read_file, write_file
 from admmirnn.penalties import Box, Lasso
-from admmirnn.solvers.order import minibatches
+from admmirnn.solvers.rollout.order import minibatches
 
 pytest.importorskip("safetensors")
 

@@ -7,6 +7,7 @@ import pytest
 from scipy.special import expit, logsumexp
 
 from admmirnn import Rollout
+from admmirnn.data.sequences import Sequences
 from admmirnn.losses import (
     AbsoluteError,
     Hinge,
@@ -17,10 +18,9 @@ from admmirnn.losses import (
     SquaredError,
     UserLoss,
 )
-from admmirnn.model import ElmanRNN
-from admmirnn.sequences import Sequences
-from admmirnn.solvers.order import Shuffled
-from admmirnn.solvers.rollout import _Fit
+from admmirnn.networks import ElmanRNN
+from admmirnn.solvers.rollout.iteration import Fit
+from admmirnn.solvers.rollout.order import Shuffled
 
 LENGTHS = (3, 1, 4, 3)
 N_FEATURES, N_HIDDEN, N_OUTPUTS = 2, 4, 3
@@ -128,7 +128,7 @@ def iterate(c, which, rho=1e9):
     """The sweeps of one iteration of `Rollout` on a minibatch of these sequences, multipliers of all steps included."""
     X, y, weights = ([of[i] for i in which] for of in (c.X, c.y, c.weights))
     network = ElmanRNN(c.Theta.copy(), c.Psi.copy(), c.activation, c.read_out if c.read_out != "each" else "last")
-    fit = _Fit(
+    fit = Fit(
         Rollout(rho=rho, momentum=0.0, gram_decay=0.0, multiplier_cap=None),
         network,
         Shuffled(network, Sequences.of_lengths(np.concatenate(X), [len(x) for x in X]), len(X), False, None),

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from admmirnn import Algorithm1, Status, backend
+from admmirnn.data.sequences import Sequences
 from admmirnn.losses import SoftmaxCrossEntropy
-from admmirnn.model import ElmanRNN
-from admmirnn.sequences import Sequences
-from admmirnn.solvers.algorithm1 import BACKWARD, FORWARD
-from admmirnn.solvers.residuals import Residuals
-from admmirnn.solvers.variables import SweepSettings, Variables
+from admmirnn.networks import ElmanRNN
+from admmirnn.solvers.algorithm1.residuals import Residuals
+from admmirnn.solvers.algorithm1.solver import BACKWARD, FORWARD
+from admmirnn.solvers.algorithm1.variables import SweepSettings, Variables
 
 LINEARISED = "saUWV"  # o, b and c are minimised exactly
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from admmirnn import RNNClassifier
-from admmirnn import sequences as sequences_module
+from admmirnn.data import sequences as sequences_module
 from admmirnn.data.reading import read_sequences
-from admmirnn.sequences import Sequences
+from admmirnn.data.sequences import Sequences
 
 
 def images(dtype, n_sequences=40):

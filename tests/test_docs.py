@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from admmirnn import estimators, streaming, text
+from admmirnn import streaming
+from admmirnn.estimators import classifier, regressor, text
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
@@ -88,7 +89,7 @@ def test_getting_started_in_processes_of_their_own(elsewhere):
     assert {"readings.csv", "model.safetensors", "scaling.npz", "model.png", "states.png"} <= left
 
 
-@pytest.mark.parametrize("module", [estimators, streaming, text], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [classifier, regressor, streaming, text], ids=lambda module: module.__name__)
 def test_docstring_examples(module):
     found = doctest.testmod(module)
     assert found.attempted > 0 and found.failed == 0

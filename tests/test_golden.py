@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from admmirnn import RNNClassifier, Rollout, backend
-from admmirnn.model import ElmanRNN
-from admmirnn.sequences import Sequences
-from admmirnn.solvers.state import Layer, Workspace
+from admmirnn.data.sequences import Sequences
+from admmirnn.networks import ElmanRNN
+from admmirnn.solvers.rollout.state import Layer, Workspace
 
 TOLERANCES = {"float64": 1e-9, "float32": 1e-4}
 

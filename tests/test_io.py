@@ -19,8 +19,9 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import admmirnn
-from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Rollout, files
-from admmirnn.files import Values, read_file, write_file
+from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Rollout
+from admmirnn.files import models
+from admmirnn.files.format import Values, parameters, read_file, write_file
 from admmirnn.io import ModelFileError
 from admmirnn.losses import Huber, Quantile, SquaredError
 from admmirnn.penalties import PENALTIES, Box, Flattened, GroupLasso
@@ -49,8 +50,8 @@ def classifier(y=None, **settings):
 
 def packed(estimator):
     """All that a file says of an estimator, but for its arrays, and these."""
-    values = Values(known=admmirnn.io._KNOWN)
-    of = {name: value for name, value in vars(estimator).items() if name not in ("_memory", *admmirnn.io._NOT_SAVED)}
+    values = Values(known=models._KNOWN)
+    of = {name: value for name, value in vars(estimator).items() if name not in ("_memory", *models._NOT_SAVED)}
     of["history_"] = list(of["history_"])
     return {name: values.pack(value, name) for name, value in of.items()}, values.arrays
 
@@ -102,9 +103,7 @@ def test_every_attribute_of_a_fit_is_saved_but_the_memory():
 
 def test_every_estimator_can_be_saved():
     public = {getattr(admmirnn, name) for name in admmirnn.__all__}
-    assert {one for one in public if isinstance(one, type) and hasattr(one, "fit")} == set(
-        admmirnn.io._ESTIMATORS.values()
-    )
+    assert {one for one in public if isinstance(one, type) and hasattr(one, "fit")} == set(models._ESTIMATORS.values())
 
 
 @pytest.mark.parametrize(
@@ -184,7 +183,7 @@ def test_parameters_of_any_kind(name, value, path):
 def test_every_penalty_and_loss_of_ours_can_be_saved(path):
     settings = {"weight": 0.5, "low": -1.0, "high": 2.0, "radius": 0.9}
     for penalty in PENALTIES[:-1]:
-        known = {name: settings[name] for name in files.parameters(penalty) if name in settings}
+        known = {name: settings[name] for name in parameters(penalty) if name in settings}
         model = classifier().set_params(penalties={"W": penalty(**known)})
         model.save(path)
         assert admmirnn.load(path).penalties == model.penalties

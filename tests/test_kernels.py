@@ -10,7 +10,7 @@ import pytest
 from scipy.special import expit
 
 from admmirnn import activations, backend
-from admmirnn.sequences import Sequences
+from admmirnn.data.sequences import Sequences
 
 COMPILED, NUMPY = backend._compiled(), backend._numpy()
 BACKENDS = pytest.mark.parametrize("kernels", [COMPILED, NUMPY], ids=["compiled", "numpy"])

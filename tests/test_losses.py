@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.special import expit, logsumexp, softmax
 
 from admmirnn import Algorithm1, RNNRegressor, Rollout, backend, reference
+from admmirnn.data.sequences import Sequences
 from admmirnn.losses import (
     AbsoluteError,
     Hinge,
@@ -20,8 +21,7 @@ from admmirnn.losses import (
     SquaredError,
     UserLoss,
 )
-from admmirnn.model import ElmanRNN
-from admmirnn.sequences import Sequences
+from admmirnn.networks import ElmanRNN
 
 BACKENDS = pytest.mark.parametrize("kernels", [backend._compiled(), reference], ids=["compiled", "numpy"])
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])

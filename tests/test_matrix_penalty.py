@@ -22,13 +22,13 @@ from test_kernels import (
 )
 
 from admmirnn import RNNClassifier, RNNRegressor, Rollout, backend
+from admmirnn.data.sequences import Sequences
 from admmirnn.losses import SoftmaxCrossEntropy
-from admmirnn.model import ElmanRNN
+from admmirnn.networks import ElmanRNN
 from admmirnn.penalties import Lasso, SpectralBall
-from admmirnn.sequences import Sequences
-from admmirnn.solvers.order import Shuffled
-from admmirnn.solvers.rollout import _Fit
-from admmirnn.solvers.state import Layer
+from admmirnn.solvers.rollout.iteration import Fit
+from admmirnn.solvers.rollout.order import Shuffled
+from admmirnn.solvers.rollout.state import Layer
 
 R, R_FACTOR = 27, 19  # where `backward` takes R, and `update_weights` the factor of the penalty
 
@@ -367,12 +367,12 @@ def test_a_penalty_on_the_outputs_leaves_the_hidden_layer_its_matrix():
 
 
 def fit_of(**settings):
-    """A `_Fit` before its first minibatch."""
+    """A `Fit` before its first minibatch."""
     rng = np.random.default_rng(0)
     lengths = [5, 3, 7, 1]
     network = ElmanRNN(rng.normal(size=(6, 9)) / 3, rng.normal(size=(3, 7)), "tanh", "last")
     sequences = Sequences.of_lengths(rng.normal(size=(sum(lengths), 2)), lengths)
-    fit = _Fit(
+    fit = Fit(
         Rollout(**settings), network, Shuffled(network, sequences, 4, False, None), rng.integers(0, 3, 4),
         SoftmaxCrossEntropy(), None, penalty=0.0, penalties={}, n_iterations=9, n_threads=1,
     )  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 from scipy.special import expit, logsumexp
 
 from admmirnn import backend, reference
-from admmirnn.sequences import Sequences
+from admmirnn.data.sequences import Sequences
 
 BACKENDS = pytest.mark.parametrize("kernels", [backend._compiled(), reference], ids=["compiled", "numpy"])
 ACTIVATIONS = {

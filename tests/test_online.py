@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 
 from admmirnn import RNNClassifier, RNNRegressor, Rollout
 from admmirnn.datasets import load_digits
-from admmirnn.solvers.online import OnlineSchedule
+from admmirnn.solvers.rollout.online import OnlineSchedule
 
 
 def noisy(level, n, seed=0, noise=0.3):

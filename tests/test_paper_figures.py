@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from admmirnn import Algorithm1, Rollout
-from admmirnn.model import ElmanRNN
-from admmirnn.sequences import Sequences
+from admmirnn.data.sequences import Sequences
+from admmirnn.networks import ElmanRNN
 from bench.paper import __main__ as paper_main
 from bench.paper import claims, problems, report
 from bench.paper.common import LOSS, loss_and_accuracy

@@ -13,8 +13,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 from admmirnn import RNNClassifier, Rollout
+from admmirnn.data.sequences import Sequences
 from admmirnn.datasets import load_digits
-from admmirnn.model import ElmanRNN
+from admmirnn.networks import ElmanRNN
 from admmirnn.penalties import (
     Box,
     ElasticNet,
@@ -26,7 +27,6 @@ from admmirnn.penalties import (
     Ridge,
     SpectralBall,
 )
-from admmirnn.sequences import Sequences
 
 CONVEX = [Ridge(0.7), Lasso(0.4), ElasticNet(0.6, 0.3), GroupLasso(0.5), GroupLasso(0.5, axis=1)]
 CONVEX_SETS = [NonNegative(), Box(-0.3, 0.8), Box(-np.inf, 0.5), SpectralBall(0.9)]

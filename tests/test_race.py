@@ -16,8 +16,9 @@ import pytest
 
 from admmirnn import Rollout, backend
 from admmirnn.losses import SoftmaxCrossEntropy
-from admmirnn.model import ElmanRNN, Room
-from admmirnn.solvers.order import Carried
+from admmirnn.networks import ElmanRNN
+from admmirnn.networks.elman import Room
+from admmirnn.solvers.rollout.order import Carried
 from bench.race import __main__ as race_main
 from bench.race import run as race_run
 from bench.race.curves import ACCURACY, Curve, MeanCurve, Metric, Point, evaluation_points, mean_curves

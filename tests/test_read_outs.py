@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from admmirnn import backend, reference
-from admmirnn.sequences import Sequences
+from admmirnn.data.sequences import Sequences
 
 COMPILED = backend._compiled()
 READ_OUTS = ("last", "each", "mean", "max")

@@ -8,12 +8,12 @@ from sklearn.exceptions import ConvergenceWarning
 
 from admmirnn import RNNClassifier, Rollout, Status, backend
 from admmirnn.activations import ACTIVATIONS
+from admmirnn.data.sequences import Sequences
 from admmirnn.datasets import adding_problem
 from admmirnn.losses import SoftmaxCrossEntropy, SquaredError
-from admmirnn.model import ElmanRNN
-from admmirnn.sequences import Sequences
-from admmirnn.solvers.guard import Guard
-from admmirnn.solvers.rollout import _Fit
+from admmirnn.networks import ElmanRNN
+from admmirnn.solvers.rollout.guard import Guard
+from admmirnn.solvers.rollout.iteration import Fit
 
 
 def as_sequences(X):
@@ -150,8 +150,8 @@ def test_max_iter_takes_the_place_of_max_epochs(waves, max_iter, epochs):
     assert n_a_pass == 4
     model = RNNClassifier(8, solver=rollout, max_epochs=1, batch_size=-(-len(X) // 4), random_state=0)
     with pytest.MonkeyPatch.context() as patched:
-        update = _Fit.update_weights
-        patched.setattr(_Fit, "update_weights", lambda fit: (steps.append(fit.schedule()), update(fit)))
+        update = Fit.update_weights
+        patched.setattr(Fit, "update_weights", lambda fit: (steps.append(fit.schedule()), update(fit)))
         model.fit(X, y)
     assert len(steps) == max_iter
     assert model.n_iter_ == len(model.history_) == epochs

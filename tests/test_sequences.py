@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from admmirnn import backend, reference
-from admmirnn.sequences import Sequences, split
+from admmirnn.data.sequences import Sequences, split
 
 BACKENDS = pytest.mark.parametrize("kernels", [backend._compiled(), reference], ids=["compiled", "numpy"])
 

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from admmirnn import Algorithm1, RNNClassifier, RNNRegressor, Rollout, backend
+from admmirnn.data.sequences import Sequences
 from admmirnn.losses import SoftmaxCrossEntropy, SquaredError
-from admmirnn.model import ElmanRNN
+from admmirnn.networks import ElmanRNN
 from admmirnn.penalties import GroupLasso, Lasso, SpectralBall
-from admmirnn.sequences import Sequences
-from admmirnn.solvers.history import EpochRecord
-from admmirnn.solvers.order import Carried, Shuffled
-from admmirnn.solvers.rollout import _Fit
-from admmirnn.solvers.state import InitialState
+from admmirnn.solvers.rollout.history import EpochRecord
+from admmirnn.solvers.rollout.iteration import Fit
+from admmirnn.solvers.rollout.order import Carried, Shuffled
+from admmirnn.solvers.rollout.state import InitialState
 
 
 def random_network(n=5, d=2, K=3, s_0=None):
@@ -28,7 +28,7 @@ def random_network(n=5, d=2, K=3, s_0=None):
 def fit_of(network, sequences, targets, loss, order=None, **settings):
     batch_size = settings.pop("batch_size", len(sequences))
     order = order or Shuffled(network, sequences, batch_size, False, None)
-    return _Fit(Rollout(**settings), network, order, targets, loss, None, 0.0, {}, 10, 1)
+    return Fit(Rollout(**settings), network, order, targets, loss, None, 0.0, {}, 10, 1)
 
 
 @pytest.fixture(params=["compiled", "numpy"])
@@ -122,7 +122,7 @@ def test_long_sequences_are_rolled_out_in_parts(monkeypatch, kernels, every_step
         network = random_network(s_0=s_0)
         expected = network.outputs(sequences, every_step=every_step)
         with monkeypatch.context() as patched:
-            patched.setattr("admmirnn.model._ROWS_AT_A_TIME", 64)
+            patched.setattr("admmirnn.networks.elman._ROWS_AT_A_TIME", 64)
             found = network.outputs(sequences, every_step=every_step, n_threads=n_threads)
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 

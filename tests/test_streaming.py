@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from admmirnn import RNNClassifier, RNNRegressor, backend, reference
 from admmirnn.activations import ACTIVATIONS
-from admmirnn.model import ElmanRNN
-from admmirnn.sequences import Sequences
+from admmirnn.data.sequences import Sequences
+from admmirnn.networks import ElmanRNN
 from admmirnn.streaming import Answer, Stream, StreamState
 
 COMPILED = backend._compiled()

@@ -13,10 +13,10 @@ from scipy.special import expit, logit, logsumexp, softmax
 
 from admmirnn import backend
 from admmirnn.activations import ACTIVATIONS
-from admmirnn.model import ElmanRNN
-from admmirnn.sequences import Sequences
-from admmirnn.solvers.algorithm1 import BACKWARD, FORWARD
-from admmirnn.solvers.variables import SweepSettings, Variables
+from admmirnn.data.sequences import Sequences
+from admmirnn.networks import ElmanRNN
+from admmirnn.solvers.algorithm1.solver import BACKWARD, FORWARD
+from admmirnn.solvers.algorithm1.variables import SweepSettings, Variables
 
 COMPILED, NUMPY = backend._compiled(), backend._numpy()
 BACKENDS = pytest.mark.parametrize("kernels", [COMPILED, NUMPY], ids=["compiled", "numpy"])

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from admmirnn import Algorithm1, Rollout, backend
+from admmirnn.data.sequences import Sequences
 from admmirnn.losses import SoftmaxCrossEntropy
-from admmirnn.model import ElmanRNN
+from admmirnn.networks import ElmanRNN
 from admmirnn.penalties import Box, Lasso, SpectralBall
-from admmirnn.sequences import Sequences
-from admmirnn.solvers.state import Layer
+from admmirnn.solvers.rollout.state import Layer
 
 COMPILED, NUMPY = backend._compiled(), backend._numpy()
 BACKENDS = pytest.mark.parametrize("kernels", [COMPILED, NUMPY], ids=["compiled", "numpy"])

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from admmirnn import Rollout
+from admmirnn.data.sequences import Sequences
 from admmirnn.losses import SoftmaxCrossEntropy, SquaredError
-from admmirnn.model import ElmanRNN
-from admmirnn.sequences import Sequences
+from admmirnn.networks import ElmanRNN
 
 N_SEQUENCES, N_STEPS, N_FEATURES, N_HIDDEN = 400, 20, 3, 32
 
@@ -91,7 +91,7 @@ def test_more_threads_than_sequences():
 @pytest.mark.parametrize("every_step", [False, True])
 @pytest.mark.parametrize("unequal", [False, True])
 def test_outputs_are_those_of_one_thread(dtype, every_step, unequal, backend_name, monkeypatch):
-    monkeypatch.setattr("admmirnn.model._ROWS_AT_A_TIME", 1500)  # several chunks
+    monkeypatch.setattr("admmirnn.networks.elman._ROWS_AT_A_TIME", 1500)  # several chunks
     sequences, _ = problem(dtype, unequal=unequal)
     network = ElmanRNN.random(N_FEATURES, 64, 5, dtype=np.dtype(dtype), random_state=np.random.RandomState(0))
     network.Psi[:] = np.random.default_rng(0).normal(size=network.Psi.shape)

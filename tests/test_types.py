@@ -110,7 +110,7 @@ from numpy.typing import NDArray
 
 from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Rollout, load
 from admmirnn.penalties import Flattened, GroupLasso, Lasso
-from admmirnn.solvers.variables import SweepSettings, Variables
+from admmirnn.solvers.algorithm1.variables import SweepSettings, Variables
 from admmirnn.watching import EpochState
 from _kernels.sweep import sweep
 

@@ -16,7 +16,8 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
-from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Status, base
+from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Status
+from admmirnn.estimators import base
 from admmirnn.watching import Limits, Validation
 
 

@@ -10,7 +10,7 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, validate_data
 
 from admmirnn import validation
-from admmirnn.sequences import OBSERVATION_DTYPES, Sequences
+from admmirnn.data.sequences import OBSERVATION_DTYPES, Sequences
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike

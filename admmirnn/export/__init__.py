@@ -8,7 +8,7 @@ import numpy as np
 
 from admmirnn import validation
 from admmirnn.export.network import Network
-from admmirnn.files import replace_file
+from admmirnn.files.format import replace_file
 from admmirnn.optional import import_optional
 
 if TYPE_CHECKING:

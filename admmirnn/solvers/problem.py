@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from admmirnn import validation
-from admmirnn.sequences import OBSERVATION_DTYPES
+from admmirnn.data.sequences import OBSERVATION_DTYPES
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from admmirnn._typing import Array
+    from admmirnn.data.sequences import Sequences
     from admmirnn.losses import AnyLoss
-    from admmirnn.model import Network
-    from admmirnn.sequences import Sequences
+    from admmirnn.networks import Network
 
 
 def check_max_iter(max_iter: object) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from admmirnn import backend
-from admmirnn.model import ElmanRNN
-from admmirnn.solvers.variables import SweepSettings
+from admmirnn.networks import ElmanRNN
+from admmirnn.solvers.algorithm1.variables import SweepSettings
 from bench.paper.common import LOSS, residuals_at_last_step, sequences_of, variables_of
 
 CHUNK = 25

@@ -6,9 +6,9 @@ import textwrap
 import numpy as np
 
 from admmirnn import backend
+from admmirnn.data.sequences import Sequences
 from admmirnn.losses import SoftmaxCrossEntropy
-from admmirnn.sequences import Sequences
-from admmirnn.solvers.variables import Variables
+from admmirnn.solvers.algorithm1.variables import Variables
 
 LOSS = SoftmaxCrossEntropy()
 

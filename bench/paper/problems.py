@@ -7,8 +7,8 @@ from itertools import takewhile
 import numpy as np
 
 from admmirnn import backend
+from admmirnn.data.sequences import Sequences
 from admmirnn.datasets import load_mnist, load_text
-from admmirnn.sequences import Sequences
 from bench.paper.common import LOSS, loss_and_accuracy
 from bench.race.curves import Metric, evaluation_points
 from bench.race.task import Data, Task

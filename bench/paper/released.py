@@ -7,8 +7,8 @@ from decimal import Decimal
 import numpy as np
 
 from admmirnn import backend
-from admmirnn.model import ElmanRNN
-from admmirnn.solvers.variables import SweepSettings
+from admmirnn.networks import ElmanRNN
+from admmirnn.solvers.algorithm1.variables import SweepSettings
 from bench.paper.common import LOSS, loss_and_accuracy, sequences_of, variables_of
 
 # The paper's Tables 2 and 3 by rho1, rho2, rho3, r: loss in training and in test after 20 iterations, as it is written,

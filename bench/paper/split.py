@@ -3,8 +3,8 @@
 import numpy as np
 
 from admmirnn import backend
-from admmirnn.solvers.algorithm1 import Algorithm1
-from admmirnn.solvers.variables import SweepSettings
+from admmirnn.solvers.algorithm1.solver import Algorithm1
+from admmirnn.solvers.algorithm1.variables import SweepSettings
 from bench.paper.characters import DIVERGED_ABOVE, CharacterTrainer, TextScheme, new_character_network
 from bench.paper.common import LOSS, loss_and_accuracy, residuals_at_last_step, variables_of
 from bench.paper.problems import codes_of_text, named

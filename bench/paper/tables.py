@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from admmirnn import backend
-from admmirnn.model import ElmanRNN
-from admmirnn.solvers.algorithm1 import Algorithm1
+from admmirnn.networks import ElmanRNN
+from admmirnn.solvers.algorithm1.solver import Algorithm1
+from admmirnn.solvers.algorithm1.variables import SweepSettings
 from admmirnn.solvers.status import Status
-from admmirnn.solvers.variables import SweepSettings
 from bench.paper.common import (
     LOSS,
     loss_and_accuracy,

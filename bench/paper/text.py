@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from admmirnn import Rollout, backend
-from admmirnn.model import ElmanRNN
-from admmirnn.sequences import Sequences
+from admmirnn.data.sequences import Sequences
+from admmirnn.networks import ElmanRNN
 from bench.paper.characters import (
     CHUNK,
     DIVERGED_ABOVE,

@@ -5,8 +5,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from admmirnn.model import ElmanRNN
-from admmirnn.sequences import Sequences, Streams
+from admmirnn.data.sequences import Sequences, Streams
+from admmirnn.networks import ElmanRNN
 from bench.race.curves import Clock, Point, evaluation_points
 
 

@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import cross_entropy, one_hot
 from torch.nn.utils import clip_grad_norm_
 
-from admmirnn.sequences import split
+from admmirnn.data.sequences import split
 from bench.race.curves import Clock, Point, evaluation_points
 from bench.race.ours import initial_network
 from bench.race.task import Theirs

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from admmirnn import Rollout
+from admmirnn.data.sequences import Sequences
 from admmirnn.losses import SoftmaxCrossEntropy
-from admmirnn.sequences import Sequences
 from bench.race.curves import ACCURACY, Metric
 
 

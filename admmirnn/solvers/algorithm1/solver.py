@@ -13,21 +13,21 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from admmirnn import backend, validation
-from admmirnn.model import check_one_direction
-from admmirnn.sequences import split
+from admmirnn.data.sequences import split
+from admmirnn.networks import check_one_direction
+from admmirnn.solvers.algorithm1.residuals import Residuals
+from admmirnn.solvers.algorithm1.variables import SweepSettings, Variables
 from admmirnn.solvers.problem import check_max_iter, check_problem, check_run
-from admmirnn.solvers.residuals import Residuals
 from admmirnn.solvers.status import Outcome, Status
-from admmirnn.solvers.variables import SweepSettings, Variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from admmirnn._typing import Array, FloatArray, IntArray, RandomState, Record, Schedule
+    from admmirnn.data.sequences import Sequences
     from admmirnn.losses import AnyLoss
-    from admmirnn.model import ElmanRNN
-    from admmirnn.sequences import Sequences
+    from admmirnn.networks import ElmanRNN
     from admmirnn.solvers.interface import EndOfEpoch, KeepState, Limits
 
 BACKWARD, FORWARD = b"ocVsabWU", b"UWbasVco"  # the blocks in the paper's order, at every t
@@ -65,8 +65,7 @@ class Algorithm1(BaseEstimator):
     r : float, callable or "lipschitz", default=1.0
         Proximal weight of the linearised steps, > 0: of s_t and a_t as it is, of U, W, V times the number of rows
         (steps of all sequences).  Too small an r diverges.  "lipschitz" takes twice the largest of the penalties and of
-        the blocks' Lipschitz constants (`admmirnn.solvers.variables.Variables.lipschitz_bounds`) at the start of every
-        iteration.
+        the blocks' Lipschitz constants (`Variables.lipschitz_bounds`) at the start of every iteration.
     signs : {"derived", "printed"}, default="derived"
         Signs that follow from the augmented Lagrangian, or those of the equations as printed.
     o_step : {"prox", "linearised"}, default="prox"
@@ -197,7 +196,7 @@ class Algorithm1(BaseEstimator):
         Returns
         -------
         Outcome
-            Its history has one record an iteration, see `admmirnn.solvers.residuals.Residuals.record`.
+            Its history has one record an iteration, see `admmirnn.solvers.algorithm1.residuals.Residuals.record`.
 
         Raises
         ------

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from admmirnn.model import Room
+from admmirnn.networks.elman import Room
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from admmirnn._typing import Array, FloatArray, IntArray, LayerOutcome
+    from admmirnn.data.sequences import Minibatch, Sequences
     from admmirnn.kernels import Kernels
-    from admmirnn.model import ElmanRNN
-    from admmirnn.sequences import Minibatch, Sequences
+    from admmirnn.networks import ElmanRNN
 
 
 _STATISTICS = ("M", "G", "factor", "R")

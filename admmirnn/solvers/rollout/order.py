@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from admmirnn import validation
-from admmirnn.sequences import split
-from admmirnn.solvers.guard import WINDOW
+from admmirnn.data.sequences import split
+from admmirnn.solvers.rollout.guard import WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from admmirnn._typing import BoolArray, FloatArray, IntArray
-    from admmirnn.model import Network
-    from admmirnn.sequences import Minibatch, Sequences, Streams
+    from admmirnn.data.sequences import Minibatch, Sequences, Streams
+    from admmirnn.networks import Network
 
 _ALL = slice(None)
 

@@ -12,14 +12,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
-from admmirnn import backend, io, validation
+from admmirnn import backend, validation
 from admmirnn.activations import ACTIVATIONS
 from admmirnn.data.reading import framed, read_more_sequences, read_sequences
-from admmirnn.fitted import Fitted, check_fitted_history, check_fitted_type
-from admmirnn.losses import loss_of
-from admmirnn.model import BidirectionalRNN, ElmanRNN
-from admmirnn.sequences import Streams
-from admmirnn.settings import (
+from admmirnn.data.sequences import Streams
+from admmirnn.data.targets import hold_out, hold_out_ends, with_weight
+from admmirnn.estimators.settings import (
     READ_OUTS,
     check_drawn_again,
     check_estimator_settings,
@@ -30,8 +28,11 @@ from admmirnn.settings import (
     check_resume,
     check_targets_suit,
 )
+from admmirnn.files import models
+from admmirnn.files.fitted import Fitted, check_fitted_history, check_fitted_type
+from admmirnn.losses import loss_of
+from admmirnn.networks import BidirectionalRNN, ElmanRNN
 from admmirnn.solvers import SOLVERS, Status
-from admmirnn.targets import hold_out, hold_out_ends, with_weight
 from admmirnn.watching import EarlyStopping, EpochState, History, Interruption, Limits, Progress, Validation
 
 if TYPE_CHECKING:
@@ -41,13 +42,13 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from admmirnn._typing import Array, FilePath, FloatArray, Frame, IntArray, Record, available_if
-    from admmirnn.checkpoint import Checkpoint
+    from admmirnn.data.sequences import Sequences
+    from admmirnn.data.targets import HeldOut, Targets
+    from admmirnn.estimators.settings import EstimatorSettings
+    from admmirnn.files.checkpoints import Checkpoint
     from admmirnn.losses import AnyLoss, Loss
-    from admmirnn.model import Network
-    from admmirnn.sequences import Sequences
-    from admmirnn.settings import EstimatorSettings
+    from admmirnn.networks import Network
     from admmirnn.solvers.status import Outcome
-    from admmirnn.targets import HeldOut, Targets
 else:
     from sklearn.utils.metaestimators import available_if
 
@@ -247,7 +248,7 @@ class RecurrentEstimator(BaseEstimator):
         check_resume(settings, resume)
         if settings.checkpoint is None:
             return None
-        from admmirnn.checkpoint import Checkpoint, fingerprint  # which few need
+        from admmirnn.files.checkpoints import Checkpoint, fingerprint  # which few need
 
         data = [(sequences, targets.values, targets.weights), *([apart[:3]] if apart else [])]
         return Checkpoint(settings.checkpoint, settings.checkpoint_every, fingerprint(self, *data))
@@ -389,7 +390,7 @@ class RecurrentEstimator(BaseEstimator):
             If safetensors is not installed: ``pip install "admmirnn[files]"``.
         """
         check_is_fitted(self)
-        io.save(self, path)
+        models.save(self, path)
 
     @classmethod
     def load(cls, path: FilePath) -> Self:
@@ -405,13 +406,13 @@ class RecurrentEstimator(BaseEstimator):
         estimator
             As it was saved.
         """
-        return io.load(path, cls)
+        return models.load(path, cls)
 
     def prune(self) -> Self:
         """Return an equal estimator without the units that its outputs never depend on.
 
         Units go whose outgoing weights are zero, or whose incoming ones and bias are, as `GroupLasso` and `Lasso` leave
-        them behind; see `admmirnn.model.ElmanRNN.pruned`.
+        them behind; see `admmirnn.networks.ElmanRNN.pruned`.
 
         Returns
         -------

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from admmirnn import validation
-from admmirnn.files import ModelFileError, Values, import_safetensors, read_file, remove_leftovers, write_file
-from admmirnn.fitted import check_fitted_history
+from admmirnn.files.fitted import check_fitted_history
+from admmirnn.files.format import ModelFileError, Values, import_safetensors, read_file, remove_leftovers, write_file
 
 if TYPE_CHECKING:
     from admmirnn._typing import Array, FilePath, Record
-    from admmirnn.sequences import Sequences
+    from admmirnn.data.sequences import Sequences
 
 _KIND = "checkpoint"
 _SAMPLE = 1 << 16  # observations that tell a training set from another one

@@ -11,7 +11,7 @@ from admmirnn import validation
 
 if TYPE_CHECKING:
     from admmirnn._typing import FloatArray
-    from admmirnn.model import Network
+    from admmirnn.networks import Network
 
 WINDOW = 500
 _SMALL_WINDOW = 100

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from admmirnn._typing import FloatArray, Record
     from admmirnn.kernels import Kernels
     from admmirnn.losses import AnyLoss
-    from admmirnn.model import ElmanRNN
-    from admmirnn.solvers.variables import SweepSettings, Variables
+    from admmirnn.networks import ElmanRNN
+    from admmirnn.solvers.algorithm1.variables import SweepSettings, Variables
 
 _EQUATIONS = ("a", "s", "o")
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from admmirnn._typing import Record
-    from admmirnn.solvers.state import Layer
+    from admmirnn.solvers.rollout.state import Layer
 
 
 class EpochRecord:

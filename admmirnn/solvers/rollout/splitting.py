@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from admmirnn._typing import FloatArray, ProximalOperator
-    from admmirnn.model import Network
-    from admmirnn.solvers.state import Layer
+    from admmirnn.networks import Network
+    from admmirnn.solvers.rollout.state import Layer
 
 _NEXT_TO_NOTHING = 1e-9
 _LEAST_DAMPING = 1e-3  # where the solver has none

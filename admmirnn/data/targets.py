@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from admmirnn._typing import Array, BoolArray, FloatArray, IntArray
-    from admmirnn.sequences import Sequences
+    from admmirnn.data.sequences import Sequences
 
     # sequences, their targets and weights, and whether there is one a step
     HeldOut: TypeAlias = tuple[Sequences, Array, FloatArray, bool]

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from admmirnn._typing import Array, FloatArray, IntArray
+    from admmirnn.data.sequences import Minibatch, Sequences
     from admmirnn.kernels import Kernels
     from admmirnn.losses import AnyLoss
-    from admmirnn.model import ElmanRNN
-    from admmirnn.sequences import Minibatch, Sequences
+    from admmirnn.networks import ElmanRNN
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from admmirnn._typing import DType, FloatArray, Frame, ProximalOperator
-    from admmirnn.model import Network
+    from admmirnn.data.targets import Targets
+    from admmirnn.networks import Network
     from admmirnn.solvers.interface import Solver
-    from admmirnn.targets import Targets
     from admmirnn.watching import EpochState
 
 

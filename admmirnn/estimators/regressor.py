@@ -1,0 +1,421 @@
+"""RNNRegressor: what values are as targets, and what is predicted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from admmirnn import validation
+from admmirnn.data.reading_targets import at_least_tiny, check_sample_weight, check_scaled_values, check_values
+from admmirnn.data.targets import Targets
+from admmirnn.estimators.base import RecurrentEstimator, can_go_on
+from admmirnn.estimators.layers import estimator_of_layers
+from admmirnn.export import Exports
+from admmirnn.files import models
+from admmirnn.files.fitted import Fitted
+from admmirnn.losses import LOSSES_OF_VALUES
+from admmirnn.streaming import Answer, ReadsStreams, check_can_forecast, check_history, forecast
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import torch
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+    from typing_extensions import Self
+
+    from admmirnn._typing import (
+        CustomLoss,
+        FilePath,
+        FloatArray,
+        Frame,
+        IntArray,
+        ProximalOperator,
+        RandomState,
+        available_if,
+    )
+    from admmirnn.estimators.settings import EstimatorSettings
+    from admmirnn.losses import AnyLoss, Loss
+    from admmirnn.solvers.interface import Solver
+    from admmirnn.watching import Callback
+else:
+    from sklearn.utils.metaestimators import available_if
+
+
+@models.saved
+class RNNRegressor(RegressorMixin, ReadsStreams, Exports, RecurrentEstimator):
+    """Elman network that reads a sequence and answers with numbers, trained by ADMM.
+
+    One value, or several, for each sequence; or for each of its steps, where NaN stands for none.
+
+    Parameters
+    ----------
+    hidden_size, activation, penalty, penalties, solver, max_epochs, batch_size, readout, frame, bidirectional, s_0, \
+stateful, chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_threads, early_stopping, \
+validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, callbacks
+        As in `RNNClassifier`.
+    loss : {"squared_error", "huber", "absolute_error", "quantile"} or object, default="squared_error"
+        R, of scaled targets: a name, an object of `admmirnn.losses` such as ``Quantile(0.9)``, or any with
+        ``value(o, y)`` and ``prox(q, y, rho)`` in numpy (see `admmirnn.losses.UserLoss`), which is slower.
+    scale_targets : bool, default=True
+        Whether the network learns targets of mean 0 and deviation 1, output by output, which `predict` scales back.
+
+    Attributes
+    ----------
+    U_, W_, b_, V_, c_ : ndarray of shape (n, d), (n, n), (n,), (K, n), (K,)
+        The weights, for scaled targets; with ``bidirectional=True`` as in `RNNClassifier`.
+    s_0_ : ndarray of shape (n,), or None
+        The state before the first step; None is zero.
+    target_mean_, target_scale_ : ndarray of shape (K,)
+        What `predict` adds, and multiplies by before that.
+    history_ : list of dict
+        As in `RNNClassifier`, without an accuracy; the loss is that of scaled targets.
+    status_, status_detail_, n_iter_, best_epoch_, n_features_in_, feature_names_in_
+        As in `RNNClassifier`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from admmirnn import RNNRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(200, 20, 1))
+    >>> y = X.cumsum(axis=1)[:, :, 0]  # one value for each step
+    >>> model = RNNRegressor(hidden_size=16, random_state=0).fit(X, y)
+    >>> model.predict(X[:3]).shape
+    (3, 20)
+    """
+
+    def __init__(
+        self,
+        hidden_size: int = 128,
+        *,
+        activation: str = "tanh",
+        penalty: float | str = "auto",
+        penalties: Mapping[str, ProximalOperator] | None = None,
+        solver: str | Solver = "rollout",
+        max_epochs: int = 20,
+        batch_size: int | str = "auto",
+        readout: str = "last",
+        frame: int | Frame | None = None,
+        bidirectional: bool = False,
+        s_0: str | ArrayLike | None = None,
+        stateful: bool = False,
+        chunk_size: int = 25,
+        init: Mapping[str, ArrayLike] | None = None,
+        dtype: DTypeLike = "float32",
+        shuffle: bool = True,
+        verbose: int = 0,
+        random_state: RandomState = None,
+        scale: float = 1.0,
+        n_threads: int | None = 1,
+        loss: str | Loss | CustomLoss = "squared_error",
+        scale_targets: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        patience: int = 10,
+        tol: float = 1e-4,
+        max_time: float | None = None,
+        checkpoint: FilePath | None = None,
+        checkpoint_every: int = 1,
+        callbacks: Sequence[Callback] | None = None,
+    ) -> None:
+        self.hidden_size = hidden_size
+        self.activation = activation
+        self.penalty = penalty
+        self.penalties = penalties
+        self.solver = solver
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.readout = readout
+        self.frame = frame
+        self.bidirectional = bidirectional
+        self.s_0 = s_0
+        self.stateful = stateful
+        self.chunk_size = chunk_size
+        self.init = init
+        self.dtype = dtype
+        self.shuffle = shuffle
+        self.verbose = verbose
+        self.random_state = random_state
+        self.scale = scale
+        self.n_threads = n_threads
+        self.loss = loss
+        self.scale_targets = scale_targets
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.tol = tol
+        self.max_time = max_time
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
+        self.callbacks = callbacks
+
+    target_mean_: NDArray[np.float64]
+    target_scale_: NDArray[np.float64]
+    _single: bool
+    _losses = LOSSES_OF_VALUES
+    _saved = (
+        RecurrentEstimator._saved
+        | RecurrentEstimator._saved_of_sequences
+        | {
+            "target_mean_": Fitted.array("K", dtypes=("float64",)),
+            "target_scale_": Fitted.array("K", dtypes=("float64",)),
+            "_single": Fitted.value(validation.check_boolean),
+        }
+    )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    @classmethod
+    def from_torch(
+        cls, rnn: torch.nn.Module, linear: torch.nn.Module, *, every_step: bool = False, **settings: Any
+    ) -> Self:
+        """Return a regressor with the weights of a `torch.nn.RNN` and the `torch.nn.Linear` that reads its states.
+
+        As `RNNClassifier.from_torch`; `predict` returns what ``linear`` does.
+
+        Parameters
+        ----------
+        rnn, linear : torch.nn.RNN, torch.nn.Linear
+            As there; with a single output, predictions have no axis for it.
+        every_step : bool, default=False
+            Whether there is a target for each step.
+        **settings
+            What else the class takes; ``scale_targets`` is False unless given.
+
+        Returns
+        -------
+        RNNRegressor
+            Fitted, of the weights' dtype; ``history_`` is empty and ``status_`` None.
+
+        Raises
+        ------
+        ValueError, TypeError, ImportError
+            As there.
+        """
+        regressor, layers = estimator_of_layers(cls, rnn, linear, {"scale_targets": False} | settings)
+        K = len(layers["c"])
+        of_targets = {"target_mean_": np.zeros(K), "target_scale_": np.ones(K), "_single": K == 1}
+        return regressor._of_layers(layers, every_step, of_targets)
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        resume: bool = False,
+    ) -> Self:
+        """Train the network from new initial weights.
+
+        The first Ctrl-C ends training after the iteration it is in, with the last good weights; the second one aborts.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_sequences, n_steps, n_features) or (n_sequences, n_steps), or list of arrays
+            As in `RNNClassifier.fit`.
+        y : array-like of shape (n_sequences,), (n_sequences, k), (n_sequences, n_steps) or (n_sequences, n_steps, k)
+            A value or k of them a sequence; or a step, where NaN stands for none, also as a list of arrays of shape
+            (n_steps_i,) or (n_steps_i, k).  Two dimensions are one value a step if every sequence has as many steps
+            as there are columns, and more than one.
+        sample_weight : array-like of shape (n_sequences,), optional
+            As in `RNNClassifier.fit`.
+        validation_data, resume
+            As in `RNNClassifier.fit`.
+
+        Returns
+        -------
+        RNNRegressor
+            self.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument or a setting is not usable; nothing has been trained then.
+        """
+        return self._fit(X, y, sample_weight, validation_data, resume)
+
+    @available_if(can_go_on)
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Train on from where the last call of `fit` or `partial_fit` has ended: one pass over these sequences.
+
+        As `RNNClassifier.partial_fit`.  The first call's targets say how all are scaled.
+
+        Parameters
+        ----------
+        X : array-like or list of arrays
+            As in `fit`; with ``stateful=True`` as many as the last time.
+        y : array-like or list of arrays
+            As in `fit`, with as many values.
+        sample_weight : array-like or list of arrays, optional
+            As in `fit`.
+
+        Returns
+        -------
+        RNNRegressor
+            self.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument or a setting is not usable; nothing has been trained then.
+        """
+        names = ("target_mean_", "target_scale_", "_single")
+        known = {name: getattr(self, name) for name in names} if hasattr(self, "V_") else None
+        return self._partial_fit(X, y, sample_weight, known)
+
+    def _read_targets(
+        self,
+        y: Any,
+        sample_weight: ArrayLike | None,
+        lengths: IntArray,
+        settings: EstimatorSettings,
+        loss: AnyLoss,
+        known: dict[str, Any] | None = None,
+    ) -> tuple[Targets, dict[str, Any]]:
+        if loss.takes_labels:
+            raise ValueError(f"loss is {self.loss!r}, which takes class numbers; pass one of values, or RNNClassifier")
+        validation.check_boolean("scale_targets", self.scale_targets)
+        values, present, form, single = check_values(y, lengths, stateful=settings.stateful)
+        weights = check_sample_weight(sample_weight, lengths, per_step=form != "sequence") * present
+        if not weights.any():
+            raise ValueError("sample_weight is zero wherever y has a target; give some of those a positive weight")
+        kept = values[weights > 0]
+        mean, deviation = np.zeros(values.shape[1]), np.ones(values.shape[1])
+        if known is not None:
+            check_n_outputs(values.shape[1], len(known["target_mean_"]))
+            mean, deviation, single = known["target_mean_"], known["target_scale_"], known["_single"]
+        elif self.scale_targets:
+            with np.errstate(over="ignore", invalid="ignore"):  # which is found below
+                mean, spread = kept.mean(axis=0), kept.std(axis=0)
+            deviation = np.where(spread > 1e-12 * np.abs(kept).max(axis=0, initial=0), spread, 1.0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = np.where(weights[:, None] > 0, (values - mean) / deviation, 0.0)
+        check_scaled_values(values, deviation, settings.dtype)
+        weights = at_least_tiny(weights / weights.max())
+        attributes = {"target_mean_": mean, "target_scale_": deviation, "_single": single}
+        return Targets(values, weights, form, values.shape[1]), attributes
+
+    def predict(self, X: ArrayLike) -> Any:
+        """Return the value of every sequence, or of every step if ``y`` had one for each.
+
+        Parameters
+        ----------
+        X : array-like or list of arrays
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_sequences,), (n_sequences, k), (n_sequences, n_steps) or (n_sequences, n_steps, k)
+            As ``y`` was, or a list of arrays of shape (n_steps_i,) or (n_steps_i, k), whenever the lengths differ.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        ValueError, TypeError
+            If X does not fit the estimator, or is not finite, or is so large that outputs are not.
+        """
+        outputs, lengths = self._outputs(X)
+        values = self._values(outputs)
+        return self._in_the_form_of_targets(values[:, 0] if self._single else values, lengths)
+
+    def _values(self, outputs: FloatArray) -> FloatArray:
+        return self.target_mean_ + self.target_scale_ * outputs
+
+    def _states_and_outputs(self, x: ArrayLike) -> tuple[FloatArray, FloatArray, Any]:
+        S, outputs = self._states(x)
+        return S, self._values(outputs), [f"output {k}" for k in range(outputs.shape[1])]
+
+    def _answer(self) -> Answer:
+        return Answer("values", self.target_mean_, self.target_scale_, self._single)
+
+    def forecast(self, history: ArrayLike, horizon: int) -> NDArray[np.float64]:
+        """Predict the observations that follow a series, by reading predictions as if they had been observed.
+
+        For a model whose targets are the next observations: those after each step, or the one after each sequence.
+
+        Parameters
+        ----------
+        history : array-like of shape (n_steps, n_features) or (n_series, n_steps, n_features), or list of arrays
+            One series, or several, of any lengths in a list of arrays (n_steps_i, n_features).  With one feature the
+            last axis may be missing, and two dimensions are several series if there is more than one column.
+        horizon : int
+            How many observations to predict, >= 1.
+
+        Returns
+        -------
+        ndarray of shape (horizon, n_features) or (n_series, horizon, n_features)
+            Without the last axis if ``y`` had no such axis.  The first is what `predict` returns for ``history``, after
+            its last step; each of the others that for the series with all predictions before it at its end.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the model has not as many targets as features, an argument does not fit, or the forecast overflows.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from admmirnn import RNNRegressor
+        >>> waves = np.sin(0.3 * np.arange(60) + np.arange(40)[:, None])
+        >>> model = RNNRegressor(hidden_size=16, random_state=0).fit(waves[:, :-1], waves[:, 1:])
+        >>> model.forecast(waves[0], horizon=5).shape
+        (5,)
+        """
+        network = self._network()
+        n_features = network.n_features // self._frame[0]
+        check_can_forecast(self, network.n_outputs, n_features)
+        horizon = validation.check_integer("horizon", horizon, 1)
+        series, is_one = check_history(history, n_features, self._frame[0], network.dtype, self._scale)
+        values = forecast(self._stream, series, horizon)
+        values = values[:, :, 0] if self._single else values
+        return values[0] if is_one else values
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the coefficient of determination R^2 of `predict`, over all sequences or all steps with a target.
+
+        Parameters
+        ----------
+        X : array-like or list of arrays
+            As in `fit`.
+        y : array-like or list of arrays
+            True values, as in `fit`.
+        sample_weight : array-like of shape (n_sequences,), optional
+            Weights of the sequences, or of the steps as in `fit`.
+
+        Returns
+        -------
+        float
+            At most 1; always answering the mean has 0.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `predict`, or if y or ``sample_weight`` does not belong to X.
+        """
+        from sklearn.metrics import r2_score  # here: it is slow to import
+
+        check_is_fitted(self)
+        if self._form_of_targets == "sequence":
+            return float(super().score(X, y, sample_weight))
+        outputs, lengths = self._outputs(X)
+        values, present, _, _ = check_values(y, lengths)
+        if len(values) != len(outputs) or values.shape[1] != outputs.shape[1]:
+            raise ValueError("y has no target for each step of X, as it had in fit; pass such targets")
+        weights = check_sample_weight(sample_weight, lengths, per_step=True)[present]
+        predicted = self._values(outputs)
+        found: float = r2_score(values[present], predicted[present], sample_weight=weights)
+        return found
+
+
+def check_n_outputs(found: int, expected: int) -> None:
+    """Raise unless targets have as many values as before."""
+    if found != expected:
+        raise ValueError(f"y has {found} value(s) a target, and had {expected} when training began; pass as many")

@@ -1,0 +1,576 @@
+"""Text: a model of characters, each predicted from those before it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import log_softmax, softmax
+from sklearn.utils import check_random_state
+
+from admmirnn import backend, validation
+from admmirnn.data.sequences import Sequences
+from admmirnn.data.targets import Targets, hold_out_ends
+from admmirnn.estimators.base import RecurrentEstimator, n_streams
+from admmirnn.estimators.settings import check_estimator_settings, check_partial, check_same_network, check_solver
+from admmirnn.files import models
+from admmirnn.files.fitted import Fitted
+from admmirnn.losses import SoftmaxCrossEntropy
+from admmirnn.solvers import SOLVERS
+from admmirnn.watching import Validation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+    from typing_extensions import Self
+
+    from admmirnn._typing import Array, FilePath, FloatArray, IntArray, ProximalOperator, RandomState, Text
+    from admmirnn.data.targets import HeldOut
+    from admmirnn.estimators.settings import EstimatorSettings
+    from admmirnn.networks import Network
+    from admmirnn.solvers.interface import Solver
+    from admmirnn.watching import Callback
+
+
+def check_fitted_vocabulary(name: str, value: Any, sizes: dict[str, Any]) -> None:
+    """Raise unless this is a str of ascending characters, one for each column of U and each output."""
+    if not isinstance(value, str) or list(value) != sorted(set(value)):
+        raise ValueError(f"{name} is no string of different characters in their order")
+    if not len(value) == sizes["K"] == sizes["d"]:
+        raise ValueError(f"{name} has {len(value)} characters, which do not go with the weights")
+
+
+@models.saved
+class CharacterModel(RecurrentEstimator):
+    """Elman network that reads a text and predicts each next character, trained by ADMM.
+
+    Every character is a symbol: s_t = f(U[:, x_t] + W s_{t-1} + b), and softmax(V s_t + c) are the probabilities of the
+    characters that may follow.  No one-hot vectors are made.  The text is cut into ``batch_size`` streams, which are
+    trained side by side, ``chunk_size`` characters at a time; the state is carried from chunk to chunk.
+
+    Parameters
+    ----------
+    hidden_size, activation, penalty, penalties, solver, s_0, init, dtype, verbose, random_state, n_threads
+        As in `RNNClassifier`; the solver must read symbols, as "rollout" does, and U is drawn with variance 1.
+    max_epochs : int, default=10
+        Passes over the text, >= 1.  The solver's ``max_iter``, a number of chunks, takes its place.
+    batch_size : int or "auto", default="auto"
+        Streams, >= 1; "auto" is 16, or fewer of at least four chunks.  Fewer learn more in a pass, which takes longer.
+    chunk_size : int, default=25
+        Characters of a chunk, >= 1; multipliers, and so what is learnt about the past, end at its beginning.
+    unknown : str or None, default=None
+        The character to read in the place of those that the training text does not have, and which is among those
+        that it has; with None they raise ValueError.
+    early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, callbacks
+        As in `RNNClassifier`; the part for validation is the end of each text.
+
+    Attributes
+    ----------
+    U_, W_, b_, V_, c_ : ndarray of shape (n, K), (n, n), (n,), (K, n), (K,)
+        The weights, for K different characters.
+    s_0_ : ndarray of shape (n,), or None
+        The state before the first character; None is zero.
+    vocabulary_ : str
+        The characters of the training text, sorted; the order of the columns of U, and of the outputs.
+    counts_ : ndarray of shape (K,)
+        How often the training text has each.
+    history_, status_, status_detail_, n_iter_, best_epoch_
+        As in `RNNClassifier`; the loss is in nats a character, log(2) of which are a bit.
+
+    See Also
+    --------
+    RNNClassifier : Labels of sequences, or of each of their steps.
+
+    Examples
+    --------
+    >>> from admmirnn import CharacterModel
+    >>> model = CharacterModel(hidden_size=16, max_epochs=20, random_state=0).fit(200 * "to be or not to be, ")
+    >>> model.generate("to be or n", 8, temperature=0)
+    'ot to be'
+    """
+
+    vocabulary_: str
+    counts_: NDArray[np.int64]
+
+    # what a text leaves no choice of
+    readout, frame, scale, bidirectional, stateful, shuffle = "last", None, 1.0, False, True, True
+    _reads_text = True
+
+    _saved = RecurrentEstimator._saved | {
+        "vocabulary_": Fitted(check_fitted_vocabulary),
+        "counts_": Fitted.array("K", dtypes=("int64", "int32")),
+    }
+
+    def __init__(
+        self,
+        hidden_size: int = 128,
+        *,
+        activation: str = "tanh",
+        penalty: float | str = "auto",
+        penalties: Mapping[str, ProximalOperator] | None = None,
+        solver: str | Solver = "rollout",
+        max_epochs: int = 10,
+        batch_size: int | str = "auto",
+        chunk_size: int = 25,
+        s_0: str | ArrayLike | None = None,
+        init: Mapping[str, ArrayLike] | None = None,
+        dtype: DTypeLike = "float32",
+        verbose: int = 0,
+        random_state: RandomState = None,
+        n_threads: int | None = 1,
+        unknown: str | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        patience: int = 10,
+        tol: float = 1e-4,
+        max_time: float | None = None,
+        checkpoint: FilePath | None = None,
+        checkpoint_every: int = 1,
+        callbacks: Sequence[Callback] | None = None,
+    ) -> None:
+        self.hidden_size = hidden_size
+        self.activation = activation
+        self.penalty = penalty
+        self.penalties = penalties
+        self.solver = solver
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.chunk_size = chunk_size
+        self.s_0 = s_0
+        self.init = init
+        self.dtype = dtype
+        self.verbose = verbose
+        self.random_state = random_state
+        self.n_threads = n_threads
+        self.unknown = unknown
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.tol = tol
+        self.max_time = max_time
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
+        self.callbacks = callbacks
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = tags.input_tags.three_d_array = False
+        return tags
+
+    def fit(
+        self,
+        text: Text | Sequence[Text],
+        y: object = None,
+        *,
+        validation_text: Text | Sequence[Text] | None = None,
+        resume: bool = False,
+    ) -> Self:
+        """Learn to predict every character of a text but the first, from new initial weights.
+
+        Parameters
+        ----------
+        text : str, pathlib.Path, text file, or list of them
+            A text, or where to read one, in UTF-8; a list holds texts that each begin with s_0.  Every text has at
+            least two characters.
+        y : None
+            Not used; here for scikit-learn's sake.
+        validation_text : str, pathlib.Path, text file, or list of them, optional
+            To measure the loss on after every epoch, not to train with.
+        resume : bool, default=False
+            As in `RNNClassifier.fit`.
+
+        Returns
+        -------
+        CharacterModel
+            self.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument or a setting is not usable; nothing has been trained then.
+        """
+        settings = self._settings()
+        texts = read_texts(text)
+        characters = _vocabulary("".join(texts))
+        network = self._initial_network(settings, len(characters), len(characters), symbols=True)
+        return self._learn(texts, settings, network, characters, validation_text=validation_text, resume=resume)
+
+    def partial_fit(self, text: Text | Sequence[Text], y: object = None, vocabulary: str | None = None) -> Self:
+        """Train on from where the last call of `fit` or `partial_fit` has ended: one pass over a text.
+
+        Running statistics are kept, and steps become shorter from call to call, as in `RNNClassifier.partial_fit`.
+        Every text begins with s_0.
+
+        Parameters
+        ----------
+        text : str, pathlib.Path, text file, or list of them
+            As in `fit`.
+        y : None
+            Not used; here for scikit-learn's sake.
+        vocabulary : str, optional
+            All characters that there will be, for the first call; by default those of the text.
+
+        Returns
+        -------
+        CharacterModel
+            self.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument or a setting is not usable; nothing has been trained then.
+        """
+        settings = self._settings()
+        check_partial(self)
+        texts = read_texts(text)
+        known: str | None = getattr(self, "vocabulary_", None)
+        given = None if vocabulary is None else _vocabulary(check_characters(vocabulary))
+        if known is None:
+            characters = _vocabulary("".join(texts)) if given is None else given
+            network = self._initial_network(settings, len(characters), len(characters), symbols=True)
+            return self._learn(texts, settings, network, characters, memory={})
+        check_same_vocabulary(given, known)
+        network = self._network()
+        network.learns_s_0 = isinstance(settings.s_0, str)
+        check_same_network(self, settings, network)
+        return self._learn(texts, settings, network, known, memory=self._memory, counts=self.counts_)
+
+    def _settings(self) -> EstimatorSettings:
+        check_reads_symbols(self.solver, SOLVERS)
+        return check_estimator_settings(self, SOLVERS)
+
+    def _learn(
+        self,
+        texts: list[str],
+        settings: EstimatorSettings,
+        network: Network,
+        vocabulary: str,
+        *,
+        memory: dict[str, Any] | None = None,
+        counts: Array | int = 0,
+        validation_text: Text | Sequence[Text] | None = None,
+        resume: bool = False,
+    ) -> Self:
+        """Train the network; ``memory`` and ``counts`` are those to go on from."""
+        n_symbols = len(vocabulary)
+        stand_in = check_stand_in(self.unknown, vocabulary)
+        encoded = _encoded(texts, vocabulary, stand_in)
+        sequences, following = _predictions(encoded, n_symbols)
+        attributes = {
+            "vocabulary_": vocabulary,
+            "counts_": counts + np.bincount(np.concatenate(encoded), minlength=n_symbols),
+            "_activation": settings.activation,
+            "_readout": settings.readout,
+        }
+        targets, loss = Targets(following, np.ones(len(following)), "list", n_symbols), SoftmaxCrossEntropy()
+        apart: HeldOut | None = None
+        if validation_text is not None:
+            with validation.naming("validation_text"):
+                encoded = _encoded(read_texts(validation_text), vocabulary, stand_in)
+            more, following = _predictions(encoded, n_symbols)
+            apart = more, following, np.ones(len(following)), True
+        elif settings.early_stopping:
+            sequences, targets, apart = hold_out_ends(sequences, targets, settings.validation_fraction)
+        checkpoint = self._new_checkpoint(settings, sequences, targets, apart, resume)
+        settings.batch_size = n_streams(settings, sequences)
+        outcome = self._train(
+            network,
+            sequences.in_chunks(settings.chunk_size, settings.batch_size),
+            targets,
+            loss,
+            settings,
+            attributes,
+            held_out=apart and Validation(*apart, loss, settings.n_threads),
+            checkpoint=checkpoint,
+            resume=resume,
+            memory=memory,
+        )
+        if outcome.memory is not None:
+            outcome.memory["states"] = None  # of these streams
+        return self
+
+    def bits_per_character(self, text: Text | Sequence[Text]) -> float:
+        """Return what a character costs with the model's predictions: the mean of -log2 p(x_t | x_1 ... x_{t-1}).
+
+        The text is read as one stream, from s_0 to its end: the prediction of a character has seen all that are before
+        it.  The first character is not predicted, and does not count.  Of several texts, each begins with s_0, and the
+        mean is over all characters that are predicted.
+
+        Parameters
+        ----------
+        text : str, pathlib.Path, text file, or list of them
+            As in `fit`.
+
+        Returns
+        -------
+        float
+            >= 0; log2(K) is chance.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        ValueError, TypeError
+            If a text has fewer than two characters, or one that the training text has not and nothing stands for.
+        OSError
+            If a file cannot be read.
+        """
+        network = self._network().directions[0]
+        sequences, following = _predictions(self._encode(read_texts(text)), len(self.vocabulary_))
+        nats, n_threads = 0.0, validation.check_n_threads(self.n_threads)
+        for rows, outputs in network.pieces_of_outputs(sequences, every_step=True, n_threads=n_threads):
+            log_p = log_softmax(self._checked(outputs).astype(np.float64), axis=1)
+            nats -= log_p[np.arange(len(rows)), following[rows]].sum()
+        return float(nats / (len(following) * np.log(2)))
+
+    def score(self, text: Text | Sequence[Text], y: object = None) -> float:
+        """Return minus `bits_per_character`, of which more is better.
+
+        Parameters
+        ----------
+        text : str, pathlib.Path, text file, or list of them
+            As in `fit`.
+        y : None
+            Not used; here for scikit-learn's sake.
+
+        Returns
+        -------
+        float
+            <= 0.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `bits_per_character`.
+        """
+        return -self.bits_per_character(text)
+
+    def predict_proba(self, text: Text) -> FloatArray:
+        """Return the probabilities of what follows each character of a text.
+
+        Parameters
+        ----------
+        text : str, pathlib.Path or text file
+            One text, of at least one character.
+
+        Returns
+        -------
+        ndarray of shape (n_characters, K)
+            Row t: of the character after the t-th, in the order of ``vocabulary_``.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        ValueError, TypeError
+            If the text is empty, or has a character that the training text has not and nothing stands for.
+        OSError
+            If a file cannot be read.
+        """
+        network = self._network().directions[0]
+        (codes,) = self._encode([read_text(text, least=1)])
+        outputs = network.outputs(_symbols([codes], len(self.vocabulary_)), every_step=True)
+        found: FloatArray = softmax(self._checked(outputs), axis=1)
+        return found
+
+    def generate(
+        self, prefix: Text = "", n: int = 200, temperature: float = 1.0, random_state: RandomState = None
+    ) -> str:
+        """Return characters that follow a prefix, each drawn from the model's predictions and read as the next one.
+
+        Parameters
+        ----------
+        prefix : str, pathlib.Path or text file, default=""
+            What to read first.  If it is empty, the first character is drawn by how often the training
+            text has each.
+        n : int, default=200
+            How many characters, >= 0.
+        temperature : float, default=1.0
+            Probabilities are taken to the power of 1 / temperature, >= 0: below 1 likely characters are more likely
+            still, and with 0 the likeliest one is taken.
+        random_state : int, RandomState or None, default=None
+            What the characters are drawn from.
+
+        Returns
+        -------
+        str
+            The ``n`` new characters, without the prefix.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `predict_proba`, for the prefix, which may be empty; or if another argument is out of its range.
+        """
+        network = self._network().directions[0]
+        prefix = read_text(prefix, "prefix", least=0)
+        n = validation.check_integer("n", n, 0)
+        temperature = validation.check_number("temperature", temperature)
+        uniforms = check_random_state(random_state).random_sample(n)
+        with validation.naming("prefix"):
+            (codes,), first = self._encode([prefix]), 0
+        found = np.zeros(n, np.int32)
+        if not len(codes) and n:
+            found[:1] = codes = self._first_code(temperature, uniforms[:1])
+            first = 1
+        if first < n:
+            state = np.zeros(network.n_hidden, network.dtype) if network.s_0 is None else network.s_0.copy()
+            with backend.one_blas_thread():
+                is_finite = backend.kernels().generate(
+                    network.Theta,
+                    network.Psi,
+                    network.activation,
+                    np.ascontiguousarray(codes, np.int32),
+                    temperature,
+                    uniforms[first:],
+                    state,
+                    found[first:],
+                )
+            check_text_outputs(is_finite)
+        return "".join(map(self.vocabulary_.__getitem__, found.tolist()))
+
+    def _first_code(self, temperature: float, uniform: NDArray[np.float64]) -> Array:
+        if temperature == 0:
+            return np.array([self.counts_.argmax()])
+        with np.errstate(divide="ignore", over="ignore"):  # of characters that were never there, or hardly ever are
+            p = softmax(np.log(self.counts_ / self.counts_.max()) / temperature)
+        return np.searchsorted(p.cumsum(), uniform).clip(max=len(p) - 1)
+
+    def _encode(self, texts: list[str]) -> list[Array]:
+        stand_in = check_stand_in(self.unknown, self.vocabulary_)
+        return _encoded(texts, self.vocabulary_, stand_in)
+
+    def _checked(self, outputs: FloatArray) -> FloatArray:
+        check_text_outputs(np.isfinite(outputs).all())
+        return outputs
+
+
+def _code_points(text: str) -> NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+
+def _vocabulary(text: str) -> str:
+    """The characters of a text, sorted."""
+    return _characters(check_vocabulary(np.unique(_code_points(text))))
+
+
+def _characters(code_points: NDArray[np.uint32]) -> str:
+    return code_points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def _encoded(texts: list[str], vocabulary: str, stand_in: int | None) -> list[Array]:
+    """The codes of the characters of each text; ``stand_in`` is one, or None."""
+    encoded, known = [], _code_points(vocabulary)
+    for i, text in enumerate(texts):
+        points = _code_points(text)
+        codes = np.minimum(np.searchsorted(known, points), len(known) - 1)
+        unknown = known[codes] != points
+        if unknown.any():
+            check_no_unknown(stand_in, text, int(unknown.argmax()), i if len(texts) > 1 else None, vocabulary)
+            codes[unknown] = stand_in
+        encoded.append(codes.astype(np.uint8 if len(known) <= 1 << 8 else np.uint16))
+    return encoded
+
+
+def _symbols(encoded: list[Array], n_symbols: int) -> Sequences:
+    lengths = np.array([len(codes) for codes in encoded], dtype=np.intp)
+    codes = np.concatenate(encoded)[:, None]
+    return Sequences(codes, np.cumsum(lengths) - lengths, lengths, n_symbols=n_symbols)
+
+
+def _predictions(encoded: list[Array], n_symbols: int) -> tuple[Sequences, IntArray]:
+    """All characters but the last of each text, and those that follow them."""
+    following = np.concatenate([codes[1:] for codes in encoded]).astype(np.intp)
+    return _symbols([codes[:-1] for codes in encoded], n_symbols), following
+
+
+def check_reads_symbols(solver: Any, known: Mapping[str, Any]) -> None:
+    """Raise unless ``solver``, a name or an object, reads symbols."""
+    if not getattr(check_solver(solver, known), "takes_symbols", False):
+        raise ValueError(f"solver is {solver!r}, which does not read text; pass solver='rollout'")
+
+
+def read_texts(text: Any) -> list[str]:
+    """Return the texts that ``text`` is, or that it tells where to read, as a list; each has two characters or more."""
+    if not isinstance(text, (list, tuple)):
+        return [read_text(text)]
+    if not len(text):
+        raise ValueError("text is an empty list; pass at least one text")
+    return [read_text(item, f"text[{i}]") for i, item in enumerate(text)]
+
+
+def read_text(text: Any, name: str = "text", least: float = 2) -> str:
+    """Return ``text``, or what the file that it names, or is, holds in UTF-8; of ``least`` characters at least."""
+    given = text
+    if isinstance(text, os.PathLike):
+        try:
+            with open(text, encoding="utf-8") as file:
+                text = file.read()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{name} is the file {given}, which is not UTF-8 ({error}); pass its text") from error
+    elif hasattr(text, "read"):
+        text = text.read()
+    if not isinstance(text, str):
+        remedy = "decode it, or open the file as text" if isinstance(text, bytes) else "pass a str, or a pathlib.Path"
+        raise TypeError(f"{name} is of type {type(text).__name__}; {remedy}")
+    if len(text) < least:
+        wanted = "one to read and one to predict" if least == 2 else f"at least {least}"
+        raise ValueError(f"{name} has {len(text)} character(s); pass {wanted}")
+    return text
+
+
+def check_characters(vocabulary: object) -> str:
+    """Raise unless this is a string of characters."""
+    if not isinstance(vocabulary, str):
+        raise TypeError(f"vocabulary is of type {type(vocabulary).__name__}; pass a str of all characters")
+    return vocabulary
+
+
+def check_same_vocabulary(vocabulary: str | None, known: str) -> None:
+    """Raise unless there is no other vocabulary than the ``known`` one."""
+    if vocabulary is not None and vocabulary != known:
+        raise ValueError(f"vocabulary is {vocabulary!r}, and was {known!r} before; pass the same one, or None")
+
+
+def check_vocabulary(code_points: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Return the code points of the characters of a text, or raise unless they are several, and not too many."""
+    if len(code_points) < 2:
+        raise ValueError(
+            f"there is no other character than {''.join(map(chr, code_points))!r}, and nothing to predict; pass a text "
+            "of several"
+        )
+    if len(code_points) > 1 << 16:
+        raise ValueError(f"text has {len(code_points)} different characters; the most that there can be is {1 << 16}")
+    return code_points
+
+
+def check_stand_in(unknown: object, vocabulary: str) -> int | None:
+    """Return the code of the character ``unknown``, or None for None; raise unless it is in the vocabulary."""
+    if unknown is None:
+        return None
+    if not isinstance(unknown, str) or len(unknown) != 1:
+        raise (ValueError if isinstance(unknown, str) else TypeError)(
+            f"unknown is {unknown!r}; pass one character of the training text, or None"
+        )
+    if unknown not in vocabulary:
+        raise ValueError(f"unknown is {unknown!r}, which the training text does not have; pass one of {vocabulary!r}")
+    return vocabulary.index(unknown)
+
+
+def check_no_unknown(stand_in: int | None, text: str, position: int, i: int | None, vocabulary: str) -> None:
+    """Raise if nothing stands in for the character of the text, or of the i-th, at this position."""
+    if stand_in is None:
+        character, where = text[position], "" if i is None else f"[{i}]"
+        raise ValueError(
+            f"text{where} has the character {character!r} (U+{ord(character):04X}) at position {position}, which is "
+            f"not among the {len(vocabulary)} of the training text; take it out, or set unknown to one of those, such "
+            "as unknown=' ', to be read in its place"
+        )
+
+
+def check_text_outputs(are_finite: bool | np.bool_) -> None:
+    """Raise when a roll-out over text has overflowed."""
+    if not are_finite:
+        raise ValueError("the network's outputs are not finite; fit with activation='tanh', or a smaller radius")

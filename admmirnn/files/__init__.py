@@ -1,0 +1,1 @@
+"""Files of models and of checkpoints: written as a whole, read with suspicion."""

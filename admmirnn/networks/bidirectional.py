@@ -1,0 +1,154 @@
+"""Two Elman networks, which read sequences from both ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from admmirnn.data.sequences import Sequences
+from admmirnn.networks.elman import ElmanRNN
+
+if TYPE_CHECKING:
+    from admmirnn._typing import DType, FloatArray
+
+
+class BidirectionalRNN:
+    """Two Elman networks that read a sequence from its start and from its end: o = V h + V_reverse h_reverse + c.
+
+    As their read-outs are "last", "mean" or "max", or each state: then o_t reads the one that has read x_1 to x_t, and
+    the one that has read x_N down to x_t.
+
+    Parameters
+    ----------
+    forward, reverse : ElmanRNN
+        The network that reads from the start, and the other one, of the same activation and read-out and without an
+        s_0.  Their Psi are scratch: [V c] and [V_reverse 0], see `share_out`.
+    Psi : ndarray of shape (n_outputs, n_hidden + n_hidden_reverse + 1)
+        [V V_reverse c].
+    """
+
+    s_0 = None
+    learns_s_0 = False
+
+    def __init__(self, forward: ElmanRNN, reverse: ElmanRNN, Psi: FloatArray) -> None:
+        self.directions = forward, reverse
+        self.Psi = Psi
+        self.share_out()
+
+    @classmethod
+    def random(cls, n_features: int, n_hidden: int, n_outputs: int, **settings: Any) -> BidirectionalRNN:
+        """Both networks as `ElmanRNN.random` draws them, the one that reads from the start first."""
+        forward, reverse = (ElmanRNN.random(n_features, n_hidden, n_outputs, **settings) for _ in range(2))
+        return cls(forward, reverse, np.zeros((n_outputs, 2 * n_hidden + 1), forward.dtype))
+
+    @classmethod
+    def of_weights(
+        cls,
+        U: FloatArray,
+        W: FloatArray,
+        b: FloatArray,
+        U_reverse: FloatArray,
+        W_reverse: FloatArray,
+        b_reverse: FloatArray,
+        V: FloatArray,
+        c: FloatArray,
+        *,
+        activation: str = "tanh",
+        read_out: str = "last",
+    ) -> BidirectionalRNN:
+        """The network with the given weights, which are copied; V is [V V_reverse]."""
+        n = len(W)
+        how: dict[str, Any] = {"activation": activation, "read_out": read_out}
+        forward = ElmanRNN.of_weights(U, W, b, V[:, :n], c, **how)
+        reverse = ElmanRNN.of_weights(U_reverse, W_reverse, b_reverse, V[:, n:], np.zeros_like(c), **how)
+        return cls(forward, reverse, np.ascontiguousarray(np.hstack([V, c[:, None]])))
+
+    def share_out(self) -> None:
+        """Copy the blocks of Psi to where the two networks have theirs."""
+        forward, reverse = self.directions
+        n = forward.n_hidden
+        forward.Psi[:, :-1], forward.Psi[:, -1] = self.Psi[:, :n], self.Psi[:, -1]
+        reverse.Psi[:, :-1], reverse.Psi[:, -1] = self.Psi[:, n:-1], 0
+
+    @property
+    def n_hidden(self) -> int:
+        """Number of hidden units of the larger network."""
+        return max(network.n_hidden for network in self.directions)
+
+    @property
+    def n_features(self) -> int:
+        """Number of features of an observation, d."""
+        return self.directions[0].n_features
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs, K."""
+        found: int = self.Psi.shape[0]
+        return found
+
+    @property
+    def dtype(self) -> DType:
+        """float32 or float64."""
+        return self.Psi.dtype
+
+    @property
+    def activation(self) -> str:
+        """f of both."""
+        return self.directions[0].activation
+
+    @property
+    def read_out(self) -> str:
+        """That of both."""
+        return self.directions[0].read_out
+
+    @property
+    def weights(self) -> dict[str, FloatArray]:
+        """U, W, b, U_reverse, W_reverse, b_reverse, V and c by name, as views."""
+        forward, reverse = (network.weights for network in self.directions)
+        of_reverse = {f"{name}_reverse": reverse[name] for name in ("U", "W", "b")}
+        of_forward = {name: forward[name] for name in ("U", "W", "b")}
+        return of_forward | of_reverse | {"V": self.Psi[:, :-1], "c": self.Psi[:, -1]}
+
+    @property
+    def trained(self) -> tuple[FloatArray, ...]:
+        """The arrays that training changes."""
+        return (*(network.Theta for network in self.directions), self.Psi)
+
+    def initial_states(self, n_sequences: int) -> None:
+        """None: both networks start from zero."""
+        return None
+
+    def pruned(self) -> BidirectionalRNN:
+        """Both networks without the units that the outputs never depend on, as `ElmanRNN.pruned`."""
+        self.share_out()
+        forward, reverse = (network.pruned() for network in self.directions)
+        Psi = np.hstack([forward.Psi[:, :-1], reverse.Psi[:, :-1], self.Psi[:, -1:]])
+        return BidirectionalRNN(forward, reverse, np.ascontiguousarray(Psi))
+
+    def outputs(self, sequences: Sequences, *, every_step: bool = False, n_threads: int = 1) -> FloatArray:
+        """Roll both networks out over sequences, as `ElmanRNN.outputs`."""
+        self.share_out()
+        forward, reverse = self.directions
+        outputs = forward.outputs(sequences, every_step=every_step, n_threads=n_threads)
+        others = reverse.outputs(sequences.reversed(), every_step=every_step, n_threads=n_threads)
+        outputs += _turned(others, sequences) if every_step else others
+        return outputs
+
+    def states(self, sequences: Sequences) -> FloatArray:
+        """Those of both networks at each step, as `ElmanRNN.states`, side by side."""
+        forward, reverse = self.directions
+        return np.hstack([forward.states(sequences), _turned(reverse.states(sequences.reversed()), sequences)])
+
+    def outputs_by_step(self, S: FloatArray, *, every_step: bool = False) -> FloatArray:
+        """As `ElmanRNN.outputs_by_step`; with one a sequence, when both have read so many steps from their ends."""
+        self.share_out()
+        forward, reverse = self.directions
+        of_forward, of_reverse = np.hsplit(S, [forward.n_hidden])
+        return forward.outputs_by_step(of_forward) + reverse.outputs_by_step(of_reverse[:: 1 if every_step else -1])
+
+
+def _turned(rows: FloatArray, sequences: Sequences) -> FloatArray:
+    """The rows of steps, which stand in the order in which they were read from the end, from each first step on."""
+    first_and_last = 2 * sequences.first_steps + sequences.lengths - 1
+    return rows[np.repeat(first_and_last, sequences.lengths) - np.arange(len(rows))]

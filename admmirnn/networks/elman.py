@@ -1,0 +1,373 @@
+"""The network itself: an Elman RNN with its weights in the blocks that the solvers work on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from admmirnn import backend
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import DTypeLike, NDArray
+
+    from admmirnn._typing import Array, BoolArray, DType, FloatArray, IntArray
+    from admmirnn.data.sequences import Minibatch, Sequences
+
+_ROWS_AT_A_TIME = 1 << 13
+
+
+class ElmanRNN:
+    """a_t = U x_t + W s_{t-1} + b,  s_t = f(a_t),  o = V h + c, where h is read from the states.
+
+    Parameters
+    ----------
+    Theta : ndarray of shape (n_hidden, n_features + n_hidden + 1)
+        [U W b].
+    Psi : ndarray of shape (n_outputs, n_hidden + 1)
+        [V c].
+    activation : {"tanh", "sigmoid", "relu", "leaky_relu", "identity"}
+        f; leaky relu is 0.01 a below zero.
+    read_out : {"last", "mean", "max"}
+        h: s_N, or the mean or the largest of s_1 to s_N, unit by unit.
+    s_0 : ndarray of shape (n_hidden,), optional
+        The state before the first step; zero unless given.
+    learns_s_0 : bool, default=False
+        Whether training changes ``s_0``.
+    """
+
+    def __init__(
+        self,
+        Theta: FloatArray,
+        Psi: FloatArray,
+        activation: str = "tanh",
+        read_out: str = "last",
+        s_0: FloatArray | None = None,
+        *,
+        learns_s_0: bool = False,
+    ) -> None:
+        self.Theta = Theta
+        self.Psi = Psi
+        self.activation = activation
+        self.read_out = read_out
+        self.s_0 = s_0
+        self.learns_s_0 = learns_s_0
+
+    @classmethod
+    def random(
+        cls,
+        n_features: int,
+        n_hidden: int,
+        n_outputs: int,
+        *,
+        activation: str = "tanh",
+        dtype: DType | type[np.floating[Any]] = np.float32,
+        random_state: np.random.RandomState,
+        read_out: str = "last",
+        symbols: bool = False,
+    ) -> ElmanRNN:
+        """W orthogonal, U normal with variance 1 / n_features, V, b and c zero.
+
+        That of sigmoid(a) = 1/2 + 1/2 tanh(a/2) is the network whose 2 s - 1 are the states of such a one with tanh:
+        W four times as large, U twice, b minus half the row sums of W.
+
+        Parameters
+        ----------
+        n_features, n_hidden, n_outputs : int
+            d, n and K.
+        activation : {"tanh", "sigmoid", "relu", "leaky_relu", "identity"}
+            f.
+        dtype : dtype
+            float32 or float64.
+        random_state : numpy.random.RandomState
+            Where the weights are drawn from.
+        read_out : {"last", "mean", "max"}
+            As in the class.
+        symbols : bool, default=False
+            Whether features are symbols: as one of them is 1 and the others are 0, the variance of U is 1.
+        """
+        Theta = np.zeros((n_hidden, n_features + n_hidden + 1), dtype=dtype)
+        n_not_zero = 1 if symbols else n_features
+        Theta[:, :n_features] = random_state.standard_normal((n_hidden, n_features)) / np.sqrt(n_not_zero)
+        with backend.one_blas_thread():
+            Q, R = np.linalg.qr(random_state.standard_normal((n_hidden, n_hidden)))
+        Theta[:, n_features:-1] = Q * np.sign(np.diag(R))  # uniform over the orthogonal group
+        if activation == "sigmoid":
+            Theta[:, :n_features] *= 2
+            Theta[:, n_features:-1] *= 4
+            Theta[:, -1] = -0.5 * Theta[:, n_features:-1].sum(axis=1)
+        return cls(Theta, np.zeros((n_outputs, n_hidden + 1), dtype=dtype), activation, read_out)
+
+    @classmethod
+    def of_weights(
+        cls,
+        U: FloatArray,
+        W: FloatArray,
+        b: FloatArray,
+        V: FloatArray,
+        c: FloatArray,
+        *,
+        activation: str = "tanh",
+        read_out: str = "last",
+        s_0: FloatArray | None = None,
+    ) -> ElmanRNN:
+        """The network with the given weights, which are copied."""
+        Theta, Psi = np.hstack([U, W, b[:, None]]), np.hstack([V, c[:, None]])
+        s_0 = None if s_0 is None else s_0.copy()
+        return cls(np.ascontiguousarray(Theta), np.ascontiguousarray(Psi), activation, read_out, s_0)
+
+    @property
+    def n_hidden(self) -> int:
+        """Number of hidden units, n."""
+        found: int = self.Theta.shape[0]
+        return found
+
+    @property
+    def n_features(self) -> int:
+        """Number of features of an observation, d."""
+        found: int = self.Theta.shape[1] - self.Theta.shape[0] - 1
+        return found
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs, K."""
+        found: int = self.Psi.shape[0]
+        return found
+
+    @property
+    def dtype(self) -> DType:
+        """float32 or float64."""
+        return self.Theta.dtype
+
+    @property
+    def weights(self) -> dict[str, FloatArray]:
+        """U, W, b, V and c by name, as views."""
+        d = self.n_features
+        return {
+            "U": self.Theta[:, :d],
+            "W": self.Theta[:, d:-1],
+            "b": self.Theta[:, -1],
+            "V": self.Psi[:, :-1],
+            "c": self.Psi[:, -1],
+        }
+
+    @property
+    def directions(self) -> tuple[ElmanRNN, ...]:
+        """The networks that read a sequence: this one alone, from its start."""
+        return (self,)
+
+    @property
+    def trained(self) -> tuple[FloatArray, ...]:
+        """The arrays that training changes."""
+        return (self.Theta, self.Psi, self.s_0) if self.learns_s_0 and self.s_0 is not None else (self.Theta, self.Psi)
+
+    def initial_states(self, n_sequences: int) -> FloatArray | None:
+        """s_0 of so many sequences, a row each, or None where it is zero."""
+        return None if self.s_0 is None else np.tile(self.s_0, (n_sequences, 1))
+
+    def pruned(self) -> ElmanRNN:
+        """The network without the units that its outputs never depend on.
+
+        These are the units whose state nobody reads, other than such units themselves, and those whose state is zero
+        at every step of every sequence, because all they are given is zero and f(0) = 0.
+
+        Returns
+        -------
+        ElmanRNN
+            Its arrays are its own.  At least one unit is left.  Its outputs are equal but for the order of sums.
+        """
+        U, W, b, V, c = self.weights.values()
+        driven = np.any(U, axis=1) | (b > 0 if self.activation == "relu" else b != 0)
+        if self.activation == "sigmoid":  # whose f(0) is not 0
+            driven[:] = True
+        if self.s_0 is not None:
+            driven |= self.s_0 != 0
+        driven = _reached(driven, W.T != 0)
+        read = _reached(np.any(V, axis=0), W != 0)
+        kept = np.flatnonzero(driven & read)
+        if not len(kept):
+            kept = np.arange(1)
+        s_0 = None if self.s_0 is None else self.s_0[kept]
+        weights = U[kept], W[np.ix_(kept, kept)], b[kept], V[:, kept], c
+        return ElmanRNN.of_weights(*weights, activation=self.activation, read_out=self.read_out, s_0=s_0)
+
+    def outputs(self, sequences: Sequences, *, every_step: bool = False, n_threads: int = 1) -> FloatArray:
+        """Roll the network out over sequences.
+
+        Parameters
+        ----------
+        sequences : Sequences
+            With the network's number of features.
+        every_step : bool, default=False
+            Whether to return V s_t + c of every step instead of a sequence's one output.
+        n_threads : int, default=1
+            Threads that share the sequences.
+
+        Returns
+        -------
+        ndarray of shape (n_sequences, n_outputs) or (n_steps, n_outputs)
+            o of every sequence, or after each of its steps, one sequence after the other.
+        """
+        outputs = np.empty((sequences.lengths.sum() if every_step else len(sequences), self.n_outputs), self.dtype)
+        for rows, some in self.pieces_of_outputs(sequences, every_step=every_step, n_threads=n_threads):
+            outputs[rows] = some
+        return outputs
+
+    def pieces_of_outputs(
+        self, sequences: Sequences, *, every_step: bool = False, n_threads: int = 1
+    ) -> Iterator[tuple[IntArray, FloatArray]]:
+        """Yield the rows of `outputs` and what stands there, some at a time, for which there always is memory."""
+        kernels = backend.kernels()
+        read_out = "each" if every_step else self.read_out
+        longest = int(sequences.lengths.max())
+        streams = sequences.in_chunks(min(longest, _ROWS_AT_A_TIME) if read_out in ("last", "each") else longest)
+        chunks = streams.chunks
+        first_chunks = chunks.lengths[streams.first_chunks]  # no other is longer
+        parts = _parts(first_chunks, n_threads)
+        n_rows = max(first_chunks[first:last].sum() for first, last in parts)
+        most_sequences = max(last - first for first, last in parts)
+        work = Room(self, read_out, n_rows, most_sequences, symbols=sequences.n_symbols > 0)
+        first_steps = chunks.first_steps
+        with backend.one_blas_thread():
+            for first, last in parts:
+                part = np.arange(first, last)
+                states = self.initial_states(len(part))
+                for indices in streams.minibatches(part):
+                    batch = chunks.minibatch(indices)
+                    of = streams.stream_of[batch.indices] - first
+                    work.fit(batch)
+                    kernels.forward(
+                        batch.observations,
+                        sequences.scale,
+                        batch.first_rows,
+                        batch.lengths,
+                        batch.offsets,
+                        self.Theta,
+                        self.Psi,
+                        self.activation,
+                        work.weights_T,
+                        work.X,
+                        work.S,
+                        work.Q,
+                        n_threads=n_threads,
+                        read_out=read_out,
+                        stride=batch.stride,
+                        initial=None if states is None else states[of],
+                        H_out=work.H,
+                        steps_out=work.steps,
+                        codes_out=work.codes,
+                    )
+                    if every_step:
+                        sequence_of, step_of = batch.rows()
+                        yield first_steps[sequence_of] + step_of, work.Q[batch.rows_of_outputs()]
+                    else:
+                        yield first + of, work.Q
+                    if (streams.n_chunks[part] > 1).any():
+                        states = np.zeros((len(part), self.n_hidden), self.dtype) if states is None else states
+                        states[of] = work.S[batch.n_rows :]
+
+    def states(self, sequences: Sequences) -> FloatArray:
+        """s_1 to s_N of every sequence, one sequence after the other, of shape (n_steps, n): the outputs of V = I."""
+        reader = np.eye(self.n_hidden, self.n_hidden + 1, dtype=self.dtype)
+        return ElmanRNN(self.Theta, reader, self.activation, s_0=self.s_0).outputs(sequences, every_step=True)
+
+    def outputs_by_step(self, S: FloatArray, *, every_step: bool = False) -> FloatArray:
+        """What V reads from the states ``S`` of one sequence up to each of its steps, of shape (n_steps, K).
+
+        ``every_step``, whether targets have one, is the same to a network that reads from the start.
+        """
+        H = S
+        if self.read_out == "mean":
+            H = S.cumsum(axis=0) / np.arange(1, len(S) + 1, dtype=S.dtype)[:, None]
+        elif self.read_out == "max":
+            H = np.maximum.accumulate(S, axis=0)
+        found: FloatArray = H @ self.Psi[:, :-1].T + self.Psi[:, -1]
+        return found
+
+
+class Room:
+    """Arrays that a roll-out writes to, for the largest minibatch, and views of them for the current one.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n_rows, d + 1), or None
+        [x_t, 1], laid out as ``_kernels`` describes.
+    codes : ndarray of shape (n_rows,), or None
+        Of the x_t, when they are symbols.
+    S : ndarray of shape (n_rows + B, n)
+        s_{t-1}, and s_N at the end.
+    Q : ndarray of shape (n_outputs, K)
+        Outputs: one a sequence, or one for each row of S but those of the first step.
+    H, steps : ndarray of shape (B, n), or None
+        Pooled states, and with "max" at which step each was.
+    n_outputs : int
+        How many rows of outputs the current minibatch has.
+    weights_T : ndarray
+        Scratch.
+    """
+
+    def __init__(
+        self, network: ElmanRNN, read_out: str, n_rows: int, n_sequences: int, *, symbols: bool = False
+    ) -> None:
+        n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
+        self.read_out = read_out
+        self._X = None if symbols else self.room(dtype, n_rows, d + 1)
+        self._codes = self.room(np.int32, n_rows) if symbols else None
+        self._S = self.room(dtype, n_rows + n_sequences, n)
+        self._Q = self.room(dtype, n_rows + n_sequences if read_out == "each" else n_sequences, K)
+        self._H = self.room(dtype, n_sequences, n) if read_out in ("mean", "max") else None
+        self._steps = self.room(np.int32, n_sequences, n) if read_out == "max" else None
+        self.X: FloatArray | None = None
+        self.codes: NDArray[np.int32] | None = None
+        self.H: FloatArray | None = None
+        self.steps: NDArray[np.int32] | None = None
+        self._offsets: IntArray | None = None
+        self.weights_T = self.room(dtype, d + 1 + n, n)
+
+    @staticmethod
+    def room(dtype: DTypeLike, *shape: int) -> Array:
+        """An array that has been written to, so that the first iteration finds its memory there."""
+        return np.full(shape, 0, dtype)
+
+    def fit(self, batch: Minibatch) -> None:
+        """Point the views at what ``batch`` needs."""
+        B, n_rows = len(batch), batch.n_rows
+        self.batch = batch
+        if batch.offsets is self._offsets:  # as with sequences of one length
+            return
+        self._offsets = batch.offsets
+        self.n_outputs = n_rows + B - int(batch.offsets[1]) if self.read_out == "each" else B
+        self.S, self.Q = self._S[: n_rows + B], self._Q[: self.n_outputs]
+        if self._X is not None:
+            self.X = self._X[:n_rows]
+        if self._codes is not None:
+            self.codes = self._codes[:n_rows]
+        if self._H is not None:
+            self.H = self._H[:B]
+        if self._steps is not None:
+            self.steps = self._steps[:B]
+
+    @property
+    def states_read(self) -> FloatArray:
+        """h: the states that outputs are read from, a row for each of Q."""
+        if self.H is not None:
+            return self.H
+        return self.S[self.batch.offsets[1 if self.read_out == "each" else -2] :]
+
+
+def _reached(units: BoolArray, leads_to: BoolArray) -> BoolArray:
+    """The units in the mask ``units``, and all that one comes to from there by ``leads_to`` (n, n), row to column."""
+    while True:
+        more = units | leads_to[units].any(axis=0)
+        if (more == units).all():
+            return units
+        units = more
+
+
+def _parts(lengths: IntArray, n_threads: int) -> list[tuple[int, int]]:
+    """Cut the sequences into runs of at most about ``_ROWS_AT_A_TIME`` steps a thread."""
+    chunk = (np.cumsum(lengths) - lengths) // (_ROWS_AT_A_TIME * n_threads)
+    bounds = np.flatnonzero(np.diff(chunk)) + 1
+    return list(zip([0, *bounds.tolist()], [*bounds.tolist(), len(lengths)], strict=True))

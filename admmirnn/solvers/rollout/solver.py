@@ -1,0 +1,348 @@
+"""`Rollout`: its settings, and the loop over epochs and minibatches."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+
+from admmirnn import backend, validation
+from admmirnn.data.sequences import Sequences, Streams
+from admmirnn.networks import check_one_direction
+from admmirnn.penalties import check_penalties
+from admmirnn.solvers.problem import check_max_iter, check_problem, check_run
+from admmirnn.solvers.rollout.history import EpochRecord
+from admmirnn.solvers.rollout.iteration import BidirectionalFit, Fit
+from admmirnn.solvers.rollout.order import Carried, Shuffled
+from admmirnn.solvers.status import Outcome, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from admmirnn._typing import Array, FloatArray, ProximalOperator, RandomState, Record
+    from admmirnn.losses import AnyLoss
+    from admmirnn.networks import Network
+    from admmirnn.solvers.interface import EndOfEpoch, KeepState, Limits
+
+
+_ONLINE_BATCH = 64  # a call of no more sequences is one minibatch
+
+
+class Rollout(BaseEstimator):
+    """ADMM from the roll-out: proximal o-step, multipliers backward, weights in the metric of inputs and multipliers.
+
+    An iteration takes one minibatch and
+
+    1. rolls the network out, which makes all primal residuals zero;
+    2. takes the proximal step of the loss at the outputs, whose multiplier is -grad R(o+);
+    3. finds, from the last step to the first, the multipliers that make the augmented Lagrangian stationary;
+    4. updates the running statistics M (multiplier times input), G (Gram matrix of the inputs) and R (Gram matrix of
+       the multipliers);
+    5. moves the weights by D = P^-1 M (G + damping tr(G)/m I)^-1 times min(1/r, radius / ``|D|``), where the penalty
+       P = R / (tr(R)/n) + damping I is a matrix, and ``|D|`` is the root-mean-square change of the pre-activations
+       that D would make, in the metric of P; of the outputs, P is I.
+
+    If a loss is not finite, or the network has been thrown away (`admmirnn.solvers.rollout.guard.Guard`), the solver
+    returns to the last good weights, shrinks the radius and counts a rollback in the history.
+
+    Parameters
+    ----------
+    rho : float, default=1.0
+        Penalty of the output equation, > 0.  The multiplier is the gradient of the loss's Moreau envelope and tends to
+        that of the loss as rho grows; losses with a kink take at least 100, or they would be smoothed away.
+    r : float, default=1.0
+        Weight of the proximal term of the weight step, >= 0; 0 leaves the step to the radius.
+    radius, output_radius : float or None
+        How far (root mean square, in the metric of P) one iteration may move the pre-activations and the outputs, > 0;
+        None means as far as 1/r goes.
+    schedule : {"cosine", "constant"}, default="cosine"
+        Factor on the step length: from 1 to 0.02 along a cosine over the whole fit, or 1.  Where the end is not known,
+        in `partial_fit`, "cosine" stands for 1/sqrt(1 + k/50) in the k-th iteration since the law of the data has last
+        changed (`admmirnn.solvers.rollout.online.OnlineSchedule`).
+    damping : float, default=0.1
+        Added to the diagonals of G and R in units of their means, >= 0.  It is raised when a matrix is not positive
+        definite.
+    gram_decay : float, default=0.9
+        Decay of the running Gram matrix G, in [0, 1), and the least decay of R, which forgets more slowly where
+        minibatches are small.
+    momentum : float, default=0.8
+        Decay of M, in [0, 1).
+    multiplier_cap : float or None, default=1.0
+        Bound on the multipliers of a_t, in units of the largest ones that the outputs inject, > 0; None means no
+        bound.
+    gram_every : int, default=8
+        G takes every ``gram_every``-th step of a minibatch, in turn, four times as many in the first nine iterations,
+        and all in the first; 1 means all.  R takes every ``gram_every``-th state, of all steps.  Of small minibatches
+        both take more, or all; of large ones R takes 2 n states, or 256.
+    factor_every : int, default=2
+        From the tenth iteration on, G is factorised in every ``factor_every``-th iteration, and the factor used until
+        the next.  P is factorised in every iteration: a few sequences of a new kind can make loose directions stiff.
+    max_iter : int or None, default=None
+        Iterations, >= 1: minibatches over the whole fit, which may end within an epoch; None takes as many as the
+        ``max_epochs`` of the estimator have.
+    metric : {"multipliers", "identity"}, default="multipliers"
+        What penalises the equation a_t = U x_t + W s_{t-1} + b: the matrix P of step 5, or, as in the paper, a number,
+        P = I; that is the solver as it was before it had P, with its ridge, and with steps of full length in
+        `partial_fit`.  Layers with ``penalties`` have the number in either case.
+
+    Notes
+    -----
+    A direction in which the loss depends strongly on the pre-activations is stiff under P, others are loose.  Together
+    with G it has the form of K-FAC (J. Martens, R. Grosse, ICML 2015; for recurrent networks J. Martens, J. Ba,
+    M. Johnson, ICLR 2018), with the bounded multipliers of the o-step as gradients, and a radius in place of a learning
+    rate.  ADMM with matrices for penalties is W. Deng, W. Yin, J. Sci. Comput. 66, 2016.
+
+    The mathematics is derived in "ADMMiRNN: Training RNN with Stable Convergence via an Efficient ADMM Approach"
+    (Problem 1, Eq. 4 to 21) with its proximal G-norm, Eq. (9), taken as the Gram matrix of the data.
+    """
+
+    def __init__(
+        self,
+        rho: float = 1.0,
+        r: float = 1.0,
+        radius: float | None = 0.01,
+        output_radius: float | None = 0.03,
+        schedule: str = "cosine",
+        damping: float = 0.1,
+        gram_decay: float = 0.9,
+        momentum: float = 0.8,
+        multiplier_cap: float | None = 1.0,
+        gram_every: int = 8,
+        factor_every: int = 2,
+        max_iter: int | None = None,
+        metric: str = "multipliers",
+    ) -> None:
+        self.rho = rho
+        self.r = r
+        self.radius = radius
+        self.output_radius = output_radius
+        self.schedule = schedule
+        self.damping = damping
+        self.gram_decay = gram_decay
+        self.momentum = momentum
+        self.multiplier_cap = multiplier_cap
+        self.gram_every = gram_every
+        self.factor_every = factor_every
+        self.max_iter = max_iter
+        self.metric = metric
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__({"metric": "identity"} | state)  # as it was when older versions pickled this
+
+    takes_labels_per_step = True
+    takes_symbols = True
+    takes_penalties = True
+    takes_two_directions = True
+    takes_states = True  # s_0, streams, and a memory to go on from
+    takes_checkpoints = True
+    default_penalty = None  # of estimators: `solve` finds one that suits the number of targets
+
+    def check_settings(self) -> None:
+        """Raise ValueError or TypeError unless every setting is in its range."""
+        check_rollout(self)
+
+    def iterations_per_epoch(self, n_sequences: int, batch_size: int | None = None) -> int:
+        """Minibatches that a pass over ``n_sequences`` takes; ``batch_size`` as in `solve`."""
+        return -(-n_sequences // (batch_size or _default_batch_size(n_sequences)))
+
+    def solve(
+        self,
+        network: Network,
+        sequences: Sequences | Streams,
+        targets: Array,
+        loss: AnyLoss,
+        *,
+        weights: FloatArray | None = None,
+        penalty: float | None = 0.0,
+        penalties: Mapping[str, ProximalOperator] | None = None,
+        max_epochs: int = 1,
+        batch_size: int | None = None,
+        shuffle: bool = True,
+        random_state: RandomState = None,
+        on_epoch_end: EndOfEpoch | None = None,
+        n_threads: int | None = 1,
+        memory: dict[str, Any] | None = None,
+        limits: Limits | None = None,
+        checkpoint: KeepState | None = None,
+        resume: tuple[list[Record], dict[str, Any]] | None = None,
+    ) -> Outcome:
+        """Train ``network`` in place.
+
+        Parameters
+        ----------
+        network : ElmanRNN or BidirectionalRNN
+            With its initial weights, and s_0 if that is not zero.
+        sequences : Sequences or Streams
+            What the network reads.  Of `Streams` every chunk is a sequence, minibatches hold the next chunks of
+            several streams, and each starts from the state in which the one before has ended; multipliers are not
+            passed back over that border.
+        targets : ndarray of shape (n_sequences,) or (n_sequences, n_outputs), or as many rows as there are steps
+            Class numbers where ``loss.takes_labels``, and values otherwise; of steps one sequence after the other.
+        loss : object
+            R, of `admmirnn.losses`.
+        weights : ndarray of shape (n_sequences,) or (n_steps,), optional
+            Positive weights of the sequences; or of their steps, >= 0: where one is 0 the network rolls on, and the
+            target is not looked at.
+        penalty : float or None, default=0.0
+            Ridge weight, >= 0: every iteration multiplies U and W, and W alone where observations are symbols, by
+            1 - penalty times the distance by which it moves the pre-activations.  None is 6 times, of symbols 14 times,
+            the root of the number of units, at least 128, per target, and at most 2; with ``memory`` it is 0.5.  Where
+            the penalty of the equation is a number (``metric="identity"``, or a layer with ``penalties``), W is
+            multiplied, by 1 - penalty times the radius in force, or the distance moved when there is none, and None is
+            0.2.
+        penalties : dict or None, default=None
+            Penalties and constraints by the blocks they act on: objects with ``prox(x, tau)``, such as those of
+            `admmirnn.penalties`, under the names U, W, V, UW (the matrix [U W]), UWb ([U W b]) and WV ([W; V]); no
+            block may have two.  The weights meet the constraints from before the first iteration on.  Apart from
+            ``penalty``.
+        max_epochs : int, default=1
+            Passes over the training set, unless ``max_iter`` is set.
+        batch_size : int or None, default=None
+            Largest number of sequences in a minibatch; None is an eighth of the training set, at least 16, with
+            ``memory`` 64, and at most 125.
+        shuffle : bool, default=True
+            Whether every epoch takes the sequences in a new order.
+        random_state : int, RandomState or None
+            Of the order of sequences.
+        on_epoch_end : callable, optional
+            Called with the epoch's record; training stops when it returns True, or the Status to end with.
+        n_threads : int or None, default=1
+            Threads that share the sequences of each minibatch; None means all cores.  Weights are reproducible for a
+            given number; those for another one differ by rounding.
+        memory : dict or None, default=None
+            The memory of the `Outcome` of an earlier call on such a network, or an empty one, to go on from: as the
+            end is not known then, ``schedule`` has another meaning, and ``max_iter`` has no say.
+        limits : object, optional
+            Has ``reached()``, asked after every iteration, which returns the Status to end with or None, and
+            ``progress()``, the share of the time that is over: the cosine is as far on as that, if not further.
+        checkpoint : callable, optional
+            Called after every epoch that is not the last by request, with the history up to there, and a function
+            that returns the state of the fit: nested dicts, lists and tuples of arrays, numbers, None and the
+            RandomState.
+        resume : tuple of list and dict, optional
+            These two, of another call with the same arguments: training goes on from there, and ends as that call
+            would have ended, to the last bit.
+
+        Returns
+        -------
+        Outcome
+            Its history has one record an epoch.  Losses and accuracies are those of the roll-outs, before each update.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a setting is out of its range, a penalty refuses its block, or a state is none of such a fit.
+        """
+        self.check_settings()
+        penalties = check_penalties(penalties)
+        check_run(penalty, max_epochs, batch_size, penalty_may_be_none=True)
+        rng: np.random.RandomState = check_random_state(random_state)
+        if checkpoint is not None:
+            check_kept_random_state(rng)
+        if isinstance(sequences, Streams):
+            check_one_direction(network, "streams have no end to read from")
+            batch_size = batch_size or len(sequences)
+            states = (memory or {}).get("states")
+            order: Carried | Shuffled = Carried(network, sequences, batch_size, shuffle, rng, states)
+        else:
+            is_online = memory is not None and self.metric == "multipliers"
+            batch_size = batch_size or _default_batch_size(len(sequences), _ONLINE_BATCH if is_online else 16)
+            order = Shuffled(network, sequences, batch_size, shuffle, rng)
+        any_missing = isinstance(order, Carried)
+        check_problem(
+            network, order.sequences, targets, weights, loss, per_step=True, symbols=True, any_missing=any_missing
+        )
+        n_iterations = max_epochs * order.n_batches
+        if self.max_iter is not None and memory is None:
+            n_iterations = self.max_iter
+        n_epochs = -(-n_iterations // order.n_batches)
+        n_threads = validation.check_n_threads(n_threads)
+        of_fit: type[Fit] = Fit if len(network.directions) == 1 else BidirectionalFit
+        history: list[Record] = []
+        status = Status.ITERATION_LIMIT
+        with backend.one_blas_thread():
+            fit = of_fit(
+                self, network, order, targets, loss, weights, penalty, penalties, n_iterations, n_threads, memory
+            )
+            fit.limits = limits
+            if resume is not None:
+                history, state = resume
+                fit.go_on_from(len(history), state)
+            for epoch in range(len(history) + 1, n_epochs + 1):
+                fit.record = EpochRecord()
+                ending = None
+                for indices in islice(order.epoch(), min(n_iterations - fit.iteration, order.n_batches)):
+                    fit.take(indices)
+                    fit.sweep_forward()  # 1, 2
+                    if fit.work.n_targets:  # streams may say nothing here
+                        if fit.network_is_lost():
+                            fit.roll_back()
+                        else:
+                            fit.sweep_backward()  # 3, 4
+                            fit.update_weights()  # 5
+                    if limits is not None and (ending := limits.reached()):
+                        break
+                if epoch == n_epochs or ending:
+                    fit.check_last_update()
+                history.append(fit.record.summary(epoch, fit.hidden, fit.output))
+                asked = Status.asked_for(on_epoch_end(history[-1])) if on_epoch_end is not None else None
+                if limits is not None and not (asked or ending):
+                    asked = limits.reached()
+                if asked and not ending and epoch < n_epochs:
+                    fit.check_last_update()
+                    history[-1] = history[-1] | fit.record.summary(epoch, fit.hidden, fit.output)
+                if checkpoint is not None and not (asked or ending):
+                    checkpoint(history, fit.state)
+                if found := ending or asked:
+                    status = found
+                    break
+        return Outcome(history, status, warning=_warning_of_rollbacks(history), memory=fit.memory())
+
+
+def _default_batch_size(n_sequences: int, least: int = 16) -> int:
+    return min(max(n_sequences // 8, least), 125)
+
+
+def _warning_of_rollbacks(history: list[Record]) -> str | None:
+    rollbacks = sum(record.get("rollbacks", 0) for record in history)  # those of a checkpoint may be anyone's
+    if not rollbacks:
+        return None
+    return (
+        f"the training loss became too large or not finite {rollbacks} time(s); the solver went back to its last "
+        "good weights and shrank its radius each time (see 'rollbacks' in history_). A smaller radius, a larger r "
+        "or a larger batch_size avoids this"
+    )
+
+
+def check_rollout(settings: Rollout) -> None:
+    """Raise unless every setting of a `Rollout` is in its range."""
+    validation.check_number("rho", settings.rho, strict=True)
+    validation.check_number("r", settings.r)
+    validation.check_number("radius", settings.radius, strict=True, optional=True)
+    validation.check_number("output_radius", settings.output_radius, strict=True, optional=True)
+    validation.check_choice("schedule", settings.schedule, ("cosine", "constant"))
+    validation.check_choice("metric", settings.metric, ("multipliers", "identity"))
+    validation.check_number("damping", settings.damping)
+    validation.check_number("gram_decay", settings.gram_decay, below=1.0)
+    validation.check_number("momentum", settings.momentum, below=1.0)
+    validation.check_number("multiplier_cap", settings.multiplier_cap, strict=True, optional=True)
+    validation.check_integer("gram_every", settings.gram_every, 1)
+    validation.check_integer("factor_every", settings.factor_every, 1)
+    check_max_iter(settings.max_iter)
+    for name in ("radius", "output_radius"):
+        if settings.r == 0 and getattr(settings, name) is None:
+            raise ValueError(f"r is 0 and {name} is None, so nothing bounds a step; set r > 0 or {name}")
+
+
+def check_kept_random_state(random_state: np.random.RandomState) -> None:
+    """Raise unless a checkpoint can hold this."""
+    generator: Any = random_state.get_state(legacy=False)
+    kind, name = type(random_state), generator["bit_generator"]
+    if kind is not np.random.RandomState or name != "MT19937":
+        raise ValueError(
+            f"random_state is a {kind.__name__} of {name}, which a checkpoint cannot hold; pass an int, or a "
+            "RandomState of MT19937"
+        )
