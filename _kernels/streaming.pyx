@@ -22,7 +22,7 @@ from admmirnn._kernels._threads cimport let_loose, take_hold
 cdef Py_ssize_t FEW = 2                           # rows that are faster one by one than by ?gemm
 
 
-cdef enum Outcome:                                # as reference.py numbers them
+cdef enum Outcome:                                # as its numpy twin numbers them
     READ
     UNKNOWN_FORM
     OBSERVATION_NOT_FINITE

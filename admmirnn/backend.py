@@ -19,14 +19,13 @@ from threadpoolctl import ThreadpoolController
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from admmirnn.kernels import Kernels
+    from admmirnn.reference.kernels import Kernels
 
 _COMPILED = (
     *("forward", "output", "backward", "joint", "weights", "streaming", "generation"),
     *("hidden", "residuals", "sweep"),
 )
 _ARCHITECTURES_OF_SMALL_KERNELS = ("SkylakeX", "Cooperlake", "SapphireRapids")
-_NUMPY = ("reference", "reference_sweep")
 
 
 @cache
@@ -54,7 +53,7 @@ def _largest_small_product() -> int:
 
 @cache
 def _numpy() -> Kernels:
-    found: Kernels = _functions(f"admmirnn.{name}" for name in _NUMPY)
+    found: Kernels = _functions(["admmirnn.reference"])
     return found
 
 

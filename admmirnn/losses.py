@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from admmirnn._typing import Array, CustomLoss, FloatArray, IntArray
-    from admmirnn.kernels import Kernels
+    from admmirnn.reference.kernels import Kernels
 
 _HALVINGS = 60
 _ROUNDING = 1e-9  # of losses that are zero

@@ -10,7 +10,7 @@ from sklearn.utils import estimator_checks, get_tags
 
 from admmirnn import Algorithm1, RNNClassifier
 from admmirnn.losses import Hinge, Huber, SigmoidCrossEntropy, SoftmaxCrossEntropy
-from admmirnn.reference import _LOSSES
+from admmirnn.reference.output import LOSSES
 
 SEVERAL = "sigmoid_cross_entropy"
 
@@ -43,10 +43,10 @@ class OwnHinge:
     takes_labels, least_rho = True, 100.0
 
     def value(self, o, y):
-        return _LOSSES["hinge"][0](o, y, 0.0)
+        return LOSSES["hinge"][0](o, y, 0.0)
 
     def prox(self, q, y, rho):
-        return _LOSSES["hinge"][1](q, y, rho, 0.0, 0.0)[0]
+        return LOSSES["hinge"][1](q, y, rho, 0.0, 0.0)[0]
 
 
 class OwnSquares:

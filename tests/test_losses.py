@@ -22,6 +22,7 @@ from admmirnn.losses import (
     UserLoss,
 )
 from admmirnn.networks import ElmanRNN
+from admmirnn.reference.output import LOSSES
 
 BACKENDS = pytest.mark.parametrize("kernels", [backend._compiled(), reference], ids=["compiled", "numpy"])
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -665,7 +666,7 @@ def test_user_loss_of_class_numbers():
             return CASES["hinge"].R(o, y)
 
         def prox(self, q, y, rho):
-            return reference._LOSSES["hinge"][1](q, y, rho, 0.0, 0.0)[0]
+            return LOSSES["hinge"][1](q, y, rho, 0.0, 0.0)[0]
 
         def constant_loss(self, y, weights):
             return Hinge().constant_loss(y, weights)

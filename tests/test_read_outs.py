@@ -7,6 +7,7 @@ import pytest
 
 from admmirnn import backend, reference
 from admmirnn.data.sequences import Sequences
+from admmirnn.reference.layout import holes
 
 COMPILED = backend._compiled()
 READ_OUTS = ("last", "each", "mean", "max")
@@ -31,7 +32,7 @@ def make_case(lengths, read_out, dtype, *, initial=False, frame=1, stride=1, act
     n_outputs = batch.offsets[-1] - batch.offsets[1] if read_out == "each" else B
     weights = rng.uniform(0.5, 2, n_outputs)
     if read_out == "each":
-        weights[reference._holes(batch.offsets)] = 0
+        weights[holes(batch.offsets)] = 0
         weights[rng.random(n_outputs) < 0.3] = 0
         weights[0] = 1
 

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 import admmirnn
-from admmirnn import _kernels, backend, reference, reference_sweep
-from admmirnn.kernels import Kernels
+from admmirnn import _kernels, backend, reference
+from admmirnn.reference.kernels import Kernels
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(_kernels.__file__).parent
 STUBS = sorted(path.stem for path in FOLDER.glob("*.pyi"))
 TWINS = {
-    node.name: node
-    for module in (reference, reference_sweep)
-    for node in ast.parse(Path(module.__file__).read_text()).body
+    (path.stem, node.name): node
+    for path in Path(reference.__file__).parent.glob("*.py")
+    for node in ast.parse(path.read_text()).body
     if isinstance(node, (ast.FunctionDef, ast.ClassDef))
 }
 WITHOUT_TWIN = {"multiplies_small_matrices"}  # it sets a number of the compiled kernels
@@ -84,7 +84,7 @@ def test_stubs_have_the_annotations_of_the_twin(module):
     for name, stub in defined(module).items():
         if name in WITHOUT_TWIN:
             continue
-        twin = TWINS[name.partition(".")[0]]
+        twin = TWINS[module, name.partition(".")[0]]
         if isinstance(twin, ast.ClassDef):
             (twin,) = (method for method in twin.body if getattr(method, "name", "") == name.partition(".")[2])
         assert ast.unparse(stub.args) == ast.unparse(twin.args), name

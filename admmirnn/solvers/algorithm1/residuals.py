@@ -9,9 +9,9 @@ import numpy as np
 
 if TYPE_CHECKING:
     from admmirnn._typing import FloatArray, Record
-    from admmirnn.kernels import Kernels
     from admmirnn.losses import AnyLoss
     from admmirnn.networks import ElmanRNN
+    from admmirnn.reference.kernels import Kernels
     from admmirnn.solvers.algorithm1.variables import SweepSettings, Variables
 
 _EQUATIONS = ("a", "s", "o")

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from admmirnn._typing import Array, FloatArray, IntArray
     from admmirnn.data.sequences import Minibatch, Sequences
-    from admmirnn.kernels import Kernels
     from admmirnn.losses import AnyLoss
     from admmirnn.networks import ElmanRNN
+    from admmirnn.reference.kernels import Kernels
 
 
 @dataclass(frozen=True)

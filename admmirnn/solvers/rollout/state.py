@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from admmirnn._typing import Array, FloatArray, IntArray, LayerOutcome
     from admmirnn.data.sequences import Minibatch, Sequences
-    from admmirnn.kernels import Kernels
     from admmirnn.networks import ElmanRNN
+    from admmirnn.reference.kernels import Kernels
 
 
 _STATISTICS = ("M", "G", "factor", "R")

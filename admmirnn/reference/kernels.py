@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from admmirnn import reference, reference_sweep
+from admmirnn import reference
 
 
 class Kernels:
@@ -19,8 +19,8 @@ class Kernels:
     update_weights = staticmethod(reference.update_weights)
     stepper = staticmethod(reference.stepper)
     generate = staticmethod(reference.generate)
-    a_step = staticmethod(reference_sweep.a_step)
-    roll_out = staticmethod(reference_sweep.roll_out)
-    residuals = staticmethod(reference_sweep.residuals)
-    sweep_room = staticmethod(reference_sweep.sweep_room)
-    sweep = staticmethod(reference_sweep.sweep)
+    a_step = staticmethod(reference.a_step)
+    roll_out = staticmethod(reference.roll_out)
+    residuals = staticmethod(reference.residuals)
+    sweep_room = staticmethod(reference.sweep_room)
+    sweep = staticmethod(reference.sweep)

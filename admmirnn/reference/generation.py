@@ -1,0 +1,45 @@
+"""The twin of ``_kernels/generation.pyx``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from admmirnn.reference.activations import ACTIVATIONS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from admmirnn._typing import FloatArray
+
+
+def generate(
+    Theta: FloatArray,
+    Psi: FloatArray,
+    activation: str,
+    codes: NDArray[np.int32],
+    temperature: float,
+    uniforms: NDArray[np.float64],
+    state_out: FloatArray,
+    codes_out: NDArray[np.int32],
+) -> bool:
+    """Read symbols, and draw as many more as there are ``uniforms``; returns whether all outputs were finite."""
+    f, _ = ACTIVATIONS[activation]
+    d = len(Psi)
+    U, W, b, V, c = Theta[:, :d], Theta[:, d:-1], Theta[:, -1], Psi[:, :-1], Psi[:, -1]
+    for code in codes[:-1]:
+        state_out[:] = f(U[:, code] + W @ state_out + b)
+    code = codes[-1]
+    for i, uniform in enumerate(uniforms):
+        state_out[:] = f(U[:, code] + W @ state_out + b)
+        q = (V @ state_out + c).astype(np.float64)
+        if not np.isfinite(q).all():
+            return False
+        if temperature == 0:
+            code = q.argmax()
+        else:
+            p = np.exp((q - q.max()) / temperature)
+            code = min(np.searchsorted(p.cumsum(), uniform * p.sum(), side="right"), d - 1)
+        codes_out[i] = code
+    return True

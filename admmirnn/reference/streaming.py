@@ -1,0 +1,136 @@
+"""The twin of ``_kernels/streaming.pyx``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import expit, softmax
+
+from admmirnn.data.sequences import OBSERVATION_DTYPES
+from admmirnn.reference.activations import ACTIVATIONS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from admmirnn._typing import Array, FloatArray
+
+
+_READ, _UNKNOWN_FORM, _OBSERVATION_NOT_FINITE, _OUTPUT_NOT_FINITE = range(4)  # what reading streams returns
+
+
+class _Stepper:
+    """Streams that a network reads; see `stepper`."""
+
+    def __init__(
+        self,
+        Theta: FloatArray,
+        Psi: FloatArray,
+        activation: str,
+        read_out: str,
+        scale: float,
+        stride: int,
+        S: FloatArray,
+        pooled: NDArray[np.float64] | None,
+        recent: FloatArray,
+        n_read: NDArray[np.int64],
+        answer: str,
+        mean: NDArray[np.float64] | None,
+        deviation: NDArray[np.float64] | None,
+    ) -> None:
+        self.f, _ = ACTIVATIONS[activation]
+        self.Theta, self.Psi, self.read_out, self.scale, self.stride = Theta, Psi, read_out, scale, stride
+        self.S, self.pooled, self.recent, self.n_read = S, pooled, recent, n_read
+        self.answer, self.mean, self.deviation = answer, mean, deviation
+
+    def read(self, observations: object, outputs: FloatArray) -> int:
+        """Read more of every stream; returns 0, or a number that says what is wrong, see the kernel."""
+        B, d = len(self.S), self.recent.shape[2]
+        x = np.asanyarray(observations)
+        shape = {1: (1, 1, d), 2: (B, 1, d), 3: (B, *x.shape[1:2], d)}.get(x.ndim)
+        expected = shape and {1: (d,), 2: (B, d), 3: shape}[x.ndim]
+        if not shape or x.shape != expected or (x.ndim == 1 and B != 1) or not x.size or not x.flags.c_contiguous:
+            return _UNKNOWN_FORM
+        if x.dtype not in OBSERVATION_DTYPES:
+            return _UNKNOWN_FORM
+        x, outputs = x.reshape(shape), outputs.reshape(B, -1, len(self.Psi))
+        N, M = x.shape[1], outputs.shape[1]
+        if M not in (1, N) or outputs.dtype != (self.Theta.dtype if self.mean is None else np.float64):
+            raise ValueError("read: outputs do not belong to the observations")
+        with np.errstate(over="ignore", invalid="ignore"):
+            for t in range(N):
+                outcome = self._take(x[:, t], outputs[:, t - (N - M)] if t >= N - M else None)
+                if outcome != _READ:
+                    return outcome
+        return _READ
+
+    def _take(self, x: Array, outputs: FloatArray | None) -> int:
+        """One observation of every stream; nothing has changed unless it is read."""
+        streams = np.arange(len(x))
+        x = (self.Theta.dtype.type(self.scale) * x.astype(self.Theta.dtype))[:, None]
+        if not np.isfinite(x).all():
+            return _OBSERVATION_NOT_FINITE
+        frames = np.concatenate([self.recent, x], axis=1)
+        after = self.n_read + 1 - frames.shape[1]
+        started, turn = after >= 0, np.maximum(after, 0) % self.stride
+        z = np.hstack([frames.reshape(len(x), -1), self.S[streams, turn], np.ones_like(x[:, :, 0])])
+        h = s = self.f(z @ self.Theta.T)
+        if self.pooled is not None:
+            pooled = self.pooled[streams, turn]
+            pooled = pooled + s if self.read_out == "mean" else np.where(s <= pooled, pooled, s)
+            n_steps = np.maximum(after, 0) // self.stride + 1
+            h = (pooled / n_steps[:, None] if self.read_out == "mean" else pooled).astype(s.dtype)
+        if outputs is not None:
+            q = h @ self.Psi[:, :-1].T + self.Psi[:, -1]
+            if not np.isfinite(q[started]).all():
+                return _OUTPUT_NOT_FINITE
+            if self.answer == "values":
+                outputs[:] = q if self.mean is None or self.deviation is None else self.mean + self.deviation * q
+            else:
+                outputs[:] = softmax(q, axis=1) if self.answer == "softmax" else expit(q)
+            outputs[~started] = np.nan
+        self.n_read += 1
+        self.recent[:] = frames[:, 1:]
+        self.S[streams[started], turn[started]] = s[started]
+        if self.pooled is not None:
+            self.pooled[streams[started], turn[started]] = pooled[started]
+        return _READ
+
+
+def stepper(
+    Theta: FloatArray,
+    Psi: FloatArray,
+    activation: str,
+    read_out: str,
+    scale: float,
+    stride: int,
+    S: FloatArray,
+    pooled: NDArray[np.float64] | None,
+    recent: FloatArray,
+    n_read: NDArray[np.int64],
+    answer: str,
+    mean: NDArray[np.float64] | None = None,
+    deviation: NDArray[np.float64] | None = None,
+) -> _Stepper:
+    """B streams that go on one observation at a time: an object with ``read(observations, outputs)``."""
+    B, n = len(S), len(Theta)
+    length, d = recent.shape[1] + 1, recent.shape[2]
+    if (
+        not (B and n and d and len(Psi))
+        or Theta.shape[1] != length * d + n + 1
+        or Psi.shape[1] != n + 1
+        or S.shape != (B, stride, n)
+        or len(recent) != B
+        or n_read.shape != (B,)
+        or read_out not in ("last", "mean", "max")
+        or (pooled is None) != (read_out == "last")
+        or (pooled is not None and pooled.shape != S.shape)
+        or answer not in ("softmax", "logistic", "values")
+        or (mean is None) != (deviation is None)
+        or (mean is not None and answer != "values")
+        or (mean is not None and deviation is not None and not len(mean) == len(deviation) == len(Psi))
+    ):
+        raise ValueError("stepper: the shapes do not belong together")
+    if (n_read < 0).any():
+        raise ValueError("stepper: n_read is negative")
+    return _Stepper(Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, n_read, answer, mean, deviation)
