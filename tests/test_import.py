@@ -3,12 +3,14 @@
 import functools
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import admmirnn
 from bench.imports import BASE, STATEMENTS, medians
 
+ROOT = Path(__file__).parents[1]
 USED_OF_SCIKIT_LEARN = {
     "sklearn.utils.metaestimators",
     "sklearn.utils.multiclass",
@@ -39,6 +41,14 @@ def test_loads_no_back_end_before_it_is_chosen(statement):
     ours = {name for name in modules_after(statement) if name.partition(".")[0] == "admmirnn"}
     assert "admmirnn.estimators" in ours
     assert not {name for name in ours if name.startswith(("admmirnn._kernels", "admmirnn.reference"))}
+
+
+@pytest.mark.skipif(not (ROOT / "_kernels").is_dir(), reason="not in the repository")
+def test_dependencies_run_downwards_only():
+    pytest.importorskip("importlinter")
+    program = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    done = subprocess.run([sys.executable, "-c", program, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert not done.returncode, done.stdout + done.stderr
 
 
 def test_public_names():
