@@ -1,6 +1,6 @@
 """Names for the types of arguments and attributes: aliases and protocols, which nothing of admmirnn is needed for.
 
-A type that is built of a class of admmirnn stands beside that class.  No module imports this one when it runs.
+A type that is built of a class of admmirnn stands beside that class.  `import admmirnn` does not import this module.
 """
 
 from __future__ import annotations

@@ -169,10 +169,11 @@ def plot_states(
         If matplotlib is not installed: ``pip install 'admmirnn[plot]'``.
     """
     check_reads_sequences(estimator)
-    S, outputs, names = estimator._states_and_outputs(x)
+    trace = estimator.trace(x)
+    S, names = trace.states, trace.names
     upper, lower = _two_axes(ax, "plot_states")
     n_steps, n = S.shape
-    signed = estimator._activation in _SIGNED
+    signed = trace.activation in _SIGNED
     size = max(np.abs(S).max(), np.finfo(S.dtype).tiny)
     image = upper.imshow(
         S.T,
@@ -195,10 +196,10 @@ def plot_states(
     upper.tick_params(labelbottom=False)
     _show_whole_numbers(upper.yaxis)
     steps = np.arange(1, n_steps + 1)
-    for name, values in zip(names, outputs.T, strict=True):
+    for name, values in zip(names, trace.outputs.T, strict=True):
         lower.plot(steps, values, marker=".", label=name)
-    step = "step" if tuple(estimator._frame) == (1, 1) else "frame"
-    from_both_ends = n_forward < n and estimator._form_of_targets == "sequence"
+    step = "frame" if trace.is_framed else "step"
+    from_both_ends = n_forward < n and not trace.every_step
     lower.set(
         xlabel=f"{step}s read from both ends" if from_both_ends else step,
         ylabel="probability" if hasattr(estimator, "predict_proba") else "output",
@@ -283,7 +284,7 @@ def plot_confusion_matrix(estimator: Any, X: Any, y: ArrayLike, *, ax: Axes | No
         If matplotlib is not installed: ``pip install 'admmirnn[plot]'``.
     """
     check_has_confusions(estimator)
-    labels, predicted = estimator._true_and_predicted(X, y)
+    labels, predicted = estimator.true_and_predicted(X, y)
     is_new, ax = ax is None, _axes(ax, "plot_confusion_matrix")
     from sklearn.metrics import ConfusionMatrixDisplay  # here: it is slow to import
 
@@ -435,7 +436,7 @@ def check_recurrent_weights(estimator: Any) -> dict[str, FloatArray]:
 
 def check_reads_sequences(estimator: Any) -> None:
     """Raise unless an estimator reads sequences, rather than text."""
-    if not hasattr(estimator, "_states_and_outputs"):
+    if not hasattr(estimator, "trace"):
         raise TypeError(f"estimator is {estimator!r}; pass a fitted RNNClassifier or RNNRegressor")
 
 
@@ -443,10 +444,5 @@ def check_has_confusions(estimator: Any) -> None:
     """Raise unless an estimator names one class for each sequence or step."""
     if isinstance(estimator, BaseEstimator):
         check_is_fitted(estimator)
-    if not hasattr(estimator, "_true_and_predicted"):
+    if not hasattr(estimator, "true_and_predicted"):
         raise TypeError(f"estimator is {estimator!r}, which has no classes to confuse; pass an RNNClassifier")
-    if estimator._several:
-        raise ValueError(
-            f"loss is {estimator.loss!r}, with which there may be several labels at once; see "
-            "sklearn.metrics.multilabel_confusion_matrix"
-        )

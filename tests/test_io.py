@@ -97,8 +97,8 @@ def test_every_attribute_of_a_fit_is_saved_but_the_memory():
     ]
     for model in fitted:
         of_fit = vars(model).keys() - model.get_params().keys()
-        required = {name for name, one in model._saved.items() if not one.may_be_missing}
-        assert required <= of_fit - {"_memory"} <= model._saved.keys()
+        required = {name for name, one in model.fitted_attributes.items() if not one.may_be_missing}
+        assert required <= of_fit - {"_memory"} <= model.fitted_attributes.keys()
 
 
 def test_every_estimator_can_be_saved():

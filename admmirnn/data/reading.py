@@ -67,12 +67,17 @@ def read_sequences(estimator: Any, X: Any, dtype: DType, scale: float = 1.0) -> 
     return sequences, attributes
 
 
-def read_more_sequences(estimator: Any, X: Any, n_features: int, dtype: DType, scale: float = 1.0) -> Sequences:
-    """Read X in any of its forms, for predict: its observations must have ``n_features`` features."""
+def read_more_sequences(
+    estimator: Any, X: Any, n_features: int, dtype: DType, scale: float = 1.0, *, of_table: bool = False
+) -> Sequences:
+    """Read X in any of its forms, for predict: its observations must have ``n_features`` features.
+
+    ``of_table`` says whether the estimator was fitted on a table, whose columns another one has to have then.
+    """
     kind, X = _kind_of(X)
     if kind != "table":
         sequences = _read_nested(kind, X, dtype, scale)
-    elif estimator._n_table_columns is not None:
+    elif of_table:
         sequences = _read_table(validate_data(estimator, X, reset=False, **_TABLE), X, dtype, scale)
     else:  # fitted on sequences: a table of any number of columns will do
         sequences = _read_table(check_array(X, input_name="X", **_TABLE), X, dtype, scale)

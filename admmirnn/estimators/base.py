@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +23,10 @@ from admmirnn.estimators.settings import (
     check_drawn_again,
     check_estimator_settings,
     check_fitted_frame,
-    check_goes_on,
     check_init,
     check_partial,
     check_resume,
+    check_same_network,
     check_targets_suit,
 )
 from admmirnn.files import models
@@ -55,6 +56,34 @@ else:
 _N_STREAMS = 16  # chosen on text, see CharacterModel
 _FEWEST_CHUNKS = 4  # of a stream, or its first state would say too much
 
+# what makes an estimator fitted, but for the memory of its solver; the classes add their own
+FITTED = {
+    "U_": Fitted.array("n", "d"),
+    "W_": Fitted.array("n", "n"),
+    "b_": Fitted.array("n"),
+    "U_reverse_": Fitted.array("m", "d", may_be_missing=True),
+    "W_reverse_": Fitted.array("m", "m", may_be_missing=True),
+    "b_reverse_": Fitted.array("m", may_be_missing=True),
+    "V_": Fitted.array("K", "n+m"),
+    "c_": Fitted.array("K"),
+    "s_0_": Fitted.array("n", optional=True),
+    "history_": Fitted.value(check_fitted_history),
+    "status_": Fitted.value(partial(check_fitted_type, Status), optional=True),
+    "status_detail_": Fitted.value(partial(check_fitted_type, str), optional=True),
+    "n_iter_": Fitted.value(partial(validation.check_integer, least=0)),
+    "best_epoch_": Fitted.value(partial(validation.check_integer, least=1), optional=True),
+    "_activation": Fitted.value(partial(validation.check_choice, choices=ACTIVATIONS)),
+    "_readout": Fitted.value(partial(validation.check_choice, choices=READ_OUTS)),
+}
+FITTED_OF_SEQUENCES = {
+    "n_features_in_": Fitted.value(partial(validation.check_integer, least=1)),
+    "feature_names_in_": Fitted.labels("names", strings=True, may_be_missing=True),
+    "_n_table_columns": Fitted.value(partial(validation.check_integer, least=1), optional=True),
+    "_form_of_targets": Fitted.value(partial(validation.check_choice, choices=("sequence", "array", "list"))),
+    "_scale": Fitted.value(partial(validation.check_number, strict=True)),
+    "_frame": Fitted.value(check_fitted_frame),
+}
+
 
 def can_go_on(estimator: RecurrentEstimator) -> bool:
     """Whether the solver can train on from an earlier call; for `partial_fit`."""
@@ -73,6 +102,34 @@ def _goes_on_with_streams(estimator: RecurrentEstimator) -> bool:
         name = type(estimator).__name__
         raise AttributeError(f"{name} reads text, and no observations; see predict_proba and generate")
     return True
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a network does with one sequence; for pictures.
+
+    Attributes
+    ----------
+    states : ndarray of shape (n_steps, n)
+        Those of two directions side by side.
+    outputs : ndarray of shape (n_steps, K)
+        By step, what is read from the states up to there, as `predict` or `predict_proba` has it.
+    names : sequence of length K
+        Of the columns of outputs.
+    activation : str
+        f.
+    is_framed : bool
+        Whether a step reads a frame of observations.
+    every_step : bool
+        Whether there is a target for each step.
+    """
+
+    states: FloatArray
+    outputs: FloatArray
+    names: Any
+    activation: str
+    is_framed: bool
+    every_step: bool
 
 
 class RecurrentEstimator(BaseEstimator):
@@ -102,6 +159,7 @@ class RecurrentEstimator(BaseEstimator):
     _n_table_columns: int | None
     _memory: dict[str, Any] | None
 
+    fitted_attributes: Mapping[str, Fitted]  # all that makes one fitted, but for the memory of its solver
     _reads_text = False
     _losses: Mapping[str, type[Loss]]
 
@@ -184,7 +242,8 @@ class RecurrentEstimator(BaseEstimator):
             network.learns_s_0 = isinstance(settings.s_0, str)
             attributes = {}
             n_channels = network.n_features // self._frame[0]
-            sequences = read_more_sequences(self, X, n_channels, network.dtype, self._scale)
+            of_table = self._n_table_columns is not None
+            sequences = read_more_sequences(self, X, n_channels, network.dtype, self._scale, of_table=of_table)
         sequences = framed(sequences, settings.frame)
         targets, of_targets = self._read_targets(y, sample_weight, sequences.lengths, settings, loss, known)
         check_targets_suit(settings, targets)
@@ -192,7 +251,7 @@ class RecurrentEstimator(BaseEstimator):
             network = self._initial_network(settings, sequences.n_features, targets.n_outputs)
             attributes |= how_to_read(settings)
         else:
-            check_goes_on(self, settings, targets, network)
+            self._check_goes_on(settings, targets, network)
         attributes |= of_targets | {"_form_of_targets": targets.form}
         memory = {} if is_new else self._memory or {}
         if settings.stateful:
@@ -203,6 +262,16 @@ class RecurrentEstimator(BaseEstimator):
             read, targets = with_weight(sequences, targets)
         self._train(network, read, targets, loss, settings, attributes, memory=memory)
         return self
+
+    def _check_goes_on(self, settings: EstimatorSettings, targets: Targets, network: Network) -> None:
+        """Raise unless settings and targets are those that the estimator was fitted with."""
+        check_same_network(self, settings, network, frame=self._frame, scale=self._scale)
+        if targets.every_step != (self._form_of_targets != "sequence"):
+            raise ValueError("y has one target a sequence where it had one a step before, or the reverse; call fit")
+        if self._memory is None:
+            raise ValueError(
+                "the solver of the last fit has left nothing to go on from; call fit with solver='rollout'"
+            )
 
     @available_if(_goes_on_with_streams)
     def reset_states(self) -> Self:
@@ -336,34 +405,6 @@ class RecurrentEstimator(BaseEstimator):
             warnings.warn(f"training was {outcome.status.value}", ConvergenceWarning, stacklevel=4)
         return outcome
 
-    # what makes an estimator fitted, but for the memory of its solver; each class adds its own
-    _saved = {
-        "U_": Fitted.array("n", "d"),
-        "W_": Fitted.array("n", "n"),
-        "b_": Fitted.array("n"),
-        "U_reverse_": Fitted.array("m", "d", may_be_missing=True),
-        "W_reverse_": Fitted.array("m", "m", may_be_missing=True),
-        "b_reverse_": Fitted.array("m", may_be_missing=True),
-        "V_": Fitted.array("K", "n+m"),
-        "c_": Fitted.array("K"),
-        "s_0_": Fitted.array("n", optional=True),
-        "history_": Fitted.value(check_fitted_history),
-        "status_": Fitted.value(partial(check_fitted_type, Status), optional=True),
-        "status_detail_": Fitted.value(partial(check_fitted_type, str), optional=True),
-        "n_iter_": Fitted.value(partial(validation.check_integer, least=0)),
-        "best_epoch_": Fitted.value(partial(validation.check_integer, least=1), optional=True),
-        "_activation": Fitted.value(partial(validation.check_choice, choices=ACTIVATIONS)),
-        "_readout": Fitted.value(partial(validation.check_choice, choices=READ_OUTS)),
-    }
-    _saved_of_sequences = {
-        "n_features_in_": Fitted.value(partial(validation.check_integer, least=1)),
-        "feature_names_in_": Fitted.labels("names", strings=True, may_be_missing=True),
-        "_n_table_columns": Fitted.value(partial(validation.check_integer, least=1), optional=True),
-        "_form_of_targets": Fitted.value(partial(validation.check_choice, choices=("sequence", "array", "list"))),
-        "_scale": Fitted.value(partial(validation.check_number, strict=True)),
-        "_frame": Fitted.value(check_fitted_frame),
-    }
-
     def save(self, path: FilePath) -> None:
         """Write the fitted estimator to a file, which `load` reads on any machine.
 
@@ -407,6 +448,14 @@ class RecurrentEstimator(BaseEstimator):
             As it was saved.
         """
         return models.load(path, cls)
+
+    @classmethod
+    def restored(cls, settings: dict[str, Any], attributes: dict[str, Any]) -> Self:
+        """Return an estimator with these parameters, fitted with the attributes that a file holds; for `load`."""
+        estimator = cls(**settings)
+        estimator.__dict__.update(attributes | {"history_": History(attributes["history_"])})
+        estimator._memory = {}  # partial_fit goes on from the weights, with new statistics
+        return estimator
 
     def prune(self) -> Self:
         """Return an equal estimator without the units that its outputs never depend on.
@@ -472,21 +521,22 @@ class RecurrentEstimator(BaseEstimator):
     def _sequences(self, X: ArrayLike, network: Network) -> Sequences:
         """X as the fitted network reads it."""
         n_channels = network.n_features // self._frame[0]
-        sequences = read_more_sequences(self, X, n_channels, network.dtype, self._scale)
+        of_table = self._n_table_columns is not None
+        sequences = read_more_sequences(self, X, n_channels, network.dtype, self._scale, of_table=of_table)
         return framed(sequences, self._frame)
 
     def _states(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """The states of one sequence, and by step what is read from those up to there; for pictures.
-
-        Each estimator has ``_states_and_outputs(x)``, which returns the latter as `predict` or `predict_proba` would,
-        and names of its columns.
-        """
+        """The states of one sequence, and by step what is read from those up to there; for pictures."""
         network = self._network()
         x = np.asarray(x)
         sequences = self._sequences([x[:, None] if x.ndim == 1 else x], network)
         S = network.states(sequences)
         outputs = network.outputs_by_step(S, every_step=self._form_of_targets != "sequence")
         return S, check_outputs(outputs, sequences.lengths)
+
+    def _trace(self, S: FloatArray, outputs: FloatArray, names: Any) -> Trace:
+        is_framed, every_step = tuple(self._frame) != (1, 1), self._form_of_targets != "sequence"
+        return Trace(S, outputs, names, self._activation, is_framed, every_step)
 
     def _outputs(self, X: ArrayLike) -> tuple[FloatArray, IntArray]:
         network = self._network()

@@ -24,7 +24,7 @@ from admmirnn.data.reading_targets import (
     numbers_of_classes,
 )
 from admmirnn.data.targets import Targets
-from admmirnn.estimators.base import RecurrentEstimator, can_go_on
+from admmirnn.estimators.base import FITTED, FITTED_OF_SEQUENCES, RecurrentEstimator, can_go_on
 from admmirnn.estimators.layers import estimator_of_layers
 from admmirnn.export import Exports
 from admmirnn.files import models
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         RandomState,
         available_if,
     )
+    from admmirnn.estimators.base import Trace
     from admmirnn.estimators.settings import EstimatorSettings
     from admmirnn.losses import AnyLoss, Loss
     from admmirnn.solvers.interface import Solver
@@ -292,9 +293,9 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
     classes_: Array
     _several: bool
     _losses = LOSSES_OF_CLASSES
-    _saved = (
-        RecurrentEstimator._saved
-        | RecurrentEstimator._saved_of_sequences
+    fitted_attributes = (
+        FITTED
+        | FITTED_OF_SEQUENCES
         | {
             "classes_": Fitted.labels("K"),
             "_several": Fitted.value(validation.check_boolean),
@@ -581,9 +582,11 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         found: FloatArray = expit(outputs) if self._several else softmax(outputs, axis=1)
         return found
 
-    def _states_and_outputs(self, x: ArrayLike) -> tuple[FloatArray, FloatArray, Any]:
+    def trace(self, x: ArrayLike) -> Trace:
+        """Return the `Trace` of one sequence; for pictures."""
         S, outputs = self._states(x)
-        return S, self._probabilities(outputs) if hasattr(self, "predict_proba") else outputs, self.classes_
+        values = self._probabilities(outputs) if hasattr(self, "predict_proba") else outputs
+        return self._trace(S, values, self.classes_)
 
     def _answer(self) -> Answer:
         if hasattr(self, "predict_proba"):
@@ -635,7 +638,13 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         present = slice(None) if self.ignore_label is None else differs(labels, self.ignore_label)
         return labels[present], np.concatenate(list(predicted))[present], present, lengths
 
-    def _true_and_predicted(self, X: ArrayLike, y: ArrayLike) -> tuple[Any, Any]:
+    def true_and_predicted(self, X: ArrayLike, y: ArrayLike) -> tuple[Any, Any]:
+        """Return the true and the predicted label of each sequence, or of each step that has one; for pictures."""
+        if self._several:
+            raise ValueError(
+                f"loss is {self.loss!r}, with which there may be several labels at once; see "
+                "sklearn.metrics.multilabel_confusion_matrix"
+            )
         if self._form_of_targets == "sequence":
             return y, self.predict(X)
         return self._labels_of_steps(X, y)[:2]

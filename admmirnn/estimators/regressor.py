@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from admmirnn import validation
 from admmirnn.data.reading_targets import at_least_tiny, check_sample_weight, check_scaled_values, check_values
 from admmirnn.data.targets import Targets
-from admmirnn.estimators.base import RecurrentEstimator, can_go_on
+from admmirnn.estimators.base import FITTED, FITTED_OF_SEQUENCES, RecurrentEstimator, can_go_on
 from admmirnn.estimators.layers import estimator_of_layers
 from admmirnn.export import Exports
 from admmirnn.files import models
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         RandomState,
         available_if,
     )
+    from admmirnn.estimators.base import Trace
     from admmirnn.estimators.settings import EstimatorSettings
     from admmirnn.losses import AnyLoss, Loss
     from admmirnn.solvers.interface import Solver
@@ -156,9 +157,9 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
     target_scale_: NDArray[np.float64]
     _single: bool
     _losses = LOSSES_OF_VALUES
-    _saved = (
-        RecurrentEstimator._saved
-        | RecurrentEstimator._saved_of_sequences
+    fitted_attributes = (
+        FITTED
+        | FITTED_OF_SEQUENCES
         | {
             "target_mean_": Fitted.array("K", dtypes=("float64",)),
             "target_scale_": Fitted.array("K", dtypes=("float64",)),
@@ -329,9 +330,10 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
     def _values(self, outputs: FloatArray) -> FloatArray:
         return self.target_mean_ + self.target_scale_ * outputs
 
-    def _states_and_outputs(self, x: ArrayLike) -> tuple[FloatArray, FloatArray, Any]:
+    def trace(self, x: ArrayLike) -> Trace:
+        """Return the `Trace` of one sequence; for pictures."""
         S, outputs = self._states(x)
-        return S, self._values(outputs), [f"output {k}" for k in range(outputs.shape[1])]
+        return self._trace(S, self._values(outputs), [f"output {k}" for k in range(outputs.shape[1])])
 
     def _answer(self) -> Answer:
         return Answer("values", self.target_mean_, self.target_scale_, self._single)

@@ -321,15 +321,6 @@ def check_same_network(estimator: BaseEstimator, settings: EstimatorSettings, ne
         raise ValueError(f"s_0 is {estimator.s_0!r}, and s_0_ of the fitted network is not; pass s_0_, or call fit")
 
 
-def check_goes_on(estimator: BaseEstimator, settings: EstimatorSettings, targets: Targets, network: Network) -> None:
-    """Raise unless settings and targets are those that the estimator was fitted with."""
-    check_same_network(estimator, settings, network, frame=estimator._frame, scale=estimator._scale)
-    if targets.every_step != (estimator._form_of_targets != "sequence"):
-        raise ValueError("y has one target a sequence where it had one a step before, or the reverse; call fit")
-    if estimator._memory is None:
-        raise ValueError("the solver of the last fit has left nothing to go on from; call fit with solver='rollout'")
-
-
 def check_fitted_frame(name: str, value: Any) -> None:
     """Raise unless this is a pair of integers, (length, stride)."""
     if not isinstance(value, tuple) or len(value) != 2:

@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from admmirnn import backend, validation
 from admmirnn.data.sequences import Sequences
 from admmirnn.data.targets import Targets, hold_out_ends
-from admmirnn.estimators.base import RecurrentEstimator, n_streams
+from admmirnn.estimators.base import FITTED, RecurrentEstimator, n_streams
 from admmirnn.estimators.settings import check_estimator_settings, check_partial, check_same_network, check_solver
 from admmirnn.files import models
 from admmirnn.files.fitted import Fitted
@@ -98,7 +98,7 @@ class CharacterModel(RecurrentEstimator):
     readout, frame, scale, bidirectional, stateful, shuffle = "last", None, 1.0, False, True, True
     _reads_text = True
 
-    _saved = RecurrentEstimator._saved | {
+    fitted_attributes = FITTED | {
         "vocabulary_": Fitted(check_fitted_vocabulary),
         "counts_": Fitted.array("K", dtypes=("int64", "int32")),
     }

@@ -13,10 +13,11 @@ from admmirnn.optional import import_optional
 
 if TYPE_CHECKING:
     import torch
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, DTypeLike
     from onnx import ModelProto
 
-    from admmirnn._typing import Array, FilePath, FloatArray
+    from admmirnn import networks
+    from admmirnn._typing import Array, FilePath, FloatArray, Frame
 
 
 class Exports:
@@ -25,7 +26,23 @@ class Exports:
     if TYPE_CHECKING:
         s_0: str | ArrayLike | None
         _several: bool
+        _scale: float
+        _frame: Frame
+        _form_of_targets: str
         classes_: Array
+
+        def _network(self) -> networks.Network: ...
+
+    def _exported(self, dtype: DTypeLike | None = None) -> Network:
+        return Network.of_fitted(
+            self._network(),
+            scale=self._scale,
+            frame=self._frame,
+            every_step=self._form_of_targets != "sequence",
+            target_scale=getattr(self, "target_scale_", 1.0),
+            target_mean=getattr(self, "target_mean_", 0.0),
+            dtype=dtype,
+        )
 
     def to_torch(self) -> torch.nn.Module:
         """Return the network as a torch module: `torch.nn.RNN`, then `torch.nn.Linear`.
@@ -60,7 +77,7 @@ class Exports:
         >>> module = model.to_torch().eval()  # doctest: +SKIP
         >>> logits = module(torch.from_numpy(X))  # doctest: +SKIP
         """
-        network = Network.of_estimator(self)
+        network = self._exported()
         found: torch.nn.Module = _torch_part("to_torch").module_of(network, learns_s_0=isinstance(self.s_0, str))
         return found
 
@@ -114,7 +131,7 @@ class Exports:
         >>> session = onnxruntime.InferenceSession("model.onnx")  # doctest: +SKIP
         >>> label, p, o = session.run(None, {"X": X, "lengths": lengths})  # doctest: +SKIP
         """
-        network = Network.of_estimator(self, np.float32)
+        network = self._exported(np.float32)
         validation.check_boolean("lengths", lengths)
         path = validation.check_new_path(path)
         import_optional("onnx", "onnx", "to_onnx")

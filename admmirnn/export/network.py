@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike
 
+    from admmirnn import networks
     from admmirnn._typing import FloatArray, Frame
 
 
@@ -48,9 +49,18 @@ class Network:
     frame: Frame
 
     @classmethod
-    def of_estimator(cls, estimator: Any, dtype: DTypeLike | None = None) -> Network:
-        """That of a fitted `RNNClassifier` or `RNNRegressor`, in ``dtype`` or its own."""
-        network = estimator._network()
+    def of_fitted(
+        cls,
+        network: networks.Network,
+        *,
+        scale: float,
+        frame: Frame,
+        every_step: bool,
+        target_scale: float | FloatArray = 1.0,
+        target_mean: float | FloatArray = 0.0,
+        dtype: DTypeLike | None = None,
+    ) -> Network:
+        """That of the network of a fitted estimator, in ``dtype`` or its own."""
         weights, n = {name: array.astype(np.float64) for name, array in network.weights.items()}, network.n_hidden
         suffixes = ("", "_reverse") if "U_reverse" in weights else ("",)
         U, W, b, V = [], [], [], []
@@ -58,25 +68,25 @@ class Network:
         for suffix in suffixes:
             n_own = len(weights[f"b{suffix}"])
             add = 0, n - n_own  # zeros where a pruned network has a direction of fewer units than the other one
-            U.append(np.pad(estimator._scale * weights[f"U{suffix}"], (add, (0, 0))))
+            U.append(np.pad(scale * weights[f"U{suffix}"], (add, (0, 0))))
             W.append(np.pad(weights[f"W{suffix}"], add))
             b.append(np.pad(weights[f"b{suffix}"], add))
             V.append(np.pad(weights["V"][:, first : first + n_own], ((0, 0), add)))
             first += n_own
-        factor = getattr(estimator, "target_scale_", np.ones(network.n_outputs))
+        factor = np.broadcast_to(target_scale, network.n_outputs)
         blocks = {
             "U": np.stack(U),
             "W": np.stack(W),
             "b": np.stack(b),
             "V": factor[:, None] * np.hstack(V),
-            "c": factor * weights["c"] + getattr(estimator, "target_mean_", 0.0),
+            "c": factor * weights["c"] + target_mean,
         }
         return cls(
             **check_exported(blocks, np.dtype(dtype or network.dtype)),
             s_0=network.s_0,
             activation=network.activation,
-            read_out=network.read_out if estimator._form_of_targets == "sequence" else "each",
-            frame=estimator._frame,
+            read_out="each" if every_step else network.read_out,
+            frame=frame,
         )
 
     @property

@@ -11,7 +11,6 @@ from admmirnn import losses, penalties, validation
 from admmirnn.files.fitted import check_fitted_attributes
 from admmirnn.files.format import ModelFileError, Values, parameters, read_file, write_file
 from admmirnn.solvers import Algorithm1, Rollout, Status
-from admmirnn.watching import History
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -35,7 +34,7 @@ _ESTIMATORS: dict[str, type[BaseEstimator]] = {}
 def saved(estimator_class: type[_Estimator]) -> type[_Estimator]:
     """Let `load` know an estimator's class, as a decorator.
 
-    Its ``_saved`` has all attributes that make it fitted by name, and a `Fitted` for each.
+    Its ``fitted_attributes`` has all attributes that make it fitted by name, and a `Fitted` for each.
     """
     _ESTIMATORS[estimator_class.__name__] = estimator_class
     return estimator_class
@@ -48,8 +47,8 @@ def save(estimator: BaseEstimator, path: FilePath) -> None:
         raise TypeError(f"{name} is a class of your own, which a model file cannot name; use pickle")
     validation.check_path(path)
     settings = {key: value for key, value in estimator.get_params(deep=False).items() if key not in _NOT_SAVED}
-    attributes = {key: vars(estimator)[key] for key in estimator._saved if key in vars(estimator)}
-    check_fitted_attributes(attributes, estimator._saved)
+    attributes = {key: vars(estimator)[key] for key in estimator.fitted_attributes if key in vars(estimator)}
+    check_fitted_attributes(attributes, estimator.fitted_attributes)
     attributes["history_"] = list(attributes["history_"])
     values = Values(known=_KNOWN)
     header = {
@@ -109,13 +108,10 @@ def load(path: FilePath, kind: type[_Estimator] | None = None) -> Any:
             for part in ("parameters", "attributes")
         )
         check_settings_are_known(settings, set(parameters(found)) - set(_NOT_SAVED), arrays)
-        check_fitted_attributes(attributes, found._saved)
-        estimator = found(**settings)
+        check_fitted_attributes(attributes, found.fitted_attributes)
+        return found.restored(settings, attributes)
     except (ValueError, TypeError, RecursionError, OverflowError) as error:
         raise ModelFileError(f"{path} holds no model that can be: {error}") from error
-    estimator.__dict__.update(attributes | {"history_": History(attributes["history_"])})
-    estimator._memory = {}  # partial_fit goes on from the weights, with new statistics
-    return estimator
 
 
 def check_content(header: Mapping[str, Any], part: str) -> dict[str, Any]:
