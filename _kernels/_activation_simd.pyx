@@ -7,7 +7,7 @@ They hold for every input: NaN stays NaN, infinities give the limits of f, that 
 from cython cimport floating
 from libc.math cimport fabs, fabsf
 
-from admmirnn._kernels._simd cimport dispatched_void, exp_of_negative, exp_of_negative_float
+from admmirnn._kernels._simd cimport dispatched_void, exp_of_negative, exp_of_negative_float, sum_of_lanes
 
 
 cdef dispatched_void sigmoid_rows(floating* A, Py_ssize_t rows, Py_ssize_t columns,
@@ -26,23 +26,26 @@ cdef dispatched_void sigmoid_rows(floating* A, Py_ssize_t rows, Py_ssize_t colum
             row[j] = (e if row[j] < 0 else 1) / (1 + e)
 
 
-cdef dispatched_void sigmoid_slope(const floating* S, Py_ssize_t count, floating* A, double* square) noexcept nogil:
-    # A *= S * (1 - S), square += np.vdot(A, A)
-    cdef Py_ssize_t first, lane, last = count - count % 16
-    cdef floating a
+cdef dispatched_void sigmoid_slope(const floating* S, Py_ssize_t rows, Py_ssize_t n, floating* A,
+                                   double* squares) noexcept nogil:
+    # A *= S * (1 - S), squares = (A**2).sum(axis=1)
+    cdef Py_ssize_t row, first, lane, last = n - n % 16
+    cdef floating a, rest
     cdef floating[16] sums
-    for lane in range(16):
-        sums[lane] = 0
-    for first in range(0, last, 16):
-        for lane in range(16):                         # sums of their own: the compiler may not change their order
-            a = A[first + lane] * (S[first + lane] * (1 - S[first + lane]))
-            A[first + lane] = a
-            sums[lane] += a * a
-    for first in range(last, count):
-        A[first] *= S[first] * (1 - S[first])
-        sums[0] += A[first] * A[first]
-    for lane in range(16):
-        square[0] += sums[lane]
+    for row in range(rows):
+        rest = 0
+        for lane in range(16):
+            sums[lane] = 0
+        for first in range(0, last, 16):
+            for lane in range(16):                     # sums of their own: the compiler may not change their order
+                a = A[first + lane] * (S[first + lane] * (1 - S[first + lane]))
+                A[first + lane] = a
+                sums[lane] += a * a
+        for first in range(last, n):
+            A[first] *= S[first] * (1 - S[first])
+            rest += A[first] * A[first]
+        squares[row] = rest + sum_of_lanes(sums)
+        S, A = S + n, A + n
 
 
 cdef dispatched_void leaky_relu_rows(floating* A, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t lda,
@@ -57,75 +60,83 @@ cdef dispatched_void leaky_relu_rows(floating* A, Py_ssize_t rows, Py_ssize_t co
             row[j] = below * row[j] if row[j] < 0 else row[j]
 
 
-cdef dispatched_void leaky_relu_slope(const floating* S, Py_ssize_t count, double leak, floating* A,
-                                      double* square) noexcept nogil:
-    # A *= np.where(S > 0, 1, leak), square += np.vdot(A, A)
-    cdef Py_ssize_t first, lane, last = count - count % 16
-    cdef floating a, below = <floating> leak
+cdef dispatched_void leaky_relu_slope(const floating* S, Py_ssize_t rows, Py_ssize_t n, double leak, floating* A,
+                                      double* squares) noexcept nogil:
+    # A *= np.where(S > 0, 1, leak), squares = (A**2).sum(axis=1)
+    cdef Py_ssize_t row, first, lane, last = n - n % 16
+    cdef floating a, rest, below = <floating> leak
     cdef floating[16] sums
-    for lane in range(16):
-        sums[lane] = 0
-    for first in range(0, last, 16):
+    for row in range(rows):
+        rest = 0
         for lane in range(16):
-            a = A[first + lane] * (1 if S[first + lane] > 0 else below)
-            A[first + lane] = a
-            sums[lane] += a * a
-    for first in range(last, count):
-        A[first] *= 1 if S[first] > 0 else below
-        sums[0] += A[first] * A[first]
-    for lane in range(16):
-        square[0] += sums[lane]
+            sums[lane] = 0
+        for first in range(0, last, 16):
+            for lane in range(16):                     # sums of their own: the compiler may not change their order
+                a = A[first + lane] * (1 if S[first + lane] > 0 else below)
+                A[first + lane] = a
+                sums[lane] += a * a
+        for first in range(last, n):
+            A[first] *= 1 if S[first] > 0 else below
+            rest += A[first] * A[first]
+        squares[row] = rest + sum_of_lanes(sums)
+        S, A = S + n, A + n
 
 
-cdef dispatched_void smooth_slope_of_sum(const floating* S, Py_ssize_t count, double constant, double linear,
-                                         const floating* x, floating* A, double* squares) noexcept nogil:
-    # A = (A + x) * f', f' = constant + linear * S - S**2; squares += [np.vdot(A, A), np.vdot(x * f', x * f')]
-    cdef Py_ssize_t first, lane, last = count - count % 16
-    cdef floating a, b, slope, of_0 = <floating> constant, of_1 = <floating> linear
+cdef dispatched_void smooth_slope_of_sum(const floating* S, Py_ssize_t rows, Py_ssize_t n, double constant,
+                                         double linear, const floating* x, floating* A, double* squares,
+                                         double* squares_of_x) noexcept nogil:
+    # A = (A + x) * f', f' = constant + linear * S - S**2
+    # squares = (A**2).sum(axis=1), squares_of_x = ((x * f')**2).sum(axis=1)
+    cdef Py_ssize_t row, first, lane, last = n - n % 16
+    cdef floating a, b, slope, rest, rest_x, of_0 = <floating> constant, of_1 = <floating> linear
     cdef floating[16] sums, sums_x
-    for lane in range(16):
-        sums[lane] = sums_x[lane] = 0
-    for first in range(0, last, 16):
+    for row in range(rows):
+        rest = rest_x = 0
         for lane in range(16):
-            slope = of_0 + (of_1 - S[first + lane]) * S[first + lane]
-            a = (A[first + lane] + x[first + lane]) * slope
-            b = x[first + lane] * slope
-            A[first + lane] = a
-            sums[lane] += a * a
-            sums_x[lane] += b * b
-    for first in range(last, count):
-        slope = of_0 + (of_1 - S[first]) * S[first]
-        A[first] = (A[first] + x[first]) * slope
-        b = x[first] * slope
-        sums[0] += A[first] * A[first]
-        sums_x[0] += b * b
-    for lane in range(16):
-        squares[0] += sums[lane]
-        squares[1] += sums_x[lane]
+            sums[lane] = sums_x[lane] = 0
+        for first in range(0, last, 16):
+            for lane in range(16):
+                slope = of_0 + (of_1 - S[first + lane]) * S[first + lane]
+                a = (A[first + lane] + x[first + lane]) * slope
+                b = x[first + lane] * slope
+                A[first + lane] = a
+                sums[lane] += a * a
+                sums_x[lane] += b * b
+        for first in range(last, n):
+            slope = of_0 + (of_1 - S[first]) * S[first]
+            A[first] = (A[first] + x[first]) * slope
+            b = x[first] * slope
+            rest += A[first] * A[first]
+            rest_x += b * b
+        squares[row], squares_of_x[row] = rest + sum_of_lanes(sums), rest_x + sum_of_lanes(sums_x)
+        S, x, A = S + n, x + n, A + n
 
 
-cdef dispatched_void kinked_slope_of_sum(const floating* S, Py_ssize_t count, double leak, const floating* x,
-                                         floating* A, double* squares) noexcept nogil:
-    # A = (A + x) * f', f' = np.where(S > 0, 1, leak); squares += [np.vdot(A, A), np.vdot(x * f', x * f')]
-    cdef Py_ssize_t first, lane, last = count - count % 16
-    cdef floating a, b, slope, below = <floating> leak
+cdef dispatched_void kinked_slope_of_sum(const floating* S, Py_ssize_t rows, Py_ssize_t n, double leak,
+                                         const floating* x, floating* A, double* squares,
+                                         double* squares_of_x) noexcept nogil:
+    # A = (A + x) * f', f' = np.where(S > 0, 1, leak)
+    # squares = (A**2).sum(axis=1), squares_of_x = ((x * f')**2).sum(axis=1)
+    cdef Py_ssize_t row, first, lane, last = n - n % 16
+    cdef floating a, b, slope, rest, rest_x, below = <floating> leak
     cdef floating[16] sums, sums_x
-    for lane in range(16):
-        sums[lane] = sums_x[lane] = 0
-    for first in range(0, last, 16):
+    for row in range(rows):
+        rest = rest_x = 0
         for lane in range(16):
-            slope = 1 if S[first + lane] > 0 else below
-            a = (A[first + lane] + x[first + lane]) * slope
-            b = x[first + lane] * slope
-            A[first + lane] = a
-            sums[lane] += a * a
-            sums_x[lane] += b * b
-    for first in range(last, count):
-        slope = 1 if S[first] > 0 else below
-        A[first] = (A[first] + x[first]) * slope
-        b = x[first] * slope
-        sums[0] += A[first] * A[first]
-        sums_x[0] += b * b
-    for lane in range(16):
-        squares[0] += sums[lane]
-        squares[1] += sums_x[lane]
+            sums[lane] = sums_x[lane] = 0
+        for first in range(0, last, 16):
+            for lane in range(16):
+                slope = 1 if S[first + lane] > 0 else below
+                a = (A[first + lane] + x[first + lane]) * slope
+                b = x[first + lane] * slope
+                A[first + lane] = a
+                sums[lane] += a * a
+                sums_x[lane] += b * b
+        for first in range(last, n):
+            slope = 1 if S[first] > 0 else below
+            A[first] = (A[first] + x[first]) * slope
+            b = x[first] * slope
+            rest += A[first] * A[first]
+            rest_x += b * b
+        squares[row], squares_of_x[row] = rest + sum_of_lanes(sums), rest_x + sum_of_lanes(sums_x)
+        S, x, A = S + n, x + n, A + n

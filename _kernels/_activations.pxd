@@ -16,6 +16,8 @@ cdef inline double leak_of(Activation activation) noexcept nogil:
 cdef Activation named(str name) except *
 cdef void activate(Activation activation, floating* A, Py_ssize_t rows, Py_ssize_t columns,
                    Py_ssize_t lda) noexcept nogil
-cdef double multiply_by_slope(Activation activation, const floating* S, Py_ssize_t count, floating* A) noexcept nogil
-cdef double add_multiply_by_slope(Activation activation, const floating* S, Py_ssize_t count, const floating* x,
-                                  floating* A, double* square_of_x) noexcept nogil
+cdef void multiply_by_slope(Activation activation, const floating* S, Py_ssize_t rows, Py_ssize_t n, floating* A,
+                            double* squares) noexcept nogil
+cdef void add_multiply_by_slope(Activation activation, const floating* S, Py_ssize_t rows, Py_ssize_t n,
+                                const floating* x, floating* A, double* squares,
+                                double* squares_of_x) noexcept nogil

@@ -37,30 +37,26 @@ cdef void activate(Activation activation, floating* A, Py_ssize_t rows, Py_ssize
         leaky_relu_rows(A, rows, columns, lda, leak_of(activation))
 
 
-cdef double multiply_by_slope(Activation activation, const floating* S, Py_ssize_t count, floating* A) noexcept nogil:
-    """A *= f'(a), given S = f(a); returns the sum of squares of the new A."""
-    cdef double square = 0
+cdef void multiply_by_slope(Activation activation, const floating* S, Py_ssize_t rows, Py_ssize_t n, floating* A,
+                            double* squares) noexcept nogil:
+    """A *= f'(a), of rows of n, given S = f(a); ``squares`` are those of the new rows, summed up."""
     if activation == TANH:
-        tanh_slope(S, count, A, &square)
+        tanh_slope(S, rows, n, A, squares)
     elif activation == SIGMOID:
-        sigmoid_slope(S, count, A, &square)
+        sigmoid_slope(S, rows, n, A, squares)
     elif activation == RELU:
-        relu_slope(S, count, A, &square)
+        relu_slope(S, rows, n, A, squares)
     else:
-        leaky_relu_slope(S, count, leak_of(activation), A, &square)
-    return square
+        leaky_relu_slope(S, rows, n, leak_of(activation), A, squares)
 
 
-cdef double add_multiply_by_slope(Activation activation, const floating* S, Py_ssize_t count, const floating* x,
-                                  floating* A, double* square_of_x) noexcept nogil:
-    """A = (A + x) * f'(a), given S = f(a); returns the sum of squares of the new A, and adds that of x * f'(a)."""
-    cdef double[2] squares
-    squares[0] = squares[1] = 0
+cdef void add_multiply_by_slope(Activation activation, const floating* S, Py_ssize_t rows, Py_ssize_t n,
+                                const floating* x, floating* A, double* squares,
+                                double* squares_of_x) noexcept nogil:
+    """A = (A + x) * f'(a), given S = f(a); sums of squares of the rows of the new A, and of x * f'(a)."""
     if activation == TANH:
-        smooth_slope_of_sum(S, count, 1, 0, x, A, squares)
+        smooth_slope_of_sum(S, rows, n, 1, 0, x, A, squares, squares_of_x)
     elif activation == SIGMOID:
-        smooth_slope_of_sum(S, count, 0, 1, x, A, squares)
+        smooth_slope_of_sum(S, rows, n, 0, 1, x, A, squares, squares_of_x)
     else:
-        kinked_slope_of_sum(S, count, leak_of(activation), x, A, squares)
-    square_of_x[0] += squares[1]
-    return squares[0]
+        kinked_slope_of_sum(S, rows, n, leak_of(activation), x, A, squares, squares_of_x)

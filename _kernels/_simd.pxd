@@ -15,10 +15,12 @@ cdef extern from *:
 
 cdef dispatched_void tanh_rows(floating* A, Py_ssize_t rows, Py_ssize_t columns,
                                Py_ssize_t lda) noexcept nogil
-cdef dispatched_void tanh_slope(const floating* S, Py_ssize_t count, floating* A, double* square) noexcept nogil
+cdef dispatched_void tanh_slope(const floating* S, Py_ssize_t rows, Py_ssize_t n, floating* A,
+                                double* squares) noexcept nogil
 cdef dispatched_void relu_rows(floating* A, Py_ssize_t rows, Py_ssize_t columns,
                                Py_ssize_t lda) noexcept nogil
-cdef dispatched_void relu_slope(const floating* S, Py_ssize_t count, floating* A, double* square) noexcept nogil
+cdef dispatched_void relu_slope(const floating* S, Py_ssize_t rows, Py_ssize_t n, floating* A,
+                                double* squares) noexcept nogil
 
 cdef dispatched_void unimodal_tanh_step(const floating* alpha, const floating* target, Py_ssize_t count, floating ratio,
                                         floating* A, int* others) noexcept nogil
@@ -50,6 +52,16 @@ cdef extern from *:
     """
     double power_of_two "admm_power_of_two"(double t) noexcept nogil
     float power_of_two_float "admm_power_of_two_float"(float t) noexcept nogil
+
+
+cdef inline floating sum_of_lanes(floating* sums) noexcept nogil:
+    """The sum of sixteen numbers, which are overwritten."""
+    cdef int lane
+    for lane in range(8):
+        sums[lane] += sums[lane + 8]
+    for lane in range(4):
+        sums[lane] += sums[lane + 4]
+    return (sums[0] + sums[2]) + (sums[1] + sums[3])
 
 
 cdef inline double exp_of_negative(double x) noexcept nogil:

@@ -80,23 +80,26 @@ cdef dispatched_void tanh_rows(floating* A, Py_ssize_t rows, Py_ssize_t columns,
                 row[j] = tanh_double(row[j])
 
 
-cdef dispatched_void tanh_slope(const floating* S, Py_ssize_t count, floating* A, double* square) noexcept nogil:
-    # A *= 1 - S**2, square += np.vdot(A, A)
-    cdef Py_ssize_t first, lane, last = count - count % 16
-    cdef floating a
+cdef dispatched_void tanh_slope(const floating* S, Py_ssize_t rows, Py_ssize_t n, floating* A,
+                                double* squares) noexcept nogil:
+    # A *= 1 - S**2, squares = (A**2).sum(axis=1)
+    cdef Py_ssize_t row, first, lane, last = n - n % 16
+    cdef floating a, rest
     cdef floating[16] sums
-    for lane in range(16):
-        sums[lane] = 0
-    for first in range(0, last, 16):
-        for lane in range(16):                         # sums of their own: the compiler may not change their order
-            a = A[first + lane] * (1 - S[first + lane] * S[first + lane])
-            A[first + lane] = a
-            sums[lane] += a * a
-    for first in range(last, count):
-        A[first] *= 1 - S[first] * S[first]
-        sums[0] += A[first] * A[first]
-    for lane in range(16):
-        square[0] += sums[lane]
+    for row in range(rows):
+        rest = 0
+        for lane in range(16):
+            sums[lane] = 0
+        for first in range(0, last, 16):
+            for lane in range(16):                     # sums of their own: the compiler may not change their order
+                a = A[first + lane] * (1 - S[first + lane] * S[first + lane])
+                A[first + lane] = a
+                sums[lane] += a * a
+        for first in range(last, n):
+            A[first] *= 1 - S[first] * S[first]
+            rest += A[first] * A[first]
+        squares[row] = rest + sum_of_lanes(sums)
+        S, A = S + n, A + n
 
 
 cdef dispatched_void relu_rows(floating* A, Py_ssize_t rows, Py_ssize_t columns,
@@ -110,23 +113,26 @@ cdef dispatched_void relu_rows(floating* A, Py_ssize_t rows, Py_ssize_t columns,
             row[j] = 0 if row[j] < 0 else row[j]
 
 
-cdef dispatched_void relu_slope(const floating* S, Py_ssize_t count, floating* A, double* square) noexcept nogil:
-    # A *= S > 0, square += np.vdot(A, A)
-    cdef Py_ssize_t first, lane, last = count - count % 16
-    cdef floating a
+cdef dispatched_void relu_slope(const floating* S, Py_ssize_t rows, Py_ssize_t n, floating* A,
+                                double* squares) noexcept nogil:
+    # A *= S > 0, squares = (A**2).sum(axis=1)
+    cdef Py_ssize_t row, first, lane, last = n - n % 16
+    cdef floating a, rest
     cdef floating[16] sums
-    for lane in range(16):
-        sums[lane] = 0
-    for first in range(0, last, 16):
+    for row in range(rows):
+        rest = 0
         for lane in range(16):
-            a = A[first + lane] if S[first + lane] > 0 else 0
-            A[first + lane] = a
-            sums[lane] += a * a
-    for first in range(last, count):
-        A[first] = A[first] if S[first] > 0 else 0
-        sums[0] += A[first] * A[first]
-    for lane in range(16):
-        square[0] += sums[lane]
+            sums[lane] = 0
+        for first in range(0, last, 16):
+            for lane in range(16):                     # sums of their own: the compiler may not change their order
+                a = A[first + lane] if S[first + lane] > 0 else 0
+                A[first + lane] = a
+                sums[lane] += a * a
+        for first in range(last, n):
+            A[first] = A[first] if S[first] > 0 else 0
+            rest += A[first] * A[first]
+        squares[row] = rest + sum_of_lanes(sums)
+        S, A = S + n, A + n
 
 
 cdef dispatched_void unimodal_tanh_step(const floating* alpha, const floating* target, Py_ssize_t count,

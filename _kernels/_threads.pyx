@@ -1,7 +1,7 @@
-"""The one module that knows threads: the sequences of a minibatch in parts, stage after stage.
+"""The one module that knows threads: the sequences of a minibatch in parts.
 
-A part of a stage is done by the first thread that claims it, usually the one whose part it is.  So a thread that has no
-processor holds nobody up, but for what it is in the middle of: the others do its parts.  What a part is depends on
+A part is done by the first thread that claims it, usually the one whose part it is.  So a thread that has no
+processor holds nobody up, but for what it is in the middle of: the others do its part.  What a part is depends on
 their number alone, so results do too.  Threads live as long as one call; to start one takes some 20 us, and nobody
 waits for it to end: what they share belongs to the last one that lets go of it.
 """
@@ -44,14 +44,13 @@ cdef struct Member:
 
 
 cdef struct Team:
-    Stage function
+    Work function
     void* job
-    int n_stages
     int n_parts
     long holders                                  # threads that may still look at this
+    long done                                     # how many parts are
     Member[MOST_PARTS] members
-    long* done                                    # (n_stages,): how many parts are
-    long* claimed                                 # (n_stages, n_parts)
+    long[MOST_PARTS] claimed
 
 
 cdef int n_parts_of(Py_ssize_t n_threads, Py_ssize_t B, double work) noexcept nogil:
@@ -90,24 +89,17 @@ cdef void let_loose(long* flag) noexcept nogil:
 
 cdef void let_go(Team* team) noexcept nogil:
     if add(&team.holders, -1) == 0:
-        free(team.done)
         free(team)
 
 
 cdef void take_part(Team* team, int own) noexcept nogil:
-    """Do whatever nobody else has claimed, stage after stage."""
-    cdef int stage, part, i, looks
-    for stage in range(team.n_stages):
-        for i in range(team.n_parts):
-            part = (own + i) % team.n_parts
-            if claim(&team.claimed[stage * team.n_parts + part]):
-                team.function(team.job, stage, part, team.n_parts)
-                add(&team.done[stage], 1)
-        looks = 0
-        while read(&team.done[stage]) < team.n_parts:
-            looks += 1
-            if looks > LOOKS:                          # the others have no processor: let them have this one
-                give_way()
+    """Do whatever nobody else has claimed."""
+    cdef int part, i
+    for i in range(team.n_parts):
+        part = (own + i) % team.n_parts
+        if claim(&team.claimed[part]):
+            team.function(team.job, part)
+            add(&team.done, 1)
 
 
 cdef void join_in(void* member) noexcept nogil:
@@ -116,29 +108,15 @@ cdef void join_in(void* member) noexcept nogil:
     let_go(team)
 
 
-cdef Team* gather(Stage function, void* job, int n_stages, int n_parts) noexcept nogil:
-    """A team of which nobody works yet; NULL if there is no memory for it."""
-    cdef Team* team = <Team*> calloc(1, sizeof(Team))
-    if team == NULL:
-        return NULL
-    team.done = <long*> calloc(n_stages * (n_parts + 1), sizeof(long))
-    if team.done == NULL:
-        free(team)
-        return NULL
-    team.claimed = team.done + n_stages
-    team.function, team.job, team.n_stages, team.n_parts, team.holders = function, job, n_stages, n_parts, 1
-    return team
-
-
-cdef void run(Stage function, void* job, int n_stages, int n_parts) noexcept nogil:
-    """function(job, stage, part, n_parts) for all parts, in several threads, for all stages, one after the other."""
-    cdef Team* team = gather(function, job, n_stages, n_parts) if n_parts > 1 else NULL
-    cdef int stage, part
-    if team == NULL:
-        for stage in range(n_stages):
-            for part in range(n_parts):
-                function(job, stage, part, n_parts)
+cdef void run(Work function, void* job, int n_parts) noexcept nogil:
+    """function(job, part) for all parts, in several threads."""
+    cdef Team* team = <Team*> calloc(1, sizeof(Team)) if n_parts > 1 else NULL
+    cdef int part, looks = 0
+    if team == NULL:                                   # there is one part, or no memory
+        for part in range(n_parts):
+            function(job, part)
         return
+    team.function, team.job, team.n_parts, team.holders = function, job, n_parts, 1
     for part in range(1, n_parts):
         team.members[part].team, team.members[part].part = team, part
         add(&team.holders, 1)
@@ -146,4 +124,8 @@ cdef void run(Stage function, void* job, int n_stages, int n_parts) noexcept nog
             add(&team.holders, -1)                     # no more threads to be had: this one does its parts
             break
     take_part(team, 0)
+    while read(&team.done) < n_parts:
+        looks += 1
+        if looks > LOOKS:                              # the others have no processor: let them have this one
+            give_way()
     let_go(team)

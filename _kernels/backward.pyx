@@ -53,16 +53,16 @@ cdef struct Sweep:                               # what all parts of a backward 
     bint with_R                                  # whether the multipliers' Gram matrix is wanted
     Py_ssize_t gram_first, gram_every, R_every
     double cap
-    double* squares                              # (N, n_parts): |lambda1_t|^2 before it is scaled down
-    double* injected                             # (N, n_parts): |f'(a_t) * V^T lambda3_t|^2
-    double* largest                              # (n_parts,): the largest sum of those from here to the end
+    double* squares                              # (B,): |lambda1_t|^2 before it is scaled down
+    double* injected                             # (B,): |f'(a_t) * V^T lambda3_t|^2
+    double* largest                              # (B,): the largest of those from here to the end
     double* largest_in_R                         # (n_parts,): the largest sum of squares of a part's step in R
     double* unit                                 # (n_parts,): a part sums R up of multipliers times this power of two
     Py_ssize_t* output_rows                      # (n_parts,): in output_G
     Py_ssize_t* R_rows                           # (n_parts,): in R
     Py_ssize_t* n_gathered                       # (n_parts,): of these, not summed up yet
     Py_ssize_t most_gathered
-    Py_ssize_t n_capped                          # steps that are scaled down
+    Py_ssize_t* n_capped                         # (n_parts,): steps of sequences that are scaled down
     void* sums                                   # (n_parts, room_of_part)
     Py_ssize_t[MOST_PARTS + 1] first             # sequence of each part
 
@@ -134,10 +134,41 @@ cdef const floating* injected_by(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, P
     return room
 
 
-cdef void find_multipliers(Sweep* sweep, Py_ssize_t t, int part, int n_parts, Py_ssize_t last,
-                           floating* lambda1) noexcept nogil:
-    """lambda1_t of these sequences from lambda1_{t+1} and from what the outputs inject; the sums of its squares."""
-    cdef Py_ssize_t n = sweep.n, m = sweep.d + n + 1, i = sweep.first[part], rows, at_once = rows_at_once(n, n)
+cdef void scale_down(floating* lambda1, Py_ssize_t count, double scale) noexcept nogil:
+    cdef floating by = <floating> scale
+    cdef Py_ssize_t i
+    for i in range(count):
+        lambda1[i] *= by
+
+
+cdef double bound(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_t first, Py_ssize_t last,
+                  floating* lambda1) noexcept nogil:
+    """Scale lambda1_t of each of these sequences down to its cap, if it is beyond; the sum of squares of what is left.
+
+    All sequences end together: what is injected after the last step is the first that is known of each of them.
+    """
+    cdef Py_ssize_t i
+    cdef double square, most, total = 0
+    for i in range(first, last):
+        square = sweep.squares[i]
+        if t == sweep.N - 1:
+            sweep.largest[i] = square
+        else:
+            if sweep.read_out != LAST:
+                sweep.largest[i] = max(sweep.injected[i], sweep.largest[i])
+            most = sweep.cap * sweep.cap * sweep.largest[i]
+            if square > most:
+                scale_down(lambda1 + i * sweep.n, sweep.n, sqrt(most / square))
+                sweep.n_capped[part] += 1
+                square = most
+        total += square
+    return total
+
+
+cdef double find_multipliers(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_t first, Py_ssize_t last,
+                             floating* lambda1) noexcept nogil:
+    """lambda1_t of these sequences from lambda1_{t+1} and from what the outputs inject, bounded; its sum of squares."""
+    cdef Py_ssize_t n = sweep.n, m = sweep.d + n + 1, i = first, rows, at_once = rows_at_once(n, n)
     cdef Room at = room_of(sweep)
     cdef floating* piece = <floating*> sweep.sums + part * at.total + at.piece
     cdef const floating* W = <const floating*> sweep.Theta + sweep.d
@@ -145,7 +176,7 @@ cdef void find_multipliers(Sweep* sweep, Py_ssize_t t, int part, int n_parts, Py
     cdef const floating* following = multipliers_of(sweep, t + 1, lambda1)
     cdef const floating* more
     cdef floating* own
-    cdef double square = 0, injected = 0
+    cdef double total = 0
     lambda1 = multipliers_of(sweep, t, lambda1)
     while i < last:                                    # a piece that stays in the cache
         rows, own = min(at_once, last - i), lambda1 + i * n
@@ -158,29 +189,12 @@ cdef void find_multipliers(Sweep* sweep, Py_ssize_t t, int part, int n_parts, Py
             multiply_rows[floating](rows, n, n, 1, following + i * n, n, W, m, 0, own, n)
         if t < sweep.N - 1 and sweep.read_out != LAST:
             more = injected_by(sweep, t, i, rows, piece)
-            square += add_multiply_by_slope(sweep.f, states + i * n, rows * n, more, own, &injected)
+            add_multiply_by_slope(sweep.f, states + i * n, rows, n, more, own, sweep.squares + i, sweep.injected + i)
         else:
-            square += multiply_by_slope(sweep.f, states + i * n, rows * n, own)
+            multiply_by_slope(sweep.f, states + i * n, rows, n, own, sweep.squares + i)
+        total += bound(sweep, t, part, i, i + rows, lambda1)
         i += rows
-    sweep.squares[t * n_parts + part] = square
-    sweep.injected[t * n_parts + part] = square if t == sweep.N - 1 else injected
-
-
-cdef double scale_of(Sweep* sweep, Py_ssize_t t, int part, int n_parts) noexcept nogil:
-    """What the cap leaves of lambda1_t, once all parts have found its squares.
-
-    Sums over the running sequences are compared; all minibatches have B of them, so the common 1/(B n) drops out.
-    """
-    cdef double square = 0, injected = 0, most
-    cdef int other
-    for other in range(n_parts):
-        square += sweep.squares[t * n_parts + other]
-        injected += sweep.injected[t * n_parts + other]
-    sweep.largest[part] = injected if t == sweep.N - 1 else max(injected, sweep.largest[part])
-    if t == sweep.N - 1 or not isfinite(sweep.cap):
-        return 1
-    most = sweep.cap * sweep.cap * sweep.largest[part]
-    return sqrt(most / square) if square > most else 1
+    return total
 
 
 cdef double largest_square(Py_ssize_t count, const floating* x) noexcept nogil:
@@ -356,67 +370,48 @@ cdef void replace_pooled(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, floati
                 H[j] *= share
 
 
-cdef void scale_down(floating* lambda1, Py_ssize_t count, double scale) noexcept nogil:
-    cdef floating by = <floating> scale
-    cdef Py_ssize_t i
-    for i in range(count):
-        lambda1[i] *= by
-
-
-cdef void sweep_step(Sweep* sweep, int stage, int part, int n_parts, floating* lambda1) noexcept nogil:
-    """One part of the sequences: step t + 1, whose multipliers all parts have found by now, and the multipliers of t.
-
-    ``stage`` counts from 0 at t = N - 1 to N at t = -1.
-    """
-    cdef Py_ssize_t t = sweep.N - 1 - stage, n = sweep.n, first = sweep.first[part], last = sweep.first[part + 1]
-    cdef Py_ssize_t following, running, before
+cdef void sweep_part(Sweep* sweep, int part, floating* all_multipliers) noexcept nogil:
+    """One part of the sequences, from the last step to the first."""
+    cdef Py_ssize_t t = sweep.N - 1, n = sweep.n, first = sweep.first[part], last = sweep.first[part + 1]
+    cdef Py_ssize_t running = last, before
     cdef Room at = room_of(sweep)
     cdef floating* sums = <floating*> sweep.sums + part * at.total
+    cdef floating* lambda1
     cdef floating* H
-    cdef double scale
-    if stage == 0:
-        memset(sums, 0, (at.gathered if sweep.with_R else at.R) * sizeof(floating))
-        sweep.output_rows[part] = 0
-        sweep.n_gathered[part] = sweep.R_rows[part] = 0
-        sweep.largest_in_R[part], sweep.unit[part] = 0, 1
-        if sweep.read_out != EACH and sweep.with_outputs:
-            H = <floating*> (sweep.S if sweep.read_out == LAST else sweep.H)
-            H += (sweep.offsets[sweep.N] if sweep.read_out == LAST else 0) * n
-            add_outputs(sweep, part, first, last - first, H + first * n, True, sums,
-                        multipliers_of(sweep, t, lambda1) + first * n)
-        if sweep.read_out == MEAN or sweep.read_out == MAX:
-            replace_pooled(sweep, first, last, <floating*> sweep.H)
-    before = max(first, min(last, sweep.offsets[t + 1] - sweep.offsets[t])) if t >= 0 else first
-    if stage > 0:
-        following = t + 1
-        running = max(first, min(last, sweep.offsets[following + 1] - sweep.offsets[following]))
-        scale = scale_of(sweep, following, part, n_parts)
-        if scale != 1:
-            scale_down(multipliers_of(sweep, following, lambda1) + first * n, (running - first) * n, scale)
-            if part == 0:
-                sweep.n_capped += 1
-        add_step(sweep, following, first, running, before, multipliers_of(sweep, following, lambda1), sums)
+    cdef double square
+    memset(sums, 0, (at.gathered if sweep.with_R else at.R) * sizeof(floating))
+    sweep.output_rows[part] = sweep.n_gathered[part] = sweep.R_rows[part] = sweep.n_capped[part] = 0
+    sweep.largest_in_R[part], sweep.unit[part] = 0, 1
+    if sweep.read_out != EACH and sweep.with_outputs:
+        H = <floating*> (sweep.S if sweep.read_out == LAST else sweep.H)
+        H += (sweep.offsets[sweep.N] if sweep.read_out == LAST else 0) * n
+        add_outputs(sweep, part, first, last - first, H + first * n, True, sums,
+                    multipliers_of(sweep, t, all_multipliers) + first * n)
+    if sweep.read_out == MEAN or sweep.read_out == MAX:
+        replace_pooled(sweep, first, last, <floating*> sweep.H)
+    while running > first:
+        lambda1 = multipliers_of(sweep, t, all_multipliers)
+        if sweep.read_out == EACH and sweep.with_outputs:
+            H = <floating*> sweep.S + (sweep.offsets[t + 1] + first) * n
+            add_outputs(sweep, part, sweep.offsets[t + 1] - sweep.offsets[1] + first, running - first, H,
+                        in_gram(sweep, t), sums, lambda1 + first * n)
+        square = find_multipliers(sweep, t, part, first, running, all_multipliers)
+        before = max(first, min(last, sweep.offsets[t] - sweep.offsets[t - 1])) if t > 0 else first
+        add_step(sweep, t, first, running, before, lambda1, sums)
         if sweep.with_R:
-            gather_multipliers(sweep, following, part, first, running,
-                               scale * scale * sweep.squares[following * n_parts + part],
-                               multipliers_of(sweep, following, lambda1), sums)
-    if t < 0:
-        if sweep.with_R:
-            add_gathered[floating](sweep, part, sums)
-        return
-    if sweep.read_out == EACH and sweep.with_outputs and before > first:
-        H = <floating*> sweep.S + (sweep.offsets[t + 1] + first) * n
-        add_outputs(sweep, part, sweep.offsets[t + 1] - sweep.offsets[1] + first, before - first, H, in_gram(sweep, t),
-                    sums, multipliers_of(sweep, t, lambda1) + first * n)
-    find_multipliers(sweep, t, part, n_parts, before, lambda1)
+            gather_multipliers(sweep, t, part, first, running, square, lambda1, sums)
+        running = before
+        t -= 1
+    if sweep.with_R:
+        add_gathered[floating](sweep, part, sums)
 
 
-cdef void float_step(void* sweep, int stage, int part, int n_parts) noexcept nogil:
-    sweep_step(<Sweep*> sweep, stage, part, n_parts, <float*> (<Sweep*> sweep).lambda1)
+cdef void float_part(void* sweep, int part) noexcept nogil:
+    sweep_part(<Sweep*> sweep, part, <float*> (<Sweep*> sweep).lambda1)
 
 
-cdef void double_step(void* sweep, int stage, int part, int n_parts) noexcept nogil:
-    sweep_step(<Sweep*> sweep, stage, part, n_parts, <double*> (<Sweep*> sweep).lambda1)
+cdef void double_part(void* sweep, int part) noexcept nogil:
+    sweep_part(<Sweep*> sweep, part, <double*> (<Sweep*> sweep).lambda1)
 
 
 cdef void fold_in_symbols(floating* sums, Room at, Py_ssize_t d, Py_ssize_t n, floating keep, floating share,
@@ -528,9 +523,9 @@ def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const flo
     after the last step only, with "mean" every step of a sequence has the same share of V^T lambda3, and with "max" the
     steps that ``steps`` (B, n) names have all of it.  ``H_out`` (B, n) holds the pooled states and is overwritten.
 
-    ``cap``: whenever the root mean square of lambda1_t over the minibatch exceeds ``cap`` times the largest one of the
-    parts injected by lambda3 from t on, lambda1_t is scaled down to it before it is passed on (bounded multipliers);
-    infinity means never.  Returns how many steps were scaled down.
+    ``cap``: whenever lambda1_t of a sequence is longer than ``cap`` times the longest one of the parts that its lambda3
+    injects from t on, it is scaled down to that before it is passed on (bounded multipliers); infinity means never.
+    Returns how many were scaled down, a step of a sequence each.
 
     M <- momentum M + (1 - momentum) L with L = sum lambda1 z^T / sum weights (of the rows of lambda3, all 1 unless
     given), and G <- decay G + (1 - decay) sum z z^T / #rows over the rows of the steps gram_first, gram_first +
@@ -548,10 +543,10 @@ def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const flo
     """
     cdef Sweep sweep
     cdef Py_ssize_t n = Theta.shape[0], m = Theta.shape[1], N = offsets.shape[0] - 2, d = m - n - 1, K = Psi.shape[0]
-    cdef Py_ssize_t B = 0, t, i, gram_rows = 0, n_outputs
+    cdef Py_ssize_t B = 0, t, i, gram_rows = 0, n_outputs, n_capped = 0
     cdef bint symbols = codes is not None
     cdef double total = 0
-    cdef int n_parts
+    cdef int n_parts, part
     cdef floating* output_M = NULL if output_M_out is None else &output_M_out[0, 0]
     cdef floating* output_G = NULL if output_G_out is None else &output_G_out[0, 0]
     sweep.read_out = read_out_named(read_out)
@@ -606,7 +601,6 @@ def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const flo
     sweep.lambda3, sweep.lambda1, sweep.sums = &lambda3[0, 0], &lambda1_out[0, 0], &scratch_out[0]
     sweep.keep = lambda1_out.shape[0] == offsets[N]
     sweep.gram_first, sweep.gram_every, sweep.R_every, sweep.cap = gram_first, gram_every, R_every, cap
-    sweep.n_capped = 0
     n_threads = min(n_threads, scratch_out.shape[0] // room_of_part(d, n, K, symbols).total)
     n_parts = n_parts_of(n_threads, B, 6.0 * offsets[N] * n * (n if symbols else m))
     for t in range(gram_first, N):
@@ -617,21 +611,24 @@ def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const flo
     if not total > 0:
         raise ValueError("backward: no output has a weight")
     sweep.with_R = R_out is not None
-    sweep.squares = <double*> malloc((2 * N + 3) * n_parts * sizeof(double) + 3 * n_parts * sizeof(Py_ssize_t))
+    sweep.squares = <double*> malloc((3 * B + 2 * n_parts) * sizeof(double) + 4 * n_parts * sizeof(Py_ssize_t))
     if sweep.squares == NULL:
         raise MemoryError
-    sweep.injected = sweep.squares + N * n_parts
-    sweep.largest = sweep.injected + N * n_parts
-    sweep.largest_in_R = sweep.largest + n_parts
+    sweep.injected = sweep.squares + B
+    sweep.largest = sweep.injected + B
+    sweep.largest_in_R = sweep.largest + B
     sweep.unit = sweep.largest_in_R + n_parts
     sweep.output_rows = <Py_ssize_t*> (sweep.unit + n_parts)
     sweep.most_gathered = rows_at_once(n, n)
     sweep.R_rows = sweep.output_rows + n_parts
     sweep.n_gathered = sweep.R_rows + n_parts
+    sweep.n_capped = sweep.n_gathered + n_parts
     with nogil:
         divide(sweep.offsets, N, n_parts, sweep.first)
-        run(float_step if floating is float else double_step, &sweep, N + 1, n_parts)
+        run(float_part if floating is float else double_part, &sweep, n_parts)
         fold_in[floating](&sweep, n_parts, gram_rows, total, momentum, decay, R_decay, &M_out[0, 0], &G_out[0, 0],
                           NULL if R_out is None else &R_out[0, 0], output_M, output_G)
+    for part in range(n_parts):
+        n_capped += sweep.n_capped[part]
     free(sweep.squares)
-    return sweep.n_capped
+    return n_capped

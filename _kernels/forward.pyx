@@ -185,11 +185,11 @@ cdef void sweep_part(Sweep* sweep, int part, floating* X) noexcept nogil:
         answer(sweep, last - first, H + first * n, first, part, Q)
 
 
-cdef void float_part(void* sweep, int stage, int part, int n_parts) noexcept nogil:
+cdef void float_part(void* sweep, int part) noexcept nogil:
     sweep_part(<Sweep*> sweep, part, <float*> (<Sweep*> sweep).X)
 
 
-cdef void double_part(void* sweep, int stage, int part, int n_parts) noexcept nogil:
+cdef void double_part(void* sweep, int part) noexcept nogil:
     sweep_part(<Sweep*> sweep, part, <double*> (<Sweep*> sweep).X)
 
 
@@ -309,7 +309,7 @@ def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const 
                 add_bias(d, n, &weights_out[0, 0])
             transpose(K, n + 1, &Psi[0, 0], n + 1, V_T)
             divide(sweep.offsets, N, n_parts, sweep.first)
-            run(float_part if floating is float else double_part, &sweep, 1, n_parts)
+            run(float_part if floating is float else double_part, &sweep, n_parts)
     finally:
         free(sweep.scratch)
         PyBuffer_Release(&view)

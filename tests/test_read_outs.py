@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from admmirnn import backend, reference
 from admmirnn.data.sequences import Sequences
@@ -86,7 +88,7 @@ def forward(kernels, c, rho=0.7, n_threads=1, **changed):
     return out
 
 
-def backward(kernels, c, at, cap=0.8, first=0, every=2, momentum=0.6, decay=0.9, n_threads=1):
+def backward(kernels, c, at, cap=0.8, first=0, every=2, momentum=0.6, decay=0.9, n_threads=1, R_every=1):
     B, n_rows, _, d, n, K = c.shape
     rng = np.random.default_rng(1)
 
@@ -101,14 +103,15 @@ def backward(kernels, c, at, cap=0.8, first=0, every=2, momentum=0.6, decay=0.9,
         output_G=np.tril(room(n + 1, n + 1)),
         H=None if at.H is None else at.H.copy(),
         initial=np.full((B, n), np.nan, c.dtype),
+        R=np.eye(n),
     )
     out.n_capped = kernels.backward(
         *(c.Theta, c.Psi, at.X, at.S, c.batch.offsets, at.lambda3, c.activation, cap, momentum, decay, first, every),
         *(out.lambda1, out.M, out.G, out.output_M, out.output_G),
         *(np.empty(COMPILED.backward_room(d, n, K, n_threads), c.dtype), n_threads, c.read_out, c.weights),
-        *(c.batch.lengths, out.H, at.steps, c.initial is None, out.initial),
+        *(c.batch.lengths, out.H, at.steps, c.initial is None, out.initial, None, out.R, R_every, decay),
     )
-    out.G, out.output_G = np.tril(out.G), np.tril(out.output_G)
+    out.G, out.output_G, out.R = np.tril(out.G), np.tril(out.output_G), np.tril(out.R)
     return out
 
 
@@ -198,3 +201,59 @@ def test_wrong_shapes_are_refused():
     c.weights[:] = 0
     with pytest.raises(ValueError, match="weight"):
         backward(COMPILED, c, at)
+
+
+def part_of(c, at, chosen):
+    """Some sequences of a minibatch as a minibatch of their own, and what `forward` has written of them."""
+    offsets, lengths = c.batch.offsets, c.batch.lengths[chosen]
+    skipped = len(offsets) - 2 - lengths.max()
+    blocks = [offsets[t] + chosen[chosen < offsets[t + 1] - offsets[t]] for t in range(skipped, len(offsets) - 1)]
+    rows = np.concatenate(blocks)
+    of_part = np.cumsum([0, *map(len, blocks)])
+    outputs = rows[of_part[1] :] - offsets[1] if c.read_out == "each" else chosen
+    _, _, _, d, n, K = c.shape
+    case = SimpleNamespace(**vars(c))
+    case.batch = SimpleNamespace(offsets=of_part, lengths=lengths)
+    case.weights, case.shape = None, (len(chosen), of_part[-2], len(outputs), d, n, K)
+    return case, SimpleNamespace(
+        X=at.X[rows[: of_part[-2]]],
+        S=at.S[rows],
+        lambda3=at.lambda3[outputs],
+        H=None if at.H is None else at.H[chosen],
+        steps=None if at.steps is None else at.steps[chosen] - np.int32(skipped),
+    )
+
+
+@pytest.mark.parametrize("kernels", [COMPILED, reference], ids=["compiled", "numpy"])
+@given(
+    parts=st.lists(st.tuples(st.integers(1, 9), st.integers(0, 3)), min_size=1, max_size=9),
+    read_out=st.sampled_from(READ_OUTS),
+    activation=st.sampled_from(["tanh", "sigmoid", "relu", "leaky_relu", "identity"]),
+    growth=st.floats(0.5, 8),
+    cap=st.sampled_from([0.1, 0.5, 1.0, 2.0, np.inf]),
+    initial=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_a_minibatch_and_its_parts_have_the_same_sums(kernels, parts, read_out, activation, growth, cap, initial, seed):
+    """Sequences of a length each, in the part of that number; the cap looks at one sequence at a time."""
+    parts = sorted(parts, reverse=True)
+    c = make_case(
+        [length for length, _ in parts], read_out, "float64", initial=initial, activation=activation, seed=seed
+    )
+    c.Theta[:, c.shape[3] : -1] *= growth
+    at = forward(reference, c)
+
+    def sums_of(chosen):
+        case, of_part = part_of(c, at, chosen)
+        out = backward(kernels, case, of_part, cap=cap, every=1, momentum=0.0, decay=0.0)
+        n_rows = len(of_part.X)
+        return [len(of_part.lambda3) * out.M, len(of_part.lambda3) * out.output_M, n_rows * out.G, n_rows * out.R], out
+
+    everything = np.arange(len(parts))
+    whole, of_whole = sums_of(everything)
+    part = np.array([part for _, part in parts])
+    for split in (part, everything):
+        found = [sums_of(np.flatnonzero(split == number)) for number in np.unique(split)]
+        assert sum(out.n_capped for _, out in found) == of_whole.n_capped
+        for sums in zip(whole, *(sums for sums, _ in found), strict=True):
+            np.testing.assert_allclose(sum(sums[1:]), sums[0], rtol=0, atol=1e-11 * np.abs(sums[0]).max())

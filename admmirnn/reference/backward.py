@@ -78,7 +78,7 @@ def backward(
     if H_out is not None:
         H_out[:] = lambda_h
     keep = len(lambda1_out) == offsets[N]
-    n_capped, most, following = 0, 0.0, lambda1_out[:0]
+    n_capped, largest, following = 0, np.zeros(B), lambda1_out[:0]
     L, gram, gram_rows = np.zeros_like(M_out), np.zeros((m, m), S.dtype), 0
     gram_of_multipliers, n_taken = np.zeros((n, n)), 0
     for t in reversed(range(N)):
@@ -96,14 +96,15 @@ def backward(
         else:
             lambda1[:] = lambda_h[:size] if read_out == "mean" or t == N - 1 else 0
         injected = derivative * lambda1
-        most = max(most, cap * cap * float(np.vdot(injected, injected)))
+        largest[:size] = np.maximum(largest[:size], _squares(injected))
         if t < N - 1:
             lambda1 += following[:size] @ W
         lambda1 *= derivative
-        square = float(np.vdot(lambda1, lambda1))
-        if t < N - 1 and square > most:
-            lambda1 *= lambda1.dtype.type(np.sqrt(most / square))
-            n_capped += 1
+        if t < N - 1 and np.isfinite(cap):
+            square, most = _squares(lambda1), cap * cap * largest[:size]
+            beyond = square > most
+            lambda1[beyond] *= np.sqrt(most[beyond] / square[beyond])[:, None].astype(lambda1.dtype)
+            n_capped += int(beyond.sum())
         following = lambda1
         if initial_multipliers_out is not None:
             starting = slice(offsets[t] - offsets[t - 1] if t else 0, size)
@@ -126,6 +127,12 @@ def backward(
         fold_in(output_M_out, momentum, output_L, total)
         fold_in(output_G_out, decay, h.T @ h, len(h))
     return n_capped
+
+
+def _squares(x: FloatArray) -> NDArray[np.float64]:
+    """The sum of squares of each row."""
+    squares: NDArray[np.float64] = np.einsum("ij,ij->i", x, x, dtype=np.float64)
+    return squares
 
 
 def fold_in(statistic: FloatArray, keep_share: float, batch: FloatArray, count: float) -> None:

@@ -57,9 +57,9 @@ class EpochRecord:
             epoch's end, before the schedule, None when there is none; ``r``, ``output_r``: proximal weights
             in force, 1 / step length, and ``D_norm``, ``output_D_norm``: ``|D|``, that of the hidden layer
             in the metric of its penalty, each a mean over the epoch's steps (of both directions, where
-            there are two), None when there was none; ``capped_steps``: steps at which multipliers were
-            scaled down; ``damping_raised``: iterations whose damping was raised; ``rollbacks``: how often
-            the solver returned to its last good weights; ``seconds``.
+            there are two), None when there was none; ``capped_steps``: at how many steps multipliers were
+            scaled down, those of each sequence counted; ``damping_raised``: iterations whose damping was
+            raised; ``rollbacks``: how often the solver returned to its last good weights; ``seconds``.
         """
         record: Record = {"epoch": epoch, "rollout_loss": self._loss / self._n_finite if self._n_finite else math.inf}
         if self._n_correct is not None and self._n_targets:

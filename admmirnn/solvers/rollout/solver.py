@@ -71,8 +71,8 @@ class Rollout(BaseEstimator):
     momentum : float, default=0.8
         Decay of M, in [0, 1).
     multiplier_cap : float or None, default=1.0
-        Bound on the multipliers of a_t, in units of the largest ones that the outputs inject, > 0; None means no
-        bound.
+        Bound on the multipliers of a_t, in units of the largest ones that the outputs of its sequence inject, > 0; None
+        means no bound.
     gram_every : int, default=8
         G takes every ``gram_every``-th step of a minibatch, in turn, four times as many in the first nine iterations,
         and all in the first; 1 means all.  R takes every ``gram_every``-th state, of all steps.  Of small minibatches
