@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 _LEAST_OF_COSINE = 0.02
 _FIRST_ITERATIONS = 10  # in which the running Gram matrix changes fast
-_ROWS_OF_R = 2  # times n: what R takes of a minibatch; of one that has fewer states, all
-_LEAST_ROWS_OF_R = 256
+_FEWEST_OF_R, _MOST_OF_R = 2, 4  # times n: how many states of a minibatch R takes, if there are so many
+_ENOUGH_OF_R = 256  # of a large minibatch
 # chosen on validation data of eleven tasks, see bench/choices.py
 _RIDGE, _USUAL_UNITS, _MOST_RIDGE = 6.0, 128, 2.0  # of [U W]
 _RIDGE_OF_SYMBOLS = 14.0  # of W alone
@@ -295,12 +295,11 @@ class Fit:
             of_G = max(min(every, n_rows // n), 1)
         self.gram_steps = self.n_remembered % of_G, of_G
         # R takes as large a share of the states, but of a small minibatch at least 2 n, if there are so many, and of a
-        # large one no more than that, or than 256; and its mean is of at least the last 10 n, or R would say more of
+        # large one no more than 4 n, or than 256; and its mean is of at least the last 10 n, or R would say more of
         # these than of the network
-        enough = _ROWS_OF_R * n
         if self.n_remembered >= _FIRST_ITERATIONS and every > 1:
-            every = max(every, n_rows // max(enough, _LEAST_ROWS_OF_R))
-        states_per_taken = max(min(every, n_rows // enough), 1)
+            every = max(every, n_rows // max(_MOST_OF_R * n, _ENOUGH_OF_R))
+        states_per_taken = max(min(every, n_rows // (_FEWEST_OF_R * n)), 1)
         decay = max(settings.gram_decay, 1 - n_rows / (states_per_taken * _ROWS_IN_MEMORY * n))
         self.sampling_of_R = states_per_taken, min(decay, 1 - 1 / self.n_remembered)
 
