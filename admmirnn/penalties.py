@@ -18,6 +18,8 @@ import numpy as np
 from admmirnn import validation
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from admmirnn._typing import FloatArray, ProximalOperator
 
 _TOLERANCE = 1e-6  # by which a constraint counts as met
@@ -308,16 +310,15 @@ def _check_square(x: FloatArray) -> None:
         raise ValueError(f"Orthogonal is for square matrices and x has the shape {x.shape}; assign it to W")
 
 
-PENALISED = ("U", "W", "V", "UW", "UWb", "WV")
-
-
-def check_penalties(penalties: Any) -> dict[str, ProximalOperator]:
+def check_penalties(penalties: Any, known: Mapping[str, Sequence[str]]) -> dict[str, ProximalOperator]:
     """Return ``penalties`` as a dict, empty for None, or raise unless it has a prox for every block, and one at most.
 
     Parameters
     ----------
     penalties : dict or None
-        Objects with ``prox(x, tau)`` by the names U, W, V, UW, UWb or WV; no block may have two.
+        Objects with ``prox(x, tau)`` by the names in ``known``; no block may have two.
+    known : dict
+        Which blocks each name stands for, see `admmirnn.networks.blocks.PENALISED`.
     """
     if penalties is None:
         return {}
@@ -327,13 +328,13 @@ def check_penalties(penalties: Any) -> dict[str, ProximalOperator]:
         )
     owner: dict[str, str] = {}
     for name, penalty in penalties.items():
-        validation.check_choice("a key of penalties", name, PENALISED)
+        validation.check_choice("a key of penalties", name, tuple(known))
         if isinstance(penalty, type) or not callable(getattr(penalty, "prox", None)):
             raise TypeError(
                 f"penalties[{name!r}] is {penalty!r}, which has no method prox(x, tau); pass an object such as "
                 "admmirnn.penalties.Lasso(1e-4)"
             )
-        for block in name:
+        for block in known[name]:
             if block in owner:
                 raise ValueError(
                     f"penalties has {owner[block]!r} and {name!r}, so {block} would have two; give every block one"

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import validation
+from admmirnn.networks.blocks import BLOCKS, weights_of
 from admmirnn.optional import import_optional
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def plot_states(
     # beside the heat map, which stays as wide as the panel below
     upper.figure.colorbar(image, cax=upper.inset_axes((1.015, 0, 0.025, 1)), label="state")
     upper.set(ylabel="unit")
-    n_forward = len(estimator.b_)
+    n_forward = len(weights_of(estimator)["b"])
     if n_forward < n:
         upper.axhline(n_forward - 0.5, color="k", linewidth=1)
     upper.tick_params(labelbottom=False)
@@ -421,8 +422,7 @@ def check_recurrent_weights(estimator: Any) -> dict[str, FloatArray]:
     """Return the matrices W of an estimator by name, or the one that was passed, or raise."""
     if isinstance(estimator, BaseEstimator):
         check_is_fitted(estimator)
-        names = {"W": "W_", "W_reverse": "W_reverse_"}
-        found = {name: getattr(estimator, of) for name, of in names.items() if hasattr(estimator, of)}
+        found = {name: W for name, W in weights_of(estimator).items() if BLOCKS[name].part == "W"}
         if not found:
             raise TypeError(f"estimator is of type {type(estimator).__name__}, which has no W_; pass one of admmirnn")
         return found

@@ -242,7 +242,7 @@ def blocks(seeds):
 
 def _golden_variables(kernels, case):
     """The golden state of Algorithm 1: one sequence of 5 steps with a label at each."""
-    network = ElmanRNN.of_weights(*(case[name] for name in "UWbVc"))
+    network = ElmanRNN.of_weights({name: case[name] for name in "UWbVc"})
     sequences = Sequences.of_lengths(case["X"], [len(case["X"])])
     variables = Variables.of_sequences(
         kernels, network, sequences, np.arange(1), case["y"].astype(np.intp), np.ones(1), SoftmaxCrossEntropy()

@@ -69,11 +69,11 @@ def make_case(read_out, *, lengths=LENGTHS, frame=1, stride=1, loss="cross_entro
 
 def network_of(c, **changed):
     c = SimpleNamespace(**vars(c) | changed)
-    n, d = len(c.Theta), c.Theta.shape[1] - len(c.Theta) - 1
+    d = c.Theta.shape[1] - len(c.Theta) - 1
     of_each = [(Theta[:, :d], Theta[:, d:-1], Theta[:, -1]) for Theta in (c.Theta, c.Theta_reverse)]
     read_out = "last" if c.read_out == "each" else c.read_out
-    assert n == of_each[0][1].shape[0]
-    return BidirectionalRNN.of_weights(*of_each[0], *of_each[1], c.Psi[:, :-1], c.Psi[:, -1], read_out=read_out)
+    weights = zip(WEIGHTS, (*of_each[0], *of_each[1], c.Psi[:, :-1], c.Psi[:, -1]), strict=True)
+    return BidirectionalRNN.of_weights(dict(weights), read_out=read_out)
 
 
 def outputs_by_hand(c, i, Theta, Theta_reverse, Psi):

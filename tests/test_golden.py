@@ -22,7 +22,7 @@ def test_every_intermediate(golden_rollout, backend_name, dtype):
     kernels = backend.kernels()
     sequences = sequences_of(case, dtype)
     B = len(sequences)
-    network = ElmanRNN.of_weights(*(case[name].astype(dtype) for name in "UWbVc"))
+    network = ElmanRNN.of_weights({name: case[name].astype(dtype) for name in "UWbVc"})
     work = Workspace(kernels, network, "last", sequences, B)
     batch = sequences.minibatch(np.arange(B))
     work.load(batch, sequences.first_steps, case["y"], np.ones(B, dtype), labelled=True)

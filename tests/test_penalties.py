@@ -422,10 +422,11 @@ def test_chains_and_cycles_of_dead_units_go():
     V = np.zeros((2, 6))
     V[:, 0] = 1
     V[:, 2] = 0
-    pruned = ElmanRNN.of_weights(U, W, b, V, np.ones(2)).pruned()
+    weights = {"U": U, "W": W, "b": b, "V": V, "c": np.ones(2)}
+    pruned = ElmanRNN.of_weights(weights).pruned()
     assert pruned.n_hidden == 2
     b[5] = -0.5  # relu of which is zero
-    assert ElmanRNN.of_weights(U, W, b, V, np.ones(2), activation="relu").pruned().n_hidden == 1
+    assert ElmanRNN.of_weights(weights, activation="relu").pruned().n_hidden == 1
 
 
 def test_prune_returns_an_equal_estimator(waves):

@@ -382,9 +382,8 @@ def test_torch_has_the_same_network(form, waves, task):
     rnn, read_out = training.rnn, training.read_out
     W = rnn.weight_hh_l0.detach().numpy()
     assert W @ W.T == pytest.approx(np.eye(8), abs=1e-5)
-    network = ElmanRNN.of_weights(*(tensor.detach().numpy() for tensor in (
-        rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0 + rnn.bias_hh_l0, read_out.weight, read_out.bias
-    )))  # fmt: skip
+    tensors = rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0 + rnn.bias_hh_l0, read_out.weight, read_out.bias
+    network = ElmanRNN.of_weights({name: of.detach().numpy() for name, of in zip("UWbVc", tensors, strict=True)})
     expected = network.outputs(data.test, every_step=data.every_step)
     assert training.outputs(test) == pytest.approx(expected, abs=1e-5)
     _, targets = test.read(training.rnn, peers.torch.arange(len(data.test)))

@@ -21,8 +21,10 @@ from admmirnn.solvers.rollout.state import InitialState
 
 def random_network(n=5, d=2, K=3, s_0=None):
     rng = np.random.default_rng(0)
-    U, W, b, V, c = (rng.normal(size=shape) for shape in ((n, d), (n, n), (n,), (K, n), (K,)))
-    return ElmanRNN.of_weights(U, 0.5 * W, b, V, c, s_0=s_0)
+    shapes = {"U": (n, d), "W": (n, n), "b": (n,), "V": (K, n), "c": (K,)}
+    weights = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    weights["W"] *= 0.5
+    return ElmanRNN.of_weights(weights if s_0 is None else weights | {"s_0": s_0})
 
 
 def fit_of(network, sequences, targets, loss, order=None, **settings):

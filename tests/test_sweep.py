@@ -160,7 +160,7 @@ def golden():
 
 def golden_state(case, kernels, dtype, **options):
     """The network, the variables and the settings of the golden case."""
-    network = ElmanRNN.of_weights(*(case[name].astype(dtype) for name in "UWbVc"))
+    network = ElmanRNN.of_weights({name: case[name].astype(dtype) for name in "UWbVc"})
     N, d = case["X"].shape
     batch = Sequences.of_lengths(case["X"].astype(dtype), [N]).minibatch(np.arange(1))
     v = Variables(kernels, network, batch, case["y"].astype(np.intp), None, np.ones(N, dtype))

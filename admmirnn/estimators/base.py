@@ -30,9 +30,10 @@ from admmirnn.estimators.settings import (
     check_targets_suit,
 )
 from admmirnn.files import models
-from admmirnn.files.fitted import Fitted, check_fitted_history, check_fitted_type
+from admmirnn.files.fitted import Fitted, check_fitted_history, check_fitted_type, fitted_weights
 from admmirnn.losses import loss_of
-from admmirnn.networks import BidirectionalRNN, ElmanRNN
+from admmirnn.networks import BidirectionalRNN, ElmanRNN, network_of
+from admmirnn.networks.blocks import BLOCKS, weights_of
 from admmirnn.solvers import SOLVERS, Status
 from admmirnn.watching import EarlyStopping, EpochState, History, Interruption, Limits, Progress, Validation
 
@@ -57,16 +58,7 @@ _N_STREAMS = 16  # chosen on text, see CharacterModel
 _FEWEST_CHUNKS = 4  # of a stream, or its first state would say too much
 
 # what makes an estimator fitted, but for the memory of its solver; the classes add their own
-FITTED = {
-    "U_": Fitted.array("n", "d"),
-    "W_": Fitted.array("n", "n"),
-    "b_": Fitted.array("n"),
-    "U_reverse_": Fitted.array("m", "d", may_be_missing=True),
-    "W_reverse_": Fitted.array("m", "m", may_be_missing=True),
-    "b_reverse_": Fitted.array("m", may_be_missing=True),
-    "V_": Fitted.array("K", "n+m"),
-    "c_": Fitted.array("K"),
-    "s_0_": Fitted.array("n", optional=True),
+FITTED = fitted_weights() | {
     "history_": Fitted.value(check_fitted_history),
     "status_": Fitted.value(partial(check_fitted_type, Status), optional=True),
     "status_detail_": Fitted.value(partial(check_fitted_type, str), optional=True),
@@ -512,11 +504,7 @@ class RecurrentEstimator(BaseEstimator):
 
     def _network(self) -> Network:
         check_is_fitted(self)
-        first, last, how = (self.U_, self.W_, self.b_), (self.V_, self.c_), (self._activation, self._readout)
-        if hasattr(self, "U_reverse_"):
-            reverse = self.U_reverse_, self.W_reverse_, self.b_reverse_
-            return BidirectionalRNN.of_weights(*first, *reverse, *last, activation=how[0], read_out=how[1])
-        return ElmanRNN.of_weights(*first, *last, activation=how[0], read_out=how[1], s_0=self.s_0_)
+        return network_of(weights_of(self), activation=self._activation, read_out=self._readout)
 
     def _sequences(self, X: ArrayLike, network: Network) -> Sequences:
         """X as the fitted network reads it."""
@@ -549,8 +537,7 @@ class RecurrentEstimator(BaseEstimator):
         self, attributes: dict[str, Any], network: Network, history: History, memory: dict[str, Any] | None
     ) -> None:
         """Replace all attributes of an earlier fit at once; how this one ended is not known yet."""
-        for name in ("feature_names_in_", "U_reverse_", "W_reverse_", "b_reverse_"):
-            self.__dict__.pop(name, None)
+        self.__dict__.pop("feature_names_in_", None)
         self.__dict__.update(attributes)
         self._take_weights(network)
         self.history_, self.n_iter_, self._memory = history, len(history), memory
@@ -573,8 +560,13 @@ class RecurrentEstimator(BaseEstimator):
         return self
 
     def _take_weights(self, network: Network) -> None:
-        self.__dict__.update({f"{name}_": weights.copy() for name, weights in network.weights.items()})
-        self.s_0_ = None if network.s_0 is None else network.s_0.copy()
+        found = {BLOCKS[name].attribute: weights.copy() for name, weights in network.weights.items()}
+        for block in BLOCKS.values():
+            if block.attribute not in found:
+                self.__dict__.pop(block.attribute, None)
+        self.__dict__.update(found)
+        if network.s_0 is None:
+            self.s_0_ = None
 
 
 def how_to_read(settings: EstimatorSettings) -> dict[str, Any]:

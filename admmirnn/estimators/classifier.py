@@ -30,6 +30,7 @@ from admmirnn.export import Exports
 from admmirnn.files import models
 from admmirnn.files.fitted import Fitted
 from admmirnn.losses import LOSSES_OF_CLASSES, SigmoidCrossEntropy, SoftmaxCrossEntropy, loss_of
+from admmirnn.networks.blocks import BLOCKS
 from admmirnn.streaming import Answer, ReadsStreams
 
 if TYPE_CHECKING:
@@ -361,11 +362,11 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
             raise ValueError(
                 "classes is given, and where there may be several labels they are 0 to K - 1; leave it out"
             )
+        of_outputs = [name for name in layers if BLOCKS[name].is_of_outputs]
         if len(layers["c"]) == 1 and not several:
-            for name in ("V", "c"):
-                layers[name] = np.concatenate([np.zeros_like(layers[name]), layers[name]])
+            layers |= {name: np.concatenate([np.zeros_like(layers[name]), layers[name]]) for name in of_outputs}
         classes, order = check_torch_classes(classes, len(layers["c"]))
-        layers |= {name: layers[name][order] for name in ("V", "c")}
+        layers |= {name: layers[name][order] for name in of_outputs}
         return classifier._of_layers(layers, every_step, {"classes_": classes, "_several": several})
 
     def fit(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from admmirnn.estimators.base import RecurrentEstimator
 from admmirnn.export import layers_of_torch
+from admmirnn.networks.blocks import n_directions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,7 +27,7 @@ def estimator_of_layers(
     of_layers = {
         "hidden_size": len(layers["b"]),
         "activation": activation,
-        "bidirectional": "b_reverse" in layers,
+        "bidirectional": n_directions(layers) == 2,
         "dtype": layers["b"].dtype.name,
     }
     check_settings_of_torch(settings, of_layers)

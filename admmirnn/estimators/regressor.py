@@ -268,7 +268,7 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
             If an argument or a setting is not usable; nothing has been trained then.
         """
         names = ("target_mean_", "target_scale_", "_single")
-        known = {name: getattr(self, name) for name in names} if hasattr(self, "V_") else None
+        known = {name: getattr(self, name) for name in names} if hasattr(self, names[0]) else None
         return self._partial_fit(X, y, sample_weight, known)
 
     def _read_targets(

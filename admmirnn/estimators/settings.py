@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 
 from admmirnn import validation
 from admmirnn.activations import ACTIVATIONS
+from admmirnn.networks.blocks import PENALISED
 from admmirnn.penalties import check_penalties
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def check_estimator_settings(estimator: BaseEstimator, solvers: Mapping[str, typ
         raise TypeError("penalty is None; pass a number >= 0, or 'auto'")
     if isinstance(penalty, str) and penalty == "auto":
         penalty = getattr(solver, "default_penalty", 0.0)
-    penalties = check_penalties(estimator.penalties)
+    penalties = check_penalties(estimator.penalties, PENALISED)
     if estimator.penalties is not None and not getattr(solver, "takes_penalties", False):
         raise ValueError(
             f"penalties is {estimator.penalties!r}, and {type(solver).__name__} takes none; pass None, or "

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from admmirnn.networks.blocks import UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
 
     from admmirnn import networks
     from admmirnn._typing import FloatArray, Frame
+    from admmirnn.networks.blocks import Block
 
 
 @dataclass(frozen=True)
@@ -61,25 +65,18 @@ class Network:
         dtype: DTypeLike | None = None,
     ) -> Network:
         """That of the network of a fitted estimator, in ``dtype`` or its own."""
-        weights, n = {name: array.astype(np.float64) for name, array in network.weights.items()}, network.n_hidden
-        suffixes = ("", "_reverse") if "U_reverse" in weights else ("",)
-        U, W, b, V = [], [], [], []
-        first = 0
-        for suffix in suffixes:
-            n_own = len(weights[f"b{suffix}"])
-            add = 0, n - n_own  # zeros where a pruned network has a direction of fewer units than the other one
-            U.append(np.pad(scale * weights[f"U{suffix}"], (add, (0, 0))))
-            W.append(np.pad(weights[f"W{suffix}"], add))
-            b.append(np.pad(weights[f"b{suffix}"], add))
-            V.append(np.pad(weights["V"][:, first : first + n_own], ((0, 0), add)))
-            first += n_own
+        of_part: dict[str, list[FloatArray]] = defaultdict(list)
+        for block in network.blocks.values():
+            of_directions = range(len(block.of_directions))
+            for own in [block.of_direction(i) for i in of_directions] or [block]:
+                of_part[block.part].append(_of_most_units(own, network))
         factor = np.broadcast_to(target_scale, network.n_outputs)
         blocks = {
-            "U": np.stack(U),
-            "W": np.stack(W),
-            "b": np.stack(b),
-            "V": factor[:, None] * np.hstack(V),
-            "c": factor * weights["c"] + target_mean,
+            "U": scale * np.stack(of_part["U"]),
+            "W": np.stack(of_part["W"]),
+            "b": np.stack(of_part["b"]),
+            "V": factor[:, None] * np.hstack(of_part["V"]),
+            "c": factor * np.hstack(of_part["c"]) + target_mean,
         }
         return cls(
             **check_exported(blocks, np.dtype(dtype or network.dtype)),
@@ -94,6 +91,13 @@ class Network:
         """Features of an observation."""
         found: int = self.U.shape[2] // self.frame[0]
         return found
+
+
+def _of_most_units(block: Block, network: networks.Network) -> FloatArray:
+    """A block in float64, with zeros where a pruned network has a direction of fewer units than the other one."""
+    weights, n = block.of(network.arrays).astype(np.float64), network.n_hidden
+    add = [(0, n - size if axis in UNITS else 0) for axis, size in zip(block.axes, weights.shape, strict=True)]
+    return np.pad(weights, add)
 
 
 def check_exported(blocks: Mapping[str, FloatArray], dtype: np.dtype[Any]) -> dict[str, FloatArray]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from admmirnn import validation
+from admmirnn.networks.blocks import blocks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +26,14 @@ _FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "identity": nn.Identity(),
 }
 _OF_TORCH = ("tanh", "relu")
+_SUFFIXES = "", "_reverse"  # of parameters of each direction
+_PARAMETERS = {  # which are a block, or add up to it, by its part
+    "U": ("weight_ih",),
+    "W": ("weight_hh",),
+    "b": ("bias_ih", "bias_hh"),
+    "V": ("weight",),
+    "c": ("bias",),
+}
 
 
 class LoopRNN(nn.Module):
@@ -61,7 +71,7 @@ class LoopRNN(nn.Module):
 
     @property
     def _suffixes(self) -> tuple[str, ...]:
-        return ("", "_reverse") if self.bidirectional else ("",)
+        return _SUFFIXES if self.bidirectional else _SUFFIXES[:1]
 
     def forward(
         self, x: torch.Tensor | PackedSequence, h_0: torch.Tensor | None = None
@@ -207,7 +217,7 @@ def module_of(network: Network, *, learns_s_0: bool = False) -> ElmanModule:
     given = {
         f"{name}_l0{suffix}": torch.tensor(arrays[k])
         for name, arrays in layers.items()
-        for k, suffix in enumerate(("", "_reverse")[:D])
+        for k, suffix in enumerate(_SUFFIXES[:D])
     }
     dtype = given["weight_ih_l0"].dtype
     rnn.to(dtype).load_state_dict(given)
@@ -221,16 +231,13 @@ def module_of(network: Network, *, learns_s_0: bool = False) -> ElmanModule:
 def layers_of(rnn: nn.RNN | LoopRNN, linear: nn.Linear) -> tuple[dict[str, FloatArray], str]:
     """The weights of a recurrent and a linear layer by name, as copies, and the activation."""
     check_torch_layers(rnn, linear, torch, (nn.RNN, LoopRNN))
-    weights = {}
-    for suffix in ("", "_reverse") if rnn.bidirectional else ("",):
-        weights["U" + suffix] = _copy(getattr(rnn, f"weight_ih_l0{suffix}"))
-        weights["W" + suffix] = _copy(getattr(rnn, f"weight_hh_l0{suffix}"))
-        weights["b" + suffix] = 0 * weights["W" + suffix][0]
-        if rnn.bias:
-            weights["b" + suffix] += _copy(getattr(rnn, f"bias_ih_l0{suffix}"))
-            weights["b" + suffix] += _copy(getattr(rnn, f"bias_hh_l0{suffix}"))
-    weights["V"] = _copy(linear.weight)
-    weights["c"] = 0 * weights["V"][:, 0] if linear.bias is None else _copy(linear.bias)
+    n_hidden = (rnn.hidden_size,) * (2 if rnn.bidirectional else 1)
+    weights: dict[str, FloatArray] = {}
+    for name, block in blocks_of(rnn.input_size, n_hidden, linear.out_features).items():
+        layer, suffix = (linear, "") if block.direction is None else (rnn, f"_l0{_SUFFIXES[block.direction]}")
+        parameters = [getattr(layer, f"{of}{suffix}", None) for of in _PARAMETERS[block.part]]
+        found = [_copy(parameter) for parameter in parameters if parameter is not None]
+        weights[name] = sum(found[1:], found[0]) if found else np.zeros(block.rows.stop, weights["U"].dtype)
     return weights, rnn.nonlinearity
 
 

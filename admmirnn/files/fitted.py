@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from admmirnn import validation
+from admmirnn.networks.blocks import BLOCKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -51,13 +52,21 @@ class Fitted:
         return cls(lambda name, value, sizes: None if optional and value is None else check(name, value))
 
 
+def fitted_weights() -> dict[str, Fitted]:
+    """Those that are weights: the second direction's may be missing, and an s_0 that is zero is None."""
+    return {
+        block.attribute: Fitted.array(*block.axes, optional=name == "s_0", may_be_missing=block.direction == 1)
+        for name, block in BLOCKS.items()
+    }
+
+
 def check_fitted_attributes(attributes: Mapping[str, Any], expected: Mapping[str, Fitted]) -> None:
     """Raise unless these attributes, by name, make an estimator fitted, as the `Fitted` of each say."""
     missing = sorted(name for name, one in expected.items() if name not in attributes and not one.may_be_missing)
     unknown = sorted(attributes.keys() - expected.keys())
     if missing or unknown:
         raise ValueError(f"its attributes are not those of a fitted one: {', '.join([*missing, *unknown][:3])}")
-    of_reverse = [name in attributes for name in expected if name.endswith("_reverse_")]
+    of_reverse = [block.attribute in attributes for block in BLOCKS.values() if block.direction == 1]
     if any(of_reverse) and not all(of_reverse):
         raise ValueError("some of its weights of the network that reads from the end are missing")
     sizes: dict[str, Any] = {}
@@ -68,7 +77,8 @@ def check_fitted_attributes(attributes: Mapping[str, Any], expected: Mapping[str
         of_table, n_features = attributes["_n_table_columns"], attributes["n_features_in_"]
         n_channels = n_features if of_table is None else 1
         if sizes["d"] != n_channels * attributes["_frame"][0] or of_table not in (None, n_features):
-            raise ValueError(f"U_ has {sizes['d']} columns, which observations of {n_features} features do not have")
+            U = BLOCKS["U"].attribute
+            raise ValueError(f"{U} has {sizes['d']} columns, which observations of {n_features} features do not have")
 
 
 def _check_fitted_array(

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from admmirnn.networks.bidirectional import BidirectionalRNN
+from admmirnn.networks.blocks import n_directions
 from admmirnn.networks.elman import ElmanRNN
 
-__all__ = ["BidirectionalRNN", "ElmanRNN", "Network", "check_one_direction"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from admmirnn._typing import FloatArray
+
+__all__ = ["BidirectionalRNN", "ElmanRNN", "Network", "check_one_direction", "network_of"]
 
 Network: TypeAlias = ElmanRNN | BidirectionalRNN
+
+
+def network_of(weights: Mapping[str, FloatArray], *, activation: str, read_out: str) -> Network:
+    """The network with the given weights by name, which are copied."""
+    of_kind = BidirectionalRNN if n_directions(weights) == 2 else ElmanRNN
+    return of_kind.of_weights(weights, activation=activation, read_out=read_out)
 
 
 def check_one_direction(network: Network, why: str) -> ElmanRNN:

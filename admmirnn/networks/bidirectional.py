@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from admmirnn.data.sequences import Sequences
+from admmirnn.networks.blocks import arrays_of, blocks_of
 from admmirnn.networks.elman import ElmanRNN
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from admmirnn._typing import DType, FloatArray
+    from admmirnn.networks.blocks import Block
 
 
 class BidirectionalRNN:
@@ -44,32 +48,19 @@ class BidirectionalRNN:
 
     @classmethod
     def of_weights(
-        cls,
-        U: FloatArray,
-        W: FloatArray,
-        b: FloatArray,
-        U_reverse: FloatArray,
-        W_reverse: FloatArray,
-        b_reverse: FloatArray,
-        V: FloatArray,
-        c: FloatArray,
-        *,
-        activation: str = "tanh",
-        read_out: str = "last",
+        cls, weights: Mapping[str, FloatArray], *, activation: str = "tanh", read_out: str = "last"
     ) -> BidirectionalRNN:
-        """The network with the given weights, which are copied; V is [V V_reverse]."""
-        n = len(W)
-        how: dict[str, Any] = {"activation": activation, "read_out": read_out}
-        forward = ElmanRNN.of_weights(U, W, b, V[:, :n], c, **how)
-        reverse = ElmanRNN.of_weights(U_reverse, W_reverse, b_reverse, V[:, n:], np.zeros_like(c), **how)
-        return cls(forward, reverse, np.ascontiguousarray(np.hstack([V, c[:, None]])))
+        """The network with the given weights by name, which are copied; V is [V V_reverse]."""
+        *Thetas, Psi = arrays_of(weights)
+        forward, reverse = (
+            ElmanRNN(Theta, np.empty((len(Psi), len(Theta) + 1), Psi.dtype), activation, read_out) for Theta in Thetas
+        )
+        return cls(forward, reverse, Psi)
 
     def share_out(self) -> None:
         """Copy the blocks of Psi to where the two networks have theirs."""
-        forward, reverse = self.directions
-        n = forward.n_hidden
-        forward.Psi[:, :-1], forward.Psi[:, -1] = self.Psi[:, :n], self.Psi[:, -1]
-        reverse.Psi[:, :-1], reverse.Psi[:, -1] = self.Psi[:, n:-1], 0
+        for i, (network, columns) in enumerate(zip(self.directions, self.blocks["V"].of_directions, strict=True)):
+            network.Psi[:, :-1], network.Psi[:, -1] = self.Psi[:, columns], 0 if i else self.Psi[:, -1]
 
     @property
     def n_hidden(self) -> int:
@@ -103,17 +94,25 @@ class BidirectionalRNN:
         return self.directions[0].read_out
 
     @property
+    def blocks(self) -> Mapping[str, Block]:
+        """Where in its arrays the weights of which name are."""
+        return blocks_of(self.n_features, tuple(network.n_hidden for network in self.directions), self.n_outputs)
+
+    @property
+    def arrays(self) -> tuple[FloatArray, ...]:
+        """What its blocks are in."""
+        return (*(network.Theta for network in self.directions), self.Psi)
+
+    @property
     def weights(self) -> dict[str, FloatArray]:
-        """U, W, b, U_reverse, W_reverse, b_reverse, V and c by name, as views."""
-        forward, reverse = (network.weights for network in self.directions)
-        of_reverse = {f"{name}_reverse": reverse[name] for name in ("U", "W", "b")}
-        of_forward = {name: forward[name] for name in ("U", "W", "b")}
-        return of_forward | of_reverse | {"V": self.Psi[:, :-1], "c": self.Psi[:, -1]}
+        """Its blocks by name, as views."""
+        arrays = self.arrays
+        return {name: block.of(arrays) for name, block in self.blocks.items()}
 
     @property
     def trained(self) -> tuple[FloatArray, ...]:
         """The arrays that training changes."""
-        return (*(network.Theta for network in self.directions), self.Psi)
+        return self.arrays
 
     def initial_states(self, n_sequences: int) -> None:
         """None: both networks start from zero."""
@@ -123,7 +122,7 @@ class BidirectionalRNN:
         """Both networks without the units that the outputs never depend on, as `ElmanRNN.pruned`."""
         self.share_out()
         forward, reverse = (network.pruned() for network in self.directions)
-        Psi = np.hstack([forward.Psi[:, :-1], reverse.Psi[:, :-1], self.Psi[:, -1:]])
+        Psi = np.hstack([forward.weights["V"], reverse.weights["V"], self.weights["c"][:, None]])
         return BidirectionalRNN(forward, reverse, np.ascontiguousarray(Psi))
 
     def outputs(self, sequences: Sequences, *, every_step: bool = False, n_threads: int = 1) -> FloatArray:

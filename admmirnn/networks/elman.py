@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from admmirnn import backend
+from admmirnn.networks.blocks import arrays_of, blocks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import DTypeLike, NDArray
 
     from admmirnn._typing import Array, BoolArray, DType, FloatArray, IntArray
     from admmirnn.data.sequences import Minibatch, Sequences
+    from admmirnn.networks.blocks import Block
 
 _ROWS_AT_A_TIME = 1 << 13
 
@@ -88,35 +90,27 @@ class ElmanRNN:
         symbols : bool, default=False
             Whether features are symbols: as one of them is 1 and the others are 0, the variance of U is 1.
         """
-        Theta = np.zeros((n_hidden, n_features + n_hidden + 1), dtype=dtype)
+        Theta = np.zeros((n_hidden, n_features + n_hidden + 1), dtype)
+        network = cls(Theta, np.zeros((n_outputs, n_hidden + 1), dtype), activation, read_out)
+        U, W, b = (network.weights[name] for name in ("U", "W", "b"))
         n_not_zero = 1 if symbols else n_features
-        Theta[:, :n_features] = random_state.standard_normal((n_hidden, n_features)) / np.sqrt(n_not_zero)
+        U[:] = random_state.standard_normal((n_hidden, n_features)) / np.sqrt(n_not_zero)
         with backend.one_blas_thread():
             Q, R = np.linalg.qr(random_state.standard_normal((n_hidden, n_hidden)))
-        Theta[:, n_features:-1] = Q * np.sign(np.diag(R))  # uniform over the orthogonal group
+        W[:] = Q * np.sign(np.diag(R))  # uniform over the orthogonal group
         if activation == "sigmoid":
-            Theta[:, :n_features] *= 2
-            Theta[:, n_features:-1] *= 4
-            Theta[:, -1] = -0.5 * Theta[:, n_features:-1].sum(axis=1)
-        return cls(Theta, np.zeros((n_outputs, n_hidden + 1), dtype=dtype), activation, read_out)
+            U *= 2
+            W *= 4
+            b[:] = -0.5 * W.sum(axis=1)
+        return network
 
     @classmethod
     def of_weights(
-        cls,
-        U: FloatArray,
-        W: FloatArray,
-        b: FloatArray,
-        V: FloatArray,
-        c: FloatArray,
-        *,
-        activation: str = "tanh",
-        read_out: str = "last",
-        s_0: FloatArray | None = None,
+        cls, weights: Mapping[str, FloatArray], *, activation: str = "tanh", read_out: str = "last"
     ) -> ElmanRNN:
-        """The network with the given weights, which are copied."""
-        Theta, Psi = np.hstack([U, W, b[:, None]]), np.hstack([V, c[:, None]])
-        s_0 = None if s_0 is None else s_0.copy()
-        return cls(np.ascontiguousarray(Theta), np.ascontiguousarray(Psi), activation, read_out, s_0)
+        """The network with the given weights by name, which are copied; without an s_0 that is zero."""
+        Theta, Psi, *s_0 = arrays_of(weights)
+        return cls(Theta, Psi, activation, read_out, *s_0)
 
     @property
     def n_hidden(self) -> int:
@@ -142,16 +136,20 @@ class ElmanRNN:
         return self.Theta.dtype
 
     @property
+    def blocks(self) -> Mapping[str, Block]:
+        """Where in its arrays the weights of which name are."""
+        return blocks_of(self.n_features, (self.n_hidden,), self.n_outputs, has_s_0=self.s_0 is not None)
+
+    @property
+    def arrays(self) -> tuple[FloatArray, ...]:
+        """What its blocks are in."""
+        return (self.Theta, self.Psi) if self.s_0 is None else (self.Theta, self.Psi, self.s_0)
+
+    @property
     def weights(self) -> dict[str, FloatArray]:
-        """U, W, b, V and c by name, as views."""
-        d = self.n_features
-        return {
-            "U": self.Theta[:, :d],
-            "W": self.Theta[:, d:-1],
-            "b": self.Theta[:, -1],
-            "V": self.Psi[:, :-1],
-            "c": self.Psi[:, -1],
-        }
+        """Its blocks by name, as views."""
+        arrays = self.arrays
+        return {name: block.of(arrays) for name, block in self.blocks.items()}
 
     @property
     def directions(self) -> tuple[ElmanRNN, ...]:
@@ -161,7 +159,7 @@ class ElmanRNN:
     @property
     def trained(self) -> tuple[FloatArray, ...]:
         """The arrays that training changes."""
-        return (self.Theta, self.Psi, self.s_0) if self.learns_s_0 and self.s_0 is not None else (self.Theta, self.Psi)
+        return self.arrays if self.learns_s_0 else (self.Theta, self.Psi)
 
     def initial_states(self, n_sequences: int) -> FloatArray | None:
         """s_0 of so many sequences, a row each, or None where it is zero."""
@@ -178,20 +176,23 @@ class ElmanRNN:
         ElmanRNN
             Its arrays are its own.  At least one unit is left.  Its outputs are equal but for the order of sums.
         """
-        U, W, b, V, c = self.weights.values()
-        driven = np.any(U, axis=1) | (b > 0 if self.activation == "relu" else b != 0)
+        weights = self.weights
+        W, b = weights["W"], weights["b"]
+        driven = np.any(weights["U"], axis=1) | (b > 0 if self.activation == "relu" else b != 0)
         if self.activation == "sigmoid":  # whose f(0) is not 0
             driven[:] = True
         if self.s_0 is not None:
             driven |= self.s_0 != 0
         driven = _reached(driven, W.T != 0)
-        read = _reached(np.any(V, axis=0), W != 0)
+        read = _reached(np.any(weights["V"], axis=0), W != 0)
         kept = np.flatnonzero(driven & read)
         if not len(kept):
             kept = np.arange(1)
-        s_0 = None if self.s_0 is None else self.s_0[kept]
-        weights = U[kept], W[np.ix_(kept, kept)], b[kept], V[:, kept], c
-        return ElmanRNN.of_weights(*weights, activation=self.activation, read_out=self.read_out, s_0=s_0)
+        for name, block in self.blocks.items():
+            for axis, letter in enumerate(block.axes):
+                if letter == "n":
+                    weights[name] = weights[name].take(kept, axis=axis)
+        return ElmanRNN.of_weights(weights, activation=self.activation, read_out=self.read_out)
 
     def outputs(self, sequences: Sequences, *, every_step: bool = False, n_threads: int = 1) -> FloatArray:
         """Roll the network out over sequences.
@@ -283,7 +284,8 @@ class ElmanRNN:
             H = S.cumsum(axis=0) / np.arange(1, len(S) + 1, dtype=S.dtype)[:, None]
         elif self.read_out == "max":
             H = np.maximum.accumulate(S, axis=0)
-        found: FloatArray = H @ self.Psi[:, :-1].T + self.Psi[:, -1]
+        weights = self.weights
+        found: FloatArray = H @ weights["V"].T + weights["c"]
         return found
 
 

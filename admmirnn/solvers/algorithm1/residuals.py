@@ -52,7 +52,7 @@ class Residuals:
         for variables in self.batches:
             if variables.values is not None:
                 largest = float(np.abs(variables.values).max())
-                for name in ("o", "c", "V"):
+                for name in ("o", *(name for name, block in self.network.blocks.items() if block.is_of_outputs)):
                     self.largest_allowed[name] = max(self.largest_allowed[name], largest)
 
     def begin(self, at: SweepSettings) -> None:

@@ -103,6 +103,7 @@ class Variables:
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
         rows, B = batch.n_rows, len(batch)
         self.Theta, self.Psi = network.Theta, network.Psi
+        self._blocks = network.blocks
         self.offsets = batch.offsets
         self._rows_of_states = batch.rows_of_states()
         self.labels, self.values, self.row_weights = labels, values, row_weights
@@ -260,17 +261,19 @@ class Variables:
         dict
             Bounds by the names s, a, U, W, V.
         """
-        rows, B, d = len(self.A), len(self.lambda1), self._n_features
+        rows, B = len(self.A), len(self.lambda1)
         omega1 = max(at.rho1, at.nu) if rows > B else at.rho1
         omega3 = max(at.rho3, at.nu) if rows > B else at.rho3
-        V, W = self.Psi[:, :-1], self.Theta[:, d:-1]
-        s = omega3 * _norm_square(V)
+        arrays = self.Theta, self.Psi
+        s = omega3 * _norm_square(self._blocks["V"].of(arrays))
         if at.coupled and rows > B:
-            s += omega1 * _norm_square(W)
+            s += omega1 * _norm_square(self._blocks["W"].of(arrays))
         bounds = {"s": s, "a": omega1}
-        for name, inputs, rho in (
-            ("U", self.Z[:rows, :d], at.rho1), ("W", self.Z[:rows, d:-1], at.rho1), ("V", self.H[:, :-1], at.rho3),
-        ):  # fmt: skip
+        for name, block in self._blocks.items():
+            if len(block.axes) == 1:  # b and c are not linearised
+                continue
+            inputs, rho = ((self.Z[:rows], at.rho1), (self.H, at.rho3))[block.array]
+            inputs = inputs[:, block.columns]
             gram = at.nu * (inputs[:-B].T @ inputs[:-B]) + rho * (inputs[-B:].T @ inputs[-B:])
             finite = np.isfinite(gram).all()
             bounds[name] = float(np.linalg.eigvalsh(gram)[-1]) / rows if finite else math.inf

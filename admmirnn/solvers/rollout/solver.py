@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from admmirnn import backend, validation
 from admmirnn.data.sequences import Sequences, Streams
 from admmirnn.networks import check_one_direction
+from admmirnn.networks.blocks import PENALISED
 from admmirnn.penalties import check_penalties
 from admmirnn.solvers.problem import check_max_iter, check_problem, check_run
 from admmirnn.solvers.rollout.history import EpochRecord
@@ -237,7 +238,7 @@ class Rollout(BaseEstimator):
             If a setting is out of its range, a penalty refuses its block, or a state is none of such a fit.
         """
         self.check_settings()
-        penalties = check_penalties(penalties)
+        penalties = check_penalties(penalties, PENALISED)
         check_run(penalty, max_epochs, batch_size, penalty_may_be_none=True)
         rng: np.random.RandomState = check_random_state(random_state)
         if checkpoint is not None:

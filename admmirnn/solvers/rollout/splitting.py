@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from admmirnn import validation
+from admmirnn.networks.blocks import penalised_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from admmirnn._typing import FloatArray, ProximalOperator
     from admmirnn.networks import Network
+    from admmirnn.networks.blocks import Block
     from admmirnn.solvers.rollout.state import Layer
 
 _NEXT_TO_NOTHING = 1e-9
@@ -45,7 +47,7 @@ class Splitting:
     layers : tuple of Layer
         Of the network: the hidden one, or those of both directions, and the output layer.
     penalties : dict
-        Objects with ``prox(x, tau)`` by names of blocks, as `admmirnn.validation.check_penalties` wants them.
+        Objects with ``prox(x, tau)`` by names of blocks, as `admmirnn.penalties.check_penalties` wants them.
 
     Attributes
     ----------
@@ -63,9 +65,9 @@ class Splitting:
         self.lambda4 = tuple(np.zeros_like(layer.weights) for layer in self.layers)
         self._pulled = tuple(np.empty_like(layer.weights) for layer in self.layers)
         self._terms = [
-            _Term(name, penalty, [(self.layers[i], self.lambda4[i][:, at], at) for i, at in places])
+            _Term(name, penalty, layers, self.lambda4, pieces)
             for name, penalty in penalties.items()
-            for places in _places(name, network)
+            for pieces in penalised_blocks(network.blocks, name)
         ]
         for term in self._terms:
             term.check()
@@ -113,17 +115,25 @@ class Splitting:
 
 def penalised_layers(network: Network, penalties: Mapping[str, ProximalOperator]) -> set[int]:
     """Which layers, numbered as those of a `Splitting`, have a block that is penalised."""
-    return {i for name in penalties for places in _places(name, network) for i, _ in places}
+    matrices = [pieces for name in penalties for pieces in penalised_blocks(network.blocks, name)]
+    return {piece.array for pieces in matrices for piece in pieces}
 
 
 class _Term:
     """One penalty and its blocks, which lie side by side in Theta, or one below the other as [W; V]."""
 
-    def __init__(self, name: str, penalty: ProximalOperator, places: Sequence[tuple[Layer, FloatArray, slice]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        penalty: ProximalOperator,
+        layers: Sequence[Layer],
+        lambda4: Sequence[FloatArray],
+        pieces: Sequence[Block],
+    ) -> None:
         self.name, self.penalty = name, penalty
-        self.layers = [layer for layer, _, _ in places]
-        self.blocks = [layer.weights[:, at] for layer, _, at in places]
-        self.multipliers = [multiplier for _, multiplier, _ in places]
+        self.layers = [layers[piece.array] for piece in pieces]
+        self.blocks = [piece.of([layer.weights for layer in layers]) for piece in pieces]
+        self.multipliers = [piece.of(lambda4) for piece in pieces]
         self.excess = 0  # lambda4/rho4 before anything has moved, when rho4 is infinite
 
     def check(self) -> None:
@@ -152,19 +162,6 @@ class _Term:
         _unstack(rho4 * (P - Y), self.multipliers)
         _unstack(Y, self.blocks)
         return bool(np.isfinite(Y).all())
-
-
-def _places(name: str, network: Network) -> list[list[tuple[int, slice]]]:
-    """Where the blocks of that name are: of every one of them the pieces, as numbers of layers and columns in these."""
-    d, output = network.n_features, len(network.directions)
-    in_Theta = {"U": slice(d), "W": slice(d, -1), "UW": slice(-1), "UWb": slice(None)}
-    if name == "V":
-        return [[(output, slice(-1))]]
-    if name != "WV":
-        return [[(i, in_Theta[name])] for i in range(output)]
-    ends = np.cumsum([direction.n_hidden for direction in network.directions])
-    in_V = [slice(end - direction.n_hidden, end) for end, direction in zip(ends, network.directions, strict=True)]
-    return [[(i, in_Theta["W"]), (output, columns)] for i, columns in enumerate(in_V)]
 
 
 def _penalty_of_equation(layer: Layer) -> float:

@@ -270,7 +270,7 @@ class InitialState:
     """
 
     def __init__(self, network: ElmanRNN) -> None:
-        self._network = network
+        self._network, self._W = network, network.weights["W"]
         self.M = np.zeros_like(network.s_0)
 
     def add(self, multipliers: FloatArray, n_outputs: int, momentum: float) -> None:
@@ -283,7 +283,7 @@ class InitialState:
         s_0 = self._network.s_0
         assert s_0 is not None  # as it is learnt
         with np.errstate(over="ignore", invalid="ignore"):
-            norm = float(np.sqrt(np.mean((self._network.weights["W"] @ self.M) ** 2)))
+            norm = float(np.sqrt(np.mean((self._W @ self.M) ** 2)))
             if 0 < norm < math.inf:
                 length = schedule * min(1 / r if r > 0 else math.inf, radius / norm)
                 s_0 += self._network.dtype.type(length) * self.M
