@@ -1,4 +1,4 @@
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,25 +6,29 @@ from numpy.typing import NDArray
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 LayerOutcome: TypeAlias = tuple[float, float, float, float]
 
-def update_weights(
-    M: FloatArray,
-    G: FloatArray,
-    factor_out: FloatArray,
-    D_out: FloatArray,
-    Theta_out: FloatArray,
-    output_M: FloatArray | None,
-    output_G: FloatArray | None,
-    output_factor_out: FloatArray | None,
-    output_D_out: FloatArray | None,
-    Psi_out: FloatArray | None,
-    scratch_out: FloatArray,
+class Layer(Protocol):
+    p: int
+    m: int
+    n_symbols: int
+    ridge_columns: tuple[int, int]
+    weights: FloatArray
+    M: FloatArray
+    pull: FloatArray
+    G: FloatArray
+    factor: FloatArray
+    D: FloatArray
+    R: NDArray[np.float64] | None
+    P_factor: FloatArray | None
+
+class _Map: ...
+
+def linear_map(layer: Layer, scratch: FloatArray) -> _Map: ...
+def weight_step(
+    map: _Map,
     damping: float,
     r: float,
     radius: float,
-    output_radius: float,
     schedule: float,
-    shrinkage: float,
-    factored: tuple[LayerOutcome, LayerOutcome] | None = None,
-    R: NDArray[np.float64] | None = None,
-    P_factor_out: FloatArray | None = None,
-) -> tuple[LayerOutcome, LayerOutcome]: ...
+    factored: LayerOutcome | None = None,
+) -> LayerOutcome: ...
+def move_weights(map: _Map, length: float, keep: float = 1.0) -> bool: ...

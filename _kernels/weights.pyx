@@ -1,6 +1,6 @@
-"""The weight step: for each layer a damped Cholesky solve and the length of the step, then the move of both.
+"""The weight step of one matrix: a damped Cholesky solve and the length of the step; and the move, a step of its own.
 
-The solve is D = P^-1 M (G + shift I)^-1, where the penalty P is a matrix, that of the hidden layer, or 1.  With the
+The solve is D = P^-1 M (G + shift I)^-1, where the penalty P is a matrix, that of a hidden layer, or 1.  With the
 Cholesky factor L of P and C of G + shift I, and all of it transposed, as the code has it, A = C^-1 M^T L^-T has the
 squares |A|^2 = tr(P D (G + shift I) D^T), and C^-T A = D^T L those |C^-T A|^2 = tr(P D D^T): the length of D in the
 metric of P costs no product of its own.
@@ -10,6 +10,7 @@ from cython cimport floating
 from libc.math cimport INFINITY, NAN, isfinite, sqrt
 from libc.string cimport memcpy
 
+from admmirnn._kernels._arrays cimport ANY, DOUBLE, FLOATING, VECTOR, Holder
 from admmirnn._kernels._blas cimport (
     add_gram, add_products, divide_rows, dot, multiply_rows, potrf, solve_triangular, symm
 )
@@ -199,93 +200,104 @@ cdef bint is_finite(Py_ssize_t n, const floating* x) noexcept nogil:
     return True
 
 
-def update_weights(const floating[:, ::1] M, const floating[:, ::1] G, floating[:, ::1] factor_out,
-                   floating[:, ::1] D_out, floating[:, ::1] Theta_out, const floating[:, ::1] output_M,
-                   const floating[:, ::1] output_G, floating[:, ::1] output_factor_out, floating[:, ::1] output_D_out,
-                   floating[:, ::1] Psi_out, floating[::1] scratch_out, double damping, double r, double radius,
-                   double output_radius, double schedule, double shrinkage, tuple factored=None,
-                   const double[:, ::1] R=None, floating[:, ::1] P_factor_out=None):
-    """Theta += length D with D = M (G + damping tr(G)/m I)^-1 length = schedule min(1/r, radius / |D|); Psi likewise.
+cdef class _Map(Holder):
+    """A matrix of weights with its statistics and the scratch of its weight step; see ``linear_map``."""
 
-    With ``R`` (n, n), the running Gram matrix of the multipliers, the hidden layer has a matrix for a penalty, P =
-    R / (tr(R)/n) + damping I, in the place of I: D = P^-1 M (G + damping tr(G)/m I)^-1, |D| = sqrt(tr(P D G D^T) / n).
-    ``P_factor_out`` (n, n) is its Cholesky factor, always a new one.  Where tr(R) = 0 the multipliers have said
-    nothing, and nothing moves.
+    def __cinit__(self, layer, scratch):
+        cdef Py_ssize_t p = layer.p, m = layer.m, d = layer.n_symbols, h = m - d
+        self.owner = b"linear_map"
+        self.p, self.m, self.n_symbols = p, m, d
+        self.first_of_ridge, self.end_of_ridge = layer.ridge_columns
+        if p < 1 or not 0 <= d < m or not 0 <= self.first_of_ridge <= self.end_of_ridge <= m:
+            raise ValueError("linear_map: the sizes do not belong together")
+        self.weights = self.hold(layer.weights, "weights", FLOATING, True, p, m)
+        self.M = self.hold(layer.M, "M", FLOATING, True, p, m)
+        self.pull = self.hold(layer.pull, "pull", FLOATING, False, p, m)
+        self.G = self.hold(layer.G, "G", FLOATING, True, m, h)
+        self.factor = self.hold(layer.factor, "factor", FLOATING, True, m, h)
+        self.D = self.hold(layer.D, "D", FLOATING, True, m, p)
+        self.scratch = self.hold(scratch, "scratch", FLOATING, True, ANY, VECTOR)
+        if self.rows < max(m * p, d * h):
+            raise ValueError("linear_map: the shapes do not belong together: the scratch is too small")
+        if (layer.R is None) != (layer.P_factor is None):
+            raise ValueError("linear_map: R and its factor do not belong together: one is missing")
+        if layer.R is not None:
+            self.R = <double*> self.hold(layer.R, "R", DOUBLE, True, p, p)
+            self.P_factor = self.hold(layer.P_factor, "P_factor", FLOATING, True, p, p)
 
-    ``M`` and the weights are (n, m), ``G`` and the factor (m, m), ``D`` (m, n) holds the transpose; with ``output_``
-    the same for the read-out.  ``scratch_out`` holds as many numbers as the larger D.  |D| = sqrt(tr(D G D^T) / n).
 
-    Without ``output_M`` and all that goes with it there is no read-out to move.  Of symbols, `backward` has the columns
-    of [s 1] of G only: ``G`` and the factor are (m, n + 1), and ``scratch_out`` holds as many numbers as the factor or
-    the larger D.  Of ``R`` the lower triangle is looked at.
+def linear_map(layer, scratch):
+    """What `weight_step`, `move_weights` and `fold` take: the weights (p, m) of ``layer`` with all that moves them.
 
-    Before the move, W is multiplied by 1 - shrinkage times the radius in force (the distance moved when there is none);
-    with ``R``, U and W by 1 - shrinkage times the distance moved, |D| times its length, and of symbols W alone.
-    When a damped G is not positive definite to working precision, its damping is raised tenfold until it is.  When a
-    step is not finite, nothing is moved.  When weights overflow, the length of their step is infinite.
-
-    Returns (|D|, length, damping in force, shift) of both layers; given as ``factored``, the factors of G that they
-    stand for are used again.
+    ``layer`` has p, m, ``n_symbols``, how many of the first columns are symbols, and ``ridge_columns``, the first and
+    the end of those that the ridge shrinks; the arrays ``weights``, M and ``pull`` (p, m), of which the weight step
+    follows ``pull``: M itself, or M - lambda4 where something is penalised; G and its ``factor`` (m, m), D (m, p),
+    which holds the transpose; R (p, p), the running Gram matrix of the multipliers, in float64, and ``P_factor``
+    (p, p), or None.  Of symbols, `backward` has the columns of [s 1] of G only: G and its factor are then
+    (m, m - n_symbols).  ``scratch`` holds as many numbers as D, or as the factor of symbols.  The map holds on to the
+    memory of these arrays as long as it lives.
     """
-    cdef Py_ssize_t n = M.shape[0], m = M.shape[1], d = m - n - 1, K = 0, h = 0, i, j
-    cdef Py_ssize_t symbols = d if G.shape[1] == n + 1 else 0, columns = m - symbols
-    cdef bint with_output = output_M is not None
-    cdef Step hidden, output
-    cdef double distance
-    cdef floating keep
-    cdef const double* R_in = NULL
-    cdef floating* P_factor = NULL
-    if d < 1 or G.shape[0] != m or G.shape[1] != columns or factor_out.shape[0] != m or factor_out.shape[1] != columns \
-            or D_out.shape[0] != m or D_out.shape[1] != n or Theta_out.shape[0] != n or Theta_out.shape[1] != m \
-            or scratch_out.shape[0] < m * n or scratch_out.shape[0] < symbols * (n + 1):
-        raise ValueError("update_weights: the shapes do not belong together")
-    if with_output:
-        K, h = output_M.shape[0], output_M.shape[1]
-        if output_G is None or output_factor_out is None or output_D_out is None or Psi_out is None \
-                or output_G.shape[0] != h or output_G.shape[1] != h \
-                or output_factor_out.shape[0] != h or output_factor_out.shape[1] != h \
-                or output_D_out.shape[0] != h or output_D_out.shape[1] != K \
-                or Psi_out.shape[0] != K or Psi_out.shape[1] != h or scratch_out.shape[0] < h * K:
-            raise ValueError("update_weights: the shapes of the read-out do not belong together")
-    if R is not None:
-        if P_factor_out is None or R.shape[0] != n or R.shape[1] != n \
-                or P_factor_out.shape[0] != n or P_factor_out.shape[1] != n:
-            raise ValueError("update_weights: R and its factor do not belong to the other shapes")
-        R_in, P_factor = &R[0, 0], &P_factor_out[0, 0]
-    output.norm = output.length = output.damping = output.shift = 0
+    return _Map(layer, scratch)
+
+
+cdef void step_of(_Map of, double damping, bint factorises, Step* step, floating* D) noexcept nogil:
+    """D and |D|; ``step`` has damping and shift already unless this ``factorises`` G."""
+    cdef floating* P_factor = <floating*> of.P_factor
+    if factorises:
+        factorise[floating](of.m, of.n_symbols, <floating*> of.G, damping, <floating*> of.factor,
+                            <floating*> of.scratch, step)
+    if of.R != NULL:
+        factorise_penalty[floating](of.p, of.R, damping, P_factor, step)
+    step.norm = solve[floating](of.p, of.m, of.n_symbols, <floating*> of.pull, <floating*> of.G,
+                                <floating*> of.factor, P_factor, step.shift, D, <floating*> of.scratch)
+    if of.R != NULL and mean_of_diagonal(of.p, of.R) == 0 and isfinite(step.norm):
+        step.norm = 0
+
+
+def weight_step(_Map map, double damping, double r, double radius, double schedule, tuple factored=None):
+    """D = P^-1 M (G + damping tr(G)/m I)^-1 and length = schedule min(1/r, radius / |D|), without going there.
+
+    |D| = sqrt(tr(P D G D^T) / p), where P = I; with R the penalty is a matrix, P = R / (tr(R)/p) + damping I, whose
+    factor is always a new one.  Where tr(R) = 0 the multipliers have said nothing, and the length is 0.  Of G and R the
+    lower triangle is looked at.  When a damped G or R is not positive definite to working precision, its damping is
+    raised tenfold until it is.  Where a statistic is not finite, |D| is NaN.
+
+    Returns (|D|, length, damping in force, shift); given as ``factored``, the factor of G that they stand for is used
+    again.
+    """
+    cdef Step step
     if factored is not None:
-        (_, _, hidden.damping, hidden.shift), (_, _, output.damping, output.shift) = factored
+        _, _, step.damping, step.shift = factored
     with nogil:
-        if factored is None:
-            factorise[floating](m, symbols, &G[0, 0], damping, &factor_out[0, 0], &scratch_out[0], &hidden)
-            if with_output:
-                factorise[floating](h, 0, &output_G[0, 0], damping, &output_factor_out[0, 0], &scratch_out[0], &output)
-        if R_in != NULL:
-            factorise_penalty[floating](n, R_in, damping, P_factor, &hidden)
-        hidden.norm = solve[floating](n, m, symbols, &M[0, 0], &G[0, 0], &factor_out[0, 0], P_factor, hidden.shift,
-                                      &D_out[0, 0], &scratch_out[0])
-        if R_in != NULL and mean_of_diagonal(n, R_in) == 0 and isfinite(hidden.norm):
-            hidden.norm = 0
-        if with_output:
-            output.norm = solve[floating](K, h, 0, &output_M[0, 0], &output_G[0, 0], &output_factor_out[0, 0], NULL,
-                                          output.shift, &output_D_out[0, 0], &scratch_out[0])
-        hidden.length = schedule * length_of(hidden.norm, r, radius)
-        output.length = schedule * length_of(output.norm, r, output_radius)
-        if isfinite(hidden.length * hidden.norm) and isfinite(output.length * output.norm):
-            if shrinkage > 0:
-                distance = hidden.length * hidden.norm
-                if R_in == NULL and isfinite(radius):
-                    distance = schedule * radius
-                keep = <floating> max(0.0, 1 - shrinkage * distance)
-                for i in range(n):
-                    for j in range(symbols if R_in != NULL else d, m - 1):
-                        Theta_out[i, j] *= keep
-            move[floating](n, m, &D_out[0, 0], hidden.length, &Theta_out[0, 0])
-            if not is_finite[floating](n * m, &Theta_out[0, 0]):
-                hidden.length = INFINITY
-            if with_output:
-                move[floating](K, h, &output_D_out[0, 0], output.length, &Psi_out[0, 0])
-                if not is_finite[floating](K * h, &Psi_out[0, 0]):
-                    output.length = INFINITY
-    return ((hidden.norm, hidden.length, hidden.damping, hidden.shift),
-            (output.norm, output.length, output.damping, output.shift))
+        if map.single:
+            step_of[float](map, damping, factored is None, &step, <float*> map.D)
+        else:
+            step_of[double](map, damping, factored is None, &step, <double*> map.D)
+    step.length = schedule * length_of(step.norm, r, radius)
+    return step.norm, step.length, step.damping, step.shift
+
+
+cdef bint move_of(_Map of, double length, double keep, floating* weights) noexcept nogil:
+    """weights <- keep * weights in the columns of the ridge, then weights += length * D.T; whether all are finite."""
+    cdef Py_ssize_t i, j
+    cdef floating by = <floating> keep
+    if keep != 1:
+        for i in range(of.p):
+            for j in range(of.first_of_ridge, of.end_of_ridge):
+                weights[i * of.m + j] *= by
+    move[floating](of.p, of.m, <floating*> of.D, length, weights)
+    return is_finite[floating](of.p * of.m, weights)
+
+
+def move_weights(_Map map, double length, double keep=1):
+    """Move the weights by ``length`` D, as `weight_step` has found both, and return whether they are still finite.
+
+    Before that, those in the columns of the ridge are multiplied by ``keep``.
+    """
+    cdef bint finite
+    with nogil:
+        if map.single:
+            finite = move_of[float](map, length, keep, <float*> map.weights)
+        else:
+            finite = move_of[double](map, length, keep, <double*> map.weights)
+    return finite

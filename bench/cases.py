@@ -19,6 +19,7 @@ from admmirnn.losses import (
 from admmirnn.networks import ElmanRNN
 from admmirnn.solvers.algorithm1.solver import BACKWARD, FORWARD
 from admmirnn.solvers.algorithm1.variables import SweepSettings, Variables
+from admmirnn.solvers.rollout.state import Layer
 from bench.flops import Size
 from bench.measure import backend_named
 
@@ -87,11 +88,9 @@ def calls(kernels, size, dtype, gram_first=1, gram_every=4):
         None, True, None, None, R, gram_every, 0.9,
     )  # fmt: skip
     kernels.backward(*backward)
-    Theta_moved, Psi_moved = Theta.copy(), Psi.copy()
-    update_weights = (
-        M, G, room(m, m), room(m, n), Theta_moved, output_M, output_G, room(n + 1, n + 1), room(n + 1, K), Psi_moved,
-        room(max(n * m, K * (n + 1))), 0.1, 1.0, 0.01, 0.03, 1.0, 0.0, None, R, room(n, n),
-    )  # fmt: skip
+    layer = Layer(Theta.copy(), 0.01, matrix_penalty=True)
+    layer.M[:], layer.G[:], layer.R[:] = M, G, R
+    weight_step = (kernels.linear_map(layer, room(layer.room)), 0.1, 1.0, 0.01, 1.0)
     generate = (
         normal(n, K + n + 1) / np.sqrt(n).astype(dtype), Psi, activation, np.zeros(size.N, np.int32), 1.0,
         rng.uniform(size=size.N), room(n), np.zeros(size.N, np.int32),
@@ -105,7 +104,7 @@ def calls(kernels, size, dtype, gram_first=1, gram_every=4):
         "mirror": (S[B:], batch.lengths, batch.offsets, room(size.rows, n)),
         "forward": forward,
         "backward": backward,
-        "update_weights": update_weights,
+        "weight_step": weight_step,
         "generate": generate,
         **{
             f"{kernel} {loss.name}": (

@@ -104,14 +104,15 @@ def factorisation(order):
     return order**3 / 3
 
 
-def solves(size):
-    """D = P^-1 M (G + shift)^-1 of the hidden layer, and of the read-out with P = I.
+def weight_step(size):
+    """D = P^-1 M (G + shift)^-1 of the hidden layer: m^3 / 3 + 2 m^2 n for G and n^3 / 3 + 2 n^2 m for P."""
+    return factorisation(size.m) + 2 * size.m**2 * size.n + factorisation(size.n) + 2 * size.n**2 * size.m
 
-    m^3 / 3 + 2 m^2 n for G and n^3 / 3 + 2 n^2 m for P; h^3 / 3 + 2 h^2 K with h = n + 1.
-    """
+
+def solves(size):
+    """That of the hidden layer, and of the read-out with P = I: h^3 / 3 + 2 h^2 K with h = n + 1."""
     h = size.n + 1
-    of_hidden = factorisation(size.m) + 2 * size.m**2 * size.n + factorisation(size.n) + 2 * size.n**2 * size.m
-    return of_hidden + factorisation(h) + 2 * h**2 * size.K
+    return weight_step(size) + factorisation(h) + 2 * h**2 * size.K
 
 
 def iteration(size, every=8):

@@ -35,7 +35,7 @@ def measure_kernel(measure, calls_of, name, size, dtype, variant, count=None):
     [
         ("forward", flops.forward),
         ("backward", lambda size: flops.backward(size, *GRAM)),
-        ("update_weights", flops.solves),
+        ("weight_step", flops.weight_step),
     ],
 )
 @at_sizes(SMALL, MIDDLE, BROAD, LARGE, quick=(SMALL, MIDDLE))

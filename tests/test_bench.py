@@ -300,13 +300,13 @@ def test_benchmarks_run_when_asked_for(tmp_path):
     assert any(line.startswith("bench/test_kernels.py") for line in collected)
     assert not any(line.startswith("tests/") for line in collected)
     path = tmp_path / "found.json"
-    done = pytest_here("--benchmark", "--quick", "-k", "update_weights and n16", f"--benchmark-json={path}")
+    done = pytest_here("--benchmark", "--quick", "-k", "weight_step and n16", f"--benchmark-json={path}")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert any(line.startswith("update_weights  n=16 B=16") for line in done.stdout.splitlines())
+    assert any(line.startswith("weight_step  n=16 B=16") for line in done.stdout.splitlines())
     assert f"written to {path}" in done.stdout
     found = json.loads(path.read_text())
     assert found["machine_info"]["gemm_limit"]["float32"] > 1e9
-    assert {benchmark["group"] for benchmark in found["benchmarks"]} == {f"update_weights, {SMALL}, float32"}
+    assert {benchmark["group"] for benchmark in found["benchmarks"]} == {f"weight_step, {SMALL}, float32"}
 
 
 @pytest.mark.slow

@@ -265,7 +265,7 @@ def characters():
 @pytest.mark.parametrize(
     ("run", "names"),
     [
-        (many_units, ["forward", "backward", "update_weights"]),
+        (many_units, ["forward", "backward", "weight_step", "move_weights"]),
         (many_steps, ["joint_statistics", "loss_value"]),
         (auxiliary_variables, ["sweep", "residuals", "roll_out"]),
         (characters, ["generate"]),

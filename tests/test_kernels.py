@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from kernel_calls import call as launch
+from kernel_calls import kernels_of, refusal_of
 from scipy.special import expit
 
 from admmirnn import activations, backend
@@ -142,25 +144,29 @@ def backward_arguments_with_R(c, R_every=1, R_decay=0.8, **options):
 def update_arguments(c, damping=0.1, r=0.5, radius=0.3, output_radius=0.2, schedule=0.9, shrinkage=0.4, factored=None):
     """Arguments of `update_weights`."""
     dtype, (n, m), K = c.Theta.dtype, c.Theta.shape, len(c.Psi)
-    return [
-        *(c.M, c.G, nan(dtype, m, m), nan(dtype, m, n), c.Theta.copy()),
-        *(c.output_M, c.output_G, nan(dtype, n + 1, n + 1), nan(dtype, n + 1, K), c.Psi.copy()),
-        nan(dtype, max(m * n, (n + 1) * K)),
-        *(damping, r, radius, output_radius, schedule, shrinkage, factored),
-    ]
+    return {
+        **{"n": n, "d": m - n - 1, "K": K},
+        **{"M": c.M.copy(), "G": c.G.copy(), "Theta": c.Theta.copy()},
+        **{"factor": nan(dtype, m, m), "D": nan(dtype, m, n)},
+        **{"output_M": c.output_M.copy(), "output_G": c.output_G.copy()},
+        **{"output_factor": nan(dtype, n + 1, n + 1), "output_D": nan(dtype, n + 1, K), "Psi": c.Psi.copy()},
+        "scratch": nan(dtype, max(m * n, (n + 1) * K)),
+        **{"damping": damping, "r": r, "radius": radius, "output_radius": output_radius},
+        **{"schedule": schedule, "shrinkage": shrinkage, "factored": factored},
+    }
 
 
 def update_arguments_with_R(c, **options):
-    """Arguments of `update_weights` with a matrix for a penalty; R is at 18, and its factor at 19."""
+    """Arguments of `update_weights` with a matrix for a penalty."""
     half, n = np.random.default_rng(8).normal(size=(len(c.Theta), 2 * len(c.Theta))), len(c.Theta)
-    return [*update_arguments(c, **options), frozen(3e-4 * half @ half.T), nan(c.Theta.dtype, n, n)]
+    of_penalty = {"R": 3e-4 * half @ half.T, "P_factor": nan(c.Theta.dtype, n, n)}
+    return update_arguments(c, **options) | of_penalty
 
 
 def hidden_arguments(c):
     """Arguments of `update_weights` without a read-out."""
     arguments = update_arguments(c)
-    arguments[5:10] = [None] * 5
-    return arguments
+    return {name: value for name, value in arguments.items() if not name.startswith("output_") and name != "Psi"}
 
 
 def joint_arguments(c, read_out="last"):
@@ -178,6 +184,8 @@ def joint_arguments(c, read_out="last"):
     ]
 
 
+# what the weight step writes
+OF_HIDDEN, OF_OUTPUT = ("factor", "D", "Theta"), ("output_factor", "output_D", "Psi")
 FORWARD_X, FORWARD_S, FORWARD_Q, FORWARD_O_PLUS, FORWARD_LAMBDA3 = 9, 10, 11, 16, 17
 LAMBDA1, STATISTICS = 12, (13, 14, 15, 16)
 
@@ -224,9 +232,9 @@ def calls(case):
         },
         "backward": (backward_arguments(c), [12, 13, 14, 15, 16, 17]),
         "backward R": (backward_arguments_with_R(c, R_every=2), [12, 13, 14, 15, 16, 17, 27]),
-        "update_weights": (update_arguments(c), [2, 3, 4, 7, 8, 9, 10]),
-        "update_weights R": (update_arguments_with_R(c), [2, 3, 4, 7, 8, 9, 10, 19]),
-        "update_weights hidden": (hidden_arguments(c), [2, 3, 4, 10]),
+        "update_weights": (update_arguments(c), [*OF_HIDDEN, *OF_OUTPUT, "scratch"]),
+        "update_weights R": (update_arguments_with_R(c), [*OF_HIDDEN, *OF_OUTPUT, "scratch", "P_factor"]),
+        "update_weights hidden": (hidden_arguments(c), [*OF_HIDDEN, "scratch"]),
         "mirror": ([c.of_steps, c.lengths, c.offsets, new(*c.of_steps.shape)], [3]),
         "joint_statistics": (joint_arguments(c), [9, 10, 11]),
         "joint_statistics each": (joint_arguments(c, "each"), [9, 10, 11]),
@@ -249,12 +257,21 @@ def kernel_of(call):
     return call.split()[0]
 
 
+def items(arguments):
+    """Positions, or names, and values."""
+    return arguments.items() if isinstance(arguments, dict) else enumerate(arguments)
+
+
 # they take no arrays, or go on from state to state: test_sweep.py, test_streaming.py, and the tests of threads below
 WITHOUT_ARRAYS = {"sweep", "sweep_room", "backward_room", "joint_room", "stepper"}
 # what remains in these after a call is nobody's business
-SCRATCH = {"forward": (8,), "backward": (17,), "update_weights": (10,), "joint_statistics": (11,)}
+SCRATCH = {"forward": (8,), "backward": (17,), "update_weights": ("scratch",), "joint_statistics": (11,)}
 # of these the lower triangle counts
-TRIANGULAR = {"backward": (14, 16, 27), "update_weights": (2, 7, 19), "joint_statistics": (10,)}
+TRIANGULAR = {
+    "backward": (14, 16, 27),
+    "update_weights": ("factor", "output_factor", "P_factor"),
+    "joint_statistics": (10,),
+}
 
 
 def assert_same(actual, desired, dtype, roundings=200):
@@ -267,10 +284,15 @@ def assert_same(actual, desired, dtype, roundings=200):
 def assert_twins_agree(call, arguments, written, roundings=200):
     """Call both versions of a kernel; compare what they write and what they return, which is returned."""
     name = kernel_of(call)
-    dtype = next(a.dtype for a in arguments if isinstance(a, np.ndarray) and a.dtype.kind == "f")
-    twins = [a.copy() if i in written else a for i, a in enumerate(arguments)]
-    returned = getattr(COMPILED, name)(*arguments)
-    expected = getattr(NUMPY, name)(*twins)
+    dtype = next(a.dtype for _, a in items(arguments) if isinstance(a, np.ndarray) and a.dtype.kind == "f")
+    twins = copy.copy(arguments)
+    for i in written:
+        twins[i] = arguments[i].copy()
+    inputs = {i: a.copy() for i, a in items(arguments) if isinstance(a, np.ndarray) and i not in written}
+    returned = launch(COMPILED, name, arguments)
+    expected = launch(NUMPY, name, twins)
+    for i, array in inputs.items():
+        np.testing.assert_array_equal(arguments[i], array)
     for i in set(written) - set(SCRATCH.get(name, ())):
         keep = np.tril if i in TRIANGULAR.get(name, ()) else np.asarray
         assert_same(keep(arguments[i]), keep(twins[i]), dtype, roundings)
@@ -286,7 +308,7 @@ def assert_twins_agree(call, arguments, written, roundings=200):
 
 def test_there_is_a_twin_for_every_kernel():
     compiled = {name for name, value in vars(COMPILED).items() if not name.startswith("_")}
-    assert compiled == {kernel_of(call) for call in calls(make_case())} | WITHOUT_ARRAYS
+    assert compiled == WITHOUT_ARRAYS.union(*(kernels_of(kernel_of(call)) for call in calls(make_case())))
     assert all(callable(getattr(NUMPY, name)) for name in compiled)
 
 
@@ -365,7 +387,8 @@ def test_backward_needs_the_multipliers_of_two_steps_only(kernels, size, spare, 
 @pytest.mark.parametrize("damping", [0.0, 1e-3, 0.1, 10.0])
 def test_update_weights_agrees_with_its_twin_whatever_the_damping(damping, dtype):
     arguments = update_arguments(make_case("wide", dtype), damping)
-    assert_twins_agree("update_weights", arguments, [2, 3, 4, 7, 8, 9, 10], roundings=2000 if damping == 0 else 200)
+    written = [*OF_HIDDEN, *OF_OUTPUT]
+    assert_twins_agree("update_weights", arguments, written, roundings=2000 if damping == 0 else 200)
 
 
 @BACKENDS
@@ -578,12 +601,12 @@ def test_a_batch_of_unequal_lengths_sums_up_its_sequences(kernels, activation):
 def test_weights_that_overflow_have_moved_by_an_infinite_length(kernels, layer, dtype):
     c, most = make_case("odd", dtype), float(np.finfo(dtype).max)
     first, settings = update_arguments(c), {"r": 0.0, "radius": 1e-3 * most, "output_radius": 1e-3 * most}
-    usual = kernels.update_weights(*first)
+    usual = launch(kernels, "update_weights", first)
     for overflows, to in ((True, settings), (False, {})):
         arguments = update_arguments(c, shrinkage=0.0, **to)
-        weights, D = arguments[5 * layer + 4], first[5 * layer + 3]
+        weights, D = arguments[("Theta", "Psi")[layer]], first[("D", "output_D")[layer]]
         weights[:] = np.copysign(most if overflows else 0.9 * most, D.T)  # the square of either overflows
-        outcomes = kernels.update_weights(*arguments)
+        outcomes = launch(kernels, "update_weights", arguments)
         assert outcomes[layer][0] == usual[layer][0]
         assert (outcomes[layer][1] == np.inf) == overflows == (not np.isfinite(weights).all())
         assert np.isfinite(outcomes[1 - layer]).all()
@@ -598,18 +621,20 @@ def update(kernels, layer, M, G, damping, **settings):
     Returns |D|, length, damping and shift, D, and the weights afterwards.  What is above the diagonal of G is NaN.
     """
     (p, m), dtype = M.shape, M.dtype
-    n = p if layer == "hidden" else m - 1
+    n, d = (p, m - p - 1) if layer == "hidden" else (m - 1, 1)
     of_other = np.zeros((1, n + 1) if layer == "hidden" else (n, n + 2), dtype)
     layers = []
     for of_layer, gram in (M, G), (of_other, np.eye(of_other.shape[1], dtype=dtype)):
         lower = np.array(gram)
         lower[np.triu_indices(len(lower), 1)] = np.nan
-        layers.append([frozen(of_layer), frozen(lower), nan(dtype, *lower.shape), nan(dtype, *of_layer.T.shape)])
+        layers.append([of_layer.copy(), lower, nan(dtype, *lower.shape), nan(dtype, *of_layer.T.shape)])
         layers[-1].append(np.zeros_like(of_layer))
     settings = {"r": 1.0, "radius": np.inf, "output_radius": np.inf, "schedule": 1.0, "shrinkage": 0.0} | settings
-    scratch = nan(dtype, max(M.size, of_other.size))
-    both = layers if layer == "hidden" else layers[::-1]
-    outcomes = kernels.update_weights(*both[0], *both[1], scratch, damping, *settings.values())
+    hidden, output = layers if layer == "hidden" else layers[::-1]
+    arrays = dict(zip(("M", "G", "factor", "D", "Theta"), hidden, strict=True))
+    arrays |= dict(zip(("output_M", "output_G", "output_factor", "output_D", "Psi"), output, strict=True))
+    sizes = {"n": n, "d": d, "K": len(output[0]), "scratch": nan(dtype, max(M.size, of_other.size))}
+    outcomes = launch(kernels, "update_weights", {**sizes, **arrays, "damping": damping, **settings})
     outcome, at_rest = outcomes if layer == "hidden" else outcomes[::-1]
     assert at_rest[:2] == (0, 0)
     assert not layers[1][4].any()
@@ -703,10 +728,10 @@ def test_nothing_moves_when_statistics_are_not_finite(kernels, dtype, layer, bad
     array[{"M": (1, 2), "diagonal of G": (3, 3), "below the diagonal of G": (3, 1)}[place]] = bad
     setattr(c, M if place == "M" else G, frozen(array))
     arguments = update_arguments(c)
-    outcomes = kernels.update_weights(*arguments)
+    outcomes = launch(kernels, "update_weights", arguments)
     assert [bool(np.isnan(norm)) for norm, *_ in outcomes] == [layer == "hidden", layer == "output"]
-    np.testing.assert_array_equal(arguments[4], c.Theta)
-    np.testing.assert_array_equal(arguments[9], c.Psi)
+    np.testing.assert_array_equal(arguments["Theta"], c.Theta)
+    np.testing.assert_array_equal(arguments["Psi"], c.Psi)
 
 
 @BACKENDS
@@ -789,13 +814,13 @@ def test_a_step_without_bound_is_not_taken(kernels, layer):
 def test_shrinkage_is_of_the_recurrent_weights_by_the_radius_or_the_distance(kernels, dtype, radius, shrinkage):
     c = make_case("odd", dtype)
     arguments = update_arguments(c, r=40.0, radius=radius, schedule=0.9, shrinkage=shrinkage)
-    (norm, length, *_), (_, output_length, *_) = kernels.update_weights(*arguments)
+    (norm, length, *_), (_, output_length, *_) = launch(kernels, "update_weights", arguments)
     distance = 0.9 * 0.05 if radius == 0.05 else length * norm
     assert norm > 0.05 * 40  # so that r decides, and the radius is not reached otherwise
     expected = c.Theta.copy()
     expected[:, 3:-1] *= max(0, 1 - shrinkage * distance)
-    assert_same(arguments[4], expected + length * arguments[3].T, dtype, roundings=8)
-    assert_same(arguments[9], c.Psi + output_length * arguments[8].T, dtype, roundings=8)
+    assert_same(arguments["Theta"], expected + length * arguments["D"].T, dtype, roundings=8)
+    assert_same(arguments["Psi"], c.Psi + output_length * arguments["output_D"].T, dtype, roundings=8)
 
 
 @BACKENDS
@@ -807,18 +832,19 @@ def test_factors_can_be_used_again(kernels, dtype, damping, G):
     if G == "singular":
         c.G, c.output_G = (frozen(np.diag(np.arange(len(G)) > 0).astype(dtype)) for G in (c.G, c.output_G))
     first = update_arguments(c, damping)
-    factored = kernels.update_weights(*first)
+    factored = launch(kernels, "update_weights", first)
     assert (factored[0][2] > damping) == (factored[1][2] > damping) == (G == "singular" and damping == 0)
     c.M, c.output_M = frozen(2 * c.M[::-1]), frozen(c.output_M[:, ::-1])
     anew, again = update_arguments(c, damping), update_arguments(c, damping=99.0, factored=factored)
-    expected = kernels.update_weights(*anew)
-    again[2], again[7] = frozen(first[2]).copy(), frozen(first[7]).copy()
-    assert kernels.update_weights(*again) == expected
+    expected = launch(kernels, "update_weights", anew)
+    for name in ("factor", "output_factor"):
+        again[name] = first[name].copy()
+    assert launch(kernels, "update_weights", again) == expected
     assert expected != factored
-    for i in (3, 4, 8, 9):
-        np.testing.assert_array_equal(again[i], anew[i])
-    for i in (2, 7):
-        np.testing.assert_array_equal(again[i], first[i])
+    for name in ("D", "Theta", "output_D", "Psi"):
+        np.testing.assert_array_equal(again[name], anew[name])
+    for name in ("factor", "output_factor"):
+        np.testing.assert_array_equal(again[name], first[name])
 
 
 @pytest.fixture(params=[0, 100_000, 1_000_000], ids=["large tiles", "tiny tiles", "small tiles"])
@@ -1015,9 +1041,9 @@ FITTING = {
     ("backward", 17): ("row more",),
     ("backward R", 12): ("row less", "row more"),
     ("backward R", 17): ("row more",),
-    ("update_weights", 10): ("row more",),
-    ("update_weights R", 10): ("row more",),
-    ("update_weights hidden", 10): ("row more",),
+    ("update_weights", "scratch"): ("row more",),
+    ("update_weights R", "scratch"): ("row more",),
+    ("update_weights hidden", "scratch"): ("row more",),
     ("joint_statistics", 4): ("row less", "row more"),
     ("joint_statistics", 11): ("row more",),
     ("joint_statistics each", 11): ("row more",),
@@ -1031,7 +1057,7 @@ FITTING = {
 
 def array_positions():
     for call, (arguments, _) in calls(make_case()).items():
-        for position, argument in enumerate(arguments):
+        for position, argument in items(arguments):
             # those of a forward sweep without targets are looked at once
             if isinstance(argument, np.ndarray) and (not call.startswith("forward ") or 12 <= position < 18):
                 yield call, position, argument
@@ -1055,14 +1081,15 @@ def call_changed(name, position, change):
     """Call a compiled kernel with one of its arguments changed by a function."""
     arguments, written = calls(make_case())[name]
     arguments[position] = change(arguments[position])
-    if position in written and isinstance(arguments[position], np.ndarray):
+    may_be_written = position in written or isinstance(arguments, dict)  # objects are made of what can be written to
+    if may_be_written and isinstance(arguments[position], np.ndarray):
         arguments[position].flags.writeable = True
-    return getattr(COMPILED, kernel_of(name))(*arguments)
+    return launch(COMPILED, kernel_of(name), arguments)
 
 
 @pytest.mark.parametrize(("name", "position", "change"), WRONG_SHAPES)
 def test_wrong_shape_is_refused(name, position, change):
-    with pytest.raises(ValueError, match=f"{kernel_of(name)}: "):
+    with pytest.raises(ValueError, match=refusal_of(kernel_of(name))):
         call_changed(name, position, lambda array: changed(array, change))
 
 
@@ -1128,7 +1155,7 @@ def test_read_only_output_is_refused(name, position):
     arguments, _ = calls(make_case())[name]
     arguments[position].flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
-        getattr(COMPILED, kernel_of(name))(*arguments)
+        launch(COMPILED, kernel_of(name), arguments)
 
 
 POSITIONS_OF_ACTIVATIONS = {"forward": 7, "backward": 6, "roll_out": 2, "a_step": 4, "residuals": 6}

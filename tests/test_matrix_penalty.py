@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from kernel_calls import call as launch
 from test_kernels import (
     ACTIVATIONS,
     BACKENDS,
@@ -30,7 +31,7 @@ from admmirnn.solvers.rollout.iteration import Fit
 from admmirnn.solvers.rollout.order import Shuffled
 from admmirnn.solvers.rollout.state import Layer
 
-R, R_FACTOR = 27, 19  # where `backward` takes R, and `update_weights` the factor of the penalty
+R = 27  # where `backward` takes it
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -164,15 +165,15 @@ def test_the_weight_step_is_optimal(kernels, damping, size, dtype):
     """The gradient of -<M, D> + r/2 tr(P D (G + shift I) D^T) is zero at the step D / r; |D| is in the metric of P."""
     c = make_case(size, dtype)
     arguments = update_arguments_with_R(c, damping=damping, r=4.0, radius=np.inf, shrinkage=0.0, schedule=1.0)
-    (norm, length, in_force, shift), _ = kernels.update_weights(*arguments)
+    (norm, length, in_force, shift), _ = launch(kernels, "update_weights", arguments)
     assert (length, in_force) == (0.25, damping)
-    P, G = penalty_of(arguments[18], damping), c.G.astype(np.float64)
+    P, G = penalty_of(arguments["R"], damping), c.G.astype(np.float64)
     G = np.tril(G) + np.tril(G, -1).T + shift * np.eye(len(G))
-    step = arguments[4].astype(np.float64) - c.Theta
+    step = arguments["Theta"].astype(np.float64) - c.Theta
     gradient = -c.M.astype(np.float64) + 4.0 * P @ step @ G
-    scale = 4.0 * np.linalg.norm(P) * np.linalg.norm(arguments[4]) * np.linalg.norm(G)
+    scale = 4.0 * np.linalg.norm(P) * np.linalg.norm(arguments["Theta"]) * np.linalg.norm(G)
     assert np.linalg.norm(gradient) <= 20 * np.finfo(dtype).eps * scale
-    D = arguments[3].T.astype(np.float64)
+    D = arguments["D"].T.astype(np.float64)
     expected = np.trace(P @ D @ (G - shift * np.eye(len(G))) @ D.T) / len(D)
     assert norm**2 == pytest.approx(expected, rel=1e4 * float(np.finfo(dtype).eps))
 
@@ -182,9 +183,9 @@ def test_the_weight_step_is_optimal(kernels, damping, size, dtype):
 def test_no_other_step_of_its_length_gains_more(kernels, dtype):
     c = make_case("odd", dtype)
     arguments = update_arguments_with_R(c, r=0.0, radius=0.1, shrinkage=0.0, schedule=1.0)
-    (_, _, damping, shift), _ = kernels.update_weights(*arguments)
-    step, rng = arguments[4].astype(np.float64) - c.Theta, np.random.default_rng(0)
-    P, G = penalty_of(arguments[18], damping), c.G.astype(np.float64) + shift * np.eye(len(c.G))
+    (_, _, damping, shift), _ = launch(kernels, "update_weights", arguments)
+    step, rng = arguments["Theta"].astype(np.float64) - c.Theta, np.random.default_rng(0)
+    P, G = penalty_of(arguments["R"], damping), c.G.astype(np.float64) + shift * np.eye(len(c.G))
 
     def size(step):
         return np.sqrt(np.trace(P @ step @ G @ step.T))
@@ -202,11 +203,11 @@ def test_an_R_without_full_rank_raises_the_damping(kernels, rank, dtype):
     c = make_case("wide", dtype)
     arguments = update_arguments_with_R(c, damping=0.0)
     half = np.random.default_rng(1).normal(size=(len(c.Theta), rank))
-    arguments[18] = frozen(half @ half.T)
-    (norm, length, damping, _), _ = kernels.update_weights(*arguments)
+    arguments["R"] = half @ half.T
+    (norm, length, damping, _), _ = launch(kernels, "update_weights", arguments)
     assert damping >= (1e-6 if dtype is np.float32 else 1e-14)
     assert np.isfinite([norm, length]).all()
-    assert np.isfinite(arguments[4]).all()
+    assert np.isfinite(arguments["Theta"]).all()
 
 
 @BACKENDS
@@ -214,10 +215,10 @@ def test_an_R_without_full_rank_raises_the_damping(kernels, rank, dtype):
 def test_without_multipliers_nothing_moves(kernels, dtype):
     c = make_case("odd", dtype)
     arguments = update_arguments_with_R(c, shrinkage=0.0)
-    arguments[18] = frozen(np.zeros((len(c.Theta),) * 2))
-    hidden, output = kernels.update_weights(*arguments)
+    arguments["R"] = np.zeros((len(c.Theta),) * 2)
+    hidden, output = launch(kernels, "update_weights", arguments)
     assert hidden[:2] == (0, 0)
-    np.testing.assert_array_equal(arguments[4], c.Theta)
+    np.testing.assert_array_equal(arguments["Theta"], c.Theta)
     assert output[1] > 0
 
 
@@ -228,13 +229,13 @@ def test_without_multipliers_nothing_moves(kernels, dtype):
 def test_nothing_moves_when_R_is_not_finite(kernels, place, bad, dtype):
     c = make_case("odd", dtype)
     arguments = update_arguments_with_R(c)
-    arguments[18] = arguments[18].copy()
-    arguments[18][place] = bad
-    hidden, output = kernels.update_weights(*arguments)
+    arguments["R"] = arguments["R"].copy()
+    arguments["R"][place] = bad
+    hidden, output = launch(kernels, "update_weights", arguments)
     assert np.isnan(hidden[0])
     assert np.isfinite(output[0])
-    np.testing.assert_array_equal(arguments[4], c.Theta)
-    np.testing.assert_array_equal(arguments[9], c.Psi)
+    np.testing.assert_array_equal(arguments["Theta"], c.Theta)
+    np.testing.assert_array_equal(arguments["Psi"], c.Psi)
 
 
 @BACKENDS
@@ -243,11 +244,11 @@ def test_nothing_moves_when_R_is_not_finite(kernels, place, bad, dtype):
 def test_the_scale_of_R_does_not_matter(kernels, scale, dtype):
     c = make_case("odd", dtype)
     usual, scaled = update_arguments_with_R(c), update_arguments_with_R(c)
-    scaled[18] = frozen(scale * scaled[18])
-    assert np.array(kernels.update_weights(*scaled)) == pytest.approx(
-        np.array(kernels.update_weights(*usual)), rel=1e-4
+    scaled["R"] = scale * scaled["R"]
+    assert np.array(launch(kernels, "update_weights", scaled)) == pytest.approx(
+        np.array(launch(kernels, "update_weights", usual)), rel=1e-4
     )
-    assert_same(scaled[4], usual[4], dtype)
+    assert_same(scaled["Theta"], usual["Theta"], dtype)
 
 
 @BACKENDS
@@ -257,10 +258,10 @@ def test_an_R_of_one_kind_of_multipliers_is_the_scalar_penalty(kernels, dtype):
     c = make_case("odd", dtype)
     scalar = update_arguments(c, r=0.0, damping=0.1, shrinkage=0.0)
     matrix = update_arguments_with_R(c, r=0.0, damping=0.1, shrinkage=0.0)
-    matrix[18] = frozen(5 * np.eye(len(c.Theta)))
-    kernels.update_weights(*scalar)
-    kernels.update_weights(*matrix)
-    assert_same(np.sqrt(1.1) * (matrix[4] - c.Theta), scalar[4] - c.Theta, dtype)
+    matrix["R"] = 5 * np.eye(len(c.Theta))
+    launch(kernels, "update_weights", scalar)
+    launch(kernels, "update_weights", matrix)
+    assert_same(np.sqrt(1.1) * (matrix["Theta"] - c.Theta), scalar["Theta"] - c.Theta, dtype)
 
 
 @BACKENDS
@@ -270,35 +271,35 @@ def test_an_R_of_one_kind_of_multipliers_is_the_scalar_penalty(kernels, dtype):
 def test_the_ridge_is_of_U_and_W_and_goes_by_the_distance_moved(kernels, shrinkage, radius, dtype):
     c = make_case("odd", dtype)
     arguments = update_arguments_with_R(c, r=40.0, radius=radius, shrinkage=shrinkage)
-    (norm, length, *_), _ = kernels.update_weights(*arguments)
+    (norm, length, *_), _ = launch(kernels, "update_weights", arguments)
     expected = c.Theta.copy()
     expected[:, :-1] *= max(0, 1 - shrinkage * length * norm)
-    assert_same(arguments[4], expected + length * arguments[3].T, dtype, roundings=8)
+    assert_same(arguments["Theta"], expected + length * arguments["D"].T, dtype, roundings=8)
 
 
 @BACKENDS
 def test_the_factor_of_the_penalty_is_always_a_new_one(kernels):
     c = make_case("odd", np.float64)
     first = update_arguments_with_R(c)
-    factored = kernels.update_weights(*first)
+    factored = launch(kernels, "update_weights", first)
     again = update_arguments_with_R(c, factored=factored)
-    again[2], again[7] = (frozen(first[i]).copy() for i in (2, 7))
-    again[18] = frozen(np.eye(len(c.Theta)))
+    again |= {name: first[name].copy() for name in ("factor", "output_factor")}
+    again["R"] = np.eye(len(c.Theta))
     anew = update_arguments_with_R(c)
-    anew[18] = again[18]
-    assert kernels.update_weights(*again) == kernels.update_weights(*anew) != factored
-    np.testing.assert_array_equal(again[4], anew[4])
+    anew["R"] = again["R"]
+    assert launch(kernels, "update_weights", again) == launch(kernels, "update_weights", anew) != factored
+    np.testing.assert_array_equal(again["Theta"], anew["Theta"])
 
 
-@pytest.mark.parametrize("missing", [R_FACTOR, None])
+@pytest.mark.parametrize("missing", ["P_factor", None])
 def test_update_weights_refuses_an_R_that_does_not_belong(missing):
     arguments = update_arguments_with_R(make_case("odd"))
     if missing is None:
-        arguments[18] = np.eye(4)
+        arguments["R"] = np.eye(4)
     else:
         arguments[missing] = None
-    with pytest.raises(ValueError, match="R and its factor"):
-        COMPILED.update_weights(*arguments)
+    with pytest.raises(ValueError, match="R and its factor|that of R is not"):
+        launch(COMPILED, "update_weights", arguments)
 
 
 # The solver
@@ -509,10 +510,10 @@ def test_the_ridge_of_symbols_is_of_W_alone(radius, backend_name):
     Z = np.hstack([np.eye(d)[rng.integers(0, d, 90)], np.tanh(rng.normal(size=(90, n))), np.ones((90, 1))])
     G = np.ascontiguousarray((Z.T @ Z / 90)[:, d:])
     half, after, D = rng.normal(size=(n, 9)), Theta.copy(), np.zeros((d + n + 1, n))
-    (norm, length, *_), _ = backend.kernels().update_weights(
-        *(M, G, np.zeros_like(G), D, after, *[None] * 5, np.zeros(D.size + G.size)),
-        *(0.1, 40.0, radius, 1.0, 1.0, 0.7, None, half @ half.T, np.zeros((n, n))),
-    )
+    arrays = {"M": M, "G": G, "factor": np.zeros_like(G), "D": D, "Theta": after, "scratch": np.zeros(D.size + G.size)}
+    arguments = {**arrays, "n": n, "d": d, "K": 0, "n_symbols": d, "R": half @ half.T, "P_factor": np.zeros((n, n))}
+    arguments |= {"damping": 0.1, "r": 40.0, "radius": radius, "schedule": 1.0, "shrinkage": 0.7}
+    (norm, length, *_), _ = launch(backend.kernels(), "update_weights", arguments)
     expected = Theta.copy()
     expected[:, d:-1] *= 1 - 0.7 * length * norm
     np.testing.assert_allclose(after, expected + length * D.T, rtol=1e-12)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kernel_calls import update_weights
 
 from admmirnn import Algorithm1, Rollout, backend
 from admmirnn.data.sequences import Sequences
@@ -166,18 +167,22 @@ def test_threads_differ_by_rounding(read_out):
     assert_same(backward(COMPILED, c, alone, n_threads=3), backward(COMPILED, c, alone), "float64")
 
 
-def update(kernels, G, output_G, M, damping, factored=None, factor=None):
+def update(kernels, G, output_G, M, damping, factored=None, factor=None, symbols=None):
     """The moves of both layers, and what `update_weights` returns."""
-    n, (m, columns), K, dtype = M.shape[0], G.shape, 3, M.dtype
+    (n, m), columns, K, dtype = M.shape, G.shape[1], 3, M.dtype
+    symbols = columns < m if symbols is None else symbols
     rng = np.random.default_rng(3)
     Theta, Psi, output_M = np.zeros((n, m), dtype), np.zeros((K, n + 1), dtype), rng.normal(size=(K, n + 1))
     factor = np.full_like(G, np.nan) if factor is None else factor
     output_factor = np.linalg.cholesky(output_G + damping * np.eye(n + 1)).astype(dtype)
-    outcome = kernels.update_weights(
-        *(M, G, factor, np.full((m, n), np.nan, dtype), Theta, output_M.astype(dtype), output_G, output_factor),
-        *(np.full((n + 1, K), np.nan, dtype), Psi, np.full(max(m * n, m * columns, K * (n + 1)), np.nan, dtype)),
-        *(damping, 0.5, 0.3, 0.2, 0.9, 0.4, factored),
-    )
+    d = m - n - 1
+    outcome = update_weights(
+        kernels, n=n, d=d, K=K, n_symbols=d if symbols else 0, M=M, G=G, factor=factor, Theta=Theta, Psi=Psi,
+        D=np.full((m, n), np.nan, dtype), output_D=np.full((n + 1, K), np.nan, dtype),
+        output_M=output_M.astype(dtype), output_G=output_G, output_factor=output_factor,
+        scratch=np.full(max(m * n, m * columns, K * (n + 1)), np.nan, dtype), factored=factored,
+        damping=damping, r=0.5, radius=0.3, output_radius=0.2, schedule=0.9, shrinkage=0.4,
+    )  # fmt: skip
     return SimpleNamespace(Theta=Theta, Psi=Psi, outcome=np.array(outcome)), outcome, factor
 
 
@@ -293,8 +298,8 @@ def test_what_does_not_belong_together_is_refused():
             backward(COMPILED, c, at, **changed)
     columns, _ = gram_of_symbols("float64", 6, 5)
     for G in (columns[:, 1:].copy(), columns[:-1].copy(), np.hstack([columns, columns[:, :1]])):
-        with pytest.raises(ValueError, match="update_weights"):
-            update(COMPILED, G, np.eye(6), np.ones((5, 12)), 0.1)
+        with pytest.raises(ValueError, match="linear_map"):
+            update(COMPILED, G, np.eye(6), np.ones((5, 12)), 0.1, symbols=True)
 
 
 # The solver

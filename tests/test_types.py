@@ -32,7 +32,8 @@ def defined(module):
         if isinstance(node, ast.FunctionDef):
             found[node.name] = node
         elif isinstance(node, ast.ClassDef) and "Protocol" not in map(ast.unparse, node.bases):
-            found |= {f"{node.name}.{method.name}": method for method in node.body}
+            methods = [method for method in node.body if isinstance(method, ast.FunctionDef)]
+            found |= {f"{node.name}.{method.name}": method for method in methods}
     return found
 
 

@@ -13,7 +13,7 @@ from admmirnn.reference.output import loss_value, o_step
 from admmirnn.reference.residuals import residuals, roll_out
 from admmirnn.reference.streaming import stepper
 from admmirnn.reference.sweep import sweep, sweep_room
-from admmirnn.reference.weights import update_weights
+from admmirnn.reference.weights import linear_map, move_weights, weight_step
 
 __all__ = [
     "a_step",
@@ -23,13 +23,15 @@ __all__ = [
     "generate",
     "joint_room",
     "joint_statistics",
+    "linear_map",
     "loss_value",
     "mirror",
+    "move_weights",
     "o_step",
     "residuals",
     "roll_out",
     "stepper",
     "sweep",
     "sweep_room",
-    "update_weights",
+    "weight_step",
 ]

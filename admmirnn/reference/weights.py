@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
@@ -13,12 +13,11 @@ if TYPE_CHECKING:
     from admmirnn._typing import FloatArray, LayerOutcome
 
 
-def _whole(G: FloatArray) -> FloatArray:
-    """G in its lower triangle, from the columns of [s 1] of it if its other columns are symbols."""
-    m, columns = G.shape
-    d = m - columns
+def _whole(G: FloatArray, d: int) -> FloatArray:
+    """G in its lower triangle, from the columns of [s 1] of it if its ``d`` other columns are symbols."""
     if not d:
         return G
+    m = len(G)
     whole = np.zeros((m, m), G.dtype)
     whole[range(d), range(d)] = G[:d, -1]
     whole[d:, :d], whole[d:, d:] = G[:d].T, G[d:]
@@ -62,113 +61,98 @@ def _factorise_penalty(R: NDArray[np.float64], damping: float, dtype: np.dtype[A
     return None, damping
 
 
-def _step(
-    M: FloatArray,
-    G: FloatArray,
+class Layer(Protocol):
+    """What `linear_map` looks at."""
+
+    p: int
+    m: int
+    n_symbols: int
+    ridge_columns: tuple[int, int]
+    weights: FloatArray
+    M: FloatArray
+    pull: FloatArray
+    G: FloatArray
+    factor: FloatArray
+    D: FloatArray
+    R: NDArray[np.float64] | None
+    P_factor: FloatArray | None
+
+
+class _Map:
+    """A matrix of weights with its statistics, see `linear_map`."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.p, self.m, self.n_symbols, self.ridge_columns = layer.p, layer.m, layer.n_symbols, layer.ridge_columns
+        self.weights, self.D, self.factor, self.P_factor = layer.weights, layer.D, layer.factor, layer.P_factor
+        self.M, self.pull, self.G, self.R = layer.M, layer.pull, layer.G, layer.R
+
+
+def linear_map(layer: Layer, scratch: FloatArray) -> _Map:
+    """What `weight_step`, `move_weights` and `fold` take; there is no need for ``scratch``."""
+    return _Map(layer)
+
+
+def weight_step(
+    map: _Map,
     damping: float,
     r: float,
     radius: float,
     schedule: float,
-    factor_out: FloatArray,
-    D_out: FloatArray,
-    factored: LayerOutcome | None,
-    R: NDArray[np.float64] | None = None,
-    P_factor_out: FloatArray | None = None,
+    factored: LayerOutcome | None = None,
 ) -> LayerOutcome:
-    """(|D|, length, damping, shift) of one layer; D and the factors are written."""
-    columns, G = G, _whole(G)
-    symbols = columns is not G
+    """D = P^-1 M (G + damping tr(G)/m I)^-1, P = R / (tr(R)/p) + damping I, or I; and the length of the step.
+
+    Returns (|D|, length = schedule min(1/r, radius / |D|), damping, shift); D and the factors are written.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _weight_step(map, damping, r, radius, schedule, factored)
+
+
+def _weight_step(
+    map: _Map, damping: float, r: float, radius: float, schedule: float, factored: LayerOutcome | None
+) -> LayerOutcome:
+    M, G, R, D, symbols = map.pull, _whole(map.G, map.n_symbols), map.R, map.D, map.n_symbols > 0
     if factored is None:
         factor, least_damping, shift = _factorise(G, damping)
         if factor is not None:
-            factor_out[:] = columns if symbols else factor
+            map.factor[:] = map.G if symbols else factor
     else:
         _, _, least_damping, shift = factored
     if R is not None:
-        assert P_factor_out is not None
+        assert map.P_factor is not None
         factor, damping = _factorise_penalty(R, damping, G.dtype)
         if factor is None:
             shift = np.nan
         else:
-            P_factor_out[:] = factor
+            map.P_factor[:] = factor
         damping = max(damping, least_damping)
     else:
         damping = least_damping
     if not (np.isfinite(shift) and np.isfinite(M).all()):
         return np.nan, np.nan, damping, shift
-    factor = _cholesky(_whole(factor_out), shift) if symbols else factor_out
-    D_out[:] = cho_solve((factor, True), M.T, check_finite=False)
-    PD = D_out
+    factor = _cholesky(_whole(map.factor, map.n_symbols), shift) if symbols else map.factor
+    D[:] = cho_solve((factor, True), M.T, check_finite=False)
+    PD = D
     if R is not None:
-        assert P_factor_out is not None
-        D_out[:] = cho_solve((P_factor_out, True), D_out.T, check_finite=False).T
-        L = np.tril(P_factor_out)
-        PD = D_out @ L @ L.T
-    whole = float(np.vdot(D_out, M.T))
-    square = whole - shift * float(np.vdot(PD, D_out))
+        assert map.P_factor is not None
+        D[:] = cho_solve((map.P_factor, True), D.T, check_finite=False).T
+        L = np.tril(map.P_factor)
+        PD = D @ L @ L.T
+    whole = float(np.vdot(D, M.T))
+    square = whole - shift * float(np.vdot(PD, D))
     if square < 0.01 * whole:  # rounding would show
-        square = max(float(np.vdot(PD, (np.tril(G) + np.tril(G, -1).T) @ D_out)), 0)
+        square = max(float(np.vdot(PD, (np.tril(G) + np.tril(G, -1).T) @ D)), 0)
     if R is not None and np.trace(R) == 0:
         square = 0.0
-    norm = float(np.sqrt(square / len(M)))
+    norm = float(np.sqrt(square / map.p))
     limit = 1 / r if r > 0 else np.inf
     return norm, schedule * min(limit, radius / norm) if norm else 0.0, damping, shift
 
 
-def update_weights(
-    M: FloatArray,
-    G: FloatArray,
-    factor_out: FloatArray,
-    D_out: FloatArray,
-    Theta_out: FloatArray,
-    output_M: FloatArray | None,
-    output_G: FloatArray | None,
-    output_factor_out: FloatArray | None,
-    output_D_out: FloatArray | None,
-    Psi_out: FloatArray | None,
-    scratch_out: FloatArray,
-    damping: float,
-    r: float,
-    radius: float,
-    output_radius: float,
-    schedule: float,
-    shrinkage: float,
-    factored: tuple[LayerOutcome, LayerOutcome] | None = None,
-    R: NDArray[np.float64] | None = None,
-    P_factor_out: FloatArray | None = None,
-) -> tuple[LayerOutcome, LayerOutcome]:
-    """Theta += length D, D = P^-1 M (G + damping tr(G)/m I)^-1, length = schedule min(1/r, radius / |D|).
-
-    P = R / (tr(R)/n) + damping I, or I; Psi likewise, always with I.
-    """
+def move_weights(map: _Map, length: float, keep: float = 1.0) -> bool:
+    """Weights times ``keep`` in the columns of the ridge, plus ``length`` D; whether they are finite."""
+    dtype, (first, end) = map.weights.dtype, map.ridge_columns
     with np.errstate(over="ignore", invalid="ignore"):
-        hidden = _step(
-            M, G, damping, r, radius, schedule, factor_out, D_out, factored and factored[0], R, P_factor_out
-        )  # fmt: skip
-        output = (0.0, 0.0, 0.0, 0.0)
-        if output_M is not None:
-            assert output_G is not None and output_factor_out is not None and output_D_out is not None
-            output = _step(
-                output_M, output_G, damping, r, output_radius, schedule, output_factor_out, output_D_out,
-                factored and factored[1],
-            )  # fmt: skip
-    moved = hidden[0] * hidden[1]
-    if np.isfinite(moved) and np.isfinite(output[0] * output[1]):
-        if shrinkage:
-            distance = schedule * radius if R is None and np.isfinite(radius) else moved
-            n, m = Theta_out.shape
-            first = m - G.shape[1] if R is not None else m - n - 1  # of U, unless its columns are those of symbols
-            Theta_out[:, first:-1] *= Theta_out.dtype.type(max(0.0, 1 - shrinkage * distance))
-        hidden = _moved(Theta_out, D_out, hidden)
-        if output_M is not None:
-            assert Psi_out is not None and output_D_out is not None
-            output = _moved(Psi_out, output_D_out, output)
-    return hidden, output
-
-
-def _moved(weights_out: FloatArray, D: FloatArray, outcome: LayerOutcome) -> LayerOutcome:
-    """Move the weights, and return the outcome, with an infinite length if they overflow."""
-    norm, length, damping, shift = outcome
-    with np.errstate(over="ignore", invalid="ignore"):
-        weights_out += weights_out.dtype.type(length) * D.T
-    return norm, length if np.isfinite(weights_out).all() else np.inf, damping, shift
+        map.weights[:, first:end] *= dtype.type(keep)
+        map.weights += dtype.type(length) * map.D.T
+    return bool(np.isfinite(map.weights).all())

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import TypeAlias
 
-    from admmirnn._typing import Array, FloatArray, IntArray, LayerOutcome, ProximalOperator
+    from admmirnn._typing import Array, FloatArray, IntArray, ProximalOperator
     from admmirnn.losses import AnyLoss
     from admmirnn.networks import BidirectionalRNN, ElmanRNN, Network
     from admmirnn.solvers.interface import Limits
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     _OfTargets: TypeAlias = tuple[
         IntArray | None, _MaybeFloats, _MaybeFloats, float, _MaybeFloats, _MaybeFloats, str | None, float
     ]
-    _OfOutput: TypeAlias = tuple[_MaybeFloats, _MaybeFloats, _MaybeFloats, _MaybeFloats, _MaybeFloats]
 
 
 _LEAST_OF_COSINE = 0.02
@@ -45,7 +44,6 @@ _ROWS_IN_MEMORY = 10  # times n: what the running R is a mean of at least
 _LARGE_RADIUS, _LARGE_OUTPUT_RADIUS = 0.04, 0.12  # twice these are known to diverge
 # what `forward` takes where there is no o-step
 _NO_TARGETS: _OfTargets = (None, None, None, 1.0, None, None, None, 0.0)
-_NO_OUTPUT: _OfOutput = (None, None, None, None, None)  # what `update_weights` takes where there is no output layer
 
 
 class Settings(Protocol):
@@ -108,14 +106,19 @@ class Fit:
         of_targets = np.ones(len(targets)) if self.weights is None else self.weights
         constant_loss = loss.constant_loss(self.targets, of_targets)
         output_scale = max(1.0, math.sqrt(2 * constant_loss))  # of regression targets, their deviation
-        penalised = penalised_layers(network, penalties)
+        with_matrix = set(range(len(network.directions))) if settings.metric == "multipliers" else set()
+        with_matrix -= penalised_layers(network, penalties)
         self.hidden_layers = [
             Layer(
                 direction.Theta,
                 settings.radius,
                 _LARGE_RADIUS,
                 sequences.n_symbols,
-                matrix_penalty=settings.metric == "multipliers" and i not in penalised,
+                ridge_columns=(
+                    sequences.n_symbols if i in with_matrix else direction.n_features,
+                    direction.n_features + direction.n_hidden,
+                ),
+                matrix_penalty=i in with_matrix,
             )
             for i, direction in enumerate(network.directions)
         ]
@@ -124,7 +127,8 @@ class Fit:
         self.layers = (*self.hidden_layers, self.output)
         self.splitting = Splitting(network, self.layers, penalties) if penalties else None
         self.initial_state = InitialState(self.first) if network.learns_s_0 else None
-        self.scratch = np.zeros(max(layer.room for layer in self.layers), network.dtype)
+        scratch = np.zeros(max(layer.room for layer in self.layers), network.dtype)
+        self.maps = [self.kernels.linear_map(layer, scratch) for layer in self.layers]
         self.online_schedule = OnlineSchedule()
         is_online = memory is not None and settings.metric == "multipliers"
         self.online = self.online_schedule if is_online else None
@@ -345,43 +349,25 @@ class Fit:
         proximal step; where the penalty of the equation is a number, W <- (1 - penalty * radius) W.
         With penalties, M - lambda4 in place of M, and then Theta <- Y, see `Splitting`.
         """
-        output = self.output
-        *of_hidden, output_M = self.splitting.directions() if self.splitting else [layer.M for layer in self.layers]
-        of_output = (output_M, output.G, output.factor, output.D, output.weights)
-        output.outcome = self.move(self.hidden, of_hidden[0], of_output)
-        for hidden, M in zip(self.hidden_layers[1:], of_hidden[1:], strict=True):
-            self.move(hidden, M, _NO_OUTPUT)
+        settings, schedule = self.settings, self.schedule()
+        is_due = self.n_remembered < _FIRST_ITERATIONS or self.n_remembered % settings.factor_every == 0
+        if self.splitting:
+            self.splitting.pull()
+        for layer, of_kernel in zip(self.layers, self.maps, strict=True):
+            layer.outcome = self.kernels.weight_step(
+                of_kernel, settings.damping, settings.r, layer.radius, schedule, None if is_due else layer.outcome
+            )
+        if math.isfinite(sum([layer.moved for layer in self.layers])):
+            for layer, of_kernel in zip(self.layers, self.maps, strict=True):
+                if not self.kernels.move_weights(of_kernel, layer.step, layer.kept(schedule)):
+                    layer.step = math.inf
         is_finite = math.isfinite(sum([layer.moved for layer in self.layers]))
         if self.initial_state:
-            is_finite &= self.initial_state.update(self.settings.r, self.hidden.radius, self.schedule())
+            is_finite &= self.initial_state.update(settings.r, self.hidden.radius, schedule)
         if is_finite and (self.splitting is None or self.splitting.update()):
-            self.record.add(self.layers, self.settings.damping)
+            self.record.add(self.layers, settings.damping)
         else:
             self.roll_back()
-
-    def move(self, hidden: Layer, M: FloatArray, of_output: _OfOutput) -> LayerOutcome:
-        """Move a hidden layer along M, and the output layer as well, whose outcome is returned."""
-        settings = self.settings
-        is_due = self.n_remembered < _FIRST_ITERATIONS or self.n_remembered % settings.factor_every == 0
-        hidden.outcome, outcome = self.kernels.update_weights(
-            M,
-            hidden.G,
-            hidden.factor,
-            hidden.D,
-            hidden.weights,
-            *of_output,
-            self.scratch,
-            settings.damping,
-            settings.r,
-            hidden.radius,
-            self.output.radius,
-            self.schedule(),
-            hidden.ridge,
-            None if is_due else (hidden.outcome, self.output.outcome),
-            hidden.R,
-            hidden.P_factor,
-        )
-        return outcome
 
     def schedule(self) -> float:
         """The factor on the step length."""

@@ -45,7 +45,8 @@ class Splitting:
     network : ElmanRNN
         Its penalised blocks become prox(block, 1e-9): constraints are met from the start, penalties do nothing yet.
     layers : tuple of Layer
-        Of the network: the hidden one, or those of both directions, and the output layer.
+        Of the network: the hidden one, or those of both directions, and the output layer.  What pulls them is from now
+        on an array of its own.
     penalties : dict
         Objects with ``prox(x, tau)`` by names of blocks, as `admmirnn.penalties.check_penalties` wants them.
 
@@ -63,7 +64,8 @@ class Splitting:
     def __init__(self, network: Network, layers: Sequence[Layer], penalties: Mapping[str, ProximalOperator]) -> None:
         self.layers = layers
         self.lambda4 = tuple(np.zeros_like(layer.weights) for layer in self.layers)
-        self._pulled = tuple(np.empty_like(layer.weights) for layer in self.layers)
+        for layer in self.layers:
+            layer.pull = np.zeros_like(layer.M)
         self._terms = [
             _Term(name, penalty, layers, self.lambda4, pieces)
             for name, penalty in penalties.items()
@@ -100,12 +102,11 @@ class Splitting:
         for term, excess in zip(self._terms, memory["excess"], strict=True):
             term.excess = excess
 
-    def directions(self) -> tuple[FloatArray, ...]:
-        """Return M - lambda4 of all layers."""
-        for layer, multiplier, out in zip(self.layers, self.lambda4, self._pulled, strict=True):
+    def pull(self) -> None:
+        """Let all layers be pulled by M - lambda4."""
+        for layer, multiplier in zip(self.layers, self.lambda4, strict=True):
             with np.errstate(over="ignore", invalid="ignore"):  # the weight step finds out
-                np.subtract(layer.M, multiplier, out=out)
-        return self._pulled
+                np.subtract(layer.M, multiplier, out=layer.pull)
 
     def update(self) -> bool:
         """Y and lambda4 after a weight step; return False if a block has become infinite, and the network useless."""

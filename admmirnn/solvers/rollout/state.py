@@ -143,6 +143,12 @@ class Layer:
 
     Attributes
     ----------
+    p, m : int
+        Rows and columns of the weights.
+    n_symbols : int
+        How many of the inputs, the first ones, are symbols, of which one is 1 and the others 0.
+    ridge_columns : tuple of int
+        The first and the end of those columns that the ridge shrinks.
     weights : ndarray of shape (p, m)
         The network's own array, changed in place.
     radius : float
@@ -151,9 +157,11 @@ class Layer:
         A radius that is large already, whatever the settings say.
     M : ndarray of shape (p, m)
         Running mean of L = sum of multiplier times input.
-    G : ndarray of shape (m, m) or (m, m - n_symbols)
-        Running Gram matrix of the inputs, in its lower triangle; where the first ones are symbols, of which one is 1
-        and the others 0, the columns of those after them, the last of which is 1.
+    pull : ndarray of shape (p, m)
+        What the weight step follows: M, or M - lambda4 where something is penalised.
+    G : ndarray of shape (m, m - n_symbols)
+        Running Gram matrix of the inputs, in its lower triangle; of symbols, the columns of the inputs after them, the
+        last of which is 1.
     factor : ndarray of the shape of G
         Cholesky factor of the damped G.
     R : ndarray of float64 of shape (p, p), or None
@@ -179,13 +187,18 @@ class Layer:
         large_radius: float = 1.0,
         n_symbols: int = 0,
         *,
+        ridge_columns: tuple[int, int] = (0, 0),
         matrix_penalty: bool = False,
     ) -> None:
         self.weights = weights
+        self.n_symbols = n_symbols
+        self.ridge_columns = ridge_columns
         self.first_radius = self.radius = math.inf if radius is None else float(radius)
         self.large_radius = large_radius
         p, m = weights.shape
-        self.M = np.zeros((p, m), weights.dtype)
+        self.p: int = p
+        self.m: int = m
+        self.M = self.pull = np.zeros((p, m), weights.dtype)
         self.G = np.zeros((m, m - n_symbols), weights.dtype)
         self.factor = np.zeros_like(self.G)
         self.R = np.zeros((p, p)) if matrix_penalty else None
@@ -208,17 +221,24 @@ class Layer:
         """Root-mean-square change of the layer's outputs in the last iteration."""
         return self.step * self.D_norm
 
+    def kept(self, schedule: float) -> float:
+        """What the ridge leaves of the weights: 1 - ridge times the distance moved, or times the radius in force.
+
+        The latter where the penalty of the equation is a number, unless there is no radius.
+        """
+        distance: float = schedule * self.radius if self.R is None and math.isfinite(self.radius) else self.moved
+        return max(0.0, 1 - self.ridge * distance)
+
     @property
     def mean_square(self) -> float:
         """Of the inputs: tr(G) / m."""
-        n_symbols = len(self.G) - self.G.shape[1]
-        return float(self.G[:n_symbols, -1].sum() + self.G[n_symbols:].trace()) / len(self.G)
+        n_symbols = self.n_symbols
+        return float(self.G[:n_symbols, -1].sum() + self.G[n_symbols:].trace()) / self.m
 
     @property
     def room(self) -> int:
         """How many numbers the scratch of its solve needs."""
-        found: int = max(self.D.size, (len(self.G) - self.G.shape[1]) * self.G.shape[1])
-        return found
+        return max(self.p * self.m, self.n_symbols * (self.m - self.n_symbols))
 
     def forget(self) -> None:
         """Drop the running statistics."""
