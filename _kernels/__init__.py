@@ -12,6 +12,10 @@ A sequence of length L takes L rows: there is no padding, and observations and s
 over z_t = [x_t, s_{t-1}, 1] are taken by blocks.  Algorithm 1, which changes the states, keeps them in rows
 ``Z`` = [x_t, s_{t-1}, 1] of the same order.
 
+**Steps.** `forward` rolls out, reads the outputs and takes the o-step; `backward` finds the multipliers and leaves sums
+over the minibatch, which may be added up over workers; `fold` and `fold_outputs` take them into the running statistics
+of each layer; `weight_step` finds where a layer should go, and `move_weights` goes there.
+
 **Conventions.** All arrays are C-contiguous, float32 or float64 (``floating``); inputs come first and are
 ``const``, then numbers, then what is written.  Shapes: ``B`` sequences, ``N`` steps, ``d`` features,
 ``n`` hidden units, ``K`` outputs, ``m = d + n + 1``.

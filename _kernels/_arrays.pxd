@@ -8,7 +8,7 @@ cdef enum Kind:                                   # of the numbers of an array
     COUNT                                         # int64
 
 cdef enum:
-    MOST_ARRAYS = 24
+    MOST_ARRAYS = 16
     ANY = -1                                      # of a number of rows
     VECTOR = -2                                   # in the place of a number of columns
 

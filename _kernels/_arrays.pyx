@@ -41,17 +41,18 @@ cdef class Holder:
         """
         cdef int n_axes = 1 if columns == VECTOR else 2
         cdef Py_buffer* view = &self.views[self.n_views]
-        cdef str owner = self.owner.decode()
         if self.n_views == MOST_ARRAYS:
-            raise RuntimeError(f"{owner}: an object holds no more than {MOST_ARRAYS} arrays")
+            raise RuntimeError(f"an object holds no more than {MOST_ARRAYS} arrays")
+        if array is None:
+            raise ValueError(f"{self.owner.decode()}: there is no {name}")
         PyObject_GetBuffer(array, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if is_written else 0))
         self.n_views += 1
         if kind == FLOATING and self.n_views == 1:
             self.single = view.format[0] == c"f"
         if not is_of(kind, self.single, view):
-            raise ValueError(f"{owner}: the numbers of {name} are not of the type that they should be")
+            raise ValueError(f"{self.owner.decode()}: the numbers of {name} are not of the type that they should be")
         if view.ndim != n_axes or (rows != ANY and view.shape[0] != rows) \
                 or (n_axes == 2 and view.shape[1] != columns):
-            raise ValueError(f"{owner}: the shapes do not belong together: that of {name} is not what the sizes say")
+            raise ValueError(f"{self.owner.decode()}: the shapes do not belong together, that of {name} and the sizes")
         self.rows = view.shape[0]
         return view.buf

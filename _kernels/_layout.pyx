@@ -17,8 +17,14 @@ cdef ReadOut read_out_named(str name) except *:
 
 cdef bint fits(const Py_ssize_t[::1] offsets, Py_ssize_t rows) noexcept nogil:
     """Whether blocks of at least one row, none smaller than the one before, fill ``rows`` rows; N >= 1 steps."""
-    cdef Py_ssize_t N = offsets.shape[0] - 2, t, previous = 1
-    if N < 1 or offsets[0] != 0 or offsets[N + 1] != rows:
+    cdef Py_ssize_t N = offsets.shape[0] - 2
+    return fits_of(&offsets[0], N) and offsets[N + 1] == rows
+
+
+cdef bint fits_of(const Py_ssize_t* offsets, Py_ssize_t N) noexcept nogil:
+    """Whether the blocks of N >= 1 steps have at least one row each, and none is smaller than the one before."""
+    cdef Py_ssize_t t, previous = 1
+    if N < 1 or offsets[0] != 0:
         return False
     for t in range(N + 1):
         if offsets[t + 1] - offsets[t] < previous:

@@ -1,4 +1,4 @@
-"""The backward sweep: the multipliers of all equations from the last step to the first, and the statistics they feed.
+"""The backward sweep: the multipliers of all equations from the last step to the first, and the sums they are part of.
 
 L = sum lambda1_t z_t^T and G = sum z_t z_t^T, z_t = [x_t, s_{t-1}, 1], are summed up by blocks, of [x 1] and of s,
 where observations and states lie; the parts that threads work on have sums of their own, added in one order.  So is
@@ -18,11 +18,14 @@ from libc.stdint cimport int32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from admmirnn._kernels._activations cimport Activation, add_multiply_by_slope, multiply_by_slope, named
+from admmirnn._kernels._activations cimport Activation, add_multiply_by_slope, multiply_by_slope
 from admmirnn._kernels._blas cimport add_gram, add_products, multiply_rows, rows_at_once
-from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, ReadOut, fits, read_out_named
+from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, ReadOut
 from admmirnn._kernels._pool_simd cimport add_all, take_where
 from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
+from admmirnn._kernels.batch cimport _Batch, n_outputs_of
+from admmirnn._kernels.statistics cimport Sums, sums_of_part
+from admmirnn._kernels.work cimport GRAM_ROWS, OUTPUT_ROWS, R_ROWS, WEIGHT, _Work, has_room
 
 
 cdef double LEAST_SQUARE = 1e-20                  # of the multipliers of a step: below it, squares of small ones vanish
@@ -63,51 +66,12 @@ cdef struct Sweep:                               # what all parts of a backward 
     Py_ssize_t* n_gathered                       # (n_parts,): of these, not summed up yet
     Py_ssize_t most_gathered
     Py_ssize_t* n_capped                         # (n_parts,): steps of sequences that are scaled down
-    void* sums                                   # (n_parts, room_of_part)
+    void* sums                                   # (n_parts, the total of Sums)
     Py_ssize_t[MOST_PARTS + 1] first             # sequence of each part
 
 
-cdef struct Room:                                # of the sums of a part, in numbers from their start
-    Py_ssize_t L_x                               # (d + 1, n): [x 1]^T lambda1
-    Py_ssize_t L_s                               # (n, n): lambda1^T s
-    Py_ssize_t G_x                               # (d + 1, d + 1), lower triangle
-    Py_ssize_t G_sx                              # (n, d + 1); of symbols G_xs (d, n + 1)
-    Py_ssize_t G_s                               # (n, n), lower triangle
-    Py_ssize_t output_L                          # (K, n): lambda3^T s_N
-    Py_ssize_t output_L_1                        # (K,)
-    Py_ssize_t output_G                          # (n, n), lower triangle
-    Py_ssize_t output_G_1                        # (n,)
-    Py_ssize_t R                                 # (n, n), lower triangle
-    Py_ssize_t gathered                          # (rows_at_once, n): multipliers that R is to take
-    Py_ssize_t piece                             # (rows_at_once, n): scratch
-    Py_ssize_t total
-
-
-cdef Room room_of_part(Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, bint symbols) noexcept nogil:
-    cdef Room at
-    at.L_x = 0
-    at.L_s = at.L_x + (d + 1) * n
-    at.G_x = at.L_s + n * n
-    at.G_sx = at.G_x + (0 if symbols else (d + 1) * (d + 1))
-    at.G_s = at.G_sx + (d * (n + 1) if symbols else n * (d + 1))
-    at.output_L = at.G_s + n * n
-    at.output_L_1 = at.output_L + K * n
-    at.output_G = at.output_L_1 + K
-    at.output_G_1 = at.output_G + n * n
-    at.R = at.output_G_1 + n
-    at.gathered = at.R + n * n
-    at.piece = at.gathered + rows_at_once(n, n) * n
-    at.total = at.piece + rows_at_once(n, n) * n
-    return at
-
-
-def backward_room(Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, Py_ssize_t n_threads, bint symbols=False):
-    """How many numbers the scratch of ``backward`` needs."""
-    return room_of_part(d, n, K, symbols).total * n_threads
-
-
-cdef inline Room room_of(Sweep* sweep) noexcept nogil:
-    return room_of_part(sweep.d, sweep.n, sweep.K, sweep.codes != NULL)
+cdef inline Sums sums_of(Sweep* sweep) noexcept nogil:
+    return sums_of_part(sweep.d, sweep.n, sweep.K, sweep.codes != NULL)
 
 
 cdef inline floating* multipliers_of(Sweep* sweep, Py_ssize_t t, floating* lambda1) noexcept nogil:
@@ -169,7 +133,7 @@ cdef double find_multipliers(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_t fi
                              floating* lambda1) noexcept nogil:
     """lambda1_t of these sequences from lambda1_{t+1} and from what the outputs inject, bounded; its sum of squares."""
     cdef Py_ssize_t n = sweep.n, m = sweep.d + n + 1, i = first, rows, at_once = rows_at_once(n, n)
-    cdef Room at = room_of(sweep)
+    cdef Sums at = sums_of(sweep)
     cdef floating* piece = <floating*> sweep.sums + part * at.total + at.piece
     cdef const floating* W = <const floating*> sweep.Theta + sweep.d
     cdef const floating* states = <const floating*> sweep.S + sweep.offsets[t + 1] * n
@@ -209,15 +173,15 @@ cdef double largest_square(Py_ssize_t count, const floating* x) noexcept nogil:
 
 cdef void add_gathered(Sweep* sweep, int part, floating* sums) noexcept nogil:
     """R += A^T A of the multipliers A that have been gathered."""
-    cdef Room at = room_of(sweep)
-    add_gram[floating](sweep.n_gathered[part], sweep.n, 1, sums + at.gathered, sums + at.R)
+    cdef Sums at = sums_of(sweep)
+    add_gram[floating](sweep.n_gathered[part], sweep.n, 1, sums + at.gathered, sums + at.R, sweep.n)
     sweep.n_gathered[part] = 0
 
 
 cdef void change_unit(Sweep* sweep, int part, double square, floating* sums) noexcept nogil:
     """Have the unit of R, of this part, suit multipliers of that sum of squares, the largest up to here."""
     cdef Py_ssize_t n = sweep.n, i
-    cdef floating* R = sums + room_of(sweep).R
+    cdef floating* R = sums + sums_of(sweep).R
     cdef double unit = 1, ratio
     if not LEAST_SQUARE <= square <= MOST_SQUARE and isfinite(square):
         unit = ldexp(1, min(<int> (-logb(square) / 2), MOST_DOUBLINGS))
@@ -237,7 +201,7 @@ cdef void gather_multipliers(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_t fi
     """
     cdef Py_ssize_t n = sweep.n, every = sweep.R_every, i, j
     cdef floating* row
-    cdef floating* gathered = sums + room_of(sweep).gathered
+    cdef floating* gathered = sums + sums_of(sweep).gathered
     cdef floating unit
     if not square <= MOST_SQUARE or max(square, sweep.largest_in_R[part]) < LEAST_SQUARE:
         square = largest_square((last - first) * n, lambda1 + first * n)
@@ -263,7 +227,7 @@ cdef void add_symbols(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t r
                       const floating* lambda1, floating* sums) noexcept nogil:
     """Add what step t of these sequences of symbols says to L and G; the states but for ``rows_of_s`` are zero."""
     cdef Py_ssize_t n = sweep.n, i
-    cdef Room at = room_of(sweep)
+    cdef Sums at = sums_of(sweep)
     cdef const int32_t* codes = sweep.codes + sweep.offsets[t] + first
     cdef const floating* S = <const floating*> sweep.S + (sweep.offsets[t] + first) * n
     cdef floating* G_xs = sums + at.G_sx
@@ -277,14 +241,14 @@ cdef void add_symbols(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t r
         if i < rows_of_s:
             add_all(n, S + i * n, G_xs + codes[i] * (n + 1))
         G_xs[codes[i] * (n + 1) + n] += 1
-    add_gram[floating](rows_of_s, n, 1, S, sums + at.G_s)
+    add_gram[floating](rows_of_s, n, 1, S, sums + at.G_s, n)
 
 
 cdef void add_step(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t last, Py_ssize_t continuing,
                    const floating* lambda1, floating* sums) noexcept nogil:
     """Add what step t of these sequences says to L and G; the states of those from ``continuing`` on are s_0."""
     cdef Py_ssize_t n = sweep.n, d_1 = sweep.d + 1, rows = last - first, rows_of_s = rows
-    cdef Room at = room_of(sweep)
+    cdef Sums at = sums_of(sweep)
     cdef const floating* X
     cdef const floating* S = <const floating*> sweep.S + (sweep.offsets[t] + first) * n
     lambda1 += first * n
@@ -305,17 +269,18 @@ cdef void add_step(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t last
     if not in_gram(sweep, t):
         return
     # G_sx += s.T @ [x 1]
-    add_gram[floating](rows, d_1, 1, X, sums + at.G_x)
-    add_gram[floating](rows_of_s, n, 1, S, sums + at.G_s)
+    add_gram[floating](rows, d_1, 1, X, sums + at.G_x, d_1)
+    add_gram[floating](rows_of_s, n, 1, S, sums + at.G_s, n)
     add_products[floating](rows_of_s, n, d_1, 1, S, n, X, d_1, sums + at.G_sx, d_1)
 
 
-cdef void add_rows(const floating* A, Py_ssize_t rows, Py_ssize_t columns, floating* total) noexcept nogil:
-    """total += A.sum(axis=0)"""
+cdef void add_rows(const floating* A, Py_ssize_t rows, Py_ssize_t columns, floating* total,
+                   Py_ssize_t apart) noexcept nogil:
+    """total += A.sum(axis=0), of which the numbers are so far ``apart``."""
     cdef Py_ssize_t i, j
     for i in range(rows):
         for j in range(columns):
-            total[j] += A[i * columns + j]
+            total[j * apart] += A[i * columns + j]
 
 
 cdef Py_ssize_t gather(const floating* weights, Py_ssize_t rows, Py_ssize_t n, const floating* H,
@@ -333,12 +298,12 @@ cdef void add_outputs(Sweep* sweep, int part, Py_ssize_t row, Py_ssize_t rows, c
                       floating* sums, floating* room) noexcept nogil:
     """Add what these rows of outputs, read from H, say to L and G of the output layer; ``room`` holds as many as H."""
     cdef Py_ssize_t n = sweep.n, K = sweep.K, i
-    cdef Room at = room_of(sweep)
+    cdef Sums at = sums_of(sweep)
     cdef const floating* lambda3 = <const floating*> sweep.lambda3 + row * K
     cdef const floating* weights = <const floating*> sweep.weights
     # L += lambda3.T @ [h 1]
-    add_products[floating](rows, K, n, 1, lambda3, K, H, n, sums + at.output_L, n)
-    add_rows[floating](lambda3, rows, K, sums + at.output_L_1)
+    add_products[floating](rows, K, n, 1, lambda3, K, H, n, sums + at.output_L, n + 1)
+    add_rows[floating](lambda3, rows, K, sums + at.output_L + n, n + 1)
     if not in_gram:
         return
     if weights != NULL:
@@ -347,8 +312,9 @@ cdef void add_outputs(Sweep* sweep, int part, Py_ssize_t row, Py_ssize_t rows, c
                 rows = gather(weights + row, rows, n, H, room)
                 H = room
                 break
-    add_gram[floating](rows, n, 1, H, sums + at.output_G)
-    add_rows[floating](H, rows, n, sums + at.output_G_1)
+    # G += [h 1].T @ [h 1], but for the number of rows
+    add_gram[floating](rows, n, 1, H, sums + at.output_G, n + 1)
+    add_rows[floating](H, rows, n, sums + at.output_G + n * (n + 1), 1)
     sweep.output_rows[part] += rows
 
 
@@ -374,12 +340,12 @@ cdef void sweep_part(Sweep* sweep, int part, floating* all_multipliers) noexcept
     """One part of the sequences, from the last step to the first."""
     cdef Py_ssize_t t = sweep.N - 1, n = sweep.n, first = sweep.first[part], last = sweep.first[part + 1]
     cdef Py_ssize_t running = last, before
-    cdef Room at = room_of(sweep)
+    cdef Sums at = sums_of(sweep)
     cdef floating* sums = <floating*> sweep.sums + part * at.total
     cdef floating* lambda1
     cdef floating* H
     cdef double square
-    memset(sums, 0, (at.gathered if sweep.with_R else at.R) * sizeof(floating))
+    memset(sums, 0, (at.gathered if sweep.with_R else at.end) * sizeof(floating))
     sweep.output_rows[part] = sweep.n_gathered[part] = sweep.R_rows[part] = sweep.n_capped[part] = 0
     sweep.largest_in_R[part], sweep.unit[part] = 0, 1
     if sweep.read_out != EACH and sweep.with_outputs:
@@ -414,221 +380,116 @@ cdef void double_part(void* sweep, int part) noexcept nogil:
     sweep_part(<Sweep*> sweep, part, <double*> (<Sweep*> sweep).lambda1)
 
 
-cdef void fold_in_symbols(floating* sums, Room at, Py_ssize_t d, Py_ssize_t n, floating keep, floating share,
-                          Py_ssize_t gram_rows, floating* G) noexcept nogil:
-    """G <- keep G + share G_batch, of symbols: the columns [s 1] of the Gram matrix of [x s 1]."""
-    cdef Py_ssize_t h = n + 1, i, j
-    cdef floating* G_xs = sums + at.G_sx
-    for i in range(d * h):
-        G[i] = keep * G[i] + share * G_xs[i]
-    G += d * h
-    for i in range(n):
-        for j in range(i + 1):
-            G[i * h + j] = keep * G[i * h + j] + share * sums[at.G_s + i * n + j]
-    G += n * h                                         # the row of ones: every row has one symbol
-    for j in range(h):
-        G[j] *= keep
-    for i in range(d):
-        for j in range(n):
-            G[j] += share * G_xs[i * h + j]
-    G[n] += share * gram_rows
-
-
-cdef void fold_in(Sweep* sweep, int n_parts, Py_ssize_t gram_rows, double total, double momentum, double decay,
-                  double R_decay, floating* L, floating* G, double* R, floating* output_L,
-                  floating* output_G) noexcept nogil:
-    """M <- momentum M + (1 - momentum) L,  G <- decay G + (1 - decay) G_batch, of both layers, from the parts' sums.
-
-    R as G, of the hidden layer.
-    """
-    cdef Py_ssize_t n = sweep.n, d = sweep.d, K = sweep.K, m = d + n + 1, h = n + 1, i, j
-    cdef Py_ssize_t output_rows = 0, R_rows = 0
-    cdef Room at = room_of(sweep)
-    cdef floating* sums = <floating*> sweep.sums
-    cdef floating* of_part
-    cdef floating keep = <floating> momentum, share = <floating> ((1 - momentum) / total)
-    cdef floating keep_G = <floating> decay, share_G = <floating> ((1 - decay) / gram_rows)
-    cdef floating keep_output_G = keep_G, output_share_G = 0
-    cdef double share_R, keep_R = R_decay
+cdef void add_up(Sweep* sweep, _Work work, int n_parts, floating* sums) noexcept nogil:
+    """The sums of all parts, in the place of those of the first one, and R and the numbers of rows in ``counts``."""
+    cdef Py_ssize_t n = sweep.n, i, j
+    cdef Sums at = sums_of(sweep)
+    cdef const floating* of_part
+    cdef double per_square
     cdef int part
+    work.counts[<int> OUTPUT_ROWS] = work.counts[<int> R_ROWS] = 0
     for part in range(n_parts):
-        output_rows += sweep.output_rows[part]
-        R_rows += sweep.R_rows[part]
-    if output_rows > 0:
-        output_share_G = <floating> ((1 - decay) / output_rows)
-    else:                                              # none of these steps has a target
-        keep_output_G = 1
+        work.counts[<int> OUTPUT_ROWS] += sweep.output_rows[part]
+        work.counts[<int> R_ROWS] += sweep.R_rows[part]
     for part in range(1, n_parts):
         of_part = sums + part * at.total
-        for i in range(at.R):
+        for i in range(at.end):
             sums[i] += of_part[i]
+    sums[at.end - 1] = <floating> work.counts[<int> OUTPUT_ROWS]
     if sweep.codes != NULL:
         # L_1 = L_x.sum(axis=0)
-        add_rows[floating](sums + at.L_x, d, n, sums + at.L_x + d * n)
-    for i in range(n):
-        for j in range(d):
-            L[i * m + j] = keep * L[i * m + j] + share * sums[at.L_x + j * n + i]
-        for j in range(n):
-            L[i * m + d + j] = keep * L[i * m + d + j] + share * sums[at.L_s + i * n + j]
-        L[i * m + m - 1] = keep * L[i * m + m - 1] + share * sums[at.L_x + d * n + i]
-    if sweep.with_outputs:
-        for i in range(K):
-            for j in range(n):
-                output_L[i * h + j] = keep * output_L[i * h + j] + share * sums[at.output_L + i * n + j]
-            output_L[i * h + n] = keep * output_L[i * h + n] + share * sums[at.output_L_1 + i]
-        for i in range(n):
-            for j in range(i + 1):
-                output_G[i * h + j] = (keep_output_G * output_G[i * h + j]
-                                       + output_share_G * sums[at.output_G + i * n + j])
-            output_G[n * h + i] = keep_output_G * output_G[n * h + i] + output_share_G * sums[at.output_G_1 + i]
-        output_G[n * h + n] = keep_output_G * output_G[n * h + n] + output_share_G * output_rows
-    for part in range(n_parts if sweep.with_R and R_rows > 0 else 0):
+        add_rows[floating](sums + at.L_x, sweep.d, n, sums + at.L_x + sweep.d * n, 1)
+    for part in range(n_parts if sweep.with_R else 0):
         of_part = sums + part * at.total + at.R
-        share_R = (1 - R_decay) / R_rows / sweep.unit[part] / sweep.unit[part]
+        per_square = 1 / sweep.unit[part] / sweep.unit[part]
         for i in range(n):
             for j in range(i + 1):
-                R[i * n + j] = keep_R * R[i * n + j] + share_R * of_part[i * n + j]
-        keep_R = 1
-    if sweep.codes != NULL:
-        fold_in_symbols(sums, at, d, n, keep_G, share_G, gram_rows, G)
-        return
-    for i in range(d):
-        for j in range(i + 1):
-            G[i * m + j] = keep_G * G[i * m + j] + share_G * sums[at.G_x + i * (d + 1) + j]
-    for i in range(n):
-        for j in range(d):
-            G[(d + i) * m + j] = keep_G * G[(d + i) * m + j] + share_G * sums[at.G_sx + i * (d + 1) + j]
-        for j in range(i + 1):
-            G[(d + i) * m + d + j] = keep_G * G[(d + i) * m + d + j] + share_G * sums[at.G_s + i * n + j]
-    G += (m - 1) * m                                   # the column of ones
-    for j in range(d):
-        G[j] = keep_G * G[j] + share_G * sums[at.G_x + d * (d + 1) + j]
-    for j in range(n):
-        G[d + j] = keep_G * G[d + j] + share_G * sums[at.G_sx + j * (d + 1) + d]
-    G[m - 1] = keep_G * G[m - 1] + share_G * gram_rows
+                work.R[i * n + j] = (work.R[i * n + j] if part > 0 else 0) + per_square * of_part[i * n + j]
 
 
-def backward(const floating[:, ::1] Theta, const floating[:, ::1] Psi, const floating[:, ::1] X,
-             const floating[:, ::1] S, const Py_ssize_t[::1] offsets, const floating[:, ::1] lambda3, str activation,
-             double cap, double momentum, double decay, Py_ssize_t gram_first, Py_ssize_t gram_every,
-             floating[:, ::1] lambda1_out, floating[:, ::1] M_out, floating[:, ::1] G_out,
-             floating[:, ::1] output_M_out, floating[:, ::1] output_G_out, floating[::1] scratch_out,
-             Py_ssize_t n_threads=1, str read_out="last", const floating[::1] weights=None,
-             const Py_ssize_t[::1] lengths=None, floating[:, ::1] H_out=None, const int32_t[:, ::1] steps=None,
-             bint from_zero=True, floating[:, ::1] initial_multipliers_out=None, const int32_t[::1] codes=None,
-             double[:, ::1] R_out=None, Py_ssize_t R_every=1, double R_decay=0):
-    """Pass the multipliers back and fold what they say into the running statistics of both layers.
+cdef Py_ssize_t backward_of(_Work work, _Batch batch, of_lambda3, of_weights, Sweep* sweep, int n_parts,
+                            floating* sums) except -1:
+    """`backward`, in the precision of the work, of a sweep that knows the rest."""
+    cdef const floating[:, ::1] lambda3 = of_lambda3
+    cdef const floating[::1] weights = of_weights
+    cdef Py_ssize_t n_outputs = n_outputs_of(batch, work.read_out == EACH), n_capped = 0, i
+    cdef double total = 0
+    cdef int part
+    if lambda3.shape[0] != n_outputs or lambda3.shape[1] != work.K \
+            or (weights is not None and weights.shape[0] != n_outputs):
+        raise ValueError("backward: the shapes do not belong together")
+    for i in range(n_outputs):
+        total += 1 if weights is None else weights[i]
+    if not total > 0:
+        raise ValueError("backward: no output has a weight")
+    work.counts[<int> WEIGHT] = total
+    sweep.weights = NULL if weights is None else &weights[0]
+    sweep.lambda3 = &lambda3[0, 0]
+    sweep.squares = <double*> malloc((3 * batch.B + 2 * n_parts) * sizeof(double) + 4 * n_parts * sizeof(Py_ssize_t))
+    if sweep.squares == NULL:
+        raise MemoryError
+    sweep.injected = sweep.squares + batch.B
+    sweep.largest = sweep.injected + batch.B
+    sweep.largest_in_R = sweep.largest + batch.B
+    sweep.unit = sweep.largest_in_R + n_parts
+    sweep.output_rows = <Py_ssize_t*> (sweep.unit + n_parts)
+    sweep.R_rows = sweep.output_rows + n_parts
+    sweep.n_gathered = sweep.R_rows + n_parts
+    sweep.n_capped = sweep.n_gathered + n_parts
+    with nogil:
+        divide(sweep.offsets, sweep.N, n_parts, sweep.first)
+        run(float_part if floating is float else double_part, sweep, n_parts)
+        add_up(sweep, work, n_parts, sums)
+    for part in range(n_parts):
+        n_capped += sweep.n_capped[part]
+    free(sweep.squares)
+    return n_capped
 
-    lambda1_t = f'(a_t) * (V^T lambda3_t + W^T lambda1_{t+1}), where with the ``read_out`` "last" there are outputs
-    after the last step only, with "mean" every step of a sequence has the same share of V^T lambda3, and with "max" the
-    steps that ``steps`` (B, n) names have all of it.  ``H_out`` (B, n) holds the pooled states and is overwritten.
+
+def backward(_Work work, _Batch batch, lambda3, weights, double cap, Py_ssize_t gram_first, Py_ssize_t gram_every,
+             Py_ssize_t R_every=1, bint from_zero=True, bint with_outputs=True):
+    """Pass the multipliers back, and leave the sums of what they say in the work, for `fold` and `fold_outputs`.
+
+    lambda1_t = f'(a_t) * (V^T lambda3_t + W^T lambda1_{t+1}), where with the read-out "last" there are outputs after
+    the last step only, with "mean" every step of a sequence has the same share of V^T lambda3, and with "max" the steps
+    that the work's ``steps`` (B, n) name have all of it.  H (B, n) holds the pooled states and is overwritten.
+    ``lambda3`` and ``weights``, of the targets, all 1 if None, have a row for each output.
 
     ``cap``: whenever lambda1_t of a sequence is longer than ``cap`` times the longest one of the parts that its lambda3
     injects from t on, it is scaled down to that before it is passed on (bounded multipliers); infinity means never.
     Returns how many were scaled down, a step of a sequence each.
 
-    M <- momentum M + (1 - momentum) L with L = sum lambda1 z^T / sum weights (of the rows of lambda3, all 1 unless
-    given), and G <- decay G + (1 - decay) sum z z^T / #rows over the rows of the steps gram_first, gram_first +
-    gram_every, ...; likewise lambda3 and [h, 1] for the outputs, of which G takes those that have a weight, with "each"
-    at the same steps, unless ``output_M_out`` and ``output_G_out`` are None.
-    ``R_out`` (n, n), if it is wanted, is R <- R_decay R + (1 - R_decay) sum lambda1 lambda1^T / #rows, of the rows for
-    which ``R_every`` divides t + i + gram_first, of sequence i at step t; in float64, as the squares of multipliers in
-    float32 may have no place in float32.
-    Of G and R the lower triangle is kept up.  ``lambda1_out`` has a row for each step of each sequence, or 2 B rows
-    when the multipliers are not wanted.  ``from_zero`` says that s_0 = 0; ``initial_multipliers_out`` (B, n) are those
-    of s_0.
-
-    With ``codes`` (rows,), which `forward` writes of symbols, in the place of X, None then, ``G_out`` is (m, n + 1):
-    the columns of [s 1] of the Gram matrix, that is G_xs, whose last column is the diagonal of G_x, above G of [s 1].
+    Summed up are L = sum lambda1 z^T; G = sum z z^T over the rows of the steps gram_first, gram_first + gram_every,
+    ...; and, unless ``with_outputs`` is False, likewise lambda3 and [h, 1] for the outputs, of which G takes those that
+    have a weight, with "each" at the same steps.  If the work has room for it, so is R = sum lambda1 lambda1^T of the
+    rows for which ``R_every`` divides t + i + gram_first, of sequence i at step t.  ``counts`` says of how many rows
+    they are.  Of G and R the lower triangle is of use.  ``from_zero`` says that s_0 = 0.
     """
     cdef Sweep sweep
-    cdef Py_ssize_t n = Theta.shape[0], m = Theta.shape[1], N = offsets.shape[0] - 2, d = m - n - 1, K = Psi.shape[0]
-    cdef Py_ssize_t B = 0, t, i, gram_rows = 0, n_outputs, n_capped = 0
-    cdef bint symbols = codes is not None
-    cdef double total = 0
-    cdef int n_parts, part
-    cdef floating* output_M = NULL if output_M_out is None else &output_M_out[0, 0]
-    cdef floating* output_G = NULL if output_G_out is None else &output_G_out[0, 0]
-    sweep.read_out = read_out_named(read_out)
-    if d < 1 or Psi.shape[1] != n + 1 or not fits(offsets, S.shape[0]) or S.shape[1] != n or symbols != (X is None) \
-            or (not symbols and (X.shape[0] != offsets[N] or X.shape[1] != d + 1)) \
-            or (symbols and codes.shape[0] != offsets[N]):
+    cdef Py_ssize_t N = batch.N, n = work.n, m = work.d + n + 1, t, i, gram_rows = 0
+    cdef Py_ssize_t room = sums_of_part(work.d, n, work.K, work.symbols).total
+    cdef int n_parts
+    if work.lambda1 == NULL or not has_room(work, batch) or work.room_of_sums < room \
+            or (work.rows_of_lambda1 < batch.n_rows and work.rows_of_lambda1 < 2 * batch.B) \
+            or (work.initial_multipliers != NULL and work.rows_of_initial < batch.B) \
+            or not 0 <= gram_first < N or gram_every < 1 or R_every < 1:
         raise ValueError("backward: the shapes do not belong together")
-    B = offsets[N + 1] - offsets[N]
-    sweep.with_outputs = output_M_out is not None
-    n_outputs = offsets[N + 1] - offsets[1] if sweep.read_out == EACH else B
-    if lambda3.shape[0] != n_outputs or lambda3.shape[1] != K \
-            or (lambda1_out.shape[0] != offsets[N] and lambda1_out.shape[0] < 2 * B) or lambda1_out.shape[1] != n \
-            or M_out.shape[0] != n or M_out.shape[1] != m \
-            or G_out.shape[0] != m or G_out.shape[1] != (n + 1 if symbols else m) \
-            or (output_G_out is not None) != sweep.with_outputs \
-            or (sweep.with_outputs and (output_M_out.shape[0] != K or output_M_out.shape[1] != n + 1
-                                        or output_G_out.shape[0] != n + 1 or output_G_out.shape[1] != n + 1)) \
-            or not 0 <= gram_first < N or gram_every < 1 or R_every < 1 or n_threads < 1 \
-            or scratch_out.shape[0] < room_of_part(d, n, K, symbols).total \
-            or (weights is not None and weights.shape[0] != n_outputs) \
-            or (R_out is not None and (R_out.shape[0] != n or R_out.shape[1] != n)) \
-            or (initial_multipliers_out is not None
-                and (initial_multipliers_out.shape[0] != B or initial_multipliers_out.shape[1] != n)):
-        raise ValueError("backward: the shapes do not belong together")
-    sweep.H, sweep.steps, sweep.lengths = NULL, NULL, NULL
-    if sweep.read_out == MEAN or sweep.read_out == MAX:
-        if H_out is None or H_out.shape[0] != B or H_out.shape[1] != n:
-            raise ValueError("backward: H does not belong to the other shapes")
-        sweep.H = &H_out[0, 0]
-    if sweep.read_out == MEAN:
-        if lengths is None or lengths.shape[0] != B:
-            raise ValueError("backward: lengths do not belong to the other shapes")
-        sweep.lengths = &lengths[0]
-    if sweep.read_out == MAX:
-        if steps is None or steps.shape[0] != B or steps.shape[1] != n:
-            raise ValueError("backward: steps does not belong to the other shapes")
-        sweep.steps = &steps[0, 0]
-    sweep.X, sweep.codes = NULL, NULL
-    if symbols:
-        for i in range(codes.shape[0]):
-            if not 0 <= codes[i] < d:
-                raise ValueError(f"backward: the code in row {i} is not below {d}, the columns of U, or is negative")
-        sweep.codes = &codes[0]
-    else:
-        sweep.X = &X[0, 0]
-    sweep.f = named(activation)
-    sweep.from_zero = from_zero
-    sweep.initial_multipliers = NULL if initial_multipliers_out is None else &initial_multipliers_out[0, 0]
-    sweep.weights = NULL if weights is None else &weights[0]
-    sweep.offsets, sweep.N, sweep.d, sweep.n, sweep.K = &offsets[0], N, d, n, K
-    sweep.Theta, sweep.Psi, sweep.S = &Theta[0, 0], &Psi[0, 0], &S[0, 0]
-    sweep.lambda3, sweep.lambda1, sweep.sums = &lambda3[0, 0], &lambda1_out[0, 0], &scratch_out[0]
-    sweep.keep = lambda1_out.shape[0] == offsets[N]
+    for i in range(batch.n_rows if work.symbols else 0):
+        if not 0 <= work.codes[i] < work.d:
+            raise ValueError(f"backward: the code in row {i} is not below {work.d}, the columns of U, or is negative")
+    for t in range(gram_first, N, gram_every):
+        gram_rows += batch.offsets[t + 1] - batch.offsets[t]
+    work.counts[<int> GRAM_ROWS] = gram_rows
+    sweep.offsets, sweep.lengths = batch.offsets, batch.lengths
+    sweep.f, sweep.read_out, sweep.from_zero, sweep.with_outputs = work.f, work.read_out, from_zero, with_outputs
+    sweep.N, sweep.d, sweep.n, sweep.K = N, work.d, n, work.K
+    sweep.Theta, sweep.Psi, sweep.X, sweep.codes, sweep.S = work.Theta, work.Psi, work.X, work.codes, work.S
+    sweep.H, sweep.steps, sweep.initial_multipliers = work.H, work.steps, work.initial_multipliers
+    sweep.lambda1, sweep.keep = work.lambda1, work.rows_of_lambda1 >= batch.n_rows
     sweep.gram_first, sweep.gram_every, sweep.R_every, sweep.cap = gram_first, gram_every, R_every, cap
-    n_threads = min(n_threads, scratch_out.shape[0] // room_of_part(d, n, K, symbols).total)
-    n_parts = n_parts_of(n_threads, B, 6.0 * offsets[N] * n * (n if symbols else m))
-    for t in range(gram_first, N):
-        if (t - gram_first) % gram_every == 0:
-            gram_rows += offsets[t + 1] - offsets[t]
-    for i in range(n_outputs):
-        total += 1 if weights is None else weights[i]
-    if not total > 0:
-        raise ValueError("backward: no output has a weight")
-    sweep.with_R = R_out is not None
-    sweep.squares = <double*> malloc((3 * B + 2 * n_parts) * sizeof(double) + 4 * n_parts * sizeof(Py_ssize_t))
-    if sweep.squares == NULL:
-        raise MemoryError
-    sweep.injected = sweep.squares + B
-    sweep.largest = sweep.injected + B
-    sweep.largest_in_R = sweep.largest + B
-    sweep.unit = sweep.largest_in_R + n_parts
-    sweep.output_rows = <Py_ssize_t*> (sweep.unit + n_parts)
-    sweep.most_gathered = rows_at_once(n, n)
-    sweep.R_rows = sweep.output_rows + n_parts
-    sweep.n_gathered = sweep.R_rows + n_parts
-    sweep.n_capped = sweep.n_gathered + n_parts
-    with nogil:
-        divide(sweep.offsets, N, n_parts, sweep.first)
-        run(float_part if floating is float else double_part, &sweep, n_parts)
-        fold_in[floating](&sweep, n_parts, gram_rows, total, momentum, decay, R_decay, &M_out[0, 0], &G_out[0, 0],
-                          NULL if R_out is None else &R_out[0, 0], output_M, output_G)
-    for part in range(n_parts):
-        n_capped += sweep.n_capped[part]
-    free(sweep.squares)
-    return n_capped
+    sweep.sums, sweep.with_R, sweep.most_gathered = work.sums, work.R != NULL, rows_at_once(n, n)
+    n_parts = n_parts_of(min(work.n_threads, work.room_of_sums // room), batch.B,
+                         6.0 * batch.n_rows * n * (n if work.symbols else m))
+    if work.single:
+        return backward_of[float](work, batch, lambda3, weights, &sweep, n_parts, <float*> work.sums)
+    return backward_of[double](work, batch, lambda3, weights, &sweep, n_parts, <double*> work.sums)

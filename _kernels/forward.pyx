@@ -1,19 +1,20 @@
 """The forward sweep: packing observations, rolling the network out over them, reading the outputs, the o-step."""
 
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
 from cython cimport floating
 from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, uint8_t, uint16_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from admmirnn._kernels._activations cimport Activation, activate, named
+from admmirnn._kernels._activations cimport Activation, activate
 from admmirnn._kernels._blas cimport multiply_rows, rows_at_once
-from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, ReadOut, fits, read_out_named, transpose
-from admmirnn._kernels._observations cimport copy_scaled, is_known
+from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, ReadOut, transpose
+from admmirnn._kernels._observations cimport copy_scaled
 from admmirnn._kernels._pool_simd cimport add_all, keep_largest
 from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
+from admmirnn._kernels.batch cimport _Batch, n_outputs_of
 from admmirnn._kernels.output cimport Targets, o_step_of_rows, room_of_o_step, set_targets
+from admmirnn._kernels.work cimport _Work, has_room
 
 
 cdef struct Sweep:                               # what all parts of a forward sweep share
@@ -193,129 +194,91 @@ cdef void double_part(void* sweep, int part) noexcept nogil:
     sweep_part(<Sweep*> sweep, part, <double*> (<Sweep*> sweep).X)
 
 
-def forward(observations, double scale, const Py_ssize_t[::1] first_rows, const Py_ssize_t[::1] lengths,
-            const Py_ssize_t[::1] offsets, const floating[:, ::1] Theta, const floating[:, ::1] Psi, str activation,
-            floating[:, ::1] weights_out, floating[:, ::1] X_out, floating[:, ::1] S_out, floating[:, ::1] Q_out,
-            const Py_ssize_t[::1] labels=None, const floating[:, ::1] values=None, const floating[::1] weights=None,
-            double rho=1, floating[:, ::1] O_plus_out=None, floating[:, ::1] lambda3_out=None, str loss=None,
-            double parameter=0, Py_ssize_t n_threads=1, str read_out="last", Py_ssize_t stride=1,
-            const floating[:, ::1] initial=None, floating[:, ::1] H_out=None, int32_t[:, ::1] steps_out=None,
-            int32_t[::1] codes_out=None, const floating[:, ::1] plus=None):
-    """Roll a minibatch out: s_t = f(U x_t + W s_{t-1} + b), q = V h + c, Theta = [U W b], Psi = [V c].
-
-    Step ``t`` of sequence ``i`` reads the d numbers of ``scale * observations`` from row ``first_rows[i] + stride t``
-    on, which are those of several rows when there are fewer than d columns; lengths do not increase.  A negative stride
-    reads them from the end.  s_0 is ``initial`` (B, n), or zero.  ``weights_out`` (d + 1 + n, n) is scratch.
-
-    ``read_out`` says what h is: with "last" the state after the last step; with "mean" and "max" those over a
-    sequence's own steps, written to ``H_out`` (B, n), and "max" writes to ``steps_out`` at which step each was; with
-    "each" there is a row of ``Q_out``, of targets and of multipliers for every row of ``S_out`` from ``offsets[1]`` on,
-    zero where that is an initial state.  ``plus``, of the shape of ``Q_out``, is added to the outputs.
-
-    With ``codes_out`` (rows,) in the place of ``X_out``, None then, the observations are symbols: one column of codes
-    below d, uint8 or uint16, each of which stands for a row of the unit matrix.
-
-    With the name of a loss and its ``labels`` or ``values`` the o-step follows, and what `output.o_step` returns is
-    returned; without, None.
-    """
+cdef object forward_of(_Work work, _Batch batch, of_initial, of_plus, of_targets, floating* Q):
+    """`forward`, in the precision of the work."""
     cdef Sweep sweep
     cdef Targets targets
-    cdef Py_buffer view
-    cdef Py_ssize_t B = lengths.shape[0], N = offsets.shape[0] - 2, n = Theta.shape[0], d = Theta.shape[1] - n - 1
-    cdef Py_ssize_t K = Psi.shape[0], rows = 0, i, n_outputs = B
-    cdef int part, n_parts
+    cdef const floating[:, ::1] initial = of_initial, plus = of_plus
+    cdef Py_ssize_t B = batch.B, N = batch.N, n = work.n, d = work.d, K = work.K, m = d + n + 1
+    cdef Py_ssize_t n_outputs = n_outputs_of(batch, work.read_out == EACH), n_correct = 0, i
+    cdef int part, n_parts = n_parts_of(work.n_threads, B, 2.0 * batch.n_rows * n * (n if work.symbols else m))
     cdef double weighted = 0, total = 0
-    cdef Py_ssize_t n_correct = 0, reach
-    cdef bint with_targets = loss is not None, symbols = codes_out is not None
-    cdef floating* V_T = NULL
-    sweep.read_out = read_out_named(read_out)
-    if d < 1 or first_rows.shape[0] != B or not fits(offsets, S_out.shape[0]) or offsets[N + 1] - offsets[N] != B \
-            or Psi.shape[1] != n + 1 or weights_out.shape[0] != d + 1 + n or weights_out.shape[1] != n \
-            or symbols != (X_out is None) or S_out.shape[1] != n \
-            or (not symbols and (X_out.shape[0] != offsets[N] or X_out.shape[1] != d + 1)) \
-            or (symbols and (codes_out.shape[0] != offsets[N] or scale != 1)) \
-            or n_threads < 1 or stride == 0 \
-            or (initial is not None and (initial.shape[0] != B or initial.shape[1] != n)):
-        raise ValueError("forward: the shapes do not belong together")
-    sweep.H, sweep.steps = NULL, NULL
-    if sweep.read_out == EACH:
-        n_outputs = offsets[N + 1] - offsets[1]
-    elif sweep.read_out != LAST:
-        if H_out is None or H_out.shape[0] != B or H_out.shape[1] != n:
-            raise ValueError("forward: H does not belong to the other shapes")
-        sweep.H = &H_out[0, 0]
-    if sweep.read_out == MAX:
-        if steps_out is None or steps_out.shape[0] != B or steps_out.shape[1] != n:
-            raise ValueError("forward: steps does not belong to the other shapes")
-        sweep.steps = &steps_out[0, 0]
-    if Q_out.shape[0] != n_outputs or Q_out.shape[1] != K \
+    cdef const floating* Theta = <const floating*> work.Theta
+    cdef floating* weights = <floating*> work.weights_T
+    cdef floating* V_T
+    if not has_room(work, batch) or (initial is not None and (initial.shape[0] != B or initial.shape[1] != n)) \
             or (plus is not None and (plus.shape[0] != n_outputs or plus.shape[1] != K)):
-        raise ValueError("forward: the shapes of the outputs do not belong together")
-    sweep.f = named(activation)
-    n_parts = n_parts_of(n_threads, B, 2.0 * offsets[N] * n * (n if symbols else Theta.shape[1]))
+        raise ValueError("forward: the shapes do not belong together")
+    if work.symbols and (batch.width != 1 or batch.frame != 1 or batch.format not in b"BH" or batch.scale != 1):
+        raise ValueError("forward: the codes of symbols are no column of uint8 or uint16, or have a scale")
+    if not work.symbols and batch.frame * batch.width != d:
+        raise ValueError(f"forward: the observations of a step do not have {d} numbers")
     sweep.targets = NULL
-    sweep.scratch = NULL
-    if with_targets != (labels is not None or values is not None) or with_targets != (O_plus_out is not None):
-        raise ValueError("forward: the shapes of the targets do not belong together; a loss is missing, or too much")
-    if with_targets:
-        total = set_targets[floating](&targets, "forward", n_outputs, K, labels, values, weights, rho, O_plus_out,
-                                      lambda3_out, loss, parameter)
+    if of_targets is not None:
+        if work.rows_of_lambda3 < n_outputs:
+            raise ValueError("forward: the shapes of the targets do not belong together; there is no room for lambda3")
+        total = set_targets[floating](&targets, "forward", n_outputs, K, of_targets.labels, of_targets.values,
+                                      of_targets.weights, of_targets.rho, None, None, of_targets.loss,
+                                      of_targets.parameter)
+        targets.O_plus, targets.lambda3 = work.O_plus, work.lambda3
         sweep.targets = &targets
-    PyObject_GetBuffer(observations, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
-    try:
-        if view.ndim != 2 or view.shape[1] < 1 or d % view.shape[1] or not is_known(view.format):
-            raise ValueError("forward: observations are no matrix of d columns, or of a type that is not known here")
-        if symbols and (view.shape[1] != 1 or view.format[0] not in b"BH"):
-            raise ValueError("forward: the codes of symbols are no column of uint8 or uint16")
-        for i in range(B):
-            reach = (lengths[i] - 1) * stride
-            if lengths[i] < 1 or lengths[i] > N or first_rows[i] < max(0, -reach) \
-                    or first_rows[i] > view.shape[0] - max(0, reach) - (1 if symbols else d // view.shape[1]) \
-                    or offsets[N - lengths[i] + 1] - offsets[N - lengths[i]] <= i:
-                raise ValueError(f"forward: sequence {i} is not among the observations, or not where offsets have it")
-            rows += lengths[i]
-        if rows != offsets[N]:
-            raise ValueError("forward: lengths and offsets do not belong together")
-        sweep.observations, sweep.format, sweep.scale = <const char*> view.buf, view.format[0], scale
-        sweep.width, sweep.stride = view.shape[1], stride * view.shape[1]
-        sweep.first_rows, sweep.lengths, sweep.offsets = &first_rows[0], &lengths[0], &offsets[0]
-        sweep.N, sweep.d, sweep.n, sweep.K = N, d, n, K
-        sweep.initial = NULL if initial is None else &initial[0, 0]
-        sweep.plus = NULL if plus is None else &plus[0, 0]
-        sweep.weights = &weights_out[0, 0]
-        sweep.S, sweep.Q = &S_out[0, 0], &Q_out[0, 0]
-        sweep.X, sweep.codes = NULL, NULL
-        if symbols:
-            sweep.codes = &codes_out[0]
-            i = pack_codes(&sweep, B, &codes_out[0])
-            if i >= 0:
-                raise ValueError(f"forward: sequence {i} has a symbol whose code is not below {d}, the columns of U")
-        else:
-            sweep.X = &X_out[0, 0]
-        sweep.scratch = <double*> malloc((room_of_o_step(K) * n_parts + (n + 1) * K) * sizeof(double))
-        if sweep.scratch == NULL:
-            raise MemoryError
-        V_T = <floating*> (sweep.scratch + room_of_o_step(K) * n_parts)
-        sweep.V_T = V_T
-        for part in range(n_parts):
-            sweep.loss[part] = 0
-            sweep.n_correct[part] = 0
-        with nogil:
-            # weights = [U b W].T, V_T = [V c].T
-            transpose(n, d, &Theta[0, 0], d + n + 1, &weights_out[0, 0])
-            transpose(n, 1, &Theta[0, d + n], d + n + 1, &weights_out[d, 0])
-            transpose(n, n, &Theta[0, d], d + n + 1, &weights_out[d + 1, 0])
-            if symbols:
-                add_bias(d, n, &weights_out[0, 0])
-            transpose(K, n + 1, &Psi[0, 0], n + 1, V_T)
-            divide(sweep.offsets, N, n_parts, sweep.first)
-            run(float_part if floating is float else double_part, &sweep, n_parts)
-    finally:
-        free(sweep.scratch)
-        PyBuffer_Release(&view)
-    if not with_targets:
+    sweep.observations, sweep.format, sweep.scale = batch.observations, batch.format, batch.scale
+    sweep.width, sweep.stride = batch.width, batch.stride * batch.width
+    sweep.first_rows, sweep.lengths, sweep.offsets = batch.first_rows, batch.lengths, batch.offsets
+    sweep.f, sweep.read_out = work.f, work.read_out
+    sweep.N, sweep.d, sweep.n, sweep.K = N, d, n, K
+    sweep.initial = NULL if initial is None else &initial[0, 0]
+    sweep.plus = NULL if plus is None else &plus[0, 0]
+    sweep.weights, sweep.X, sweep.codes, sweep.S = work.weights_T, work.X, work.codes, work.S
+    sweep.H, sweep.steps, sweep.Q = work.H, work.steps, work.Q
+    if work.symbols:
+        i = pack_codes(&sweep, B, work.codes)
+        if i >= 0:
+            raise ValueError(f"forward: sequence {i} has a symbol whose code is not below {d}, the columns of U")
+    sweep.scratch = <double*> malloc((room_of_o_step(K) * n_parts + (n + 1) * K) * sizeof(double))
+    if sweep.scratch == NULL:
+        raise MemoryError
+    V_T = <floating*> (sweep.scratch + room_of_o_step(K) * n_parts)
+    sweep.V_T = V_T
+    for part in range(n_parts):
+        sweep.loss[part] = 0
+        sweep.n_correct[part] = 0
+    with nogil:
+        # weights = [U b W].T, V_T = [V c].T
+        transpose(n, d, Theta, m, weights)
+        transpose(n, 1, Theta + d + n, m, weights + d * n)
+        transpose(n, n, Theta + d, m, weights + (d + 1) * n)
+        if work.symbols:
+            add_bias(d, n, weights)
+        transpose(K, n + 1, <const floating*> work.Psi, n + 1, V_T)
+        divide(sweep.offsets, N, n_parts, sweep.first)
+        run(float_part if floating is float else double_part, &sweep, n_parts)
+    free(sweep.scratch)
+    if of_targets is None:
         return None
     for part in range(n_parts):
         weighted += sweep.loss[part]
         n_correct += sweep.n_correct[part]
-    return weighted / total, n_correct if labels is not None else None
+    return weighted / total, n_correct if targets.labels != NULL else None
+
+
+def forward(_Work work, _Batch batch, initial=None, plus=None, targets=None):
+    """Roll a minibatch out: s_t = f(U x_t + W s_{t-1} + b), q = V h + c, Theta = [U W b], Psi = [V c].
+
+    Step ``t`` of a sequence reads the d numbers that ``batch`` says, those of several rows when there are fewer than d
+    columns, and writes to the arrays of ``work``.  s_0 is ``initial`` (B, n), or zero.  Where the work has codes, the
+    observations are symbols: one column of codes below d, uint8 or uint16, each of which stands for a row of the unit
+    matrix.
+
+    The read-out says what h is: with "last" the state after the last step; with "mean" and "max" those over a
+    sequence's own steps, written to H, and "max" writes to ``steps`` at which step each was; with "each" there is a row
+    of Q, of targets and of multipliers for every row of S from ``offsets[1]`` on, zero where that is an initial state.
+    ``plus``, of the shape of Q, is added to the outputs.
+
+    With ``targets`` the o-step follows, which writes O_plus and lambda3: they have ``labels`` or ``values``, the other
+    being None, ``weights``, rho, ``loss``, its name, and its ``parameter``.  What `output.o_step` returns is returned;
+    without, None.
+    """
+    if work.single:
+        return forward_of[float](work, batch, initial, plus, targets, <float*> work.Q)
+    return forward_of[double](work, batch, initial, plus, targets, <double*> work.Q)

@@ -3,23 +3,22 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray: TypeAlias = NDArray[np.floating[Any]]
-IntArray: TypeAlias = NDArray[np.intp]
+from .batch import _Batch
+from .work import _Work
 
-def mirror(A: FloatArray, lengths: IntArray, offsets: IntArray, A_out: FloatArray) -> None: ...
+FloatArray: TypeAlias = NDArray[np.floating[Any]]
+
+def mirror(A: FloatArray, batch: _Batch, A_out: FloatArray) -> None: ...
 def joint_room(h: int, K: int) -> int: ...
-def joint_statistics(
-    H: FloatArray,
+def joint_sums(
+    work: _Work,
+    batch: _Batch,
     H_reverse: FloatArray,
+    n_reverse: int,
     lambda3: FloatArray,
     weights: FloatArray,
-    offsets: IntArray,
-    momentum: float,
-    decay: float,
     gram_first: int,
     gram_every: int,
-    M_out: FloatArray,
-    G_out: FloatArray,
-    scratch_out: FloatArray,
-    read_out: str = "last",
+    sums_out: FloatArray,
+    counts_out: NDArray[np.float64],
 ) -> None: ...

@@ -1,4 +1,4 @@
-"""The outputs of two networks that read a sequence from its start and from its end: their order, and their statistics.
+"""The outputs of two networks that read a sequence from its start and from its end: their order, and their sums.
 
 A row for each step stands with the step that reaches the state (see ``_kernels``).  Of a sequence of length L that is
 read from its end, step ``t`` is the one that reads what step ``L - 1 - t`` reads from the start.
@@ -8,38 +8,33 @@ from cython cimport floating
 from libc.string cimport memcpy, memset
 
 from admmirnn._kernels._blas cimport add_gram, add_products, rows_at_once
-from admmirnn._kernels._layout cimport EACH, fits, read_out_named
+from admmirnn._kernels._layout cimport EACH
+from admmirnn._kernels.batch cimport _Batch, n_outputs_of
+from admmirnn._kernels.work cimport COUNTS, OUTPUT_ROWS, WEIGHT, _Work, has_room
 
 
-def mirror(const floating[:, ::1] A, const Py_ssize_t[::1] lengths, const Py_ssize_t[::1] offsets,
-           floating[:, ::1] A_out):
+def mirror(const floating[:, ::1] A, _Batch batch, floating[:, ::1] A_out):
     """Put the rows of outputs after each step, of sequences read from one end, in the order of the other.
 
     ``A`` has a row for each row of S from ``offsets[1]`` on; where that is an initial state, ``A_out`` is zero.
     """
-    cdef Py_ssize_t B = lengths.shape[0], N = offsets.shape[0] - 2, width = A.shape[1], rows = 0, i, t, running, row
-    if N < 1 or not fits(offsets, A.shape[0] + offsets[1]) or offsets[N + 1] - offsets[N] != B \
-            or A_out.shape[0] != A.shape[0] or A_out.shape[1] != width:
+    cdef const Py_ssize_t* offsets = batch.offsets
+    cdef Py_ssize_t N = batch.N, width = A.shape[1], i, t, running, row
+    if A.shape[0] != n_outputs_of(batch, True) or A_out.shape[0] != A.shape[0] or A_out.shape[1] != width:
         raise ValueError("mirror: the shapes do not belong together")
-    for i in range(B):
-        if lengths[i] < 1 or lengths[i] > N or offsets[N - lengths[i] + 1] - offsets[N - lengths[i]] <= i:
-            raise ValueError(f"mirror: sequence {i} is not where offsets have it")
-        rows += lengths[i]
-    if rows != offsets[N]:
-        raise ValueError("mirror: lengths and offsets do not belong together")
     with nogil:
         for t in range(N):
             running = offsets[t + 1] - offsets[t]
             row = offsets[t + 1] - offsets[1]
             for i in range(running):
-                memcpy(&A_out[row + i, 0], &A[offsets[2 * N - lengths[i] - t] - offsets[1] + i, 0],
+                memcpy(&A_out[row + i, 0], &A[offsets[2 * N - batch.lengths[i] - t] - offsets[1] + i, 0],
                        width * sizeof(floating))
             for i in range(running, offsets[t + 2] - offsets[t + 1]):
                 memset(&A_out[row + i, 0], 0, width * sizeof(floating))
 
 
 def joint_room(Py_ssize_t h, Py_ssize_t K):
-    """How many numbers the scratch of ``joint_statistics`` needs, for ``h`` columns of the output layer."""
+    """How many numbers the sums of `joint_sums` have, for ``h`` columns of the output layer: [L, G], then scratch."""
     return (K + h + rows_at_once(h, h)) * h
 
 
@@ -63,55 +58,65 @@ cdef Py_ssize_t add_rows(Py_ssize_t rows, Py_ssize_t n, Py_ssize_t n_reverse, Py
             if found < i:
                 memcpy(piece + found * h, piece + i * h, h * sizeof(floating))
             found += 1
-    add_gram[floating](found, h, 1, piece, G)
+    add_gram[floating](found, h, 1, piece, G, h)
     return found
 
 
-def joint_statistics(const floating[:, ::1] H, const floating[:, ::1] H_reverse, const floating[:, ::1] lambda3,
-                     const floating[::1] weights, const Py_ssize_t[::1] offsets, double momentum, double decay,
-                     Py_ssize_t gram_first, Py_ssize_t gram_every, floating[:, ::1] M_out, floating[:, ::1] G_out,
-                     floating[::1] scratch_out, str read_out="last"):
-    """Fold what an output layer says that reads [h, h_reverse, 1] into its running statistics, as `backward` does.
-
-    ``H`` and ``H_reverse`` have a row for each row of ``lambda3`` and ``weights``.  G takes the rows that have a
-    weight; with the ``read_out`` "each" those after the steps gram_first, gram_first + gram_every, ... of the first
-    network.
-    """
-    cdef Py_ssize_t rows = lambda3.shape[0], K = lambda3.shape[1], n = H.shape[1], n_reverse = H_reverse.shape[1]
-    cdef Py_ssize_t h = n + n_reverse + 1, N = offsets.shape[0] - 2, gram_rows = 0, i, j, t, row, end
-    cdef Py_ssize_t at_once = rows_at_once(h, h)
-    cdef bint each = read_out_named(read_out) == EACH, in_gram
+cdef int joint_sums_of(_Work work, _Batch batch, of_H_reverse, Py_ssize_t n_reverse, of_lambda3, of_weights,
+                       Py_ssize_t gram_first, Py_ssize_t gram_every, of_sums, double* counts,
+                       const floating* H) except -1:
+    """`joint_sums`, in the precision of the work, with ``H`` at the first row that outputs are read from."""
+    cdef const floating[:, ::1] H_reverse = of_H_reverse, lambda3 = of_lambda3
+    cdef const floating[::1] weights = of_weights
+    cdef floating[::1] sums = of_sums
+    cdef bint each = work.read_out == EACH, in_gram
+    cdef const Py_ssize_t* offsets = batch.offsets
+    cdef Py_ssize_t n = work.n, K = work.K, h = n + n_reverse + 1, rows = n_outputs_of(batch, each), gram_rows = 0
+    cdef Py_ssize_t at_once = rows_at_once(h, h), i, t, row, end
     cdef double total = 0
-    cdef floating keep = <floating> momentum, share, keep_G = <floating> decay, share_G
     cdef floating *L
     cdef floating *G
-    if N < 1 or not fits(offsets, offsets[N + 1]) or rows != offsets[N + 1] - offsets[1 if each else N] \
-            or H.shape[0] != rows or H_reverse.shape[0] != rows or weights.shape[0] != rows \
-            or M_out.shape[0] != K or M_out.shape[1] != h or G_out.shape[0] != h or G_out.shape[1] != h \
-            or scratch_out.shape[0] < joint_room(h, K) or not 0 <= gram_first < N or gram_every < 1:
-        raise ValueError("joint_statistics: the shapes do not belong together")
+    if H_reverse.shape[0] != rows or H_reverse.shape[1] != n_reverse or lambda3.shape[0] != rows \
+            or lambda3.shape[1] != K or weights.shape[0] != rows or sums.shape[0] < joint_room(h, K) \
+            or not 0 <= gram_first < batch.N or gram_every < 1:
+        raise ValueError("joint_sums: the shapes do not belong together")
     for i in range(rows):
         total += weights[i]
     if not total > 0:
-        raise ValueError("joint_statistics: no output has a weight")
-    L, G = &scratch_out[0], &scratch_out[K * h]
+        raise ValueError("joint_sums: no output has a weight")
+    L, G = &sums[0], &sums[K * h]
     with nogil:
         memset(L, 0, (K + h) * h * sizeof(floating))
-        for t in range(N if each else 1):
+        for t in range(batch.N if each else 1):
             in_gram = not each or (t >= gram_first and (t - gram_first) % gram_every == 0)
             row = offsets[t + 1] - offsets[1] if each else 0
             end = offsets[t + 2] - offsets[1] if each else rows
             while row < end:
-                gram_rows += add_rows[floating](min(at_once, end - row), n, n_reverse, K, &H[row, 0],
+                gram_rows += add_rows[floating](min(at_once, end - row), n, n_reverse, K, H + row * n,
                                                 &H_reverse[row, 0], &lambda3[row, 0], &weights[row], in_gram,
                                                 G + h * h, L, G)
                 row += at_once
-        share = <floating> ((1 - momentum) / total)
-        for i in range(K):
-            for j in range(h):
-                M_out[i, j] = keep * M_out[i, j] + share * L[i * h + j]
-        if gram_rows > 0:
-            share_G = <floating> ((1 - decay) / gram_rows)
-            for i in range(h):
-                for j in range(i + 1):
-                    G_out[i, j] = keep_G * G_out[i, j] + share_G * G[i * h + j]
+    counts[<int> WEIGHT], counts[<int> OUTPUT_ROWS] = total, gram_rows
+    return 0
+
+
+def joint_sums(_Work work, _Batch batch, H_reverse, Py_ssize_t n_reverse, lambda3, weights, Py_ssize_t gram_first,
+               Py_ssize_t gram_every, sums_out, double[::1] counts_out):
+    """What an output layer says that reads [h, h_reverse, 1], summed up as `backward` does, for `fold_outputs`.
+
+    h (n,) is what the read-out of ``work``, the first network, reads; ``H_reverse`` (rows, n_reverse) has, like
+    ``lambda3`` and ``weights``, a row for each output.  G takes the rows that have a weight; with the read-out "each"
+    those after the steps gram_first, gram_first + gram_every, ... of the first network.
+    """
+    cdef Py_ssize_t first = batch.offsets[1] if work.read_out == EACH else batch.offsets[batch.N]
+    if not has_room(work, batch) or n_reverse < 1 or counts_out.shape[0] != COUNTS:
+        raise ValueError("joint_sums: the shapes do not belong together")
+    counts_out[:] = 0
+    if work.single:
+        joint_sums_of[float](
+            work, batch, H_reverse, n_reverse, lambda3, weights, gram_first, gram_every, sums_out, &counts_out[0],
+            <const float*> work.H if work.H != NULL else <const float*> work.S + first * work.n)
+    else:
+        joint_sums_of[double](
+            work, batch, H_reverse, n_reverse, lambda3, weights, gram_first, gram_every, sums_out, &counts_out[0],
+            <const double*> work.H if work.H != NULL else <const double*> work.S + first * work.n)

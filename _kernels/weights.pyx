@@ -37,7 +37,7 @@ cdef bint eliminate(Py_ssize_t d, Py_ssize_t h, const floating* G_xs, floating s
         for j in range(h):
             scaled[i * h + j] = factor * G_xs[i * h + j]
     # G_ss -= scaled.T @ scaled
-    add_gram[floating](d, h, -1, scaled, G_ss)
+    add_gram[floating](d, h, -1, scaled, G_ss, h)
     return True
 
 

@@ -43,6 +43,13 @@ class ProximalOperator(Protocol):
         """argmin_p Omega(p) + ``|p - x|^2 / (2 tau)``, an array of the shape and dtype of x."""
 
 
+class Reducer(Protocol):
+    """Adds up what several workers, each with a part of a minibatch, have summed up over their parts."""
+
+    def sum(self, sums: FloatArray, /) -> None:
+        """Put the sum over all workers in the place of one worker's own, a contiguous array of numbers of one type."""
+
+
 class Variables(Protocol):
     """What a sweep of Algorithm 1 updates, and reads; see `admmirnn.solvers.algorithm1.variables.Variables`."""
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from admmirnn.reference.kernels import Kernels
 
 _COMPILED = (
-    *("forward", "output", "backward", "joint", "weights", "streaming", "generation"),
+    *("batch", "work", "forward", "output", "backward", "joint", "statistics", "weights", "streaming", "generation"),
     *("hidden", "residuals", "sweep"),
 )
 _ARCHITECTURES_OF_SMALL_KERNELS = ("SkylakeX", "Cooperlake", "SapphireRapids")

@@ -19,7 +19,7 @@ from admmirnn.losses import (
 from admmirnn.networks import ElmanRNN
 from admmirnn.solvers.algorithm1.solver import BACKWARD, FORWARD
 from admmirnn.solvers.algorithm1.variables import SweepSettings, Variables
-from admmirnn.solvers.rollout.state import Layer
+from admmirnn.solvers.rollout.state import Layer, Targets, Workspace
 from bench.flops import Size
 from bench.measure import backend_named
 
@@ -61,7 +61,7 @@ def network_of(size, dtype, read_out="last"):
 def calls(kernels, size, dtype, gram_first=1, gram_every=4):
     """For every kernel that takes arrays, its arguments, with arrays of their own to write to."""
     sequences, y = problem(size, dtype)
-    n, B, d, K, m = size.n, size.B, size.d, size.K, size.m
+    n, B, K = size.n, size.B, size.K
     network, batch, rng = network_of(size, dtype), sequences.minibatch(np.arange(B)), np.random.default_rng(1)
     activation = network.activation
 
@@ -72,44 +72,44 @@ def calls(kernels, size, dtype, gram_first=1, gram_every=4):
         return np.zeros(shape, dtype)
 
     Theta, Psi = network.Theta, normal(K, n + 1) / np.sqrt(n).astype(dtype)
-    X, S, Q = room(size.rows, d + 1), room(size.rows + B, n), room(B, K)
-    O_plus, lambda3, ones = room(B, K), room(B, K), np.ones(B, dtype)
+    targets = Targets(SoftmaxCrossEntropy())
+    network.Psi[:] = Psi
+    work = Workspace(kernels, network, "last", sequences, B, targets, with_R=True)
+    ones = np.ones(B, dtype)
+    work.load(batch, sequences.first_steps, y.astype(np.intp), None)
     labels, values = y.astype(np.intp), rng.uniform(size=(B, K)).astype(dtype)  # from 0 to 1, as labels may be
-    forward = (
-        sequences.observations, sequences.scale, batch.first_rows, batch.lengths, batch.offsets, Theta, Psi, activation,
-        room(d + 1 + n, n), X, S, Q, labels, None, ones, 1.0, O_plus, lambda3, "cross_entropy",
-    )  # fmt: skip
+    forward = (work.work, work.kernel_batch, None, None, targets)
     kernels.forward(*forward)
-    M, G, output_M, output_G = room(n, m), room(m, m), room(K, n + 1), room(n + 1, n + 1)
-    R = np.zeros((n, n))
-    backward = (
-        Theta, Psi, X, S, batch.offsets, lambda3, activation, 1.0, 0.8, 0.9, gram_first, gram_every,
-        room(2 * B, n), M, G, output_M, output_G, room(kernels.backward_room(d, n, K, 1)), 1, "last", None, None, None,
-        None, True, None, None, R, gram_every, 0.9,
-    )  # fmt: skip
+    backward = (work.work, work.kernel_batch, work.lambda3, ones, 1.0, gram_first, gram_every, gram_every)
     kernels.backward(*backward)
     layer = Layer(Theta.copy(), 0.01, matrix_penalty=True)
-    layer.M[:], layer.G[:], layer.R[:] = M, G, R
-    weight_step = (kernels.linear_map(layer, room(layer.room)), 0.1, 1.0, 0.01, 1.0)
+    of_layer = kernels.linear_map(layer, room(layer.room))
+    kernels.fold(work.work, of_layer, 0.0, 0.0)
+    weight_step = (of_layer, 0.1, 1.0, 0.01, 1.0)
+    output = Layer(Psi.copy(), 0.03)
+    of_output = kernels.linear_map(output, room(output.room))
     generate = (
         normal(n, K + n + 1) / np.sqrt(n).astype(dtype), Psi, activation, np.zeros(size.N, np.int32), 1.0,
         rng.uniform(size=size.N), room(n), np.zeros(size.N, np.int32),
     )  # fmt: skip
     joint = (
-        S[size.rows :], S[size.rows :].copy(), lambda3, ones, batch.offsets, 0.8, 0.9, gram_first, gram_every,
-        room(K, 2 * n + 1), room(2 * n + 1, 2 * n + 1), room(kernels.joint_room(2 * n + 1, K)),
+        work.work, work.kernel_batch, work.states_read.copy(), n, work.lambda3, ones, gram_first, gram_every,
+        room(kernels.joint_room(2 * n + 1, K)), np.zeros(kernels.counts_room(n, False)),
     )  # fmt: skip
     return {
-        "joint_statistics": joint,
-        "mirror": (S[B:], batch.lengths, batch.offsets, room(size.rows, n)),
+        "joint_sums": joint,
+        "mirror": (work.S[B:], work.kernel_batch, room(size.rows, n)),
         "forward": forward,
         "backward": backward,
+        "fold": (work.work, of_layer, 0.8, 0.9, 0.9),
+        "fold_outputs": (of_output, work.output_sums, work.output_counts, 0.8, 0.9),
         "weight_step": weight_step,
+        "move_weights": (of_layer, 1e-3, 0.999),
         "generate": generate,
         **{
             f"{kernel} {loss.name}": (
                 *(2 * normal(B, K), *((labels, None) if loss.takes_labels else (None, values)), ones),
-                *((1.0, O_plus, lambda3.copy()) if kernel == "o_step" else ()),
+                *((1.0, room(B, K), room(B, K)) if kernel == "o_step" else ()),
                 *(loss.name, loss.parameter),
             )
             for kernel in ("o_step", "loss_value")

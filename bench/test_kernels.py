@@ -35,7 +35,9 @@ def measure_kernel(measure, calls_of, name, size, dtype, variant, count=None):
     [
         ("forward", flops.forward),
         ("backward", lambda size: flops.backward(size, *GRAM)),
+        ("fold", None),
         ("weight_step", flops.weight_step),
+        ("move_weights", None),
     ],
 )
 @at_sizes(SMALL, MIDDLE, BROAD, LARGE, quick=(SMALL, MIDDLE))

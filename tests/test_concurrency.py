@@ -266,7 +266,7 @@ def characters():
     ("run", "names"),
     [
         (many_units, ["forward", "backward", "weight_step", "move_weights"]),
-        (many_steps, ["joint_statistics", "loss_value"]),
+        (many_steps, ["joint_sums", "loss_value"]),
         (auxiliary_variables, ["sweep", "residuals", "roll_out"]),
         (characters, ["generate"]),
     ],

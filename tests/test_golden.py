@@ -5,8 +5,9 @@ import pytest
 
 from admmirnn import RNNClassifier, Rollout, backend
 from admmirnn.data.sequences import Sequences
+from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.networks import ElmanRNN
-from admmirnn.solvers.rollout.state import Layer, Workspace
+from admmirnn.solvers.rollout.state import Layer, Targets, Workspace
 
 TOLERANCES = {"float64": 1e-9, "float32": 1e-4}
 
@@ -23,26 +24,25 @@ def test_every_intermediate(golden_rollout, backend_name, dtype):
     sequences = sequences_of(case, dtype)
     B = len(sequences)
     network = ElmanRNN.of_weights({name: case[name].astype(dtype) for name in "UWbVc"})
-    work = Workspace(kernels, network, "last", sequences, B)
+    targets = Targets(SoftmaxCrossEntropy(), float(case["rho"]))
+    work = Workspace(kernels, network, "last", sequences, B, targets)
     batch = sequences.minibatch(np.arange(B))
-    work.load(batch, sequences.first_steps, case["y"], np.ones(B, dtype), labelled=True)
+    work.load(batch, sequences.first_steps, case["y"], np.ones(B, dtype))
 
-    kernels.forward(
-        *(sequences.observations, sequences.scale, batch.first_rows, batch.lengths, batch.offsets),
-        *(network.Theta, network.Psi, "tanh", work.weights_T, work.X, work.S, work.Q),
-        *(work.labels, work.values, work.weights, float(case["rho"]), work.O_plus, work.lambda3, "cross_entropy"),
-    )
+    kernels.forward(work.work, work.kernel_batch, targets=targets)
     np.testing.assert_allclose(work.Q, case["o_roll"][batch.indices], atol=tolerance)
     np.testing.assert_allclose(work.O_plus, case["o_plus"][batch.indices], atol=tolerance)
     np.testing.assert_allclose(work.lambda3, case["lambda3"][batch.indices], atol=tolerance)
 
     lambda1 = np.full((batch.n_rows, network.n_hidden), np.nan, dtype)
-    for multipliers in (work.lambda1, lambda1):  # of two steps, and of all
+    for multipliers in (work.room.lambda1, lambda1):  # of two steps, and of all
+        work.room.lambda1 = multipliers
         hidden, output = Layer(network.Theta, None), Layer(network.Psi, None)
-        kernels.backward(
-            *(network.Theta, network.Psi, work.X, work.S, batch.offsets, work.lambda3, "tanh", np.inf, 0.0, 0.0, 0, 1),
-            *(multipliers, hidden.M, hidden.G, output.M, output.G, work.sums),
-        )
+        scratch, of_kernel = np.empty(hidden.room, dtype), kernels.work(work.room)
+        kernels.backward(of_kernel, work.kernel_batch, work.lambda3, work.weights, np.inf, 0, 1)
+        kernels.fold(of_kernel, kernels.linear_map(hidden, scratch), 0.0, 0.0)
+        of_output = kernels.linear_map(output, scratch)
+        kernels.fold_outputs(of_output, work.output_sums, work.output_counts, 0.0, 0.0)
         for layer, name in ((hidden, "theta"), (output, "psi")):
             np.testing.assert_allclose(layer.M, case[f"stat_{name}"], atol=tolerance)
             np.testing.assert_allclose(np.tril(layer.G), np.tril(case[f"gram_{name}"]), atol=tolerance)

@@ -3,6 +3,7 @@
 import itertools
 from types import SimpleNamespace
 
+import kernel_calls
 import numpy as np
 import pytest
 from scipy.special import expit, logsumexp
@@ -80,11 +81,13 @@ def run_kernels(kernels, case, activation, loss, rho, cap):
     X, S = np.empty((batch.n_rows, d + 1)), np.empty((batch.offsets[-1], n))
     Q, O_plus, lambda3, lambda1 = *np.empty((3, B, K)), np.empty((batch.n_rows, n))
     L_Theta, L_Psi = np.ones_like(case.Theta), np.ones_like(case.Psi)
-    kernels.forward(
+    kernel_calls.forward(
+        kernels,
         *(sequences.observations, 1.0, *where, case.Theta, case.Psi, activation, np.empty((d + n + 1, n)), X, S, Q),
         *(labels, values, case.weights[batch.indices], rho, O_plus, lambda3, loss),
     )
-    n_capped = kernels.backward(
+    n_capped = kernel_calls.backward(
+        kernels,
         *(case.Theta, case.Psi, X, S, batch.offsets, lambda3, activation, cap, 0.0, 0.0, 0, 1, lambda1, L_Theta),
         *(np.zeros((d + n + 1, d + n + 1)), L_Psi, np.zeros((n + 1, n + 1))),
         np.empty(kernels.backward_room(d, n, K, 1)),

@@ -17,7 +17,7 @@ import pytest
 from admmirnn import Rollout, backend
 from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.networks import ElmanRNN
-from admmirnn.networks.elman import Room
+from admmirnn.networks.elman import Room, Space
 from admmirnn.solvers.rollout.order import Carried
 from bench.race import __main__ as race_main
 from bench.race import run as race_run
@@ -242,22 +242,19 @@ def test_torch_reads_the_same_chunks_with_the_state_carried_on():
         rnn.bias_hh_l0.zero_()
     tensors, streams = _StreamsOfTensors(data, 4), data.train.in_chunks(7, 4)
     chunks, carried = tensors.minibatches(0), Carried(network, streams, 4, False, np.random.RandomState(0))
-    room = Room(network, "each", 4 * 7, 4, symbols=True)
+    kernels = backend.kernels()
+    space = Space(kernels, Room(network, "each", 4 * 7, 4, symbols=True))
     for _ in range(2):  # the second epoch starts where the first has ended
         for indices in carried.epoch():
             states, targets = tensors.read(rnn, next(chunks))
             batch = streams.chunks.minibatch(indices)
-            room.fit(batch)
+            space.fit(batch)
             initial, _ = carried.start(batch)
-            backend.kernels().forward(
-                *(batch.observations, 1.0, batch.first_rows, batch.lengths, batch.offsets, network.Theta, network.Psi),
-                *("tanh", room.weights_T, None, room.S, room.Q),
-                **{"read_out": "each", "initial": initial, "codes_out": room.codes},
-            )
-            carried.keep(batch, room.S)
+            kernels.forward(space.work, space.kernel_batch, initial)
+            carried.keep(batch, space.S)
             sequence, step = batch.rows()
             there = states.detach().numpy().reshape(4, 7, 8)[streams.stream_of[sequence], step]
-            assert np.abs(there - room.S[batch.rows_of_states()]).max() < 1e-5
+            assert np.abs(there - space.S[batch.rows_of_states()]).max() < 1e-5
             theirs = targets.numpy().reshape(4, 7)
             assert (theirs[streams.stream_of[sequence], step] == data.train_targets[
                 streams.chunks.first_steps[sequence] + step

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import kernel_calls
 import numpy as np
 import pytest
 from hypothesis import given
@@ -69,7 +70,8 @@ def forward(kernels, c, rho=0.7, n_threads=1, **changed):
         H=np.full((B, n), np.nan, c.dtype) if c.read_out in ("mean", "max") else None,
         steps=np.full((B, n), -1, np.int32) if c.read_out == "max" else None,
     )
-    out.loss, out.n_correct = kernels.forward(
+    out.loss, out.n_correct = kernel_calls.forward(
+        kernels,
         *(c.observations, 1.5, c.batch.first_rows, c.batch.lengths, c.batch.offsets, c.Theta, c.Psi, c.activation),
         *(
             np.empty((d + 1 + n, n), c.dtype),
@@ -105,7 +107,8 @@ def backward(kernels, c, at, cap=0.8, first=0, every=2, momentum=0.6, decay=0.9,
         initial=np.full((B, n), np.nan, c.dtype),
         R=np.eye(n),
     )
-    out.n_capped = kernels.backward(
+    out.n_capped = kernel_calls.backward(
+        kernels,
         *(c.Theta, c.Psi, at.X, at.S, c.batch.offsets, at.lambda3, c.activation, cap, momentum, decay, first, every),
         *(out.lambda1, out.M, out.G, out.output_M, out.output_G),
         *(np.empty(COMPILED.backward_room(d, n, K, n_threads), c.dtype), n_threads, c.read_out, c.weights),
@@ -193,10 +196,10 @@ def test_wrong_shapes_are_refused():
     c = make_case(LENGTHS["unequal"], "max", "float64")
     at = forward(COMPILED, c)
     for changed in ({"read_out": "each"}, {"read_out": "first"}, {"initial": np.zeros((4, 9))}, {"stride": 0}):
-        with pytest.raises(ValueError, match="forward|read-out"):
+        with pytest.raises(ValueError, match="forward|read-out|batch: "):
             forward(COMPILED, c, **changed)
     for name, wrong in (("H", at.H[1:]), ("steps", at.steps[:, 1:].copy()), ("H", None), ("steps", None)):
-        with pytest.raises(ValueError, match="backward"):
+        with pytest.raises(ValueError, match="backward|work: "):
             backward(COMPILED, c, SimpleNamespace(**vars(at) | {name: wrong}))
     c.weights[:] = 0
     with pytest.raises(ValueError, match="weight"):

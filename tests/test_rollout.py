@@ -2,6 +2,7 @@
 
 import math
 
+import kernel_calls
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
@@ -71,7 +72,8 @@ def test_one_iteration_moves_the_pre_activations_by_the_radius(waves, backend_na
     kernels = backend.kernels()
     batch = sequences.minibatch(np.arange(len(X)))
     X, S, last = np.empty((batch.n_rows, 3)), np.empty((batch.offsets[-1], 8)), slice(batch.n_rows, None)
-    kernels.forward(
+    kernel_calls.forward(
+        kernels,
         *(sequences.observations, 1.0, batch.first_rows, batch.lengths, batch.offsets, *before, "tanh"),
         *(np.empty((11, 8)), X, S, np.empty((len(batch), 2))),
     )

@@ -1,5 +1,6 @@
 """Minibatches of sequences of unequal lengths: where every observation is packed, and how indices are split."""
 
+import kernel_calls
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -85,7 +86,8 @@ def test_forward_puts_every_observation_once_at_its_place(kernels, dtype, case, 
     X = np.full((batch.n_rows, d + 1), -7, dtype)
     S = np.full((batch.offsets[-1], n_hidden), -7, dtype)
     Theta, Psi = np.ones((n_hidden, d + n_hidden + 1), dtype), np.ones((1, n_hidden + 1), dtype)
-    kernels.forward(
+    kernel_calls.forward(
+        kernels,
         *(sequences.observations.astype(dtype), 1.0, batch.first_rows, batch.lengths, batch.offsets),
         *(Theta, Psi, "tanh", np.empty_like(Theta.T, order="C"), X, S, np.empty((B, 1), dtype)),
     )

@@ -7,6 +7,7 @@ import threading
 import tracemalloc
 from types import SimpleNamespace
 
+import kernel_calls
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -240,13 +241,14 @@ def whole_sequence(network, X):
     n, d = network.n_hidden, network.n_features
     S, Q = np.empty((len(X) + 1, n), X.dtype), np.empty((1, network.n_outputs), X.dtype)
     weights, rows, H = np.empty((d + 1 + n, n), X.dtype), np.empty((len(X), d + 1), X.dtype), np.empty((1, n), X.dtype)
-    backend.kernels().forward(
+    kernel_calls.forward(
+        backend.kernels(),
         *(X, 1.0, batch.first_rows, batch.lengths, batch.offsets, network.Theta, network.Psi, network.activation),
         *(weights, rows, S, Q),
         read_out=network.read_out,
         initial=network.initial_states(1),
-        H_out=H,
-        steps_out=np.empty((1, n), np.int32),
+        H=H,
+        steps=np.empty((1, n), np.int32),
     )
     return S[-1], Q[0]
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from admmirnn._typing import Array, BoolArray, DType, FloatArray, IntArray
     from admmirnn.data.sequences import Minibatch, Sequences
     from admmirnn.networks.blocks import Block
+    from admmirnn.reference.kernels import Kernels
 
 _ROWS_AT_A_TIME = 1 << 13
 
@@ -229,7 +230,9 @@ class ElmanRNN:
         parts = _parts(first_chunks, n_threads)
         n_rows = max(first_chunks[first:last].sum() for first, last in parts)
         most_sequences = max(last - first for first, last in parts)
-        work = Room(self, read_out, n_rows, most_sequences, symbols=sequences.n_symbols > 0)
+        symbols = sequences.n_symbols > 0
+        room = Room(self, read_out, n_rows, most_sequences, symbols=symbols, n_threads=n_threads)
+        space = Space(kernels, room, sequences.scale)
         first_steps = chunks.first_steps
         with backend.one_blas_thread():
             for first, last in parts:
@@ -238,36 +241,16 @@ class ElmanRNN:
                 for indices in streams.minibatches(part):
                     batch = chunks.minibatch(indices)
                     of = streams.stream_of[batch.indices] - first
-                    work.fit(batch)
-                    kernels.forward(
-                        batch.observations,
-                        sequences.scale,
-                        batch.first_rows,
-                        batch.lengths,
-                        batch.offsets,
-                        self.Theta,
-                        self.Psi,
-                        self.activation,
-                        work.weights_T,
-                        work.X,
-                        work.S,
-                        work.Q,
-                        n_threads=n_threads,
-                        read_out=read_out,
-                        stride=batch.stride,
-                        initial=None if states is None else states[of],
-                        H_out=work.H,
-                        steps_out=work.steps,
-                        codes_out=work.codes,
-                    )
+                    space.fit(batch)
+                    kernels.forward(space.work, space.kernel_batch, None if states is None else states[of])
                     if every_step:
                         sequence_of, step_of = batch.rows()
-                        yield first_steps[sequence_of] + step_of, work.Q[batch.rows_of_outputs()]
+                        yield first_steps[sequence_of] + step_of, space.Q[batch.rows_of_outputs()]
                     else:
-                        yield first + of, work.Q
+                        yield first + of, space.Q
                     if (streams.n_chunks[part] > 1).any():
                         states = np.zeros((len(part), self.n_hidden), self.dtype) if states is None else states
-                        states[of] = work.S[batch.n_rows :]
+                        states[of] = space.S[batch.n_rows :]
 
     def states(self, sequences: Sequences) -> FloatArray:
         """s_1 to s_N of every sequence, one sequence after the other, of shape (n_steps, n): the outputs of V = I."""
@@ -290,10 +273,18 @@ class ElmanRNN:
 
 
 class Room:
-    """Arrays that a roll-out writes to, for the largest minibatch, and views of them for the current one.
+    """What a network's sweeps work on: its weights, and arrays for the largest minibatch, of which others use a part.
 
     Attributes
     ----------
+    d, n, K : int
+        Features, hidden units and outputs.
+    Theta, Psi : ndarray of shape (n, d + n + 1), (K, n + 1)
+        The network's own arrays.
+    activation, read_out : str
+        f, and what the outputs are read from: that of the network, or "each".
+    n_threads : int
+        How many may share the sequences of a minibatch.
     X : ndarray of shape (n_rows, d + 1), or None
         [x_t, 1], laid out as ``_kernels`` describes.
     codes : ndarray of shape (n_rows,), or None
@@ -304,58 +295,108 @@ class Room:
         Outputs: one a sequence, or one for each row of S but those of the first step.
     H, steps : ndarray of shape (B, n), or None
         Pooled states, and with "max" at which step each was.
-    n_outputs : int
-        How many rows of outputs the current minibatch has.
     weights_T : ndarray
         Scratch.
+    O_plus, lambda3 : ndarray of shape (n_outputs, K), or None
+        Proximal points of the outputs, and the multipliers of the output equation.
+    lambda1 : ndarray of shape (2 B, n), or None
+        Multipliers of the equations for a_t, of two steps; of all, if it has as many rows.
+    initial_multipliers : ndarray of shape (B, n), or None
+        Those of s_0, W^T lambda1_1, where it is learnt.
+    sums : ndarray, or None
+        Sums over the minibatch that the backward sweep leaves, see ``_kernels/statistics.pyx``, and its scratch.
+    counts : ndarray of float64, or None
+        Of how many targets and rows these are, and the multipliers' Gram matrix.
     """
 
     def __init__(
-        self, network: ElmanRNN, read_out: str, n_rows: int, n_sequences: int, *, symbols: bool = False
+        self,
+        network: ElmanRNN,
+        read_out: str,
+        n_rows: int,
+        n_sequences: int,
+        *,
+        symbols: bool = False,
+        n_threads: int = 1,
     ) -> None:
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
-        self.read_out = read_out
-        self._X = None if symbols else self.room(dtype, n_rows, d + 1)
-        self._codes = self.room(np.int32, n_rows) if symbols else None
-        self._S = self.room(dtype, n_rows + n_sequences, n)
-        self._Q = self.room(dtype, n_rows + n_sequences if read_out == "each" else n_sequences, K)
-        self._H = self.room(dtype, n_sequences, n) if read_out in ("mean", "max") else None
-        self._steps = self.room(np.int32, n_sequences, n) if read_out == "max" else None
-        self.X: FloatArray | None = None
-        self.codes: NDArray[np.int32] | None = None
-        self.H: FloatArray | None = None
-        self.steps: NDArray[np.int32] | None = None
-        self._offsets: IntArray | None = None
-        self.weights_T = self.room(dtype, d + 1 + n, n)
+        self.d, self.n, self.K, self.dtype, self.n_threads = d, n, K, dtype, n_threads
+        self.Theta, self.Psi, self.activation, self.read_out = network.Theta, network.Psi, network.activation, read_out
+        self.n_sequences = n_sequences
+        self.n_outputs = n_rows + n_sequences if read_out == "each" else n_sequences
+        self.X: FloatArray | None = None if symbols else self.zeros(dtype, n_rows, d + 1)
+        self.codes: NDArray[np.int32] | None = self.zeros(np.int32, n_rows) if symbols else None
+        self.S: FloatArray = self.zeros(dtype, n_rows + n_sequences, n)
+        self.Q: FloatArray = self.zeros(dtype, self.n_outputs, K)
+        self.H: FloatArray | None = self.zeros(dtype, n_sequences, n) if read_out in ("mean", "max") else None
+        self.steps: NDArray[np.int32] | None = self.zeros(np.int32, n_sequences, n) if read_out == "max" else None
+        self.weights_T: FloatArray = self.zeros(dtype, d + 1 + n, n)
+        self.O_plus: FloatArray | None = None
+        self.lambda3: FloatArray | None = None
+        self.lambda1: FloatArray | None = None
+        self.initial_multipliers: FloatArray | None = None
+        self.sums: FloatArray | None = None
+        self.counts: NDArray[np.float64] | None = None
 
     @staticmethod
-    def room(dtype: DTypeLike, *shape: int) -> Array:
+    def zeros(dtype: DTypeLike, *shape: int) -> Array:
         """An array that has been written to, so that the first iteration finds its memory there."""
         return np.full(shape, 0, dtype)
 
+
+class Space:
+    """A `Room`, which of it the current minibatch uses, and what kernels make of both.
+
+    Attributes
+    ----------
+    room : Room
+        The arrays.
+    work : object
+        What kernels take for the room.
+    batch : Minibatch
+        The current one.
+    kernel_batch : object
+        What kernels take for the minibatch.
+    n_outputs : int
+        How many rows of outputs it has.
+    """
+
+    batch: Minibatch
+    kernel_batch: Any
+    n_outputs: int
+
+    def __init__(self, kernels: Kernels, room: Room, scale: float = 1.0) -> None:
+        self.room = room
+        self.read_out = room.read_out
+        self.work = kernels.work(room)
+        self._scale = scale
+        self._batch_of = kernels.batch
+
     def fit(self, batch: Minibatch) -> None:
-        """Point the views at what ``batch`` needs."""
-        B, n_rows = len(batch), batch.n_rows
+        """Make ``batch`` the current one."""
         self.batch = batch
-        if batch.offsets is self._offsets:  # as with sequences of one length
-            return
-        self._offsets = batch.offsets
-        self.n_outputs = n_rows + B - int(batch.offsets[1]) if self.read_out == "each" else B
-        self.S, self.Q = self._S[: n_rows + B], self._Q[: self.n_outputs]
-        if self._X is not None:
-            self.X = self._X[:n_rows]
-        if self._codes is not None:
-            self.codes = self._codes[:n_rows]
-        if self._H is not None:
-            self.H = self._H[:B]
-        if self._steps is not None:
-            self.steps = self._steps[:B]
+        self.kernel_batch = self._batch_of(
+            batch.observations, self._scale, batch.first_rows, batch.lengths, batch.offsets, batch.frame, batch.stride
+        )
+        self.n_outputs = len(batch)
+        if self.read_out == "each":
+            self.n_outputs = int(batch.offsets[-1] - batch.offsets[1])
+
+    @property
+    def S(self) -> FloatArray:
+        """s_{t-1}, and s_N at the end."""
+        return self.room.S[: self.batch.n_rows + len(self.batch)]
+
+    @property
+    def Q(self) -> FloatArray:
+        """The outputs."""
+        return self.room.Q[: self.n_outputs]
 
     @property
     def states_read(self) -> FloatArray:
         """h: the states that outputs are read from, a row for each of Q."""
-        if self.H is not None:
-            return self.H
+        if self.room.H is not None:
+            return self.room.H[: len(self.batch)]
         return self.S[self.batch.offsets[1 if self.read_out == "each" else -2] :]
 
 

@@ -4,25 +4,32 @@ It is the oracle of the kernels' tests and a back end of its own (``ADMMIRNN_BAC
 of ``_kernels``.  The layout of a minibatch is described in ``_kernels/__init__.py``.
 """
 
-from admmirnn.reference.backward import backward, backward_room
+from admmirnn.reference.backward import backward
+from admmirnn.reference.batch import batch
 from admmirnn.reference.forward import forward
 from admmirnn.reference.generation import generate
 from admmirnn.reference.hidden import a_step
-from admmirnn.reference.joint import joint_room, joint_statistics, mirror
+from admmirnn.reference.joint import joint_room, joint_sums, mirror
 from admmirnn.reference.output import loss_value, o_step
 from admmirnn.reference.residuals import residuals, roll_out
+from admmirnn.reference.statistics import backward_room, counts_room, fold, fold_outputs, sums_room
 from admmirnn.reference.streaming import stepper
 from admmirnn.reference.sweep import sweep, sweep_room
 from admmirnn.reference.weights import linear_map, move_weights, weight_step
+from admmirnn.reference.work import work
 
 __all__ = [
     "a_step",
     "backward",
     "backward_room",
+    "batch",
+    "counts_room",
+    "fold",
+    "fold_outputs",
     "forward",
     "generate",
     "joint_room",
-    "joint_statistics",
+    "joint_sums",
     "linear_map",
     "loss_value",
     "mirror",
@@ -31,7 +38,9 @@ __all__ = [
     "residuals",
     "roll_out",
     "stepper",
+    "sums_room",
     "sweep",
     "sweep_room",
     "weight_step",
+    "work",
 ]

@@ -2,131 +2,115 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from admmirnn.reference.activations import ACTIVATIONS
-from admmirnn.reference.layout import holes
+from admmirnn.reference.layout import holes, n_outputs
 from admmirnn.reference.output import o_step
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from admmirnn._typing import Array, FloatArray, IntArray
+    from admmirnn._typing import FloatArray, IntArray
+    from admmirnn.reference.batch import _Batch
+    from admmirnn.reference.work import _Work
+
+
+class Targets(Protocol):
+    """What the outputs should be, for the o-step."""
+
+    labels: IntArray | None
+    values: FloatArray | None
+    weights: FloatArray
+    rho: float
+    loss: str | None
+    parameter: float
 
 
 def forward(
-    observations: Array,
-    scale: float,
-    first_rows: IntArray,
-    lengths: IntArray,
-    offsets: IntArray,
-    Theta: FloatArray,
-    Psi: FloatArray,
-    activation: str,
-    weights_out: FloatArray,
-    X_out: FloatArray | None,
-    S_out: FloatArray,
-    Q_out: FloatArray,
-    labels: IntArray | None = None,
-    values: FloatArray | None = None,
-    weights: FloatArray | None = None,
-    rho: float = 1.0,
-    O_plus_out: FloatArray | None = None,
-    lambda3_out: FloatArray | None = None,
-    loss: str | None = None,
-    parameter: float = 0.0,
-    n_threads: int = 1,
-    read_out: str = "last",
-    stride: int = 1,
+    work: _Work,
+    batch: _Batch,
     initial: FloatArray | None = None,
-    H_out: FloatArray | None = None,
-    steps_out: NDArray[np.int32] | None = None,
-    codes_out: NDArray[np.int32] | None = None,
     plus: FloatArray | None = None,
+    targets: Targets | None = None,
 ) -> tuple[float, int | None] | None:
-    """Roll a minibatch out; with a loss, take the o-step and return the loss and the number of right answers."""
-    f, _ = ACTIVATIONS[activation]
-    N, B, d, running = len(offsets) - 2, len(lengths), Theta.shape[1] - len(Theta) - 1, 0
-    U, W, b = Theta[:, :d], Theta[:, d:-1], Theta[:, -1]
-    width = observations.shape[1]
-    if codes_out is not None:
-        X_out = np.empty((offsets[N], d + 1), Theta.dtype)
-        _write_codes(observations[:, 0], first_rows, lengths, stride, offsets, d, codes_out)
-        unit_rows = np.eye(d, dtype=Theta.dtype)
+    """Roll a minibatch out; with targets, take the o-step and return the loss and the number of right answers."""
+    f, _ = ACTIVATIONS[work.activation]
+    N, B, d, running, dtype = batch.N, batch.B, work.d, 0, work.Theta.dtype
+    lengths, offsets, first_rows = batch.lengths, batch.offsets, batch.first_rows
+    U, W, b = work.Theta[:, :d], work.Theta[:, d:-1], work.Theta[:, -1]
+    S, Q = work.S[: batch.n_rows + B], work.Q[: n_outputs(work, batch)]
+    width = batch.observations.shape[1]
+    if work.codes is not None:
+        X = np.empty((batch.n_rows, d + 1), dtype)
+        _write_codes(batch, d, work.codes)
+        unit_rows = np.eye(d, dtype=dtype)
     else:
-        frames = np.lib.stride_tricks.sliding_window_view(observations.reshape(-1), d)[::width]
-    assert X_out is not None
-    X_out[:, -1] = 1
+        assert work.X is not None
+        X = work.X[: batch.n_rows]
+        frames = np.lib.stride_tricks.sliding_window_view(batch.observations.reshape(-1), d)[::width]
+    X[:, -1] = 1
     for t in range(N):
-        x, s = X_out[offsets[t] : offsets[t + 1]], S_out[offsets[t] : offsets[t + 1]]
+        x, s = X[offsets[t] : offsets[t + 1]], S[offsets[t] : offsets[t + 1]]
         step = lengths[: len(x)] - N + t
-        if codes_out is not None:
-            x[:, :-1] = unit_rows[codes_out[offsets[t] : offsets[t + 1]]]
+        if work.codes is not None:
+            x[:, :-1] = unit_rows[work.codes[offsets[t] : offsets[t + 1]]]
         else:
-            rows = frames[first_rows[: len(x)] + stride * step]
+            rows = frames[first_rows[: len(x)] + batch.stride * step]
             # numpy 1 would multiply in the type of the rows
-            common = np.result_type(rows.dtype, Theta.dtype)
-            np.multiply(rows, Theta.dtype.type(scale), out=x[:, :-1], casting="unsafe", dtype=common)
+            common = np.result_type(rows.dtype, dtype)
+            np.multiply(rows, dtype.type(batch.scale), out=x[:, :-1], casting="unsafe", dtype=common)
         s[running:] = 0 if initial is None else initial[running : len(x)]
         running = len(x)
-        S_out[offsets[t + 1] : offsets[t + 1] + running] = f(x[:, :-1] @ U.T + s @ W.T + b)
-    np.matmul(_states_read_out(read_out, S_out, offsets, lengths, H_out, steps_out), Psi[:, :-1].T, out=Q_out)
-    Q_out += Psi[:, -1]
+        S[offsets[t + 1] : offsets[t + 1] + running] = f(x[:, :-1] @ U.T + s @ W.T + b)
+    np.matmul(_states_read_out(work, batch), work.Psi[:, :-1].T, out=Q)
+    Q += work.Psi[:, -1]
     if plus is not None:
-        Q_out += plus
-    is_hole = holes(offsets) if read_out == "each" else np.zeros(B, bool)
-    Q_out[is_hole] = 0
-    if loss is None:
+        Q += plus
+    is_hole = holes(offsets) if work.read_out == "each" else np.zeros(B, bool)
+    Q[is_hole] = 0
+    if targets is None:
         return None
-    assert weights is not None and O_plus_out is not None and lambda3_out is not None
-    return o_step(Q_out, labels, values, weights, rho, O_plus_out, lambda3_out, loss, parameter)
+    assert work.O_plus is not None and work.lambda3 is not None and targets.loss is not None
+    O_plus, lambda3 = work.O_plus[: len(Q)], work.lambda3[: len(Q)]
+    return o_step(
+        Q, targets.labels, targets.values, targets.weights, targets.rho, O_plus, lambda3, targets.loss,
+        targets.parameter,
+    )  # fmt: skip
 
 
-def _write_codes(
-    codes: Array,
-    first_rows: IntArray,
-    lengths: IntArray,
-    stride: int,
-    offsets: IntArray,
-    d: int,
-    codes_out: NDArray[np.int32],
-) -> None:
+def _write_codes(batch: _Batch, d: int, codes_out: NDArray[np.int32]) -> None:
     """The codes of symbols in the order of the rows of X; raises if one is not below d."""
-    N = len(offsets) - 2
-    for t in range(N):
+    codes, offsets = batch.observations[:, 0], batch.offsets
+    for t in range(batch.N):
         running = offsets[t + 1] - offsets[t]
-        codes_out[offsets[t] : offsets[t + 1]] = codes[first_rows[:running] + stride * (lengths[:running] - N + t)]
-    if codes_out.max() >= d:
+        rows = batch.first_rows[:running] + batch.stride * (batch.lengths[:running] - batch.N + t)
+        codes_out[offsets[t] : offsets[t + 1]] = codes[rows]
+    if codes_out[: batch.n_rows].max() >= d:
         raise ValueError(f"forward: a symbol has a code that is not below {d}, the columns of U")
 
 
-def _states_read_out(
-    read_out: str,
-    S: FloatArray,
-    offsets: IntArray,
-    lengths: IntArray,
-    H_out: FloatArray | None,
-    steps_out: NDArray[np.int32] | None,
-) -> FloatArray:
-    """h, a row for each output; pooled ones are written to ``H_out``, and where they come from to ``steps_out``."""
-    N = len(offsets) - 2
-    if read_out == "last":
+def _states_read_out(work: _Work, batch: _Batch) -> FloatArray:
+    """h, a row for each output; pooled ones are written to H, and where they come from to ``steps``."""
+    N, offsets, S = batch.N, batch.offsets, work.S[: batch.n_rows + batch.B]
+    if work.read_out == "last":
         return S[offsets[N] :]
-    if read_out == "each":
+    if work.read_out == "each":
         return S[offsets[1] :]
-    assert H_out is not None
-    H_out[:] = 0 if read_out == "mean" else -np.inf
+    assert work.H is not None
+    H = work.H[: batch.B]
+    H[:] = 0 if work.read_out == "mean" else -np.inf
     for t in range(N):
         s = S[offsets[t + 1] : offsets[t + 1] + offsets[t + 1] - offsets[t]]
-        if read_out == "mean":
-            H_out[: len(s)] += s
+        if work.read_out == "mean":
+            H[: len(s)] += s
         else:
-            assert steps_out is not None
-            larger = ~(s <= H_out[: len(s)])
-            H_out[: len(s)][larger] = s[larger]
-            steps_out[: len(s)][larger] = t
-    if read_out == "mean":
-        H_out *= (1 / lengths[:, None]).astype(H_out.dtype)
-    return H_out
+            assert work.steps is not None
+            larger = ~(s <= H[: len(s)])
+            H[: len(s)][larger] = s[larger]
+            work.steps[: len(s)][larger] = t
+    if work.read_out == "mean":
+        H *= (1 / batch.lengths[:, None]).astype(H.dtype)
+    return H

@@ -6,46 +6,51 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from admmirnn.reference.backward import fold_in
+from admmirnn.reference.work import OUTPUT_ROWS, WEIGHT
 
 if TYPE_CHECKING:
-    from admmirnn._typing import FloatArray, IntArray
+    from numpy.typing import NDArray
+
+    from admmirnn._typing import FloatArray
+    from admmirnn.reference.batch import _Batch
+    from admmirnn.reference.work import _Work
 
 
-def mirror(A: FloatArray, lengths: IntArray, offsets: IntArray, A_out: FloatArray) -> None:
+def mirror(A: FloatArray, batch: _Batch, A_out: FloatArray) -> None:
     """Outputs after each step of sequences that are read from one end, in the order of the other; zeros in holes."""
-    N = len(offsets) - 2
+    N, offsets = batch.N, batch.offsets
     A_out[:] = 0
-    for i, length in enumerate(lengths):
+    for i, length in enumerate(batch.lengths):
         rows = offsets[N - length + 1 : N + 1] - offsets[1] + i
         A_out[rows] = A[rows[::-1]]
 
 
 def joint_room(h: int, K: int) -> int:
-    """How many numbers of scratch ``joint_statistics`` needs: none."""
-    return 0
+    """How many numbers the sums of `joint_sums` have: [L, G], and no scratch."""
+    return (K + h) * h
 
 
-def joint_statistics(
-    H: FloatArray,
+def joint_sums(
+    work: _Work,
+    batch: _Batch,
     H_reverse: FloatArray,
+    n_reverse: int,
     lambda3: FloatArray,
     weights: FloatArray,
-    offsets: IntArray,
-    momentum: float,
-    decay: float,
     gram_first: int,
     gram_every: int,
-    M_out: FloatArray,
-    G_out: FloatArray,
-    scratch_out: FloatArray,
-    read_out: str = "last",
+    sums_out: FloatArray,
+    counts_out: NDArray[np.float64],
 ) -> None:
-    """M and G of an output layer that reads [h, h_reverse, 1]."""
+    """L and G of an output layer that reads [h, h_reverse, 1]."""
+    first = batch.offsets[1 if work.read_out == "each" else -2]
+    H = work.S[first : batch.n_rows + batch.B] if work.H is None else work.H[: batch.B]
     h = np.concatenate([H, H_reverse, np.ones((len(H), 1), H.dtype)], axis=1)
     in_gram = weights != 0
-    if read_out == "each":
-        step_of = np.repeat(np.arange(len(offsets) - 2), np.diff(offsets)[1:])
+    if work.read_out == "each":
+        step_of = np.repeat(np.arange(batch.N), np.diff(batch.offsets)[1:])
         in_gram &= (step_of >= gram_first) & ((step_of - gram_first) % gram_every == 0)
-    fold_in(M_out, momentum, lambda3.T @ h, float(weights.sum(dtype=np.float64)))
-    fold_in(G_out, decay, h[in_gram].T @ h[in_gram], int(in_gram.sum()))
+    L, G = lambda3.T @ h, h[in_gram].T @ h[in_gram]
+    sums_out[: L.size + G.size] = np.concatenate([L.ravel(), G.ravel()])
+    counts_out[:] = 0
+    counts_out[WEIGHT], counts_out[OUTPUT_ROWS] = weights.sum(dtype=np.float64), in_gram.sum()

@@ -8,14 +8,20 @@ from admmirnn import reference
 class Kernels:
     """The functions of a back end; both have the signatures of the numpy twin."""
 
+    batch = staticmethod(reference.batch)
+    work = staticmethod(reference.work)
     forward = staticmethod(reference.forward)
     o_step = staticmethod(reference.o_step)
     loss_value = staticmethod(reference.loss_value)
     backward_room = staticmethod(reference.backward_room)
+    sums_room = staticmethod(reference.sums_room)
+    counts_room = staticmethod(reference.counts_room)
     backward = staticmethod(reference.backward)
+    fold = staticmethod(reference.fold)
+    fold_outputs = staticmethod(reference.fold_outputs)
     mirror = staticmethod(reference.mirror)
     joint_room = staticmethod(reference.joint_room)
-    joint_statistics = staticmethod(reference.joint_statistics)
+    joint_sums = staticmethod(reference.joint_sums)
     linear_map = staticmethod(reference.linear_map)
     weight_step = staticmethod(reference.weight_step)
     move_weights = staticmethod(reference.move_weights)

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from admmirnn._typing import IntArray
+    from admmirnn.reference.batch import _Batch
+    from admmirnn.reference.work import _Work
 
 
 def holes(offsets: IntArray) -> NDArray[np.bool_]:
@@ -18,3 +20,8 @@ def holes(offsets: IntArray) -> NDArray[np.bool_]:
     position = np.arange(offsets[-1] - offsets[1]) - np.repeat(offsets[1:-1] - offsets[1], counts[1:])
     found: NDArray[np.bool_] = position >= np.repeat(counts[:-1], counts[1:])
     return found
+
+
+def n_outputs(work: _Work, batch: _Batch) -> int:
+    """How many rows of outputs a minibatch has."""
+    return int(batch.offsets[-1] - batch.offsets[1]) if work.read_out == "each" else batch.B

@@ -13,22 +13,17 @@ from admmirnn.solvers.rollout.guard import WINDOW, Guard
 from admmirnn.solvers.rollout.history import EpochRecord
 from admmirnn.solvers.rollout.online import OnlineSchedule
 from admmirnn.solvers.rollout.order import Carried, Shuffled
+from admmirnn.solvers.rollout.reducer import OneProcess
 from admmirnn.solvers.rollout.splitting import Splitting, penalised_layers
-from admmirnn.solvers.rollout.state import InitialState, Layer, Workspace
+from admmirnn.solvers.rollout.state import InitialState, Layer, Targets, Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import TypeAlias
 
-    from admmirnn._typing import Array, FloatArray, IntArray, ProximalOperator
+    from admmirnn._typing import Array, FloatArray, IntArray, ProximalOperator, Reducer
     from admmirnn.losses import AnyLoss
-    from admmirnn.networks import BidirectionalRNN, ElmanRNN, Network
+    from admmirnn.networks import BidirectionalRNN, Network
     from admmirnn.solvers.interface import Limits
-
-    _MaybeFloats: TypeAlias = FloatArray | None
-    _OfTargets: TypeAlias = tuple[
-        IntArray | None, _MaybeFloats, _MaybeFloats, float, _MaybeFloats, _MaybeFloats, str | None, float
-    ]
 
 
 _LEAST_OF_COSINE = 0.02
@@ -42,8 +37,6 @@ _RIDGE_ONLINE = 0.5
 _RIDGE_OF_W = 0.2  # where the penalty is a number
 _ROWS_IN_MEMORY = 10  # times n: what the running R is a mean of at least
 _LARGE_RADIUS, _LARGE_OUTPUT_RADIUS = 0.04, 0.12  # twice these are known to diverge
-# what `forward` takes where there is no o-step
-_NO_TARGETS: _OfTargets = (None, None, None, 1.0, None, None, None, 0.0)
 
 
 class Settings(Protocol):
@@ -97,12 +90,8 @@ class Fit:
         self.first_steps = sequences.first_steps
         read_out = network.read_out if len(targets) == n_sequences else "each"
         self.kernels = backend.kernels()
+        self.reducer: Reducer = OneProcess()
         batch_size = min(order.batch_size, n_sequences)
-        self.works = [
-            Workspace(self.kernels, direction, read_out, sequences, batch_size, n_threads)
-            for direction in network.directions
-        ]
-        self.work = self.works[0]
         of_targets = np.ones(len(targets)) if self.weights is None else self.weights
         constant_loss = loss.constant_loss(self.targets, of_targets)
         output_scale = max(1.0, math.sqrt(2 * constant_loss))  # of regression targets, their deviation
@@ -123,6 +112,21 @@ class Fit:
             for i, direction in enumerate(network.directions)
         ]
         self.hidden = self.hidden_layers[0]
+        of_minibatch = Targets(loss, settings.rho)
+        self.works = [
+            Workspace(
+                self.kernels,
+                direction,
+                read_out,
+                sequences,
+                batch_size,
+                of_minibatch,
+                n_threads,
+                with_R=layer.R is not None,
+            )
+            for direction, layer in zip(network.directions, self.hidden_layers, strict=True)
+        ]
+        self.work = self.works[0]
         self.output = Layer(network.Psi, settings.output_radius, _LARGE_OUTPUT_RADIUS * output_scale)
         self.layers = (*self.hidden_layers, self.output)
         self.splitting = Splitting(network, self.layers, penalties) if penalties else None
@@ -229,7 +233,7 @@ class Fit:
     def load(self, indices: IntArray) -> None:
         """Point the workspace at the sequences ``indices``."""
         batch = self.sequences.minibatch(indices)
-        self.work.load(batch, self.first_steps, self.targets, self.weights, labelled=self.loss.takes_labels)
+        self.work.load(batch, self.first_steps, self.targets, self.weights)
 
     def sweep_forward(self, plus: FloatArray | None = None) -> None:
         """1. Roll out: a_t = U x_t + W s_{t-1} + b, s_t = f(a_t), q = V s_N + c (+ plus).
@@ -237,54 +241,32 @@ class Fit:
         2. o+ = prox_{R/rho}(q), lambda3 = rho (o+ - q) = -grad R(o+), times the sequences' weights.
         """
         work, loss = self.work, self.loss
-        rho, O_plus, lambda3 = max(self.settings.rho, loss.least_rho), work.O_plus, work.lambda3
-        of_targets = _NO_TARGETS
-        if loss.name is not None:
-            of_targets = (work.labels, work.values, work.weights, rho, O_plus, lambda3, loss.name, loss.parameter)
-        found = self.roll_out(self.first, work, of_targets, plus)
+        targets = work.targets if loss.name is not None else None
+        found = self.kernels.forward(work.work, work.kernel_batch, self.initial, plus, targets)
         if found is None:  # no kernel knows the loss
-            found = loss.step(self.kernels, work.Q, work.targets, work.weights, rho, O_plus, lambda3)
+            found = loss.step(
+                self.kernels, work.Q, work.raw_targets, work.weights, work.targets.rho, work.O_plus, work.lambda3
+            )
         self.batch_loss, self.batch_correct = found
         self.order.keep(work.batch, work.S)
-
-    def roll_out(
-        self, network: ElmanRNN, work: Workspace, of_targets: _OfTargets, plus: FloatArray | None = None
-    ) -> tuple[float, int | None] | None:
-        """Roll a network out over its minibatch; ``plus`` is added to its outputs."""
-        return self.kernels.forward(
-            work.batch.observations,
-            self.sequences.scale,
-            work.batch.first_rows,
-            work.batch.lengths,
-            work.batch.offsets,
-            network.Theta,
-            network.Psi,
-            network.activation,
-            work.weights_T,
-            work.X,
-            work.S,
-            work.Q,
-            *of_targets,
-            self.n_threads,
-            work.read_out,
-            work.batch.stride,
-            self.initial,
-            work.H,
-            work.steps,
-            work.codes,
-            plus,
-        )
 
     def sweep_backward(self) -> None:
         """3. lambda2_t = V^T lambda3_t + W^T lambda1_{t+1}, lambda1_t = f'(a_t) * lambda2_t, bounded.
 
-        4. M <- momentum M + (1 - momentum) L,  G <- beta_k G + (1 - beta_k) G_batch, R likewise, on the way.
+        4. M <- momentum M + (1 - momentum) L,  G <- beta_k G + (1 - beta_k) G_batch, R likewise, from their sums.
         """
         self.begin_statistics()
-        self.pass_back(self.first, self.work, self.hidden, self.work.lambda3, self.output)
-        if self.initial_state and self.work.initial_multipliers is not None:
-            multipliers = self.work.initial_multipliers[self.from_s_0]
-            self.initial_state.add(multipliers, self.work.n_targets, self.settings.momentum)
+        work = self.work
+        self.pass_back(work, work.lambda3)
+        self.kernels.fold(work.work, self.maps[0], self.settings.momentum, self.beta, self.R_decay)
+        self.kernels.fold_outputs(
+            self.maps[-1], work.output_sums, work.output_counts, self.settings.momentum, self.beta
+        )
+        if self.initial_state and work.room.initial_multipliers is not None:
+            multipliers = work.room.initial_multipliers[: len(work.batch)][self.from_s_0]
+            self.initial_state.add(multipliers, work.n_targets)
+            self.reducer.sum(self.initial_state.sums)
+            self.initial_state.fold(self.settings.momentum)
 
     def begin_statistics(self) -> None:
         """Set beta_k, and from which steps on, and how often, G takes one."""
@@ -305,42 +287,23 @@ class Fit:
             every = max(every, n_rows // max(_MOST_OF_R * n, _ENOUGH_OF_R))
         states_per_taken = max(min(every, n_rows // (_FEWEST_OF_R * n)), 1)
         decay = max(settings.gram_decay, 1 - n_rows / (states_per_taken * _ROWS_IN_MEMORY * n))
-        self.sampling_of_R = states_per_taken, min(decay, 1 - 1 / self.n_remembered)
+        self.R_every, self.R_decay = states_per_taken, min(decay, 1 - 1 / self.n_remembered)
 
-    def pass_back(
-        self, network: ElmanRNN, work: Workspace, hidden: Layer, lambda3: FloatArray, output: Layer | None = None
-    ) -> None:
-        """Pass the multipliers back through a network, and fold them into its statistics, of ``output`` as well."""
+    def pass_back(self, work: Workspace, lambda3: FloatArray, *, with_outputs: bool = True) -> None:
+        """Pass the multipliers back through a network, and sum up what they say, over all workers."""
         self.record.capped_steps += self.kernels.backward(
-            network.Theta,
-            network.Psi,
-            work.X,
-            work.S,
-            work.batch.offsets,
+            work.work,
+            work.kernel_batch,
             lambda3,
-            network.activation,
-            self.cap,
-            self.settings.momentum,
-            self.beta,
-            *self.gram_steps,
-            work.lambda1,
-            hidden.M,
-            hidden.G,
-            None if output is None else output.M,
-            None if output is None else output.G,
-            work.sums,
-            self.n_threads,
-            work.read_out,
             self.work.weights,
-            work.batch.lengths,
-            work.H,
-            work.steps,
+            self.cap,
+            *self.gram_steps,
+            self.R_every,
             self.initial is None,
-            work.initial_multipliers,
-            work.codes,
-            hidden.R,
-            *self.sampling_of_R,
+            with_outputs,
         )
+        self.reducer.sum(work.sums)
+        self.reducer.sum(work.counts)
 
     def update_weights(self) -> None:
         """5. D = P^-1 M (G + damping tr(G)/m I)^-1;  Theta <- Theta + min(1/r, radius / |D|) D, Psi with P = I.
@@ -446,10 +409,12 @@ class BidirectionalFit(Fit):
     def __init__(self, settings: Settings, network: BidirectionalRNN, *args: Any) -> None:
         super().__init__(settings, network, *args)
         K, h = network.Psi.shape
-        self.joint_sums = np.zeros(self.kernels.joint_room(h, K), network.dtype)
+        self.joint_room = np.zeros(self.kernels.joint_room(h, K), network.dtype)
+        self.joint_sums = self.joint_room[: (K + h) * h]
+        self.joint_counts = np.zeros(self.kernels.counts_room(0, False))
         self.mirrored_states = None
         if self.work.read_out == "each":
-            self.mirrored_states = np.zeros((self.work.most_outputs, network.directions[1].n_hidden), network.dtype)
+            self.mirrored_states = np.zeros((self.work.room.n_outputs, network.directions[1].n_hidden), network.dtype)
 
     def load(self, indices: IntArray) -> None:
         """As in `Fit`, for both networks."""
@@ -461,39 +426,38 @@ class BidirectionalFit(Fit):
         if out is None or self.work.read_out != "each":
             return rows
         out = out[: len(rows)]
-        self.kernels.mirror(rows, self.work.batch.lengths, self.work.batch.offsets, out)
+        self.kernels.mirror(rows, self.work.kernel_batch, out)
         return out
 
     def sweep_forward(self, plus: FloatArray | None = None) -> None:
         """1, 2, with q = V h_forward + V_reverse h_reverse + c."""
         self.network.share_out()
         reverse = self.works[1]
-        self.roll_out(self.network.directions[1], reverse, _NO_TARGETS)
+        self.kernels.forward(reverse.work, reverse.kernel_batch, self.initial)
         super().sweep_forward(plus=self.mirror(reverse.Q, reverse.O_plus))
 
     def sweep_backward(self) -> None:
         """3, 4."""
         self.begin_statistics()
-        work, reverse = self.works
-        self.kernels.joint_statistics(
-            work.states_read,
+        settings, (work, reverse) = self.settings, self.works
+        self.kernels.joint_sums(
+            work.work,
+            work.kernel_batch,
             self.mirror(reverse.states_read, self.mirrored_states),
+            reverse.room.n,
             work.lambda3,
             work.weights,
-            work.batch.offsets,
-            self.settings.momentum,
-            self.beta,
             *self.gram_steps,
-            self.output.M,
-            self.output.G,
-            self.joint_sums,
-            work.read_out,
+            self.joint_room,
+            self.joint_counts,
         )
+        self.reducer.sum(self.joint_sums)
+        self.reducer.sum(self.joint_counts)
+        self.kernels.fold_outputs(self.maps[-1], self.joint_sums, self.joint_counts, settings.momentum, self.beta)
         multipliers = work.lambda3, self.mirror(work.lambda3, reverse.lambda3)
-        for network, work, hidden, lambda3 in zip(
-            self.network.directions, self.works, self.hidden_layers, multipliers, strict=True
-        ):
-            self.pass_back(network, work, hidden, lambda3)
+        for work, of_layer, lambda3 in zip(self.works, self.maps, multipliers, strict=False):
+            self.pass_back(work, lambda3, with_outputs=False)
+            self.kernels.fold(work.work, of_layer, settings.momentum, self.beta, self.R_decay)
 
 
 def check_version_of_state(state: Any) -> None:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from admmirnn.networks.elman import Room
+from admmirnn.networks.elman import Room, Space
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from admmirnn._typing import Array, FloatArray, IntArray, LayerOutcome
     from admmirnn.data.sequences import Minibatch, Sequences
+    from admmirnn.losses import AnyLoss
     from admmirnn.networks import ElmanRNN
     from admmirnn.reference.kernels import Kernels
 
@@ -21,41 +22,62 @@ if TYPE_CHECKING:
 _STATISTICS = ("M", "G", "factor", "R")
 
 
-class Workspace(Room):
-    """Scratch arrays for the largest minibatch, and views of them for the current one; see `Room` for the roll-out's.
+class Targets:
+    """What the outputs of the current minibatch should be, as the o-step takes it.
 
     Attributes
     ----------
-    O_plus, lambda3 : ndarray of shape (n_outputs, K)
-        Proximal points of the outputs, and the multipliers of the output equation.
-    lambda1 : ndarray of shape (2 B, n)
-        Multipliers of the equations for a_t, of two steps.
-    initial_multipliers : ndarray of shape (B, n), or None
-        Those of s_0, W^T lambda1_1, where it is learnt.
-    sums : ndarray
-        Scratch of the backward sweep.
-    targets : ndarray of shape (n_outputs,) or (n_outputs, K)
-        Class numbers or values.
     labels : ndarray of shape (n_outputs,), or None
         Targets, where they are class numbers.
     values : ndarray of shape (n_outputs, K), or None
         Targets, where they are not.
     weights : ndarray of shape (n_outputs,)
         Of the outputs; zero where there is no target.
-    n_targets : int
-        Outputs that have one.
-    most_outputs : int
-        Outputs of the largest minibatch.
+    rho : float
+        Penalty of the output equation.
+    loss : str or None
+        The kernel's name of the loss; None if it has none.
+    parameter : float
+        Of the loss.
     """
 
-    targets: Array
-    labels: IntArray | None
-    values: FloatArray | None
     weights: FloatArray
-    O_plus: FloatArray
-    lambda1: FloatArray
-    lambda3: FloatArray
-    initial_multipliers: FloatArray | None
+
+    def __init__(self, loss: AnyLoss, rho: float = 1.0) -> None:
+        self.labels: IntArray | None = None
+        self.values: FloatArray | None = None
+        self.rho = max(rho, loss.least_rho)
+        self.loss = loss.name
+        self.parameter = 0.0 if loss.name is None else loss.parameter
+        self._are_labels = loss.takes_labels
+
+    def set(self, targets: Array, weights: FloatArray) -> None:
+        """Make them those of a minibatch."""
+        self.labels, self.values = (targets, None) if self._are_labels else (None, targets)
+        self.weights = weights
+
+
+class Workspace(Space):
+    """What the iterations of a fit work on; see `Space` for the roll-out's.
+
+    Attributes
+    ----------
+    targets : Targets
+        Of the current minibatch.
+    raw_targets : ndarray of shape (n_outputs,) or (n_outputs, K)
+        The same as the user's loss takes them: class numbers or values.
+    weights : ndarray of shape (n_outputs,)
+        Of the outputs; zero where there is no target.
+    n_targets : int
+        Outputs that have one.
+    sums, output_sums : ndarray
+        What the backward sweep leaves, and that part of it which is of the output layer.
+    counts, output_counts : ndarray
+        Of how many targets and rows those are; the first have R as well.
+    """
+
+    raw_targets: Array
+    weights: FloatArray
 
     def __init__(
         self,
@@ -64,36 +86,41 @@ class Workspace(Room):
         read_out: str,
         sequences: Sequences,
         batch_size: int,
+        targets: Targets,
         n_threads: int = 1,
+        *,
+        with_R: bool = False,
     ) -> None:
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
         n_rows = sequences.most_rows(batch_size)
         symbols = sequences.n_symbols > 0
-        super().__init__(network, read_out, n_rows, batch_size, symbols=symbols)
-        self._lambda1 = self.room(dtype, min(2 * batch_size, n_rows), n)
-        self._of_outputs = self.room(dtype, 2, *self._Q.shape)
-        self.most_outputs = len(self._Q)
-        self._ones = np.ones(self.most_outputs, dtype)
-        self._initial_multipliers = self.room(dtype, batch_size, n) if network.learns_s_0 else None
-        self.initial_multipliers = None
-        self.sums = self.room(dtype, kernels.backward_room(d, n, K, min(n_threads, batch_size), symbols))
+        room = Room(network, read_out, n_rows, batch_size, symbols=symbols, n_threads=n_threads)
+        room.O_plus, room.lambda3 = room.zeros(dtype, 2, room.n_outputs, K)
+        room.lambda1 = room.zeros(dtype, min(2 * batch_size, n_rows), n)
+        room.initial_multipliers = room.zeros(dtype, batch_size, n) if network.learns_s_0 else None
+        room.sums = room.zeros(dtype, kernels.backward_room(d, n, K, min(n_threads, batch_size), symbols))
+        room.counts = room.zeros(np.float64, kernels.counts_room(n, with_R))
+        super().__init__(kernels, room, sequences.scale)
+        end, of_hidden = kernels.sums_room(d, n, K, symbols)
+        self.sums, self.output_sums = room.sums[:end], room.sums[of_hidden:end]
+        self.counts, self.output_counts = room.counts, room.counts[: kernels.counts_room(n, False)]
+        self.targets = targets
+        self._ones = np.ones(room.n_outputs, dtype)
 
-    def fit(self, batch: Minibatch) -> None:
-        """Point the views at what ``batch`` needs, but for its targets."""
-        offsets = self._offsets
-        super().fit(batch)
-        if self._offsets is offsets:
-            return
-        B = len(batch)
-        self.lambda1 = self._lambda1[: min(2 * B, batch.n_rows)]
-        self.O_plus, self.lambda3 = self._of_outputs[:, : self.n_outputs]
-        if self._initial_multipliers is not None:
-            self.initial_multipliers = self._initial_multipliers[:B]
+    @property
+    def O_plus(self) -> FloatArray:
+        """The proximal points of the outputs."""
+        assert self.room.O_plus is not None
+        return self.room.O_plus[: self.n_outputs]
 
-    def load(
-        self, batch: Minibatch, first_steps: IntArray, targets: Array, weights: FloatArray | None, *, labelled: bool
-    ) -> None:
-        """Point the views at the sequences of ``batch`` and at their targets.
+    @property
+    def lambda3(self) -> FloatArray:
+        """The multipliers of the output equation."""
+        assert self.room.lambda3 is not None
+        return self.room.lambda3[: self.n_outputs]
+
+    def load(self, batch: Minibatch, first_steps: IntArray, targets: Array, weights: FloatArray | None) -> None:
+        """Make ``batch`` the current minibatch, and its targets those of its outputs.
 
         Parameters
         ----------
@@ -105,8 +132,6 @@ class Workspace(Room):
             One a sequence or, with the read-out "each", one a step.
         weights : ndarray or None
             As many; None for all equal.
-        labelled : bool
-            Whether targets are class numbers.
         """
         self.fit(batch)
         B = len(batch)
@@ -120,8 +145,8 @@ class Workspace(Room):
             self.n_targets = int(np.count_nonzero(self.weights))
         if weights is not None and self.n_targets:
             self.weights *= self.n_targets / self.weights.sum()  # tiny ones would underflow
-        self.targets = targets
-        self.labels, self.values = (targets, None) if labelled else (None, targets)
+        self.raw_targets = targets
+        self.targets.set(targets, self.weights)
 
     def _of_steps(self, first_steps: IntArray, targets: Array, weights: FloatArray | None) -> tuple[Array, FloatArray]:
         """Targets and weights of the rows of outputs, zero where those are initial states."""
@@ -286,17 +311,24 @@ class InitialState:
     Attributes
     ----------
     M : ndarray of shape (n,)
-        Running mean of the multipliers of s_0, summed over the sequences, by the number of outputs.
+        Running mean of the multipliers of s_0, summed over the sequences, by the number of targets.
+    sums : ndarray of shape (n + 1,)
+        That sum over a minibatch, and the number of targets.
     """
 
     def __init__(self, network: ElmanRNN) -> None:
         self._network, self._W = network, network.weights["W"]
         self.M = np.zeros_like(network.s_0)
+        self.sums = np.zeros(len(self.M) + 1, self.M.dtype)
 
-    def add(self, multipliers: FloatArray, n_outputs: int, momentum: float) -> None:
-        """Fold the multipliers of the sequences that start from s_0 into the mean; ``n_outputs`` of the minibatch."""
+    def add(self, multipliers: FloatArray, n_targets: int) -> None:
+        """Sum up the multipliers of the sequences that start from s_0; ``n_targets`` of the minibatch."""
+        self.sums[:-1], self.sums[-1] = multipliers.sum(axis=0), n_targets
+
+    def fold(self, momentum: float) -> None:
+        """Fold the sums into the mean."""
         self.M *= momentum
-        self.M += (1 - momentum) / n_outputs * multipliers.sum(axis=0)
+        self.M += (1 - momentum) / float(self.sums[-1]) * self.sums[:-1]
 
     def update(self, r: float, radius: float, schedule: float) -> bool:
         """s_0 <- s_0 + min(1/r, radius / rms(W M_0)) M_0; return False if it has become infinite."""

@@ -1,0 +1,55 @@
+"""A minibatch: which observations its sequences read, and where their steps stand in the rows of all arrays."""
+
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, Py_buffer, PyObject_GetBuffer
+
+from admmirnn._kernels._arrays cimport ANY, INDEX, VECTOR, Holder
+from admmirnn._kernels._layout cimport fits_of
+from admmirnn._kernels._observations cimport is_known
+
+
+cdef class _Batch(Holder):
+    """A minibatch whose sequences are among the observations, and where the offsets have them; see ``batch``."""
+
+    def __cinit__(self, observations, double scale, first_rows, lengths, offsets, Py_ssize_t frame, Py_ssize_t stride):
+        cdef Py_buffer* view = &self.views[0]
+        cdef Py_ssize_t i, reach, rows = 0
+        self.owner = b"batch"
+        PyObject_GetBuffer(observations, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+        self.n_views = 1
+        if view.ndim != 2 or view.shape[1] < 1 or not is_known(view.format):
+            raise ValueError("batch: observations are no matrix, or of a type that is not known here")
+        self.observations, self.format = <const char*> view.buf, view.format[0]
+        self.n_observations, self.width = view.shape[0], view.shape[1]
+        self.scale, self.frame, self.stride = scale, frame, stride
+        self.lengths = <const Py_ssize_t*> self.hold(lengths, "lengths", INDEX, False, ANY, VECTOR)
+        self.B = self.rows
+        self.first_rows = <const Py_ssize_t*> self.hold(first_rows, "first_rows", INDEX, False, self.B, VECTOR)
+        self.offsets = <const Py_ssize_t*> self.hold(offsets, "offsets", INDEX, False, ANY, VECTOR)
+        self.N = self.rows - 2
+        if frame < 1 or stride == 0 or not fits_of(self.offsets, self.N) \
+                or self.offsets[self.N + 1] - self.offsets[self.N] != self.B:
+            raise ValueError("batch: offsets, lengths, frame and stride do not belong together")
+        self.n_rows = self.offsets[self.N]
+        for i in range(self.B):
+            reach = (self.lengths[i] - 1) * stride
+            if self.lengths[i] < 1 or self.lengths[i] > self.N or self.first_rows[i] < max(0, -reach) \
+                    or self.first_rows[i] > self.n_observations - max(0, reach) - frame \
+                    or self.offsets[self.N - self.lengths[i] + 1] - self.offsets[self.N - self.lengths[i]] <= i:
+                raise ValueError(f"batch: sequence {i} is not among the observations, or not where offsets have it")
+            rows += self.lengths[i]
+        if rows != self.n_rows:
+            raise ValueError("batch: lengths and offsets do not belong together")
+
+
+def batch(observations, double scale, first_rows, lengths, offsets, Py_ssize_t frame=1, Py_ssize_t stride=1):
+    """Which sequences, longest first, and where their steps stand (see ``_kernels``).
+
+    Step ``t`` of sequence ``i`` reads ``scale`` times ``frame`` rows of ``observations`` from row ``first_rows[i] +
+    stride t`` on.  A negative stride reads a sequence from its end.
+    """
+    return _Batch(observations, scale, first_rows, lengths, offsets, frame, stride)
+
+
+cdef Py_ssize_t n_outputs_of(_Batch batch, bint each) noexcept nogil:
+    """One a sequence, or one for ``each`` row of S but those of the first step."""
+    return batch.offsets[batch.N + 1] - batch.offsets[1] if each else batch.B

@@ -1,0 +1,41 @@
+from libc.stdint cimport int32_t
+
+from admmirnn._kernels._activations cimport Activation
+from admmirnn._kernels._arrays cimport Holder
+from admmirnn._kernels._layout cimport ReadOut
+from admmirnn._kernels.batch cimport _Batch
+
+
+cdef class _Work(Holder):
+    cdef Py_ssize_t d, n, K
+    cdef Activation f
+    cdef ReadOut read_out
+    cdef bint symbols
+    cdef Py_ssize_t n_threads
+    cdef const void* Theta                        # (n, d + n + 1)
+    cdef const void* Psi                          # (K, n + 1)
+    cdef void* weights_T                          # (d + 1 + n, n): scratch
+    cdef void* X                                  # (rows_of_X, d + 1), or NULL
+    cdef int32_t* codes                           # (rows_of_X,), or NULL
+    cdef void* S                                  # (rows_of_S, n)
+    cdef void* Q                                  # (rows_of_Q, K)
+    cdef void* H                                  # (rows_of_H, n), or NULL
+    cdef int32_t* steps                           # (rows_of_H, n), or NULL
+    cdef void* O_plus                             # (rows_of_lambda3, K), or NULL
+    cdef void* lambda3                            # (rows_of_lambda3, K), or NULL
+    cdef void* lambda1                            # (rows_of_lambda1, n), or NULL
+    cdef void* initial_multipliers                # (rows_of_initial, n), or NULL
+    cdef void* sums                               # (room_of_sums,), or NULL
+    cdef double* counts                           # (COUNTS,), and R (n, n) after them, or NULL
+    cdef double* R                                # (n, n), or NULL
+    cdef Py_ssize_t rows_of_X, rows_of_S, rows_of_Q, rows_of_H, rows_of_lambda3, rows_of_lambda1, rows_of_initial
+    cdef Py_ssize_t room_of_sums
+
+cdef enum Count:                                  # what sums are of
+    WEIGHT                                        # of all targets
+    GRAM_ROWS                                     # states in G
+    OUTPUT_ROWS                                   # of the output layer's G
+    R_ROWS                                        # multipliers in R
+    COUNTS                                        # how many there are
+
+cdef bint has_room(_Work work, _Batch batch) noexcept nogil

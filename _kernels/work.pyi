@@ -1,0 +1,33 @@
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray: TypeAlias = NDArray[np.floating[Any]]
+
+class Room(Protocol):
+    d: int
+    n: int
+    K: int
+    Theta: FloatArray
+    Psi: FloatArray
+    activation: str
+    read_out: str
+    n_threads: int
+    weights_T: FloatArray
+    X: FloatArray | None
+    codes: NDArray[np.int32] | None
+    S: FloatArray
+    Q: FloatArray
+    H: FloatArray | None
+    steps: NDArray[np.int32] | None
+    O_plus: FloatArray | None
+    lambda3: FloatArray | None
+    lambda1: FloatArray | None
+    initial_multipliers: FloatArray | None
+    sums: FloatArray | None
+    counts: NDArray[np.float64] | None
+
+class _Work: ...
+
+def work(room: Room) -> _Work: ...

@@ -1,0 +1,43 @@
+"""The twin of ``_kernels/batch.pyx``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from admmirnn._typing import Array, IntArray
+
+
+class _Batch:
+    """A minibatch, see `batch`."""
+
+    def __init__(
+        self,
+        observations: Array,
+        scale: float,
+        first_rows: IntArray,
+        lengths: IntArray,
+        offsets: IntArray,
+        frame: int,
+        stride: int,
+    ) -> None:
+        self.observations, self.scale, self.frame, self.stride = observations, scale, frame, stride
+        self.first_rows, self.lengths, self.offsets = first_rows, lengths, offsets
+        self.B, self.N, self.n_rows = len(lengths), len(offsets) - 2, int(offsets[-2])
+
+
+def batch(
+    observations: Array,
+    scale: float,
+    first_rows: IntArray,
+    lengths: IntArray,
+    offsets: IntArray,
+    frame: int = 1,
+    stride: int = 1,
+) -> _Batch:
+    """Which sequences, longest first, and where their steps stand (see ``_kernels``).
+
+    Step ``t`` of sequence ``i`` reads ``scale`` times ``frame`` rows of ``observations`` from row ``first_rows[i] +
+    stride t`` on.
+    """
+    return _Batch(observations, scale, first_rows, lengths, offsets, frame, stride)

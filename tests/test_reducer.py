@@ -1,0 +1,139 @@
+"""Sums over a minibatch: the same on both back ends, added up over workers, and folded in only then."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from admmirnn import RNNClassifier, RNNRegressor, backend
+from admmirnn.data.sequences import Sequences
+from admmirnn.losses import SoftmaxCrossEntropy
+from admmirnn.networks import ElmanRNN
+from admmirnn.solvers.rollout import iteration
+from admmirnn.solvers.rollout.reducer import OneProcess
+from admmirnn.solvers.rollout.state import Layer, Targets, Workspace
+
+COMPILED, NUMPY = backend._compiled(), backend._numpy()
+BACKENDS = pytest.mark.parametrize("kernels", [COMPILED, NUMPY], ids=["compiled", "numpy"])
+READ_OUTS = ("last", "each", "mean", "max")
+LENGTHS = np.array([4, 9, 1, 6, 6, 2, 9, 3])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_blas_thread():
+    with backend.one_blas_thread():
+        yield
+
+
+def problem(read_out, *, symbols=False):
+    """A network, sequences of unequal lengths, and their targets."""
+    rng, d, K = np.random.default_rng(0), 3, 4
+    if symbols:
+        codes = rng.integers(0, d, (LENGTHS.sum(), 1)).astype(np.uint8)
+        sequences = replace(Sequences.of_lengths(codes, LENGTHS), n_symbols=d)
+    else:
+        sequences = Sequences.of_lengths(rng.normal(size=(LENGTHS.sum(), d)), LENGTHS)
+    network = ElmanRNN.random(d, 5, K, dtype=np.float64, random_state=np.random.RandomState(1), symbols=symbols)
+    network.Psi[:] = rng.normal(size=network.Psi.shape)
+    return network, sequences, rng.integers(0, K, LENGTHS.sum() if read_out == "each" else len(LENGTHS))
+
+
+def pass_back(kernels, read_out, indices, *, symbols=False):
+    """The workspace after both sweeps over these sequences."""
+    network, sequences, y = problem(read_out, symbols=symbols)
+    work = Workspace(kernels, network, read_out, sequences, len(indices), Targets(SoftmaxCrossEntropy()), with_R=True)
+    work.load(sequences.minibatch(np.array(indices)), sequences.first_steps, y, None)
+    kernels.forward(work.work, work.kernel_batch, targets=work.targets)
+    kernels.backward(work.work, work.kernel_batch, work.lambda3, work.weights, 1.0, 0, 1)
+    return work
+
+
+def folded(kernels, work, *, symbols=False):
+    """M, G and R of the hidden layer, M and G of the output layer, from nothing."""
+    room = work.room
+    layers = [
+        Layer(room.Theta, None, n_symbols=room.d if symbols else 0, matrix_penalty=True),
+        Layer(room.Psi, None),
+    ]
+    hidden, output = (kernels.linear_map(layer, np.empty(layer.room)) for layer in layers)
+    kernels.fold(work.work, hidden, 0.0, 0.0)
+    kernels.fold_outputs(output, work.output_sums, work.output_counts, 0.0, 0.0)
+    of_hidden, of_output = layers
+    return [of_hidden.M, np.tril(of_hidden.R), of_output.M, np.tril(of_output.G), lower(of_hidden.G)]
+
+
+def lower(G):
+    """What is of use of G, or of those columns of it that there are of symbols."""
+    d = len(G) - G.shape[1]
+    return np.vstack([G[:d], np.tril(G[d:])])
+
+
+@pytest.mark.parametrize("symbols", [False, True])
+@pytest.mark.parametrize("read_out", READ_OUTS)
+def test_both_back_ends_leave_the_same_sums(read_out, symbols):
+    found, expected = (pass_back(kernels, read_out, range(8), symbols=symbols) for kernels in (COMPILED, NUMPY))
+    n = found.room.n
+    np.testing.assert_allclose(found.output_counts, expected.output_counts, rtol=1e-14)
+    R, expected_R = (np.tril(work.counts[-n * n :].reshape(n, n)) for work in (found, expected))
+    np.testing.assert_allclose(R, expected_R, rtol=1e-10)
+    for one, other in zip(blocks(found, symbols), blocks(expected, symbols), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-12 * max(1, np.abs(other).max()))
+
+
+def blocks(work, symbols):
+    """The sums one by one, in the order of ``_kernels/statistics.pxd``; of Gram matrices what is of use."""
+    d, n, K = work.room.d, work.room.n, work.room.K
+    of_G = [(d, n + 1)] if symbols else [(d + 1, d + 1), (n, d + 1)]
+    shapes = [(d + 1, n), (n, n), *of_G, (n, n), (K, n + 1), (n + 1, n + 1)]
+    triangular = {1 + len(of_G) + 1, 1 + len(of_G) + 3} | (set() if symbols else {2})
+    first = 0
+    for i, shape in enumerate(shapes):
+        block = work.sums[first : first + shape[0] * shape[1]].reshape(shape)
+        first += block.size
+        yield np.tril(block) if i in triangular else block
+    assert first == len(work.sums)
+
+
+@BACKENDS
+@pytest.mark.parametrize("symbols", [False, True])
+@pytest.mark.parametrize("read_out", READ_OUTS)
+def test_sums_of_workers_fold_to_what_one_would_have(kernels, read_out, symbols):
+    workers = [pass_back(kernels, read_out, some, symbols=symbols) for some in ([0, 3, 6], [1, 2], [4, 5, 7])]
+    for other in workers[1:]:
+        workers[0].sums += other.sums
+        workers[0].counts += other.counts
+    whole = pass_back(kernels, read_out, range(8), symbols=symbols)
+    found, expected = (folded(kernels, work, symbols=symbols) for work in (workers[0], whole))
+    for one, other in zip(found, expected, strict=True):
+        assert np.abs(other).max() > 0
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-12 * np.abs(other).max())
+
+
+class Twice:
+    """The reducer of two workers that have found the same."""
+
+    n_calls = 0
+
+    def sum(self, sums):
+        Twice.n_calls += 1
+        sums *= 2
+
+
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True}, {"s_0": "learn"}, {"dtype": "float64"}], ids=str)
+@pytest.mark.parametrize("estimator", [RNNClassifier, RNNRegressor])
+def test_twice_the_same_minibatch_moves_the_weights_alike(estimator, options, monkeypatch, backend_name):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 6, 2))
+    y = (X[:, :, 0].sum(axis=1) > 0).astype(int)
+    kept = estimator(6, max_epochs=2, random_state=0, **options).fit(X, y)
+    monkeypatch.setattr(iteration, "OneProcess", Twice)
+    doubled = estimator(6, max_epochs=2, random_state=0, **options).fit(X, y)
+    assert Twice.n_calls > 0
+    for name in ("U_", "W_", "b_", "V_", "c_"):
+        np.testing.assert_array_equal(getattr(doubled, name), getattr(kept, name))
+
+
+def test_one_process_leaves_its_sums_alone():
+    sums = np.arange(3.0)
+    OneProcess().sum(sums)
+    np.testing.assert_array_equal(sums, [0, 1, 2])
