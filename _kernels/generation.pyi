@@ -6,6 +6,8 @@ from numpy.typing import NDArray
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 
 def generate(
+    d: int,
+    n: int,
     Theta: FloatArray,
     Psi: FloatArray,
     activation: str,

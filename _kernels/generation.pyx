@@ -51,22 +51,25 @@ cdef int32_t draw(Py_ssize_t n, Py_ssize_t d, const floating* Psi, const floatin
     return <int32_t> largest                           # uniform * total was rounded up
 
 
-def generate(const floating[:, ::1] Theta, const floating[:, ::1] Psi, str activation, const int32_t[::1] codes,
-             double temperature, const double[::1] uniforms, floating[::1] state_out, int32_t[::1] codes_out):
+def generate(Py_ssize_t d, Py_ssize_t n, const floating[:, ::1] Theta, const floating[:, ::1] Psi, str activation,
+             const int32_t[::1] codes, double temperature, const double[::1] uniforms, floating[::1] state_out,
+             int32_t[::1] codes_out):
     """Read symbols, and as many more as there are ``uniforms``, each drawn from the outputs after the one before.
 
-    Theta = [U W b] (n, d + n + 1), Psi = [V c] (d, n + 1).  ``state_out`` (n,) is where the network starts and,
+    There are ``d`` symbols and ``n`` units: Theta = [U W b] (n, d + n + 1), Psi = [V c] (d, n + 1).
+    ``state_out`` (n,) is where the network starts and,
     afterwards, the state after the last symbol but one.  ``temperature`` divides the outputs; with 0 the largest one is
     taken.
 
     Returns whether all outputs were finite.
     """
-    cdef Py_ssize_t n = Theta.shape[0], d = Theta.shape[1] - n - 1, i
+    cdef Py_ssize_t i
     cdef Activation f = named(activation)
     cdef floating* scratch
     cdef double* p
     cdef int32_t code = 0
-    if d < 1 or Psi.shape[0] != d or Psi.shape[1] != n + 1 or state_out.shape[0] != n or codes.shape[0] < 1 \
+    if d < 1 or n < 1 or Theta.shape[0] != n or Theta.shape[1] != d + n + 1 \
+            or Psi.shape[0] != d or Psi.shape[1] != n + 1 or state_out.shape[0] != n or codes.shape[0] < 1 \
             or codes_out.shape[0] != uniforms.shape[0] or not temperature >= 0:
         raise ValueError(
             "generate: the shapes do not belong together, there is no symbol, or the temperature is negative")

@@ -290,33 +290,40 @@ cdef class _Stepper:
                         <char*> written.buf, <double*> self.streams.Z)
 
 
-def stepper(const floating[:, ::1] Theta, const floating[:, ::1] Psi, str activation, str read_out, double scale,
-            Py_ssize_t stride, floating[:, :, ::1] S, double[:, :, ::1] pooled, floating[:, :, ::1] recent,
-            int64_t[::1] n_read, str answer, const double[::1] mean=None, const double[::1] deviation=None):
+def stepper(Py_ssize_t d, Py_ssize_t n, tuple frame, const floating[:, ::1] Theta, const floating[:, ::1] Psi,
+            str activation, str read_out, double scale, state, answer):
     """B streams: s_t = f(U x_t + W s_{t-1} + b), q = V h + c, Theta = [U W b], Psi = [V c], one observation at a time.
 
-    Returns an object whose ``read(observations, outputs)`` goes on with all streams; observations are multiplied by
-    ``scale``.  Where the streams are is kept in the arrays given, ``frame - 1`` being the length of ``recent``:
+    An observation has d features, a step reads ``frame[0]`` of them and follows the step ``frame[1]``, the stride,
+    before.  Returns an object whose ``read(observations, outputs)`` goes on with all streams; observations are
+    multiplied by ``scale``.  Where the streams are is kept in the arrays of ``state``:
 
-    * ``S`` (B, stride, n): the states, that of observation k, from 0 on, at (k + 1 - frame) % stride;
+    * ``states`` (B, stride, n): that of observation k, from 0 on, at (k + 1 - length) % stride;
     * ``pooled`` (B, stride, n): with ``read_out`` "mean" their sum up to now, with "max" the largest, with "last" None;
-    * ``recent`` (B, frame - 1, d): the last observations, scaled;
+    * ``recent`` (B, length - 1, d): the last observations, scaled;
     * ``n_read`` (B,): how many there were.
 
-    With ``answer`` "softmax" or "logistic" it answers with that function of q, with "values" with q, or mean +
-    deviation * q; NaN before the first frame has ended.
+    ``answer`` has a ``name``, "softmax", "logistic" or "values", and ``mean`` and ``deviation``: with the first two
+    names it answers with that function of q, with "values" with q, or mean + deviation * q; NaN before the first frame
+    has ended.
     """
     cdef _Stepper self = _Stepper()
     cdef Streams* streams = &self.streams
-    cdef Py_ssize_t B = S.shape[0], n = Theta.shape[0], frame = recent.shape[1] + 1, d = recent.shape[2], i
+    cdef floating[:, :, ::1] S = state.states, recent = state.recent
+    cdef double[:, :, ::1] pooled = state.pooled
+    cdef int64_t[::1] n_read = state.n_read
+    cdef const double[::1] mean = answer.mean, deviation = answer.deviation
+    cdef Py_ssize_t B = S.shape[0], length = frame[0], stride = frame[1], i
     streams.read_out = read_out_named(read_out)
     streams.f = named(activation)
-    if answer not in ("softmax", "logistic", "values"):
-        raise ValueError(f"stepper: answer {answer!r} is not known")
-    streams.answer = SOFTMAX if answer == "softmax" else LOGISTIC if answer == "logistic" else VALUES
-    if B < 1 or n < 1 or d < 1 or stride < 1 or Theta.shape[1] != frame * d + n + 1 or Psi.shape[0] < 1 \
-            or Psi.shape[1] != n + 1 or S.shape[1] != stride or S.shape[2] != n or recent.shape[0] != B \
-            or n_read.shape[0] != B or streams.read_out == EACH or (pooled is None) != (streams.read_out == LAST) \
+    if answer.name not in ("softmax", "logistic", "values"):
+        raise ValueError(f"stepper: answer {answer.name!r} is not known")
+    streams.answer = SOFTMAX if answer.name == "softmax" else LOGISTIC if answer.name == "logistic" else VALUES
+    if B < 1 or n < 1 or d < 1 or length < 1 or stride < 1 or Theta.shape[0] != n \
+            or Theta.shape[1] != length * d + n + 1 or Psi.shape[0] < 1 or Psi.shape[1] != n + 1 \
+            or S.shape[1] != stride or S.shape[2] != n or recent.shape[0] != B or recent.shape[1] != length - 1 \
+            or recent.shape[2] != d or n_read.shape[0] != B or streams.read_out == EACH \
+            or (pooled is None) != (streams.read_out == LAST) \
             or (mean is None) != (deviation is None) or (mean is not None and streams.answer != VALUES):
         raise ValueError("stepper: the shapes do not belong together")
     if pooled is not None and (pooled.shape[0] != B or pooled.shape[1] != stride or pooled.shape[2] != n):
@@ -327,7 +334,7 @@ def stepper(const floating[:, ::1] Theta, const floating[:, ::1] Psi, str activa
         if n_read[i] < 0:
             raise ValueError("stepper: n_read is negative")
     streams.B, streams.d, streams.n, streams.K = B, d, n, Psi.shape[0]
-    streams.frame, streams.stride, streams.scale = frame, stride, scale
+    streams.frame, streams.stride, streams.scale = length, stride, scale
     streams.Theta, streams.Psi, streams.S = &Theta[0, 0], &Psi[0, 0], &S[0, 0, 0]
     streams.pooled = NULL if pooled is None else &pooled[0, 0, 0]
     streams.recent = &recent[0, 0, 0]

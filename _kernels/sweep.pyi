@@ -7,6 +7,9 @@ FloatArray: TypeAlias = NDArray[np.floating[Any]]
 IntArray: TypeAlias = NDArray[np.intp]
 
 class Variables(Protocol):
+    d: int
+    n: int
+    K: int
     offsets: IntArray
     labels: IntArray
     values: FloatArray | None

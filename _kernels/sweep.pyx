@@ -623,20 +623,26 @@ cdef void weigh(Layer* layer, double nu, double rho, double r, double sign, doub
     layer.shrinkage = penalty_weight / (layer.rows * r)
 
 
-cdef int sweep_all(floating[:, ::1] Theta, floating[:, ::1] Psi, floating[:, ::1] Z, floating[:, ::1] H,
-                   floating[:, ::1] A, floating[:, ::1] O, floating[:, ::1] lambda1, floating[:, ::1] lambda2,
-                   floating[:, ::1] lambda3, floating[:, ::1] values, floating[::1] row_weights, floating[::1] scratch,
-                   const Py_ssize_t[::1] labels, Settings* at, double rho1, double rho3, double penalty_weight,
-                   Penalty penalty, const unsigned char[::1] blocks, Py_ssize_t first, Py_ssize_t last) except -1:
-    cdef Py_ssize_t n = Theta.shape[0], m = Theta.shape[1], d = m - n - 1, K = Psi.shape[0], rows = A.shape[0]
+cdef int sweep_all(variables, Settings* at, double rho1, double rho3, double penalty_weight, Penalty penalty,
+                   const unsigned char[::1] blocks, Py_ssize_t first, Py_ssize_t last, floating* _) except -1:
+    """`sweep`, in the precision of the last argument, which is nothing else."""
+    cdef floating[:, ::1] Theta = variables.Theta, Psi = variables.Psi, Z = variables.Z, H = variables.H
+    cdef floating[:, ::1] A = variables.A, outputs = variables.O
+    cdef floating[:, ::1] lambda1 = variables.lambda1, lambda2 = variables.lambda2, lambda3 = variables.lambda3
+    cdef floating[:, ::1] values = Theta[:0] if at.cross_entropy else variables.values
+    cdef floating[::1] row_weights = variables.row_weights, scratch = variables.scratch
+    cdef const Py_ssize_t[::1] labels = variables.labels
+    cdef Py_ssize_t d = variables.d, n = variables.n, K = variables.K, m = d + n + 1, rows = A.shape[0]
     cdef Py_ssize_t B = lambda1.shape[0], room = room_of_layer(rows, B, d, n, n, penalty != NONE), i
     cdef double sign = 1 if at.derived else -1
     cdef FloatLayer float_hidden, float_output
     cdef DoubleLayer double_hidden, double_output
     cdef void* goals = &values[0, 0] if values.shape[0] else NULL
-    if d < 1 or n < 1 or B < 1 or Psi.shape[1] != n + 1 or at.offsets[at.N] != rows or Z.shape[0] != rows + B \
-            or Z.shape[1] != m or H.shape[0] != rows or H.shape[1] != n + 1 or A.shape[1] != n or O.shape[0] != rows \
-            or O.shape[1] != K or lambda1.shape[1] != n or lambda2.shape[0] != B or lambda2.shape[1] != n \
+    if d < 1 or n < 1 or B < 1 or Theta.shape[0] != n or Theta.shape[1] != m or Psi.shape[0] != K \
+            or Psi.shape[1] != n + 1 or at.offsets[at.N] != rows or Z.shape[0] != rows + B \
+            or Z.shape[1] != m or H.shape[0] != rows or H.shape[1] != n + 1 or A.shape[1] != n \
+            or outputs.shape[0] != rows or outputs.shape[1] != K \
+            or lambda1.shape[1] != n or lambda2.shape[0] != B or lambda2.shape[1] != n \
             or lambda3.shape[0] != B or lambda3.shape[1] != K or row_weights.shape[0] != rows \
             or at.offsets[at.N + 1] - rows != B or rows - at.offsets[at.N - 1] != B \
             or scratch.shape[0] < sweep_room(rows, B, d, n, K, penalty != NONE):
@@ -658,16 +664,16 @@ cdef int sweep_all(floating[:, ::1] Theta, floating[:, ::1] Psi, floating[:, ::1
         if floating is float:
             describe(&float_hidden, &Z[0, 0], &A[0, 0], &Theta[0, 0], &lambda1[0, 0], &lambda2[0, 0], NULL, NULL,
                      &scratch[0], rows, B, d, n, n, penalty != NONE)
-            describe(&float_output, &H[0, 0], &O[0, 0], &Psi[0, 0], &lambda3[0, 0], NULL, &row_weights[0], goals,
-                     &scratch[room], rows, B, 0, n, K, False)
+            describe(&float_output, &H[0, 0], &outputs[0, 0], &Psi[0, 0], &lambda3[0, 0], NULL, &row_weights[0],
+                     goals, &scratch[room], rows, B, 0, n, K, False)
             weigh(&float_hidden, at.nu, rho1, at.r, sign, penalty_weight, penalty)
             weigh(&float_output, at.nu, rho3, at.r, sign, 0, NONE)
             run(at, &float_hidden, &float_output, blocks, first, last)
         else:
             describe(&double_hidden, &Z[0, 0], &A[0, 0], &Theta[0, 0], &lambda1[0, 0], &lambda2[0, 0], NULL, NULL,
                      &scratch[0], rows, B, d, n, n, penalty != NONE)
-            describe(&double_output, &H[0, 0], &O[0, 0], &Psi[0, 0], &lambda3[0, 0], NULL, &row_weights[0], goals,
-                     &scratch[room], rows, B, 0, n, K, False)
+            describe(&double_output, &H[0, 0], &outputs[0, 0], &Psi[0, 0], &lambda3[0, 0], NULL, &row_weights[0],
+                     goals, &scratch[room], rows, B, 0, n, K, False)
             weigh(&double_hidden, at.nu, rho1, at.r, sign, penalty_weight, penalty)
             weigh(&double_output, at.nu, rho3, at.r, sign, 0, NONE)
             run(at, &double_hidden, &double_output, blocks, first, last)
@@ -705,14 +711,6 @@ def sweep(variables, settings, bytes blocks, Py_ssize_t first, Py_ssize_t last):
         raise ValueError(f"sweep: the blocks {blocks!r} are not all among b'ocVsabWU'")
     at.offsets = &offsets[0]
     if variables.Theta.dtype == "float32":
-        sweep_all[float](
-            variables.Theta, variables.Psi, variables.Z, variables.H, variables.A, variables.O, variables.lambda1,
-            variables.lambda2, variables.lambda3, variables.Theta[:0] if at.cross_entropy else variables.values,
-            variables.row_weights, variables.scratch, variables.labels, &at, rho1, rho3, penalty_weight, penalty,
-            blocks, first, last)
+        sweep_all[float](variables, &at, rho1, rho3, penalty_weight, penalty, blocks, first, last, NULL)
     else:
-        sweep_all[double](
-            variables.Theta, variables.Psi, variables.Z, variables.H, variables.A, variables.O, variables.lambda1,
-            variables.lambda2, variables.lambda3, variables.Theta[:0] if at.cross_entropy else variables.values,
-            variables.row_weights, variables.scratch, variables.labels, &at, rho1, rho3, penalty_weight, penalty,
-            blocks, first, last)
+        sweep_all[double](variables, &at, rho1, rho3, penalty_weight, penalty, blocks, first, last, NULL)

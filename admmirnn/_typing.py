@@ -53,6 +53,9 @@ class Reducer(Protocol):
 class Variables(Protocol):
     """What a sweep of Algorithm 1 updates, and reads; see `admmirnn.solvers.algorithm1.variables.Variables`."""
 
+    d: int
+    n: int
+    K: int
     offsets: IntArray
     labels: IntArray
     values: FloatArray | None

@@ -165,19 +165,16 @@ class Stream:
         self._read = (
             backend.kernels()
             .stepper(
+                self._n_features,
+                network.n_hidden,
+                frame,
                 network.Theta,
                 Psi,
                 network.activation,
                 network.read_out,
                 scale,
-                stride,
-                self._state.states,
-                self._state.pooled,
-                self._state.recent,
-                self._state.n_read,
-                answer.name,
-                answer.mean,
-                answer.deviation,
+                self._state,
+                answer,
             )
             .read
         )

@@ -89,7 +89,7 @@ def calls(kernels, size, dtype, gram_first=1, gram_every=4):
     output = Layer(Psi.copy(), 0.03)
     of_output = kernels.linear_map(output, room(output.room))
     generate = (
-        normal(n, K + n + 1) / np.sqrt(n).astype(dtype), Psi, activation, np.zeros(size.N, np.int32), 1.0,
+        K, n, normal(n, K + n + 1) / np.sqrt(n).astype(dtype), Psi, activation, np.zeros(size.N, np.int32), 1.0,
         rng.uniform(size=size.N), room(n), np.zeros(size.N, np.int32),
     )  # fmt: skip
     joint = (
@@ -128,19 +128,12 @@ def calls_of_algorithm1(kernels, size, dtype):
     variables.roll_out(kernels, network.activation)
     at = SweepSettings(rho1=1.0, rho2=1.0, rho3=1.0, nu=0.1, r=100.0)
     alpha, target = rng.normal(size=(2, size.rows, size.n)).astype(dtype)
-    blocks = (
-        network.Theta,
-        network.Psi,
-        variables.Z.copy(),
-        variables.H.copy(),
-        variables.A.copy(),
-        variables.O.copy(),
-    )
+    out = [np.empty_like(block) for block in (alpha, alpha, variables.O)]
     return {
         "sweep": (variables, at, BACKWARD + FORWARD, 0, variables.n_steps),
         "a_step": (alpha, target, 1.3, 0.7, network.activation, np.empty_like(alpha)),
-        "residuals": (*blocks, network.activation, *(np.empty_like(block) for block in (alpha, alpha, blocks[-1]))),
-        "roll_out": (network.Theta, variables.offsets, network.activation, variables.Z.copy()),
+        "residuals": (variables, network.activation, *out),
+        "roll_out": (size.d, size.n, network.Theta, variables.offsets, network.activation, variables.Z.copy()),
     }
 
 

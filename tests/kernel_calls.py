@@ -182,6 +182,24 @@ def mirror(kernels, A, lengths, offsets, A_out):
     kernels.mirror(A, batch, A_out)
 
 
+def roll_out(kernels, Theta, offsets, activation, Z):
+    """The states of Algorithm 1."""
+    n = len(Theta)
+    kernels.roll_out(np.shape(Theta)[1] - n - 1, n, Theta, offsets, activation, Z)
+
+
+def residuals(kernels, Theta, Psi, Z, H, A, O, activation, *out):
+    """Those of the three equations."""
+    n = len(Theta)
+    sizes = {"d": np.shape(Theta)[1] - n - 1, "n": n, "K": len(Psi)}
+    kernels.residuals(SimpleNamespace(Theta=Theta, Psi=Psi, Z=Z, H=H, A=A, O=O, **sizes), activation, *out)
+
+
+def generate(kernels, Theta, Psi, *others):
+    """Symbols that follow others."""
+    return kernels.generate(len(Psi), np.shape(Psi)[1] - 1, Theta, Psi, *others)
+
+
 def keep_multipliers(kernels, workspace):
     """Let a fit's workspace keep the multipliers of all steps of its minibatch, in ``workspace.room.lambda1``."""
     room = workspace.room
@@ -195,6 +213,9 @@ LAUNCHED = {
     "backward": (backward, {"batch", "work", "backward", "linear_map", "fold", "fold_outputs"}),
     "joint_statistics": (joint_statistics, {"batch", "work", "joint_sums", "linear_map", "fold_outputs"}),
     "mirror": (mirror, {"batch", "mirror"}),
+    "roll_out": (roll_out, {"roll_out"}),
+    "residuals": (residuals, {"residuals"}),
+    "generate": (generate, {"generate"}),
     "update_weights": (update_weights, {"linear_map", "weight_step", "move_weights"}),
 }
 

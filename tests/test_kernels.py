@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from kernel_calls import backward, forward, kernels_of, refusal_of
+from kernel_calls import backward, forward, kernels_of, refusal_of, roll_out
 from kernel_calls import call as launch
 from scipy.special import expit
 
@@ -403,7 +403,7 @@ def test_forward_is_the_network_sequence_by_sequence(kernels, activation, dtype)
     Q, last_states = arguments[FORWARD_Q], arguments[FORWARD_S][len(c.X) :]
     Z = c.unrolled.copy()
     Z[:, :d] *= dtype(1.5)
-    kernels.roll_out(c.Theta, c.offsets, activation, Z)
+    roll_out(kernels, c.Theta, c.offsets, activation, Z)
     f = FUNCTIONS[activation]
     U, W, b = c.Theta[:, :d], c.Theta[:, d:-1], c.Theta[:, -1]
     for i, (first, length) in enumerate(zip(c.first_rows, c.lengths, strict=True)):
@@ -1222,7 +1222,7 @@ def test_offsets_that_would_leave_the_arrays_are_refused(offsets):
     offsets, Theta, Psi, Z, S = np.array(offsets, np.intp), np.ones((1, 3)), np.ones((1, 2)), *np.zeros((2, 2000, 3))
     S = np.ascontiguousarray(S[:, :1])
     with pytest.raises(ValueError, match="do not belong together"):
-        COMPILED.roll_out(Theta, offsets, "tanh", Z)
+        roll_out(COMPILED, Theta, offsets, "tanh", Z)
     for B in (0, 500, 1000, 2000):  # whatever the other arrays say
         X, Q, ones = np.zeros((2000 - B, 2)), np.zeros((B, 1)), np.ones(B, np.intp)
         with pytest.raises(ValueError, match="do not belong together"):

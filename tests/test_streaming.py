@@ -300,6 +300,8 @@ def make_case(dtype, B=3, n=37, K=5, frame=2, stride=3, read_out="mean", d=2, se
         Theta=normal(n, frame * d + n + 1) / np.sqrt(n).astype(dtype),
         Psi=normal(K, n + 1),
         read_out=read_out,
+        d=d,
+        frame=frame,
         stride=stride,
         S=normal(B, stride, n),
         pooled=None if read_out == "last" else rng.normal(size=(B, stride, n)),
@@ -314,8 +316,10 @@ def make_case(dtype, B=3, n=37, K=5, frame=2, stride=3, read_out="mean", d=2, se
 def stepper(kernels, case, **changed):
     c = SimpleNamespace(**copy.deepcopy(vars(case)) | changed)
     arrays = c.S, c.pooled, c.recent, c.n_read
+    state = SimpleNamespace(states=c.S, pooled=c.pooled, recent=c.recent, n_read=c.n_read)
+    answer = SimpleNamespace(name=c.answer, mean=c.mean, deviation=c.deviation)
     return arrays, kernels.stepper(
-        c.Theta, c.Psi, "tanh", c.read_out, 1.5, c.stride, *arrays, c.answer, c.mean, c.deviation
+        c.d, np.shape(c.Theta)[0], (c.frame, c.stride), c.Theta, c.Psi, "tanh", c.read_out, 1.5, state, answer
     )  # fmt: skip
 
 

@@ -128,7 +128,7 @@ def update_multipliers(kernels, variables, at):
     """Eq. (15) from the variables as they are."""
     v, B = variables, len(variables.lambda1)
     out = np.empty_like(v.A), np.empty_like(v.A), np.empty_like(v.O)
-    kernels.residuals(v.Theta, v.Psi, v.Z, v.H, v.A, v.O, at.activation, *out)
+    kernels.residuals(v, at.activation, *out)
     v.update_multipliers(at, *(residual[-B:] for residual in out))
 
 

@@ -419,6 +419,8 @@ class CharacterModel(RecurrentEstimator):
             state = np.zeros(network.n_hidden, network.dtype) if network.s_0 is None else network.s_0.copy()
             with backend.one_blas_thread():
                 is_finite = backend.kernels().generate(
+                    network.n_features,
+                    network.n_hidden,
                     network.Theta,
                     network.Psi,
                     network.activation,

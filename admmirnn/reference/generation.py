@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 
 def generate(
+    d: int,
+    n: int,
     Theta: FloatArray,
     Psi: FloatArray,
     activation: str,
@@ -26,7 +28,6 @@ def generate(
 ) -> bool:
     """Read symbols, and draw as many more as there are ``uniforms``; returns whether all outputs were finite."""
     f, _ = ACTIVATIONS[activation]
-    d = len(Psi)
     U, W, b, V, c = Theta[:, :d], Theta[:, d:-1], Theta[:, -1], Psi[:, :-1], Psi[:, -1]
     for code in codes[:-1]:
         state_out[:] = f(U[:, code] + W @ state_out + b)

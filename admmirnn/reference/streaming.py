@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -13,10 +13,35 @@ from admmirnn.reference.activations import ACTIVATIONS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from admmirnn._typing import Array, FloatArray
+    from admmirnn._typing import Array, FloatArray, Frame
 
 
 _READ, _UNKNOWN_FORM, _OBSERVATION_NOT_FINITE, _OUTPUT_NOT_FINITE = range(4)  # what reading streams returns
+
+
+class State(Protocol):
+    """Where streams are; see the kernel."""
+
+    states: FloatArray
+    pooled: NDArray[np.float64] | None
+    recent: FloatArray
+    n_read: NDArray[np.int64]
+
+
+class Answer(Protocol):
+    """What becomes of outputs."""
+
+    @property
+    def name(self) -> str:
+        """Of the function."""
+
+    @property
+    def mean(self) -> NDArray[np.float64] | None:
+        """What is added to values."""
+
+    @property
+    def deviation(self) -> NDArray[np.float64] | None:
+        """What values are multiplied by before that."""
 
 
 class _Stepper:
@@ -24,28 +49,25 @@ class _Stepper:
 
     def __init__(
         self,
+        d: int,
+        frame: Frame,
         Theta: FloatArray,
         Psi: FloatArray,
         activation: str,
         read_out: str,
         scale: float,
-        stride: int,
-        S: FloatArray,
-        pooled: NDArray[np.float64] | None,
-        recent: FloatArray,
-        n_read: NDArray[np.int64],
-        answer: str,
-        mean: NDArray[np.float64] | None,
-        deviation: NDArray[np.float64] | None,
+        state: State,
+        answer: Answer,
     ) -> None:
         self.f, _ = ACTIVATIONS[activation]
-        self.Theta, self.Psi, self.read_out, self.scale, self.stride = Theta, Psi, read_out, scale, stride
-        self.S, self.pooled, self.recent, self.n_read = S, pooled, recent, n_read
-        self.answer, self.mean, self.deviation = answer, mean, deviation
+        self.d, self.stride = d, frame[1]
+        self.Theta, self.Psi, self.read_out, self.scale = Theta, Psi, read_out, scale
+        self.S, self.pooled, self.recent, self.n_read = state.states, state.pooled, state.recent, state.n_read
+        self.answer, self.mean, self.deviation = answer.name, answer.mean, answer.deviation
 
     def read(self, observations: object, outputs: FloatArray) -> int:
         """Read more of every stream; returns 0, or a number that says what is wrong, see the kernel."""
-        B, d = len(self.S), self.recent.shape[2]
+        B, d = len(self.S), self.d
         x = np.asanyarray(observations)
         shape = {1: (1, 1, d), 2: (B, 1, d), 3: (B, *x.shape[1:2], d)}.get(x.ndim)
         expected = shape and {1: (d,), 2: (B, d), 3: shape}[x.ndim]
@@ -98,39 +120,36 @@ class _Stepper:
 
 
 def stepper(
+    d: int,
+    n: int,
+    frame: Frame,
     Theta: FloatArray,
     Psi: FloatArray,
     activation: str,
     read_out: str,
     scale: float,
-    stride: int,
-    S: FloatArray,
-    pooled: NDArray[np.float64] | None,
-    recent: FloatArray,
-    n_read: NDArray[np.int64],
-    answer: str,
-    mean: NDArray[np.float64] | None = None,
-    deviation: NDArray[np.float64] | None = None,
+    state: State,
+    answer: Answer,
 ) -> _Stepper:
     """B streams that go on one observation at a time: an object with ``read(observations, outputs)``."""
-    B, n = len(S), len(Theta)
-    length, d = recent.shape[1] + 1, recent.shape[2]
+    (length, stride), B, K = frame, len(state.states), len(Psi)
+    pooled, mean, deviation = state.pooled, answer.mean, answer.deviation
     if (
-        not (B and n and d and len(Psi))
-        or Theta.shape[1] != length * d + n + 1
+        not (B and n > 0 and d > 0 and K and length > 0 and stride > 0)
+        or Theta.shape != (n, length * d + n + 1)
         or Psi.shape[1] != n + 1
-        or S.shape != (B, stride, n)
-        or len(recent) != B
-        or n_read.shape != (B,)
+        or state.states.shape != (B, stride, n)
+        or state.recent.shape != (B, length - 1, d)
+        or state.n_read.shape != (B,)
         or read_out not in ("last", "mean", "max")
         or (pooled is None) != (read_out == "last")
-        or (pooled is not None and pooled.shape != S.shape)
-        or answer not in ("softmax", "logistic", "values")
+        or (pooled is not None and pooled.shape != state.states.shape)
+        or answer.name not in ("softmax", "logistic", "values")
         or (mean is None) != (deviation is None)
-        or (mean is not None and answer != "values")
-        or (mean is not None and deviation is not None and not len(mean) == len(deviation) == len(Psi))
+        or (mean is not None and answer.name != "values")
+        or (mean is not None and deviation is not None and not len(mean) == len(deviation) == K)
     ):
         raise ValueError("stepper: the shapes do not belong together")
-    if (n_read < 0).any():
+    if (state.n_read < 0).any():
         raise ValueError("stepper: n_read is negative")
-    return _Stepper(Theta, Psi, activation, read_out, scale, stride, S, pooled, recent, n_read, answer, mean, deviation)
+    return _Stepper(d, frame, Theta, Psi, activation, read_out, scale, state, answer)

@@ -36,7 +36,7 @@ class _Updates:
     def __init__(self, variables: Variables, settings: SweepSettings) -> None:
         self.v, self.at = variables, settings
         self.rows, self.B = len(variables.A), len(variables.lambda1)
-        self.d, self.N = variables.Theta.shape[1] - variables.Theta.shape[0] - 1, len(variables.offsets) - 2
+        self.d, self.N = variables.d, len(variables.offsets) - 2
         self.sign = 1 if settings.derived else -1
         self.step = self.sign / (self.rows * settings.r)
 

@@ -64,6 +64,8 @@ class Variables:
 
     Attributes
     ----------
+    d, n, K : int
+        Features, hidden units and outputs.
     Theta, Psi : ndarray of shape (n, d + n + 1), (K, n + 1)
         The network's own arrays [U W b] and [V c].
     offsets : ndarray of shape (N + 2,), intp
@@ -102,6 +104,7 @@ class Variables:
     ) -> None:
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
         rows, B = batch.n_rows, len(batch)
+        self.d, self.n, self.K = d, n, K
         self.Theta, self.Psi = network.Theta, network.Psi
         self._blocks = network.blocks
         self.offsets = batch.offsets
@@ -185,11 +188,6 @@ class Variables:
         return len(self.offsets) - 2
 
     @property
-    def _n_features(self) -> int:
-        n, m = int(self.Theta.shape[0]), int(self.Theta.shape[1])
-        return m - n - 1
-
-    @property
     def blocks(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """a_t, s_t and o_t, a row for each step of each sequence."""
         return self.A, self.H[:, :-1], self.O
@@ -202,8 +200,8 @@ class Variables:
     def roll_out(self, kernels: Kernels, activation: str) -> None:
         """Make a_t, s_t, o_t what the network gives, from the states s_0 that Z has; all residuals are zero then."""
         rows = len(self.A)
-        kernels.roll_out(self.Theta, self.offsets, activation, self.Z)
-        self.H[:] = self.Z[self._rows_of_states, self._n_features :]
+        kernels.roll_out(self.d, self.n, self.Theta, self.offsets, activation, self.Z)
+        self.H[:] = self.Z[self._rows_of_states, self.d :]
         np.matmul(self.Z[:rows], self.Theta.T, out=self.A)
         np.matmul(self.H, self.Psi.T, out=self.O)
 
@@ -211,7 +209,7 @@ class Variables:
         """Take over the ``blocks`` and ``multipliers`` of other variables of the same sequences."""
         for now, earlier in zip((*self.blocks, *self.multipliers), (*blocks, *multipliers), strict=True):
             now[:] = earlier
-        self.Z[self._rows_of_states, self._n_features :] = self.H  # s_t is an input of step t + 1
+        self.Z[self._rows_of_states, self.d :] = self.H  # s_t is an input of step t + 1
 
     def residuals(self, kernels: Kernels, activation: str, out: list[FloatArray] | None = None) -> list[FloatArray]:
         """a_t - U x_t - W s_{t-1} - b, s_t - f(a_t), o_t - V s_t - c, a row for each step of each sequence.
@@ -231,7 +229,7 @@ class Variables:
         """
         if out is None:
             out = [np.empty_like(values) for values in (self.A, self.A, self.O)]
-        kernels.residuals(self.Theta, self.Psi, self.Z, self.H, self.A, self.O, activation, *out)
+        kernels.residuals(self, activation, *out)
         return out
 
     def update_multipliers(
