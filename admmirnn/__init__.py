@@ -1,7 +1,8 @@
 """Train recurrent networks on the CPU by ADMM.
 
 `RNNClassifier` and `RNNRegressor` are scikit-learn estimators for sequences, `CharacterModel` is one for text;
-`Rollout` is their default solver, `Algorithm1` the paper's, and `Status` says how a fit ended; `load` reads a saved
+`Rollout` is their default solver, `Algorithm1` the paper's, `Status` says how a fit ended, and
+`Capability` what a solver of one's own can do; `load` reads a saved
 model.
 """
 
@@ -9,7 +10,17 @@ from importlib.metadata import version as _version
 
 from admmirnn.estimators import CharacterModel, RNNClassifier, RNNRegressor
 from admmirnn.files.models import load
-from admmirnn.solvers import Algorithm1, Rollout, Status
+from admmirnn.solvers import Algorithm1, Capability, Rollout, Status
 
 __version__ = _version("admmirnn")
-__all__ = ["Algorithm1", "CharacterModel", "RNNClassifier", "RNNRegressor", "Rollout", "Status", "__version__", "load"]
+__all__ = [
+    "Algorithm1",
+    "Capability",
+    "CharacterModel",
+    "RNNClassifier",
+    "RNNRegressor",
+    "Rollout",
+    "Status",
+    "__version__",
+    "load",
+]

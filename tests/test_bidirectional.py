@@ -18,6 +18,7 @@ from admmirnn.penalties import GroupLasso, Lasso, SpectralBall
 from admmirnn.solvers.rollout.history import EpochRecord
 from admmirnn.solvers.rollout.iteration import BidirectionalFit
 from admmirnn.solvers.rollout.order import Shuffled
+from admmirnn.solvers.rollout.problem import Problem
 
 LENGTHS = (3, 1, 4, 3)
 READ_OUTS = {"last": lambda s: s[-1:], "mean": lambda s: s.mean(axis=0, keepdims=True),
@@ -113,7 +114,7 @@ def iterate(c, which=None, rho=1e9, n_threads=1):
     network = network_of(c)
     settings = Rollout(rho=rho, momentum=0.0, gram_decay=0.0, multiplier_cap=None)
     order = Shuffled(network, sequences, len(which), False, None)
-    fit = BidirectionalFit(settings, network, order, c.y[rows], c.loss, c.weights[rows], 0.0, {}, 1, n_threads)
+    fit = BidirectionalFit(settings, Problem(network, order, c.y[rows], c.loss, c.weights[rows], n_threads=n_threads))
     fit.record = EpochRecord()
     fit.take(np.arange(len(which)))
     for work in fit.works:

@@ -179,7 +179,7 @@ def test_what_is_no_checkpoint_of_this_fit_is_refused(tmp_path):
     with pytest.raises(TypeError, match="resume is 1"):
         clone(model).fit(X, y, resume=1)
     with pytest.raises(ValueError, match="SimpleNamespace cannot go on from one"):
-        solver = SimpleNamespace(check_settings=int, iterations_per_epoch=int, solve=int)
+        solver = SimpleNamespace(capabilities=frozenset(), check_settings=int, iterations_per_epoch=int, solve=int)
         clone(model).set_params(solver=solver).fit(X, y)
     with pytest.raises(ValueError, match="random_state is None, with which the validation data"):
         clone(model).set_params(random_state=None, early_stopping=True).fit(X, y)
@@ -299,7 +299,7 @@ def test_a_resumed_fit_has_as_many_iterations_as_a_whole_one(tmp_path):
         model.fit(X, y)
     whole = clone(model).set_params(callbacks=None, checkpoint=None).fit(X, y)
     resumed = model.set_params(callbacks=None).fit(X, y, resume=True)
-    assert resumed._memory["online"] == whole._memory["online"]
+    assert resumed._memory.online == whole._memory.online
 
 
 def test_a_checkpoint_from_before_the_matrix_penalty_is_refused_in_words(tmp_path):

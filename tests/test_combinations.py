@@ -22,6 +22,7 @@ from admmirnn.losses import (
 from admmirnn.networks import ElmanRNN
 from admmirnn.solvers.rollout.iteration import Fit
 from admmirnn.solvers.rollout.order import Shuffled
+from admmirnn.solvers.rollout.problem import Problem
 
 LENGTHS = (3, 1, 4, 3)
 N_FEATURES, N_HIDDEN, N_OUTPUTS = 2, 4, 3
@@ -131,15 +132,13 @@ def iterate(c, which, rho=1e9):
     network = ElmanRNN(c.Theta.copy(), c.Psi.copy(), c.activation, c.read_out if c.read_out != "each" else "last")
     fit = Fit(
         Rollout(rho=rho, momentum=0.0, gram_decay=0.0, multiplier_cap=None),
-        network,
-        Shuffled(network, Sequences.of_lengths(np.concatenate(X), [len(x) for x in X]), len(X), False, None),
-        np.concatenate(y),
-        LOSSES[c.loss][0],
-        np.concatenate(weights),
-        penalty=0.0,
-        penalties={},
-        n_iterations=1,
-        n_threads=1,
+        Problem(
+            network,
+            Shuffled(network, Sequences.of_lengths(np.concatenate(X), [len(x) for x in X]), len(X), False, None),
+            np.concatenate(y),
+            LOSSES[c.loss][0],
+            np.concatenate(weights),
+        ),
     )
     fit.record = SimpleNamespace(capped_steps=0)
     fit.take(np.arange(len(X)))

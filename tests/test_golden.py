@@ -122,7 +122,7 @@ def test_weights_after_one_iteration_in_either_metric(golden_elman, backend_name
     found = np.column_stack([model.U_, model.W_, model.b_])
     np.testing.assert_allclose(found, case[f"Theta.0_{of_metric}{kind}"], rtol=0, atol=tolerance)
     np.testing.assert_allclose(np.column_stack([model.V_, model.c_]), case[f"Psi_{kind}"], rtol=0, atol=tolerance)
-    R = model._memory["layers"][0]["R"]
+    R = model._memory.layers[0].R
     if metric == "identity":
         assert R is None
     else:

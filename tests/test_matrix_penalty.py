@@ -30,6 +30,7 @@ from admmirnn.networks import ElmanRNN
 from admmirnn.penalties import Lasso, SpectralBall
 from admmirnn.solvers.rollout.iteration import Fit
 from admmirnn.solvers.rollout.order import Shuffled
+from admmirnn.solvers.rollout.problem import Problem
 from admmirnn.solvers.rollout.state import Layer
 
 R = 27  # where `backward` takes it
@@ -364,8 +365,8 @@ def test_layers_with_penalties_keep_the_scalar_penalty(penalties, backend_name):
 def test_a_penalty_on_the_outputs_leaves_the_hidden_layer_its_matrix():
     X, y = waves()
     model = RNNClassifier(8, penalties={"V": Lasso(1e-3)}, max_epochs=3, random_state=0).fit(X, y)
-    assert model._memory["layers"][0]["R"] is not None
-    assert model._memory["layers"][1]["R"] is None
+    assert model._memory.layers[0].R is not None
+    assert model._memory.layers[1].R is None
 
 
 def fit_of(**settings):
@@ -374,10 +375,10 @@ def fit_of(**settings):
     lengths = [5, 3, 7, 1]
     network = ElmanRNN(rng.normal(size=(6, 9)) / 3, rng.normal(size=(3, 7)), "tanh", "last")
     sequences = Sequences.of_lengths(rng.normal(size=(sum(lengths), 2)), lengths)
+    order = Shuffled(network, sequences, 4, False, None)
     fit = Fit(
-        Rollout(**settings), network, Shuffled(network, sequences, 4, False, None), rng.integers(0, 3, 4),
-        SoftmaxCrossEntropy(), None, penalty=0.0, penalties={}, n_iterations=9, n_threads=1,
-    )  # fmt: skip
+        Rollout(**settings), Problem(network, order, rng.integers(0, 3, 4), SoftmaxCrossEntropy(), n_iterations=9)
+    )
     fit.record = SimpleNamespace(capped_steps=0, rollbacks=0, count=lambda *_: None, add=lambda *_: None)
     return fit
 
@@ -444,7 +445,7 @@ def test_partial_fit_goes_on_with_R():
     for first in range(0, 60, 20):
         half.partial_fit(X[first : first + 20], y[first : first + 20], classes=range(3))
     half = pickle.loads(pickle.dumps(half))
-    R = half._memory["layers"][0]["R"]
+    R = half._memory.layers[0].R
     assert R.shape == (8, 8)
     assert R.dtype == np.float64
     assert R.trace() > 0
@@ -460,29 +461,28 @@ def test_a_memory_without_R_starts_its_statistics_anew():
     model = RNNClassifier(8, solver=Rollout(metric="identity"), random_state=0)
     for _ in range(4):
         model.partial_fit(X, y, classes=range(3))
-    assert model._memory["n_remembered"] > 10
+    assert model._memory.n_remembered > 10
     model.set_params(solver__metric="multipliers").partial_fit(X, y)
-    assert 0 < model._memory["n_remembered"] < 10
-    assert model._memory["layers"][0]["R"].trace() > 0
-    for layer in model._memory["layers"]:
-        layer.pop("R")
-    for name in ("online", "guard"):
-        model._memory.pop(name)
+    assert 0 < model._memory.n_remembered < 10
+    assert model._memory.layers[0].R.trace() > 0
+    for layer in model._memory.layers:
+        layer.R = None
+    model._memory.online = model._memory.guard = None
     model.partial_fit(X, y)
     assert all(np.isfinite(weights).all() for weights in weights_of(model).values())
     model.set_params(solver__metric="identity").partial_fit(X, y)
-    assert model._memory["layers"][0]["R"] is None
+    assert model._memory.layers[0].R is None
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_both_directions_have_an_R_of_their_own(dtype, backend_name):
     X, y = waves()
     model = RNNClassifier(8, bidirectional=True, dtype=dtype, max_epochs=4, random_state=0).fit(X, y)
-    one, other, output = model._memory["layers"]
-    assert one["R"].trace() > 0
-    assert other["R"].trace() > 0
-    assert not np.allclose(one["R"], other["R"])
-    assert output["R"] is None
+    one, other, output = model._memory.layers
+    assert one.R.trace() > 0
+    assert other.R.trace() > 0
+    assert not np.allclose(one.R, other.R)
+    assert output.R is None
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1e12])

@@ -32,7 +32,7 @@ def test_the_factor_falls_until_the_law_changes(losses):
         before = schedule.factor
         changed = schedule.observe(loss)
         assert schedule.factor == 1 if changed else 0.02 <= schedule.factor <= before
-        assert all(math.isfinite(value) for value in schedule.state().values())
+        assert all(math.isfinite(value) for value in vars(schedule.state()).values())
 
 
 def test_the_factor_goes_with_the_root_of_the_iterations():
@@ -102,10 +102,9 @@ def learn(model, X, y, passes, rng, size=36):
 def test_a_call_of_few_sequences_is_one_minibatch():
     X, _, y, _ = digits()
     model = learn(RNNClassifier(16, random_state=0), X[:108], y[:108], 1, np.random.default_rng(0))
-    assert model._memory["n_remembered"] == 3
-    assert RNNClassifier(16, random_state=0).partial_fit(X[:500], y[:500], classes=range(10))._memory[
-        "n_remembered"
-    ] == -(-500 // 64)
+    assert model._memory.n_remembered == 3
+    model = RNNClassifier(16, random_state=0).partial_fit(X[:500], y[:500], classes=range(10))
+    assert model._memory.n_remembered == -(-500 // 64)
 
 
 def test_weights_settle_and_follow_a_change_of_law():
@@ -114,9 +113,9 @@ def test_weights_settle_and_follow_a_change_of_law():
     model = learn(RNNClassifier(random_state=0), X, y, 5, rng)
     assert model.score(X_test, y_test) > 0.96
     other_law = rng.permutation(10)
-    before = model._memory["online"]["iterations"]
+    before = model._memory.online.iterations
     learn(model, X, other_law[y], 2, rng)
-    assert model._memory["online"]["iterations"] < before
+    assert model._memory.online.iterations < before
     assert model.score(X_test, other_law[y_test]) > 0.93
     assert sum(record["rollbacks"] for record in model.history_) == 0
 
@@ -125,9 +124,9 @@ def test_a_fit_counts_as_iterations():
     X, _, y, _ = digits()
     model = RNNClassifier(16, max_epochs=3, random_state=0).fit(X[:250], y[:250])
     n_iterations = 3 * -(-250 // 31)
-    assert model._memory["online"]["iterations"] == n_iterations
+    assert model._memory.online.iterations == n_iterations
     model.partial_fit(X[250:280], y[250:280])
-    assert model._memory["online"]["iterations"] == n_iterations + 1
+    assert model._memory.online.iterations == n_iterations + 1
 
 
 def test_a_constant_schedule_is_constant():
@@ -148,7 +147,7 @@ def test_the_guard_is_kept_from_call_to_call(radius):
     solver = Rollout(radius=radius, output_radius=radius, r=1e-3)
     model = learn(RNNClassifier(32, solver=solver, random_state=0), X, y, 4, np.random.default_rng(0))
     assert 0 < sum(record["rollbacks"] for record in model.history_) < 5
-    assert model._memory["layers"][0]["radius"] < 0.1
+    assert model._memory.layers[0].radius < 0.1
     assert model.score(X_test, y_test) > 0.85
 
 
@@ -208,7 +207,7 @@ def test_laws_that_change_again_and_again_are_learnt(n_calls, size):
         X = rng.normal(size=(300, 6, 2))
         scores.append(model.score(X, (-1) ** law * (X.sum(axis=(1, 2)) + 3)))
     assert min(scores) > 0.75
-    assert model._memory["layers"][0]["radius"] > 1e-3
+    assert model._memory.layers[0].radius > 1e-3
 
 
 def test_a_call_with_the_other_metric_counts_as_well():
@@ -217,7 +216,7 @@ def test_a_call_with_the_other_metric_counts_as_well():
     counts = []
     for metric in ("multipliers", "multipliers", "identity", "multipliers"):
         model.set_params(solver=Rollout(metric=metric)).partial_fit(X[:16], y[:16], classes=range(10))
-        counts.append(model._memory["online"]["iterations"])
+        counts.append(model._memory.online.iterations)
     assert counts == [1, 2, 3, 4]
 
 

@@ -16,6 +16,7 @@ from admmirnn.penalties import GroupLasso, Lasso, SpectralBall
 from admmirnn.solvers.rollout.history import EpochRecord
 from admmirnn.solvers.rollout.iteration import Fit
 from admmirnn.solvers.rollout.order import Carried, Shuffled
+from admmirnn.solvers.rollout.problem import Problem
 from admmirnn.solvers.rollout.state import InitialState
 
 
@@ -30,7 +31,7 @@ def random_network(n=5, d=2, K=3, s_0=None):
 def fit_of(network, sequences, targets, loss, order=None, **settings):
     batch_size = settings.pop("batch_size", len(sequences))
     order = order or Shuffled(network, sequences, batch_size, False, None)
-    return Fit(Rollout(**settings), network, order, targets, loss, None, 0.0, {}, 10, 1)
+    return Fit(Rollout(**settings), Problem(network, order, targets, loss, n_iterations=10))
 
 
 @pytest.fixture(params=["compiled", "numpy"])
@@ -457,9 +458,9 @@ def test_partial_fit_with_other_penalties_has_no_multipliers_of_the_earlier_ones
     X, y = rng.normal(size=(60, 7, 2)), rng.integers(0, 2, 60)
     of_U, of_W = {"U": Lasso(0.1)}, {"W": Lasso(1e-3)}
     model = RNNClassifier(5, random_state=0, penalties=of_U, max_epochs=2).fit(X, y)
-    assert np.abs(model._memory["splitting"]["lambda4"][0]).any()
+    assert np.abs(model._memory.splitting.lambda4[0]).any()
     model.set_params(penalties=of_W).partial_fit(X, y)
-    assert not np.abs(model._memory["splitting"]["lambda4"][0][:, :2]).any()
+    assert not np.abs(model._memory.splitting.lambda4[0][:, :2]).any()
     model.set_params(penalties=None).partial_fit(X, y)
     model.set_params(penalties=of_U).partial_fit(X, y)
 
@@ -507,7 +508,7 @@ def test_partial_fit_with_penalties_keeps_their_multiplier():
     for first in range(0, 400, 100):
         model.partial_fit(X[first : first + 100], y[first : first + 100], classes=[0, 1])
         assert np.linalg.norm(model.W_, 2) < 0.5 + 1e-6
-    assert any(np.any(multiplier) for multiplier in model._memory["splitting"]["lambda4"])
+    assert any(np.any(multiplier) for multiplier in model._memory.splitting.lambda4)
 
 
 def test_a_learnt_state_that_overflows_is_told():

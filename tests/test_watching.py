@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
 from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Status
-from admmirnn.estimators import base
+from admmirnn.estimators import pipeline
 from admmirnn.watching import Limits, Validation
 
 
@@ -147,7 +147,7 @@ def test_held_out_sequences_have_all_classes(monkeypatch):
             super().__init__(sequences, labels, *others)
             held_out.append(labels)
 
-    monkeypatch.setattr(base, "Validation", Remembered)
+    monkeypatch.setattr(pipeline, "Validation", Remembered)
     for seed in range(5):
         RNNClassifier(4, random_state=seed, max_epochs=1, early_stopping=True).fit(X, y)
     assert [np.bincount(labels).tolist() for labels in held_out] == 5 * [[16, 2, 2]]

@@ -3,59 +3,51 @@
 from __future__ import annotations
 
 import copy
-import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from admmirnn import backend, validation
+from admmirnn import validation
 from admmirnn.activations import ACTIVATIONS
 from admmirnn.data.reading import framed, read_more_sequences, read_sequences
-from admmirnn.data.sequences import Streams
-from admmirnn.data.targets import hold_out, hold_out_ends, with_weight
+from admmirnn.data.targets import with_weight
+from admmirnn.estimators.pipeline import Data, Earlier, Result, initial_network, learn
 from admmirnn.estimators.settings import (
     READ_OUTS,
-    check_drawn_again,
     check_estimator_settings,
     check_fitted_frame,
-    check_init,
     check_partial,
-    check_resume,
     check_same_network,
     check_targets_suit,
 )
 from admmirnn.files import models
 from admmirnn.files.fitted import Fitted, check_fitted_history, check_fitted_type, fitted_weights
 from admmirnn.losses import loss_of
-from admmirnn.networks import BidirectionalRNN, ElmanRNN, network_of
+from admmirnn.networks import network_of
 from admmirnn.networks.blocks import BLOCKS, weights_of
-from admmirnn.solvers import SOLVERS, Status
-from admmirnn.watching import EarlyStopping, EpochState, History, Interruption, Limits, Progress, Validation
+from admmirnn.solvers import SOLVERS, Capability, Status
+from admmirnn.solvers.rollout.memory import memory_of
+from admmirnn.watching import History
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import ArrayLike, NDArray
     from typing_extensions import Self
 
-    from admmirnn._typing import Array, FilePath, FloatArray, Frame, IntArray, Record, available_if
+    from admmirnn._typing import Array, FilePath, FloatArray, Frame, IntArray, available_if
     from admmirnn.data.sequences import Sequences
     from admmirnn.data.targets import HeldOut, Targets
     from admmirnn.estimators.settings import EstimatorSettings
-    from admmirnn.files.checkpoints import Checkpoint
-    from admmirnn.losses import AnyLoss, Loss
+    from admmirnn.losses import Loss
     from admmirnn.networks import Network
-    from admmirnn.solvers.status import Outcome
+    from admmirnn.solvers.memory import Memory
 else:
     from sklearn.utils.metaestimators import available_if
-
-_N_STREAMS = 16  # chosen on text, see CharacterModel
-_FEWEST_CHUNKS = 4  # of a stream, or its first state would say too much
 
 # what makes an estimator fitted, but for the memory of its solver; the classes add their own
 FITTED = fitted_weights() | {
@@ -79,8 +71,8 @@ FITTED_OF_SEQUENCES = {
 
 def can_go_on(estimator: RecurrentEstimator) -> bool:
     """Whether the solver can train on from an earlier call; for `partial_fit`."""
-    solver = SOLVERS.get(estimator.solver) if isinstance(estimator.solver, str) else estimator.solver
-    if not getattr(solver, "takes_states", False):
+    solver: Any = SOLVERS.get(estimator.solver) if isinstance(estimator.solver, str) else estimator.solver
+    if solver is None or Capability.MEMORY not in solver.capabilities:
         raise AttributeError(
             f"solver is {estimator.solver!r}, which cannot go on from an earlier call; pass solver='rollout' for "
             "partial_fit, or call fit"
@@ -149,11 +141,18 @@ class RecurrentEstimator(BaseEstimator):
     _frame: Frame
     _form_of_targets: str
     _n_table_columns: int | None
-    _memory: dict[str, Any] | None
+    _goes_on: bool  # whether partial_fit can go on
+    _memory: Memory | None  # from this; None starts new statistics
 
     fitted_attributes: Mapping[str, Fitted]  # all that makes one fitted, but for the memory of its solver
     _reads_text = False
     _losses: Mapping[str, type[Loss]]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "_memory" in state and "_goes_on" not in state:  # of an older version: a dict, an empty one, or None
+            memory = state["_memory"]
+            state = state | {"_goes_on": memory is not None, "_memory": memory_of(memory) if memory else None}
+        super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -169,51 +168,15 @@ class RecurrentEstimator(BaseEstimator):
         validation_data: tuple[ArrayLike, ArrayLike] | None,
         resume: bool,
     ) -> Self:
-        """Validate, solve, and become fitted.
+        """Validate, solve, and become fitted with new weights.
 
         Each estimator has ``_read_targets(y, sample_weight, lengths, settings, loss)``, which returns the `Targets` of
         y and the attributes that tell what they mean, and knows its ``_losses`` by name.
         """
         settings = check_estimator_settings(self, SOLVERS)
-        loss = loss_of(self.loss, self._losses)
-        check_y_is_there(self, y)
-        sequences, attributes = read_sequences(self, X, settings.dtype, settings.scale)
-        sequences = framed(sequences, settings.frame)
-        targets, of_targets = self._read_targets(y, sample_weight, sequences.lengths, settings, loss)
-        check_targets_suit(settings, targets)
-        sequences, targets = with_weight(sequences, targets)
-        apart = self._validation_data(validation_data, attributes, of_targets, targets, settings, loss)
-        if apart is None and settings.early_stopping:
-            fraction = settings.validation_fraction
-            if settings.stateful:
-                sequences, targets, apart = hold_out_ends(sequences, targets, fraction)
-            else:
-                check_drawn_again(self, settings)
-                by_class = isinstance(self, ClassifierMixin)
-                sequences, targets, apart = hold_out(
-                    sequences, targets, fraction, settings.random_state, by_class=by_class
-                )
-        network = self._initial_network(settings, sequences.n_features, targets.n_outputs)
-        attributes |= of_targets | {"_form_of_targets": targets.form} | how_to_read(settings)
-        checkpoint = self._new_checkpoint(settings, sequences, targets, apart, resume)
-        if settings.stateful:
-            read: Sequences | Streams = sequences.in_chunks(settings.chunk_size, n_streams(settings, sequences))
-        else:
-            read = sequences
-        outcome = self._train(
-            network,
-            read,
-            targets,
-            loss,
-            settings,
-            attributes,
-            held_out=apart and Validation(*apart, loss, settings.n_threads),
-            checkpoint=checkpoint,
-            resume=resume,
-        )
-        if settings.stateful and outcome.memory is not None:
-            outcome.memory["states"] = None  # of streams that were cut for this fit
-        return self
+        data = self._read(X, y, sample_weight, settings)
+        data.apart = self._validation_data(validation_data, data, settings)
+        return self._learn(settings, data, resume=resume)
 
     def _partial_fit(
         self, X: ArrayLike, y: ArrayLike | None, sample_weight: ArrayLike | None, known: dict[str, Any] | None
@@ -224,46 +187,58 @@ class RecurrentEstimator(BaseEstimator):
         """
         settings = check_estimator_settings(self, SOLVERS)
         check_partial(self)
+        network = self._network() if hasattr(self, "V_") else None
+        if network is not None:
+            network.learns_s_0 = isinstance(settings.s_0, str)
+        data = self._read(X, y, sample_weight, settings, network, known, online=True)
+        if network is not None:
+            check_same_network(self, settings, network, frame=self._frame, scale=self._scale)
+            if data.targets.every_step != (self._form_of_targets != "sequence"):
+                raise ValueError("y has one target a sequence where it had one a step before, or the reverse; call fit")
+        return self._learn(settings, data, network, online=True)
+
+    def _read(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        settings: EstimatorSettings,
+        network: Network | None = None,
+        known: dict[str, Any] | None = None,
+        *,
+        online: bool = False,
+    ) -> Data:
+        """What the user has passed, for a new network or as a fitted one reads it; ``known`` as in `_partial_fit`."""
         loss = loss_of(self.loss, self._losses)
         check_y_is_there(self, y)
-        is_new = not hasattr(self, "V_")
-        if is_new:
+        if network is None:
             sequences, attributes = read_sequences(self, X, settings.dtype, settings.scale)
+            attributes |= how_to_read(settings)
         else:
-            network = self._network()
-            network.learns_s_0 = isinstance(settings.s_0, str)
-            attributes = {}
-            n_channels = network.n_features // self._frame[0]
-            of_table = self._n_table_columns is not None
-            sequences = read_more_sequences(self, X, n_channels, network.dtype, self._scale, of_table=of_table)
+            sequences, attributes = self._more_sequences(X, network), {}
         sequences = framed(sequences, settings.frame)
         targets, of_targets = self._read_targets(y, sample_weight, sequences.lengths, settings, loss, known)
         check_targets_suit(settings, targets)
-        if is_new:
-            network = self._initial_network(settings, sequences.n_features, targets.n_outputs)
-            attributes |= how_to_read(settings)
-        else:
-            self._check_goes_on(settings, targets, network)
-        attributes |= of_targets | {"_form_of_targets": targets.form}
-        memory = {} if is_new else self._memory or {}
-        if settings.stateful:
-            streams = sequences.in_chunks(settings.chunk_size)
-            check_n_streams(memory.get("states"), streams)
-            read: Sequences | Streams = streams
-        else:
-            read, targets = with_weight(sequences, targets)
-        self._train(network, read, targets, loss, settings, attributes, memory=memory)
-        return self
+        if not (settings.stateful and online):  # streams go on, those without a target as well
+            sequences, targets = with_weight(sequences, targets)
+        return Data(sequences, targets, loss, attributes | of_targets | {"_form_of_targets": targets.form})
 
-    def _check_goes_on(self, settings: EstimatorSettings, targets: Targets, network: Network) -> None:
-        """Raise unless settings and targets are those that the estimator was fitted with."""
-        check_same_network(self, settings, network, frame=self._frame, scale=self._scale)
-        if targets.every_step != (self._form_of_targets != "sequence"):
-            raise ValueError("y has one target a sequence where it had one a step before, or the reverse; call fit")
-        if self._memory is None:
-            raise ValueError(
-                "the solver of the last fit has left nothing to go on from; call fit with solver='rollout'"
-            )
+    def _learn(
+        self,
+        settings: EstimatorSettings,
+        data: Data,
+        network: Network | None = None,
+        *,
+        online: bool = False,
+        resume: bool = False,
+    ) -> Self:
+        """Train a network, a new one or the fitted one, and become fitted."""
+        earlier = None
+        if network is not None:
+            check_goes_on(self._goes_on)
+            earlier = Earlier(network, self.history_, self._memory)
+        learn(self, settings, data, self._become_fitted, earlier=earlier, online=online, resume=resume)
+        return self
 
     @available_if(_goes_on_with_streams)
     def reset_states(self) -> Self:
@@ -275,20 +250,17 @@ class RecurrentEstimator(BaseEstimator):
             self.
         """
         check_is_fitted(self)
-        if self._memory:
-            self._memory = self._memory | {"states": None}
+        if self._memory is not None:
+            self._memory = replace(self._memory, states=None)
         return self
 
     def _validation_data(
         self,
         validation_data: tuple[ArrayLike, ArrayLike] | None,
-        attributes: dict[str, Any],
-        of_targets: dict[str, Any],
-        targets: Targets,
+        data: Data,
         settings: EstimatorSettings,
-        loss: AnyLoss,
     ) -> HeldOut | None:
-        """Return what the user passes, or None."""
+        """Return what the user passes, read as the ``data`` to train with are, or None."""
         if validation_data is None:
             return None
         X, y = check_pair(validation_data)
@@ -297,105 +269,10 @@ class RecurrentEstimator(BaseEstimator):
             sequences = framed(sequences, settings.frame)
             probe = copy.copy(self)
             probe.class_weight = None
-            more, _ = probe._read_targets(y, None, sequences.lengths, settings, loss, of_targets)
-        check_same_features(attributes, others)
-        check_same_kind(targets, more)
+            more, _ = probe._read_targets(y, None, sequences.lengths, settings, data.loss, data.attributes)
+        check_same_features(data.attributes, others)
+        check_same_kind(data.targets, more)
         return sequences, more.values, more.weights, more.every_step
-
-    def _new_checkpoint(
-        self, settings: EstimatorSettings, sequences: Sequences, targets: Targets, apart: HeldOut | None, resume: bool
-    ) -> Checkpoint | None:
-        """The `Checkpoint` of a fit, or None; ``apart`` are validation data, or None."""
-        check_resume(settings, resume)
-        if settings.checkpoint is None:
-            return None
-        from admmirnn.files.checkpoints import Checkpoint, fingerprint  # which few need
-
-        data = [(sequences, targets.values, targets.weights), *([apart[:3]] if apart else [])]
-        return Checkpoint(settings.checkpoint, settings.checkpoint_every, fingerprint(self, *data))
-
-    def _train(
-        self,
-        network: Network,
-        sequences: Sequences | Streams,
-        targets: Targets,
-        loss: AnyLoss,
-        settings: EstimatorSettings,
-        attributes: dict[str, Any],
-        *,
-        held_out: Validation | None = None,
-        checkpoint: Checkpoint | None = None,
-        resume: bool = False,
-        memory: dict[str, Any] | None = None,
-    ) -> Outcome:
-        """Train the network, become fitted, and return the outcome; ``memory`` is what an earlier call has left."""
-        backend.kernels()
-        earlier = History(getattr(self, "history_", []) if memory is not None else [])
-        so_far = History(earlier)  # what callbacks, and whoever catches what they raise, are shown
-        fresh: dict[str, Any] | None = {} if getattr(settings.solver, "takes_states", False) else None
-        n_epochs = _n_epochs(settings, sequences) if memory is None else 1
-        early_stopping = EarlyStopping(network, settings.patience, settings.tol) if settings.early_stopping else None
-        written = checkpoint.read(n_epochs) if checkpoint is not None and resume else None
-        going_on = None
-        if written is not None:
-            done, of_solver, of_watch = written
-            going_on = done, of_solver
-            so_far.extend(done)
-            if early_stopping:
-                early_stopping.go_on_from(of_watch)
-
-        def end_epoch(record: Record) -> Status | None:
-            record["epoch"] += len(earlier)
-            if held_out:
-                held_out.measure(network, record)
-            progress.show(record)
-            so_far.append(record)
-            if settings.callbacks:
-                self._become_fitted(attributes, network, so_far, fresh)
-            is_asked = any([callback(EpochState(dict(record), self)) for callback in settings.callbacks])
-            if early_stopping and early_stopping.is_over(record):
-                return Status.NO_PROGRESS
-            return Status.STOPPED if is_asked else None
-
-        def keep(done: list[Record], state: Callable[[], dict[str, Any]]) -> None:
-            if checkpoint is not None and checkpoint.is_due(len(done)):
-                checkpoint.write(done, state(), early_stopping.state() if early_stopping else None)
-
-        of_rollout: dict[str, Any] = {
-            "penalties": settings.penalties or None,
-            "memory": memory,
-            "checkpoint": keep if checkpoint else None,
-            "resume": going_on,
-        }
-        interruption = Interruption()
-        limits = Limits(interruption, settings.max_time)
-        with interruption, Progress(settings.verbose, n_epochs, limits, n_done=len(so_far) - len(earlier)) as progress:
-            outcome = settings.solver.solve(
-                network,
-                sequences,
-                targets.values,
-                loss,
-                weights=None if (targets.weights == 1).all() else targets.weights,
-                penalty=settings.penalty,
-                max_epochs=settings.max_epochs if memory is None else 1,
-                batch_size=settings.batch_size,
-                shuffle=settings.shuffle,
-                random_state=settings.random_state,
-                n_threads=settings.n_threads,
-                on_epoch_end=end_epoch,
-                limits=limits,
-                **{name: value for name, value in of_rollout.items() if value is not None},
-            )
-        if early_stopping:
-            early_stopping.restore()
-        self._become_fitted(attributes, network, History(earlier + outcome.history), outcome.memory)
-        self.status_, self.status_detail_ = outcome.status, outcome.detail
-        self.best_epoch_ = None if early_stopping is None else early_stopping.best_epoch
-        if outcome.warning is not None:
-            warnings.warn(outcome.warning, ConvergenceWarning, stacklevel=4)
-        if outcome.status is Status.INTERRUPTED:
-            warnings.warn(f"training was {outcome.status.value}", ConvergenceWarning, stacklevel=4)
-        return outcome
 
     def save(self, path: FilePath) -> None:
         """Write the fitted estimator to a file, which `load` reads on any machine.
@@ -446,7 +323,7 @@ class RecurrentEstimator(BaseEstimator):
         """Return an estimator with these parameters, fitted with the attributes that a file holds; for `load`."""
         estimator = cls(**settings)
         estimator.__dict__.update(attributes | {"history_": History(attributes["history_"])})
-        estimator._memory = {}  # partial_fit goes on from the weights, with new statistics
+        estimator._goes_on, estimator._memory = True, None  # from the weights, with new statistics
         return estimator
 
     def prune(self) -> Self:
@@ -468,7 +345,7 @@ class RecurrentEstimator(BaseEstimator):
         pruned._take_weights(network)
         if pruned.s_0_ is not None and not isinstance(self.s_0, str):
             pruned.s_0 = pruned.s_0_.copy()
-        pruned._memory = None if self._memory is None else {}  # that of all units does not fit
+        pruned._memory = None  # that of all units does not fit
         return pruned
 
     def _in_the_form_of_targets(self, rows: Array, lengths: IntArray) -> Any:
@@ -479,39 +356,19 @@ class RecurrentEstimator(BaseEstimator):
             return rows.reshape(len(lengths), lengths[0], *rows.shape[1:])
         return np.split(rows, np.cumsum(lengths)[:-1])
 
-    def _initial_network(
-        self, settings: EstimatorSettings, n_features: int, n_outputs: int, *, symbols: bool = False
-    ) -> Network:
-        of_kind = BidirectionalRNN if settings.bidirectional else ElmanRNN
-        network = of_kind.random(
-            n_features,
-            settings.hidden_size,
-            n_outputs,
-            activation=settings.activation,
-            dtype=settings.dtype,
-            random_state=settings.random_state,
-            read_out=settings.readout,
-            symbols=symbols,
-        )
-        shapes = {name: weights.shape for name, weights in network.weights.items()}
-        for name, values in check_init(self.init, shapes, settings.dtype).items():
-            network.weights[name][:] = values
-        if settings.s_0 is not None:
-            network.learns_s_0 = isinstance(settings.s_0, str)
-            network.s_0 = np.zeros(network.n_hidden, settings.dtype)
-            network.s_0[:] = 0 if network.learns_s_0 else settings.s_0
-        return network
-
     def _network(self) -> Network:
         check_is_fitted(self)
         return network_of(weights_of(self), activation=self._activation, read_out=self._readout)
 
     def _sequences(self, X: ArrayLike, network: Network) -> Sequences:
         """X as the fitted network reads it."""
+        return framed(self._more_sequences(X, network), self._frame)
+
+    def _more_sequences(self, X: ArrayLike, network: Network) -> Sequences:
+        """X as that of the fit was read, before it is framed."""
         n_channels = network.n_features // self._frame[0]
         of_table = self._n_table_columns is not None
-        sequences = read_more_sequences(self, X, n_channels, network.dtype, self._scale, of_table=of_table)
-        return framed(sequences, self._frame)
+        return read_more_sequences(self, X, n_channels, network.dtype, self._scale, of_table=of_table)
 
     def _states(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
         """The states of one sequence, and by step what is read from those up to there; for pictures."""
@@ -533,15 +390,15 @@ class RecurrentEstimator(BaseEstimator):
         outputs = network.outputs(sequences, every_step=self._form_of_targets != "sequence", n_threads=n_threads)
         return check_outputs(outputs, sequences.lengths), sequences.lengths
 
-    def _become_fitted(
-        self, attributes: dict[str, Any], network: Network, history: History, memory: dict[str, Any] | None
-    ) -> None:
-        """Replace all attributes of an earlier fit at once; how this one ended is not known yet."""
+    def _become_fitted(self, result: Result) -> None:
+        """Replace all attributes of an earlier fit at once."""
         self.__dict__.pop("feature_names_in_", None)
-        self.__dict__.update(attributes)
-        self._take_weights(network)
-        self.history_, self.n_iter_, self._memory = history, len(history), memory
-        self.status_ = self.status_detail_ = self.best_epoch_ = None
+        self.__dict__.update(result.attributes)
+        self._take_weights(result.network)
+        self.history_, self.n_iter_ = result.history, len(result.history)
+        self._goes_on, self._memory = result.goes_on, result.memory
+        self.status_, self.status_detail_ = result.status, result.status_detail
+        self.best_epoch_ = result.best_epoch
 
     def _of_layers(self, layers: dict[str, FloatArray], every_step: bool, of_targets: dict[str, Any]) -> Self:
         """Become fitted with the weights of a recurrent and a linear layer; see `from_torch`."""
@@ -551,12 +408,13 @@ class RecurrentEstimator(BaseEstimator):
             raise ValueError(f"readout is {settings.readout!r} and every_step is True; pass readout='last'")
         n_features, n_outputs = layers["U"].shape[1], len(layers["c"])
         n_channels = check_features_in_frames(n_features, settings.frame)
-        network = self._initial_network(settings, n_features, n_outputs)
+        network = initial_network(settings, n_features, n_outputs, self.init)
         for name, weights in layers.items():
             network.weights[name][:] = weights
         form = "array" if every_step else "sequence"
         attributes = {"n_features_in_": n_channels, "_n_table_columns": None, "_form_of_targets": form}
-        self._become_fitted(attributes | of_targets | how_to_read(settings), network, History(), {})
+        attributes |= of_targets | how_to_read(settings)
+        self._become_fitted(Result(attributes, network, History(), goes_on=True))
         return self
 
     def _take_weights(self, network: Network) -> None:
@@ -577,22 +435,6 @@ def how_to_read(settings: EstimatorSettings) -> dict[str, Any]:
         "_activation": settings.activation,
         "_readout": settings.readout,
     }
-
-
-def _n_epochs(settings: EstimatorSettings, sequences: Sequences | Streams) -> int:
-    """How many epochs a fit may take, the last one perhaps not to its end."""
-    max_iter: int | None = getattr(settings.solver, "max_iter", None)
-    if max_iter is None:
-        return settings.max_epochs
-    if isinstance(sequences, Streams):
-        return -(-max_iter // sequences.n_batches(settings.batch_size or len(sequences)))
-    return -(-max_iter // settings.solver.iterations_per_epoch(len(sequences), settings.batch_size))
-
-
-def n_streams(settings: EstimatorSettings, sequences: Sequences) -> int:
-    """Into how many streams to cut long sequences."""
-    most = int(sequences.lengths.sum()) // (_FEWEST_CHUNKS * settings.chunk_size)
-    return settings.batch_size or min(_N_STREAMS, max(most, 1))
 
 
 def check_pair(validation_data: Any) -> tuple[Any, Any]:
@@ -632,12 +474,10 @@ def check_y_is_there(estimator: Any, y: Any) -> None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
 
 
-def check_n_streams(states: Array | None, streams: Streams) -> None:
-    """Raise unless there are as many streams as states to go on from."""
-    if states is not None and len(states) != len(streams):
-        raise ValueError(
-            f"X has {len(streams)} streams, and {len(states)} are going on; pass as many, or call reset_states() first"
-        )
+def check_goes_on(goes_on: bool) -> None:
+    """Raise unless the last fit has left something to go on from."""
+    if not goes_on:
+        raise ValueError("the solver of the last fit has left nothing to go on from; call fit with solver='rollout'")
 
 
 def check_outputs(outputs: FloatArray, lengths: IntArray) -> FloatArray:

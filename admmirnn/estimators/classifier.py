@@ -31,6 +31,7 @@ from admmirnn.files import models
 from admmirnn.files.fitted import Fitted
 from admmirnn.losses import LOSSES_OF_CLASSES, SigmoidCrossEntropy, SoftmaxCrossEntropy, loss_of
 from admmirnn.networks.blocks import BLOCKS
+from admmirnn.solvers.capability import Capability
 from admmirnn.streaming import Answer, ReadsStreams
 
 if TYPE_CHECKING:
@@ -464,7 +465,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
             return self._read_indicators(y, sample_weight, lengths, known)
         if known is not None and getattr(self, "_several", False):
             raise ValueError(f"loss is {self.loss!r}, and targets had several labels when training began; call fit")
-        per_step = getattr(settings.solver, "takes_labels_per_step", False)
+        per_step = Capability.LABELS_PER_STEP in settings.solver.capabilities
         classes, targets, present, form = check_labels(
             y, lengths, per_step=per_step, stateful=settings.stateful, ignore_label=self.ignore_label
         )

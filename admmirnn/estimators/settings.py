@@ -14,6 +14,7 @@ from admmirnn import validation
 from admmirnn.activations import ACTIVATIONS
 from admmirnn.networks.blocks import PENALISED
 from admmirnn.penalties import check_penalties
+from admmirnn.solvers.capability import Capability
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,6 +37,12 @@ def check_solver(solver: Any, known: Mapping[str, Any]) -> Solver:
     if isinstance(solver, type) or not (hasattr(solver, "solve") and hasattr(solver, "check_settings")):
         names = ", ".join(repr(name) for name in known)
         raise TypeError(f"solver is {solver!r}; pass one of the names {names} or a solver object such as Rollout()")
+    declared = solver.capabilities if hasattr(solver, "capabilities") else None
+    if not isinstance(declared, (set, frozenset)) or not all(isinstance(one, Capability) for one in declared):
+        raise TypeError(
+            f"solver is {solver!r}, whose class does not say what it can do; give it a set `capabilities` of "
+            "admmirnn.Capability, such as frozenset()"
+        )
     checked: Solver = solver
     checked.check_settings()
     return checked
@@ -92,8 +99,10 @@ class EstimatorSettings:
     checkpoint_every: int
 
 
-def check_estimator_settings(estimator: BaseEstimator, solvers: Mapping[str, type[Solver]]) -> EstimatorSettings:
-    """Return the settings that all estimators share, in Python's types, or raise unless they are in their ranges.
+def check_estimator_settings(
+    estimator: BaseEstimator, solvers: Mapping[str, type[Solver]], *, reads_text: bool = False
+) -> EstimatorSettings:
+    """Return the settings that all estimators share, in Python's types, or raise unless they can be.
 
     Parameters
     ----------
@@ -101,99 +110,83 @@ def check_estimator_settings(estimator: BaseEstimator, solvers: Mapping[str, typ
         Whose parameters are checked.
     solvers : dict
         The known solvers by name.
+    reads_text : bool, default=False
+        Whether the solver has to read symbols.
 
     Returns
     -------
     EstimatorSettings
+        All in their ranges, and within what the solver can do.
     """
-    batch_size, verbose, callbacks = estimator.batch_size, estimator.verbose, estimator.callbacks
-    if isinstance(batch_size, str) and batch_size == "auto":
-        batch_size = None
-    else:
-        batch_size = validation.check_integer("batch_size", batch_size, 1, alternatives=", or 'auto'")
-    if isinstance(verbose, (bool, np.bool_)):
-        verbose = int(verbose)
-    if callbacks is None:
-        callbacks = ()
-    if not isinstance(callbacks, (list, tuple)):
-        raise TypeError(f"callbacks is {callbacks!r}; pass a list of functions of the epoch's state, or None")
-    callbacks = tuple(getattr(callback, "on_epoch_end", callback) for callback in callbacks)
-    for callback in callbacks:
-        if not callable(callback):
-            raise TypeError(
-                f"callbacks holds {callback!r}, which cannot be called; pass functions of the epoch's state, or "
-                "objects with on_epoch_end(state)"
-            )
-    solver, penalty = check_solver(estimator.solver, solvers), estimator.penalty
-    if penalty is None:
-        raise TypeError("penalty is None; pass a number >= 0, or 'auto'")
-    if isinstance(penalty, str) and penalty == "auto":
-        penalty = getattr(solver, "default_penalty", 0.0)
-    penalties = check_penalties(estimator.penalties, PENALISED)
-    if estimator.penalties is not None and not getattr(solver, "takes_penalties", False):
-        raise ValueError(
-            f"penalties is {estimator.penalties!r}, and {type(solver).__name__} takes none; pass None, or "
-            "solver='rollout'"
-        )
-    readout = validation.check_choice("readout", estimator.readout, READ_OUTS)
-    if readout not in getattr(solver, "readouts", READ_OUTS):
-        raise ValueError(f"readout is {readout!r}, which {type(solver).__name__} does not have; pass readout='last'")
-    hidden_size, dtype = (
-        validation.check_integer("hidden_size", estimator.hidden_size, 1),
-        validation.check_dtype(estimator.dtype),
-    )
-    s_0 = check_s_0(estimator.s_0, hidden_size, dtype)
-    stateful = validation.check_boolean("stateful", estimator.stateful)
-    for name, value in (("s_0", s_0), ("stateful", stateful)):
-        if value is not None and value is not False and not getattr(solver, "takes_states", False):
-            raise ValueError(
-                f"{name} is {getattr(estimator, name)!r}, which {type(solver).__name__} does not have; pass {name}="
-                f"{None if name == 's_0' else False}, or solver='rollout'"
-            )
-    bidirectional = validation.check_boolean("bidirectional", estimator.bidirectional)
-    if bidirectional and not getattr(solver, "takes_two_directions", False):
-        raise ValueError(
-            f"bidirectional is True, and {type(solver).__name__} trains one direction only; pass False, or "
-            "solver='rollout'"
-        )
-    if bidirectional and (s_0 is not None or stateful):
-        name, value = ("stateful", True) if stateful else ("s_0", estimator.s_0)
-        why = "a stream has no end to read from" if stateful else "both directions start from zero"
-        raise ValueError(f"{name} is {value!r} and bidirectional is True: {why}; pass only one of them")
-    if stateful and readout != "last":
-        raise ValueError(f"readout is {readout!r}, and stateful=True reads every state; pass readout='last'")
-    return EstimatorSettings(
-        s_0=s_0,
-        stateful=stateful,
-        bidirectional=bidirectional,
+    solver = check_solver(estimator.solver, solvers)
+    dtype = validation.check_dtype(estimator.dtype)
+    hidden_size = validation.check_integer("hidden_size", estimator.hidden_size, 1)
+    settings = EstimatorSettings(
+        s_0=check_s_0(estimator.s_0, hidden_size, dtype),
+        stateful=validation.check_boolean("stateful", estimator.stateful),
+        bidirectional=validation.check_boolean("bidirectional", estimator.bidirectional),
         chunk_size=validation.check_integer("chunk_size", estimator.chunk_size, 1),
-        readout=readout,
+        readout=validation.check_choice("readout", estimator.readout, READ_OUTS),
         frame=check_frame(estimator.frame),
         hidden_size=hidden_size,
         activation=validation.check_choice("activation", estimator.activation, ACTIVATIONS),
-        penalty=None if penalty is None else validation.check_number("penalty", penalty, alternatives=", or 'auto'"),
-        penalties=penalties,
+        penalty=_check_penalty(estimator.penalty, solver),
+        penalties=check_penalties(estimator.penalties, PENALISED),
         solver=solver,
         max_epochs=validation.check_integer("max_epochs", estimator.max_epochs, 1),
-        batch_size=batch_size,
+        batch_size=_check_batch_size(estimator.batch_size),
         dtype=dtype,
         shuffle=validation.check_boolean("shuffle", estimator.shuffle),
-        verbose=validation.check_integer("verbose", verbose, 0),
+        verbose=_check_verbose(estimator.verbose),
         random_state=check_random_state(estimator.random_state),
         scale=validation.check_number("scale", estimator.scale, strict=True),
         n_threads=validation.check_n_threads(estimator.n_threads),
-        **_check_watching(estimator, solver),
-        callbacks=callbacks,
+        **_check_watching(estimator),
+        callbacks=_check_callbacks(estimator.callbacks),
     )
+    check_capabilities(estimator, settings, reads_text)
+    check_together(estimator, settings)
+    return settings
 
 
-def _check_watching(estimator: BaseEstimator, solver: Solver) -> dict[str, Any]:
+def _check_batch_size(batch_size: Any) -> int | None:
+    if isinstance(batch_size, str) and batch_size == "auto":
+        return None
+    return validation.check_integer("batch_size", batch_size, 1, alternatives=", or 'auto'")
+
+
+def _check_verbose(verbose: Any) -> int:
+    return validation.check_integer("verbose", int(verbose) if isinstance(verbose, (bool, np.bool_)) else verbose, 0)
+
+
+def _check_penalty(penalty: Any, solver: Solver) -> float | None:
+    if penalty is None:
+        raise TypeError("penalty is None; pass a number >= 0, or 'auto'")
+    if isinstance(penalty, str) and penalty == "auto":
+        return None if Capability.OWN_PENALTY in solver.capabilities else 0.0
+    return validation.check_number("penalty", penalty, alternatives=", or 'auto'")
+
+
+def _check_callbacks(callbacks: Any) -> tuple[Callable[[EpochState], object], ...]:
+    if callbacks is None:
+        return ()
+    if not isinstance(callbacks, (list, tuple)):
+        raise TypeError(f"callbacks is {callbacks!r}; pass a list of functions of the epoch's state, or None")
+    functions: tuple[Any, ...] = tuple(getattr(callback, "on_epoch_end", callback) for callback in callbacks)
+    for function in functions:
+        if not callable(function):
+            raise TypeError(
+                f"callbacks holds {function!r}, which cannot be called; pass functions of the epoch's state, or "
+                "objects with on_epoch_end(state)"
+            )
+    return functions
+
+
+def _check_watching(estimator: BaseEstimator) -> dict[str, Any]:
     """The settings of what goes on around a fit."""
     checkpoint = (
         validation.check_new_path(estimator.checkpoint, "checkpoint") if estimator.checkpoint is not None else None
     )
-    if checkpoint is not None and not getattr(solver, "takes_checkpoints", False):
-        raise ValueError(f"checkpoint is {checkpoint!r}, and {type(solver).__name__} cannot go on from one; pass None")
     fraction = validation.check_number("validation_fraction", estimator.validation_fraction, strict=True, below=1.0)
     return {
         "early_stopping": validation.check_boolean("early_stopping", estimator.early_stopping),
@@ -204,6 +197,62 @@ def _check_watching(estimator: BaseEstimator, solver: Solver) -> dict[str, Any]:
         "checkpoint": checkpoint,
         "checkpoint_every": validation.check_integer("checkpoint_every", estimator.checkpoint_every, 1),
     }
+
+
+def check_capabilities(estimator: BaseEstimator, settings: EstimatorSettings, reads_text: bool) -> None:
+    """Raise unless the solver can do all that is asked of it."""
+    name = type(settings.solver).__name__
+    asked = (
+        (
+            Capability.SYMBOLS,
+            reads_text,
+            f"solver is {estimator.solver!r}, which does not read text; pass solver='rollout'",
+        ),
+        (
+            Capability.PENALTIES,
+            estimator.penalties is not None,
+            f"penalties is {estimator.penalties!r}, and {name} takes none; pass None, or solver='rollout'",
+        ),
+        (
+            Capability.READ_OUTS,
+            settings.readout != "last",
+            f"readout is {settings.readout!r}, which {name} does not have; pass readout='last'",
+        ),
+        (
+            Capability.STATES,
+            settings.s_0 is not None,
+            f"s_0 is {estimator.s_0!r}, which {name} does not have; pass s_0=None, or solver='rollout'",
+        ),
+        (
+            Capability.STATES,
+            settings.stateful,
+            f"stateful is {estimator.stateful!r}, which {name} does not have; pass stateful=False, or solver='rollout'",
+        ),
+        (
+            Capability.TWO_DIRECTIONS,
+            settings.bidirectional,
+            f"bidirectional is True, and {name} trains one direction only; pass False, or solver='rollout'",
+        ),
+        (
+            Capability.CHECKPOINTS,
+            settings.checkpoint is not None,
+            f"checkpoint is {settings.checkpoint!r}, and {name} cannot go on from one; pass None",
+        ),
+    )
+    for capability, is_asked, message in asked:
+        if is_asked and capability not in settings.solver.capabilities:
+            raise ValueError(message)
+
+
+def check_together(estimator: BaseEstimator, settings: EstimatorSettings) -> None:
+    """Raise where settings, each of which can be, do not go together."""
+    stateful = settings.stateful
+    if settings.bidirectional and (settings.s_0 is not None or stateful):
+        name, value = ("stateful", True) if stateful else ("s_0", estimator.s_0)
+        why = "a stream has no end to read from" if stateful else "both directions start from zero"
+        raise ValueError(f"{name} is {value!r} and bidirectional is True: {why}; pass only one of them")
+    if stateful and settings.readout != "last":
+        raise ValueError(f"readout is {settings.readout!r}, and stateful=True reads every state; pass readout='last'")
 
 
 def check_resume(settings: EstimatorSettings, resume: Any) -> None:

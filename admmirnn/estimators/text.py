@@ -11,14 +11,14 @@ from sklearn.utils import check_random_state
 
 from admmirnn import backend, validation
 from admmirnn.data.sequences import Sequences
-from admmirnn.data.targets import Targets, hold_out_ends
-from admmirnn.estimators.base import FITTED, RecurrentEstimator, n_streams
-from admmirnn.estimators.settings import check_estimator_settings, check_partial, check_same_network, check_solver
+from admmirnn.data.targets import Targets
+from admmirnn.estimators.base import FITTED, RecurrentEstimator
+from admmirnn.estimators.pipeline import Data
+from admmirnn.estimators.settings import check_estimator_settings, check_partial, check_same_network
 from admmirnn.files import models
 from admmirnn.files.fitted import Fitted
 from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.solvers import SOLVERS
-from admmirnn.watching import Validation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from admmirnn._typing import Array, FilePath, FloatArray, IntArray, ProximalOperator, RandomState, Text
-    from admmirnn.data.targets import HeldOut
     from admmirnn.estimators.settings import EstimatorSettings
     from admmirnn.networks import Network
     from admmirnn.solvers.interface import Solver
@@ -194,9 +193,8 @@ class CharacterModel(RecurrentEstimator):
         """
         settings = self._settings()
         texts = read_texts(text)
-        characters = _vocabulary("".join(texts))
-        network = self._initial_network(settings, len(characters), len(characters), symbols=True)
-        return self._learn(texts, settings, network, characters, validation_text=validation_text, resume=resume)
+        vocabulary = _vocabulary("".join(texts))
+        return self._learn_texts(texts, settings, vocabulary, validation_text=validation_text, resume=resume)
 
     def partial_fit(self, text: Text | Sequence[Text], y: object = None, vocabulary: str | None = None) -> Self:
         """Train on from where the last call of `fit` or `partial_fit` has ended: one pass over a text.
@@ -230,67 +228,47 @@ class CharacterModel(RecurrentEstimator):
         given = None if vocabulary is None else _vocabulary(check_characters(vocabulary))
         if known is None:
             characters = _vocabulary("".join(texts)) if given is None else given
-            network = self._initial_network(settings, len(characters), len(characters), symbols=True)
-            return self._learn(texts, settings, network, characters, memory={})
+            return self._learn_texts(texts, settings, characters, online=True)
         check_same_vocabulary(given, known)
         network = self._network()
         network.learns_s_0 = isinstance(settings.s_0, str)
         check_same_network(self, settings, network)
-        return self._learn(texts, settings, network, known, memory=self._memory, counts=self.counts_)
+        return self._learn_texts(texts, settings, known, network, online=True)
 
     def _settings(self) -> EstimatorSettings:
-        check_reads_symbols(self.solver, SOLVERS)
-        return check_estimator_settings(self, SOLVERS)
+        return check_estimator_settings(self, SOLVERS, reads_text=True)
 
-    def _learn(
+    def _learn_texts(
         self,
         texts: list[str],
         settings: EstimatorSettings,
-        network: Network,
         vocabulary: str,
+        network: Network | None = None,
         *,
-        memory: dict[str, Any] | None = None,
-        counts: Array | int = 0,
         validation_text: Text | Sequence[Text] | None = None,
+        online: bool = False,
         resume: bool = False,
     ) -> Self:
-        """Train the network; ``memory`` and ``counts`` are those to go on from."""
+        """Read the texts, and train a network, a new one or the fitted one."""
         n_symbols = len(vocabulary)
         stand_in = check_stand_in(self.unknown, vocabulary)
         encoded = _encoded(texts, vocabulary, stand_in)
         sequences, following = _predictions(encoded, n_symbols)
+        counts = np.bincount(np.concatenate(encoded), minlength=n_symbols)
         attributes = {
             "vocabulary_": vocabulary,
-            "counts_": counts + np.bincount(np.concatenate(encoded), minlength=n_symbols),
+            "counts_": counts if network is None else self.counts_ + counts,
             "_activation": settings.activation,
             "_readout": settings.readout,
         }
-        targets, loss = Targets(following, np.ones(len(following)), "list", n_symbols), SoftmaxCrossEntropy()
-        apart: HeldOut | None = None
+        targets = Targets(following, np.ones(len(following)), "list", n_symbols)
+        data = Data(sequences, targets, SoftmaxCrossEntropy(), attributes)
         if validation_text is not None:
             with validation.naming("validation_text"):
                 encoded = _encoded(read_texts(validation_text), vocabulary, stand_in)
             more, following = _predictions(encoded, n_symbols)
-            apart = more, following, np.ones(len(following)), True
-        elif settings.early_stopping:
-            sequences, targets, apart = hold_out_ends(sequences, targets, settings.validation_fraction)
-        checkpoint = self._new_checkpoint(settings, sequences, targets, apart, resume)
-        settings.batch_size = n_streams(settings, sequences)
-        outcome = self._train(
-            network,
-            sequences.in_chunks(settings.chunk_size, settings.batch_size),
-            targets,
-            loss,
-            settings,
-            attributes,
-            held_out=apart and Validation(*apart, loss, settings.n_threads),
-            checkpoint=checkpoint,
-            resume=resume,
-            memory=memory,
-        )
-        if outcome.memory is not None:
-            outcome.memory["states"] = None  # of these streams
-        return self
+            data.apart = more, following, np.ones(len(following)), True
+        return self._learn(settings, data, network, online=online, resume=resume)
 
     def bits_per_character(self, text: Text | Sequence[Text]) -> float:
         """Return what a character costs with the model's predictions: the mean of -log2 p(x_t | x_1 ... x_{t-1}).
@@ -486,12 +464,6 @@ def _predictions(encoded: list[Array], n_symbols: int) -> tuple[Sequences, IntAr
     """All characters but the last of each text, and those that follow them."""
     following = np.concatenate([codes[1:] for codes in encoded]).astype(np.intp)
     return _symbols([codes[:-1] for codes in encoded], n_symbols), following
-
-
-def check_reads_symbols(solver: Any, known: Mapping[str, Any]) -> None:
-    """Raise unless ``solver``, a name or an object, reads symbols."""
-    if not getattr(check_solver(solver, known), "takes_symbols", False):
-        raise ValueError(f"solver is {solver!r}, which does not read text; pass solver='rollout'")
 
 
 def read_texts(text: Any) -> list[str]:

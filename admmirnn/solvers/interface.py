@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeAlias
 
 from admmirnn._typing import Array, FloatArray, RandomState, Record
 from admmirnn.losses import AnyLoss
+from admmirnn.solvers.capability import Capability
 from admmirnn.solvers.status import Outcome, Status
 
 EndOfEpoch: TypeAlias = Callable[[Record], "Status | bool | None"]
@@ -26,10 +27,19 @@ class Limits(Protocol):
 class Solver(Protocol):
     """What ``solver`` of the estimators may be; see `admmirnn.Rollout.solve`.
 
-    Attributes ``takes_penalties``, ``takes_symbols``, ``takes_states``, ``takes_checkpoints``,
-    ``takes_two_directions``, ``takes_labels_per_step``, ``readouts`` and ``default_penalty`` say what it can do, and
-    may be missing.  ``penalty`` is a number >= 0, and None only where ``default_penalty`` is None.
+    ``solve`` is passed the keywords below, and those of its capabilities: ``penalties`` with `Capability.PENALTIES`,
+    ``online`` and ``memory`` with `Capability.MEMORY`, ``checkpoint`` and ``resume`` with `Capability.CHECKPOINTS`.
+    ``penalty`` is a number >= 0, and None only with `Capability.OWN_PENALTY`.
+
+    Attributes
+    ----------
+    capabilities : frozenset of Capability
+        What it can do beyond that; nothing else is asked of it.
     """
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What it can do."""
 
     def check_settings(self) -> None:
         """Raise ValueError or TypeError unless every setting is in its range."""

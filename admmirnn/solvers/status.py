@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from admmirnn._typing import Record
+    from admmirnn.solvers.memory import Memory
 
 
 class Status(Enum):
@@ -42,12 +43,12 @@ class Outcome:
         What grew, of a fit that diverged.
     warning : str or None
         What the user should be warned of.
-    memory : dict or None
-        What a later call of ``solve`` can go on from, by a solver that can.
+    memory : Memory or None
+        What a later call of ``solve`` can go on from, of a solver that has `Capability.MEMORY`.
     """
 
     history: list[Record]
     status: Status
     detail: str | None = None
     warning: str | None = None
-    memory: dict[str, Any] | None = None
+    memory: Memory | None = None

@@ -88,7 +88,7 @@ class Training:
         problem, data, points = self.problem, self.problem.data(), iter(self.problem.points)
         if self.contender == ROLLOUT:
             solver = partial(changed_rollout, self.changes)
-            setting = Ours(problem.epochs, Rollout.default_penalty, problem.batch_size, solver)
+            setting = Ours(problem.epochs, None, problem.batch_size, solver)
             side = OurSide(problem.task(Losses(problem.n_training, solver().rho)))
         else:
             setting = Theirs(problem.epochs, self.learning_rate)

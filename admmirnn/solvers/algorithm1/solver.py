@@ -17,6 +17,7 @@ from admmirnn.data.sequences import split
 from admmirnn.networks import check_one_direction
 from admmirnn.solvers.algorithm1.residuals import Residuals
 from admmirnn.solvers.algorithm1.variables import SweepSettings, Variables
+from admmirnn.solvers.capability import Capability
 from admmirnn.solvers.problem import check_max_iter, check_problem, check_run
 from admmirnn.solvers.status import Outcome, Status
 
@@ -124,11 +125,8 @@ class Algorithm1(BaseEstimator):
         self.eps_abs = eps_abs
         self.eps_rel = eps_rel
 
-    takes_labels_per_step = True
-    takes_checkpoints = True
-    readouts = ("last",)
+    capabilities = frozenset({Capability.LABELS_PER_STEP, Capability.CHECKPOINTS})
     losses = ("cross_entropy", "squared_error")
-    default_penalty = 0.0
 
     def check_settings(self) -> None:
         """Raise ValueError or TypeError unless every setting is in its range."""

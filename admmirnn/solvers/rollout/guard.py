@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from admmirnn import validation
+from admmirnn.solvers.memory import as_dict
+from admmirnn.solvers.rollout.memory import GuardMemory
 
 if TYPE_CHECKING:
     from admmirnn._typing import FloatArray
@@ -20,18 +22,6 @@ _LOST_GAIN = 0.25
 _LOST_LEVEL = 0.1
 _MOST_LEVEL = 0.25  # however much losses vary: they vary most in a network that is being ruined
 _RUIN = 100.0
-_NUMBERS = (
-    "_best",
-    "_loss_sum",
-    "_n_seen",
-    "_previous",
-    "_square_sum",
-    "_n_differences",
-    "_variance",
-    "_loss_after_return",
-    "_any_finite",
-    "rollbacks_in_a_row",
-)
 
 
 class Guard:
@@ -84,16 +74,28 @@ class Guard:
         self._any_finite = False
         self.rollbacks_in_a_row = 0
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> GuardMemory:
         """What another guard needs to go on from here."""
-        numbers = {name: getattr(self, name) for name in _NUMBERS}
-        copies = {"safest": list(self._safest), "good": list(self._good)}
-        return numbers | copies | {"returned_to_good": self._returned_to is self._good}
+        return GuardMemory(
+            best=self._best,
+            loss_sum=self._loss_sum,
+            n_seen=self._n_seen,
+            previous=self._previous,
+            square_sum=self._square_sum,
+            n_differences=self._n_differences,
+            variance=self._variance,
+            loss_after_return=self._loss_after_return,
+            any_finite=self._any_finite,
+            rollbacks_in_a_row=self.rollbacks_in_a_row,
+            safest=list(self._safest),
+            good=list(self._good),
+            returned_to_good=self._returned_to is self._good,
+        )
 
     def form(self) -> dict[str, Any]:
-        """What the state of another guard has to be, see `validation.check_state`."""
+        """What the state of another guard has to be in a checkpoint, see `validation.check_state`."""
         copies = [validation.finite(weights) for weights in self._trained]
-        return self.state() | {
+        return as_dict(self.state()) | {
             "_best": validation.number(),
             "_loss_sum": validation.number(),
             "_previous": validation.one_of(None, (validation.number(), validation.count(1))),
@@ -104,14 +106,16 @@ class Guard:
             "good": copies,
         }
 
-    def go_on_from(self, state: dict[str, Any]) -> None:
+    def go_on_from(self, state: GuardMemory) -> None:
         """Take over the state of another guard."""
-        for name in _NUMBERS:
-            setattr(self, name, state[name])
-        for copies, name in ((self._safest, "safest"), (self._good, "good")):
-            for copy, weights in zip(copies, state[name], strict=True):
+        self._best, self._loss_sum, self._n_seen = state.best, state.loss_sum, state.n_seen
+        self._previous, self._square_sum, self._n_differences = state.previous, state.square_sum, state.n_differences
+        self._variance, self._loss_after_return = state.variance, state.loss_after_return
+        self._any_finite, self.rollbacks_in_a_row = state.any_finite, state.rollbacks_in_a_row
+        for copies, earlier in ((self._safest, state.safest), (self._good, state.good)):
+            for copy, weights in zip(copies, earlier, strict=True):
                 np.copyto(copy, weights)
-        self._returned_to = self._good if state["returned_to_good"] else self._safest
+        self._returned_to = self._good if state.returned_to_good else self._safest
 
     @property
     def most(self) -> float:

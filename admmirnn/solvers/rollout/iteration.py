@@ -9,21 +9,22 @@ import numpy as np
 
 from admmirnn import backend, validation
 from admmirnn.activations import BOUNDED
+from admmirnn.solvers.memory import as_dict
 from admmirnn.solvers.rollout.guard import WINDOW, Guard
 from admmirnn.solvers.rollout.history import EpochRecord
+from admmirnn.solvers.rollout.memory import RolloutMemory, State, state_of
 from admmirnn.solvers.rollout.online import OnlineSchedule
-from admmirnn.solvers.rollout.order import Carried, Shuffled
+from admmirnn.solvers.rollout.order import Carried
 from admmirnn.solvers.rollout.reducer import OneProcess
 from admmirnn.solvers.rollout.splitting import Splitting, penalised_layers
 from admmirnn.solvers.rollout.state import InitialState, Layer, Targets, Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from admmirnn._typing import Array, FloatArray, IntArray, ProximalOperator, Reducer
-    from admmirnn.losses import AnyLoss
-    from admmirnn.networks import BidirectionalRNN, Network
-    from admmirnn.solvers.interface import Limits
+    from admmirnn._typing import FloatArray, IntArray, Reducer
+    from admmirnn.networks import BidirectionalRNN
+    from admmirnn.solvers.rollout.problem import Problem
 
 
 _LEAST_OF_COSINE = 0.02
@@ -59,42 +60,51 @@ class Settings(Protocol):
 class Fit:
     """Everything one call of `Rollout.solve` works on, and its steps."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        network: Network,
-        order: Shuffled | Carried,
-        targets: Array,
-        loss: AnyLoss,
-        weights: FloatArray | None,
-        penalty: float | None,
-        penalties: Mapping[str, ProximalOperator],
-        n_iterations: int,
-        n_threads: int,
-        memory: dict[str, Any] | None = None,
-    ) -> None:
-        self.order = order
-        self.sequences = sequences = order.sequences
-        n_sequences = len(sequences)
-        self.n_threads = n_threads
-        self.settings = settings
-        self.network = network
+    def __init__(self, settings: Settings, problem: Problem) -> None:
+        self.settings, self.problem = settings, problem
+        self.kernels = backend.kernels()
+        self.reducer: Reducer = OneProcess()
+        self.n_threads = problem.n_threads
+        self.network = network = problem.network
         self.first = network.directions[0]
-        self.targets = np.ascontiguousarray(targets, loss.target_dtype or network.dtype)
-        self.loss = loss
-        if weights is not None and len(weights) < len(targets):
+        self.order = problem.order
+        self.sequences = problem.order.sequences
+        self.loss = problem.loss
+        self.read_targets()
+        of_targets = np.ones(len(self.targets)) if self.weights is None else self.weights
+        constant_loss = self.loss.constant_loss(self.targets, of_targets)
+        self.make_layers(constant_loss)
+        self.make_workspaces()
+        self.n_iterations = problem.n_iterations
+        self.iteration = 0
+        self.record = EpochRecord()
+        self.n_remembered = 0  # minibatches in the running statistics
+        self.cap = math.inf if settings.multiplier_cap is None else settings.multiplier_cap
+        self.has_schedule = settings.schedule == "cosine" and not problem.is_online
+        self.watch(constant_loss)
+        if problem.memory is not None:
+            self.remember(problem.memory)
+        for layer in self.hidden_layers:
+            layer.ridge = self.ridge(layer) if problem.penalty is None else problem.penalty
+        if self.online:
+            self.online.begin_call(constant_loss, len(self.sequences))
+            self.guard.constant_loss = self.online.constant_loss
+
+    def read_targets(self) -> None:
+        """Take the targets as kernels do, and their weights, if those are not all the same."""
+        problem, sequences = self.problem, self.sequences
+        self.targets = np.ascontiguousarray(problem.targets, self.loss.target_dtype or self.network.dtype)
+        weights = problem.weights
+        if weights is not None and len(weights) < len(problem.targets):
             weights = np.repeat(weights, sequences.lengths)
         self.weights: FloatArray | None = None
         if weights is not None and not (weights == weights[0]).all():
-            self.weights = np.ascontiguousarray(weights, network.dtype)
+            self.weights = np.ascontiguousarray(weights, self.network.dtype)
         self.first_steps = sequences.first_steps
-        read_out = network.read_out if len(targets) == n_sequences else "each"
-        self.kernels = backend.kernels()
-        self.reducer: Reducer = OneProcess()
-        batch_size = min(order.batch_size, n_sequences)
-        of_targets = np.ones(len(targets)) if self.weights is None else self.weights
-        constant_loss = loss.constant_loss(self.targets, of_targets)
-        output_scale = max(1.0, math.sqrt(2 * constant_loss))  # of regression targets, their deviation
+
+    def make_layers(self, constant_loss: float) -> None:
+        """Give every weight matrix its statistics, and penalised blocks their multipliers."""
+        settings, network, penalties = self.settings, self.network, self.problem.penalties
         with_matrix = set(range(len(network.directions))) if settings.metric == "multipliers" else set()
         with_matrix -= penalised_layers(network, penalties)
         self.hidden_layers = [
@@ -102,9 +112,9 @@ class Fit:
                 direction.Theta,
                 settings.radius,
                 _LARGE_RADIUS,
-                sequences.n_symbols,
+                self.sequences.n_symbols,
                 ridge_columns=(
-                    sequences.n_symbols if i in with_matrix else direction.n_features,
+                    self.sequences.n_symbols if i in with_matrix else direction.n_features,
                     direction.n_features + direction.n_hidden,
                 ),
                 matrix_penalty=i in with_matrix,
@@ -112,7 +122,20 @@ class Fit:
             for i, direction in enumerate(network.directions)
         ]
         self.hidden = self.hidden_layers[0]
-        of_minibatch = Targets(loss, settings.rho)
+        output_scale = max(1.0, math.sqrt(2 * constant_loss))  # of regression targets, their deviation
+        self.output = Layer(network.Psi, settings.output_radius, _LARGE_OUTPUT_RADIUS * output_scale)
+        self.layers = (*self.hidden_layers, self.output)
+        self.splitting = Splitting(network, self.layers, penalties) if penalties else None
+        self.initial_state = InitialState(self.first) if network.learns_s_0 else None
+        scratch = np.zeros(max(layer.room for layer in self.layers), network.dtype)
+        self.maps = [self.kernels.linear_map(layer, scratch) for layer in self.layers]
+
+    def make_workspaces(self) -> None:
+        """Allocate what an iteration writes to, one for each direction."""
+        sequences, n_sequences = self.sequences, len(self.sequences)
+        read_out = self.network.read_out if len(self.targets) == n_sequences else "each"
+        batch_size = min(self.order.batch_size, n_sequences)
+        of_minibatch = Targets(self.loss, self.settings.rho)
         self.works = [
             Workspace(
                 self.kernels,
@@ -121,36 +144,20 @@ class Fit:
                 sequences,
                 batch_size,
                 of_minibatch,
-                n_threads,
+                self.n_threads,
                 with_R=layer.R is not None,
             )
-            for direction, layer in zip(network.directions, self.hidden_layers, strict=True)
+            for direction, layer in zip(self.network.directions, self.hidden_layers, strict=True)
         ]
         self.work = self.works[0]
-        self.output = Layer(network.Psi, settings.output_radius, _LARGE_OUTPUT_RADIUS * output_scale)
-        self.layers = (*self.hidden_layers, self.output)
-        self.splitting = Splitting(network, self.layers, penalties) if penalties else None
-        self.initial_state = InitialState(self.first) if network.learns_s_0 else None
-        scratch = np.zeros(max(layer.room for layer in self.layers), network.dtype)
-        self.maps = [self.kernels.linear_map(layer, scratch) for layer in self.layers]
+
+    def watch(self, constant_loss: float) -> None:
+        """Set up the guard, and the schedule where the end is not known."""
+        problem = self.problem
         self.online_schedule = OnlineSchedule()
-        is_online = memory is not None and settings.metric == "multipliers"
+        is_online = problem.is_online and self.settings.metric == "multipliers"
         self.online = self.online_schedule if is_online else None
-        self.guard = Guard(network, WINDOW if self.online else n_sequences, constant_loss)
-        self.cap = math.inf if settings.multiplier_cap is None else settings.multiplier_cap
-        self.n_iterations = n_iterations
-        self.iteration = 0
-        self.record = EpochRecord()
-        self.n_remembered = 0  # minibatches in the running statistics
-        self.limits: Limits | None = None
-        self.has_schedule = settings.schedule == "cosine" and memory is None
-        if memory:
-            self.remember(memory)
-        for layer in self.hidden_layers:
-            layer.ridge = self.ridge(layer) if penalty is None else penalty
-        if self.online:
-            self.online.begin_call(constant_loss, n_sequences)
-            self.guard.constant_loss = self.online.constant_loss
+        self.guard = Guard(self.network, WINDOW if self.online else len(self.sequences), constant_loss)
 
     def ridge(self, hidden: Layer) -> float:
         """The penalty that suits so many targets: weights can learn few by heart."""
@@ -162,45 +169,39 @@ class Fit:
         ridge = _RIDGE_OF_SYMBOLS if self.sequences.n_symbols else _RIDGE
         return min(_MOST_RIDGE, ridge * math.sqrt(max(len(hidden.M), _USUAL_UNITS) / max(n_targets, 1)))
 
-    def memory(self) -> dict[str, Any]:
+    def memory(self) -> RolloutMemory:
         """What a later call goes on from."""
-        return {
-            "n_remembered": self.n_remembered,
-            "layers": [layer.memory() for layer in self.layers],
-            "splitting": self.splitting.memory() if self.splitting else None,
-            "M_0": self.initial_state.M if self.initial_state else None,
-            "states": self.order.states if isinstance(self.order, Carried) else None,
-            "online": self.online_schedule.state(0 if self.online else self.iteration),
-            "guard": self.guard.state() if self.online else None,
-        }
+        return RolloutMemory(
+            n_remembered=self.n_remembered,
+            layers=[layer.memory() for layer in self.layers],
+            splitting=self.splitting.memory() if self.splitting else None,
+            M_0=self.initial_state.M if self.initial_state else None,
+            states=self.order.states if isinstance(self.order, Carried) else None,
+            online=self.online_schedule.state(0 if self.online else self.iteration),
+            guard=self.guard.state() if self.online else None,
+        )
 
-    def remember(self, memory: dict[str, Any]) -> None:
+    def remember(self, memory: RolloutMemory) -> None:
         """Go on from the memory of another call."""
-        are_whole = [layer.remember(earlier) for layer, earlier in zip(self.layers, memory["layers"], strict=True)]
-        self.n_remembered = memory["n_remembered"] if all(are_whole) else 0
+        are_whole = [layer.remember(earlier) for layer, earlier in zip(self.layers, memory.layers, strict=True)]
+        self.n_remembered = memory.n_remembered if all(are_whole) else 0
         if self.splitting:
-            self.splitting.remember(memory["splitting"])
-        if self.initial_state and memory["M_0"] is not None:
-            self.initial_state.M[:] = memory["M_0"]
-        if "online" in memory:
-            self.online_schedule.go_on_from(memory["online"])
-        guard = memory.get("guard")
+            self.splitting.remember(memory.splitting)
+        if self.initial_state and memory.M_0 is not None:
+            self.initial_state.M[:] = memory.M_0
+        if memory.online is not None:
+            self.online_schedule.go_on_from(memory.online)
         # what is trained may be more or less than then: s_0
-        if self.online and guard and len(guard["good"]) == len(self.network.trained):
-            self.guard.go_on_from(guard)
+        if self.online and memory.guard is not None and len(memory.guard.good) == len(self.network.trained):
+            self.guard.go_on_from(memory.guard)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """What another fit needs to go on from here, after an epoch."""
-        return {
-            "weights": list(self.network.trained),
-            "memory": self.memory(),
-            "guard": self.guard.state(),
-            "order": self.order.state(),
-        }
+        return State(list(self.network.trained), self.memory(), self.guard.state(), self.order.state())
 
     def form(self) -> dict[str, Any]:
-        """What the state of another fit has to be, see `validation.check_state`."""
-        memory = self.memory()
+        """What the state of another fit has to be in a checkpoint, see `validation.check_state`."""
+        memory = as_dict(self.memory())
         memory["layers"] = [layer | {"radius": validation.number(0)} for layer in memory["layers"]]
         memory["splitting"] = self.splitting.form() if self.splitting else None
         return {
@@ -210,17 +211,18 @@ class Fit:
             "order": self.order.form(),
         }
 
-    def go_on_from(self, n_epochs: int, state: dict[str, Any]) -> None:
-        """Take over the state of another fit, after so many epochs."""
-        check_version_of_state(state)
-        validation.check_state("solver", state, self.form())
+    def go_on_from(self, n_epochs: int, found: dict[str, Any]) -> None:
+        """Take over the state of another fit that a checkpoint holds, after so many epochs."""
+        check_version_of_state(found)
+        validation.check_state("solver", found, self.form())
+        state = state_of(found)
         self.iteration = min(n_epochs * self.order.n_batches, self.n_iterations)
-        for weights, earlier in zip(self.network.trained, state["weights"], strict=True):
+        for weights, earlier in zip(self.network.trained, state.weights, strict=True):
             np.copyto(weights, earlier)
-        self.remember(state["memory"])
+        self.remember(state.memory)
         self.online_schedule = OnlineSchedule()  # the iterations of this fit are counted already
-        self.guard.go_on_from(state["guard"])
-        self.order.go_on_from(state["order"])
+        self.guard.go_on_from(state.guard)
+        self.order.go_on_from(state.order)
 
     # The steps of an iteration, numbered as in the class's docstring.
 
@@ -339,8 +341,8 @@ class Fit:
         if not self.has_schedule:
             return 1.0
         progress = (self.iteration - 1) / self.n_iterations
-        if self.limits is not None:
-            progress = min(max(progress, self.limits.progress()), 1.0)
+        if self.problem.limits is not None:
+            progress = min(max(progress, self.problem.limits.progress()), 1.0)
         return _LEAST_OF_COSINE + (1 - _LEAST_OF_COSINE) * 0.5 * (1 + math.cos(math.pi * progress))
 
     # When an iteration has gone wrong.
@@ -406,8 +408,9 @@ class BidirectionalFit(Fit):
 
     network: BidirectionalRNN
 
-    def __init__(self, settings: Settings, network: BidirectionalRNN, *args: Any) -> None:
-        super().__init__(settings, network, *args)
+    def __init__(self, settings: Settings, problem: Problem) -> None:
+        super().__init__(settings, problem)
+        network = self.network
         K, h = network.Psi.shape
         self.joint_room = np.zeros(self.kernels.joint_room(h, K), network.dtype)
         self.joint_sums = self.joint_room[: (K + h) * h]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+
+from admmirnn.solvers.rollout.memory import OnlineMemory
 
 _HALF = 50  # iterations after which steps have 1/sqrt(2) of their length
 _LEAST = 0.02  # where the cosine of a fit ends as well
@@ -43,24 +44,24 @@ class OnlineSchedule:
         self._n_losses = self._n_high = 0
         self._mean = self._variance = self._previous = 0.0
 
-    def state(self, n_iterations: int = 0) -> dict[str, Any]:
+    def state(self, n_iterations: int = 0) -> OnlineMemory:
         """What the schedule of the next call goes on from; after a fit, that it had so many iterations."""
-        return {
-            "iterations": self._iterations + n_iterations,
-            "n_losses": self._n_losses,
-            "n_high": self._n_high,
-            "mean": self._mean,
-            "variance": self._variance,
-            "previous": self._previous,
-            "constant_loss": self.constant_loss,
-            "weight": self._weight,
-        }
+        return OnlineMemory(
+            iterations=self._iterations + n_iterations,
+            n_losses=self._n_losses,
+            n_high=self._n_high,
+            mean=self._mean,
+            variance=self._variance,
+            previous=self._previous,
+            constant_loss=self.constant_loss,
+            weight=self._weight,
+        )
 
-    def go_on_from(self, state: dict[str, Any]) -> None:
+    def go_on_from(self, state: OnlineMemory) -> None:
         """Take over the state of an earlier call."""
-        self._iterations, self._n_losses, self._n_high = state["iterations"], state["n_losses"], state["n_high"]
-        self._mean, self._variance, self._previous = state["mean"], state["variance"], state["previous"]
-        self.constant_loss, self._weight = state["constant_loss"], state["weight"]
+        self._iterations, self._n_losses, self._n_high = state.iterations, state.n_losses, state.n_high
+        self._mean, self._variance, self._previous = state.mean, state.variance, state.previous
+        self.constant_loss, self._weight = state.constant_loss, state.weight
 
     def begin_call(self, constant_loss: float, n_sequences: int) -> None:
         """Average the loss of the best constant output over calls: few targets say little of it."""

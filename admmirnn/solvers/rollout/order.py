@@ -9,7 +9,9 @@ import numpy as np
 
 from admmirnn import validation
 from admmirnn.data.sequences import split
+from admmirnn.solvers.memory import as_dict
 from admmirnn.solvers.rollout.guard import WINDOW
+from admmirnn.solvers.rollout.memory import CarriedState, ShuffledState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,19 +81,19 @@ class Shuffled:
     def forget(self) -> None:
         """Drop all states."""
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> ShuffledState:
         """What another one needs to go on from here, after an epoch."""
-        return {"order": self._order, "random_state": self._random_state}
+        return ShuffledState(self._order, self._random_state)
 
     def form(self) -> dict[str, Any]:
-        """What the state of another one has to be, see `validation.check_state`."""
+        """What the state of another one has to be in a checkpoint, see `validation.check_state`."""
         n = len(self.sequences)
-        return self.state() | {"order": validation.different(n, n, n)}
+        return as_dict(self.state()) | {"order": validation.different(n, n, n)}
 
-    def go_on_from(self, state: dict[str, Any]) -> None:
+    def go_on_from(self, state: ShuffledState) -> None:
         """Take over the state of another one."""
-        self._order = state["order"].astype(np.intp)
-        self._random_state.set_state(state["random_state"].get_state())
+        self._order = state.order.astype(np.intp)
+        self._random_state.set_state(state.random_state.get_state())
 
     def sample(self, n_sequences: int | None) -> list[tuple[IntArray, FloatArray | None]]:
         """Return minibatches of about so many sequences of the last epoch, None for all: (indices, initial states)."""
@@ -173,26 +175,21 @@ class Carried:
         """As in `Shuffled`: streams go on from s_0."""
         self.states = self._start()
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> CarriedState:
         """As in `Shuffled`."""
-        return {
-            "states": self.states,
-            "given": self._given,
-            "is_new": self._is_new,
-            "recent": [list(batch) for batch in self._recent],
-            "random_state": self._random_state,
-        }
+        recent = [list(batch) for batch in self._recent]
+        return CarriedState(self.states, self._given, self._is_new, recent, self._random_state)
 
     def form(self) -> dict[str, Any]:
         """As in `Shuffled`."""
         recent = minibatches(len(self.sequences), self.batch_size, self._recent.maxlen, self.states[:1])
-        return self.state() | {"recent": recent}
+        return as_dict(self.state()) | {"recent": recent}
 
-    def go_on_from(self, state: dict[str, Any]) -> None:
+    def go_on_from(self, state: CarriedState) -> None:
         """As in `Shuffled`."""
-        self.states, self._given, self._is_new = state["states"], state["given"], state["is_new"]
-        self._recent.extend((indices.astype(np.intp), initial) for indices, initial in state["recent"])
-        self._random_state.set_state(state["random_state"].get_state())
+        self.states, self._given, self._is_new = state.states, state.given, state.is_new
+        self._recent.extend((indices.astype(np.intp), initial) for indices, initial in state.recent)
+        self._random_state.set_state(state.random_state.get_state())
 
     def sample(self, n_sequences: int | None) -> list[tuple[IntArray, FloatArray]]:
         """As in `Shuffled`: the latest ones, from the states that they have started from, a guard's window at most."""

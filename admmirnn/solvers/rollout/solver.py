@@ -14,10 +14,14 @@ from admmirnn.data.sequences import Sequences, Streams
 from admmirnn.networks import check_one_direction
 from admmirnn.networks.blocks import PENALISED
 from admmirnn.penalties import check_penalties
+from admmirnn.solvers.capability import Capability
+from admmirnn.solvers.memory import as_dict
 from admmirnn.solvers.problem import check_max_iter, check_problem, check_run
 from admmirnn.solvers.rollout.history import EpochRecord
 from admmirnn.solvers.rollout.iteration import BidirectionalFit, Fit
+from admmirnn.solvers.rollout.memory import RolloutMemory
 from admmirnn.solvers.rollout.order import Carried, Shuffled
+from admmirnn.solvers.rollout.problem import Problem
 from admmirnn.solvers.status import Outcome, Status
 
 if TYPE_CHECKING:
@@ -133,13 +137,7 @@ class Rollout(BaseEstimator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__({"metric": "identity"} | state)  # as it was when older versions pickled this
 
-    takes_labels_per_step = True
-    takes_symbols = True
-    takes_penalties = True
-    takes_two_directions = True
-    takes_states = True  # s_0, streams, and a memory to go on from
-    takes_checkpoints = True
-    default_penalty = None  # of estimators: `solve` finds one that suits the number of targets
+    capabilities = frozenset(Capability)
 
     def check_settings(self) -> None:
         """Raise ValueError or TypeError unless every setting is in its range."""
@@ -165,7 +163,8 @@ class Rollout(BaseEstimator):
         random_state: RandomState = None,
         on_epoch_end: EndOfEpoch | None = None,
         n_threads: int | None = 1,
-        memory: dict[str, Any] | None = None,
+        online: bool = False,
+        memory: RolloutMemory | None = None,
         limits: Limits | None = None,
         checkpoint: KeepState | None = None,
         resume: tuple[list[Record], dict[str, Any]] | None = None,
@@ -190,7 +189,7 @@ class Rollout(BaseEstimator):
         penalty : float or None, default=0.0
             Ridge weight, >= 0: every iteration multiplies U and W, and W alone where observations are symbols, by
             1 - penalty times the distance by which it moves the pre-activations.  None is 6 times, of symbols 14 times,
-            the root of the number of units, at least 128, per target, and at most 2; with ``memory`` it is 0.5.  Where
+            the root of the number of units, at least 128, per target, and at most 2; with ``online`` it is 0.5.  Where
             the penalty of the equation is a number (``metric="identity"``, or a layer with ``penalties``), W is
             multiplied, by 1 - penalty times the radius in force, or the distance moved when there is none, and None is
             0.2.
@@ -203,7 +202,7 @@ class Rollout(BaseEstimator):
             Passes over the training set, unless ``max_iter`` is set.
         batch_size : int or None, default=None
             Largest number of sequences in a minibatch; None is an eighth of the training set, at least 16, with
-            ``memory`` 64, and at most 125.
+            ``online`` 64, and at most 125.
         shuffle : bool, default=True
             Whether every epoch takes the sequences in a new order.
         random_state : int, RandomState or None
@@ -213,9 +212,11 @@ class Rollout(BaseEstimator):
         n_threads : int or None, default=1
             Threads that share the sequences of each minibatch; None means all cores.  Weights are reproducible for a
             given number; those for another one differ by rounding.
-        memory : dict or None, default=None
-            The memory of the `Outcome` of an earlier call on such a network, or an empty one, to go on from: as the
-            end is not known then, ``schedule`` has another meaning, and ``max_iter`` has no say.
+        online : bool, default=False
+            Whether more calls may follow, as those of `partial_fit`: as the end is not known then, ``schedule`` has
+            another meaning, and ``max_iter`` has no say.
+        memory : Memory or None, default=None
+            With ``online``, that of the `Outcome` of an earlier call on such a network, to go on from.
         limits : object, optional
             Has ``reached()``, asked after every iteration, which returns the Status to end with or None, and
             ``progress()``, the share of the time that is over: the cosine is as far on as that, if not further.
@@ -240,67 +241,93 @@ class Rollout(BaseEstimator):
         self.check_settings()
         penalties = check_penalties(penalties, PENALISED)
         check_run(penalty, max_epochs, batch_size, penalty_may_be_none=True)
+        check_memory(memory, online)
         rng: np.random.RandomState = check_random_state(random_state)
         if checkpoint is not None:
             check_kept_random_state(rng)
-        if isinstance(sequences, Streams):
-            check_one_direction(network, "streams have no end to read from")
-            batch_size = batch_size or len(sequences)
-            states = (memory or {}).get("states")
-            order: Carried | Shuffled = Carried(network, sequences, batch_size, shuffle, rng, states)
-        else:
-            is_online = memory is not None and self.metric == "multipliers"
-            batch_size = batch_size or _default_batch_size(len(sequences), _ONLINE_BATCH if is_online else 16)
-            order = Shuffled(network, sequences, batch_size, shuffle, rng)
+        least = _ONLINE_BATCH if online and self.metric == "multipliers" else 16
+        order = _order_of(network, sequences, batch_size, least, shuffle, rng, memory)
         any_missing = isinstance(order, Carried)
         check_problem(
             network, order.sequences, targets, weights, loss, per_step=True, symbols=True, any_missing=any_missing
         )
-        n_iterations = max_epochs * order.n_batches
-        if self.max_iter is not None and memory is None:
-            n_iterations = self.max_iter
-        n_epochs = -(-n_iterations // order.n_batches)
-        n_threads = validation.check_n_threads(n_threads)
-        of_fit: type[Fit] = Fit if len(network.directions) == 1 else BidirectionalFit
-        history: list[Record] = []
-        status = Status.ITERATION_LIMIT
+        n_iterations = max_epochs * order.n_batches if self.max_iter is None or online else self.max_iter
+        problem = Problem(
+            network,
+            order,
+            targets,
+            loss,
+            weights=weights,
+            penalty=penalty,
+            penalties=penalties,
+            n_iterations=n_iterations,
+            n_threads=validation.check_n_threads(n_threads),
+            is_online=online,
+            memory=memory,
+            limits=limits,
+        )
         with backend.one_blas_thread():
-            fit = of_fit(
-                self, network, order, targets, loss, weights, penalty, penalties, n_iterations, n_threads, memory
-            )
-            fit.limits = limits
-            if resume is not None:
-                history, state = resume
+            fit = Fit(self, problem) if len(network.directions) == 1 else BidirectionalFit(self, problem)
+            history, state = ([], None) if resume is None else resume
+            if state is not None:
                 fit.go_on_from(len(history), state)
-            for epoch in range(len(history) + 1, n_epochs + 1):
-                fit.record = EpochRecord()
-                ending = None
-                for indices in islice(order.epoch(), min(n_iterations - fit.iteration, order.n_batches)):
-                    fit.take(indices)
-                    fit.sweep_forward()  # 1, 2
-                    if fit.work.n_targets:  # streams may say nothing here
-                        if fit.network_is_lost():
-                            fit.roll_back()
-                        else:
-                            fit.sweep_backward()  # 3, 4
-                            fit.update_weights()  # 5
-                    if limits is not None and (ending := limits.reached()):
-                        break
-                if epoch == n_epochs or ending:
-                    fit.check_last_update()
-                history.append(fit.record.summary(epoch, fit.hidden, fit.output))
-                asked = Status.asked_for(on_epoch_end(history[-1])) if on_epoch_end is not None else None
-                if limits is not None and not (asked or ending):
-                    asked = limits.reached()
-                if asked and not ending and epoch < n_epochs:
-                    fit.check_last_update()
-                    history[-1] = history[-1] | fit.record.summary(epoch, fit.hidden, fit.output)
-                if checkpoint is not None and not (asked or ending):
-                    checkpoint(history, fit.state)
-                if found := ending or asked:
-                    status = found
-                    break
-        return Outcome(history, status, warning=_warning_of_rollbacks(history), memory=fit.memory())
+            status = _run(fit, history, on_epoch_end, checkpoint)
+            return Outcome(history, status, warning=_warning_of_rollbacks(history), memory=fit.memory())
+
+
+def _run(fit: Fit, history: list[Record], on_epoch_end: EndOfEpoch | None, checkpoint: KeepState | None) -> Status:
+    """All epochs after those of the history, which their records are added to; return why there were no more."""
+    n_epochs, limits = -(-fit.n_iterations // fit.order.n_batches), fit.problem.limits
+    for epoch in range(len(history) + 1, n_epochs + 1):
+        ending = _run_epoch(fit)
+        if epoch == n_epochs or ending:
+            fit.check_last_update()
+        history.append(fit.record.summary(epoch, fit.hidden, fit.output))
+        asked = Status.asked_for(on_epoch_end(history[-1])) if on_epoch_end is not None else None
+        if limits is not None and not (asked or ending):
+            asked = limits.reached()
+        if asked and not ending and epoch < n_epochs:
+            fit.check_last_update()
+            history[-1] = history[-1] | fit.record.summary(epoch, fit.hidden, fit.output)
+        if status := ending or asked:
+            return status
+        if checkpoint is not None:
+            checkpoint(history, lambda: as_dict(fit.state()))
+    return Status.ITERATION_LIMIT
+
+
+def _run_epoch(fit: Fit) -> Status | None:
+    """The iterations of an epoch, or those that are left; return the status to end with, if one has become due."""
+    fit.record, limits = EpochRecord(), fit.problem.limits
+    for indices in islice(fit.order.epoch(), min(fit.n_iterations - fit.iteration, fit.order.n_batches)):
+        fit.take(indices)
+        fit.sweep_forward()  # 1, 2
+        if fit.work.n_targets:  # streams may say nothing here
+            if fit.network_is_lost():
+                fit.roll_back()
+            else:
+                fit.sweep_backward()  # 3, 4
+                fit.update_weights()  # 5
+        if limits is not None and (ending := limits.reached()):
+            return ending
+    return None
+
+
+def _order_of(
+    network: Network,
+    sequences: Sequences | Streams,
+    batch_size: int | None,
+    least_batch_size: int,
+    shuffle: bool,
+    random_state: np.random.RandomState,
+    memory: RolloutMemory | None,
+) -> Carried | Shuffled:
+    if not isinstance(sequences, Streams):
+        batch_size = batch_size or _default_batch_size(len(sequences), least_batch_size)
+        return Shuffled(network, sequences, batch_size, shuffle, random_state)
+    check_one_direction(network, "streams have no end to read from")
+    states = None if memory is None else memory.states
+    return Carried(network, sequences, batch_size or len(sequences), shuffle, random_state, states)
 
 
 def _default_batch_size(n_sequences: int, least: int = 16) -> int:
@@ -336,6 +363,17 @@ def check_rollout(settings: Rollout) -> None:
     for name in ("radius", "output_radius"):
         if settings.r == 0 and getattr(settings, name) is None:
             raise ValueError(f"r is 0 and {name} is None, so nothing bounds a step; set r > 0 or {name}")
+
+
+def check_memory(memory: object, online: bool) -> None:
+    """Raise unless there is no memory, or one that a call on line can go on from."""
+    if memory is not None and not isinstance(memory, RolloutMemory):
+        raise TypeError(
+            f"memory is of type {type(memory).__name__}; pass that of the Outcome of another call, or None, and "
+            "online=True where there will be more calls"
+        )
+    if memory is not None and not online:
+        raise ValueError("memory is that of another call, and online is False; pass online=True, or memory=None")
 
 
 def check_kept_random_state(random_state: np.random.RandomState) -> None:

@@ -8,6 +8,8 @@ import numpy as np
 
 from admmirnn import validation
 from admmirnn.networks.blocks import penalised_blocks
+from admmirnn.solvers.memory import as_dict
+from admmirnn.solvers.rollout.memory import SplittingMemory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,23 +85,23 @@ class Splitting:
             term.excess = 0
             term.project()
 
-    def memory(self) -> dict[str, Any]:
+    def memory(self) -> SplittingMemory:
         """What the next call of a solver goes on from."""
-        names = [term.name for term in self._terms]
-        return {"names": names, "lambda4": self.lambda4, "excess": [term.excess for term in self._terms]}
+        names, excess = [term.name for term in self._terms], [term.excess for term in self._terms]
+        return SplittingMemory(names, self.lambda4, excess)
 
     def form(self) -> dict[str, Any]:
-        """What the memory of another call of the same solver has to be, see `validation.check_state`."""
+        """What the memory of another call of the same solver has to be in a checkpoint: `validation.check_state`."""
         excess = [validation.one_of(0, validation.finite(_stacked(term.blocks))) for term in self._terms]
-        return self.memory() | {"excess": excess}
+        return as_dict(self.memory()) | {"excess": excess}
 
-    def remember(self, memory: dict[str, Any]) -> None:
+    def remember(self, memory: SplittingMemory | None) -> None:
         """Take over the memory of another call, unless that had other blocks or None; the blocks are Y already."""
-        if memory is None or list(memory["names"]) != [term.name for term in self._terms]:
+        if memory is None or list(memory.names) != [term.name for term in self._terms]:
             return  # there would be multipliers of blocks that nothing pulls at any more
-        for multiplier, earlier in zip(self.lambda4, memory["lambda4"], strict=True):
+        for multiplier, earlier in zip(self.lambda4, memory.lambda4, strict=True):
             multiplier[:] = earlier
-        for term, excess in zip(self._terms, memory["excess"], strict=True):
+        for term, excess in zip(self._terms, memory.excess, strict=True):
             term.excess = excess
 
     def pull(self) -> None:
@@ -135,7 +137,7 @@ class _Term:
         self.layers = [layers[piece.array] for piece in pieces]
         self.blocks = [piece.of([layer.weights for layer in layers]) for piece in pieces]
         self.multipliers = [piece.of(lambda4) for piece in pieces]
-        self.excess = 0  # lambda4/rho4 before anything has moved, when rho4 is infinite
+        self.excess: FloatArray | int = 0  # lambda4/rho4 before anything has moved, when rho4 is infinite
 
     def check(self) -> None:
         """Raise unless the penalty works on its blocks."""

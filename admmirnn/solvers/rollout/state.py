@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from admmirnn.networks.elman import Room, Space
+from admmirnn.solvers.rollout.memory import LayerMemory
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -272,16 +273,16 @@ class Layer:
         if self.R is not None:
             self.R[:] = 0
 
-    def memory(self) -> dict[str, Any]:
-        """What the next call of a solver goes on from, by name."""
-        return {name: getattr(self, name) for name in ("radius", "outcome", *_STATISTICS)}
+    def memory(self) -> LayerMemory:
+        """What the next call of a solver goes on from."""
+        return LayerMemory(self.radius, self.outcome, *(getattr(self, name) for name in _STATISTICS))
 
-    def remember(self, memory: dict[str, Any]) -> bool:
+    def remember(self, memory: LayerMemory) -> bool:
         """Take over the memory of another call; return False if that had another penalty and has no R for this one."""
-        self.radius, self.outcome = memory["radius"], memory["outcome"]
+        self.radius, self.outcome = memory.radius, memory.outcome
         is_whole = True
         for name in _STATISTICS:
-            own, earlier = getattr(self, name), memory.get(name)
+            own, earlier = getattr(self, name), getattr(memory, name)
             if own is not None and earlier is not None:
                 np.copyto(own, earlier)  # copied: that call's memory is still good if this one fails
             is_whole &= own is None or earlier is not None

@@ -1,0 +1,366 @@
+"""The way of every fit, that of `fit`, of `partial_fit` and of a text: from what was read to what becomes fitted.
+
+An estimator reads what the user passes, checks its settings, and hands both to `learn`, which makes a network and a
+problem of them, lets the solver solve it, and hands back what the estimator is to become, after epochs that somebody
+watches and at the end.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+
+from admmirnn import backend
+from admmirnn.data.sequences import Streams
+from admmirnn.data.targets import hold_out, hold_out_ends
+from admmirnn.estimators.settings import check_drawn_again, check_init, check_resume
+from admmirnn.networks import BidirectionalRNN, ElmanRNN
+from admmirnn.solvers import Capability, Status
+from admmirnn.watching import EarlyStopping, EpochState, History, Interruption, Limits, Progress, Validation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from admmirnn._typing import Array, Record
+    from admmirnn.data.sequences import Sequences
+    from admmirnn.data.targets import HeldOut, Targets
+    from admmirnn.estimators.settings import EstimatorSettings
+    from admmirnn.files.checkpoints import Checkpoint
+    from admmirnn.losses import AnyLoss
+    from admmirnn.networks import Network
+    from admmirnn.solvers.memory import Memory
+from admmirnn.solvers.status import Outcome
+
+_N_STREAMS = 16  # chosen on text, see CharacterModel
+_FEWEST_CHUNKS = 4  # of a stream, or its first state would say too much
+
+
+@dataclass
+class Data:
+    """What the user has passed, as networks and solvers take it.
+
+    Attributes
+    ----------
+    sequences : Sequences
+        What the network reads.
+    targets : Targets
+        What it learns.
+    loss : Loss
+        R.
+    attributes : dict
+        Those of the fitted estimator that tell how to read sequences and what targets mean, by name.
+    apart : tuple or None
+        What is measured after every epoch and not learnt from.
+    """
+
+    sequences: Sequences
+    targets: Targets
+    loss: AnyLoss
+    attributes: dict[str, Any]
+    apart: HeldOut | None = None
+
+
+@dataclass
+class Earlier:
+    """What an earlier call has left, for `partial_fit` to go on from."""
+
+    network: Network
+    history: History
+    memory: Memory | None
+
+
+@dataclass
+class Result:
+    """What an estimator is to become.
+
+    Attributes
+    ----------
+    goes_on : bool
+        Whether `partial_fit` can go on from there; without a memory, with new statistics.
+    memory : Memory or None
+        What the solver has left for it.
+
+    The others are the fitted attributes, without their underscores; ``attributes`` are those of `Data`.
+    """
+
+    attributes: dict[str, Any]
+    network: Network
+    history: History
+    goes_on: bool
+    memory: Memory | None = None
+    status: Status | None = None
+    status_detail: str | None = None
+    best_epoch: int | None = None
+
+
+def learn(
+    estimator: Any,
+    settings: EstimatorSettings,
+    data: Data,
+    become: Callable[[Result], None],
+    *,
+    earlier: Earlier | None = None,
+    online: bool = False,
+    resume: bool = False,
+) -> None:
+    """Train a network, a new one or the earlier one.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whom callbacks are shown, and whose parameters a checkpoint belongs to.
+    settings : EstimatorSettings
+        Its settings, as they have been checked.
+    data : Data
+        What to learn.
+    become : callable
+        Makes the estimator what a `Result` says; called at the end, and after every epoch if there are callbacks.
+    earlier : Earlier or None, default=None
+        What to go on from; None draws initial weights.
+    online : bool, default=False
+        Whether this is a call of partial_fit, one pass that others may follow.
+    resume : bool, default=False
+        Whether to go on from the checkpoint.
+    """
+    check_resume(settings, resume)
+    if settings.early_stopping and data.apart is None:
+        data = held_out(estimator, settings, data)
+    network = earlier.network if earlier else network_for(settings, data, estimator.init)
+    checkpoint = checkpoint_for(estimator, settings, data)
+    memory = earlier.memory if earlier else None
+    carries_on = settings.stateful and online and not data.sequences.n_symbols  # the streams of the next call go on
+    if carries_on:
+        streams = data.sequences.in_chunks(settings.chunk_size)
+        check_n_streams(None if memory is None else memory.states, streams)
+        read: Sequences | Streams = streams
+    else:
+        settings, read = in_streams(settings, data.sequences)
+    backend.kernels()
+    watch = Watch(estimator, settings, data, network, become, earlier.history if earlier else History(), checkpoint)
+    n_epochs = 1 if online else _n_epochs(settings, read)
+    going_on = watch.read_checkpoint(n_epochs) if resume else None
+    outcome = _solve(settings, data, network, read, watch, n_epochs, _Start(online, memory, going_on))
+    result = watch.result(outcome)
+    if not carries_on and result.memory is not None:
+        result.memory = replace(result.memory, states=None)  # of streams that were cut for this call
+    become(result)
+    if outcome.warning is not None:
+        warnings.warn(outcome.warning, ConvergenceWarning, stacklevel=5)
+    if outcome.status is Status.INTERRUPTED:
+        warnings.warn(f"training was {outcome.status.value}", ConvergenceWarning, stacklevel=5)
+
+
+@dataclass
+class _Start:
+    """Where a solver starts from: new statistics, the memory of the call before, or the state in a checkpoint."""
+
+    online: bool
+    memory: Memory | None
+    going_on: tuple[list[Record], dict[str, Any]] | None
+
+
+def _solve(
+    settings: EstimatorSettings,
+    data: Data,
+    network: Network,
+    read: Sequences | Streams,
+    watch: Watch,
+    n_epochs: int,
+    start: _Start,
+) -> Outcome:
+    """Let the solver train the network, until it or whoever watches it ends that."""
+    interruption, targets = Interruption(), data.targets
+    limits = Limits(interruption, settings.max_time)
+    of_capabilities: dict[str, Any] = {}
+    if Capability.PENALTIES in settings.solver.capabilities:
+        of_capabilities["penalties"] = settings.penalties or None
+    if Capability.MEMORY in settings.solver.capabilities:
+        of_capabilities |= {"online": start.online, "memory": start.memory}
+    if Capability.CHECKPOINTS in settings.solver.capabilities:
+        of_capabilities |= {"checkpoint": watch.keep if watch.checkpoint else None, "resume": start.going_on}
+    with interruption, Progress(settings.verbose, n_epochs, limits, n_done=watch.n_done) as watch.progress:
+        return settings.solver.solve(
+            network,
+            read,
+            targets.values,
+            data.loss,
+            weights=None if (targets.weights == 1).all() else targets.weights,
+            penalty=settings.penalty,
+            max_epochs=1 if start.online else settings.max_epochs,
+            batch_size=settings.batch_size,
+            shuffle=settings.shuffle,
+            random_state=settings.random_state,
+            n_threads=settings.n_threads,
+            on_epoch_end=watch.end_epoch,
+            limits=limits,
+            **of_capabilities,
+        )
+
+
+class Watch:
+    """What happens after each epoch of a fit: validation, progress, callbacks, early stopping, a checkpoint.
+
+    Attributes
+    ----------
+    progress : Progress
+        Of this fit, while it runs.
+    checkpoint : Checkpoint or None
+        Where to keep states.
+    """
+
+    progress: Progress
+
+    def __init__(
+        self,
+        estimator: Any,
+        settings: EstimatorSettings,
+        data: Data,
+        network: Network,
+        become: Callable[[Result], None],
+        earlier: History,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        self._estimator, self._settings, self._attributes, self._network = estimator, settings, data.attributes, network
+        self._become, self._earlier, self.checkpoint = become, earlier, checkpoint
+        self._so_far = History(earlier)  # what callbacks, and whoever catches what they raise, are shown
+        self._validation = Validation(*data.apart, data.loss, settings.n_threads) if data.apart else None
+        self._early_stopping = (
+            EarlyStopping(network, settings.patience, settings.tol) if settings.early_stopping else None
+        )
+
+    @property
+    def n_done(self) -> int:
+        """Epochs of this fit that have been done, in another process as well."""
+        return len(self._so_far) - len(self._earlier)
+
+    def read_checkpoint(self, n_epochs: int) -> tuple[list[Record], dict[str, Any]] | None:
+        """Go on from what the checkpoint holds, if there is one; return the history and the state for the solver."""
+        written = self.checkpoint.read(n_epochs) if self.checkpoint is not None else None
+        if written is None:
+            return None
+        done, of_solver, of_early_stopping = written
+        self._so_far.extend(done)
+        if self._early_stopping:
+            self._early_stopping.go_on_from(of_early_stopping)
+        return done, of_solver
+
+    def end_epoch(self, record: Record) -> Status | None:
+        """Look at an epoch's record, and complete it; return the status to end with, or None."""
+        record["epoch"] += len(self._earlier)
+        if self._validation:
+            self._validation.measure(self._network, record)
+        self.progress.show(record)
+        self._so_far.append(record)
+        callbacks = self._settings.callbacks
+        if callbacks:
+            self._become(self._result(self._so_far))
+        is_asked = any([callback(EpochState(dict(record), self._estimator)) for callback in callbacks])
+        if self._early_stopping and self._early_stopping.is_over(record):
+            return Status.NO_PROGRESS
+        return Status.STOPPED if is_asked else None
+
+    def keep(self, done: list[Record], state: Callable[[], dict[str, Any]]) -> None:
+        """Write a checkpoint, if it is due after so many epochs."""
+        if self.checkpoint is not None and self.checkpoint.is_due(len(done)):
+            self.checkpoint.write(done, state(), self._early_stopping.state() if self._early_stopping else None)
+
+    def result(self, outcome: Outcome) -> Result:
+        """What the estimator becomes at the end, with the weights of the best epoch, if those were looked for."""
+        result = self._result(History(self._earlier + outcome.history))
+        if self._early_stopping:
+            self._early_stopping.restore()
+            result.best_epoch = self._early_stopping.best_epoch
+        result.memory, result.status, result.status_detail = outcome.memory, outcome.status, outcome.detail
+        return result
+
+    def _result(self, history: History) -> Result:
+        goes_on = Capability.MEMORY in self._settings.solver.capabilities
+        return Result(self._attributes, self._network, history, goes_on)
+
+
+def held_out(estimator: Any, settings: EstimatorSettings, data: Data) -> Data:
+    """Set a part of the data apart: sequences, or the ends of streams."""
+    sequences, targets, fraction = data.sequences, data.targets, settings.validation_fraction
+    if settings.stateful:
+        sequences, targets, apart = hold_out_ends(sequences, targets, fraction)
+    else:
+        check_drawn_again(estimator, settings)
+        by_class = isinstance(estimator, ClassifierMixin)
+        sequences, targets, apart = hold_out(sequences, targets, fraction, settings.random_state, by_class=by_class)
+    return replace(data, sequences=sequences, targets=targets, apart=apart)
+
+
+def network_for(settings: EstimatorSettings, data: Data, init: Any) -> Network:
+    """A network for these data, with its initial weights."""
+    sequences = data.sequences
+    symbols = sequences.n_symbols > 0
+    return initial_network(settings, sequences.n_features, data.targets.n_outputs, init, symbols=symbols)
+
+
+def initial_network(
+    settings: EstimatorSettings, n_features: int, n_outputs: int, init: Any, *, symbols: bool = False
+) -> Network:
+    """A network with initial weights, those of ``init`` where that has some."""
+    of_kind = BidirectionalRNN if settings.bidirectional else ElmanRNN
+    network = of_kind.random(
+        n_features,
+        settings.hidden_size,
+        n_outputs,
+        activation=settings.activation,
+        dtype=settings.dtype,
+        random_state=settings.random_state,
+        read_out=settings.readout,
+        symbols=symbols,
+    )
+    shapes = {name: weights.shape for name, weights in network.weights.items()}
+    for name, values in check_init(init, shapes, settings.dtype).items():
+        network.weights[name][:] = values
+    if settings.s_0 is not None:
+        network.learns_s_0 = isinstance(settings.s_0, str)
+        network.s_0 = np.zeros(network.n_hidden, settings.dtype)
+        network.s_0[:] = 0 if network.learns_s_0 else settings.s_0
+    return network
+
+
+def checkpoint_for(estimator: Any, settings: EstimatorSettings, data: Data) -> Checkpoint | None:
+    """The `Checkpoint` of a fit to these data, or None."""
+    if settings.checkpoint is None:
+        return None
+    from admmirnn.files.checkpoints import Checkpoint, fingerprint  # which few need
+
+    of_fit = [(data.sequences, data.targets.values, data.targets.weights), *([data.apart[:3]] if data.apart else [])]
+    return Checkpoint(settings.checkpoint, settings.checkpoint_every, fingerprint(estimator, *of_fit))
+
+
+def in_streams(settings: EstimatorSettings, sequences: Sequences) -> tuple[EstimatorSettings, Sequences | Streams]:
+    """Cut sequences into streams, if their states are to be carried on; of a text, a minibatch takes all of them."""
+    if not settings.stateful:
+        return settings, sequences
+    most = int(sequences.lengths.sum()) // (_FEWEST_CHUNKS * settings.chunk_size)
+    n_streams = settings.batch_size or min(_N_STREAMS, max(most, 1))
+    if sequences.n_symbols:
+        settings = replace(settings, batch_size=n_streams)
+    return settings, sequences.in_chunks(settings.chunk_size, n_streams)
+
+
+def _n_epochs(settings: EstimatorSettings, sequences: Sequences | Streams) -> int:
+    """How many epochs a fit may take, the last one perhaps not to its end."""
+    max_iter: int | None = getattr(settings.solver, "max_iter", None)
+    if max_iter is None:
+        return settings.max_epochs
+    if isinstance(sequences, Streams):
+        return -(-max_iter // sequences.n_batches(settings.batch_size or len(sequences)))
+    return -(-max_iter // settings.solver.iterations_per_epoch(len(sequences), settings.batch_size))
+
+
+def check_n_streams(states: Array | None, streams: Streams) -> None:
+    """Raise unless there are as many streams as states to go on from."""
+    if states is not None and len(states) != len(streams):
+        raise ValueError(
+            f"X has {len(streams)} streams, and {len(states)} are going on; pass as many, or call reset_states() first"
+        )

@@ -1,0 +1,23 @@
+"""What solvers may be able to do, beyond what all of them can."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Capability(Enum):
+    """What a solver says it can do, in its set ``capabilities``; the value says it in words.
+
+    An estimator looks into that set before anything runs: settings that need what is not in it are refused, and
+    ``solve`` is passed the keywords of what is in it, and no others.
+    """
+
+    LABELS_PER_STEP = "a class number for each step"
+    SYMBOLS = "sequences of symbols, as text is"
+    READ_OUTS = "the read-outs 'mean' and 'max'"
+    TWO_DIRECTIONS = "a `BidirectionalRNN`"
+    STATES = "s_0, and `Streams` whose state is carried from chunk to chunk"
+    PENALTIES = "penalties and constraints on blocks of weights: the keyword ``penalties``"
+    OWN_PENALTY = "``penalty=None``, for which it finds a ridge that suits"
+    MEMORY = "to go on from an earlier call, as in `partial_fit`: the keywords ``online`` and ``memory``"
+    CHECKPOINTS = "to go on from the state of another fit: the keywords ``checkpoint`` and ``resume``"

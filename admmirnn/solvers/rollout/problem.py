@@ -1,0 +1,48 @@
+"""What one call of `Rollout.solve` is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from admmirnn._typing import Array, FloatArray, ProximalOperator
+    from admmirnn.losses import AnyLoss
+    from admmirnn.networks import Network
+    from admmirnn.solvers.interface import Limits
+    from admmirnn.solvers.rollout.memory import RolloutMemory
+    from admmirnn.solvers.rollout.order import Carried, Shuffled
+
+
+@dataclass
+class Problem:
+    """The arguments of `Rollout.solve` that an iteration works with, as they have been checked.
+
+    Attributes
+    ----------
+    order : Shuffled or Carried
+        The sequences, and how minibatches are made of them.
+    n_iterations : int
+        As many as there will be, unless something ends the fit.
+    is_online : bool
+        Whether more calls may follow, so that nobody knows where the end is.
+    memory : RolloutMemory or None
+        Of the call before, where that has left one.
+
+    The others are as in `Rollout.solve`.
+    """
+
+    network: Network
+    order: Shuffled | Carried
+    targets: Array
+    loss: AnyLoss
+    weights: FloatArray | None = None
+    penalty: float | None = 0.0
+    penalties: Mapping[str, ProximalOperator] = field(default_factory=dict)
+    n_iterations: int = 1
+    n_threads: int = 1
+    is_online: bool = False
+    memory: RolloutMemory | None = None
+    limits: Limits | None = None
