@@ -12,6 +12,7 @@ from admmirnn.activations import BOUNDED
 from admmirnn.solvers.memory import as_dict
 from admmirnn.solvers.rollout.guard import WINDOW, Guard
 from admmirnn.solvers.rollout.history import EpochRecord
+from admmirnn.solvers.rollout.judge import Judge
 from admmirnn.solvers.rollout.memory import RolloutMemory, State, state_of
 from admmirnn.solvers.rollout.online import OnlineSchedule
 from admmirnn.solvers.rollout.order import Carried
@@ -152,12 +153,13 @@ class Fit:
         self.work = self.works[0]
 
     def watch(self, constant_loss: float) -> None:
-        """Set up the guard, and the schedule where the end is not known."""
+        """Set up the guard, the schedule where the end is not known, and who decides by them."""
         problem = self.problem
         self.online_schedule = OnlineSchedule()
         is_online = problem.is_online and self.settings.metric == "multipliers"
         self.online = self.online_schedule if is_online else None
         self.guard = Guard(self.network, WINDOW if self.online else len(self.sequences), constant_loss)
+        self.judge = Judge(self.guard, self.online, problem.limits, problem.on_epoch_end)
 
     def ridge(self, hidden: Layer) -> float:
         """The penalty that suits so many targets: weights can learn few by heart."""
@@ -341,28 +343,20 @@ class Fit:
         if not self.has_schedule:
             return 1.0
         progress = (self.iteration - 1) / self.n_iterations
-        if self.problem.limits is not None:
-            progress = min(max(progress, self.problem.limits.progress()), 1.0)
+        progress = min(max(progress, self.judge.progress()), 1.0)
         return _LEAST_OF_COSINE + (1 - _LEAST_OF_COSINE) * 0.5 * (1 + math.cos(math.pi * progress))
 
     # When an iteration has gone wrong.
 
-    def network_is_lost(self) -> bool:
-        """Whether the loss of this roll-out says that the last updates have ruined the network."""
+    def is_to_roll_back(self) -> bool:
+        """Count the minibatch in, and let its loss decide between a weight step and a rollback."""
         n_sequences = len(self.work.batch)
         self.record.count(self.batch_loss, self.batch_correct, n_sequences, self.work.n_targets)
-        if not self.online or self.guard.is_ruined_by(self.batch_loss):
-            return self.guard.lost(self.batch_loss, n_sequences)
-        if self.online.observe(self.batch_loss):
-            self.guard.begin_again()
+        decision = self.judge.after_roll_out(self.batch_loss, n_sequences)
+        if decision.restores_radius:
             for layer in self.layers:
                 layer.restore_radius()
-        if not self.guard.lost(self.batch_loss, n_sequences):
-            return False
-        if self.online.is_in_doubt:  # another law may be what has raised the loss, before that can be told
-            self.guard.begin_again()
-            return False
-        return True
+        return decision.rolls_back
 
     def roll_back(self) -> None:
         """Return to the last good weights, with a smaller radius and no memory of the past."""
@@ -382,9 +376,9 @@ class Fit:
         """Judge the last update, which no later roll-out sees, by the loss over a window of its own."""
         # an unbounded activation may overflow on any one sequence
         sample = self.order.sample(self.guard.window if self.network.activation in BOUNDED else None)
-        is_few = self.online is not None and sum(len(indices) for indices, _ in sample) < self.guard.window
+        n_sequences = sum(len(indices) for indices, _ in sample)
         for _ in range(2):  # the weights that the first rollback returns to are judged as well
-            if not self.guard.lost_at_the_end(self._mean_loss(sample), for_good=not is_few):
+            if not self.judge.after_last_update(self._mean_loss(sample), n_sequences):
                 return
             self.roll_back()
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from admmirnn._typing import Array, FloatArray, ProximalOperator
     from admmirnn.losses import AnyLoss
     from admmirnn.networks import Network
-    from admmirnn.solvers.interface import Limits
+    from admmirnn.solvers.interface import EndOfEpoch, Limits
     from admmirnn.solvers.rollout.memory import RolloutMemory
     from admmirnn.solvers.rollout.order import Carried, Shuffled
 
@@ -46,3 +46,4 @@ class Problem:
     is_online: bool = False
     memory: RolloutMemory | None = None
     limits: Limits | None = None
+    on_epoch_end: EndOfEpoch | None = None

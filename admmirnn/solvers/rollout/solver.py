@@ -265,31 +265,31 @@ class Rollout(BaseEstimator):
             is_online=online,
             memory=memory,
             limits=limits,
+            on_epoch_end=on_epoch_end,
         )
         with backend.one_blas_thread():
             fit = Fit(self, problem) if len(network.directions) == 1 else BidirectionalFit(self, problem)
             history, state = ([], None) if resume is None else resume
             if state is not None:
                 fit.go_on_from(len(history), state)
-            status = _run(fit, history, on_epoch_end, checkpoint)
+            status = _run(fit, history, checkpoint)
             return Outcome(history, status, warning=_warning_of_rollbacks(history), memory=fit.memory())
 
 
-def _run(fit: Fit, history: list[Record], on_epoch_end: EndOfEpoch | None, checkpoint: KeepState | None) -> Status:
+def _run(fit: Fit, history: list[Record], checkpoint: KeepState | None) -> Status:
     """All epochs after those of the history, which their records are added to; return why there were no more."""
-    n_epochs, limits = -(-fit.n_iterations // fit.order.n_batches), fit.problem.limits
+    n_epochs = -(-fit.n_iterations // fit.order.n_batches)
     for epoch in range(len(history) + 1, n_epochs + 1):
         ending = _run_epoch(fit)
-        if epoch == n_epochs or ending:
+        is_last = epoch == n_epochs or ending is not None
+        if is_last:
             fit.check_last_update()
         history.append(fit.record.summary(epoch, fit.hidden, fit.output))
-        asked = Status.asked_for(on_epoch_end(history[-1])) if on_epoch_end is not None else None
-        if limits is not None and not (asked or ending):
-            asked = limits.reached()
-        if asked and not ending and epoch < n_epochs:
+        status = fit.judge.after_epoch(history[-1], ending)
+        if status and not is_last:
             fit.check_last_update()
             history[-1] = history[-1] | fit.record.summary(epoch, fit.hidden, fit.output)
-        if status := ending or asked:
+        if status:
             return status
         if checkpoint is not None:
             checkpoint(history, lambda: as_dict(fit.state()))
@@ -298,17 +298,17 @@ def _run(fit: Fit, history: list[Record], on_epoch_end: EndOfEpoch | None, check
 
 def _run_epoch(fit: Fit) -> Status | None:
     """The iterations of an epoch, or those that are left; return the status to end with, if one has become due."""
-    fit.record, limits = EpochRecord(), fit.problem.limits
+    fit.record = EpochRecord()
     for indices in islice(fit.order.epoch(), min(fit.n_iterations - fit.iteration, fit.order.n_batches)):
         fit.take(indices)
         fit.sweep_forward()  # 1, 2
         if fit.work.n_targets:  # streams may say nothing here
-            if fit.network_is_lost():
+            if fit.is_to_roll_back():
                 fit.roll_back()
             else:
                 fit.sweep_backward()  # 3, 4
                 fit.update_weights()  # 5
-        if limits is not None and (ending := limits.reached()):
+        if ending := fit.judge.after_iteration():
             return ending
     return None
 
