@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from admmirnn.networks import check_one_direction
 from admmirnn.solvers.algorithm1.residuals import Residuals
 from admmirnn.solvers.algorithm1.variables import SweepSettings, Variables
 from admmirnn.solvers.capability import Capability
+from admmirnn.solvers.memory import as_dict
 from admmirnn.solvers.problem import check_max_iter, check_problem, check_run
 from admmirnn.solvers.status import Outcome, Status
 
@@ -226,20 +227,11 @@ class Algorithm1(BaseEstimator):
                         fit.sweep(variables)
                         fit.update_multipliers(variables)
                     fit.measure()
-                if fit.grown:
-                    status = Status.DIVERGED
-                    break
-                if on_epoch_end is not None and (ending := Status.asked_for(on_epoch_end(fit.history[-1]))):
+                if ending := fit.ending(on_epoch_end, limits):
                     status = ending
-                    break
-                if limits is not None and (ending := limits.reached()):
-                    status = ending
-                    break
-                if fit.residuals.are_small(self.eps_abs, self.eps_rel):
-                    status = Status.CONVERGED
                     break
                 if checkpoint is not None:
-                    checkpoint(fit.history, fit.state)
+                    checkpoint(fit.history, lambda: as_dict(fit.state()))
         fit.keep_weights(self.keep)
         return Outcome(fit.history, status, fit.what_grew(), fit.warning())
 
@@ -265,6 +257,43 @@ def _cut(joined: Iterable[FloatArray], n_rows: list[int]) -> Iterator[tuple[Floa
     """The reverse of `_joined`, of batches with so many rows."""
     borders = np.cumsum(n_rows)[:-1]
     return zip(*(np.split(array, borders) for array in joined), strict=True)
+
+
+@dataclass
+class BestWeights:
+    """Those of the lowest roll-out loss so far."""
+
+    loss: float
+    weights: list[FloatArray]
+
+
+@dataclass
+class State:
+    """All that another fit needs to go on from here, after an iteration.
+
+    Attributes
+    ----------
+    order : ndarray of intp
+        The numbers of the sequences, as they have been put into batches.
+    weights : list of ndarray
+        Of the network.
+    blocks, multipliers : list of ndarray
+        a_t, s_t, o_t, and theirs, the rows of all batches one after the other.
+    best : BestWeights
+        What `keep` may take.
+    last_loss : float
+        Of the last roll-out.
+    largest_allowed : dict of float
+        As in `Residuals`.
+    """
+
+    order: IntArray
+    weights: list[FloatArray]
+    blocks: list[FloatArray]
+    multipliers: list[FloatArray]
+    best: BestWeights
+    last_loss: float
+    largest_allowed: dict[str, float]
 
 
 class _Fit:
@@ -325,48 +354,50 @@ class _Fit:
         self.best = (math.inf, self.network.Theta.copy(), self.network.Psi.copy())
         self._remember_weights(self._rollout_loss()[0])
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """What another fit needs to go on from here, after an iteration; the batches' arrays are joined."""
         best_loss, *best_weights = self.best
-        return {
-            "order": self.order,
-            "weights": list(self.network.trained),
-            "blocks": _joined([variables.blocks for variables in self.batches]),
-            "multipliers": _joined([variables.multipliers for variables in self.batches]),
-            "best": {"loss": best_loss, "weights": best_weights},
-            "last_loss": self.last_loss,
-            "largest_allowed": self.residuals.largest_allowed,
-        }
+        return State(
+            order=self.order,
+            weights=list(self.network.trained),
+            blocks=_joined([variables.blocks for variables in self.batches]),
+            multipliers=_joined([variables.multipliers for variables in self.batches]),
+            best=BestWeights(best_loss, best_weights),
+            last_loss=self.last_loss,
+            largest_allowed=self.residuals.largest_allowed,
+        )
 
-    def order_of(self, state: dict[str, Any]) -> IntArray:
-        """The order in which another fit has put the sequences into batches."""
-        n, found = len(self.sequences), state.get("order") if isinstance(state, dict) else state
-        validation.check_state("solver.order", found, validation.different(n, n, n))
-        order: IntArray = np.asarray(found, np.intp)
+    def order_of(self, found: Any) -> IntArray:
+        """The order in which another fit has put the sequences into batches, in the state that a checkpoint holds."""
+        n, of_found = len(self.sequences), found.get("order") if isinstance(found, dict) else found
+        validation.check_state("solver.order", of_found, validation.different(n, n, n))
+        order: IntArray = np.asarray(of_found, np.intp)
         return order
 
     def form(self) -> dict[str, Any]:
-        """What the state of another fit has to be, see `validation.check_state`."""
+        """What the state of another fit has to be in a checkpoint, see `validation.check_state`."""
         weights = [validation.finite(weights) for weights in self.network.trained]
-        return self.state() | {
+        return as_dict(self.state()) | {
             "weights": weights,
             "best": {"loss": validation.number(), "weights": weights},
             "last_loss": 0.0,
             "largest_allowed": dict.fromkeys(self.residuals.largest_allowed, validation.number(0)),
         }
 
-    def go_on_from(self, state: dict[str, Any]) -> None:
-        """Take over the state of another fit, with its order."""
-        validation.check_state("solver", state, self.form())
-        for weights, earlier in zip(self.network.trained, state["weights"], strict=True):
+    def go_on_from(self, found: dict[str, Any]) -> None:
+        """Take over the state of another fit that a checkpoint holds, with its order."""
+        validation.check_state("solver", found, self.form())
+        state = State(**found | {"best": BestWeights(**found["best"])})
+        for weights, earlier in zip(self.network.trained, state.weights, strict=True):
             np.copyto(weights, earlier)
-        blocks = _cut(state["blocks"], [len(variables.A) for variables in self.batches])
-        multipliers = _cut(state["multipliers"], [len(variables.lambda1) for variables in self.batches])
-        for variables, *earlier in zip(self.batches, blocks, multipliers, strict=True):
-            variables.go_on_from(*earlier)
-        self.best = (state["best"]["loss"], *state["best"]["weights"])
-        self.last_loss = state["last_loss"]
-        self.residuals.largest_allowed = state["largest_allowed"]
+        blocks = _cut(state.blocks, [len(variables.A) for variables in self.batches])
+        multipliers = _cut(state.multipliers, [len(variables.lambda1) for variables in self.batches])
+        for variables, *of_batch in zip(self.batches, blocks, multipliers, strict=True):
+            variables.go_on_from(*of_batch)
+        Theta, Psi = state.best.weights
+        self.best = (state.best.loss, Theta, Psi)
+        self.last_loss = state.last_loss
+        self.residuals.largest_allowed = state.largest_allowed
 
     def begin(self, iteration: int) -> None:
         """Set the penalties of this iteration."""
@@ -415,6 +446,16 @@ class _Fit:
         self.grown = self.residuals.grown(_GROWTH)
         if self.grown is None:
             self._remember_weights(loss)
+
+    def ending(self, on_epoch_end: EndOfEpoch | None, limits: Limits | None) -> Status | None:
+        """Decide, from what has been measured, whether the fit ends after this iteration: the status, or None."""
+        if self.grown:
+            return Status.DIVERGED
+        asked = Status.asked_for(on_epoch_end(self.history[-1])) if on_epoch_end is not None else None
+        if ending := asked or (limits.reached() if limits is not None else None):
+            return ending
+        settings = self.settings
+        return Status.CONVERGED if self.residuals.are_small(settings.eps_abs, settings.eps_rel) else None
 
     def _rollout_loss(self) -> tuple[float, float | None]:
         """Loss and accuracy of the network's own outputs on the whole training set."""
