@@ -1,5 +1,9 @@
-"""``pytest --benchmark``: run what is in bench/, which needs pytest-benchmark, instead of the tests."""
+"""``pytest --benchmark``: run what is in bench/, which needs pytest-benchmark, instead of the tests.
 
+The whole of the tests runs in a process for each core, if pytest-xdist is there; files that are named run in one.
+"""
+
+import os
 from datetime import datetime
 from pathlib import Path
 
@@ -15,6 +19,17 @@ def pytest_addoption(parser):
     group = parser.getgroup("admmirnn")
     group.addoption("--benchmark", action="store_true", help="run the benchmarks in bench/ instead of the tests")
     group.addoption("--quick", action="store_true", help="with --benchmark: fewer sizes and rounds, under a minute")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at its own options
+def pytest_cmdline_main(config):
+    """Run the whole of the tests in several processes, unless another number was asked for."""
+    option = config.option
+    one_by_one = option.benchmark or option.collectonly or option.usepdb or option.file_or_dir
+    one_by_one = one_by_one or "PYTEST_XDIST_WORKER" in os.environ  # one of those processes, or what its tests start
+    if config.pluginmanager.hasplugin("xdist") and option.numprocesses is None and not one_by_one:
+        option.numprocesses = min(os.cpu_count() or 1, 8)
+        option.dist = "worksteal"
 
 
 def pytest_configure(config):

@@ -106,7 +106,7 @@ def test_training_stands_still_between_epochs(name, solver):
         {"every_step": True, "loss": SquaredError()},
         {"loss": SquaredError()},
     ],
-    ids=str,
+    ids=["mean", "max", "each", "values of each", "values"],
 )
 def test_training_of_other_forms(form):
     size = Size(n=4, B=6, N=5, d=3, K=2)

@@ -68,7 +68,7 @@ def test_prox_is_the_minimum(penalty, data, tau):
         (GroupLasso(0.5), lambda x: x / np.maximum(1, np.linalg.norm(x, axis=0) / 0.5)),
         (GroupLasso(0.5, axis=1), lambda x: x / np.maximum(1, np.linalg.norm(x, axis=1)[:, None] / 0.5)),
     ],
-    ids=repr,
+    ids=["lasso", "columns", "rows"],
 )
 @settings(max_examples=50)
 @given(x=matrices(), tau=st.floats(0.01, 10))

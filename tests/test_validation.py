@@ -123,7 +123,7 @@ def test_setting_is_refused(name, value, error):
     assert_refused(classifier(**{name: value}), error, name)
 
 
-@pytest.mark.parametrize("random_state", [-1, 1.5, "a", np.random.default_rng(0)], ids=repr)
+@pytest.mark.parametrize("random_state", [-1, 1.5, "a", np.random.default_rng(0)], ids=["-1", "1.5", "a", "Generator"])
 def test_random_state_is_refused(random_state):
     assert_refused(classifier(random_state=random_state), ValueError, ())
 
