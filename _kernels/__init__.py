@@ -7,6 +7,9 @@ running at a step are always the first ones.  One array holds the rows of all st
 * ``S``: block ``t`` stands in the same rows and holds s_{t-1}; the state that sequence ``i`` reaches at step ``t`` is
   row ``i`` of block ``t + 1``, and block ``N`` has a row for every sequence, its last state.
 
+Where a layer reads the states of another one, what its step t reads is the state that the other's step t has reached,
+and its X, its multipliers and those that it hands down stand in the same rows.
+
 Where observations are symbols, of which one is 1 and the others 0, ``codes`` (int32) stands in the place of ``X``.
 A sequence of length L takes L rows: there is no padding, and observations and states are never put side by side; sums
 over z_t = [x_t, s_{t-1}, 1] are taken by blocks.  Algorithm 1, which changes the states, keeps them in rows

@@ -5,6 +5,7 @@ cdef enum ReadOut:                                # which states the outputs are
     EACH                                          # that after each step
     MEAN                                          # mean over a sequence's own steps
     MAX                                           # largest over a sequence's own steps, unit by unit
+    NONE                                          # those of another layer, which reads this one's
 
 cdef ReadOut read_out_named(str name) except *
 

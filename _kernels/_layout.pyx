@@ -12,6 +12,8 @@ cdef ReadOut read_out_named(str name) except *:
         return MEAN
     if name == "max":
         return MAX
+    if name == "none":
+        return NONE
     raise ValueError(f"read-out {name!r} has no kernel")
 
 

@@ -11,7 +11,7 @@ FloatArray: TypeAlias = NDArray[np.floating[Any]]
 def backward(
     work: _Work,
     batch: _Batch,
-    lambda3: FloatArray,
+    lambda3: FloatArray | None,
     weights: FloatArray | None,
     cap: float,
     gram_first: int,

@@ -10,6 +10,9 @@ takes [s 1], and of G_x = sum x x^T, a diagonal of counts, the last column of G_
 Outputs are read from states h, all rows of which must be known before V^T lambda3 is passed on: with a pooled read-out
 lambda_h = V^T lambda3 takes the place of H, once the sums over h have been taken, and its share is injected at each
 step.
+
+Where another layer reads the states, it hands multipliers of them down, lambda_s, a row for each step as its own
+observations lie; and so does this one to what it reads from: lambda_x = lambda1 U.
 """
 
 from cython cimport floating
@@ -20,7 +23,7 @@ from libc.string cimport memcpy, memset
 
 from admmirnn._kernels._activations cimport Activation, add_multiply_by_slope, multiply_by_slope
 from admmirnn._kernels._blas cimport add_gram, add_products, multiply_rows, rows_at_once
-from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, ReadOut
+from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, NONE, ReadOut
 from admmirnn._kernels._pool_simd cimport add_all, take_where
 from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
 from admmirnn._kernels.batch cimport _Batch, n_outputs_of
@@ -50,6 +53,9 @@ cdef struct Sweep:                               # what all parts of a backward 
     const int32_t* steps                         # (B, n): at which step a state was the largest
     const Py_ssize_t* lengths                    # of the sequences, for means
     void* initial_multipliers                    # (B, n), or NULL
+    const void* lambda_s                         # (rows, n): what the layer above injects into the states, or NULL
+    void* lambda_x                               # (rows, d): what is handed down, or NULL
+    bint at_every_step                           # whether something is injected at other steps than the last
     void* lambda1                                # (rows, n), or (2 B, n)
     bint keep                                    # all of lambda1
     bint with_outputs                            # whether the output layer's statistics are wanted
@@ -80,8 +86,8 @@ cdef inline floating* multipliers_of(Sweep* sweep, Py_ssize_t t, floating* lambd
     return lambda1 + (sweep.offsets[t] if sweep.keep else t % 2 * B) * sweep.n
 
 
-cdef const floating* injected_by(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t rows,
-                                 floating* room) noexcept nogil:
+cdef const floating* injected_by_outputs(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t rows,
+                                         floating* room) noexcept nogil:
     """The multipliers that the outputs inject into the states of these sequences after step t, perhaps in ``room``."""
     cdef Py_ssize_t n = sweep.n, K = sweep.K, row = first
     cdef const floating* lambda_h = <const floating*> sweep.H + first * n
@@ -95,6 +101,24 @@ cdef const floating* injected_by(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, P
     # room = lambda3 @ V
     multiply_rows[floating](rows, n, K, 1, <const floating*> sweep.lambda3 + row * K, K,
                             <const floating*> sweep.Psi, n + 1, 0, room, n)
+    return room
+
+
+cdef const floating* injected_by(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t rows,
+                                 floating* room) noexcept nogil:
+    """Those that the outputs and the layer above inject there, perhaps in ``room``."""
+    cdef Py_ssize_t n = sweep.n
+    cdef const floating* of_outputs
+    cdef const floating* lambda_s
+    if sweep.lambda_s == NULL:
+        return injected_by_outputs(sweep, t, first, rows, room)
+    lambda_s = <const floating*> sweep.lambda_s + (sweep.offsets[t] + first) * n
+    if sweep.read_out == NONE or (sweep.read_out == LAST and t < sweep.N - 1):
+        return lambda_s
+    of_outputs = injected_by_outputs(sweep, t, first, rows, room)
+    if of_outputs != room:
+        memcpy(room, of_outputs, rows * n * sizeof(floating))
+    add_all(rows * n, lambda_s, room)
     return room
 
 
@@ -118,7 +142,7 @@ cdef double bound(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_t first, Py_ssi
         if t == sweep.N - 1:
             sweep.largest[i] = square
         else:
-            if sweep.read_out != LAST:
+            if sweep.at_every_step:
                 sweep.largest[i] = max(sweep.injected[i], sweep.largest[i])
             most = sweep.cap * sweep.cap * sweep.largest[i]
             if square > most:
@@ -151,12 +175,16 @@ cdef double find_multipliers(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_t fi
         else:
             # lambda1[t] = lambda1[t + 1] @ W
             multiply_rows[floating](rows, n, n, 1, following + i * n, n, W, m, 0, own, n)
-        if t < sweep.N - 1 and sweep.read_out != LAST:
+        if t < sweep.N - 1 and sweep.at_every_step:
             more = injected_by(sweep, t, i, rows, piece)
             add_multiply_by_slope(sweep.f, states + i * n, rows, n, more, own, sweep.squares + i, sweep.injected + i)
         else:
             multiply_by_slope(sweep.f, states + i * n, rows, n, own, sweep.squares + i)
         total += bound(sweep, t, part, i, i + rows, lambda1)
+        if sweep.lambda_x != NULL:
+            # lambda_x[t] = lambda1[t] @ U
+            multiply_rows[floating](rows, sweep.d, n, 1, own, n, <const floating*> sweep.Theta, m, 0,
+                                    <floating*> sweep.lambda_x + (sweep.offsets[t] + i) * sweep.d, sweep.d)
         i += rows
     return total
 
@@ -415,7 +443,11 @@ cdef Py_ssize_t backward_of(_Work work, _Batch batch, of_lambda3, of_weights, Sw
     cdef Py_ssize_t n_outputs = n_outputs_of(batch, work.read_out == EACH), n_capped = 0, i
     cdef double total = 0
     cdef int part
-    if lambda3.shape[0] != n_outputs or lambda3.shape[1] != work.K \
+    if work.read_out == NONE:
+        if lambda3 is not None:
+            raise ValueError("backward: there are no outputs, and lambda3 is not None")
+        n_outputs = n_outputs if weights is None else weights.shape[0]
+    elif lambda3 is None or lambda3.shape[0] != n_outputs or lambda3.shape[1] != work.K \
             or (weights is not None and weights.shape[0] != n_outputs):
         raise ValueError("backward: the shapes do not belong together")
     for i in range(n_outputs):
@@ -424,7 +456,7 @@ cdef Py_ssize_t backward_of(_Work work, _Batch batch, of_lambda3, of_weights, Sw
         raise ValueError("backward: no output has a weight")
     work.counts[<int> WEIGHT] = total
     sweep.weights = NULL if weights is None else &weights[0]
-    sweep.lambda3 = &lambda3[0, 0]
+    sweep.lambda3 = NULL if lambda3 is None else &lambda3[0, 0]
     sweep.squares = <double*> malloc((3 * batch.B + 2 * n_parts) * sizeof(double) + 4 * n_parts * sizeof(Py_ssize_t))
     if sweep.squares == NULL:
         raise MemoryError
@@ -453,7 +485,10 @@ def backward(_Work work, _Batch batch, lambda3, weights, double cap, Py_ssize_t 
     lambda1_t = f'(a_t) * (V^T lambda3_t + W^T lambda1_{t+1}), where with the read-out "last" there are outputs after
     the last step only, with "mean" every step of a sequence has the same share of V^T lambda3, and with "max" the steps
     that the work's ``steps`` (B, n) name have all of it.  H (B, n) holds the pooled states and is overwritten.
-    ``lambda3`` and ``weights``, of the targets, all 1 if None, have a row for each output.
+    ``lambda3`` and ``weights``, of the targets, all 1 if None, have a row for each output.  Where the work has
+    lambda_s, a row for each step, it is added to V^T lambda3_t; with the read-out "none" it takes its place: then
+    ``lambda3`` is None, and the weights are those of the targets of the layers above.  Where it has lambda_x,
+    lambda1_t U is written to the rows of step t.
 
     ``cap``: whenever lambda1_t of a sequence is longer than ``cap`` times the longest one of the parts that its lambda3
     injects from t on, it is scaled down to that before it is passed on (bounded multipliers); infinity means never.
@@ -472,6 +507,9 @@ def backward(_Work work, _Batch batch, lambda3, weights, double cap, Py_ssize_t 
     if work.lambda1 == NULL or not has_room(work, batch) or work.room_of_sums < room \
             or (work.rows_of_lambda1 < batch.n_rows and work.rows_of_lambda1 < 2 * batch.B) \
             or (work.initial_multipliers != NULL and work.rows_of_initial < batch.B) \
+            or (work.lambda_s != NULL and work.rows_of_lambda_s < batch.n_rows) \
+            or (work.lambda_x != NULL and work.rows_of_lambda_x < batch.n_rows) \
+            or (work.read_out == NONE and work.lambda_s == NULL) \
             or not 0 <= gram_first < N or gram_every < 1 or R_every < 1:
         raise ValueError("backward: the shapes do not belong together")
     for i in range(batch.n_rows if work.symbols else 0):
@@ -481,7 +519,10 @@ def backward(_Work work, _Batch batch, lambda3, weights, double cap, Py_ssize_t 
         gram_rows += batch.offsets[t + 1] - batch.offsets[t]
     work.counts[<int> GRAM_ROWS] = gram_rows
     sweep.offsets, sweep.lengths = batch.offsets, batch.lengths
-    sweep.f, sweep.read_out, sweep.from_zero, sweep.with_outputs = work.f, work.read_out, from_zero, with_outputs
+    sweep.f, sweep.read_out, sweep.from_zero = work.f, work.read_out, from_zero
+    sweep.with_outputs = with_outputs and work.read_out != NONE
+    sweep.lambda_s, sweep.lambda_x = work.lambda_s, work.lambda_x
+    sweep.at_every_step = work.read_out != LAST or work.lambda_s != NULL
     sweep.N, sweep.d, sweep.n, sweep.K = N, work.d, n, work.K
     sweep.Theta, sweep.Psi, sweep.X, sweep.codes, sweep.S = work.Theta, work.Psi, work.X, work.codes, work.S
     sweep.H, sweep.steps, sweep.initial_multipliers = work.H, work.steps, work.initial_multipliers

@@ -8,7 +8,7 @@ cdef class _Batch(Holder):
     cdef double scale
     cdef Py_ssize_t frame, stride                 # rows of observations: of a step, and from one step to the next
     cdef Py_ssize_t B, N, n_rows                  # sequences, steps of the longest, steps of all
-    cdef const Py_ssize_t* first_rows             # (B,)
+    cdef const Py_ssize_t* first_rows             # (B,), or NULL where observations lie as states do
     cdef const Py_ssize_t* lengths                # (B,)
     cdef const Py_ssize_t* offsets                # (N + 2,)
 

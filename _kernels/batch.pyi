@@ -11,7 +11,7 @@ class _Batch: ...
 def batch(
     observations: Array,
     scale: float,
-    first_rows: IntArray,
+    first_rows: IntArray | None,
     lengths: IntArray,
     offsets: IntArray,
     frame: int = 1,

@@ -23,18 +23,23 @@ cdef class _Batch(Holder):
         self.scale, self.frame, self.stride = scale, frame, stride
         self.lengths = <const Py_ssize_t*> self.hold(lengths, "lengths", INDEX, False, ANY, VECTOR)
         self.B = self.rows
-        self.first_rows = <const Py_ssize_t*> self.hold(first_rows, "first_rows", INDEX, False, self.B, VECTOR)
+        if first_rows is not None:
+            self.first_rows = <const Py_ssize_t*> self.hold(first_rows, "first_rows", INDEX, False, self.B, VECTOR)
         self.offsets = <const Py_ssize_t*> self.hold(offsets, "offsets", INDEX, False, ANY, VECTOR)
         self.N = self.rows - 2
         if frame < 1 or stride == 0 or not fits_of(self.offsets, self.N) \
                 or self.offsets[self.N + 1] - self.offsets[self.N] != self.B:
             raise ValueError("batch: offsets, lengths, frame and stride do not belong together")
         self.n_rows = self.offsets[self.N]
+        if first_rows is None and (frame != 1 or stride != 1 or self.n_observations < self.offsets[self.N + 1]):
+            raise ValueError("batch: the observations do not lie as the states of a layer")
         for i in range(self.B):
             reach = (self.lengths[i] - 1) * stride
-            if self.lengths[i] < 1 or self.lengths[i] > self.N or self.first_rows[i] < max(0, -reach) \
-                    or self.first_rows[i] > self.n_observations - max(0, reach) - frame \
-                    or self.offsets[self.N - self.lengths[i] + 1] - self.offsets[self.N - self.lengths[i]] <= i:
+            if self.lengths[i] < 1 or self.lengths[i] > self.N \
+                    or self.offsets[self.N - self.lengths[i] + 1] - self.offsets[self.N - self.lengths[i]] <= i \
+                    or (first_rows is not None and (
+                        self.first_rows[i] < max(0, -reach)
+                        or self.first_rows[i] > self.n_observations - max(0, reach) - frame)):
                 raise ValueError(f"batch: sequence {i} is not among the observations, or not where offsets have it")
             rows += self.lengths[i]
         if rows != self.n_rows:
@@ -45,7 +50,8 @@ def batch(observations, double scale, first_rows, lengths, offsets, Py_ssize_t f
     """Which sequences, longest first, and where their steps stand (see ``_kernels``).
 
     Step ``t`` of sequence ``i`` reads ``scale`` times ``frame`` rows of ``observations`` from row ``first_rows[i] +
-    stride t`` on.  A negative stride reads a sequence from its end.
+    stride t`` on.  A negative stride reads a sequence from its end.  With ``first_rows`` None the observations are the
+    S of another layer, and a step reads the state that that layer's same step has reached.
     """
     return _Batch(observations, scale, first_rows, lengths, offsets, frame, stride)
 

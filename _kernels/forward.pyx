@@ -24,7 +24,7 @@ cdef struct Sweep:                               # what all parts of a forward s
     Py_ssize_t stride                            # numbers from one step's observations to the next
     Py_ssize_t width                             # columns of observations
     const int32_t* codes                         # (rows,): of symbols, or NULL
-    const Py_ssize_t* first_rows
+    const Py_ssize_t* first_rows                 # or NULL: observations lie as states do
     const Py_ssize_t* lengths
     const Py_ssize_t* offsets
     Activation f
@@ -55,7 +55,10 @@ cdef void pack(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, floating* X) noe
         start = sweep.N - sweep.lengths[i]
         for t in range(start, sweep.N):
             x = X + (sweep.offsets[t] + i) * (d + 1)
-            at = sweep.first_rows[i] * sweep.width + (t - start) * sweep.stride
+            if sweep.first_rows == NULL:
+                at = (sweep.offsets[t + 1] + i) * sweep.width
+            else:
+                at = sweep.first_rows[i] * sweep.width + (t - start) * sweep.stride
             copy_scaled(sweep.observations, sweep.format, at, d, scale, x)
             x[d] = 1
 
@@ -182,7 +185,7 @@ cdef void sweep_part(Sweep* sweep, int part, floating* X) noexcept nogil:
         i = end
     if sweep.read_out == LAST:
         answer(sweep, last - first, S + (sweep.offsets[sweep.N] + first) * n, first, part, Q)
-    elif sweep.read_out != EACH:
+    elif sweep.read_out == MEAN or sweep.read_out == MAX:
         answer(sweep, last - first, H + first * n, first, part, Q)
 
 
@@ -209,7 +212,8 @@ cdef object forward_of(_Work work, _Batch batch, of_initial, of_plus, of_targets
     if not has_room(work, batch) or (initial is not None and (initial.shape[0] != B or initial.shape[1] != n)) \
             or (plus is not None and (plus.shape[0] != n_outputs or plus.shape[1] != K)):
         raise ValueError("forward: the shapes do not belong together")
-    if work.symbols and (batch.width != 1 or batch.frame != 1 or batch.format not in b"BH" or batch.scale != 1):
+    if work.symbols and (batch.first_rows == NULL or batch.width != 1 or batch.frame != 1
+                         or batch.format not in b"BH" or batch.scale != 1):
         raise ValueError("forward: the codes of symbols are no column of uint8 or uint16, or have a scale")
     if not work.symbols and batch.frame * batch.width != d:
         raise ValueError(f"forward: the observations of a step do not have {d} numbers")
@@ -235,7 +239,8 @@ cdef object forward_of(_Work work, _Batch batch, of_initial, of_plus, of_targets
         i = pack_codes(&sweep, B, work.codes)
         if i >= 0:
             raise ValueError(f"forward: sequence {i} has a symbol whose code is not below {d}, the columns of U")
-    sweep.scratch = <double*> malloc((room_of_o_step(K) * n_parts + (n + 1) * K) * sizeof(double))
+    # one number more: with no outputs there would be none
+    sweep.scratch = <double*> malloc((room_of_o_step(K) * n_parts + (n + 1) * K + 1) * sizeof(double))
     if sweep.scratch == NULL:
         raise MemoryError
     V_T = <floating*> (sweep.scratch + room_of_o_step(K) * n_parts)
@@ -273,7 +278,7 @@ def forward(_Work work, _Batch batch, initial=None, plus=None, targets=None):
     The read-out says what h is: with "last" the state after the last step; with "mean" and "max" those over a
     sequence's own steps, written to H, and "max" writes to ``steps`` at which step each was; with "each" there is a row
     of Q, of targets and of multipliers for every row of S from ``offsets[1]`` on, zero where that is an initial state.
-    ``plus``, of the shape of Q, is added to the outputs.
+    ``plus``, of the shape of Q, is added to the outputs.  With "none" there are no outputs: another layer reads S.
 
     With ``targets`` the o-step follows, which writes O_plus and lambda3: they have ``labels`` or ``values``, the other
     being None, ``weights``, rho, ``loss``, its name, and its ``parameter``.  What `output.o_step` returns is returned;

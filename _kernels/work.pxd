@@ -25,11 +25,13 @@ cdef class _Work(Holder):
     cdef void* lambda3                            # (rows_of_lambda3, K), or NULL
     cdef void* lambda1                            # (rows_of_lambda1, n), or NULL
     cdef void* initial_multipliers                # (rows_of_initial, n), or NULL
+    cdef const void* lambda_s                     # (rows_of_lambda_s, n): of the states, from the layer above, or NULL
+    cdef void* lambda_x                           # (rows_of_lambda_x, d): of the observations, or NULL
     cdef void* sums                               # (room_of_sums,), or NULL
     cdef double* counts                           # (COUNTS,), and R (n, n) after them, or NULL
     cdef double* R                                # (n, n), or NULL
     cdef Py_ssize_t rows_of_X, rows_of_S, rows_of_Q, rows_of_H, rows_of_lambda3, rows_of_lambda1, rows_of_initial
-    cdef Py_ssize_t room_of_sums
+    cdef Py_ssize_t rows_of_lambda_s, rows_of_lambda_x, room_of_sums
 
 cdef enum Count:                                  # what sums are of
     WEIGHT                                        # of all targets

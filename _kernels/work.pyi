@@ -25,6 +25,8 @@ class Room(Protocol):
     lambda3: FloatArray | None
     lambda1: FloatArray | None
     initial_multipliers: FloatArray | None
+    lambda_s: FloatArray | None
+    lambda_x: FloatArray | None
     sums: FloatArray | None
     counts: NDArray[np.float64] | None
 

@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t
 
 from admmirnn._kernels._activations cimport named
 from admmirnn._kernels._arrays cimport ANY, CODE, DOUBLE, FLOATING, VECTOR, Holder
-from admmirnn._kernels._layout cimport EACH, LAST, MAX, read_out_named
+from admmirnn._kernels._layout cimport EACH, MAX, MEAN, NONE, read_out_named
 from admmirnn._kernels.batch cimport _Batch, n_outputs_of
 
 
@@ -17,11 +17,11 @@ cdef class _Work(Holder):
         self.d, self.n, self.K, self.n_threads = d, n, K, room.n_threads
         self.f, self.read_out = named(room.activation), read_out_named(room.read_out)
         self.symbols = room.codes is not None
-        if d < 1 or n < 1 or K < 1 or self.n_threads < 1 or self.symbols != (room.X is None) \
-                or (room.O_plus is None) != (room.lambda3 is None):
+        if d < 1 or n < 1 or (K != 0 if self.read_out == NONE else K < 1) or self.n_threads < 1 \
+                or self.symbols != (room.X is None) or (room.O_plus is None) != (room.lambda3 is None) \
+                or (self.symbols and room.lambda_x is not None):
             raise ValueError("work: sizes and arrays do not belong together")
         self.Theta = self.hold(room.Theta, "Theta", FLOATING, False, n, d + n + 1)
-        self.Psi = self.hold(room.Psi, "Psi", FLOATING, False, K, n + 1)
         self.weights_T = self.hold(room.weights_T, "weights_T", FLOATING, True, d + 1 + n, n)
         if self.symbols:
             self.codes = <int32_t*> self.hold(room.codes, "codes", CODE, True, ANY, VECTOR)
@@ -30,9 +30,11 @@ cdef class _Work(Holder):
         self.rows_of_X = self.rows
         self.S = self.hold(room.S, "S", FLOATING, True, ANY, n)
         self.rows_of_S = self.rows
-        self.Q = self.hold(room.Q, "Q", FLOATING, True, ANY, K)
-        self.rows_of_Q = self.rows
-        if self.read_out != LAST and self.read_out != EACH:
+        if self.read_out != NONE:
+            self.Psi = self.hold(room.Psi, "Psi", FLOATING, False, K, n + 1)
+            self.Q = self.hold(room.Q, "Q", FLOATING, True, ANY, K)
+            self.rows_of_Q = self.rows
+        if self.read_out == MEAN or self.read_out == MAX:
             self.H = self.hold(room.H, "H", FLOATING, True, ANY, n)
             self.rows_of_H = self.rows
         if self.read_out == MAX:
@@ -54,6 +56,12 @@ cdef class _Work(Holder):
         if room.initial_multipliers is not None:
             self.initial_multipliers = self.hold(room.initial_multipliers, "those of s_0", FLOATING, True, ANY, n)
             self.rows_of_initial = self.rows
+        if room.lambda_s is not None:
+            self.lambda_s = self.hold(room.lambda_s, "lambda_s", FLOATING, False, ANY, n)
+            self.rows_of_lambda_s = self.rows
+        if room.lambda_x is not None:
+            self.lambda_x = self.hold(room.lambda_x, "lambda_x", FLOATING, True, ANY, d)
+            self.rows_of_lambda_x = self.rows
 
 
 def work(room):
@@ -68,7 +76,11 @@ def work(room):
     * ``lambda1`` with a row for each step of each sequence, or 2 B rows when the multipliers are not wanted,
       ``initial_multipliers`` (B, n), those of s_0, or None, ``sums``, as many numbers as `backward_room` says, and
       ``counts`` in float64, as many as `counts_room` says; or None where nothing is passed back;
+    * ``lambda_s`` (rows, n), multipliers of the states, which the layer above has found, and ``lambda_x`` (rows, d),
+      those of the observations, for the layer below; or None where there is no such layer;
     * ``weights_T`` (d + 1 + n, n): scratch.
+
+    With the read-out "none" another layer reads the states: K is 0, and there is no Psi and no Q.
 
     A smaller minibatch uses the first rows.  The memory of all of them is held as long as the object lives.
     """
@@ -78,5 +90,5 @@ def work(room):
 cdef bint has_room(_Work work, _Batch batch) noexcept nogil:
     """Whether all that a forward sweep writes of this minibatch has a place."""
     return work.rows_of_X >= batch.n_rows and work.rows_of_S >= batch.n_rows + batch.B \
-        and work.rows_of_Q >= n_outputs_of(batch, work.read_out == EACH) \
+        and (work.read_out == NONE or work.rows_of_Q >= n_outputs_of(batch, work.read_out == EACH)) \
         and (work.H == NULL or work.rows_of_H >= batch.B)

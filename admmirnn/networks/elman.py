@@ -303,6 +303,10 @@ class Room:
         Multipliers of the equations for a_t, of two steps; of all, if it has as many rows.
     initial_multipliers : ndarray of shape (B, n), or None
         Those of s_0, W^T lambda1_1, where it is learnt.
+    lambda_s : ndarray of shape (n_rows, n), or None
+        Of the states, where another layer reads them and passes its multipliers back.
+    lambda_x : ndarray of shape (n_rows, d), or None
+        U^T lambda1_t, where the observations are the states of another layer: the lambda_s of that one.
     sums : ndarray, or None
         Sums over the minibatch that the backward sweep leaves, see ``_kernels/statistics.pyx``, and its scratch.
     counts : ndarray of float64, or None
@@ -335,6 +339,8 @@ class Room:
         self.lambda3: FloatArray | None = None
         self.lambda1: FloatArray | None = None
         self.initial_multipliers: FloatArray | None = None
+        self.lambda_s: FloatArray | None = None
+        self.lambda_x: FloatArray | None = None
         self.sums: FloatArray | None = None
         self.counts: NDArray[np.float64] | None = None
 

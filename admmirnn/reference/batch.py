@@ -15,7 +15,7 @@ class _Batch:
         self,
         observations: Array,
         scale: float,
-        first_rows: IntArray,
+        first_rows: IntArray | None,
         lengths: IntArray,
         offsets: IntArray,
         frame: int,
@@ -29,7 +29,7 @@ class _Batch:
 def batch(
     observations: Array,
     scale: float,
-    first_rows: IntArray,
+    first_rows: IntArray | None,
     lengths: IntArray,
     offsets: IntArray,
     frame: int = 1,
@@ -38,6 +38,7 @@ def batch(
     """Which sequences, longest first, and where their steps stand (see ``_kernels``).
 
     Step ``t`` of sequence ``i`` reads ``scale`` times ``frame`` rows of ``observations`` from row ``first_rows[i] +
-    stride t`` on.
+    stride t`` on.  With ``first_rows`` None the observations are the S of another layer, and a step reads the state
+    that that layer's same step has reached.
     """
     return _Batch(observations, scale, first_rows, lengths, offsets, frame, stride)

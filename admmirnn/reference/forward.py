@@ -39,7 +39,7 @@ def forward(
     """Roll a minibatch out; with targets, take the o-step and return the loss and the number of right answers."""
     f, _ = ACTIVATIONS[work.activation]
     N, B, d, running, dtype = batch.N, batch.B, work.d, 0, work.Theta.dtype
-    lengths, offsets, first_rows = batch.lengths, batch.offsets, batch.first_rows
+    lengths, offsets = batch.lengths, batch.offsets
     U, W, b = work.Theta[:, :d], work.Theta[:, d:-1], work.Theta[:, -1]
     S, Q = work.S[: batch.n_rows + B], work.Q[: n_outputs(work, batch)]
     width = batch.observations.shape[1]
@@ -58,13 +58,16 @@ def forward(
         if work.codes is not None:
             x[:, :-1] = unit_rows[work.codes[offsets[t] : offsets[t + 1]]]
         else:
-            rows = frames[first_rows[: len(x)] + batch.stride * step]
+            of_states = np.arange(offsets[t + 1], offsets[t + 1] + len(x))
+            rows = frames[of_states if batch.first_rows is None else batch.first_rows[: len(x)] + batch.stride * step]
             # numpy 1 would multiply in the type of the rows
             common = np.result_type(rows.dtype, dtype)
             np.multiply(rows, dtype.type(batch.scale), out=x[:, :-1], casting="unsafe", dtype=common)
         s[running:] = 0 if initial is None else initial[running : len(x)]
         running = len(x)
         S[offsets[t + 1] : offsets[t + 1] + running] = f(x[:, :-1] @ U.T + s @ W.T + b)
+    if work.read_out == "none":
+        return None
     np.matmul(_states_read_out(work, batch), work.Psi[:, :-1].T, out=Q)
     Q += work.Psi[:, -1]
     if plus is not None:
@@ -84,6 +87,7 @@ def forward(
 def _write_codes(batch: _Batch, d: int, codes_out: NDArray[np.int32]) -> None:
     """The codes of symbols in the order of the rows of X; raises if one is not below d."""
     codes, offsets = batch.observations[:, 0], batch.offsets
+    assert batch.first_rows is not None
     for t in range(batch.N):
         running = offsets[t + 1] - offsets[t]
         rows = batch.first_rows[:running] + batch.stride * (batch.lengths[:running] - batch.N + t)

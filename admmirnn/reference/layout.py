@@ -24,4 +24,6 @@ def holes(offsets: IntArray) -> NDArray[np.bool_]:
 
 def n_outputs(work: _Work, batch: _Batch) -> int:
     """How many rows of outputs a minibatch has."""
+    if work.read_out == "none":
+        return 0
     return int(batch.offsets[-1] - batch.offsets[1]) if work.read_out == "each" else batch.B

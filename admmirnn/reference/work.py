@@ -38,6 +38,8 @@ class Room(Protocol):
     lambda3: FloatArray | None
     lambda1: FloatArray | None
     initial_multipliers: FloatArray | None
+    lambda_s: FloatArray | None
+    lambda_x: FloatArray | None
     sums: FloatArray | None
     counts: NDArray[np.float64] | None
 
@@ -51,6 +53,7 @@ class _Work:
         self.X, self.codes, self.S, self.Q, self.H, self.steps = room.X, room.codes, room.S, room.Q, room.H, room.steps
         self.O_plus, self.lambda3, self.lambda1 = room.O_plus, room.lambda3, room.lambda1
         self.initial_multipliers, self.sums, self.counts = room.initial_multipliers, room.sums, room.counts
+        self.lambda_s, self.lambda_x = room.lambda_s, room.lambda_x
 
     @property
     def has_R(self) -> bool:
