@@ -16,7 +16,7 @@ from admmirnn.losses import SoftmaxCrossEntropy, SquaredError, UserLoss
 from admmirnn.networks import BidirectionalRNN
 from admmirnn.penalties import GroupLasso, Lasso, SpectralBall
 from admmirnn.solvers.rollout.history import EpochRecord
-from admmirnn.solvers.rollout.iteration import BidirectionalFit
+from admmirnn.solvers.rollout.iteration import Fit
 from admmirnn.solvers.rollout.order import Shuffled
 from admmirnn.solvers.rollout.problem import Problem
 
@@ -114,10 +114,10 @@ def iterate(c, which=None, rho=1e9, n_threads=1):
     network = network_of(c)
     settings = Rollout(rho=rho, momentum=0.0, gram_decay=0.0, multiplier_cap=None)
     order = Shuffled(network, sequences, len(which), False, None)
-    fit = BidirectionalFit(settings, Problem(network, order, c.y[rows], c.loss, c.weights[rows], n_threads=n_threads))
+    fit = Fit(settings, Problem(network, order, c.y[rows], c.loss, c.weights[rows], n_threads=n_threads))
     fit.record = EpochRecord()
     fit.take(np.arange(len(which)))
-    for work in fit.works:
+    for work in fit.works[0]:
         keep_multipliers(fit.kernels, work)
     fit.sweep_forward()
     fit.sweep_backward()
@@ -162,8 +162,8 @@ def test_gram_matrices_are_those_of_the_inputs(read_out, backend_name):
         # with V = I the outputs are the states
         H.append(outputs_by_hand(c, i, c.Theta, c.Theta_reverse, np.eye(8)[:7]))
     H = np.hstack([np.concatenate(H), np.ones((len(c.weights), 1))])[c.weights > 0]
-    np.testing.assert_allclose(np.tril(fit.output.G), np.tril(H.T @ H / len(H)), rtol=0, atol=1e-12)
-    for layer, work in zip(fit.hidden_layers, fit.works, strict=True):
+    np.testing.assert_allclose(np.tril(fit.layers[-1].G), np.tril(H.T @ H / len(H)), rtol=0, atol=1e-12)
+    for layer, work in zip(fit.layers[:-1], fit.works[0], strict=True):
         X, S = work.room.X[: work.batch.n_rows], work.S[: work.batch.n_rows]
         Z = np.hstack([X[:, :-1], S, X[:, -1:]])
         np.testing.assert_allclose(np.tril(layer.G), np.tril(Z.T @ Z / len(Z)), rtol=0, atol=1e-12)
@@ -177,16 +177,16 @@ def test_a_batch_of_unequal_lengths_is_one_by_one(read_out, backend_name):
     M = [np.zeros_like(layer.M) for layer in together.layers]
     for i in np.flatnonzero(totals):
         alone = iterate(c, [i], rho=2.0)
-        share = totals[i] / alone.work.weights.sum() / (totals.sum() / together.work.weights.sum())
-        for of_all, of_one in zip(together.works, alone.works, strict=True):
+        share = totals[i] / alone.works[0][0].weights.sum() / (totals.sum() / together.works[0][0].weights.sum())
+        for of_all, of_one in zip(together.works[0], alone.works[0], strict=True):
             rows = np.flatnonzero(of_all.batch.rows()[0] == i)
             found, expected = of_all.room.lambda1[rows], share * of_one.room.lambda1
             np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12, equal_nan=False)
-        batch = together.work.batch
+        batch = together.works[0][0].batch
         rows = np.flatnonzero(batch.indices == i)
         if read_out == "each":
             rows = batch.rows_of_outputs()[np.flatnonzero(batch.rows()[0] == i)]
-        np.testing.assert_allclose(together.work.Q[rows], alone.work.Q, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(together.works[0][0].Q[rows], alone.works[0][0].Q, rtol=0, atol=1e-12)
         for total, layer in zip(M, alone.layers, strict=True):
             total += totals[i] / totals.sum() * layer.M
     for layer, expected in zip(together.layers, M, strict=True):

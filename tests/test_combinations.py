@@ -142,7 +142,7 @@ def iterate(c, which, rho=1e9):
     )
     fit.record = SimpleNamespace(capped_steps=0)
     fit.take(np.arange(len(X)))
-    keep_multipliers(fit.kernels, fit.work)
+    keep_multipliers(fit.kernels, fit.works[0][0])
     fit.sweep_forward()
     fit.sweep_backward()
     return fit
@@ -161,9 +161,9 @@ def test_multipliers_are_the_gradient(loss, activation, read_out, monkeypatch):
         monkeypatch.setenv("ADMMIRNN_BACKEND", backend_name)
         fit = iterate(c, range(len(c.X)))
         assert fit.batch_loss == pytest.approx(mean_loss(c, c.Theta, c.Psi), rel=1e-12)
-        for name, gradient in expected.items():
+        for layer, (name, gradient) in zip(fit.layers, expected.items(), strict=True):
             atol = 1e-6 * max(1.0, np.abs(gradient).max())
-            np.testing.assert_allclose(getattr(fit, name).M, -gradient, rtol=0, atol=atol, err_msg=name)
+            np.testing.assert_allclose(layer.M, -gradient, rtol=0, atol=atol, err_msg=name)
             assert np.abs(gradient).max() > 1e-3
 
 
@@ -176,9 +176,9 @@ def test_R_is_the_gram_matrix_of_the_multipliers(loss, activation, read_out, mon
     for backend_name in ("compiled", "numpy"):
         monkeypatch.setenv("ADMMIRNN_BACKEND", backend_name)
         fit = iterate(c, range(len(c.X)), rho=2.0)
-        R = sum(np.outer(row, row) for row in fit.work.room.lambda1) / sum(LENGTHS)
+        R = sum(np.outer(row, row) for row in fit.works[0][0].room.lambda1) / sum(LENGTHS)
         assert R.trace() > 0
-        np.testing.assert_allclose(np.tril(fit.hidden.R), np.tril(R), rtol=0, atol=1e-12 * R.max())
+        np.testing.assert_allclose(np.tril(fit.layers[0].R), np.tril(R), rtol=0, atol=1e-12 * R.max())
 
 
 @pytest.mark.slow_on("numpy")
@@ -188,24 +188,23 @@ def test_R_is_the_gram_matrix_of_the_multipliers(loss, activation, read_out, mon
 def test_a_batch_of_unequal_lengths_is_one_by_one(loss, activation, read_out, backend_name):
     c = make_case(loss, activation, read_out)
     together = iterate(c, range(len(c.X)), rho=2.0)
-    batch = together.work.batch
+    batch = together.works[0][0].batch
     sequence_of, step_of = batch.rows()
     weights = np.array([of.sum() for of in c.weights])
-    M, output_M = np.zeros_like(together.hidden.M), np.zeros_like(together.output.M)
+    M, output_M = np.zeros_like(together.layers[0].M), np.zeros_like(together.layers[-1].M)
     for i in np.flatnonzero(weights):
         alone = iterate(c, [i], rho=2.0)
         of_sequence = np.flatnonzero(sequence_of == i)
         assert step_of[of_sequence].tolist() == list(range(LENGTHS[i]))
         outputs = batch.rows_of_outputs()[of_sequence] if read_out == "each" else np.flatnonzero(batch.indices == i)
-        np.testing.assert_allclose(together.work.Q[outputs], alone.work.Q, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(together.works[0][0].Q[outputs], alone.works[0][0].Q, rtol=0, atol=1e-12)
         # lambda is of sum w R / sum w, and weights are brought to a mean of 1
-        share = weights[i] / alone.work.weights.sum() / (weights.sum() / together.work.weights.sum())
+        share = weights[i] / alone.works[0][0].weights.sum() / (weights.sum() / together.works[0][0].weights.sum())
+        works = together.works[0][0], alone.works[0][0]
         for name, rows in (("lambda3", outputs), ("lambda1", of_sequence)):
-            of_all, of_one = (
-                work.lambda3 if name == "lambda3" else work.room.lambda1 for work in (together.work, alone.work)
-            )
+            of_all, of_one = (work.lambda3 if name == "lambda3" else work.room.lambda1 for work in works)
             np.testing.assert_allclose(of_all[rows], share * of_one, rtol=0, atol=1e-12, equal_nan=False, err_msg=name)
-        M += weights[i] / weights.sum() * alone.hidden.M
-        output_M += weights[i] / weights.sum() * alone.output.M
-    np.testing.assert_allclose(together.hidden.M, M, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(together.output.M, output_M, rtol=0, atol=1e-12)
+        M += weights[i] / weights.sum() * alone.layers[0].M
+        output_M += weights[i] / weights.sum() * alone.layers[-1].M
+    np.testing.assert_allclose(together.layers[0].M, M, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(together.layers[-1].M, output_M, rtol=0, atol=1e-12)

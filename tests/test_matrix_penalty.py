@@ -320,15 +320,15 @@ def waves(n=60, seed=0):
 def test_the_ridge_suits_the_number_of_targets(n, expected):
     fit = fit_of()
     fit.targets = np.zeros(n)
-    assert fit.ridge(fit.hidden) == pytest.approx(expected)
+    assert fit.ridge(fit.layers[0]) == pytest.approx(expected)
     fit.weights = np.arange(2 * n) % 2  # half of them have no weight
     fit.targets = np.zeros(2 * n)
-    assert fit.ridge(fit.hidden) == pytest.approx(expected)
-    assert fit.ridge(fit.output) == 0.2  # of layers whose penalty is a number
-    fit.hidden.M = np.zeros((512, 3))
-    assert fit.ridge(fit.hidden) == pytest.approx(min(2, 2 * expected))
+    assert fit.ridge(fit.layers[0]) == pytest.approx(expected)
+    assert fit.ridge(fit.layers[-1]) == 0.2  # of layers whose penalty is a number
+    fit.layers[0].M = np.zeros((512, 3))
+    assert fit.ridge(fit.layers[0]) == pytest.approx(min(2, 2 * expected))
     fit.sequences = SimpleNamespace(n_symbols=61)
-    assert fit.ridge(fit.hidden) == pytest.approx(min(2, 2 * expected * 14 / 6) if expected < 2 else 2)
+    assert fit.ridge(fit.layers[0]) == pytest.approx(min(2, 2 * expected * 14 / 6) if expected < 2 else 2)
 
 
 def weights_of(model):
@@ -388,14 +388,14 @@ def test_R_is_a_running_mean_over_minibatches(backend_name):
     means, expected = [], 0
     for k in range(1, 6):
         fit.take(np.arange(4))
-        keep_multipliers(fit.kernels, fit.work)
+        keep_multipliers(fit.kernels, fit.works[0][0])
         fit.sweep_forward()
         fit.sweep_backward()
-        lambda1 = fit.work.room.lambda1
+        lambda1 = fit.works[0][0].room.lambda1
         means.append(lambda1.T @ lambda1 / len(lambda1))
         beta = 1 - 1 / k
         expected = beta * expected + (1 - beta) * means[-1]
-        np.testing.assert_allclose(np.tril(fit.hidden.R), np.tril(expected), rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(np.tril(fit.layers[0].R), np.tril(expected), rtol=1e-12, atol=1e-14)
         fit.update_weights()
     assert not np.allclose(means[0], means[-1])
 
@@ -407,9 +407,9 @@ def test_a_rollback_forgets_R():
         fit.sweep_forward()
         fit.sweep_backward()
         fit.update_weights()
-    assert fit.hidden.R.trace() > 0
+    assert fit.layers[0].R.trace() > 0
     fit.roll_back()
-    assert not fit.hidden.R.any()
+    assert not fit.layers[0].R.any()
 
 
 @pytest.mark.parametrize(
@@ -425,8 +425,8 @@ def test_a_rollback_forgets_R():
 )
 def test_small_minibatches_give_R_all_their_rows_and_large_ones_a_share(n_rows, n, every, decay):
     fit = fit_of()
-    fit.hidden.M = np.zeros((n, 1))
-    fit.work = SimpleNamespace(batch=SimpleNamespace(n_rows=n_rows, n_steps=28))
+    fit.layers[0].M = np.zeros((n, 1))
+    fit.works = [[SimpleNamespace(batch=SimpleNamespace(n_rows=n_rows, n_steps=28))]]
     fit.n_remembered = 1000
     fit.begin_statistics()
     assert (fit.R_every, fit.R_decay) == (every, pytest.approx(decay))

@@ -109,9 +109,9 @@ def test_states_of_chunks_are_those_of_the_whole(kernels, s_0):
         for indices in order.epoch():
             fit.take(indices)
             fit.sweep_forward()
-            batch = fit.work.batch
+            batch = fit.works[0][0].batch
             sequence_of, step_of = batch.rows()
-            found[streams.chunks.first_steps[sequence_of] + step_of] = fit.work.Q[batch.rows_of_outputs()]
+            found[streams.chunks.first_steps[sequence_of] + step_of] = fit.works[0][0].Q[batch.rows_of_outputs()]
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 

@@ -359,7 +359,7 @@ def check_same_network(estimator: BaseEstimator, settings: EstimatorSettings, ne
         "hidden_size": network.n_hidden,
         "activation": network.activation,
         "readout": network.read_out,
-        "bidirectional": len(network.directions) == 2,
+        "bidirectional": len(network.layers[0]) == 2,
         "dtype": network.dtype,
     }
     for name, value in (fitted | more).items():

@@ -296,7 +296,7 @@ class CharacterModel(RecurrentEstimator):
         OSError
             If a file cannot be read.
         """
-        network = self._network().directions[0]
+        network = self._network().layers[0][0]
         sequences, following = _predictions(self._encode(read_texts(text)), len(self.vocabulary_))
         nats, n_threads = 0.0, validation.check_n_threads(self.n_threads)
         for rows, outputs in network.pieces_of_outputs(sequences, every_step=True, n_threads=n_threads):
@@ -348,7 +348,7 @@ class CharacterModel(RecurrentEstimator):
         OSError
             If a file cannot be read.
         """
-        network = self._network().directions[0]
+        network = self._network().layers[0][0]
         (codes,) = self._encode([read_text(text, least=1)])
         outputs = network.outputs(_symbols([codes], len(self.vocabulary_)), every_step=True)
         found: FloatArray = softmax(self._checked(outputs), axis=1)
@@ -382,7 +382,7 @@ class CharacterModel(RecurrentEstimator):
         ValueError, TypeError
             As in `predict_proba`, for the prefix, which may be empty; or if another argument is out of its range.
         """
-        network = self._network().directions[0]
+        network = self._network().layers[0][0]
         prefix = read_text(prefix, "prefix", least=0)
         n = validation.check_integer("n", n, 0)
         temperature = validation.check_number("temperature", temperature)

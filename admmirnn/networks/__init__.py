@@ -26,6 +26,6 @@ def network_of(weights: Mapping[str, FloatArray], *, activation: str, read_out: 
 
 def check_one_direction(network: Network, why: str) -> ElmanRNN:
     """Return the network, or raise if it reads sequences from both ends."""
-    if len(network.directions) > 1:
+    if len(network.layers[0]) > 1:
         raise ValueError(f"the network is bidirectional, and {why}")
-    return network.directions[0]
+    return network.layers[0][0]

@@ -36,7 +36,7 @@ class BidirectionalRNN:
     learns_s_0 = False
 
     def __init__(self, forward: ElmanRNN, reverse: ElmanRNN, Psi: FloatArray) -> None:
-        self.directions = forward, reverse
+        self.layers: tuple[tuple[ElmanRNN, ...], ...] = ((forward, reverse),)
         self.Psi = Psi
         self.share_out()
 
@@ -59,18 +59,18 @@ class BidirectionalRNN:
 
     def share_out(self) -> None:
         """Copy the blocks of Psi to where the two networks have theirs."""
-        for i, (network, columns) in enumerate(zip(self.directions, self.blocks["V"].of_directions, strict=True)):
+        for i, (network, columns) in enumerate(zip(self.layers[0], self.blocks["V"].of_directions, strict=True)):
             network.Psi[:, :-1], network.Psi[:, -1] = self.Psi[:, columns], 0 if i else self.Psi[:, -1]
 
     @property
     def n_hidden(self) -> int:
         """Number of hidden units of the larger network."""
-        return max(network.n_hidden for network in self.directions)
+        return max(network.n_hidden for network in self.layers[0])
 
     @property
     def n_features(self) -> int:
         """Number of features of an observation, d."""
-        return self.directions[0].n_features
+        return self.layers[0][0].n_features
 
     @property
     def n_outputs(self) -> int:
@@ -86,22 +86,22 @@ class BidirectionalRNN:
     @property
     def activation(self) -> str:
         """f of both."""
-        return self.directions[0].activation
+        return self.layers[0][0].activation
 
     @property
     def read_out(self) -> str:
         """That of both."""
-        return self.directions[0].read_out
+        return self.layers[0][0].read_out
 
     @property
     def blocks(self) -> Mapping[str, Block]:
         """Where in its arrays the weights of which name are."""
-        return blocks_of(self.n_features, tuple(network.n_hidden for network in self.directions), self.n_outputs)
+        return blocks_of(self.n_features, tuple(network.n_hidden for network in self.layers[0]), self.n_outputs)
 
     @property
     def arrays(self) -> tuple[FloatArray, ...]:
         """What its blocks are in."""
-        return (*(network.Theta for network in self.directions), self.Psi)
+        return (*(network.Theta for network in self.layers[0]), self.Psi)
 
     @property
     def weights(self) -> dict[str, FloatArray]:
@@ -121,14 +121,14 @@ class BidirectionalRNN:
     def pruned(self) -> BidirectionalRNN:
         """Both networks without the units that the outputs never depend on, as `ElmanRNN.pruned`."""
         self.share_out()
-        forward, reverse = (network.pruned() for network in self.directions)
+        forward, reverse = (network.pruned() for network in self.layers[0])
         Psi = np.hstack([forward.weights["V"], reverse.weights["V"], self.weights["c"][:, None]])
         return BidirectionalRNN(forward, reverse, np.ascontiguousarray(Psi))
 
     def outputs(self, sequences: Sequences, *, every_step: bool = False, n_threads: int = 1) -> FloatArray:
         """Roll both networks out over sequences, as `ElmanRNN.outputs`."""
         self.share_out()
-        forward, reverse = self.directions
+        forward, reverse = self.layers[0]
         outputs = forward.outputs(sequences, every_step=every_step, n_threads=n_threads)
         others = reverse.outputs(sequences.reversed(), every_step=every_step, n_threads=n_threads)
         outputs += _turned(others, sequences) if every_step else others
@@ -136,13 +136,13 @@ class BidirectionalRNN:
 
     def states(self, sequences: Sequences) -> FloatArray:
         """Those of both networks at each step, as `ElmanRNN.states`, side by side."""
-        forward, reverse = self.directions
+        forward, reverse = self.layers[0]
         return np.hstack([forward.states(sequences), _turned(reverse.states(sequences.reversed()), sequences)])
 
     def outputs_by_step(self, S: FloatArray, *, every_step: bool = False) -> FloatArray:
         """As `ElmanRNN.outputs_by_step`; with one a sequence, when both have read so many steps from their ends."""
         self.share_out()
-        forward, reverse = self.directions
+        forward, reverse = self.layers[0]
         of_forward, of_reverse = np.hsplit(S, [forward.n_hidden])
         return forward.outputs_by_step(of_forward) + reverse.outputs_by_step(of_reverse[:: 1 if every_step else -1])
 

@@ -33,8 +33,9 @@ class ElmanRNN:
         [V c].
     activation : {"tanh", "sigmoid", "relu", "leaky_relu", "identity"}
         f; leaky relu is 0.01 a below zero.
-    read_out : {"last", "mean", "max"}
-        h: s_N, or the mean or the largest of s_1 to s_N, unit by unit.
+    read_out : {"last", "mean", "max", "none"}
+        h: s_N, or the mean or the largest of s_1 to s_N, unit by unit.  With "none" another layer reads the states, and
+        there are no outputs.
     s_0 : ndarray of shape (n_hidden,), optional
         The state before the first step; zero unless given.
     learns_s_0 : bool, default=False
@@ -153,9 +154,12 @@ class ElmanRNN:
         return {name: block.of(arrays) for name, block in self.blocks.items()}
 
     @property
-    def directions(self) -> tuple[ElmanRNN, ...]:
-        """The networks that read a sequence: this one alone, from its start."""
-        return (self,)
+    def layers(self) -> tuple[tuple[ElmanRNN, ...], ...]:
+        """One layer, of one direction: this network reads a sequence from its start."""
+        return ((self,),)
+
+    def share_out(self) -> None:
+        """Do nothing: its Psi is that of its only direction."""
 
     @property
     def trained(self) -> tuple[FloatArray, ...]:
@@ -327,7 +331,7 @@ class Room:
         self.d, self.n, self.K, self.dtype, self.n_threads = d, n, K, dtype, n_threads
         self.Theta, self.Psi, self.activation, self.read_out = network.Theta, network.Psi, network.activation, read_out
         self.n_sequences = n_sequences
-        self.n_outputs = n_rows + n_sequences if read_out == "each" else n_sequences
+        self.n_outputs = {"each": n_rows + n_sequences, "none": 0}.get(read_out, n_sequences)
         self.X: FloatArray | None = None if symbols else self.zeros(dtype, n_rows, d + 1)
         self.codes: NDArray[np.int32] | None = self.zeros(np.int32, n_rows) if symbols else None
         self.S: FloatArray = self.zeros(dtype, n_rows + n_sequences, n)
@@ -353,6 +357,8 @@ class Room:
 class Space:
     """A `Room`, which of it the current minibatch uses, and what kernels make of both.
 
+    Where ``states_below`` are given, the S of another layer, its states are read instead of the observations.
+
     Attributes
     ----------
     room : Room
@@ -371,22 +377,31 @@ class Space:
     kernel_batch: Any
     n_outputs: int
 
-    def __init__(self, kernels: Kernels, room: Room, scale: float = 1.0) -> None:
+    def __init__(
+        self, kernels: Kernels, room: Room, scale: float = 1.0, states_below: FloatArray | None = None
+    ) -> None:
         self.room = room
         self.read_out = room.read_out
         self.work = kernels.work(room)
         self._scale = scale
+        self._states_below = states_below
         self._batch_of = kernels.batch
 
     def fit(self, batch: Minibatch) -> None:
         """Make ``batch`` the current one."""
         self.batch = batch
-        self.kernel_batch = self._batch_of(
-            batch.observations, self._scale, batch.first_rows, batch.lengths, batch.offsets, batch.frame, batch.stride
-        )
+        if self._states_below is None:
+            self.kernel_batch = self._batch_of(
+                batch.observations, self._scale, batch.first_rows, batch.lengths, batch.offsets, batch.frame,
+                batch.stride,
+            )  # fmt: skip
+        else:
+            self.kernel_batch = self._batch_of(self._states_below, 1.0, None, batch.lengths, batch.offsets)
         self.n_outputs = len(batch)
         if self.read_out == "each":
             self.n_outputs = int(batch.offsets[-1] - batch.offsets[1])
+        elif self.read_out == "none":
+            self.n_outputs = 0
 
     @property
     def S(self) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ from admmirnn.activations import BOUNDED
 from admmirnn.solvers.memory import as_dict
 from admmirnn.solvers.rollout.guard import WINDOW, Guard
 from admmirnn.solvers.rollout.history import EpochRecord
+from admmirnn.solvers.rollout.joint import Joint
 from admmirnn.solvers.rollout.judge import Judge
 from admmirnn.solvers.rollout.memory import RolloutMemory, State, state_of
 from admmirnn.solvers.rollout.online import OnlineSchedule
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from admmirnn._typing import FloatArray, IntArray, Reducer
-    from admmirnn.networks import BidirectionalRNN
     from admmirnn.solvers.rollout.problem import Problem
 
 
@@ -59,15 +60,31 @@ class Settings(Protocol):
 
 
 class Fit:
-    """Everything one call of `Rollout.solve` works on, and its steps."""
+    """Everything one call of `Rollout.solve` works on, and its steps.
+
+    The network is a list of layers, each of which reads the states of the one before, and each layer a list of
+    directions, of which the second reads sequences from their ends.  Every direction has its own multipliers,
+    statistics and weight step; the output layer reads all directions of the last layer.
+
+    Attributes
+    ----------
+    works : list of list of Workspace
+        By layers and directions.  The first direction of the last layer has the targets.
+    layers : list of Layer
+        The weight matrices: of each direction in the same order, and that of the output layer.
+    maps : list
+        What kernels take for them.
+    joint : Joint or None
+        Of the output layer, where it reads two directions.
+    """
 
     def __init__(self, settings: Settings, problem: Problem) -> None:
         self.settings, self.problem = settings, problem
+        check_layers(problem)
         self.kernels = backend.kernels()
         self.reducer: Reducer = OneProcess()
         self.n_threads = problem.n_threads
-        self.network = network = problem.network
-        self.first = network.directions[0]
+        self.network = problem.network
         self.order = problem.order
         self.sequences = problem.order.sequences
         self.loss = problem.loss
@@ -85,7 +102,7 @@ class Fit:
         self.watch(constant_loss)
         if problem.memory is not None:
             self.remember(problem.memory)
-        for layer in self.hidden_layers:
+        for layer in self.layers[:-1]:
             layer.ridge = self.ridge(layer) if problem.penalty is None else problem.penalty
         if self.online:
             self.online.begin_call(constant_loss, len(self.sequences))
@@ -106,51 +123,59 @@ class Fit:
     def make_layers(self, constant_loss: float) -> None:
         """Give every weight matrix its statistics, and penalised blocks their multipliers."""
         settings, network, penalties = self.settings, self.network, self.problem.penalties
-        with_matrix = set(range(len(network.directions))) if settings.metric == "multipliers" else set()
+        directions = list(chain.from_iterable(network.layers))
+        with_matrix = set(range(len(directions))) if settings.metric == "multipliers" else set()
         with_matrix -= penalised_layers(network, penalties)
-        self.hidden_layers = [
-            Layer(
-                direction.Theta,
-                settings.radius,
-                _LARGE_RADIUS,
-                self.sequences.n_symbols,
-                ridge_columns=(
-                    self.sequences.n_symbols if i in with_matrix else direction.n_features,
-                    direction.n_features + direction.n_hidden,
-                ),
-                matrix_penalty=i in with_matrix,
+        self.layers = []
+        for i, direction in enumerate(directions):
+            d, n = direction.n_features, direction.n_hidden
+            n_symbols = self.sequences.n_symbols if i < len(network.layers[0]) else 0
+            ridge_columns = n_symbols if i in with_matrix else d, d + n
+            self.layers.append(
+                Layer(
+                    direction.Theta,
+                    settings.radius,
+                    _LARGE_RADIUS,
+                    n_symbols,
+                    ridge_columns=ridge_columns,
+                    matrix_penalty=i in with_matrix,
+                )
             )
-            for i, direction in enumerate(network.directions)
-        ]
-        self.hidden = self.hidden_layers[0]
         output_scale = max(1.0, math.sqrt(2 * constant_loss))  # of regression targets, their deviation
-        self.output = Layer(network.Psi, settings.output_radius, _LARGE_OUTPUT_RADIUS * output_scale)
-        self.layers = (*self.hidden_layers, self.output)
+        self.layers.append(Layer(network.Psi, settings.output_radius, _LARGE_OUTPUT_RADIUS * output_scale))
         self.splitting = Splitting(network, self.layers, penalties) if penalties else None
-        self.initial_state = InitialState(self.first) if network.learns_s_0 else None
+        self.initial_state = InitialState(network.layers[0][0]) if network.learns_s_0 else None
         scratch = np.zeros(max(layer.room for layer in self.layers), network.dtype)
         self.maps = [self.kernels.linear_map(layer, scratch) for layer in self.layers]
 
     def make_workspaces(self) -> None:
-        """Allocate what an iteration writes to, one for each direction."""
-        sequences, n_sequences = self.sequences, len(self.sequences)
-        read_out = self.network.read_out if len(self.targets) == n_sequences else "each"
+        """Allocate what an iteration writes to, for each direction of each layer."""
+        sequences, n_sequences, network = self.sequences, len(self.sequences), self.network
+        read_out = network.read_out if len(self.targets) == n_sequences else "each"
         batch_size = min(self.order.batch_size, n_sequences)
         of_minibatch = Targets(self.loss, self.settings.rho)
-        self.works = [
-            Workspace(
-                self.kernels,
-                direction,
-                read_out,
-                sequences,
-                batch_size,
-                of_minibatch,
-                self.n_threads,
-                with_R=layer.R is not None,
+        layers = iter(self.layers)
+        below = None
+        self.works: list[list[Workspace]] = []
+        for above, directions in zip((*network.layers[1:], None), network.layers, strict=True):
+            self.works.append(
+                [
+                    Workspace(
+                        self.kernels,
+                        direction,
+                        read_out if above is None else "none",
+                        sequences,
+                        batch_size,
+                        of_minibatch,
+                        self.n_threads,
+                        with_R=next(layers).R is not None,
+                        below=below,
+                    )
+                    for direction in directions
+                ]
             )
-            for direction, layer in zip(self.network.directions, self.hidden_layers, strict=True)
-        ]
-        self.work = self.works[0]
+            below = self.works[-1][0]
+        self.joint = Joint(self.kernels, network.Psi, *self.works[-1]) if len(self.works[-1]) > 1 else None
 
     def watch(self, constant_loss: float) -> None:
         """Set up the guard, the schedule where the end is not known, and who decides by them."""
@@ -231,20 +256,35 @@ class Fit:
     def take(self, indices: IntArray) -> None:
         """Make the sequences ``indices`` the minibatch."""
         self.load(indices)
-        self.initial, self.from_s_0 = self.order.start(self.work.batch)
+        self.initial, self.from_s_0 = self.order.start(self.works[0][0].batch)
         self.iteration += 1
 
     def load(self, indices: IntArray) -> None:
-        """Point the workspace at the sequences ``indices``."""
+        """Point the workspaces at the sequences ``indices``."""
         batch = self.sequences.minibatch(indices)
-        self.work.load(batch, self.first_steps, self.targets, self.weights)
+        *below, (first, *others) = self.works
+        for (work,) in below:
+            work.fit(batch)
+        first.load(batch, self.first_steps, self.targets, self.weights)
+        for other in others:
+            other.fit(batch.reversed())
 
-    def sweep_forward(self, plus: FloatArray | None = None) -> None:
-        """1. Roll out: a_t = U x_t + W s_{t-1} + b, s_t = f(a_t), q = V s_N + c (+ plus).
+    @property
+    def n_targets(self) -> int:
+        """Of the current minibatch."""
+        return self.works[-1][0].n_targets
+
+    def sweep_forward(self) -> None:
+        """1. Roll out: a_t = U x_t + W s_{t-1} + b, s_t = f(a_t), q = V s_N + c, x_t of a layer above being s_t below.
 
         2. o+ = prox_{R/rho}(q), lambda3 = rho (o+ - q) = -grad R(o+), times the sequences' weights.
         """
-        work, loss = self.work, self.loss
+        *below, (work, *others) = self.works
+        self.network.share_out()
+        for before in (*chain.from_iterable(below), *others):
+            self.kernels.forward(before.work, before.kernel_batch, self.initial)
+        plus = self.joint.outputs() if self.joint else None
+        loss = self.loss
         targets = work.targets if loss.name is not None else None
         found = self.kernels.forward(work.work, work.kernel_batch, self.initial, plus, targets)
         if found is None:  # no kernel knows the loss
@@ -252,34 +292,45 @@ class Fit:
                 self.kernels, work.Q, work.raw_targets, work.weights, work.targets.rho, work.O_plus, work.lambda3
             )
         self.batch_loss, self.batch_correct = found
-        self.order.keep(work.batch, work.S)
+        self.order.keep(work.batch, self.works[0][0].S)
 
     def sweep_backward(self) -> None:
         """3. lambda2_t = V^T lambda3_t + W^T lambda1_{t+1}, lambda1_t = f'(a_t) * lambda2_t, bounded.
 
+        In place of V^T lambda3_t a layer below another one takes that one's U^T lambda1_t.
+
         4. M <- momentum M + (1 - momentum) L,  G <- beta_k G + (1 - beta_k) G_batch, R likewise, from their sums.
         """
         self.begin_statistics()
-        work = self.work
-        self.pass_back(work, work.lambda3)
-        self.kernels.fold(work.work, self.maps[0], self.settings.momentum, self.beta, self.R_decay)
-        self.kernels.fold_outputs(
-            self.maps[-1], work.output_sums, work.output_counts, self.settings.momentum, self.beta
-        )
-        if self.initial_state and work.room.initial_multipliers is not None:
-            multipliers = work.room.initial_multipliers[: len(work.batch)][self.from_s_0]
-            self.initial_state.add(multipliers, work.n_targets)
+        momentum, works, first = self.settings.momentum, list(chain.from_iterable(self.works)), self.works[-1][0]
+        multipliers: list[FloatArray | None] = [None] * (len(works) - len(self.works[-1]))
+        multipliers.append(first.lambda3)
+        sums, counts = first.output_sums, first.output_counts
+        if self.joint:
+            self.joint.sum_up(self.gram_steps)
+            sums, counts = self.joint.sums, self.joint.counts
+            self.reducer.sum(sums)
+            self.reducer.sum(counts)
+            multipliers.append(self.joint.lambda3())
+        for i in reversed(range(len(works))):
+            self.pass_back(works[i], multipliers[i])
+            self.kernels.fold(works[i].work, self.maps[i], momentum, self.beta, self.R_decay)
+        self.kernels.fold_outputs(self.maps[-1], sums, counts, momentum, self.beta)
+        if self.initial_state and works[0].room.initial_multipliers is not None:
+            of_s_0 = works[0].room.initial_multipliers[: len(works[0].batch)][self.from_s_0]
+            self.initial_state.add(of_s_0, self.n_targets)
             self.reducer.sum(self.initial_state.sums)
-            self.initial_state.fold(self.settings.momentum)
+            self.initial_state.fold(momentum)
 
     def begin_statistics(self) -> None:
         """Set beta_k, and from which steps on, and how often, G takes one."""
         settings = self.settings
         self.n_remembered += 1
         self.beta = min(settings.gram_decay, 1 - 1 / self.n_remembered)
-        n, n_rows = len(self.hidden.M), self.work.batch.n_rows
+        n, batch = len(self.layers[0].M), self.works[0][0].batch
+        n_rows = batch.n_rows
         every = settings.gram_every if self.n_remembered >= _FIRST_ITERATIONS else settings.gram_every // 4
-        every = 1 if self.n_remembered == 1 else min(max(every, 1), self.work.batch.n_steps)
+        every = 1 if self.n_remembered == 1 else min(max(every, 1), batch.n_steps)
         of_G = every
         if settings.metric == "multipliers":  # of a small minibatch G takes at least n states, if there are so many
             of_G = max(min(every, n_rows // n), 1)
@@ -293,18 +344,18 @@ class Fit:
         decay = max(settings.gram_decay, 1 - n_rows / (states_per_taken * _ROWS_IN_MEMORY * n))
         self.R_every, self.R_decay = states_per_taken, min(decay, 1 - 1 / self.n_remembered)
 
-    def pass_back(self, work: Workspace, lambda3: FloatArray, *, with_outputs: bool = True) -> None:
-        """Pass the multipliers back through a network, and sum up what they say, over all workers."""
+    def pass_back(self, work: Workspace, lambda3: FloatArray | None) -> None:
+        """Pass the multipliers back through a direction of a layer, and sum up what they say, over all workers."""
         self.record.capped_steps += self.kernels.backward(
             work.work,
             work.kernel_batch,
             lambda3,
-            self.work.weights,
+            self.works[-1][0].weights,
             self.cap,
             *self.gram_steps,
             self.R_every,
             self.initial is None,
-            with_outputs,
+            self.joint is None,
         )
         self.reducer.sum(work.sums)
         self.reducer.sum(work.counts)
@@ -330,7 +381,7 @@ class Fit:
                     layer.step = math.inf
         is_finite = math.isfinite(sum([layer.moved for layer in self.layers]))
         if self.initial_state:
-            is_finite &= self.initial_state.update(settings.r, self.hidden.radius, schedule)
+            is_finite &= self.initial_state.update(settings.r, self.layers[0].radius, schedule)
         if is_finite and (self.splitting is None or self.splitting.update()):
             self.record.add(self.layers, settings.damping)
         else:
@@ -350,8 +401,8 @@ class Fit:
 
     def is_to_roll_back(self) -> bool:
         """Count the minibatch in, and let its loss decide between a weight step and a rollback."""
-        n_sequences = len(self.work.batch)
-        self.record.count(self.batch_loss, self.batch_correct, n_sequences, self.work.n_targets)
+        n_sequences = len(self.works[0][0].batch)
+        self.record.count(self.batch_loss, self.batch_correct, n_sequences, self.n_targets)
         decision = self.judge.after_roll_out(self.batch_loss, n_sequences)
         if decision.restores_radius:
             for layer in self.layers:
@@ -387,74 +438,25 @@ class Fit:
         for indices, self.initial in sample:
             self.load(indices)
             self.sweep_forward()
-            if self.work.n_targets:
+            if self.n_targets:
                 loss += self.batch_loss * len(indices)
                 n_sequences += len(indices)
         return loss / n_sequences if n_sequences else 0.0
 
 
-class BidirectionalFit(Fit):
-    """The steps of an iteration with two networks, of which the second reads sequences from their ends.
-
-    Both are rolled out, and each has its own multipliers, statistics and weight step; in between is one output layer,
-    which reads h = [h_forward, h_reverse].  Outputs after each step stand in the order of the first network's.
-    """
-
-    network: BidirectionalRNN
-
-    def __init__(self, settings: Settings, problem: Problem) -> None:
-        super().__init__(settings, problem)
-        network = self.network
-        K, h = network.Psi.shape
-        self.joint_room = np.zeros(self.kernels.joint_room(h, K), network.dtype)
-        self.joint_sums = self.joint_room[: (K + h) * h]
-        self.joint_counts = np.zeros(self.kernels.counts_room(0, False))
-        self.mirrored_states = None
-        if self.work.read_out == "each":
-            self.mirrored_states = np.zeros((self.work.room.n_outputs, network.directions[1].n_hidden), network.dtype)
-
-    def load(self, indices: IntArray) -> None:
-        """As in `Fit`, for both networks."""
-        super().load(indices)
-        self.works[1].fit(self.work.batch.reversed())
-
-    def mirror(self, rows: FloatArray, out: FloatArray | None) -> FloatArray:
-        """Return rows of outputs after each step in the order of the other network, and others as they are."""
-        if out is None or self.work.read_out != "each":
-            return rows
-        out = out[: len(rows)]
-        self.kernels.mirror(rows, self.work.kernel_batch, out)
-        return out
-
-    def sweep_forward(self, plus: FloatArray | None = None) -> None:
-        """1, 2, with q = V h_forward + V_reverse h_reverse + c."""
-        self.network.share_out()
-        reverse = self.works[1]
-        self.kernels.forward(reverse.work, reverse.kernel_batch, self.initial)
-        super().sweep_forward(plus=self.mirror(reverse.Q, reverse.O_plus))
-
-    def sweep_backward(self) -> None:
-        """3, 4."""
-        self.begin_statistics()
-        settings, (work, reverse) = self.settings, self.works
-        self.kernels.joint_sums(
-            work.work,
-            work.kernel_batch,
-            self.mirror(reverse.states_read, self.mirrored_states),
-            reverse.room.n,
-            work.lambda3,
-            work.weights,
-            *self.gram_steps,
-            self.joint_room,
-            self.joint_counts,
+def check_layers(problem: Problem) -> None:
+    """Raise if there is more than one layer, and something that only one can have."""
+    network = problem.network
+    if len(network.layers) > 1 and (
+        any(len(layer) > 1 for layer in network.layers)
+        or isinstance(problem.order, Carried)
+        or network.s_0 is not None
+        or problem.penalties
+    ):
+        raise ValueError(
+            "the network has several layers, which read whole sequences from the start, from states of zero, and "
+            "without penalties on blocks"
         )
-        self.reducer.sum(self.joint_sums)
-        self.reducer.sum(self.joint_counts)
-        self.kernels.fold_outputs(self.maps[-1], self.joint_sums, self.joint_counts, settings.momentum, self.beta)
-        multipliers = work.lambda3, self.mirror(work.lambda3, reverse.lambda3)
-        for work, of_layer, lambda3 in zip(self.works, self.maps, multipliers, strict=False):
-            self.pass_back(work, lambda3, with_outputs=False)
-            self.kernels.fold(work.work, of_layer, settings.momentum, self.beta, self.R_decay)
 
 
 def check_version_of_state(state: Any) -> None:

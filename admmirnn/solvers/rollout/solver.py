@@ -18,7 +18,7 @@ from admmirnn.solvers.capability import Capability
 from admmirnn.solvers.memory import as_dict
 from admmirnn.solvers.problem import check_max_iter, check_problem, check_run
 from admmirnn.solvers.rollout.history import EpochRecord
-from admmirnn.solvers.rollout.iteration import BidirectionalFit, Fit
+from admmirnn.solvers.rollout.iteration import Fit
 from admmirnn.solvers.rollout.memory import RolloutMemory
 from admmirnn.solvers.rollout.order import Carried, Shuffled
 from admmirnn.solvers.rollout.problem import Problem
@@ -268,7 +268,7 @@ class Rollout(BaseEstimator):
             on_epoch_end=on_epoch_end,
         )
         with backend.one_blas_thread():
-            fit = Fit(self, problem) if len(network.directions) == 1 else BidirectionalFit(self, problem)
+            fit = Fit(self, problem)
             history, state = ([], None) if resume is None else resume
             if state is not None:
                 fit.go_on_from(len(history), state)
@@ -284,11 +284,11 @@ def _run(fit: Fit, history: list[Record], checkpoint: KeepState | None) -> Statu
         is_last = epoch == n_epochs or ending is not None
         if is_last:
             fit.check_last_update()
-        history.append(fit.record.summary(epoch, fit.hidden, fit.output))
+        history.append(fit.record.summary(epoch, fit.layers[0], fit.layers[-1]))
         status = fit.judge.after_epoch(history[-1], ending)
         if status and not is_last:
             fit.check_last_update()
-            history[-1] = history[-1] | fit.record.summary(epoch, fit.hidden, fit.output)
+            history[-1] = history[-1] | fit.record.summary(epoch, fit.layers[0], fit.layers[-1])
         if status:
             return status
         if checkpoint is not None:
@@ -302,7 +302,7 @@ def _run_epoch(fit: Fit) -> Status | None:
     for indices in islice(fit.order.epoch(), min(fit.n_iterations - fit.iteration, fit.order.n_batches)):
         fit.take(indices)
         fit.sweep_forward()  # 1, 2
-        if fit.work.n_targets:  # streams may say nothing here
+        if fit.n_targets:  # streams may say nothing here
             if fit.is_to_roll_back():
                 fit.roll_back()
             else:

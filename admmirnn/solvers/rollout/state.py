@@ -59,7 +59,9 @@ class Targets:
 
 
 class Workspace(Space):
-    """What the iterations of a fit work on; see `Space` for the roll-out's.
+    """What the iterations of a fit work on, of one direction of a layer; see `Space` for the roll-out's.
+
+    ``read_out`` is "none" where another layer reads the states, and ``below`` is the layer whose states this one reads.
 
     Attributes
     ----------
@@ -91,17 +93,22 @@ class Workspace(Space):
         n_threads: int = 1,
         *,
         with_R: bool = False,
+        below: Workspace | None = None,
     ) -> None:
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
         n_rows = sequences.most_rows(batch_size)
-        symbols = sequences.n_symbols > 0
+        symbols = below is None and sequences.n_symbols > 0
         room = Room(network, read_out, n_rows, batch_size, symbols=symbols, n_threads=n_threads)
         room.O_plus, room.lambda3 = room.zeros(dtype, 2, room.n_outputs, K)
         room.lambda1 = room.zeros(dtype, min(2 * batch_size, n_rows), n)
         room.initial_multipliers = room.zeros(dtype, batch_size, n) if network.learns_s_0 else None
+        if read_out == "none":
+            room.lambda_s = room.zeros(dtype, n_rows, n)
+        if below is not None:
+            room.lambda_x = below.room.lambda_s
         room.sums = room.zeros(dtype, kernels.backward_room(d, n, K, min(n_threads, batch_size), symbols))
         room.counts = room.zeros(np.float64, kernels.counts_room(n, with_R))
-        super().__init__(kernels, room, sequences.scale)
+        super().__init__(kernels, room, sequences.scale, None if below is None else below.room.S)
         end, of_hidden = kernels.sums_room(d, n, K, symbols)
         self.sums, self.output_sums = room.sums[:end], room.sums[of_hidden:end]
         self.counts, self.output_counts = room.counts, room.counts[: kernels.counts_room(n, False)]

@@ -1,0 +1,66 @@
+"""One output layer that reads both directions of a layer: h = [h_forward, h_reverse]."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from admmirnn._typing import FloatArray
+    from admmirnn.reference.kernels import Kernels
+    from admmirnn.solvers.rollout.state import Workspace
+
+
+class Joint:
+    """What an output layer says of two directions, and the order of their outputs after each step: the first one's.
+
+    Parameters
+    ----------
+    kernels : Kernels
+        The back end.
+    Psi : ndarray of shape (K, h)
+        [V V_reverse c].
+    first, other : Workspace
+        Of the direction that reads from the start, which has the targets, and of the other one.
+
+    Attributes
+    ----------
+    sums, counts : ndarray
+        As those of a `Workspace`, of the output layer.
+    """
+
+    def __init__(self, kernels: Kernels, Psi: FloatArray, first: Workspace, other: Workspace) -> None:
+        K, h = Psi.shape
+        self._kernels, self._first, self._other = kernels, first, other
+        self._room = np.zeros(kernels.joint_room(h, K), Psi.dtype)
+        self.sums = self._room[: (K + h) * h]
+        self.counts = np.zeros(kernels.counts_room(0, False))
+        self._states = None
+        if first.read_out == "each":
+            self._states = np.zeros((first.room.n_outputs, other.room.n), Psi.dtype)
+
+    def outputs(self) -> FloatArray:
+        """What the other direction adds to the outputs of the first one."""
+        return self._mirrored(self._other.Q, self._other.room.O_plus)
+
+    def lambda3(self) -> FloatArray:
+        """The multipliers of the output equation, as the other direction takes them."""
+        return self._mirrored(self._first.lambda3, self._other.room.lambda3)
+
+    def sum_up(self, gram_steps: tuple[int, int]) -> None:
+        """Write the sums over the minibatch."""
+        first, other = self._first, self._other
+        H_reverse = self._mirrored(other.states_read, self._states)
+        self._kernels.joint_sums(
+            first.work, first.kernel_batch, H_reverse, other.room.n, first.lambda3, first.weights, *gram_steps,
+            self._room, self.counts,
+        )  # fmt: skip
+
+    def _mirrored(self, rows: FloatArray, out: FloatArray | None) -> FloatArray:
+        """Return rows of outputs after each step in the order of the other direction, and others as they are."""
+        if out is None or self._first.read_out != "each":
+            return rows
+        out = out[: len(rows)]
+        self._kernels.mirror(rows, self._first.kernel_batch, out)
+        return out
