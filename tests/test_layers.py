@@ -4,10 +4,17 @@ import math
 
 import numpy as np
 import pytest
-from kernel_calls import layer_of, room_of
+from kernel_calls import keep_multipliers, layer_of, room_of
 
-from admmirnn import backend
+from admmirnn import Rollout, backend
 from admmirnn.data.sequences import Sequences
+from admmirnn.losses import SoftmaxCrossEntropy
+from admmirnn.networks import ElmanRNN
+from admmirnn.penalties import Lasso
+from admmirnn.solvers.rollout.history import EpochRecord
+from admmirnn.solvers.rollout.iteration import Fit
+from admmirnn.solvers.rollout.order import Shuffled
+from admmirnn.solvers.rollout.problem import Problem
 
 COMPILED, NUMPY = backend._compiled(), backend._numpy()
 BACKENDS = pytest.mark.parametrize("kernels", [COMPILED, NUMPY], ids=["compiled", "numpy"])
@@ -202,3 +209,172 @@ def test_what_does_not_belong_together_is_refused():
     for wrong in ((lower.S[:-1], *of_states[1:]), (*of_states, 2), (*of_states, 1, -1)):
         with pytest.raises(ValueError, match="do not lie as the states of a layer"):
             kernels.batch(*wrong)
+
+
+# On the solver
+
+
+class Network:
+    """Layers of one direction each, as `Rollout` takes them."""
+
+    s_0, learns_s_0 = None, False
+
+    def __init__(self, Thetas, Psi, read_out="last"):
+        *below, last = Thetas
+        self.layers = [
+            *([ElmanRNN(Theta, np.zeros((0, len(Theta) + 1), Theta.dtype), "tanh", "none")] for Theta in below),
+            [ElmanRNN(last, Psi, "tanh", read_out)],
+        ]
+        self.Psi, self.trained, self.read_out = Psi, (*Thetas, Psi), read_out
+        self.dtype, self.activation, self.n_outputs = Psi.dtype, "tanh", len(Psi)
+        self.n_features, self.n_hidden = self.layers[0][0].n_features, len(last)
+
+    def share_out(self):
+        """Every layer has its own arrays."""
+
+    def initial_states(self, n_sequences):
+        """None: all start from zero."""
+        return
+
+
+class Case:
+    """Sequences of unequal lengths with weights, and the arrays of two layers and of the outputs."""
+
+    def __init__(self, read_out, lengths=LENGTHS, sizes=(2, 5, 4), seed=0):
+        rng, K = np.random.default_rng(seed), 3
+        self.lengths, self.read_out = np.array(lengths), read_out
+        n_targets = sum(lengths) if read_out == "each" else len(lengths)
+        self.X, self.y = rng.normal(size=(sum(lengths), sizes[0])), rng.integers(0, K, n_targets)
+        self.weights = rng.uniform(0.5, 2, n_targets)
+        if read_out == "each":
+            self.weights[1::3] = 0
+        self.arrays = [
+            *(rng.normal(size=(n, d + n + 1)) / np.sqrt(n) for d, n in zip(sizes[:-1], sizes[1:], strict=True)),
+            rng.normal(size=(K, sizes[-1] + 1)),
+        ]
+
+    def loss(self, arrays):
+        """By hand, one step at a time."""
+        *Thetas, Psi = arrays
+        outputs = []
+        for rows in np.split(self.X, np.cumsum(self.lengths)[:-1]):
+            for Theta in Thetas:
+                s, states = np.zeros(len(Theta)), []
+                for x in rows:
+                    s = np.tanh(Theta @ np.r_[x, s, 1])
+                    states.append(s)
+                rows = np.array(states)
+            outputs.append(POOLED[self.read_out](rows) @ Psi[:, :-1].T + Psi[:, -1])
+        o = np.concatenate(outputs)
+        R = np.log(np.exp(o).sum(axis=1)) - o[np.arange(len(o)), self.y]
+        return self.weights @ R / self.weights.sum()
+
+    def fit(self, dtype=np.float64, n_threads=1, rho=1e9, **settings):
+        """One iteration up to the weight step, multipliers of all steps included."""
+        *Thetas, Psi = (array.astype(dtype) for array in self.arrays)
+        network = Network(Thetas, Psi, "last" if self.read_out == "each" else self.read_out)
+        sequences = Sequences.of_lengths(self.X.astype(dtype), self.lengths)
+        order = Shuffled(network, sequences, len(self.lengths), False, None)
+        settings = {"rho": rho, "momentum": 0.0, "gram_decay": 0.0, "multiplier_cap": None} | settings
+        problem = Problem(network, order, self.y, SoftmaxCrossEntropy(), self.weights, n_threads=n_threads)
+        fit = Fit(Rollout(**settings), problem)
+        fit.record = EpochRecord()
+        fit.take(np.arange(len(self.lengths)))
+        for (work,) in fit.works:
+            keep_multipliers(fit.kernels, work)
+        fit.sweep_forward()
+        fit.sweep_backward()
+        return fit
+
+
+@pytest.mark.parametrize("read_out", READ_OUTS)
+def test_statistics_of_two_layers_are_the_gradient(read_out, backend_name):
+    c = Case(read_out)
+    fit = c.fit()
+    assert fit.batch_loss == pytest.approx(c.loss(c.arrays), rel=1e-12)
+    for i, layer in enumerate(fit.layers):
+        gradient = central_differences(c.loss, c.arrays, i)
+        assert np.abs(gradient).max() > 1e-2
+        np.testing.assert_allclose(layer.M, -gradient, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("read_out", READ_OUTS)
+@pytest.mark.parametrize("metric", ["multipliers", "identity"])
+def test_each_of_two_layers_makes_its_own_weight_step(read_out, metric, backend_name):
+    c = Case(read_out, lengths=(9, 4, 12, 7, 1, 9) * 3)
+    fit = c.fit(metric=metric, damping=0.2, radius=0.01, output_radius=0.02)
+    fit.update_weights()
+    for i, work in enumerate([*(work for (work,) in fit.works), None]):
+        before, after = c.arrays[i], fit.network.trained[i]
+        gradient, P, radius = central_differences(c.loss, c.arrays, i), np.eye(len(before)), 0.02
+        if work is None:
+            G = symmetric(fit.layers[-1].G)
+        else:
+            X, S = work.room.X, work.S[: work.batch.n_rows]
+            G, radius = gram(np.hstack([X[:, :-1], S, X[:, -1:]])), 0.01
+            if metric == "multipliers":
+                R = gram(work.room.lambda1)
+                P = R / (np.trace(R) / len(R)) + 0.2 * np.eye(len(R))
+        D = np.linalg.solve(P, -gradient) @ np.linalg.inv(G + 0.2 * np.trace(G) / len(G) * np.eye(len(G)))
+        norm = np.sqrt(np.trace(P @ D @ G @ D.T) / len(D))
+        np.testing.assert_allclose(after - before, min(1.0, radius / norm) * D, rtol=0, atol=1e-6 * np.abs(D).max())
+        assert np.abs(after - before).max() > 1e-4
+
+
+def gram(Z):
+    """The mean of z z^T."""
+    return Z.T @ Z / len(Z)
+
+
+def symmetric(G):
+    """The matrix whose lower triangle this is."""
+    return np.tril(G) + np.tril(G, -1).T
+
+
+@pytest.mark.parametrize("read_out", READ_OUTS)
+def test_float32_and_two_threads_find_the_same_of_two_layers(read_out):
+    c = Case(read_out, lengths=(30, 25, 40, 31) * 8, sizes=(3, 64, 48))
+    expected = c.fit(rho=1.0, multiplier_cap=0.9)
+    for dtype, n_threads, tolerance in ((np.float64, 2, 1e-12), (np.float32, 1, 2e-3), (np.float32, 2, 2e-3)):
+        found = c.fit(dtype, n_threads, rho=1.0, multiplier_cap=0.9)
+        for layer, other in zip(found.layers, expected.layers, strict=True):
+            np.testing.assert_allclose(layer.M, other.M, rtol=0, atol=tolerance * np.abs(other.M).max())
+            G, other_G = np.tril(layer.G), np.tril(other.G)
+            np.testing.assert_allclose(G, other_G, rtol=0, atol=tolerance * np.abs(other_G).max())
+
+
+@pytest.mark.parametrize("read_out", ["last", "mean"])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_two_layers_learn(read_out, n_threads):
+    rng = np.random.default_rng(0)
+    y, lengths = rng.integers(0, 3, 150), rng.integers(5, 14, 150)
+    X = [
+        np.sin((0.3 + 0.3 * label) * np.arange(length))[:, None] + 0.2 * rng.normal(size=(length, 1))
+        for label, length in zip(y, lengths, strict=True)
+    ]
+    c = Case(read_out, sizes=(1, 12, 10))
+    network = Network([array.astype(np.float32) for array in c.arrays[:2]], np.zeros((3, 11), np.float32), read_out)
+    sequences = Sequences.of_lengths(np.concatenate(X).astype(np.float32), lengths)
+    outcome = Rollout().solve(
+        network, sequences, y, SoftmaxCrossEntropy(), penalty=None, max_epochs=15, random_state=0, n_threads=n_threads
+    )
+    assert outcome.history[0]["rollout_loss"] > 0.7
+    assert outcome.history[-1]["rollout_loss"] < 0.2 and outcome.history[-1]["rollbacks"] == 0
+
+
+@pytest.mark.parametrize("what", ["a penalty", "a first state", "streams", "two directions"])
+def test_what_only_one_layer_can_have_is_refused(what):
+    c = Case("last")
+    *Thetas, Psi = c.arrays
+    network = Network(Thetas, Psi)
+    sequences = Sequences.of_lengths(c.X, c.lengths)
+    settings = {"penalties": {"W": Lasso(1e-3)}} if what == "a penalty" else {}
+    if what == "a first state":
+        network.s_0 = np.ones(len(Thetas[0]))
+    elif what == "streams":
+        sequences = sequences.in_chunks(2)
+    elif what == "two directions":
+        network.layers[0] *= 2
+    y = c.y if what != "streams" else np.zeros(len(c.X), np.intp)
+    with pytest.raises(ValueError, match="the network has several layers, which read whole sequences|is bidirectional"):
+        Rollout().solve(network, sequences, y, SoftmaxCrossEntropy(), **settings)
