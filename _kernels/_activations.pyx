@@ -1,6 +1,6 @@
 """The one module that knows which activations there are: f and f' over a block of rows.
 
-f' is a function of the state s = f(a), so that the pre-activations need not be kept.  The choice is made once
+f' is a function of the state s = f(a), so that the cell `elman` need not keep pre-activations.  The choice is made once
 for each block; the loops are in ``_simd`` and ``_activation_simd``.
 """
 

@@ -21,8 +21,8 @@ from libc.stdint cimport int32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from admmirnn._kernels._activations cimport Activation, add_multiply_by_slope, multiply_by_slope
 from admmirnn._kernels._blas cimport add_gram, add_products, multiply_rows, rows_at_once
+from admmirnn._kernels._cells cimport Cell, pull_back
 from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, NONE, ReadOut
 from admmirnn._kernels._pool_simd cimport add_all, take_where
 from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
@@ -38,7 +38,7 @@ cdef int MOST_DOUBLINGS = 120                     # that a float32 of 1 stands
 
 cdef struct Sweep:                               # what all parts of a backward sweep share
     const Py_ssize_t* offsets
-    Activation f
+    Cell cell
     ReadOut read_out
     bint from_zero                               # s_0 = 0
     Py_ssize_t N, d, n, K
@@ -160,7 +160,7 @@ cdef double find_multipliers(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_t fi
     cdef Sums at = sums_of(sweep)
     cdef floating* piece = <floating*> sweep.sums + part * at.total + at.piece
     cdef const floating* W = <const floating*> sweep.Theta + sweep.d
-    cdef const floating* states = <const floating*> sweep.S + sweep.offsets[t + 1] * n
+    cdef const floating* kept = <const floating*> sweep.S + sweep.offsets[t + 1] * n      # all that `elman` keeps
     cdef const floating* following = multipliers_of(sweep, t + 1, lambda1)
     cdef const floating* more
     cdef floating* own
@@ -177,9 +177,9 @@ cdef double find_multipliers(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_t fi
             multiply_rows[floating](rows, n, n, 1, following + i * n, n, W, m, 0, own, n)
         if t < sweep.N - 1 and sweep.at_every_step:
             more = injected_by(sweep, t, i, rows, piece)
-            add_multiply_by_slope(sweep.f, states + i * n, rows, n, more, own, sweep.squares + i, sweep.injected + i)
         else:
-            multiply_by_slope(sweep.f, states + i * n, rows, n, own, sweep.squares + i)
+            more = NULL
+        pull_back(sweep.cell, rows, n, kept + i * n, more, own, sweep.squares + i, sweep.injected + i)
         total += bound(sweep, t, part, i, i + rows, lambda1)
         if sweep.lambda_x != NULL:
             # lambda_x[t] = lambda1[t] @ U
@@ -519,7 +519,7 @@ def backward(_Work work, _Batch batch, lambda3, weights, double cap, Py_ssize_t 
         gram_rows += batch.offsets[t + 1] - batch.offsets[t]
     work.counts[<int> GRAM_ROWS] = gram_rows
     sweep.offsets, sweep.lengths = batch.offsets, batch.lengths
-    sweep.f, sweep.read_out, sweep.from_zero = work.f, work.read_out, from_zero
+    sweep.cell, sweep.read_out, sweep.from_zero = work.cell, work.read_out, from_zero
     sweep.with_outputs = with_outputs and work.read_out != NONE
     sweep.lambda_s, sweep.lambda_x = work.lambda_s, work.lambda_x
     sweep.at_every_step = work.read_out != LAST or work.lambda_s != NULL

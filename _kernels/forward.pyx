@@ -6,8 +6,8 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from admmirnn._kernels._activations cimport Activation, activate
 from admmirnn._kernels._blas cimport multiply_rows, rows_at_once
+from admmirnn._kernels._cells cimport Cell, step
 from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, ReadOut, transpose
 from admmirnn._kernels._observations cimport copy_scaled
 from admmirnn._kernels._pool_simd cimport add_all, keep_largest
@@ -27,7 +27,7 @@ cdef struct Sweep:                               # what all parts of a forward s
     const Py_ssize_t* first_rows                 # or NULL: observations lie as states do
     const Py_ssize_t* lengths
     const Py_ssize_t* offsets
-    Activation f
+    Cell cell
     ReadOut read_out
     Py_ssize_t N, d, n, K
     const void* initial                          # (B, n): s_0, or NULL for zero
@@ -119,7 +119,7 @@ cdef void advance(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, const floatin
             for i in range(active):
                 memcpy(states + i * n, U_b + sweep.codes[row + i] * n, n * sizeof(floating))
         multiply_rows[floating](running, n, n, 1, S + row * n, n, W, n, 1, states, n)
-        activate(sweep.f, states, active, n, n)
+        step(sweep.cell, active, n, states)
         if sweep.read_out == MEAN:
             add_all(active * n, states, H + first * n)
         elif sweep.read_out == MAX:
@@ -229,7 +229,7 @@ cdef object forward_of(_Work work, _Batch batch, of_initial, of_plus, of_targets
     sweep.observations, sweep.format, sweep.scale = batch.observations, batch.format, batch.scale
     sweep.width, sweep.stride = batch.width, batch.stride * batch.width
     sweep.first_rows, sweep.lengths, sweep.offsets = batch.first_rows, batch.lengths, batch.offsets
-    sweep.f, sweep.read_out = work.f, work.read_out
+    sweep.cell, sweep.read_out = work.cell, work.read_out
     sweep.N, sweep.d, sweep.n, sweep.K = N, d, n, K
     sweep.initial = NULL if initial is None else &initial[0, 0]
     sweep.plus = NULL if plus is None else &plus[0, 0]

@@ -3,6 +3,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from .work import Cell
+
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 
 def generate(
@@ -10,7 +12,7 @@ def generate(
     n: int,
     Theta: FloatArray,
     Psi: FloatArray,
-    activation: str,
+    cell: Cell,
     codes: NDArray[np.int32],
     temperature: float,
     uniforms: NDArray[np.float64],

@@ -5,19 +5,19 @@ from libc.math cimport exp, isfinite
 from libc.stdint cimport int32_t
 from libc.stdlib cimport free, malloc
 
-from admmirnn._kernels._activations cimport Activation, activate, named
 from admmirnn._kernels._blas cimport gemm
+from admmirnn._kernels._cells cimport Cell, cell_of, step
 
 
-cdef void step(Activation f, Py_ssize_t n, Py_ssize_t d, const floating* Theta, int32_t code, floating* s,
+cdef void read(Cell cell, Py_ssize_t n, Py_ssize_t d, const floating* Theta, int32_t code, floating* s,
                floating* a) noexcept nogil:
-    """s = f(U[:, code] + W s + b)"""
+    """s = the state after this symbol, of a = U[:, code] + W s + b."""
     cdef Py_ssize_t i, m = d + n + 1
     for i in range(n):
         a[i] = Theta[i * m + code] + Theta[i * m + m - 1]
     # a += s @ W.T
     gemm[floating](False, True, 1, n, n, 1, s, n, Theta + d, m, 1, a, n)
-    activate(f, a, 1, n, n)
+    step(cell, 1, n, a)
     for i in range(n):
         s[i] = a[i]
 
@@ -51,7 +51,7 @@ cdef int32_t draw(Py_ssize_t n, Py_ssize_t d, const floating* Psi, const floatin
     return <int32_t> largest                           # uniform * total was rounded up
 
 
-def generate(Py_ssize_t d, Py_ssize_t n, const floating[:, ::1] Theta, const floating[:, ::1] Psi, str activation,
+def generate(Py_ssize_t d, Py_ssize_t n, const floating[:, ::1] Theta, const floating[:, ::1] Psi, cell,
              const int32_t[::1] codes, double temperature, const double[::1] uniforms, floating[::1] state_out,
              int32_t[::1] codes_out):
     """Read symbols, and as many more as there are ``uniforms``, each drawn from the outputs after the one before.
@@ -64,7 +64,7 @@ def generate(Py_ssize_t d, Py_ssize_t n, const floating[:, ::1] Theta, const flo
     Returns whether all outputs were finite.
     """
     cdef Py_ssize_t i
-    cdef Activation f = named(activation)
+    cdef Cell of_network = cell_of(cell)
     cdef floating* scratch
     cdef double* p
     cdef int32_t code = 0
@@ -84,9 +84,9 @@ def generate(Py_ssize_t d, Py_ssize_t n, const floating[:, ::1] Theta, const flo
         for i in range(codes.shape[0]):
             code = codes[i]
             if i + 1 < codes.shape[0]:
-                step[floating](f, n, d, &Theta[0, 0], code, &state_out[0], scratch)
+                read[floating](of_network, n, d, &Theta[0, 0], code, &state_out[0], scratch)
         for i in range(uniforms.shape[0]):
-            step[floating](f, n, d, &Theta[0, 0], code, &state_out[0], scratch)
+            read[floating](of_network, n, d, &Theta[0, 0], code, &state_out[0], scratch)
             code = draw[floating](n, d, &Psi[0, 0], &state_out[0], temperature, uniforms[i], scratch + n, p)
             if code < 0:
                 break

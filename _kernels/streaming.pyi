@@ -3,6 +3,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from .work import Cell
+
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 Frame: TypeAlias = tuple[int, int]
 
@@ -29,7 +31,7 @@ def stepper(
     frame: Frame,
     Theta: FloatArray,
     Psi: FloatArray,
-    activation: str,
+    cell: Cell,
     read_out: str,
     scale: float,
     state: State,

@@ -12,8 +12,8 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from admmirnn._kernels._activations cimport Activation, activate, named
 from admmirnn._kernels._blas cimport multiply_rows
+from admmirnn._kernels._cells cimport Cell, cell_of, step
 from admmirnn._kernels._layout cimport EACH, LAST, MEAN, ReadOut, read_out_named, transpose
 from admmirnn._kernels._matvec_simd cimport multiply_vector
 from admmirnn._kernels._observations cimport copy_scaled, is_known
@@ -38,7 +38,7 @@ cdef enum Answer:                                 # what becomes of the outputs
 cdef struct Streams:
     Py_ssize_t B, d, n, K, frame, stride          # d features of an observation, of which a step reads ``frame``
     double scale
-    Activation f
+    Cell cell
     ReadOut read_out
     const void* Theta                             # (n, m): U, W, b with m = frame d + n + 1
     const void* Psi                               # (K, n + 1): V, c
@@ -183,9 +183,9 @@ cdef Outcome take(Streams* streams, const char* observations, char format, Py_ss
     cdef floating* Q = <floating*> streams.Q
     if not gather(streams, observations, format, at, between, Z):
         return OBSERVATION_NOT_FINITE
-    # A = f(Z @ Theta.T), Q = H @ Psi.T
+    # A = Z @ Theta.T, of which the cell makes the states, Q = H @ Psi.T
     multiply(B, n, streams.frame * streams.d + n + 1, Z, streams.Theta, streams.Theta_T, A)
-    activate(streams.f, A, B, n, n)
+    step(streams.cell, B, n, A)
     if outputs != NULL or streams.read_out != LAST:
         pool(streams, A, H)
     if outputs != NULL:
@@ -291,7 +291,7 @@ cdef class _Stepper:
 
 
 def stepper(Py_ssize_t d, Py_ssize_t n, tuple frame, const floating[:, ::1] Theta, const floating[:, ::1] Psi,
-            str activation, str read_out, double scale, state, answer):
+            cell, str read_out, double scale, state, answer):
     """B streams: s_t = f(U x_t + W s_{t-1} + b), q = V h + c, Theta = [U W b], Psi = [V c], one observation at a time.
 
     An observation has d features, a step reads ``frame[0]`` of them and follows the step ``frame[1]``, the stride,
@@ -315,7 +315,7 @@ def stepper(Py_ssize_t d, Py_ssize_t n, tuple frame, const floating[:, ::1] Thet
     cdef const double[::1] mean = answer.mean, deviation = answer.deviation
     cdef Py_ssize_t B = S.shape[0], length = frame[0], stride = frame[1], i
     streams.read_out = read_out_named(read_out)
-    streams.f = named(activation)
+    streams.cell = cell_of(cell)
     if answer.name not in ("softmax", "logistic", "values"):
         raise ValueError(f"stepper: answer {answer.name!r} is not known")
     streams.answer = SOFTMAX if answer.name == "softmax" else LOGISTIC if answer.name == "logistic" else VALUES

@@ -1,14 +1,14 @@
 from libc.stdint cimport int32_t
 
-from admmirnn._kernels._activations cimport Activation
 from admmirnn._kernels._arrays cimport Holder
+from admmirnn._kernels._cells cimport Cell
 from admmirnn._kernels._layout cimport ReadOut
 from admmirnn._kernels.batch cimport _Batch
 
 
 cdef class _Work(Holder):
     cdef Py_ssize_t d, n, K
-    cdef Activation f
+    cdef Cell cell
     cdef ReadOut read_out
     cdef bint symbols
     cdef Py_ssize_t n_threads

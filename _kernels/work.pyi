@@ -5,13 +5,17 @@ from numpy.typing import NDArray
 
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 
+class Cell(Protocol):
+    @property
+    def name(self) -> str: ...
+
 class Room(Protocol):
     d: int
     n: int
     K: int
     Theta: FloatArray
     Psi: FloatArray
-    activation: str
+    cell: Cell
     read_out: str
     n_threads: int
     weights_T: FloatArray

@@ -2,8 +2,8 @@
 
 from libc.stdint cimport int32_t
 
-from admmirnn._kernels._activations cimport named
 from admmirnn._kernels._arrays cimport ANY, CODE, DOUBLE, FLOATING, VECTOR, Holder
+from admmirnn._kernels._cells cimport cell_of
 from admmirnn._kernels._layout cimport EACH, MAX, MEAN, NONE, read_out_named
 from admmirnn._kernels.batch cimport _Batch, n_outputs_of
 
@@ -15,7 +15,7 @@ cdef class _Work(Holder):
         cdef Py_ssize_t d = room.d, n = room.n, K = room.K
         self.owner = b"work"
         self.d, self.n, self.K, self.n_threads = d, n, K, room.n_threads
-        self.f, self.read_out = named(room.activation), read_out_named(room.read_out)
+        self.cell, self.read_out = cell_of(room.cell), read_out_named(room.read_out)
         self.symbols = room.codes is not None
         if d < 1 or n < 1 or (K != 0 if self.read_out == NONE else K < 1) or self.n_threads < 1 \
                 or self.symbols != (room.X is None) or (room.O_plus is None) != (room.lambda3 is None) \
@@ -68,7 +68,7 @@ def work(room):
     """What `forward` and `backward` work on: a network of one layer, and arrays of the largest minibatch there is.
 
     ``room`` has the sizes d, n and K; ``Theta`` = [U W b] (n, d + n + 1) and ``Psi`` = [V c] (K, n + 1), which are
-    looked at anew in every call; ``activation`` and ``read_out`` by their names; ``n_threads``; and the arrays
+    looked at anew in every call; ``cell``, an object with its name; ``read_out``, a name; ``n_threads``; and the arrays
 
     * ``X`` (rows, d + 1) or, of symbols, ``codes`` (rows,), the other one being None, and ``S`` (rows + B, n);
     * ``Q`` (outputs, K), and ``O_plus`` and ``lambda3`` of that shape, or None where there are no targets;

@@ -6,7 +6,7 @@ A type that is built of a class of admmirnn stands beside that class.  `import a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TextIO, TypeAlias, TypeVar, cast
 
 import numpy as np
@@ -41,6 +41,49 @@ class ProximalOperator(Protocol):
 
     def prox(self, x: Any, tau: float, /) -> Any:
         """argmin_p Omega(p) + ``|p - x|^2 / (2 tau)``, an array of the shape and dtype of x."""
+
+
+class Map(Protocol):
+    """A linear map of a layer; see `admmirnn.networks.cells.Map`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def blocks(self) -> tuple[tuple[str, str], ...]: ...
+    @property
+    def rows_per_unit(self) -> int: ...
+
+
+class Cell(Protocol):
+    """What makes states of pre-activations; the first of them is `admmirnn.networks.cells.Elman`.
+
+    It has no weights: these are in the linear maps of a layer.  Kernels are told its name, and look at what else
+    belongs to a cell of that name.
+    """
+
+    @property
+    def name(self) -> str:
+        """By which kernels know it."""
+
+    @property
+    def maps(self) -> tuple[Map, ...]:
+        """Those of a layer with this cell."""
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether states are, however large pre-activations may be."""
+
+    def start(self, weights: Mapping[str, FloatArray], n_not_zero: int, random_state: np.random.RandomState) -> None:
+        """Write initial weights into the blocks of its maps; so many numbers of an observation are other than 0."""
+
+    def is_driven(self, weights: Mapping[str, FloatArray]) -> BoolArray:
+        """Of each unit, whether its state can be other than zero where all states before are zero."""
+
+    def step(self, a: FloatArray) -> FloatArray:
+        """s_t of some sequences, of their a_t; the twin of the kernel."""
+
+    def pull_back(self, kept: FloatArray, multipliers: FloatArray) -> FloatArray:
+        """The multipliers of a_t, from those of s_t and from what is kept of the step; the twin of the kernel."""
 
 
 class Reducer(Protocol):

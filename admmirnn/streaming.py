@@ -170,7 +170,7 @@ class Stream:
                 frame,
                 network.Theta,
                 Psi,
-                network.activation,
+                network.cell,
                 network.read_out,
                 scale,
                 self._state,

@@ -63,7 +63,6 @@ def calls(kernels, size, dtype, gram_first=1, gram_every=4):
     sequences, y = problem(size, dtype)
     n, B, K = size.n, size.B, size.K
     network, batch, rng = network_of(size, dtype), sequences.minibatch(np.arange(B)), np.random.default_rng(1)
-    activation = network.activation
 
     def normal(*shape):
         return rng.normal(size=shape).astype(dtype)
@@ -89,7 +88,7 @@ def calls(kernels, size, dtype, gram_first=1, gram_every=4):
     output = Layer(Psi.copy(), 0.03)
     of_output = kernels.linear_map(output, room(output.room))
     generate = (
-        K, n, normal(n, K + n + 1) / np.sqrt(n).astype(dtype), Psi, activation, np.zeros(size.N, np.int32), 1.0,
+        K, n, normal(n, K + n + 1) / np.sqrt(n).astype(dtype), Psi, network.cell, np.zeros(size.N, np.int32), 1.0,
         rng.uniform(size=size.N), room(n), np.zeros(size.N, np.int32),
     )  # fmt: skip
     joint = (

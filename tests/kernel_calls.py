@@ -8,6 +8,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from admmirnn.networks.cells import Elman
+
 
 def layer_of(p, m, M, weights, *, ridge_columns=(0, 0), n_symbols=0, R=None, P_factor=None, **arrays):
     """What `linear_map` looks at."""
@@ -56,7 +58,7 @@ def room_of(Theta, Psi, activation, read_out, n_threads, S, **arrays):
     names += ("lambda_s", "lambda_x")
     arrays = dict.fromkeys(names) | {"weights_T": np.empty((d + 1 + n, n), np.asarray(S).dtype)} | arrays
     sizes = {"d": d, "n": n, "K": K, "n_threads": n_threads}
-    of_network = {"Theta": Theta, "Psi": Psi, "activation": activation, "read_out": read_out}
+    of_network = {"Theta": Theta, "Psi": Psi, "cell": Elman(activation), "read_out": read_out}
     return SimpleNamespace(S=S, **sizes, **of_network, **arrays)
 
 
@@ -196,9 +198,9 @@ def residuals(kernels, Theta, Psi, Z, H, A, O, activation, *out):
     kernels.residuals(SimpleNamespace(Theta=Theta, Psi=Psi, Z=Z, H=H, A=A, O=O, **sizes), activation, *out)
 
 
-def generate(kernels, Theta, Psi, *others):
+def generate(kernels, Theta, Psi, activation, *others):
     """Symbols that follow others."""
-    return kernels.generate(len(Psi), np.shape(Psi)[1] - 1, Theta, Psi, *others)
+    return kernels.generate(len(Psi), np.shape(Psi)[1] - 1, Theta, Psi, Elman(activation), *others)
 
 
 def keep_multipliers(kernels, workspace):

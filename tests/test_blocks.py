@@ -10,6 +10,7 @@ from admmirnn import CharacterModel, RNNClassifier, RNNRegressor
 from admmirnn.estimators.base import RecurrentEstimator
 from admmirnn.networks import BidirectionalRNN, ElmanRNN, network_of
 from admmirnn.networks.blocks import BLOCKS, PENALISED, arrays_of, blocks_of, n_directions, penalised_blocks, weights_of
+from admmirnn.networks.cells import Map
 
 D, K = 3, 2
 OF_ONE, OF_TWO = ("U", "W", "b", "V", "c"), ("U", "W", "b", "U_reverse", "W_reverse", "b_reverse", "V", "c")
@@ -66,6 +67,26 @@ def test_names_are_in_the_order_that_files_and_messages_have():
     assert tuple(blocks_of(D, (5, 4), K)) == OF_TWO
     assert tuple(BLOCKS) == (*OF_TWO, "s_0")
     assert [n_directions(names) for names in (OF_ONE, OF_TWO)] == [1, 2]
+
+
+def test_a_layer_may_have_several_maps_and_several_rows_for_each_unit():
+    maps = (
+        Map("Theta_zr", (("x", "U_zr"), ("s", "W_zr"), ("1", "b_zr")), 2),
+        Map("Theta_x", (("x", "U"), ("1", "b"))),
+        Map("Theta_s", (("s", "W"), ("1", "b_s"))),
+    )
+    blocks = blocks_of(D, (5, 4), K, maps=maps)
+    shapes = [shape for n in (5, 4) for shape in ((2 * n, D + n + 1), (n, D + 1), (n, n + 1))] + [(K, 10)]
+    arrays = [np.zeros(shape, int) for shape in shapes]
+    for name, block in blocks.items():
+        view = block.of(arrays)
+        view += 1
+        assert name.endswith("_reverse") == (block.direction == 1)
+        assert view.shape == {
+            "U_zr": (10, D), "W_zr": (10, 5), "b_zr": (10,), "W": (5, 5), "W_zr_reverse": (8, 4), "V": (K, 9),
+        }.get(name, view.shape)  # fmt: skip
+    assert all((array == 1).all() for array in arrays)
+    assert blocks["W_zr_reverse"].axes == ("2m", "m")
 
 
 def test_theta_is_u_w_b_and_psi_is_v_c():

@@ -17,6 +17,7 @@ from admmirnn import RNNClassifier, RNNRegressor, backend, reference
 from admmirnn.activations import ACTIVATIONS
 from admmirnn.data.sequences import Sequences
 from admmirnn.networks import ElmanRNN
+from admmirnn.networks.cells import Elman
 from admmirnn.streaming import Answer, Stream, StreamState
 
 COMPILED = backend._compiled()
@@ -319,7 +320,7 @@ def stepper(kernels, case, **changed):
     state = SimpleNamespace(states=c.S, pooled=c.pooled, recent=c.recent, n_read=c.n_read)
     answer = SimpleNamespace(name=c.answer, mean=c.mean, deviation=c.deviation)
     return arrays, kernels.stepper(
-        c.d, np.shape(c.Theta)[0], (c.frame, c.stride), c.Theta, c.Psi, "tanh", c.read_out, 1.5, state, answer
+        c.d, np.shape(c.Theta)[0], (c.frame, c.stride), c.Theta, c.Psi, Elman(), c.read_out, 1.5, state, answer
     )  # fmt: skip
 
 

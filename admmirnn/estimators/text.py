@@ -401,7 +401,7 @@ class CharacterModel(RecurrentEstimator):
                     network.n_hidden,
                     network.Theta,
                     network.Psi,
-                    network.activation,
+                    network.cell,
                     np.ascontiguousarray(codes, np.int32),
                     temperature,
                     uniforms[first:],

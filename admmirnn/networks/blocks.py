@@ -1,8 +1,8 @@
 """Blocks of weights: which array, rows and columns a name such as U, W_reverse or c stands for.
 
-A network's arrays are one matrix for each direction in which it reads, Theta = [U W b], then that of the outputs,
-Psi = [V c], then s_0 if it has one.  Whoever takes, keeps or shows weights by name reads the table of their blocks that
-`blocks_of` makes: initial weights, penalties, fitted attributes and files of them, exports, pictures.
+A network's arrays are the maps of its cell for each direction in which it reads, Theta = [U W b], then that of the
+outputs, Psi = [V c], then s_0 if it has one.  Whoever takes, keeps or shows weights by name reads the table of their
+blocks that `blocks_of` makes: initial weights, penalties, fitted attributes and files of them, exports, pictures.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from admmirnn.networks.cells import CELLS, Elman
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from admmirnn._typing import FloatArray
+    from admmirnn.networks.cells import Map
 
 _SUFFIXES = "", "_reverse"  # of what a direction has: the network that reads from the start, and from the end
 UNITS = "n", "m"  # the letters of axes that have an entry for each hidden unit of a direction
@@ -40,8 +43,8 @@ class Block:
     part : str
         What it is to its direction: "W".
     axes : tuple of str
-        The axes of its shape in letters: d features, n hidden units, or m of the second direction, and K outputs.
-        A vector has one.
+        The axes of its shape in letters: d features, n hidden units, or m of the second direction, and K outputs; "2n"
+        where there are two for each unit.  A vector has one.
     direction : int or None
         Whose it is; None is all directions', as the output layer is.
     array : int
@@ -89,7 +92,12 @@ class Block:
 
 @lru_cache
 def blocks_of(
-    n_features: int, n_hidden: tuple[int, ...], n_outputs: int, *, has_s_0: bool = False
+    n_features: int,
+    n_hidden: tuple[int, ...],
+    n_outputs: int,
+    *,
+    has_s_0: bool = False,
+    maps: tuple[Map, ...] = Elman.maps,
 ) -> Mapping[str, Block]:
     """The blocks of a network by name, in the order in which its weights are listed everywhere.
 
@@ -103,22 +111,26 @@ def blocks_of(
         K.
     has_s_0 : bool, default=False
         Whether the network has a state before the first step that is not zero, given or learnt.
+    maps : tuple of Map
+        Those of its cell.
     """
     blocks: list[Block] = []
     read: list[slice] = []
     d = n_features
     for i, (n, units, suffix) in enumerate(zip(n_hidden, UNITS, _SUFFIXES, strict=False)):
-        rows = slice(0, n)
-        blocks += [
-            Block(f"U{suffix}", "U", (units, "d"), i, i, rows, slice(0, d)),
-            Block(f"W{suffix}", "W", (units, units), i, i, rows, slice(d, d + n)),
-            Block(f"b{suffix}", "b", (units,), i, i, rows, slice(d + n, d + n + 1)),
-        ]
+        axes_of, columns_of = {"x": ("d",), "s": (units,), "1": ()}, {"x": d, "s": n, "1": 1}
+        for array, one in enumerate(maps, i * len(maps)):
+            rows, end = slice(0, one.rows_per_unit * n), 0
+            of_rows = units if one.rows_per_unit == 1 else f"{one.rows_per_unit}{units}"
+            for part, name in one.blocks:
+                begin, end = end, end + columns_of[part]
+                axes = of_rows, *axes_of[part]
+                blocks.append(Block(f"{name}{suffix}", name, axes, i, array, rows, slice(begin, end)))
         first = read[-1].stop if read else 0
         read.append(slice(first, first + n))
-    output, rows, h = len(n_hidden), slice(0, n_outputs), sum(n_hidden)
+    output, rows, h = len(n_hidden) * len(maps), slice(0, n_outputs), sum(n_hidden)
     blocks += [
-        Block("V", "V", ("K", "+".join(UNITS[:output])), None, output, rows, slice(0, h), tuple(read)),
+        Block("V", "V", ("K", "+".join(UNITS[: len(n_hidden)])), None, output, rows, slice(0, h), tuple(read)),
         Block("c", "c", ("K",), None, output, rows, slice(h, h + 1)),
     ]
     if has_s_0:
@@ -126,7 +138,12 @@ def blocks_of(
     return MappingProxyType({block.name: block for block in blocks})
 
 
-BLOCKS = blocks_of(1, (1, 1), 1, has_s_0=True)  # all that there may be, for their names and axes
+# all that there may be, for their names and axes
+BLOCKS = {
+    name: block
+    for cell in CELLS.values()
+    for name, block in blocks_of(1, (1, 1), 1, has_s_0=True, maps=cell.maps).items()
+}
 
 
 def n_directions(names: Iterable[str]) -> int:

@@ -8,13 +8,14 @@ import numpy as np
 
 from admmirnn import backend
 from admmirnn.networks.blocks import arrays_of, blocks_of
+from admmirnn.networks.cells import Elman
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from numpy.typing import DTypeLike, NDArray
 
-    from admmirnn._typing import Array, BoolArray, DType, FloatArray, IntArray
+    from admmirnn._typing import Array, BoolArray, Cell, DType, FloatArray, IntArray
     from admmirnn.data.sequences import Minibatch, Sequences
     from admmirnn.networks.blocks import Block
     from admmirnn.reference.kernels import Kernels
@@ -72,10 +73,7 @@ class ElmanRNN:
         read_out: str = "last",
         symbols: bool = False,
     ) -> ElmanRNN:
-        """W orthogonal, U normal with variance 1 / n_features, V, b and c zero.
-
-        That of sigmoid(a) = 1/2 + 1/2 tanh(a/2) is the network whose 2 s - 1 are the states of such a one with tanh:
-        W four times as large, U twice, b minus half the row sums of W.
+        """U, W and b as the cell starts (`Elman.start`), V and c zero.
 
         Parameters
         ----------
@@ -94,16 +92,7 @@ class ElmanRNN:
         """
         Theta = np.zeros((n_hidden, n_features + n_hidden + 1), dtype)
         network = cls(Theta, np.zeros((n_outputs, n_hidden + 1), dtype), activation, read_out)
-        U, W, b = (network.weights[name] for name in ("U", "W", "b"))
-        n_not_zero = 1 if symbols else n_features
-        U[:] = random_state.standard_normal((n_hidden, n_features)) / np.sqrt(n_not_zero)
-        with backend.one_blas_thread():
-            Q, R = np.linalg.qr(random_state.standard_normal((n_hidden, n_hidden)))
-        W[:] = Q * np.sign(np.diag(R))  # uniform over the orthogonal group
-        if activation == "sigmoid":
-            U *= 2
-            W *= 4
-            b[:] = -0.5 * W.sum(axis=1)
+        network.cell.start(network.weights, 1 if symbols else n_features, random_state)
         return network
 
     @classmethod
@@ -113,6 +102,11 @@ class ElmanRNN:
         """The network with the given weights by name, which are copied; without an s_0 that is zero."""
         Theta, Psi, *s_0 = arrays_of(weights)
         return cls(Theta, Psi, activation, read_out, *s_0)
+
+    @property
+    def cell(self) -> Cell:
+        """What makes states of pre-activations."""
+        return Elman(self.activation)
 
     @property
     def n_hidden(self) -> int:
@@ -182,10 +176,7 @@ class ElmanRNN:
             Its arrays are its own.  At least one unit is left.  Its outputs are equal but for the order of sums.
         """
         weights = self.weights
-        W, b = weights["W"], weights["b"]
-        driven = np.any(weights["U"], axis=1) | (b > 0 if self.activation == "relu" else b != 0)
-        if self.activation == "sigmoid":  # whose f(0) is not 0
-            driven[:] = True
+        W, driven = weights["W"], self.cell.is_driven(weights)
         if self.s_0 is not None:
             driven |= self.s_0 != 0
         driven = _reached(driven, W.T != 0)
@@ -285,8 +276,10 @@ class Room:
         Features, hidden units and outputs.
     Theta, Psi : ndarray of shape (n, d + n + 1), (K, n + 1)
         The network's own arrays.
-    activation, read_out : str
-        f, and what the outputs are read from: that of the network, or "each".
+    cell : Cell
+        What makes states of pre-activations.
+    read_out : str
+        What the outputs are read from: that of the network, or "each".
     n_threads : int
         How many may share the sequences of a minibatch.
     X : ndarray of shape (n_rows, d + 1), or None
@@ -329,7 +322,7 @@ class Room:
     ) -> None:
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
         self.d, self.n, self.K, self.dtype, self.n_threads = d, n, K, dtype, n_threads
-        self.Theta, self.Psi, self.activation, self.read_out = network.Theta, network.Psi, network.activation, read_out
+        self.Theta, self.Psi, self.cell, self.read_out = network.Theta, network.Psi, network.cell, read_out
         self.n_sequences = n_sequences
         self.n_outputs = {"each": n_rows + n_sequences, "none": 0}.get(read_out, n_sequences)
         self.X: FloatArray | None = None if symbols else self.zeros(dtype, n_rows, d + 1)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from admmirnn.reference.activations import ACTIVATIONS
 from admmirnn.reference.layout import holes
 from admmirnn.reference.statistics import sums_by_name
 from admmirnn.reference.work import COUNTS
@@ -35,7 +34,6 @@ def backward(
 
     Where another layer reads the states, it injects lambda_s; lambda_x = lambda1 U goes to a layer below.
     """
-    _, slope = ACTIVATIONS[work.activation]
     N, B, n, d, dtype = batch.N, batch.B, work.n, work.d, work.Theta.dtype
     offsets, S = batch.offsets, work.S[: batch.n_rows + batch.B]
     assert work.lambda1 is not None and work.sums is not None and work.counts is not None
@@ -57,15 +55,14 @@ def backward(
         rows = slice(offsets[t], offsets[t + 1])
         size = offsets[t + 1] - offsets[t]
         states = slice(offsets[t + 1], offsets[t + 1] + size)
-        derivative = slope(S[states])
+        kept = S[states]
         first = offsets[t] if keep else t % 2 * B
         lambda1 = work.lambda1[first : first + size]
         _inject(work, batch, t, lambda_h, lambda1)
-        injected = derivative * lambda1
-        largest[:size] = np.maximum(largest[:size], _squares(injected))
+        largest[:size] = np.maximum(largest[:size], _squares(work.cell.pull_back(kept, lambda1)))
         if t < N - 1:
             lambda1 += following[:size] @ W
-        lambda1 *= derivative
+        lambda1[:] = work.cell.pull_back(kept, lambda1)
         if t < N - 1 and np.isfinite(cap):
             n_capped += _bound(lambda1, cap * cap * largest[:size])
         following = lambda1

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from admmirnn.reference.activations import ACTIVATIONS
 from admmirnn.reference.layout import holes, n_outputs
 from admmirnn.reference.output import o_step
 
@@ -37,7 +36,6 @@ def forward(
     targets: Targets | None = None,
 ) -> tuple[float, int | None] | None:
     """Roll a minibatch out; with targets, take the o-step and return the loss and the number of right answers."""
-    f, _ = ACTIVATIONS[work.activation]
     N, B, d, running, dtype = batch.N, batch.B, work.d, 0, work.Theta.dtype
     lengths, offsets = batch.lengths, batch.offsets
     U, W, b = work.Theta[:, :d], work.Theta[:, d:-1], work.Theta[:, -1]
@@ -65,7 +63,7 @@ def forward(
             np.multiply(rows, dtype.type(batch.scale), out=x[:, :-1], casting="unsafe", dtype=common)
         s[running:] = 0 if initial is None else initial[running : len(x)]
         running = len(x)
-        S[offsets[t + 1] : offsets[t + 1] + running] = f(x[:, :-1] @ U.T + s @ W.T + b)
+        S[offsets[t + 1] : offsets[t + 1] + running] = work.cell.step(x[:, :-1] @ U.T + s @ W.T + b)
     if work.read_out == "none":
         return None
     np.matmul(_states_read_out(work, batch), work.Psi[:, :-1].T, out=Q)

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from admmirnn.reference.activations import ACTIVATIONS
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from admmirnn._typing import FloatArray
+    from admmirnn._typing import Cell, FloatArray
 
 
 def generate(
@@ -19,7 +17,7 @@ def generate(
     n: int,
     Theta: FloatArray,
     Psi: FloatArray,
-    activation: str,
+    cell: Cell,
     codes: NDArray[np.int32],
     temperature: float,
     uniforms: NDArray[np.float64],
@@ -27,13 +25,12 @@ def generate(
     codes_out: NDArray[np.int32],
 ) -> bool:
     """Read symbols, and draw as many more as there are ``uniforms``; returns whether all outputs were finite."""
-    f, _ = ACTIVATIONS[activation]
     U, W, b, V, c = Theta[:, :d], Theta[:, d:-1], Theta[:, -1], Psi[:, :-1], Psi[:, -1]
     for code in codes[:-1]:
-        state_out[:] = f(U[:, code] + W @ state_out + b)
+        state_out[:] = cell.step(U[:, code] + W @ state_out + b)
     code = codes[-1]
     for i, uniform in enumerate(uniforms):
-        state_out[:] = f(U[:, code] + W @ state_out + b)
+        state_out[:] = cell.step(U[:, code] + W @ state_out + b)
         q = (V @ state_out + c).astype(np.float64)
         if not np.isfinite(q).all():
             return False

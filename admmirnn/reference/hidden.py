@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from admmirnn.reference.activations import LEAK
+from admmirnn.activations import LEAK
 
 if TYPE_CHECKING:
     from collections.abc import Callable

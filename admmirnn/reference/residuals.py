@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from admmirnn.reference.activations import ACTIVATIONS
+from admmirnn.activations import FUNCTIONS
 
 if TYPE_CHECKING:
     from admmirnn._typing import FloatArray, IntArray, Variables
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def roll_out(d: int, n: int, Theta: FloatArray, offsets: IntArray, activation: str, Z_out: FloatArray) -> None:
     """Write the states of all steps into Z: s_t = f(U x_t + W s_{t-1} + b), Theta = [U W b]."""
-    f, _ = ACTIVATIONS[activation]
+    f, _ = FUNCTIONS[activation]
     for t in range(len(offsets) - 2):
         block = Z_out[offsets[t] : offsets[t + 1]]
         following = Z_out[offsets[t + 1] : offsets[t + 2]]
@@ -29,5 +29,5 @@ def residuals(
     """a_t - U x_t - W s_{t-1} - b,  s_t - f(a_t),  o_t - V s_t - c, a row for every step of every sequence."""
     v = variables
     a_residual_out[:] = v.A - v.Z[: len(v.A)] @ v.Theta.T
-    s_residual_out[:] = v.H[:, :-1] - ACTIVATIONS[activation][0](v.A)
+    s_residual_out[:] = v.H[:, :-1] - FUNCTIONS[activation][0](v.A)
     o_residual_out[:] = v.O - v.H @ v.Psi.T

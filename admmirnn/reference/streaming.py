@@ -8,12 +8,11 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from admmirnn.data.sequences import OBSERVATION_DTYPES
-from admmirnn.reference.activations import ACTIVATIONS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from admmirnn._typing import Array, FloatArray, Frame
+    from admmirnn._typing import Array, Cell, FloatArray, Frame
 
 
 _READ, _UNKNOWN_FORM, _OBSERVATION_NOT_FINITE, _OUTPUT_NOT_FINITE = range(4)  # what reading streams returns
@@ -53,14 +52,13 @@ class _Stepper:
         frame: Frame,
         Theta: FloatArray,
         Psi: FloatArray,
-        activation: str,
+        cell: Cell,
         read_out: str,
         scale: float,
         state: State,
         answer: Answer,
     ) -> None:
-        self.f, _ = ACTIVATIONS[activation]
-        self.d, self.stride = d, frame[1]
+        self.cell, self.d, self.stride = cell, d, frame[1]
         self.Theta, self.Psi, self.read_out, self.scale = Theta, Psi, read_out, scale
         self.S, self.pooled, self.recent, self.n_read = state.states, state.pooled, state.recent, state.n_read
         self.answer, self.mean, self.deviation = answer.name, answer.mean, answer.deviation
@@ -96,7 +94,7 @@ class _Stepper:
         after = self.n_read + 1 - frames.shape[1]
         started, turn = after >= 0, np.maximum(after, 0) % self.stride
         z = np.hstack([frames.reshape(len(x), -1), self.S[streams, turn], np.ones_like(x[:, :, 0])])
-        h = s = self.f(z @ self.Theta.T)
+        h = s = self.cell.step(z @ self.Theta.T)
         if self.pooled is not None:
             pooled = self.pooled[streams, turn]
             pooled = pooled + s if self.read_out == "mean" else np.where(s <= pooled, pooled, s)
@@ -125,7 +123,7 @@ def stepper(
     frame: Frame,
     Theta: FloatArray,
     Psi: FloatArray,
-    activation: str,
+    cell: Cell,
     read_out: str,
     scale: float,
     state: State,
@@ -152,4 +150,4 @@ def stepper(
         raise ValueError("stepper: the shapes do not belong together")
     if (state.n_read < 0).any():
         raise ValueError("stepper: n_read is negative")
-    return _Stepper(d, frame, Theta, Psi, activation, read_out, scale, state, answer)
+    return _Stepper(d, frame, Theta, Psi, cell, read_out, scale, state, answer)

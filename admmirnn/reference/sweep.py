@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from admmirnn.reference.activations import ACTIVATIONS
+from admmirnn.activations import FUNCTIONS
 from admmirnn.reference.hidden import a_step
 from admmirnn.reference.output import prox_cross_entropy
 
@@ -109,7 +109,7 @@ class _Updates:
         else:
             if final:
                 pull -= v.lambda2
-            s[:] = (at.r * s + omega2 * ACTIVATIONS[at.activation][0](v.A[rows]) + pull) / (at.r + omega2)
+            s[:] = (at.r * s + omega2 * FUNCTIONS[at.activation][0](v.A[rows]) + pull) / (at.r + omega2)
         v.Z[following, self.d : -1] = s
 
     def a(self, t: int) -> None:

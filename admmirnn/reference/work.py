@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from admmirnn._typing import FloatArray
+    from admmirnn._typing import Cell, FloatArray
 
 
 # what sums are of, in ``counts``: all targets' weights, states in G, those in the output layer's G, multipliers in R
@@ -24,7 +24,7 @@ class Room(Protocol):
     K: int
     Theta: FloatArray
     Psi: FloatArray
-    activation: str
+    cell: Cell
     read_out: str
     n_threads: int
     weights_T: FloatArray
@@ -49,7 +49,7 @@ class _Work:
 
     def __init__(self, room: Room) -> None:
         self.d, self.n, self.K, self.n_threads = room.d, room.n, room.K, room.n_threads
-        self.Theta, self.Psi, self.activation, self.read_out = room.Theta, room.Psi, room.activation, room.read_out
+        self.Theta, self.Psi, self.cell, self.read_out = room.Theta, room.Psi, room.cell, room.read_out
         self.X, self.codes, self.S, self.Q, self.H, self.steps = room.X, room.codes, room.S, room.Q, room.H, room.steps
         self.O_plus, self.lambda3, self.lambda1 = room.O_plus, room.lambda3, room.lambda1
         self.initial_multipliers, self.sums, self.counts = room.initial_multipliers, room.sums, room.counts

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from admmirnn import backend, validation
-from admmirnn.activations import BOUNDED
 from admmirnn.solvers.memory import as_dict
 from admmirnn.solvers.rollout.guard import WINDOW, Guard
 from admmirnn.solvers.rollout.history import EpochRecord
@@ -425,8 +424,9 @@ class Fit:
 
     def check_last_update(self) -> None:
         """Judge the last update, which no later roll-out sees, by the loss over a window of its own."""
-        # an unbounded activation may overflow on any one sequence
-        sample = self.order.sample(self.guard.window if self.network.activation in BOUNDED else None)
+        # states without a bound may overflow on any one sequence
+        are_bounded = all(direction.cell.is_bounded for layer in self.network.layers for direction in layer)
+        sample = self.order.sample(self.guard.window if are_bounded else None)
         n_sequences = sum(len(indices) for indices, _ in sample)
         for _ in range(2):  # the weights that the first rollback returns to are judged as well
             if not self.judge.after_last_update(self._mean_loss(sample), n_sequences):
