@@ -1,21 +1,12 @@
 from cython cimport floating
 
-cdef enum Loss:
-    CROSS_ENTROPY
-    HINGE
-    SQUARED_ERROR
-    SIGMOID_CROSS_ENTROPY
-    HUBER
-    QUANTILE
-    ABSOLUTE_ERROR
-
 cdef struct Targets:                              # of the o-step, a row for each sequence
-    Loss kind
+    int loss                                      # its place among those of output.pyx
     double parameter                              # delta or the quantile
     Py_ssize_t K
     double rho
-    const Py_ssize_t* labels                      # (B,), of a kind that takes class numbers, or NULL
-    const void* values                            # (B, K), of the other kinds, or NULL
+    const Py_ssize_t* labels                      # (B,), of a loss that takes class numbers, or NULL
+    const void* values                            # (B, K), of the other losses, or NULL
     const void* weights                           # (B,)
     void* O_plus                                  # (B, K), written, or NULL: the loss alone
     void* lambda3                                 # (B, K), written

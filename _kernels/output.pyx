@@ -21,6 +21,17 @@ from admmirnn._kernels._sweep_simd cimport ENOUGH_LANES, LANES, softmax_prox
 
 cdef int MOST_NEWTON_STEPS = 200                # 3 to 6 are usual; hundreds are not reached
 
+# A loss: of the rows from the first to the last that have a weight, the sum of their weighted R; and o+ and lambda3 are
+# written if there is room for them.  The numbers of scratch are those of `room_of_o_step`.
+ctypedef double (*FloatRows)(Targets* targets, Py_ssize_t first, Py_ssize_t last, const float* Q,
+                             double* scratch) noexcept nogil
+ctypedef double (*DoubleRows)(Targets* targets, Py_ssize_t first, Py_ssize_t last, const double* Q,
+                              double* scratch) noexcept nogil
+
+# Of one output, for a loss that is a sum over them: R; and o = o+, with rho (o+ - q) returned.
+ctypedef double (*Value)(double o, double y, double parameter) noexcept nogil
+ctypedef double (*Prox)(double q, double y, double rho, double parameter, double tolerance, double* o) noexcept nogil
+
 
 cdef double relative_softmax(Py_ssize_t K, const double* o, Py_ssize_t label, double* p) noexcept nogil:
     """p = softmax(o); -log p[label], accurate when it is tiny."""
@@ -99,27 +110,114 @@ cdef void prox_row(Py_ssize_t K, const double* q, Py_ssize_t label, double rho, 
         previous = value
 
 
+cdef double cross_entropy(Targets* targets, Py_ssize_t i, const floating* O, double* scratch) noexcept nogil:
+    """R at o_i.  ``scratch`` holds 2 K numbers."""
+    cdef Py_ssize_t K = targets.K, j
+    for j in range(K):
+        scratch[j] = O[i * K + j]
+    return relative_softmax(K, scratch, targets.labels[i], scratch + K)
+
+
+cdef void prox_cross_entropy(Targets* targets, Py_ssize_t i, const floating* Q, double* scratch) noexcept nogil:
+    """o+ and lambda3 of row i.  ``scratch`` holds 6 K numbers."""
+    cdef Py_ssize_t K = targets.K, label = targets.labels[i], j
+    cdef double tolerance = 1e-8 if floating is float else 1e-13
+    cdef floating weight = (<const floating*> targets.weights)[i]
+    cdef floating *o_plus = <floating*> targets.O_plus + i * K
+    cdef floating *lambda3 = <floating*> targets.lambda3 + i * K
+    cdef double *q = scratch, *u = q + K, *p = u + K, *o = p + K, *step = o + K, *trial = step + K
+    for j in range(K):
+        q[j] = Q[i * K + j]
+    memset(u, 0, K * sizeof(double))
+    prox_row(K, q, label, targets.rho, tolerance, u, p, o, step, trial)
+    for j in range(K):
+        o_plus[j] = <floating> (q[j] + u[j])
+        lambda3[j] = <floating> (weight * ((1 if j == label else 0) - p[j]))
+
+
+cdef double loss_of_lane(Py_ssize_t K, Py_ssize_t label, const double* p) noexcept nogil:
+    """-log p[label] from every LANES-th number of p, or -1 where that would not be accurate."""
+    cdef double others = 0
+    cdef Py_ssize_t j
+    if not p[label * LANES] >= 1e-290:
+        return -1
+    for j in range(K):
+        if j != label:
+            others += p[j * LANES]
+    return -log1p(-others) if others < 0.5 else -log(p[label * LANES])
+
+
+cdef double cross_entropy_lanes(Targets* targets, const Py_ssize_t* which, int count, double* scratch,
+                                const floating* Q) noexcept nogil:
+    """The o-step of up to LANES rows side by side; the sum of their weighted losses."""
+    cdef Py_ssize_t K = targets.K, i, j
+    cdef double *q = scratch + 6 * K
+    cdef double *y = q + K * LANES
+    cdef double *u = y + K * LANES
+    cdef double *p = u + K * LANES
+    cdef double[LANES] rho, error, R
+    cdef double loss = 0, tolerance = 1e-8 if floating is float else 1e-13
+    cdef const floating* weights = <const floating*> targets.weights
+    cdef floating *o_plus = <floating*> targets.O_plus
+    cdef floating *lambda3 = <floating*> targets.lambda3
+    cdef int lane
+    for lane in range(LANES):
+        i = which[lane if lane < count else 0]              # lanes that are left over repeat the first
+        rho[lane] = targets.rho
+        for j in range(K):
+            q[j * LANES + lane] = Q[i * K + j]
+            y[j * LANES + lane] = j == targets.labels[i]
+    memset(u, 0, K * LANES * sizeof(double))
+    softmax_prox(K, q, y, rho, INFINITY, u, p, error)        # p = softmax(q), and nothing else
+    for lane in range(count):
+        R[lane] = loss_of_lane(K, targets.labels[which[lane]], p + lane)
+    softmax_prox(K, q, y, rho, tolerance, u, p, error)
+    for lane in range(count):
+        i = which[lane]
+        loss += weights[i] * (R[lane] if R[lane] >= 0 else cross_entropy(targets, i, Q, scratch))
+        if error[lane] <= tolerance:
+            for j in range(K):
+                o_plus[i * K + j] = <floating> (q[j * LANES + lane] + u[j * LANES + lane])
+                lambda3[i * K + j] = <floating> (weights[i] * (y[j * LANES + lane] - p[j * LANES + lane]))
+        else:
+            prox_cross_entropy(targets, i, Q, scratch)
+    return loss
+
+
+cdef double cross_entropy_rows(Targets* targets, Py_ssize_t first, Py_ssize_t last, const floating* Q,
+                               double* scratch) noexcept nogil:
+    cdef const floating* weights = <const floating*> targets.weights
+    cdef bint side_by_side = targets.O_plus != NULL and last - first >= ENOUGH_LANES
+    cdef Py_ssize_t[LANES] which
+    cdef Py_ssize_t i
+    cdef int lane = 0
+    cdef double loss = 0
+    for i in range(first, last):
+        if weights[i] == 0:
+            continue
+        if side_by_side:
+            which[lane] = i
+            lane += 1
+            if lane == LANES:
+                loss += cross_entropy_lanes(targets, which, lane, scratch, Q)
+                lane = 0
+        else:
+            loss += weights[i] * cross_entropy(targets, i, Q, scratch)
+            if targets.O_plus != NULL:
+                prox_cross_entropy(targets, i, Q, scratch)
+    if lane > 0:
+        loss += cross_entropy_lanes(targets, which, lane, scratch, Q)
+    return loss
+
+
 cdef inline double clip(double x, double least, double most) noexcept nogil:
     """x, or the bound it is beyond; NaN stays NaN."""
     return least if x < least else most if x > most else x
 
 
-cdef inline double huber(double residual, double delta) noexcept nogil:
-    """R of o - y = residual."""
-    if fabs(residual) <= delta:
-        return 0.5 * residual * residual
-    return delta * (fabs(residual) - 0.5 * delta)
-
-
-cdef inline double prox_huber(double q, double y, double rho, double delta, double* o) noexcept nogil:
-    """o = o+; returns rho (o+ - q)."""
-    cdef double shrink = rho / (1 + rho), pull = clip(shrink * (y - q), -delta, delta)
-    o[0] = q + pull / rho if fabs(pull) == delta else y - shrink * (y - q)
-    return pull
-
-
-cdef inline double pinball(double residual, double below, double above) noexcept nogil:
-    """R of o - y = residual, with the slopes -below and above."""
+cdef inline double pinball(double o, double y, double below, double above) noexcept nogil:
+    """R with the slopes -below where o < y, and above."""
+    cdef double residual = o - y
     return above * residual if residual >= 0 else -below * residual
 
 
@@ -136,7 +234,53 @@ cdef inline double prox_pinball(double q, double y, double rho, double below, do
     return pull
 
 
-cdef inline double sigmoid_cross_entropy(double o, double y) noexcept nogil:
+cdef inline double rows_of_values(Value value, Prox prox, Targets* targets, Py_ssize_t first, Py_ssize_t last,
+                                  const floating* Q) noexcept nogil:
+    """A loss that is a sum over the outputs, which the compiler inlines where ``value`` and ``prox`` are known."""
+    cdef Py_ssize_t K = targets.K, i, j
+    cdef double rho = targets.rho, parameter = targets.parameter, tolerance = 1e-8 if floating is float else 1e-15
+    cdef double loss = 0, loss_of_row, o, pull
+    cdef const floating* y = <const floating*> targets.values
+    cdef const floating* weights = <const floating*> targets.weights
+    cdef floating *o_plus = <floating*> targets.O_plus
+    cdef floating *lambda3 = <floating*> targets.lambda3
+    for i in range(first, last):
+        if weights[i] != 0:
+            loss_of_row = 0
+            for j in range(i * K, (i + 1) * K):
+                loss_of_row += value(Q[j], y[j], parameter)
+            loss += weights[i] * loss_of_row
+            if o_plus != NULL:
+                for j in range(i * K, (i + 1) * K):
+                    pull = prox(Q[j], y[j], rho, parameter, tolerance, &o)
+                    o_plus[j], lambda3[j] = <floating> o, <floating> (weights[i] * pull)
+    return loss
+
+
+cdef double squared_error_rows(Targets* targets, Py_ssize_t first, Py_ssize_t last, const floating* Q,
+                               double* scratch) noexcept nogil:
+    cdef Py_ssize_t K = targets.K, i, j
+    cdef double shrink = targets.rho / (1 + targets.rho), loss = 0, loss_of_row, residual
+    cdef const floating* y = <const floating*> targets.values
+    cdef const floating* weights = <const floating*> targets.weights
+    cdef floating *o_plus = <floating*> targets.O_plus
+    cdef floating *lambda3 = <floating*> targets.lambda3
+    for i in range(first, last):
+        if weights[i] != 0:
+            loss_of_row = 0
+            for j in range(i * K, (i + 1) * K):
+                residual = <double> y[j] - Q[j]
+                loss_of_row += 0.5 * residual * residual
+            loss += weights[i] * loss_of_row
+            if o_plus != NULL:
+                for j in range(i * K, (i + 1) * K):
+                    residual = <double> y[j] - Q[j]
+                    o_plus[j] = <floating> (y[j] - shrink * residual)
+                    lambda3[j] = <floating> (weights[i] * shrink * residual)
+    return loss
+
+
+cdef inline double sigmoid_cross_entropy(double o, double y, double parameter) noexcept nogil:
     """log(1 + exp(o)) - y o, accurate when it is tiny."""
     cdef double least = log1p(exp(-fabs(o)))                # of the two logarithms log(1 + exp(o)), log(1 + exp(-o))
     return least + ((1 - y) * o if o > 0 else -y * o)
@@ -149,7 +293,7 @@ cdef inline double pull_of_sigmoid(double o, double y, double z, double* slope) 
     return y * small - z * large if o > 0 else y * large - z * small
 
 
-cdef double prox_sigmoid(double q, double y, double rho, double tolerance) noexcept nogil:
+cdef double root_of_sigmoid(double q, double y, double rho, double tolerance) noexcept nogil:
     """o+ - q, the root u of y - sigma(q + u) - rho u: Newton's method, halving the bracket where that is too slow."""
     cdef double z = 1 - y, side = 1, slope, pull, low, high, u, step, before, other
     cdef int _
@@ -181,92 +325,82 @@ cdef double prox_sigmoid(double q, double y, double rho, double tolerance) noexc
     return side * u
 
 
-cdef double loss_of_row(Targets* targets, Py_ssize_t i, const floating* O, double* scratch) noexcept nogil:
-    """R at o_i.  ``scratch`` holds 2 K numbers."""
-    cdef Py_ssize_t K = targets.K, j, label = targets.labels[i] if targets.labels != NULL else 0
-    cdef Loss kind = targets.kind
-    cdef double loss = 0, residual, parameter = targets.parameter
-    cdef const floating* o = O + i * K
-    cdef const floating* y = <const floating*> targets.values + i * K if targets.values != NULL else NULL
-    if kind == CROSS_ENTROPY:
-        for j in range(K):
-            scratch[j] = o[j]
-        return relative_softmax(K, scratch, label, scratch + K)
-    if kind == HINGE:
-        for j in range(K):
-            loss += pinball(o[j] - <double> 1, 1, 0) if j == label else pinball(o[j] + <double> 1, 0, 1)
-    elif kind == SQUARED_ERROR:
-        for j in range(K):
-            residual = <double> y[j] - o[j]
-            loss += 0.5 * residual * residual
-    elif kind == SIGMOID_CROSS_ENTROPY:
-        for j in range(K):
-            loss += sigmoid_cross_entropy(o[j], y[j])
-    elif kind == HUBER:
-        for j in range(K):
-            loss += huber(<double> o[j] - y[j], parameter)
-    elif kind == QUANTILE:
-        for j in range(K):
-            loss += pinball(<double> o[j] - y[j], parameter, 1 - parameter)
-    elif kind == ABSOLUTE_ERROR:
-        for j in range(K):
-            loss += fabs(<double> o[j] - y[j])
+cdef inline double prox_sigmoid_cross_entropy(double q, double y, double rho, double parameter, double tolerance,
+                                              double* o) noexcept nogil:
+    cdef double u = root_of_sigmoid(q, y, rho, tolerance)
+    o[0] = q + u
+    return rho * u
+
+
+cdef double sigmoid_cross_entropy_rows(Targets* targets, Py_ssize_t first, Py_ssize_t last, const floating* Q,
+                                       double* scratch) noexcept nogil:
+    return rows_of_values(sigmoid_cross_entropy, prox_sigmoid_cross_entropy, targets, first, last, Q)
+
+
+cdef inline double huber(double o, double y, double delta) noexcept nogil:
+    cdef double size = fabs(o - y)
+    return 0.5 * size * size if size <= delta else delta * (size - 0.5 * delta)
+
+
+cdef inline double prox_huber(double q, double y, double rho, double delta, double tolerance,
+                              double* o) noexcept nogil:
+    cdef double shrink = rho / (1 + rho), pull = clip(shrink * (y - q), -delta, delta)
+    o[0] = q + pull / rho if fabs(pull) == delta else y - shrink * (y - q)
+    return pull
+
+
+cdef double huber_rows(Targets* targets, Py_ssize_t first, Py_ssize_t last, const floating* Q,
+                       double* scratch) noexcept nogil:
+    return rows_of_values(huber, prox_huber, targets, first, last, Q)
+
+
+cdef inline double quantile(double o, double y, double share) noexcept nogil:
+    return pinball(o, y, share, 1 - share)
+
+
+cdef inline double prox_quantile(double q, double y, double rho, double share, double tolerance,
+                                 double* o) noexcept nogil:
+    return prox_pinball(q, y, rho, share, 1 - share, o)
+
+
+cdef double quantile_rows(Targets* targets, Py_ssize_t first, Py_ssize_t last, const floating* Q,
+                          double* scratch) noexcept nogil:
+    return rows_of_values(quantile, prox_quantile, targets, first, last, Q)
+
+
+cdef inline double absolute_error(double o, double y, double parameter) noexcept nogil:
+    return fabs(o - y)
+
+
+cdef inline double prox_absolute_error(double q, double y, double rho, double parameter, double tolerance,
+                                       double* o) noexcept nogil:
+    return prox_pinball(q, y, rho, 1, 1, o)
+
+
+cdef double absolute_error_rows(Targets* targets, Py_ssize_t first, Py_ssize_t last, const floating* Q,
+                                double* scratch) noexcept nogil:
+    return rows_of_values(absolute_error, prox_absolute_error, targets, first, last, Q)
+
+
+cdef double hinge_rows(Targets* targets, Py_ssize_t first, Py_ssize_t last, const floating* Q,
+                       double* scratch) noexcept nogil:
+    """Pinball losses about 1 and -1, each flat on one side."""
+    cdef Py_ssize_t K = targets.K, i, j, label
+    cdef double rho = targets.rho, loss = 0, loss_of_row, o, pull
+    cdef const floating* weights = <const floating*> targets.weights
+    cdef floating *o_plus = <floating*> targets.O_plus
+    cdef floating *lambda3 = <floating*> targets.lambda3
+    for i in range(first, last):
+        if weights[i] != 0:
+            label, loss_of_row = i * K + targets.labels[i], 0
+            for j in range(i * K, (i + 1) * K):
+                loss_of_row += pinball(Q[j], 1, 1, 0) if j == label else pinball(Q[j], -1, 0, 1)
+            loss += weights[i] * loss_of_row
+            if o_plus != NULL:
+                for j in range(i * K, (i + 1) * K):
+                    pull = prox_pinball(Q[j], 1, rho, 1, 0, &o) if j == label else prox_pinball(Q[j], -1, rho, 0, 1, &o)
+                    o_plus[j], lambda3[j] = <floating> o, <floating> (weights[i] * pull)
     return loss
-
-
-cdef void cross_entropy_row(Targets* targets, Py_ssize_t i, const floating* q_of_row, floating* o_plus,
-                            floating* lambda3, double* scratch) noexcept nogil:
-    cdef Py_ssize_t K = targets.K, label = targets.labels[i], j
-    cdef double tolerance = 1e-8 if floating is float else 1e-13
-    cdef floating weight = (<const floating*> targets.weights)[i]
-    cdef double *q = scratch, *u = q + K, *p = u + K, *o = p + K, *step = o + K, *trial = step + K
-    for j in range(K):
-        q[j] = q_of_row[j]
-    memset(u, 0, K * sizeof(double))
-    prox_row(K, q, label, targets.rho, tolerance, u, p, o, step, trial)
-    for j in range(K):
-        o_plus[j] = <floating> (q[j] + u[j])
-        lambda3[j] = <floating> (weight * ((1 if j == label else 0) - p[j]))
-
-
-cdef void prox_of_row(Targets* targets, Py_ssize_t i, const floating* Q, double* scratch) noexcept nogil:
-    """o+ and lambda3 of row i.  ``scratch`` holds 6 K numbers."""
-    cdef Py_ssize_t K = targets.K, j, label = targets.labels[i] if targets.labels != NULL else 0
-    cdef Loss kind = targets.kind
-    cdef double rho = targets.rho, parameter = targets.parameter, shrink = rho / (1 + rho), o, pull, residual, u
-    cdef double tolerance = 1e-8 if floating is float else 1e-15
-    cdef floating weight = (<const floating*> targets.weights)[i]
-    cdef const floating* q = Q + i * K
-    cdef const floating* y = <const floating*> targets.values + i * K if targets.values != NULL else NULL
-    cdef floating *o_plus = <floating*> targets.O_plus + i * K
-    cdef floating *lambda3 = <floating*> targets.lambda3 + i * K
-    if kind == CROSS_ENTROPY:
-        cross_entropy_row(targets, i, q, o_plus, lambda3, scratch)
-    elif kind == HINGE:                                # pinball losses about 1 and -1, each flat on one side
-        for j in range(K):
-            pull = prox_pinball(q[j], 1, rho, 1, 0, &o) if j == label else prox_pinball(q[j], -1, rho, 0, 1, &o)
-            o_plus[j], lambda3[j] = <floating> o, <floating> (weight * pull)
-    elif kind == SQUARED_ERROR:
-        for j in range(K):
-            residual = <double> y[j] - q[j]
-            o_plus[j] = <floating> (y[j] - shrink * residual)
-            lambda3[j] = <floating> (weight * shrink * residual)
-    elif kind == SIGMOID_CROSS_ENTROPY:
-        for j in range(K):
-            u = prox_sigmoid(q[j], y[j], rho, tolerance)
-            o_plus[j], lambda3[j] = <floating> (q[j] + u), <floating> (weight * (rho * u))
-    elif kind == HUBER:
-        for j in range(K):
-            pull = prox_huber(q[j], y[j], rho, parameter, &o)
-            o_plus[j], lambda3[j] = <floating> o, <floating> (weight * pull)
-    elif kind == QUANTILE:
-        for j in range(K):
-            pull = prox_pinball(q[j], y[j], rho, parameter, 1 - parameter, &o)
-            o_plus[j], lambda3[j] = <floating> o, <floating> (weight * pull)
-    elif kind == ABSOLUTE_ERROR:
-        for j in range(K):
-            pull = prox_pinball(q[j], y[j], rho, 1, 1, &o)
-            o_plus[j], lambda3[j] = <floating> o, <floating> (weight * pull)
 
 
 cdef bint is_right(Targets* targets, Py_ssize_t i, const floating* O) noexcept nogil:
@@ -284,53 +418,36 @@ cdef Py_ssize_t room_of_o_step(Py_ssize_t K) noexcept nogil:
     return 6 * K + 4 * K * LANES
 
 
-cdef double loss_of_lane(Py_ssize_t K, Py_ssize_t label, const double* p) noexcept nogil:
-    """-log p[label] from every LANES-th number of p, or -1 where that would not be accurate."""
-    cdef double others = 0
-    cdef Py_ssize_t j
-    if not p[label * LANES] >= 1e-290:
-        return -1
-    for j in range(K):
-        if j != label:
-            others += p[j * LANES]
-    return -log1p(-others) if others < 0.5 else -log(p[label * LANES])
+# Which losses there are.
+
+cdef struct Loss:
+    const char* name
+    bint takes_labels                             # class numbers, instead of K values a row
+    FloatRows of_floats
+    DoubleRows of_doubles
+
+cdef enum:
+    N_LOSSES = 7
+
+cdef Loss[N_LOSSES] LOSSES
+LOSSES[:] = [
+    Loss(b"cross_entropy", True, cross_entropy_rows[float], cross_entropy_rows[double]),
+    Loss(b"hinge", True, hinge_rows[float], hinge_rows[double]),
+    Loss(b"squared_error", False, squared_error_rows[float], squared_error_rows[double]),
+    Loss(b"sigmoid_cross_entropy", False, sigmoid_cross_entropy_rows[float], sigmoid_cross_entropy_rows[double]),
+    Loss(b"huber", False, huber_rows[float], huber_rows[double]),
+    Loss(b"quantile", False, quantile_rows[float], quantile_rows[double]),
+    Loss(b"absolute_error", False, absolute_error_rows[float], absolute_error_rows[double]),
+]
+cdef dict PLACES = {LOSSES[place].name.decode(): place for place in range(N_LOSSES)}
 
 
-cdef double cross_entropy_rows(Targets* targets, const Py_ssize_t* which, int count, double* scratch,
-                               const floating* Q) noexcept nogil:
-    """The o-step of up to LANES rows side by side; the sum of their weighted losses."""
-    cdef Py_ssize_t K = targets.K, i, j
-    cdef double *q = scratch + 6 * K
-    cdef double *y = q + K * LANES
-    cdef double *u = y + K * LANES
-    cdef double *p = u + K * LANES
-    cdef double[LANES] rho, error, R
-    cdef double loss = 0, tolerance = 1e-8 if floating is float else 1e-13
-    cdef const floating* weights = <const floating*> targets.weights
-    cdef floating *o_plus = <floating*> targets.O_plus
-    cdef floating *lambda3 = <floating*> targets.lambda3
-    cdef int lane
-    for lane in range(LANES):
-        i = which[lane if lane < count else 0]              # lanes that are left over repeat the first
-        rho[lane] = targets.rho
-        for j in range(K):
-            q[j * LANES + lane] = Q[i * K + j]
-            y[j * LANES + lane] = j == targets.labels[i]
-    memset(u, 0, K * LANES * sizeof(double))
-    softmax_prox(K, q, y, rho, INFINITY, u, p, error)        # p = softmax(q), and nothing else
-    for lane in range(count):
-        R[lane] = loss_of_lane(K, targets.labels[which[lane]], p + lane)
-    softmax_prox(K, q, y, rho, tolerance, u, p, error)
-    for lane in range(count):
-        i = which[lane]
-        loss += weights[i] * (R[lane] if R[lane] >= 0 else loss_of_row(targets, i, Q, scratch))
-        if error[lane] <= tolerance:
-            for j in range(K):
-                o_plus[i * K + j] = <floating> (q[j * LANES + lane] + u[j * LANES + lane])
-                lambda3[i * K + j] = <floating> (weights[i] * (y[j * LANES + lane] - p[j * LANES + lane]))
-        else:
-            prox_of_row(targets, i, Q, scratch)
-    return loss
+cdef int loss_named(str name) except -1:
+    """Its place among the losses."""
+    place = PLACES.get(name)
+    if place is None:
+        raise ValueError(f"loss {name!r} has no kernel")
+    return place
 
 
 cdef double o_step_of_rows(Targets* targets, Py_ssize_t first, Py_ssize_t last, Py_ssize_t* n_correct,
@@ -341,48 +458,17 @@ cdef double o_step_of_rows(Targets* targets, Py_ssize_t first, Py_ssize_t last, 
     """
     cdef Py_ssize_t K = targets.K, i
     cdef const floating* weights = <const floating*> targets.weights
-    cdef bint side_by_side = targets.kind == CROSS_ENTROPY and targets.O_plus != NULL and last - first >= ENOUGH_LANES
-    cdef Py_ssize_t[LANES] which
-    cdef int lane = 0
-    cdef double loss = 0
     for i in range(first, last):
         if weights[i] != 0:
             if targets.labels != NULL:
                 n_correct[0] += is_right(targets, i, Q)
-            if side_by_side:
-                which[lane] = i
-                lane += 1
-                if lane == LANES:
-                    loss += cross_entropy_rows(targets, which, lane, scratch, Q)
-                    lane = 0
-                continue
-            loss += weights[i] * loss_of_row(targets, i, Q, scratch)
-            if targets.O_plus != NULL:
-                prox_of_row(targets, i, Q, scratch)
         elif targets.O_plus != NULL:
             memcpy(<floating*> targets.O_plus + i * K, Q + i * K, K * sizeof(floating))
             memset(<floating*> targets.lambda3 + i * K, 0, K * sizeof(floating))
-    if lane > 0:
-        loss += cross_entropy_rows(targets, which, lane, scratch, Q)
-    return loss
-
-
-cdef Loss loss_named(str name) except *:
-    if name == "cross_entropy":
-        return CROSS_ENTROPY
-    if name == "hinge":
-        return HINGE
-    if name == "squared_error":
-        return SQUARED_ERROR
-    if name == "sigmoid_cross_entropy":
-        return SIGMOID_CROSS_ENTROPY
-    if name == "huber":
-        return HUBER
-    if name == "quantile":
-        return QUANTILE
-    if name == "absolute_error":
-        return ABSOLUTE_ERROR
-    raise ValueError(f"loss {name!r} has no kernel")
+    if floating is float:
+        return LOSSES[targets.loss].of_floats(targets, first, last, Q, scratch)
+    else:
+        return LOSSES[targets.loss].of_doubles(targets, first, last, Q, scratch)
 
 
 cdef double set_targets(Targets* targets, str kernel, Py_ssize_t B, Py_ssize_t K, const Py_ssize_t[::1] labels,
@@ -391,8 +477,8 @@ cdef double set_targets(Targets* targets, str kernel, Py_ssize_t B, Py_ssize_t K
     """Check what belongs to the rows and put it into ``targets``; the sum of the weights."""
     cdef double total = 0
     cdef Py_ssize_t i
-    targets.kind = loss_named(loss)
-    cdef bint takes_labels = targets.kind == CROSS_ENTROPY or targets.kind == HINGE
+    targets.loss = loss_named(loss)
+    cdef bint takes_labels = LOSSES[targets.loss].takes_labels
     if (labels is not None) != takes_labels or (values is None) != takes_labels \
             or (labels is not None and labels.shape[0] != B) \
             or (values is not None and (values.shape[0] != B or values.shape[1] != K)) \
