@@ -2,8 +2,9 @@
 
 A loss has ``step``, the proximal step of its kernel, ``value``, its weighted mean, and ``constant_loss``, what the best
 constant output would cost; a solver compares with the latter to see whether a network has been thrown away.
-``takes_labels`` says whether targets are class numbers; ``name`` and ``parameter`` are what the kernels know it by.
-Rows of weight 0 do not count, and whatever is their target is not looked at.
+``takes_labels`` says whether targets are class numbers.  R of a row and its proximal operator are in the tables
+``LOSSES`` of ``_kernels/output.pyx`` and of its twin ``reference/output.py``: ``name`` is the loss's row there, and
+``parameter`` what that is given.  Rows of weight 0 do not count, and whatever is their target is not looked at.
 """
 
 from __future__ import annotations
@@ -32,9 +33,13 @@ class Loss:
 
     name: str
     parameter: float = 0.0
-    target_dtype: type[np.intp] | None = None  # that of the network
     takes_labels = False
     least_rho = 0.0  # of the roll-out, which rests where the Moreau envelope of R is stationary: R itself as rho grows
+
+    @property
+    def target_dtype(self) -> type[np.intp] | None:
+        """None for that of the network."""
+        return np.intp if self.takes_labels else None
 
     def step(
         self,
@@ -69,7 +74,6 @@ class SoftmaxCrossEntropy(Loss):
     """
 
     name = "cross_entropy"
-    target_dtype = np.intp
     takes_labels = True
 
     def constant_loss(self, targets: Array, weights: Array) -> float:
@@ -86,7 +90,6 @@ class Hinge(Loss):
 
     name = "hinge"
     least_rho = 100.0  # not smooth
-    target_dtype = np.intp
     takes_labels = True
 
     def constant_loss(self, targets: Array, weights: Array) -> float:

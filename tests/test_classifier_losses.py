@@ -43,10 +43,10 @@ class OwnHinge:
     takes_labels, least_rho = True, 100.0
 
     def value(self, o, y):
-        return LOSSES["hinge"][0](o, y, 0.0)
+        return LOSSES["hinge"].value(o, y, 0.0)
 
     def prox(self, q, y, rho):
-        return LOSSES["hinge"][1](q, y, rho, 0.0, 0.0)[0]
+        return LOSSES["hinge"].prox(q, y, rho, 0.0, 0.0)[0]
 
 
 class OwnSquares:

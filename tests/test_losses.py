@@ -12,6 +12,8 @@ from scipy.special import expit, logsumexp, softmax
 from admmirnn import Algorithm1, RNNRegressor, Rollout, backend, reference
 from admmirnn.data.sequences import Sequences
 from admmirnn.losses import (
+    LOSSES_OF_CLASSES,
+    LOSSES_OF_VALUES,
     AbsoluteError,
     Hinge,
     Huber,
@@ -209,7 +211,7 @@ def test_squared_error_is_finite_at_huge_outputs(kernels, dtype):
 def test_loss_objects_call_their_kernels(kernels):
     rng = np.random.default_rng(0)
     Q, weights = rng.normal(size=(5, 3)), rng.uniform(0.5, 2, 5)
-    labels, values = rng.integers(0, 3, 5).astype(SoftmaxCrossEntropy.target_dtype), rng.normal(size=(5, 3))
+    labels, values = rng.integers(0, 3, 5).astype(SoftmaxCrossEntropy().target_dtype), rng.normal(size=(5, 3))
     O_plus, lambda3 = np.empty_like(Q), np.empty_like(Q)
     loss, n_correct = SoftmaxCrossEntropy().step(kernels, Q, labels, weights, 0.5, O_plus, lambda3)
     assert (loss, n_correct) == cross_entropy_step(kernels, Q, labels, weights, 0.5)[:2]
@@ -309,6 +311,12 @@ CASES = {
 }
 NAMES = pytest.mark.parametrize("name", CASES)
 SMOOTH = ("cross_entropy", "squared_error", "sigmoid_cross_entropy", "huber")
+
+
+def test_every_loss_by_name_has_a_row_in_the_table_of_the_twin_and_a_case_here():
+    by_name = LOSSES_OF_CLASSES | LOSSES_OF_VALUES
+    assert set(by_name) == set(LOSSES) == set(CASES)
+    assert all(type(CASES[name].loss) is loss for name, loss in by_name.items())
 
 
 def random_targets(name, rng, B, K, dtype=np.float64):
@@ -666,7 +674,7 @@ def test_user_loss_of_class_numbers():
             return CASES["hinge"].R(o, y)
 
         def prox(self, q, y, rho):
-            return LOSSES["hinge"][1](q, y, rho, 0.0, 0.0)[0]
+            return LOSSES["hinge"].prox(q, y, rho, 0.0, 0.0)[0]
 
         def constant_loss(self, y, weights):
             return Hinge().constant_loss(y, weights)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from admmirnn._typing import Array, FloatArray, IntArray
@@ -67,7 +69,7 @@ def _value_of_cross_entropy(o: FloatArray, labels: IntArray, parameter: float) -
     return _relative_softmax(o, labels)[1]
 
 
-def _step_of_cross_entropy(
+def _prox_of_cross_entropy(
     q: FloatArray, labels: IntArray, rho: float, parameter: float, tolerance: float
 ) -> tuple[FloatArray, FloatArray]:
     u, p = prox_cross_entropy(q, labels, rho, tolerance)
@@ -80,7 +82,7 @@ def _value_of_squared_error(o: FloatArray, y: Array, parameter: float) -> FloatA
     return found
 
 
-def _step_of_squared_error(
+def _prox_of_squared_error(
     q: FloatArray, y: Array, rho: float, parameter: float, tolerance: float
 ) -> tuple[FloatArray, FloatArray]:
     shrunk = rho / (1 + rho) * (y - q)
@@ -93,7 +95,7 @@ def _value_of_huber(o: FloatArray, y: Array, delta: float) -> FloatArray:
     return found
 
 
-def _step_of_huber(
+def _prox_of_huber(
     q: FloatArray, y: Array, rho: float, delta: float, tolerance: float
 ) -> tuple[FloatArray, FloatArray]:
     shrunk = rho / (1 + rho) * (y - q)
@@ -126,7 +128,7 @@ def _value_of_hinge(o: FloatArray, labels: IntArray, parameter: float) -> FloatA
     return found
 
 
-def _step_of_hinge(
+def _prox_of_hinge(
     q: FloatArray, labels: IntArray, rho: float, parameter: float, tolerance: float
 ) -> tuple[FloatArray, FloatArray]:
     t = _signs(q, labels)
@@ -146,7 +148,7 @@ def _pull_of_sigmoid(o: FloatArray, y: FloatArray, z: FloatArray) -> tuple[Float
     return np.where(o > 0, y * small - z * large, y * large - z * small), large * small
 
 
-def _step_of_sigmoid(
+def _prox_of_sigmoid(
     q: FloatArray, y: Array, rho: float, parameter: float, tolerance: float
 ) -> tuple[FloatArray, FloatArray]:
     """u = o+ - q is the root of y - sigma(q + u) - rho u: Newton's method, or halving the bracket, on all at once."""
@@ -173,18 +175,28 @@ def _step_of_sigmoid(
     return q + side * u, rho * (side * u)
 
 
-# of every loss, R of each row, from (o, y, parameter), and o+ and rho (o+ - q), from (q, y, rho, parameter, tolerance)
+class LossOfRows(NamedTuple):
+    """What the twin knows of a loss, in float64."""
+
+    value: Callable[[FloatArray, Array, float], FloatArray]
+    """R of each row, from (o, y, parameter)."""
+    prox: Callable[[FloatArray, Array, float, float, float], tuple[FloatArray, FloatArray]]
+    """o+ and rho (o+ - q), from (q, y, rho, parameter, tolerance)."""
+    tolerance: float = 1e-15
+    """Of the proximal step of a network in float64."""
+
+
 LOSSES = {
-    "cross_entropy": (_value_of_cross_entropy, _step_of_cross_entropy),
-    "hinge": (_value_of_hinge, _step_of_hinge),
-    "squared_error": (_value_of_squared_error, _step_of_squared_error),
-    "sigmoid_cross_entropy": (_value_of_sigmoid, _step_of_sigmoid),
-    "huber": (_value_of_huber, _step_of_huber),
-    "quantile": (
+    "cross_entropy": LossOfRows(_value_of_cross_entropy, _prox_of_cross_entropy, tolerance=1e-13),
+    "hinge": LossOfRows(_value_of_hinge, _prox_of_hinge),
+    "squared_error": LossOfRows(_value_of_squared_error, _prox_of_squared_error),
+    "sigmoid_cross_entropy": LossOfRows(_value_of_sigmoid, _prox_of_sigmoid),
+    "huber": LossOfRows(_value_of_huber, _prox_of_huber),
+    "quantile": LossOfRows(
         lambda o, y, quantile: _pinball(o, y, quantile, 1 - quantile),
         lambda q, y, rho, quantile, tolerance: _prox_pinball(q, y, rho, quantile, 1 - quantile),
     ),
-    "absolute_error": (
+    "absolute_error": LossOfRows(
         lambda o, y, parameter: np.abs(o - y).sum(axis=1),
         lambda q, y, rho, parameter, tolerance: _prox_pinball(q, y, rho, 1, 1),
     ),
@@ -218,8 +230,8 @@ def o_step(
     rows, q, y, w = _weighty(Q, labels, values, weights)
     O_plus_out[:], lambda3_out[:] = Q, 0
     if len(rows):
-        tolerance = 1e-8 if Q.dtype == np.float32 else 1e-13 if loss == "cross_entropy" else 1e-15
-        o_plus, pull = LOSSES[loss][1](q, y, rho, parameter, tolerance)
+        tolerance = 1e-8 if Q.dtype == np.float32 else LOSSES[loss].tolerance
+        o_plus, pull = LOSSES[loss].prox(q, y, rho, parameter, tolerance)
         O_plus_out[rows], lambda3_out[rows] = o_plus, w[:, None] * pull
     return loss_value(Q, labels, values, weights, loss, parameter)
 
@@ -234,5 +246,5 @@ def loss_value(
 ) -> tuple[float, int | None]:
     """What `o_step` returns, and nothing else."""
     rows, o, y, w = _weighty(O, labels, values, weights)
-    mean = float((w * LOSSES[loss][0](o, y, parameter)).sum() / w.sum()) if len(rows) else np.nan
+    mean = float((w * LOSSES[loss].value(o, y, parameter)).sum() / w.sum()) if len(rows) else np.nan
     return mean, None if labels is None else int((o.argmax(axis=1) == y).sum())
