@@ -250,7 +250,7 @@ class Fit:
         self.guard.go_on_from(state.guard)
         self.order.go_on_from(state.order)
 
-    # The steps of an iteration, numbered as in the class's docstring.
+    # The steps of an iteration, numbered as in the docstring of `admmirnn.Rollout`.
 
     def take(self, indices: IntArray) -> None:
         """Make the sequences ``indices`` the minibatch."""
