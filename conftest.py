@@ -25,11 +25,16 @@ def pytest_addoption(parser):
 def pytest_cmdline_main(config):
     """Run the whole of the tests in several processes, unless another number was asked for."""
     option = config.option
-    one_by_one = option.benchmark or option.collectonly or option.usepdb or option.file_or_dir
-    one_by_one = one_by_one or "PYTEST_XDIST_WORKER" in os.environ  # one of those processes, or what its tests start
-    if config.pluginmanager.hasplugin("xdist") and option.numprocesses is None and not one_by_one:
-        option.numprocesses = min(os.cpu_count() or 1, 8)
-        option.dist = "worksteal"
+    if not config.pluginmanager.hasplugin("xdist") or option.numprocesses is not None or option.tx:
+        return
+    is_watched = option.usepdb or option.trace or option.capture == "no" or option.stepwise
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ  # or what its tests start
+    if option.benchmark or option.collectonly or option.file_or_dir or is_watched or is_worker:
+        return
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if n_cores > 1:
+        option.numprocesses = min(n_cores, 8)
+        option.dist = "worksteal" if option.dist == "no" else option.dist
 
 
 def pytest_configure(config):

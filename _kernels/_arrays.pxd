@@ -5,7 +5,6 @@ cdef enum Kind:                                   # of the numbers of an array
     DOUBLE                                        # float64
     INDEX                                         # intp
     CODE                                          # int32
-    COUNT                                         # int64
 
 cdef enum:
     MOST_ARRAYS = 16

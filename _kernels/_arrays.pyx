@@ -18,7 +18,7 @@ cdef bint is_of(Kind kind, bint single, const Py_buffer* view) noexcept nogil:
         return False
     if kind == INDEX:
         return view.itemsize == sizeof(Py_ssize_t)
-    return view.itemsize == (4 if kind == CODE else 8)
+    return view.itemsize == 4
 
 
 cdef class Holder:

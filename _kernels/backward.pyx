@@ -478,8 +478,8 @@ cdef Py_ssize_t backward_of(_Work work, _Batch batch, of_lambda3, of_weights, Sw
     return n_capped
 
 
-def backward(_Work work, _Batch batch, lambda3, weights, double cap, Py_ssize_t gram_first, Py_ssize_t gram_every,
-             Py_ssize_t R_every=1, bint from_zero=True, bint with_outputs=True):
+def backward(_Work work not None, _Batch batch not None, lambda3, weights, double cap, Py_ssize_t gram_first,
+             Py_ssize_t gram_every, Py_ssize_t R_every=1, bint from_zero=True, bint with_outputs=True):
     """Pass the multipliers back, and leave the sums of what they say in the work, for `fold` and `fold_outputs`.
 
     lambda1_t = f'(a_t) * (V^T lambda3_t + W^T lambda1_{t+1}), where with the read-out "last" there are outputs after

@@ -209,6 +209,9 @@ cdef object forward_of(_Work work, _Batch batch, of_initial, of_plus, of_targets
     cdef const floating* Theta = <const floating*> work.Theta
     cdef floating* weights = <floating*> work.weights_T
     cdef floating* V_T
+    cdef const Py_ssize_t[::1] labels
+    cdef const floating[:, ::1] values
+    cdef const floating[::1] row_weights
     if not has_room(work, batch) or (initial is not None and (initial.shape[0] != B or initial.shape[1] != n)) \
             or (plus is not None and (plus.shape[0] != n_outputs or plus.shape[1] != K)):
         raise ValueError("forward: the shapes do not belong together")
@@ -221,9 +224,10 @@ cdef object forward_of(_Work work, _Batch batch, of_initial, of_plus, of_targets
     if of_targets is not None:
         if work.rows_of_lambda3 < n_outputs:
             raise ValueError("forward: the shapes of the targets do not belong together; there is no room for lambda3")
-        total = set_targets[floating](&targets, "forward", n_outputs, K, of_targets.labels, of_targets.values,
-                                      of_targets.weights, of_targets.rho, None, None, of_targets.loss,
-                                      of_targets.parameter)
+        # held until the sweep has read them, whatever an attribute returns the next time
+        labels, values, row_weights = of_targets.labels, of_targets.values, of_targets.weights
+        total = set_targets[floating](&targets, "forward", n_outputs, K, labels, values, row_weights, of_targets.rho,
+                                      None, None, of_targets.loss, of_targets.parameter)
         targets.O_plus, targets.lambda3 = work.O_plus, work.lambda3
         sweep.targets = &targets
     sweep.observations, sweep.format, sweep.scale = batch.observations, batch.format, batch.scale
@@ -267,7 +271,7 @@ cdef object forward_of(_Work work, _Batch batch, of_initial, of_plus, of_targets
     return weighted / total, n_correct if targets.labels != NULL else None
 
 
-def forward(_Work work, _Batch batch, initial=None, plus=None, targets=None):
+def forward(_Work work not None, _Batch batch not None, initial=None, plus=None, targets=None):
     """Roll a minibatch out: s_t = f(U x_t + W s_{t-1} + b), q = V h + c, Theta = [U W b], Psi = [V c].
 
     Step ``t`` of a sequence reads the d numbers that ``batch`` says, those of several rows when there are fewer than d

@@ -13,7 +13,7 @@ from admmirnn._kernels.batch cimport _Batch, n_outputs_of
 from admmirnn._kernels.work cimport COUNTS, OUTPUT_ROWS, WEIGHT, _Work, has_room
 
 
-def mirror(const floating[:, ::1] A, _Batch batch, floating[:, ::1] A_out):
+def mirror(const floating[:, ::1] A, _Batch batch not None, floating[:, ::1] A_out):
     """Put the rows of outputs after each step, of sequences read from one end, in the order of the other.
 
     ``A`` has a row for each row of S from ``offsets[1]`` on; where that is an initial state, ``A_out`` is zero.
@@ -100,8 +100,8 @@ cdef int joint_sums_of(_Work work, _Batch batch, of_H_reverse, Py_ssize_t n_reve
     return 0
 
 
-def joint_sums(_Work work, _Batch batch, H_reverse, Py_ssize_t n_reverse, lambda3, weights, Py_ssize_t gram_first,
-               Py_ssize_t gram_every, sums_out, double[::1] counts_out):
+def joint_sums(_Work work not None, _Batch batch not None, H_reverse, Py_ssize_t n_reverse, lambda3, weights,
+               Py_ssize_t gram_first, Py_ssize_t gram_every, sums_out, double[::1] counts_out):
     """What an output layer says that reads [h, h_reverse, 1], summed up as `backward` does, for `fold_outputs`.
 
     h (n,) is what the read-out of ``work``, the first network, reads; ``H_reverse`` (rows, n_reverse) has, like

@@ -116,7 +116,7 @@ cdef void fold_of(_Work work, _Map map, double momentum, double decay, double R_
         fold_R(n, work.R, R_decay, (1 - R_decay) / counts[<int> R_ROWS], map.R)
 
 
-def fold(_Work work, _Map map, double momentum, double decay, double R_decay=0):
+def fold(_Work work not None, _Map map not None, double momentum, double decay, double R_decay=0):
     """M <- momentum M + (1 - momentum) L / weight of the targets, G <- decay G + (1 - decay) G_batch / rows; R as G.
 
     Of a hidden layer; L, G_batch, R_batch and what they are divided by are what `backward` has left in the work.  Of G
@@ -155,7 +155,7 @@ cdef class _OutputSums(Holder):
     pass
 
 
-def fold_outputs(_Map map, sums, counts, double momentum, double decay):
+def fold_outputs(_Map map not None, sums, counts, double momentum, double decay):
     """M and G of an output layer, as `fold` has them, from ``sums`` = [L, G_batch] and ``counts``.
 
     They are what `backward` has left in the sums of a work after those of the hidden layer, or what `joint_sums` wrote.
@@ -166,7 +166,7 @@ def fold_outputs(_Map map, sums, counts, double momentum, double decay):
     held.owner = b"fold_outputs"
     L = held.hold(sums, "sums", FLOATING, False, map.p * map.m + map.m * map.m, VECTOR)
     of = <const double*> held.hold(counts, "counts", DOUBLE, False, COUNTS, VECTOR)
-    if held.single != map.single:
+    if map.n_symbols != 0 or held.single != map.single:
         raise ValueError("fold_outputs: the layer does not belong to the sums")
     with nogil:
         if map.single:

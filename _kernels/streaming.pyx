@@ -313,7 +313,8 @@ def stepper(Py_ssize_t d, Py_ssize_t n, tuple frame, const floating[:, ::1] Thet
     cdef double[:, :, ::1] pooled = state.pooled
     cdef int64_t[::1] n_read = state.n_read
     cdef const double[::1] mean = answer.mean, deviation = answer.deviation
-    cdef Py_ssize_t B = S.shape[0], length = frame[0], stride = frame[1], i
+    cdef Py_ssize_t B = S.shape[0], length, stride, i
+    length, stride = frame
     streams.read_out = read_out_named(read_out)
     streams.cell = cell_of(cell)
     if answer.name not in ("softmax", "logistic", "values"):

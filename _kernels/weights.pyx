@@ -254,7 +254,7 @@ cdef void step_of(_Map of, double damping, bint factorises, Step* step, floating
         step.norm = 0
 
 
-def weight_step(_Map map, double damping, double r, double radius, double schedule, tuple factored=None):
+def weight_step(_Map map not None, double damping, double r, double radius, double schedule, tuple factored=None):
     """D = P^-1 M (G + damping tr(G)/m I)^-1 and length = schedule min(1/r, radius / |D|), without going there.
 
     |D| = sqrt(tr(P D G D^T) / p), where P = I; with R the penalty is a matrix, P = R / (tr(R)/p) + damping I, whose
@@ -289,7 +289,7 @@ cdef bint move_of(_Map of, double length, double keep, floating* weights) noexce
     return is_finite[floating](of.p * of.m, weights)
 
 
-def move_weights(_Map map, double length, double keep=1):
+def move_weights(_Map map not None, double length, double keep=1):
     """Move the weights by ``length`` D, as `weight_step` has found both, and return whether they are still finite.
 
     Before that, those in the columns of the ridge are multiplied by ``keep``.

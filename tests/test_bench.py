@@ -1,6 +1,7 @@
 """What bench/ counts and compares, and that `pytest --benchmark` runs it and nothing else."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -285,7 +286,8 @@ def test_missing_valgrind_is_said(monkeypatch, capsys):
 
 def pytest_here(*options):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
 
 
 @pytest.mark.slow

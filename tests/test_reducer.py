@@ -137,3 +137,42 @@ def test_one_process_leaves_its_sums_alone():
     sums = np.arange(3.0)
     OneProcess().sum(sums)
     np.testing.assert_array_equal(sums, [0, 1, 2])
+
+
+def test_an_output_layer_has_no_symbols():
+    layer = Layer(np.zeros((1, 400)), 0.03, n_symbols=399)
+    of_kernel = COMPILED.linear_map(layer, np.zeros(layer.room))
+    with pytest.raises(ValueError, match="fold_outputs"):
+        COMPILED.fold_outputs(of_kernel, np.ones(400 + 400 * 400), np.ones(4), 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "arguments"),
+    [
+        ("weight_step", (None, 0.0, 0.0, 0.0, 0.0)),
+        ("move_weights", (None, 0.0)),
+        ("mirror", (np.zeros((2, 2)), None, np.zeros((2, 2)))),
+        ("fold", (None, None, 0.0, 0.0)),
+        ("fold_outputs", (None, np.ones(2), np.ones(4), 0.0, 0.0)),
+        ("forward", (None, None)),
+        ("backward", (None, None, None, None, 1.0, 0, 1)),
+    ],
+)
+def test_none_is_no_object_of_a_kernel(kernel, arguments):
+    with pytest.raises(TypeError, match="None"):
+        getattr(COMPILED, kernel)(*arguments)
+
+
+def test_targets_that_are_made_when_asked_for_live_until_the_sweep_is_done():
+    network, sequences, y = problem("last")
+    work = Workspace(COMPILED, network, "last", sequences, len(LENGTHS), Targets(SoftmaxCrossEntropy()))
+    work.load(sequences.minibatch(np.arange(len(LENGTHS))), sequences.first_steps, y, None)
+
+    class Made:
+        rho, loss, parameter = work.targets.rho, work.targets.loss, work.targets.parameter
+        labels = property(lambda self: work.targets.labels.copy())
+        values = None
+        weights = property(lambda self: work.targets.weights.copy())
+
+    found = [COMPILED.forward(work.work, work.kernel_batch, None, None, of) for of in (work.targets, Made())]
+    assert found[0] == found[1]

@@ -2,6 +2,7 @@
 
 import inspect
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -158,3 +159,34 @@ def test_a_pickle_with_the_memory_in_a_dict_goes_on():
     assert as_it_was({}).partial_fit(X, y)._memory.n_remembered < expected._memory.n_remembered
     with pytest.raises(ValueError, match="left nothing to go on from"):
         as_it_was(None).partial_fit(X, y)
+
+
+def test_a_memory_of_another_kind_does_not_cost_the_training():
+    class Own(Recorder):
+        def solve(self, *args, **keywords):
+            return replace(super().solve(*args, **keywords), memory={"mine": 1})
+
+    X, y = data()
+    model = RNNClassifier(3, solver=Own(Capability.MEMORY), random_state=0)
+    with pytest.raises(TypeError, match=r"memory of type dict.*Memory"):
+        model.fit(X, y)
+    assert model.predict(X).shape == (len(X),)
+
+
+def test_a_model_pickled_with_a_memory_that_is_not_known_starts_its_statistics_anew():
+    X, y = data()
+    model = RNNClassifier(3, random_state=0).fit(X, y)
+    state = model.__getstate__() | {"_memory": {"mine": 1}}
+    del state["_goes_on"]
+    again = RNNClassifier.__new__(RNNClassifier)
+    again.__setstate__(state)
+    assert np.array_equal(again.predict(X), model.predict(X))
+    again.partial_fit(X, y)
+
+
+def test_partial_fit_with_a_solver_that_declares_nothing_says_so():
+    class Undeclared:
+        pass
+
+    with pytest.raises(AttributeError, match="cannot go on|partial_fit"):
+        RNNClassifier(3, solver=Undeclared()).partial_fit(*data(), classes=[0, 1])

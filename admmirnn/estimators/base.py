@@ -72,7 +72,7 @@ FITTED_OF_SEQUENCES = {
 def can_go_on(estimator: RecurrentEstimator) -> bool:
     """Whether the solver can train on from an earlier call; for `partial_fit`."""
     solver: Any = SOLVERS.get(estimator.solver) if isinstance(estimator.solver, str) else estimator.solver
-    if solver is None or Capability.MEMORY not in solver.capabilities:
+    if Capability.MEMORY not in getattr(solver, "capabilities", ()):
         raise AttributeError(
             f"solver is {estimator.solver!r}, which cannot go on from an earlier call; pass solver='rollout' for "
             "partial_fit, or call fit"
@@ -151,7 +151,11 @@ class RecurrentEstimator(BaseEstimator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         if "_memory" in state and "_goes_on" not in state:  # of an older version: a dict, an empty one, or None
             memory = state["_memory"]
-            state = state | {"_goes_on": memory is not None, "_memory": memory_of(memory) if memory else None}
+            try:
+                found = memory_of(memory) if memory else None
+            except (KeyError, TypeError):  # of a solver of one's own, or older still: statistics start anew
+                found = None
+            state = state | {"_goes_on": memory is not None, "_memory": found}
         super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Any:

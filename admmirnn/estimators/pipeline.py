@@ -21,6 +21,7 @@ from admmirnn.data.targets import hold_out, hold_out_ends
 from admmirnn.estimators.settings import check_drawn_again, check_init, check_resume
 from admmirnn.networks import BidirectionalRNN, ElmanRNN
 from admmirnn.solvers import Capability, Status
+from admmirnn.solvers.memory import Memory
 from admmirnn.watching import EarlyStopping, EpochState, History, Interruption, Limits, Progress, Validation
 
 if TYPE_CHECKING:
@@ -33,8 +34,7 @@ if TYPE_CHECKING:
     from admmirnn.files.checkpoints import Checkpoint
     from admmirnn.losses import AnyLoss
     from admmirnn.networks import Network
-    from admmirnn.solvers.memory import Memory
-from admmirnn.solvers.status import Outcome
+    from admmirnn.solvers.status import Outcome
 
 _N_STREAMS = 16  # chosen on text, see CharacterModel
 _FEWEST_CHUNKS = 4  # of a stream, or its first state would say too much
@@ -146,6 +146,13 @@ def learn(
     going_on = watch.read_checkpoint(n_epochs) if resume else None
     outcome = _solve(settings, data, network, read, watch, n_epochs, _Start(online, memory, going_on))
     result = watch.result(outcome)
+    if result.memory is not None and not isinstance(result.memory, Memory):
+        found, result.memory = type(result.memory).__name__, None
+        become(result)
+        raise TypeError(
+            f"the solver's Outcome has a memory of type {found}, which partial_fit cannot go on from; make it a "
+            "dataclass derived from admmirnn.solvers.memory.Memory, or leave it None. The estimator is fitted"
+        )
     if not carries_on and result.memory is not None:
         result.memory = replace(result.memory, states=None)  # of streams that were cut for this call
     become(result)
