@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from activation_functions import FUNCTIONS
 from kernel_calls import room_of
-from scipy.special import expit
 
 from admmirnn import backend
 from admmirnn.data.sequences import Sequences
@@ -17,13 +17,6 @@ from admmirnn.solvers.rollout.state import Targets, Workspace
 
 COMPILED, NUMPY = backend._compiled(), backend._numpy()
 BACKENDS = pytest.mark.parametrize("kernels", [COMPILED, NUMPY], ids=["compiled", "numpy"])
-FUNCTIONS = {
-    "tanh": np.tanh,
-    "sigmoid": expit,
-    "relu": lambda a: np.maximum(a, 0),
-    "leaky_relu": lambda a: np.maximum(a, 0.01 * a),
-    "identity": lambda a: a,
-}
 LENGTHS = np.array([4, 7, 1, 7, 2])
 N_FEATURES, N_HIDDEN, N_OUTPUTS = 3, 5, 2
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from activation_functions import FUNCTIONS
 from kernel_calls import backward, forward, kernels_of, refusal_of, roll_out
 from kernel_calls import call as launch
 from scipy.special import expit
@@ -18,13 +19,6 @@ COMPILED, NUMPY = backend._compiled(), backend._numpy()
 BACKENDS = pytest.mark.parametrize("kernels", [COMPILED, NUMPY], ids=["compiled", "numpy"])
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 ACTIVATIONS = pytest.mark.parametrize("activation", activations.ACTIVATIONS)
-FUNCTIONS = {
-    "tanh": np.tanh,
-    "sigmoid": expit,
-    "relu": lambda a: np.maximum(a, 0),
-    "leaky_relu": lambda a: np.maximum(a, 0.01 * a),
-    "identity": lambda a: a,
-}
 # lengths of the sequences, features, hidden units, outputs
 SIZES = {
     "one": ((1,), 1, 1, 1),

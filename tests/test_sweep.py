@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from activation_functions import FUNCTIONS
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -591,15 +592,6 @@ def point(variables):
     v = variables
     S = v.H[:, :-1].copy()
     return {"Theta": v.Theta.copy(), "Psi": v.Psi.copy(), "A": v.A.copy(), "O": v.O.copy(), "S": S, "S_in": S.copy()}
-
-
-FUNCTIONS = {
-    "tanh": np.tanh,
-    "sigmoid": expit,
-    "relu": lambda a: np.maximum(a, 0),
-    "leaky_relu": lambda a: np.maximum(a, 0.01 * a),
-    "identity": lambda a: a,
-}
 
 
 def lagrangian(variables, at, x, parts=("loss", "a", "s", "o", "omega")):

@@ -323,7 +323,6 @@ class Room:
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
         self.d, self.n, self.K, self.dtype, self.n_threads = d, n, K, dtype, n_threads
         self.Theta, self.Psi, self.cell, self.read_out = network.Theta, network.Psi, network.cell, read_out
-        self.n_sequences = n_sequences
         self.n_outputs = {"each": n_rows + n_sequences, "none": 0}.get(read_out, n_sequences)
         self.X: FloatArray | None = None if symbols else self.zeros(dtype, n_rows, d + 1)
         self.codes: NDArray[np.int32] | None = self.zeros(np.int32, n_rows) if symbols else None

@@ -221,18 +221,21 @@ class Text(Problem):
         return _text(self.length, self.n_training // _PIECE)
 
 
+def learnt_and_held_out(characters):
+    """What is learnt, and the last tenth, which is held out."""
+    cut = int(0.9 * len(characters))
+    return characters[:cut], characters[cut:]
+
+
 def codes_of_text():
     """The text as numbers of its symbols: the part that is learnt, the held-out last tenth, and how many there are."""
     symbols, codes = np.unique(list(load_text()), return_inverse=True)
-    cut = int(0.9 * len(codes))
-    return codes[:cut], codes[cut:], len(symbols)
+    return *learnt_and_held_out(codes), len(symbols)
 
 
 @lru_cache(maxsize=2)
 def _text(length, n_pieces):
-    text = load_text()
-    cut = int(0.9 * len(text))
-    data = Data.of_text(text[:cut], text[cut:], length)
+    data = Data.of_text(*learnt_and_held_out(load_text()), length)
     learnt, learnt_next = _pieces(data.train, data.train_targets, n_pieces)
     unseen, unseen_next = _pieces(data.test, data.test_targets, n_pieces)
     observations = np.concatenate([learnt, unseen])
