@@ -86,6 +86,25 @@ class Cell(Protocol):
         """The multipliers of a_t, from those of s_t and from what is kept of the step; the twin of the kernel."""
 
 
+class Direction(Protocol):
+    """A layer that reads in one direction, with its outputs; see `admmirnn.networks.ElmanRNN`."""
+
+    @property
+    def Theta(self) -> FloatArray: ...
+    @property
+    def Psi(self) -> FloatArray: ...
+    @property
+    def cell(self) -> Cell: ...
+    @property
+    def n_features(self) -> int: ...
+    @property
+    def n_hidden(self) -> int: ...
+    @property
+    def n_outputs(self) -> int: ...
+    @property
+    def dtype(self) -> DType: ...
+
+
 class Reducer(Protocol):
     """Adds up what several workers, each with a part of a minibatch, have summed up over their parts."""
 

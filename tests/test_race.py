@@ -17,7 +17,7 @@ import pytest
 from admmirnn import Rollout, backend
 from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.networks import ElmanRNN
-from admmirnn.networks.elman import Room, Space
+from admmirnn.networks.room import Room, Space
 from admmirnn.solvers.rollout.order import Carried
 from bench.race import __main__ as race_main
 from bench.race import run as race_run

@@ -9,16 +9,14 @@ import numpy as np
 from admmirnn import backend
 from admmirnn.networks.blocks import arrays_of, blocks_of
 from admmirnn.networks.cells import Elman
+from admmirnn.networks.room import Room, Space
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from numpy.typing import DTypeLike, NDArray
-
-    from admmirnn._typing import Array, BoolArray, Cell, DType, FloatArray, IntArray
-    from admmirnn.data.sequences import Minibatch, Sequences
+    from admmirnn._typing import BoolArray, Cell, DType, FloatArray, IntArray
+    from admmirnn.data.sequences import Sequences
     from admmirnn.networks.blocks import Block
-    from admmirnn.reference.kernels import Kernels
 
 _ROWS_AT_A_TIME = 1 << 13
 
@@ -265,152 +263,6 @@ class ElmanRNN:
         weights = self.weights
         found: FloatArray = H @ weights["V"].T + weights["c"]
         return found
-
-
-class Room:
-    """What a network's sweeps work on: its weights, and arrays for the largest minibatch, of which others use a part.
-
-    Attributes
-    ----------
-    d, n, K : int
-        Features, hidden units and outputs.
-    Theta, Psi : ndarray of shape (n, d + n + 1), (K, n + 1)
-        The network's own arrays.
-    cell : Cell
-        What makes states of pre-activations.
-    read_out : str
-        What the outputs are read from: that of the network, or "each".
-    n_threads : int
-        How many may share the sequences of a minibatch.
-    X : ndarray of shape (n_rows, d + 1), or None
-        [x_t, 1], laid out as ``_kernels`` describes.
-    codes : ndarray of shape (n_rows,), or None
-        Of the x_t, when they are symbols.
-    S : ndarray of shape (n_rows + B, n)
-        s_{t-1}, and s_N at the end.
-    Q : ndarray of shape (n_outputs, K)
-        Outputs: one a sequence, or one for each row of S but those of the first step.
-    H, steps : ndarray of shape (B, n), or None
-        Pooled states, and with "max" at which step each was.
-    weights_T : ndarray
-        Scratch.
-    O_plus, lambda3 : ndarray of shape (n_outputs, K), or None
-        Proximal points of the outputs, and the multipliers of the output equation.
-    lambda1 : ndarray of shape (2 B, n), or None
-        Multipliers of the equations for a_t, of two steps; of all, if it has as many rows.
-    initial_multipliers : ndarray of shape (B, n), or None
-        Those of s_0, W^T lambda1_1, where it is learnt.
-    lambda_s : ndarray of shape (n_rows, n), or None
-        Of the states, where another layer reads them and passes its multipliers back.
-    lambda_x : ndarray of shape (n_rows, d), or None
-        U^T lambda1_t, where the observations are the states of another layer: the lambda_s of that one.
-    sums : ndarray, or None
-        Sums over the minibatch that the backward sweep leaves, see ``_kernels/statistics.pyx``, and its scratch.
-    counts : ndarray of float64, or None
-        Of how many targets and rows these are, and the multipliers' Gram matrix.
-    """
-
-    def __init__(
-        self,
-        network: ElmanRNN,
-        read_out: str,
-        n_rows: int,
-        n_sequences: int,
-        *,
-        symbols: bool = False,
-        n_threads: int = 1,
-    ) -> None:
-        n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
-        self.d, self.n, self.K, self.dtype, self.n_threads = d, n, K, dtype, n_threads
-        self.Theta, self.Psi, self.cell, self.read_out = network.Theta, network.Psi, network.cell, read_out
-        self.n_outputs = {"each": n_rows + n_sequences, "none": 0}.get(read_out, n_sequences)
-        self.X: FloatArray | None = None if symbols else self.zeros(dtype, n_rows, d + 1)
-        self.codes: NDArray[np.int32] | None = self.zeros(np.int32, n_rows) if symbols else None
-        self.S: FloatArray = self.zeros(dtype, n_rows + n_sequences, n)
-        self.Q: FloatArray = self.zeros(dtype, self.n_outputs, K)
-        self.H: FloatArray | None = self.zeros(dtype, n_sequences, n) if read_out in ("mean", "max") else None
-        self.steps: NDArray[np.int32] | None = self.zeros(np.int32, n_sequences, n) if read_out == "max" else None
-        self.weights_T: FloatArray = self.zeros(dtype, d + 1 + n, n)
-        self.O_plus: FloatArray | None = None
-        self.lambda3: FloatArray | None = None
-        self.lambda1: FloatArray | None = None
-        self.initial_multipliers: FloatArray | None = None
-        self.lambda_s: FloatArray | None = None
-        self.lambda_x: FloatArray | None = None
-        self.sums: FloatArray | None = None
-        self.counts: NDArray[np.float64] | None = None
-
-    @staticmethod
-    def zeros(dtype: DTypeLike, *shape: int) -> Array:
-        """An array that has been written to, so that the first iteration finds its memory there."""
-        return np.full(shape, 0, dtype)
-
-
-class Space:
-    """A `Room`, which of it the current minibatch uses, and what kernels make of both.
-
-    Where ``states_below`` are given, the S of another layer, its states are read instead of the observations.
-
-    Attributes
-    ----------
-    room : Room
-        The arrays.
-    work : object
-        What kernels take for the room.
-    batch : Minibatch
-        The current one.
-    kernel_batch : object
-        What kernels take for the minibatch.
-    n_outputs : int
-        How many rows of outputs it has.
-    """
-
-    batch: Minibatch
-    kernel_batch: Any
-    n_outputs: int
-
-    def __init__(
-        self, kernels: Kernels, room: Room, scale: float = 1.0, states_below: FloatArray | None = None
-    ) -> None:
-        self.room = room
-        self.read_out = room.read_out
-        self.work = kernels.work(room)
-        self._scale = scale
-        self._states_below = states_below
-        self._batch_of = kernels.batch
-
-    def fit(self, batch: Minibatch) -> None:
-        """Make ``batch`` the current one."""
-        self.batch = batch
-        if self._states_below is None:
-            self.kernel_batch = self._batch_of(
-                batch.observations, self._scale, batch.first_rows, batch.lengths, batch.offsets, batch.frame,
-                batch.stride,
-            )  # fmt: skip
-        else:
-            self.kernel_batch = self._batch_of(self._states_below, 1.0, None, batch.lengths, batch.offsets)
-        self.n_outputs = len(batch)
-        if self.read_out == "each":
-            self.n_outputs = int(batch.offsets[-1] - batch.offsets[1])
-        elif self.read_out == "none":
-            self.n_outputs = 0
-
-    @property
-    def S(self) -> FloatArray:
-        """s_{t-1}, and s_N at the end."""
-        return self.room.S[: self.batch.n_rows + len(self.batch)]
-
-    @property
-    def Q(self) -> FloatArray:
-        """The outputs."""
-        return self.room.Q[: self.n_outputs]
-
-    @property
-    def states_read(self) -> FloatArray:
-        """h: the states that outputs are read from, a row for each of Q."""
-        if self.room.H is not None:
-            return self.room.H[: len(self.batch)]
-        return self.S[self.batch.offsets[1 if self.read_out == "each" else -2] :]
 
 
 def _reached(units: BoolArray, leads_to: BoolArray) -> BoolArray:

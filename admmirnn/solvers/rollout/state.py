@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from admmirnn.networks.elman import Room, Space
+from admmirnn.networks.room import Room, Space
 from admmirnn.solvers.rollout.memory import LayerMemory
 
 if TYPE_CHECKING:
