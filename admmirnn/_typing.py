@@ -49,13 +49,18 @@ class Map(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def blocks(self) -> tuple[tuple[str, str], ...]: ...
+    def columns(self) -> tuple[tuple[str, str], ...]: ...
+    @property
+    def rows(self) -> tuple[str, ...]: ...
+    @property
+    def first(self) -> int: ...
     @property
     def rows_per_unit(self) -> int: ...
+    def names(self, letter: str) -> tuple[str, ...]: ...
 
 
-class Cell(Protocol):
-    """What makes states of pre-activations; the first of them is `admmirnn.networks.cells.Elman`.
+class AnyCell(Protocol):
+    """What makes states of pre-activations; see `admmirnn.networks.cells`.
 
     It has no weights: these are in the linear maps of a layer.  Kernels are told its name, and look at what else
     belongs to a cell of that name.
@@ -70,6 +75,30 @@ class Cell(Protocol):
         """Those of a layer with this cell."""
 
     @property
+    def n_columns(self) -> int:
+        """How many pre-activations a hidden unit has."""
+
+    @property
+    def columns_of_x(self) -> int:
+        """So many of them, the first ones, are given something of x_t or of 1."""
+
+    @property
+    def columns_of_s(self) -> int:
+        """So many of them, the last ones, are given something of s_{t-1}."""
+
+    @property
+    def n_kept(self) -> int:
+        """How many numbers of a hidden unit are kept of a step beside its state, in the place of pre-activations."""
+
+    @property
+    def n_biases(self) -> int:
+        """How many biases of a hidden unit the step adds, as no map does."""
+
+    @property
+    def has_cell_state(self) -> bool:
+        """Whether c_t is carried from step to step beside s_t."""
+
+    @property
     def is_bounded(self) -> bool:
         """Whether states are, however large pre-activations may be."""
 
@@ -79,11 +108,39 @@ class Cell(Protocol):
     def is_driven(self, weights: Mapping[str, FloatArray]) -> BoolArray:
         """Of each unit, whether its state can be other than zero where all states before are zero."""
 
+
+class Cell(AnyCell, Protocol):
+    """A cell whose states take the place of pre-activations: `admmirnn.networks.cells.Elman`."""
+
     def step(self, a: FloatArray) -> FloatArray:
         """s_t of some sequences, of their a_t; the twin of the kernel."""
 
     def pull_back(self, kept: FloatArray, multipliers: FloatArray) -> FloatArray:
         """The multipliers of a_t, from those of s_t and from what is kept of the step; the twin of the kernel."""
+
+
+class GatedCell(AnyCell, Protocol):
+    """A cell with gates, which also looks at the state before."""
+
+    def step(
+        self,
+        A: FloatArray,
+        s_before: FloatArray,
+        biases: FloatArray | None = None,
+        c_before: FloatArray | None = None,
+    ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+        """What is kept of a step of some sequences, a row each, with s_t and c_t; the twin of the kernel."""
+
+    def pull_back(
+        self,
+        kept: FloatArray,
+        s_before: FloatArray,
+        multipliers: FloatArray,
+        c_before: FloatArray | None = None,
+        c: FloatArray | None = None,
+        lambda_c: FloatArray | None = None,
+    ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+        """The multipliers of pre-activations, the direct ones of s_{t-1}, and those of c_{t-1}; the kernel's twin."""
 
 
 class Direction(Protocol):

@@ -10,7 +10,7 @@ from admmirnn import CharacterModel, RNNClassifier, RNNRegressor
 from admmirnn.estimators.base import RecurrentEstimator
 from admmirnn.networks import BidirectionalRNN, ElmanRNN, network_of
 from admmirnn.networks.blocks import BLOCKS, PENALISED, arrays_of, blocks_of, n_directions, penalised_blocks, weights_of
-from admmirnn.networks.cells import Map
+from admmirnn.networks.cells import CELLS, GRU
 
 D, K = 3, 2
 OF_ONE, OF_TWO = ("U", "W", "b", "V", "c"), ("U", "W", "b", "U_reverse", "W_reverse", "b_reverse", "V", "c")
@@ -69,24 +69,33 @@ def test_names_are_in_the_order_that_files_and_messages_have():
     assert [n_directions(names) for names in (OF_ONE, OF_TWO)] == [1, 2]
 
 
-def test_a_layer_may_have_several_maps_and_several_rows_for_each_unit():
-    maps = (
-        Map("Theta_zr", (("x", "U_zr"), ("s", "W_zr"), ("1", "b_zr")), 2),
-        Map("Theta_x", (("x", "U"), ("1", "b"))),
-        Map("Theta_s", (("s", "W"), ("1", "b_s"))),
-    )
-    blocks = blocks_of(D, (5, 4), K, maps=maps)
-    shapes = [shape for n in (5, 4) for shape in ((2 * n, D + n + 1), (n, D + 1), (n, n + 1))] + [(K, 10)]
-    arrays = [np.zeros(shape, int) for shape in shapes]
+@pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
+def test_every_number_of_the_maps_of_a_cell_belongs_to_exactly_one_block(cell):
+    blocks = blocks_of(D, (5, 4), K, maps=cell.maps)
+    shapes = []
+    for n in (5, 4):
+        width = {"x": D, "s": n, "1": 1}
+        for one in cell.maps:
+            shapes.append((one.rows_per_unit * n, sum(width[part] for part, _ in one.columns)))
+    arrays = [np.zeros(shape, int) for shape in [*shapes, (K, 10)]]
+    sizes = {"d": D, "K": K, "n": 5, "m": 4}
     for name, block in blocks.items():
         view = block.of(arrays)
         view += 1
         assert name.endswith("_reverse") == (block.direction == 1)
-        assert view.shape == {
-            "U_zr": (10, D), "W_zr": (10, 5), "b_zr": (10,), "W": (5, 5), "W_zr_reverse": (8, 4), "V": (K, 9),
-        }.get(name, view.shape)  # fmt: skip
+        assert view.shape == tuple(sum(sizes[letter] for letter in axis.split("+")) for axis in block.axes)
     assert all((array == 1).all() for array in arrays)
-    assert blocks["W_zr_reverse"].axes == ("2m", "m")
+
+
+def test_blocks_of_gates_by_hand():
+    blocks = blocks_of(D, (5,), K, maps=GRU.maps)
+    of_gru = "U_z", "U_r", "W_z", "W_r", "b_z", "b_r", "U_c", "b_c", "W_c", "b_s", "V", "c"
+    assert tuple(blocks) == of_gru
+    arrays = [np.arange(rows * columns).reshape(rows, columns) for rows, columns in ((10, 9), (5, 4), (5, 6), (K, 6))]
+    np.testing.assert_array_equal(blocks["W_r"].of(arrays), arrays[0][5:, 3:8])
+    np.testing.assert_array_equal(blocks["b_z"].of(arrays), arrays[0][:5, 8])
+    np.testing.assert_array_equal(blocks["U_c"].of(arrays), arrays[1][:, :3])
+    np.testing.assert_array_equal(blocks["b_s"].of(arrays), arrays[2][:, 5])
 
 
 def test_theta_is_u_w_b_and_psi_is_v_c():

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from admmirnn.networks.cells import CELLS, Elman
+from admmirnn.networks.cells import Elman
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,8 +43,8 @@ class Block:
     part : str
         What it is to its direction: "W".
     axes : tuple of str
-        The axes of its shape in letters: d features, n hidden units, or m of the second direction, and K outputs; "2n"
-        where there are two for each unit.  A vector has one.
+        The axes of its shape in letters: d features, n hidden units, or m of the second direction, and K outputs.  A
+        vector has one.
     direction : int or None
         Whose it is; None is all directions', as the output layer is.
     array : int
@@ -120,12 +120,12 @@ def blocks_of(
     for i, (n, units, suffix) in enumerate(zip(n_hidden, UNITS, _SUFFIXES, strict=False)):
         axes_of, columns_of = {"x": ("d",), "s": (units,), "1": ()}, {"x": d, "s": n, "1": 1}
         for array, one in enumerate(maps, i * len(maps)):
-            rows, end = slice(0, one.rows_per_unit * n), 0
-            of_rows = units if one.rows_per_unit == 1 else f"{one.rows_per_unit}{units}"
-            for part, name in one.blocks:
-                begin, end = end, end + columns_of[part]
-                axes = of_rows, *axes_of[part]
-                blocks.append(Block(f"{name}{suffix}", name, axes, i, array, rows, slice(begin, end)))
+            end = 0
+            for part, letter in one.columns:
+                columns = slice(end, end := end + columns_of[part])
+                for k, name in enumerate(one.names(letter)):
+                    axes, rows = (units, *axes_of[part]), slice(k * n, (k + 1) * n)
+                    blocks.append(Block(f"{name}{suffix}", name, axes, i, array, rows, columns))
         first = read[-1].stop if read else 0
         read.append(slice(first, first + n))
     output, rows, h = len(n_hidden) * len(maps), slice(0, n_outputs), sum(n_hidden)
@@ -139,11 +139,7 @@ def blocks_of(
 
 
 # all that there may be, for their names and axes
-BLOCKS = {
-    name: block
-    for cell in CELLS.values()
-    for name, block in blocks_of(1, (1, 1), 1, has_s_0=True, maps=cell.maps).items()
-}
+BLOCKS = blocks_of(1, (1, 1), 1, has_s_0=True)
 
 
 def n_directions(names: Iterable[str]) -> int:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from admmirnn.networks.cells.elman import Elman
+from admmirnn.networks.cells.fastgrnn import FastGRNN
+from admmirnn.networks.cells.gru import GRU
+from admmirnn.networks.cells.lstm import LSTM
 from admmirnn.networks.cells.maps import Map
+from admmirnn.networks.cells.ugrnn import UGRNN
 
-__all__ = ["CELLS", "Elman", "Map"]
+if TYPE_CHECKING:
+    from admmirnn._typing import GatedCell
 
-CELLS = {cell.name: cell for cell in (Elman,)}  # by the names by which kernels know them
+__all__ = ["CELLS", "GATED", "GRU", "LSTM", "UGRNN", "Elman", "FastGRNN", "Map"]
+
+# by the names by which kernels know them
+GATED: dict[str, type[GatedCell]] = {cell.name: cell for cell in (FastGRNN, UGRNN, GRU, LSTM)}
+CELLS: dict[str, type[Elman | GatedCell]] = {Elman.name: Elman, **GATED}

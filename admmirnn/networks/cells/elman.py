@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from admmirnn import backend
 from admmirnn.activations import BOUNDED, FUNCTIONS
 from admmirnn.networks.cells.maps import Map
+from admmirnn.networks.cells.start import orthogonal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +29,12 @@ class Elman:
 
     name: ClassVar[str] = "elman"
     maps: ClassVar[tuple[Map, ...]] = (Map("Theta", (("x", "U"), ("s", "W"), ("1", "b"))),)
+    n_columns: ClassVar[int] = 1
+    columns_of_x: ClassVar[int] = 1
+    columns_of_s: ClassVar[int] = 1
+    n_kept: ClassVar[int] = 0  # beside the state
+    n_biases: ClassVar[int] = 0
+    has_cell_state: ClassVar[bool] = False
 
     activation: str = "tanh"
 
@@ -45,9 +51,7 @@ class Elman:
         """
         U, W, b = (weights[name] for name in ("U", "W", "b"))
         U[:] = random_state.standard_normal(U.shape) / np.sqrt(n_not_zero)
-        with backend.one_blas_thread():
-            Q, R = np.linalg.qr(random_state.standard_normal(W.shape))
-        W[:] = Q * np.sign(np.diag(R))  # uniform over the orthogonal group
+        W[:] = orthogonal(len(W), random_state)
         b[:] = 0
         if self.activation == "sigmoid":
             U *= 2

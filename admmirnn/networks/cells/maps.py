@@ -9,17 +9,30 @@ from dataclasses import dataclass
 class Map:
     """A matrix of weights, by which z = [x_t, s_{t-1}, 1], or a part of it, becomes pre-activations.
 
+    A block of it is where the rows of a gate meet columns of a letter: W_z, or W where gates have no names.
+
     Attributes
     ----------
     name : str
         Of the matrix: "Theta".
-    blocks : tuple of (str, str)
-        Its blocks in the order of its columns: what of z they are multiplied by, "x", "s" or "1", and what they are
-        called.
-    rows_per_unit : int, default=1
-        How many pre-activations of a hidden unit it makes: p / n.  The first n rows are those of the first one.
+    columns : tuple of (str, str)
+        Of the matrix, in their order: what of z they are multiplied by, "x", "s" or "1", and the letter of the blocks.
+    rows : tuple of str, default=("",)
+        The gates whose pre-activations it makes, n rows of the matrix for each.
+    first : int, default=0
+        Where its pre-activations begin among those of the layer, in units of n.
     """
 
     name: str
-    blocks: tuple[tuple[str, str], ...]
-    rows_per_unit: int = 1
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[str, ...] = ("",)
+    first: int = 0
+
+    @property
+    def rows_per_unit(self) -> int:
+        """How many pre-activations of a hidden unit it makes."""
+        return len(self.rows)
+
+    def names(self, letter: str) -> tuple[str, ...]:
+        """The blocks of these columns, one for each gate."""
+        return tuple(f"{letter}_{gate}" if gate else letter for gate in self.rows)

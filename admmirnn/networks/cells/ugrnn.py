@@ -1,0 +1,71 @@
+"""The update-gate network UGRNN, with the twin of ``_kernels/_ugrnn.pyx``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from scipy.special import expit
+
+from admmirnn.networks.cells.maps import Map
+from admmirnn.networks.cells.start import start_gates
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from admmirnn._typing import BoolArray, FloatArray
+
+
+@dataclass(frozen=True)
+class UGRNN:
+    """z = sigmoid(a_z), c = tanh(a_c), s_t = (1 - z) c + z s_{t-1}; both gates of one map of [x_t, s_{t-1}, 1].
+
+    It is the UGRNN of J. Collins, J. Sohl-Dickstein and D. Sussillo, ICLR 2017.
+    """
+
+    name: ClassVar[str] = "ugrnn"
+    maps: ClassVar[tuple[Map, ...]] = (Map("Theta", (("x", "U"), ("s", "W"), ("1", "b")), rows=("z", "c")),)
+    n_columns: ClassVar[int] = 2
+    columns_of_x: ClassVar[int] = 2
+    columns_of_s: ClassVar[int] = 2
+    n_kept: ClassVar[int] = 2
+    n_biases: ClassVar[int] = 0
+    has_cell_state: ClassVar[bool] = False
+    is_bounded: ClassVar[bool] = True  # whatever pre-activations may be
+
+    def start(self, weights: Mapping[str, FloatArray], n_not_zero: int, random_state: np.random.RandomState) -> None:
+        """W orthogonal, U normal with variance 1 / n_not_zero, biases zero, but b_z one."""
+        start_gates(self.maps, "b_z", weights, n_not_zero, random_state)
+
+    def is_driven(self, weights: Mapping[str, FloatArray]) -> BoolArray:
+        """Of each unit, whether its state can be other than zero where all states before are zero."""
+        driven: BoolArray = np.any(weights["U_c"], axis=1) | (weights["b_c"] != 0)
+        return driven
+
+    def step(
+        self,
+        A: FloatArray,
+        s_before: FloatArray,
+        biases: FloatArray | None = None,
+        c_before: FloatArray | None = None,
+    ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+        """What is kept, [z c], and s_t; ``A`` is [a_z a_c]."""
+        a_z, a_c = np.split(A, 2, axis=1)
+        z, c = expit(a_z), np.tanh(a_c)
+        return np.hstack([z, c]), (1 - z) * c + z * s_before, None
+
+    def pull_back(
+        self,
+        kept: FloatArray,
+        s_before: FloatArray,
+        multipliers: FloatArray,
+        c_before: FloatArray | None = None,
+        c: FloatArray | None = None,
+        lambda_c: FloatArray | None = None,
+    ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+        """The multipliers of [a_z a_c], and the part of lambda_{t-1} that skips the map."""
+        z, candidate = np.split(kept, 2, axis=1)
+        lambda_z = multipliers * (s_before - candidate) * (z * (1 - z))
+        lambda_candidate = multipliers * (1 - z) * (1 - candidate * candidate)
+        return np.hstack([lambda_z, lambda_candidate]), z * multipliers, None
