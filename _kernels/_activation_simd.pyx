@@ -5,25 +5,19 @@ They hold for every input: NaN stays NaN, infinities give the limits of f, that 
 """
 
 from cython cimport floating
-from libc.math cimport fabs, fabsf
 
-from admmirnn._kernels._simd cimport dispatched_void, exp_of_negative, exp_of_negative_float, sum_of_lanes
+from admmirnn._kernels._simd cimport dispatched_void, sigmoid, sum_of_lanes
 
 
 cdef dispatched_void sigmoid_rows(floating* A, Py_ssize_t rows, Py_ssize_t columns,
                                   Py_ssize_t lda) noexcept nogil:
-    # A[:rows, :columns] = 1 / (1 + np.exp(-A[:rows, :columns])), with as many digits where that is near zero
+    # A[:rows, :columns] = 1 / (1 + np.exp(-A[:rows, :columns]))
     cdef Py_ssize_t i, j
-    cdef floating e
     cdef floating* row
     for i in range(rows):
         row = A + i * lda
         for j in range(columns):
-            if floating is float:
-                e = exp_of_negative_float(-fabsf(row[j]))
-            else:
-                e = exp_of_negative(-fabs(row[j]))
-            row[j] = (e if row[j] < 0 else 1) / (1 + e)
+            row[j] = sigmoid(row[j])
 
 
 cdef dispatched_void sigmoid_slope(const floating* S, Py_ssize_t rows, Py_ssize_t n, floating* A,

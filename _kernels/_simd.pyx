@@ -2,68 +2,9 @@
 
 There is little room for more of them here: when Cython's table of what a module exports is longer than some 30 entries,
 two for each function, gcc 12 emits the symbols of all of them twice, and the assembler refuses that.
-
-Both tanh formulas hold for every input: NaN stays NaN, +-inf gives +-1 and -0.0 gives -0.0.
 """
 
 from cython cimport floating
-
-cdef extern from "<math.h>" nogil:
-    double fabs(double x)
-    double copysign(double x, double y)
-
-
-cdef inline float tanh_float(float x) noexcept nogil:
-    """Rational minimax approximation of degrees 13 and 6, the one Eigen and XLA use; within 5.5 ulp."""
-    cdef float y, p, q
-    # beyond this the rational function rounds to one; comparisons with NaN are false, so NaN passes
-    y = 7.90531110763549805 if x > 7.90531110763549805 else x
-    y = -7.90531110763549805 if y < -7.90531110763549805 else y
-    cdef float y2 = y * y
-    p = -2.76076847742355e-16
-    p = p * y2 + <float> 2.00018790482477e-13
-    p = p * y2 + <float> -8.60467152213735e-11
-    p = p * y2 + <float> 5.12229709037114e-08
-    p = p * y2 + <float> 1.48572235717979e-05
-    p = p * y2 + <float> 6.37261928875436e-04
-    p = p * y2 + <float> 4.89352455891786e-03
-    q = 1.19825839466702e-06
-    q = q * y2 + <float> 1.18534705686654e-04
-    q = q * y2 + <float> 2.26843463243900e-03
-    q = q * y2 + <float> 4.89352518554385e-03
-    return y * p / q
-
-
-cdef inline double tanh_double(double x) noexcept nogil:
-    """Cephes' rational function up to 0.625, 1 - 2 / (exp(2 |x|) + 1) beyond; within 3 ulp."""
-    cdef double a = fabs(x)
-    a = 22.0 if a > 22.0 else a                        # tanh(19.1) is 1 in double precision
-    cdef double a2 = a * a
-    cdef double p = (-9.64399179425052238628e-1 * a2 - 9.92877231001918586564e1) * a2 - 1.61468768441708447952e3
-    cdef double q = ((a2 + 1.12811678491632931402e2) * a2 + 2.23548839060100448583e3) * a2 + 4.84406305325125486048e3
-    cdef double small = a + a * a2 * (p / q)
-    # exp(2 a) = 2**k exp(f) with |f| <= log(2) / 2; Taylor's polynomial of degree 13 is exact to rounding there
-    cdef double magic = 6755399441055744.0
-    cdef double t = 2.0 * a * 1.4426950408889634074 + magic
-    cdef double k = t - magic
-    cdef double f = 2.0 * a - k * 6.93145751953125e-1
-    f = f - k * 1.42860682030941723212e-6
-    cdef double e = 1.0 / 6227020800.0
-    e = e * f + 1.0 / 479001600.0
-    e = e * f + 1.0 / 39916800.0
-    e = e * f + 1.0 / 3628800.0
-    e = e * f + 1.0 / 362880.0
-    e = e * f + 1.0 / 40320.0
-    e = e * f + 1.0 / 5040.0
-    e = e * f + 1.0 / 720.0
-    e = e * f + 1.0 / 120.0
-    e = e * f + 1.0 / 24.0
-    e = e * f + 1.0 / 6.0
-    e = e * f + 0.5
-    e = e * f + 1.0
-    e = e * f + 1.0
-    cdef double large = 1.0 - 2.0 / (e * power_of_two(t) + 1.0)
-    return copysign(large if a > 0.625 else small, x)
 
 
 cdef dispatched_void tanh_rows(floating* A, Py_ssize_t rows, Py_ssize_t columns,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _COMPILED = (
     *("batch", "work", "forward", "output", "backward", "joint", "statistics", "weights", "streaming", "generation"),
-    *("hidden", "residuals", "sweep"),
+    *("hidden", "residuals", "sweep", "gates"),
 )
 _ARCHITECTURES_OF_SMALL_KERNELS = ("SkylakeX", "Cooperlake", "SapphireRapids")
 

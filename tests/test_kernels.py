@@ -14,6 +14,7 @@ from scipy.special import expit
 
 from admmirnn import activations, backend
 from admmirnn.data.sequences import Sequences
+from admmirnn.networks.cells import GATED
 
 COMPILED, NUMPY = backend._compiled(), backend._numpy()
 BACKENDS = pytest.mark.parametrize("kernels", [COMPILED, NUMPY], ids=["compiled", "numpy"])
@@ -195,6 +196,23 @@ def generate_arguments(c, temperature=0.8, count=6):
     ]
 
 
+def gates_calls(c):
+    """For every cell with gates, a step of as many rows as there are sequences, and the way back."""
+    rng, dtype, (B, n), found = np.random.default_rng(3), c.Z.dtype, (len(c.Q), len(c.Theta)), {}
+    for name, kind in GATED.items():
+        A = rng.normal(size=(B, kind.n_kept * n)).astype(dtype)
+        s_before, *of_c, multipliers, lambda_c = (frozen(a) for a in rng.uniform(-1, 1, (5, B, n)).astype(dtype))
+        biases = frozen(rng.normal(size=kind.n_biases * n).astype(dtype)) if kind.n_biases else None
+        c_before, c_after, lambda_c = (*of_c, lambda_c.copy()) if kind.has_cell_state else (None, None, None)
+        c_out = nan(dtype, B, n) if kind.has_cell_state else None
+        step = [kind(), A.copy(), s_before, biases, c_before, nan(dtype, B, n), c_out]
+        found[f"step_rows {name}"] = step, [1, 5, 6] if kind.has_cell_state else [1, 5]
+        gates = expit(A) if name == "lstm" else np.tanh(A)
+        back = [kind(), gates, s_before, c_before, c_after, multipliers.copy(), lambda_c]
+        found[f"pull_back_rows {name}"] = back, [1, 5, 6] if kind.has_cell_state else [1, 5]
+    return found
+
+
 def targets_of_losses(c):
     """For every loss, labels and values, of which one is None, and its parameter."""
     return {
@@ -240,6 +258,7 @@ def calls(case):
             + [new(len(c.A), n), new(len(c.A), n), new(*c.outputs.shape)],
             [7, 8, 9],
         ),
+        **gates_calls(c),
         **{
             f"loss_value {loss}": ([c.Q, *targets, c.weights, loss, parameter], [])
             for loss, (targets, parameter) in targets_of_losses(c).items()

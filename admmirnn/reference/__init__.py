@@ -7,6 +7,7 @@ of ``_kernels``.  The layout of a minibatch is described in ``_kernels/__init__.
 from admmirnn.reference.backward import backward
 from admmirnn.reference.batch import batch
 from admmirnn.reference.forward import forward
+from admmirnn.reference.gates import pull_back_rows, step_rows
 from admmirnn.reference.generation import generate
 from admmirnn.reference.hidden import a_step
 from admmirnn.reference.joint import joint_room, joint_sums, mirror
@@ -35,8 +36,10 @@ __all__ = [
     "mirror",
     "move_weights",
     "o_step",
+    "pull_back_rows",
     "residuals",
     "roll_out",
+    "step_rows",
     "stepper",
     "sums_room",
     "sweep",

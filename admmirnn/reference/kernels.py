@@ -25,6 +25,8 @@ class Kernels:
     linear_map = staticmethod(reference.linear_map)
     weight_step = staticmethod(reference.weight_step)
     move_weights = staticmethod(reference.move_weights)
+    step_rows = staticmethod(reference.step_rows)
+    pull_back_rows = staticmethod(reference.pull_back_rows)
     stepper = staticmethod(reference.stepper)
     generate = staticmethod(reference.generate)
     a_step = staticmethod(reference.a_step)
