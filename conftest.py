@@ -27,7 +27,8 @@ def pytest_cmdline_main(config):
     option = config.option
     if not config.pluginmanager.hasplugin("xdist") or option.numprocesses is not None or option.tx:
         return
-    is_watched = option.usepdb or option.trace or option.capture == "no" or option.stepwise
+    is_stepwise = getattr(option, "stepwise", False)  # there is none with -p no:cacheprovider
+    is_watched = option.usepdb or option.trace or option.capture == "no" or is_stepwise
     is_worker = "PYTEST_XDIST_WORKER" in os.environ  # or what its tests start
     if option.benchmark or option.collectonly or option.file_or_dir or is_watched or is_worker:
         return

@@ -14,6 +14,6 @@ cdef void multiply_rows(Py_ssize_t rows, Py_ssize_t n, Py_ssize_t k, floating al
                         const floating* B, Py_ssize_t ldb, floating beta, floating* C, Py_ssize_t ldc) noexcept nogil
 cdef void add_products(Py_ssize_t rows, Py_ssize_t m, Py_ssize_t n, floating alpha, const floating* A, Py_ssize_t lda,
                        const floating* B, Py_ssize_t ldb, floating* C, Py_ssize_t ldc) noexcept nogil
-cdef void add_gram(Py_ssize_t rows, Py_ssize_t n, floating alpha, const floating* A, floating* G,
+cdef void add_gram(Py_ssize_t rows, Py_ssize_t n, floating alpha, const floating* A, Py_ssize_t lda, floating* G,
                    Py_ssize_t ldg) noexcept nogil
 cdef floating dot(Py_ssize_t n, const floating* x, const floating* y) noexcept nogil

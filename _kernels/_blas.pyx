@@ -92,18 +92,18 @@ cdef void add_products(Py_ssize_t rows, Py_ssize_t m, Py_ssize_t n, floating alp
         row += at_once
 
 
-cdef void add_gram(Py_ssize_t rows, Py_ssize_t n, floating alpha, const floating* A, floating* G,
+cdef void add_gram(Py_ssize_t rows, Py_ssize_t n, floating alpha, const floating* A, Py_ssize_t lda, floating* G,
                    Py_ssize_t ldg) noexcept nogil:
     """np.tril(G) += alpha * np.tril(A.T @ A), with A (rows, n), G (n, n); what is above its diagonal is of no use."""
     cdef Py_ssize_t panel, column, height
     if small_product == 0:
-        syrk[floating](n, rows, alpha, A, n, 1, G, ldg)
+        syrk[floating](n, rows, alpha, A, lda, 1, G, ldg)
         return
     for panel in range(0, n, 64):
         height = min(64, n - panel)
         for column in range(0, panel + 1, 64):
             # G[panel:, column:] += alpha * A[:, panel:].T @ A[:, column:]
-            add_products[floating](rows, height, min(64, n - column), alpha, A + panel, n, A + column, n,
+            add_products[floating](rows, height, min(64, n - column), alpha, A + panel, lda, A + column, lda,
                                    G + panel * ldg + column, ldg)
 
 

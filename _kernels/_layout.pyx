@@ -36,11 +36,11 @@ cdef bint fits_of(const Py_ssize_t* offsets, Py_ssize_t N) noexcept nogil:
 
 
 cdef void transpose(Py_ssize_t rows, Py_ssize_t columns, const floating* A, Py_ssize_t lda,
-                    floating* A_T) noexcept nogil:
-    """A_T = A.T, contiguous, a block of the cache at a time."""
+                    floating* A_T, Py_ssize_t ldt) noexcept nogil:
+    """A_T = A.T, a block of the cache at a time; the rows of A are ``lda`` numbers apart, those of A_T ``ldt``."""
     cdef Py_ssize_t i, j, top, left
     for top in range(0, rows, 16):
         for left in range(0, columns, 16):
             for j in range(left, min(left + 16, columns)):
                 for i in range(top, min(top + 16, rows)):
-                    A_T[j * rows + i] = A[i * lda + j]
+                    A_T[j * ldt + i] = A[i * lda + j]

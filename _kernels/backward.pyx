@@ -21,13 +21,13 @@ from libc.stdint cimport int32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from admmirnn._kernels._blas cimport add_gram, add_products, multiply_rows, rows_at_once
-from admmirnn._kernels._cells cimport Cell, pull_back
+from admmirnn._kernels._blas cimport add_gram, add_products, dot, multiply_rows, rows_at_once
+from admmirnn._kernels._cells cimport MOST_MAPS, Cell, MapOf, columns_of, gated_pull_back, pull_back, width_of
 from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, NONE, ReadOut
 from admmirnn._kernels._pool_simd cimport add_all, take_where
 from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
 from admmirnn._kernels.batch cimport _Batch, n_outputs_of
-from admmirnn._kernels.statistics cimport Sums, sums_of_part
+from admmirnn._kernels.statistics cimport Sums, numbers_of_R, sums_of_part
 from admmirnn._kernels.work cimport GRAM_ROWS, OUTPUT_ROWS, R_ROWS, WEIGHT, _Work, has_room
 
 
@@ -42,11 +42,15 @@ cdef struct Sweep:                               # what all parts of a backward 
     ReadOut read_out
     bint from_zero                               # s_0 = 0
     Py_ssize_t N, d, n, K
-    const void* Theta                            # (n, d + n + 1)
+    Sums at                                      # where sums stand
+    const void* maps[MOST_MAPS]                 # the matrices of weights
     const void* Psi                              # (K, n + 1)
     const void* X                                # (rows, d + 1), or NULL
     const int32_t* codes                         # (rows,): of symbols, or NULL
     const void* S                                # (rows + B, n)
+    void* A                                      # (rows, kept n): what the cell has kept, then its multipliers; or NULL
+    const void* C                                # (rows + B, n): cell states, or NULL
+    void* lambda_c                               # (B, n): their multipliers, or NULL
     const void* lambda3                          # (B, K), or a row for each row of S from offsets[1] on
     const void* weights                          # as many, or NULL for all 1
     void* H                                      # (B, n): pooled states, then lambda_h
@@ -56,7 +60,7 @@ cdef struct Sweep:                               # what all parts of a backward 
     const void* lambda_s                         # (rows, n): what the layer above injects into the states, or NULL
     void* lambda_x                               # (rows, d): what is handed down, or NULL
     bint at_every_step                           # whether something is injected at other steps than the last
-    void* lambda1                                # (rows, n), or (2 B, n)
+    void* lambda1                                # (rows, n), or (2 B, n): of a_t; of s_t if the cell keeps something
     bint keep                                    # all of lambda1
     bint with_outputs                            # whether the output layer's statistics are wanted
     bint with_R                                  # whether the multipliers' Gram matrix is wanted
@@ -74,10 +78,6 @@ cdef struct Sweep:                               # what all parts of a backward 
     Py_ssize_t* n_capped                         # (n_parts,): steps of sequences that are scaled down
     void* sums                                   # (n_parts, the total of Sums)
     Py_ssize_t[MOST_PARTS + 1] first             # sequence of each part
-
-
-cdef inline Sums sums_of(Sweep* sweep) noexcept nogil:
-    return sums_of_part(sweep.d, sweep.n, sweep.K, sweep.codes != NULL)
 
 
 cdef inline floating* multipliers_of(Sweep* sweep, Py_ssize_t t, floating* lambda1) noexcept nogil:
@@ -153,13 +153,97 @@ cdef double bound(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_t first, Py_ssi
     return total
 
 
+cdef double square_of(Py_ssize_t n, const floating* x) noexcept nogil:
+    """x @ x"""
+    return dot[floating](n, x, x)
+
+
+cdef floating* equations_of(Sweep* sweep, Py_ssize_t row, floating* A) noexcept nogil:
+    """The multipliers of a_t from that row on, of a cell that keeps something; `elman` has them elsewhere."""
+    return A + row * sweep.cell.kept * sweep.n
+
+
+cdef void multiply_by_W(Sweep* sweep, Py_ssize_t rows, const floating* multipliers, floating* out) noexcept nogil:
+    """out = sum of multipliers of a map @ its W, of all maps that take the state."""
+    cdef Py_ssize_t n = sweep.n, ld = max(sweep.cell.kept, 1) * n
+    cdef floating beta = 0
+    cdef MapOf of
+    cdef int i
+    for i in range(sweep.cell.n_maps):
+        of = sweep.cell.maps[i]
+        if of.has_s:
+            multiply_rows[floating](rows, n, of.rows * n, 1, multipliers + of.first * n, ld,
+                                    <const floating*> sweep.maps[i] + (sweep.d if of.has_x else 0),
+                                    columns_of(of, sweep.d, n), beta, out, n)
+            beta = 1
+
+
+cdef void hand_down(Sweep* sweep, Py_ssize_t row, Py_ssize_t rows, const floating* multipliers) noexcept nogil:
+    """lambda_x = sum of multipliers of a map @ its U, of all maps that take the observations; from ``row`` on."""
+    cdef Py_ssize_t n = sweep.n, d = sweep.d, ld = max(sweep.cell.kept, 1) * n
+    cdef floating beta = 0
+    cdef MapOf of
+    cdef int i
+    for i in range(sweep.cell.n_maps):
+        of = sweep.cell.maps[i]
+        if of.has_x:
+            multiply_rows[floating](rows, d, of.rows * n, 1, multipliers + of.first * n, ld,
+                                    <const floating*> sweep.maps[i], columns_of(of, d, n), beta,
+                                    <floating*> sweep.lambda_x + row * d, d)
+            beta = 1
+
+
+cdef void find_gated_multipliers(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_t first, Py_ssize_t last,
+                                 floating* lambda1) noexcept nogil:
+    """Of a cell that keeps something: those of s_t, bounded, and from them those of a_t, in the place of what is kept.
+
+    In lambda1 stays what s_{t-1} is given by s_t without a map.
+    """
+    cdef Py_ssize_t n = sweep.n, i = first, j, rows, at_once = rows_at_once(n, n)
+    cdef floating* piece = <floating*> sweep.sums + part * sweep.at.total + sweep.at.piece
+    cdef floating* A = <floating*> sweep.A
+    cdef floating* equations
+    cdef floating* own
+    cdef const floating* S = <const floating*> sweep.S
+    cdef const floating* C = <const floating*> sweep.C
+    cdef const floating* following = multipliers_of(sweep, t + 1, lambda1)
+    cdef const floating* more
+    cdef Py_ssize_t before = sweep.offsets[t], after = sweep.offsets[t + 1]
+    cdef bint is_bounded = isfinite(sweep.cap)
+    lambda1 = multipliers_of(sweep, t, lambda1)
+    while i < last:                                    # a piece that stays in the cache
+        rows, own = min(at_once, last - i), lambda1 + i * n
+        if t < sweep.N - 1:
+            # lambda1[t] = direct[t + 1] + A[t + 1] @ W
+            multiply_by_W[floating](sweep, rows, equations_of[floating](sweep, after + i, A), own)
+            if not sweep.cell.has_c:
+                add_all(rows * n, following + i * n, own)
+        if t == sweep.N - 1 or sweep.at_every_step:
+            more = injected_by(sweep, t, i, rows, own if t == sweep.N - 1 else piece)
+            for j in range(rows if is_bounded else 0):
+                sweep.injected[i + j] = square_of(n, more + j * n)
+            if t < sweep.N - 1:
+                add_all(rows * n, more, own)
+            elif more != own:
+                memcpy(own, more, rows * n * sizeof(floating))
+        for j in range(rows if is_bounded else 0):
+            sweep.squares[i + j] = square_of(n, own + j * n)
+        if is_bounded:
+            bound(sweep, t, part, i, i + rows, lambda1)
+        equations = equations_of[floating](sweep, before + i, A)
+        gated_pull_back(sweep.cell, rows, n, equations, sweep.cell.kept * n, S + (before + i) * n,
+                        NULL if C == NULL else C + (before + i) * n, NULL if C == NULL else C + (after + i) * n, own,
+                        NULL if C == NULL else <floating*> sweep.lambda_c + i * n)
+        if sweep.lambda_x != NULL:
+            hand_down[floating](sweep, before + i, rows, equations)
+        i += rows
+
+
 cdef double find_multipliers(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_t first, Py_ssize_t last,
                              floating* lambda1) noexcept nogil:
     """lambda1_t of these sequences from lambda1_{t+1} and from what the outputs inject, bounded; its sum of squares."""
-    cdef Py_ssize_t n = sweep.n, m = sweep.d + n + 1, i = first, rows, at_once = rows_at_once(n, n)
-    cdef Sums at = sums_of(sweep)
-    cdef floating* piece = <floating*> sweep.sums + part * at.total + at.piece
-    cdef const floating* W = <const floating*> sweep.Theta + sweep.d
+    cdef Py_ssize_t n = sweep.n, i = first, rows, at_once = rows_at_once(n, n)
+    cdef floating* piece = <floating*> sweep.sums + part * sweep.at.total + sweep.at.piece
     cdef const floating* kept = <const floating*> sweep.S + sweep.offsets[t + 1] * n      # all that `elman` keeps
     cdef const floating* following = multipliers_of(sweep, t + 1, lambda1)
     cdef const floating* more
@@ -174,7 +258,7 @@ cdef double find_multipliers(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_t fi
                 memcpy(own, more, rows * n * sizeof(floating))
         else:
             # lambda1[t] = lambda1[t + 1] @ W
-            multiply_rows[floating](rows, n, n, 1, following + i * n, n, W, m, 0, own, n)
+            multiply_by_W[floating](sweep, rows, following + i * n, own)
         if t < sweep.N - 1 and sweep.at_every_step:
             more = injected_by(sweep, t, i, rows, piece)
         else:
@@ -183,8 +267,7 @@ cdef double find_multipliers(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_t fi
         total += bound(sweep, t, part, i, i + rows, lambda1)
         if sweep.lambda_x != NULL:
             # lambda_x[t] = lambda1[t] @ U
-            multiply_rows[floating](rows, sweep.d, n, 1, own, n, <const floating*> sweep.Theta, m, 0,
-                                    <floating*> sweep.lambda_x + (sweep.offsets[t] + i) * sweep.d, sweep.d)
+            hand_down[floating](sweep, sweep.offsets[t] + i, rows, own)
         i += rows
     return total
 
@@ -200,50 +283,63 @@ cdef double largest_square(Py_ssize_t count, const floating* x) noexcept nogil:
 
 
 cdef void add_gathered(Sweep* sweep, int part, floating* sums) noexcept nogil:
-    """R += A^T A of the multipliers A that have been gathered."""
-    cdef Sums at = sums_of(sweep)
-    add_gram[floating](sweep.n_gathered[part], sweep.n, 1, sums + at.gathered, sums + at.R, sweep.n)
+    """R += A^T A of the multipliers A that have been gathered, of each equation of each map."""
+    cdef Py_ssize_t n = sweep.n, width = width_of(sweep.cell) * n, p
+    cdef const floating* A = sums + sweep.at.gathered
+    cdef floating* R = sums + sweep.at.R
+    cdef MapOf of
+    cdef int i, one
+    for i in range(sweep.cell.n_maps):
+        of = sweep.cell.maps[i]
+        p = of.rows * n
+        for one in range(of.n_ones):
+            add_gram[floating](sweep.n_gathered[part], p, 1, A + (of.first + one) * n, width, R, p)
+        R += p * p
     sweep.n_gathered[part] = 0
 
 
 cdef void change_unit(Sweep* sweep, int part, double square, floating* sums) noexcept nogil:
     """Have the unit of R, of this part, suit multipliers of that sum of squares, the largest up to here."""
-    cdef Py_ssize_t n = sweep.n, i
-    cdef floating* R = sums + sums_of(sweep).R
+    cdef Py_ssize_t i
+    cdef floating* R = sums + sweep.at.R
     cdef double unit = 1, ratio
     if not LEAST_SQUARE <= square <= MOST_SQUARE and isfinite(square):
         unit = ldexp(1, min(<int> (-logb(square) / 2), MOST_DOUBLINGS))
     if unit != sweep.unit[part] and sweep.largest_in_R[part] > 0:
         add_gathered[floating](sweep, part, sums)
         ratio = unit / sweep.unit[part]
-        for i in range(n * n):
+        for i in range(numbers_of_R(sweep.cell, sweep.n)):
             R[i] *= <floating> (ratio * ratio)
     sweep.unit[part], sweep.largest_in_R[part] = unit, square
 
 
 cdef void gather_multipliers(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_t first, Py_ssize_t last, double square,
-                             const floating* lambda1, floating* sums) noexcept nogil:
+                             const floating* multipliers, floating* sums) noexcept nogil:
     """Gather those of step t that R takes, one of R_every; ``square`` is their sum of squares, as far as it fits in.
 
     Which sequences they are of changes from step to step: multipliers differ more between steps than within one.
     """
     cdef Py_ssize_t n = sweep.n, every = sweep.R_every, i, j
+    cdef Py_ssize_t ld = max(sweep.cell.kept, 1) * n, width = width_of(sweep.cell) * n
+    cdef const floating* of_sequence
     cdef floating* row
-    cdef floating* gathered = sums + sums_of(sweep).gathered
+    cdef floating* gathered = sums + sweep.at.gathered
     cdef floating unit
     if not square <= MOST_SQUARE or max(square, sweep.largest_in_R[part]) < LEAST_SQUARE:
-        square = largest_square((last - first) * n, lambda1 + first * n)
+        square = largest_square((last - first) * ld, multipliers)
     if square > sweep.largest_in_R[part]:
         change_unit(sweep, part, square, sums)
     unit = <floating> sweep.unit[part]
     i = first + (every - (first + t + sweep.gram_first) % every) % every
+    multipliers += sweep.cell.first_multiplier * n
     while i < last:
-        row = gathered + sweep.n_gathered[part] * n
+        row = gathered + sweep.n_gathered[part] * width
+        of_sequence = multipliers + (i - first) * ld
         if unit == 1:
-            memcpy(row, lambda1 + i * n, n * sizeof(floating))
+            memcpy(row, of_sequence, width * sizeof(floating))
         else:
-            for j in range(n):
-                row[j] = unit * lambda1[i * n + j]
+            for j in range(width):
+                row[j] = unit * of_sequence[j]
         sweep.n_gathered[part] += 1
         sweep.R_rows[part] += 1
         if sweep.n_gathered[part] == sweep.most_gathered:
@@ -252,54 +348,63 @@ cdef void gather_multipliers(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_t fi
 
 
 cdef void add_symbols(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t rows_of_s,
-                      const floating* lambda1, floating* sums) noexcept nogil:
+                      const floating* multipliers, floating* sums) noexcept nogil:
     """Add what step t of these sequences of symbols says to L and G; the states but for ``rows_of_s`` are zero."""
-    cdef Py_ssize_t n = sweep.n, i
-    cdef Sums at = sums_of(sweep)
+    cdef Py_ssize_t n = sweep.n, i, ld = max(sweep.cell.kept, 1) * n
+    cdef Py_ssize_t p_x = sweep.cell.of_x * n, p_s = sweep.cell.of_s * n
     cdef const int32_t* codes = sweep.codes + sweep.offsets[t] + first
     cdef const floating* S = <const floating*> sweep.S + (sweep.offsets[t] + first) * n
-    cdef floating* G_xs = sums + at.G_sx
+    cdef floating* G_xs = sums + sweep.at.G_sx
     for i in range(rows):
-        add_all(n, lambda1 + i * n, sums + at.L_x + codes[i] * n)
+        add_all(p_x, multipliers + i * ld, sums + sweep.at.L_x + codes[i] * p_x)
     # L_s += lambda1.T @ s
-    add_products[floating](rows_of_s, n, n, 1, lambda1, n, S, n, sums + at.L_s, n)
+    add_products[floating](rows_of_s, p_s, n, 1, multipliers + sweep.cell.of_a * n - p_s, ld, S, n,
+                           sums + sweep.at.L_s, n)
     if not in_gram(sweep, t):
         return
     for i in range(rows):
         if i < rows_of_s:
             add_all(n, S + i * n, G_xs + codes[i] * (n + 1))
         G_xs[codes[i] * (n + 1) + n] += 1
-    add_gram[floating](rows_of_s, n, 1, S, sums + at.G_s, n)
+    add_gram[floating](rows_of_s, n, 1, S, n, sums + sweep.at.G_s, n)
 
 
 cdef void add_step(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t last, Py_ssize_t continuing,
-                   const floating* lambda1, floating* sums) noexcept nogil:
-    """Add what step t of these sequences says to L and G; the states of those from ``continuing`` on are s_0."""
-    cdef Py_ssize_t n = sweep.n, d_1 = sweep.d + 1, rows = last - first, rows_of_s = rows
-    cdef Sums at = sums_of(sweep)
+                   const floating* multipliers, const floating* direct, floating* sums) noexcept nogil:
+    """Add what step t of these sequences says to L and G; the states of those from ``continuing`` on are s_0.
+
+    ``direct`` has what s_t gives the multipliers of s_{t-1} without a map, or is NULL.
+    """
+    cdef Py_ssize_t n = sweep.n, d_1 = sweep.d + 1, rows = last - first, rows_of_s = rows, i
+    cdef Py_ssize_t ld = max(sweep.cell.kept, 1) * n, p_x = sweep.cell.of_x * n, p_s = sweep.cell.of_s * n
+    cdef Py_ssize_t n_b = sweep.cell.n_biases * n
     cdef const floating* X
     cdef const floating* S = <const floating*> sweep.S + (sweep.offsets[t] + first) * n
-    lambda1 += first * n
+    cdef floating* initial = <floating*> sweep.initial_multipliers
     if sweep.from_zero:
         rows_of_s = max(continuing - first, 0)
-    if sweep.initial_multipliers != NULL and continuing < last:
-        # lambda1 @ W
-        multiply_rows[floating](last - continuing, n, n, 1, lambda1 + (continuing - first) * n, n,
-                                <const floating*> sweep.Theta + sweep.d, sweep.d + n + 1, 0,
-                                <floating*> sweep.initial_multipliers + continuing * n, n)
+    if initial != NULL and continuing < last:
+        multiply_by_W[floating](sweep, last - continuing, multipliers + (continuing - first) * ld,
+                                initial + continuing * n)
+        if direct != NULL:
+            add_all((last - continuing) * n, direct + (continuing - first) * n, initial + continuing * n)
+    for i in range(rows if n_b > 0 else 0):
+        # they are those of the last columns
+        add_all(n_b, multipliers + (i + 1) * ld - n_b, sums + sweep.at.L_b)
     if sweep.codes != NULL:
-        add_symbols(sweep, t, first, rows, rows_of_s, lambda1, sums)
+        add_symbols(sweep, t, first, rows, rows_of_s, multipliers, sums)
         return
     X = <const floating*> sweep.X + (sweep.offsets[t] + first) * d_1
     # L_x += [x 1].T @ lambda1, L_s += lambda1.T @ s
-    add_products[floating](rows, d_1, n, 1, X, d_1, lambda1, n, sums + at.L_x, n)
-    add_products[floating](rows_of_s, n, n, 1, lambda1, n, S, n, sums + at.L_s, n)
+    add_products[floating](rows, d_1, p_x, 1, X, d_1, multipliers, ld, sums + sweep.at.L_x, p_x)
+    add_products[floating](rows_of_s, p_s, n, 1, multipliers + sweep.cell.of_a * n - p_s, ld, S, n,
+                           sums + sweep.at.L_s, n)
     if not in_gram(sweep, t):
         return
     # G_sx += s.T @ [x 1]
-    add_gram[floating](rows, d_1, 1, X, sums + at.G_x, d_1)
-    add_gram[floating](rows_of_s, n, 1, S, sums + at.G_s, n)
-    add_products[floating](rows_of_s, n, d_1, 1, S, n, X, d_1, sums + at.G_sx, d_1)
+    add_gram[floating](rows, d_1, 1, X, d_1, sums + sweep.at.G_x, d_1)
+    add_gram[floating](rows_of_s, n, 1, S, n, sums + sweep.at.G_s, n)
+    add_products[floating](rows_of_s, n, d_1, 1, S, n, X, d_1, sums + sweep.at.G_sx, d_1)
 
 
 cdef void add_rows(const floating* A, Py_ssize_t rows, Py_ssize_t columns, floating* total,
@@ -326,7 +431,7 @@ cdef void add_outputs(Sweep* sweep, int part, Py_ssize_t row, Py_ssize_t rows, c
                       floating* sums, floating* room) noexcept nogil:
     """Add what these rows of outputs, read from H, say to L and G of the output layer; ``room`` holds as many as H."""
     cdef Py_ssize_t n = sweep.n, K = sweep.K, i
-    cdef Sums at = sums_of(sweep)
+    cdef Sums at = sweep.at
     cdef const floating* lambda3 = <const floating*> sweep.lambda3 + row * K
     cdef const floating* weights = <const floating*> sweep.weights
     # L += lambda3.T @ [h 1]
@@ -341,7 +446,7 @@ cdef void add_outputs(Sweep* sweep, int part, Py_ssize_t row, Py_ssize_t rows, c
                 H = room
                 break
     # G += [h 1].T @ [h 1], but for the number of rows
-    add_gram[floating](rows, n, 1, H, sums + at.output_G, n + 1)
+    add_gram[floating](rows, n, 1, H, n, sums + at.output_G, n + 1)
     add_rows[floating](H, rows, n, sums + at.output_G + n * (n + 1), 1)
     sweep.output_rows[part] += rows
 
@@ -368,9 +473,12 @@ cdef void sweep_part(Sweep* sweep, int part, floating* all_multipliers) noexcept
     """One part of the sequences, from the last step to the first."""
     cdef Py_ssize_t t = sweep.N - 1, n = sweep.n, first = sweep.first[part], last = sweep.first[part + 1]
     cdef Py_ssize_t running = last, before
-    cdef Sums at = sums_of(sweep)
+    cdef Sums at = sweep.at
+    cdef bint is_gated = sweep.cell.kept > 0
     cdef floating* sums = <floating*> sweep.sums + part * at.total
     cdef floating* lambda1
+    cdef floating* multipliers
+    cdef const floating* direct
     cdef floating* H
     cdef double square
     memset(sums, 0, (at.gathered if sweep.with_R else at.end) * sizeof(floating))
@@ -383,17 +491,29 @@ cdef void sweep_part(Sweep* sweep, int part, floating* all_multipliers) noexcept
                     multipliers_of(sweep, t, all_multipliers) + first * n)
     if sweep.read_out == MEAN or sweep.read_out == MAX:
         replace_pooled(sweep, first, last, <floating*> sweep.H)
+    if sweep.lambda_c != NULL:
+        memset(<floating*> sweep.lambda_c + first * n, 0, (last - first) * n * sizeof(floating))
     while running > first:
         lambda1 = multipliers_of(sweep, t, all_multipliers)
         if sweep.read_out == EACH and sweep.with_outputs:
             H = <floating*> sweep.S + (sweep.offsets[t + 1] + first) * n
             add_outputs(sweep, part, sweep.offsets[t + 1] - sweep.offsets[1] + first, running - first, H,
                         in_gram(sweep, t), sums, lambda1 + first * n)
-        square = find_multipliers(sweep, t, part, first, running, all_multipliers)
+        direct = NULL
+        if is_gated:
+            find_gated_multipliers(sweep, t, part, first, running, all_multipliers)
+            multipliers = equations_of[floating](sweep, sweep.offsets[t] + first, <floating*> sweep.A)
+            if not sweep.cell.has_c:
+                direct = lambda1 + first * n
+        else:
+            square = find_multipliers(sweep, t, part, first, running, all_multipliers)
+            multipliers = lambda1 + first * n
         before = max(first, min(last, sweep.offsets[t] - sweep.offsets[t - 1])) if t > 0 else first
-        add_step(sweep, t, first, running, before, lambda1, sums)
+        add_step(sweep, t, first, running, before, multipliers, direct, sums)
         if sweep.with_R:
-            gather_multipliers(sweep, t, part, first, running, square, lambda1, sums)
+            if is_gated:
+                square = square_of((running - first) * sweep.cell.kept * n, multipliers)
+            gather_multipliers(sweep, t, part, first, running, square, multipliers, sums)
         running = before
         t -= 1
     if sweep.with_R:
@@ -410,11 +530,11 @@ cdef void double_part(void* sweep, int part) noexcept nogil:
 
 cdef void add_up(Sweep* sweep, _Work work, int n_parts, floating* sums) noexcept nogil:
     """The sums of all parts, in the place of those of the first one, and R and the numbers of rows in ``counts``."""
-    cdef Py_ssize_t n = sweep.n, i, j
-    cdef Sums at = sums_of(sweep)
+    cdef Py_ssize_t n = sweep.n, p_x = sweep.cell.of_x * n, p, i, j, first
+    cdef Sums at = sweep.at
     cdef const floating* of_part
     cdef double per_square
-    cdef int part
+    cdef int part, which
     work.counts[<int> OUTPUT_ROWS] = work.counts[<int> R_ROWS] = 0
     for part in range(n_parts):
         work.counts[<int> OUTPUT_ROWS] += sweep.output_rows[part]
@@ -426,13 +546,17 @@ cdef void add_up(Sweep* sweep, _Work work, int n_parts, floating* sums) noexcept
     sums[at.end - 1] = <floating> work.counts[<int> OUTPUT_ROWS]
     if sweep.codes != NULL:
         # L_1 = L_x.sum(axis=0)
-        add_rows[floating](sums + at.L_x, sweep.d, n, sums + at.L_x + sweep.d * n, 1)
+        add_rows[floating](sums + at.L_x, sweep.d, p_x, sums + at.L_x + sweep.d * p_x, 1)
     for part in range(n_parts if sweep.with_R else 0):
         of_part = sums + part * at.total + at.R
         per_square = 1 / sweep.unit[part] / sweep.unit[part]
-        for i in range(n):
-            for j in range(i + 1):
-                work.R[i * n + j] = (work.R[i * n + j] if part > 0 else 0) + per_square * of_part[i * n + j]
+        first = 0
+        for which in range(sweep.cell.n_maps):
+            p = sweep.cell.maps[which].rows * n
+            for i in range(p):
+                for j in range(first + i * p, first + i * p + i + 1):
+                    work.R[j] = (work.R[j] if part > 0 else 0) + per_square * of_part[j]
+            first += p * p
 
 
 cdef Py_ssize_t backward_of(_Work work, _Batch batch, of_lambda3, of_weights, Sweep* sweep, int n_parts,
@@ -501,15 +625,19 @@ def backward(_Work work not None, _Batch batch not None, lambda3, weights, doubl
     they are.  Of G and R the lower triangle is of use.  ``from_zero`` says that s_0 = 0.
     """
     cdef Sweep sweep
-    cdef Py_ssize_t N = batch.N, n = work.n, m = work.d + n + 1, t, i, gram_rows = 0
-    cdef Py_ssize_t room = sums_of_part(work.d, n, work.K, work.symbols).total
+    cdef Py_ssize_t N = batch.N, n = work.n, t, i, gram_rows = 0
+    cdef Py_ssize_t p_x = work.cell.of_x * n, p_s = work.cell.of_s * n
+    cdef Sums at = sums_of_part(work.cell, work.d, n, work.K, work.symbols)
+    cdef Py_ssize_t room = at.total
     cdef int n_parts
     if work.lambda1 == NULL or not has_room(work, batch) or work.room_of_sums < room \
-            or (work.rows_of_lambda1 < batch.n_rows and work.rows_of_lambda1 < 2 * batch.B) \
+            or (work.rows_of_lambda1 < 2 * batch.B and (work.rows_of_lambda1 < batch.n_rows or work.cell.kept > 0)) \
             or (work.initial_multipliers != NULL and work.rows_of_initial < batch.B) \
             or (work.lambda_s != NULL and work.rows_of_lambda_s < batch.n_rows) \
             or (work.lambda_x != NULL and work.rows_of_lambda_x < batch.n_rows) \
             or (work.read_out == NONE and work.lambda_s == NULL) \
+            or (work.cell.kept > 0 and work.rows_of_A < batch.n_rows) \
+            or (work.cell.has_c and work.rows_of_lambda_c < batch.B) \
             or not 0 <= gram_first < N or gram_every < 1 or R_every < 1:
         raise ValueError("backward: the shapes do not belong together")
     for i in range(batch.n_rows if work.symbols else 0):
@@ -524,13 +652,18 @@ def backward(_Work work not None, _Batch batch not None, lambda3, weights, doubl
     sweep.lambda_s, sweep.lambda_x = work.lambda_s, work.lambda_x
     sweep.at_every_step = work.read_out != LAST or work.lambda_s != NULL
     sweep.N, sweep.d, sweep.n, sweep.K = N, work.d, n, work.K
-    sweep.Theta, sweep.Psi, sweep.X, sweep.codes, sweep.S = work.Theta, work.Psi, work.X, work.codes, work.S
+    sweep.at, sweep.Psi = at, work.Psi
+    for i in range(work.cell.n_maps):
+        sweep.maps[i] = work.maps[i]
+    sweep.X, sweep.codes, sweep.S, sweep.A, sweep.C = work.X, work.codes, work.S, work.A, work.C
+    sweep.lambda_c = work.lambda_c
     sweep.H, sweep.steps, sweep.initial_multipliers = work.H, work.steps, work.initial_multipliers
-    sweep.lambda1, sweep.keep = work.lambda1, work.rows_of_lambda1 >= batch.n_rows
+    sweep.lambda1 = work.lambda1
+    sweep.keep = work.rows_of_lambda1 >= batch.n_rows and work.cell.kept == 0
     sweep.gram_first, sweep.gram_every, sweep.R_every, sweep.cap = gram_first, gram_every, R_every, cap
     sweep.sums, sweep.with_R, sweep.most_gathered = work.sums, work.R != NULL, rows_at_once(n, n)
     n_parts = n_parts_of(min(work.n_threads, work.room_of_sums // room), batch.B,
-                         6.0 * batch.n_rows * n * (n if work.symbols else m))
+                         6.0 * batch.n_rows * (p_s * n + (0 if work.symbols else p_x * (work.d + 1))))
     if work.single:
         return backward_of[float](work, batch, lambda3, weights, &sweep, n_parts, <float*> work.sums)
     return backward_of[double](work, batch, lambda3, weights, &sweep, n_parts, <double*> work.sums)

@@ -23,4 +23,5 @@ def forward(
     initial: FloatArray | None = None,
     plus: FloatArray | None = None,
     targets: Targets | None = None,
+    initial_c: FloatArray | None = None,
 ) -> tuple[float, int | None] | None: ...

@@ -6,15 +6,15 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from admmirnn._kernels._blas cimport multiply_rows, rows_at_once
-from admmirnn._kernels._cells cimport Cell, step
+from admmirnn._kernels._blas cimport multiply_rows
+from admmirnn._kernels._cells cimport FASTGRNN, Cell, MapOf, columns_of, gated_step, step
 from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, ReadOut, transpose
 from admmirnn._kernels._observations cimport copy_scaled
 from admmirnn._kernels._pool_simd cimport add_all, keep_largest
 from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
 from admmirnn._kernels.batch cimport _Batch, n_outputs_of
 from admmirnn._kernels.output cimport Targets, o_step_of_rows, room_of_o_step, set_targets
-from admmirnn._kernels.work cimport _Work, has_room
+from admmirnn._kernels.work cimport _Work, has_room, sequences_at_once
 
 
 cdef struct Sweep:                               # what all parts of a forward sweep share
@@ -31,9 +31,16 @@ cdef struct Sweep:                               # what all parts of a forward s
     ReadOut read_out
     Py_ssize_t N, d, n, K
     const void* initial                          # (B, n): s_0, or NULL for zero
-    const void* weights                          # (d + 1 + n, n): U.T, b, W.T
+    const void* initial_c                        # (B, n): c_0, or NULL for zero
+    const void* U_b                              # (d + 1, of_x n): U.T, b of all maps
+    const void* W                                # (n, of_s n): W.T
+    const void* biases                           # (n_biases n,): those that are not in b
+    Py_ssize_t at_once                           # sequences
     void* X                                      # (rows, d + 1)
     void* S                                      # (rows + B, n)
+    void* A                                      # (rows, kept n), or of one step of at_once sequences for each part
+    bint keeps                                   # all of A
+    void* C                                      # (rows + B, n): cell states, or NULL
     const void* V_T                              # (n + 1, K): V.T, c
     void* H                                      # (B, n): pooled states
     int32_t* steps                               # (B, n): at which step they were the largest
@@ -81,20 +88,49 @@ cdef Py_ssize_t pack_codes(Sweep* sweep, Py_ssize_t B, int32_t* codes) noexcept 
     return -1
 
 
-cdef void add_bias(Py_ssize_t d, Py_ssize_t n, floating* U_b) noexcept nogil:
+cdef void add_bias(Py_ssize_t d, Py_ssize_t p, floating* U_b) noexcept nogil:
     """U.T += b, with b below U.T."""
     cdef Py_ssize_t i
     for i in range(d):
-        add_all(n, U_b + d * n, U_b + i * n)
+        add_all(p, U_b + d * p, U_b + i * p)
 
 
-cdef void advance(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, const floating* X, floating* S,
+cdef void start(Sweep* sweep, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t row, const void* initial,
+                floating* S) noexcept nogil:
+    """The states before the first steps of so many sequences from ``first`` on, which are in S from ``row`` on."""
+    cdef Py_ssize_t n = sweep.n
+    if initial == NULL:
+        memset(S + row * n, 0, rows * n * sizeof(floating))
+    else:
+        memcpy(S + row * n, <const floating*> initial + first * n, rows * n * sizeof(floating))
+
+
+cdef floating* row_of_A(Sweep* sweep, int part, Py_ssize_t row, floating* states) noexcept nogil:
+    """Where pre-activations are made, and what the cell keeps is left: with the step, or in the room of this part."""
+    if sweep.cell.kept == 0:
+        return states
+    return <floating*> sweep.A + (row if sweep.keeps else part * sweep.at_once) * sweep.cell.kept * sweep.n
+
+
+cdef void end_step(Sweep* sweep, Py_ssize_t row, Py_ssize_t following, Py_ssize_t rows, floating* A,
+                   floating* S) noexcept nogil:
+    """The states of a cell that keeps something: from ``following`` on, of those from ``row`` on."""
+    cdef Py_ssize_t n = sweep.n
+    cdef floating* C = <floating*> sweep.C
+    gated_step(sweep.cell, rows, n, A, sweep.cell.kept * n, S + row * n,
+               <const floating*> (sweep.biases if sweep.cell.kind == FASTGRNN else NULL),
+               NULL if C == NULL else C + row * n, S + following * n, NULL if C == NULL else C + following * n)
+
+
+cdef void advance(Sweep* sweep, int part, Py_ssize_t first, Py_ssize_t last, const floating* X, floating* S,
                   floating* H) noexcept nogil:
     """Roll out these sequences, few enough for their states to stay in the cache from step to step, and pool those."""
-    cdef Py_ssize_t t, running = 0, active, d = sweep.d, n = sweep.n, row, i, j
-    cdef const floating* U_b = <const floating*> sweep.weights
-    cdef const floating* W = U_b + (d + 1) * n
+    cdef Py_ssize_t t, running = 0, starting, active, d = sweep.d, n = sweep.n, row, i, j
+    cdef Py_ssize_t p_x = sweep.cell.of_x * n, p_s = sweep.cell.of_s * n, lda = max(sweep.cell.kept, 1) * n
+    cdef Py_ssize_t first_of_s = (sweep.cell.of_a - sweep.cell.of_s) * n
+    cdef const floating* U_b = <const floating*> sweep.U_b
     cdef floating* states
+    cdef floating* A
     cdef floating share
     if sweep.read_out == MEAN or sweep.read_out == MAX:
         for i in range(first * n, last * n):
@@ -105,21 +141,28 @@ cdef void advance(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, const floatin
         if active <= 0:
             continue
         row = sweep.offsets[t] + first
-        if sweep.initial == NULL:
-            memset(S + (row + running) * n, 0, (active - running) * n * sizeof(floating))
-        else:
-            memcpy(S + (row + running) * n, <const floating*> sweep.initial + (first + running) * n,
-                   (active - running) * n * sizeof(floating))
+        starting = active - running
+        start(sweep, first + running, starting, row + running, sweep.initial, S)
+        if sweep.C != NULL:
+            start(sweep, first + running, starting, row + running, sweep.initial_c, <floating*> sweep.C)
+        if sweep.initial != NULL:
             running = active
         states = S + (sweep.offsets[t + 1] + first) * n
-        # S[t + 1] = X[t] @ [U b].T, and + S[t] @ W.T for those that do not start from zero here
+        A = row_of_A[floating](sweep, part, row, states)
+        # A = X[t] @ [U b].T, and + S[t] @ W.T for those that do not start from zero here
         if sweep.codes == NULL:
-            multiply_rows[floating](active, n, d + 1, 1, X + row * (d + 1), d + 1, U_b, n, 0, states, n)
+            multiply_rows[floating](active, p_x, d + 1, 1, X + row * (d + 1), d + 1, U_b, p_x, 0, A, lda)
         else:
             for i in range(active):
-                memcpy(states + i * n, U_b + sweep.codes[row + i] * n, n * sizeof(floating))
-        multiply_rows[floating](running, n, n, 1, S + row * n, n, W, n, 1, states, n)
-        step(sweep.cell, active, n, states)
+                memcpy(A + i * lda, U_b + sweep.codes[row + i] * p_x, p_x * sizeof(floating))
+        for i in range(active if sweep.cell.of_a > sweep.cell.of_x else 0):
+            memcpy(A + i * lda + p_x, sweep.biases, (sweep.cell.of_a * n - p_x) * sizeof(floating))
+        multiply_rows[floating](running, p_s, n, 1, S + row * n, n, <const floating*> sweep.W, p_s, 1, A + first_of_s,
+                                lda)
+        if sweep.cell.kept == 0:
+            step(sweep.cell, active, n, states)
+        else:
+            end_step[floating](sweep, row, sweep.offsets[t + 1] + first, active, A, S)
         if sweep.read_out == MEAN:
             add_all(active * n, states, H + first * n)
         elif sweep.read_out == MAX:
@@ -165,16 +208,16 @@ cdef void answer_holes(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t 
 cdef void sweep_part(Sweep* sweep, int part, floating* X) noexcept nogil:
     """The forward sweep of one part of the sequences."""
     cdef Py_ssize_t first = sweep.first[part], last = sweep.first[part + 1]
-    cdef Py_ssize_t n = sweep.n, at_once = rows_at_once(n, n), i, end, t, active
+    cdef Py_ssize_t n = sweep.n, i, end, t, active
     cdef floating* S = <floating*> sweep.S
     cdef floating* H = <floating*> sweep.H
     cdef floating* Q = <floating*> sweep.Q
     i = first
     while i < last:
-        end = min(i + at_once, last)
+        end = min(i + sweep.at_once, last)
         if sweep.codes == NULL:
             pack(sweep, i, end, X)
-        advance(sweep, i, end, X, S, H)
+        advance(sweep, part, i, end, X, S, H)
         if sweep.read_out == EACH:
             for t in range(sweep.N):
                 active = min(end, sweep.offsets[t + 1] - sweep.offsets[t]) - i
@@ -197,24 +240,49 @@ cdef void double_part(void* sweep, int part) noexcept nogil:
     sweep_part(<Sweep*> sweep, part, <double*> (<Sweep*> sweep).X)
 
 
-cdef object forward_of(_Work work, _Batch batch, of_initial, of_plus, of_targets, floating* Q):
+cdef void transpose_maps(_Work work, floating* U_b, floating* W, floating* biases) noexcept nogil:
+    """The weights of all maps, by what they are multiplied with: [U b].T and W.T, and the biases that are not in b."""
+    cdef Py_ssize_t d = work.d, n = work.n, p_x = work.cell.of_x * n, p_s = work.cell.of_s * n, p, m
+    cdef MapOf of
+    cdef const floating* Theta
+    cdef int i
+    for i in range(work.cell.n_maps):
+        of, Theta = work.cell.maps[i], <const floating*> work.maps[i]
+        p, m = of.rows * n, columns_of(of, d, n)
+        if of.has_x:
+            transpose(p, d, Theta, m, U_b + of.first * n, p_x)
+        if of.has_s:
+            transpose(p, n, Theta + (d if of.has_x else 0), m, W + (of.first - work.cell.of_a + work.cell.of_s) * n,
+                      p_s)
+        if work.cell.n_biases > 0 and not (of.has_x and of.n_ones == 1):
+            transpose(p, of.n_ones, Theta + m - of.n_ones, m, biases, p)
+        else:
+            transpose(p, 1, Theta + m - 1, m, U_b + d * p_x + of.first * n, p_x)
+
+
+cdef object forward_of(_Work work, _Batch batch, of_initial, of_plus, of_targets, of_initial_c, floating* Q):
     """`forward`, in the precision of the work."""
     cdef Sweep sweep
     cdef Targets targets
-    cdef const floating[:, ::1] initial = of_initial, plus = of_plus
-    cdef Py_ssize_t B = batch.B, N = batch.N, n = work.n, d = work.d, K = work.K, m = d + n + 1
+    cdef const floating[:, ::1] initial = of_initial, plus = of_plus, initial_c = of_initial_c
+    cdef Py_ssize_t B = batch.B, N = batch.N, n = work.n, d = work.d, K = work.K
+    cdef Py_ssize_t p_x = work.cell.of_x * n, p_s = work.cell.of_s * n
     cdef Py_ssize_t n_outputs = n_outputs_of(batch, work.read_out == EACH), n_correct = 0, i
-    cdef int part, n_parts = n_parts_of(work.n_threads, B, 2.0 * batch.n_rows * n * (n if work.symbols else m))
+    cdef int part, n_parts = n_parts_of(work.n_threads, B, 2.0 * batch.n_rows
+                                        * (p_s * n + (0 if work.symbols else p_x * (d + 1))))
     cdef double weighted = 0, total = 0
-    cdef const floating* Theta = <const floating*> work.Theta
-    cdef floating* weights = <floating*> work.weights_T
+    cdef floating* U_b = <floating*> work.weights_T
+    cdef floating* W = U_b + (d + 1) * p_x
     cdef floating* V_T
     cdef const Py_ssize_t[::1] labels
     cdef const floating[:, ::1] values
     cdef const floating[::1] row_weights
     if not has_room(work, batch) or (initial is not None and (initial.shape[0] != B or initial.shape[1] != n)) \
+            or (initial_c is not None and (initial_c.shape[0] != B or initial_c.shape[1] != n)) \
             or (plus is not None and (plus.shape[0] != n_outputs or plus.shape[1] != K)):
         raise ValueError("forward: the shapes do not belong together")
+    if initial_c is not None and not work.cell.has_c:
+        raise ValueError("forward: initial_c is not None, and the cell has no cell state")
     if work.symbols and (batch.first_rows == NULL or batch.width != 1 or batch.frame != 1
                          or batch.format not in b"BH" or batch.scale != 1):
         raise ValueError("forward: the codes of symbols are no column of uint8 or uint16, or have a scale")
@@ -237,7 +305,10 @@ cdef object forward_of(_Work work, _Batch batch, of_initial, of_plus, of_targets
     sweep.N, sweep.d, sweep.n, sweep.K = N, d, n, K
     sweep.initial = NULL if initial is None else &initial[0, 0]
     sweep.plus = NULL if plus is None else &plus[0, 0]
-    sweep.weights, sweep.X, sweep.codes, sweep.S = work.weights_T, work.X, work.codes, work.S
+    sweep.initial_c = NULL if initial_c is None else &initial_c[0, 0]
+    sweep.U_b, sweep.W, sweep.biases = U_b, W, W + n * p_s
+    sweep.X, sweep.codes, sweep.S, sweep.A, sweep.C = work.X, work.codes, work.S, work.A, work.C
+    sweep.at_once, sweep.keeps = sequences_at_once(work.cell, n), work.rows_of_A >= batch.n_rows
     sweep.H, sweep.steps, sweep.Q = work.H, work.steps, work.Q
     if work.symbols:
         i = pack_codes(&sweep, B, work.codes)
@@ -253,13 +324,12 @@ cdef object forward_of(_Work work, _Batch batch, of_initial, of_plus, of_targets
         sweep.loss[part] = 0
         sweep.n_correct[part] = 0
     with nogil:
-        # weights = [U b W].T, V_T = [V c].T
-        transpose(n, d, Theta, m, weights)
-        transpose(n, 1, Theta + d + n, m, weights + d * n)
-        transpose(n, n, Theta + d, m, weights + (d + 1) * n)
+        memset(U_b + d * p_x, 0, p_x * sizeof(floating))
+        transpose_maps[floating](work, U_b, W, W + n * p_s)
         if work.symbols:
-            add_bias(d, n, weights)
-        transpose(K, n + 1, <const floating*> work.Psi, n + 1, V_T)
+            add_bias(d, p_x, U_b)
+        # V_T = [V c].T
+        transpose(K, n + 1, <const floating*> work.Psi, n + 1, V_T, K)
         divide(sweep.offsets, N, n_parts, sweep.first)
         run(float_part if floating is float else double_part, &sweep, n_parts)
     free(sweep.scratch)
@@ -271,11 +341,12 @@ cdef object forward_of(_Work work, _Batch batch, of_initial, of_plus, of_targets
     return weighted / total, n_correct if targets.labels != NULL else None
 
 
-def forward(_Work work not None, _Batch batch not None, initial=None, plus=None, targets=None):
-    """Roll a minibatch out: s_t = f(U x_t + W s_{t-1} + b), q = V h + c, Theta = [U W b], Psi = [V c].
+def forward(_Work work not None, _Batch batch not None, initial=None, plus=None, targets=None, initial_c=None):
+    """Roll a minibatch out: a_t = U x_t + W s_{t-1} + b, s_t as the cell makes it of that, q = V h + c, Psi = [V c].
 
     Step ``t`` of a sequence reads the d numbers that ``batch`` says, those of several rows when there are fewer than d
-    columns, and writes to the arrays of ``work``.  s_0 is ``initial`` (B, n), or zero.  Where the work has codes, the
+    columns, and writes to the arrays of ``work``.  s_0 is ``initial`` (B, n), or zero, and so is the first cell state
+    ``initial_c`` of cells that have one.  Where the work has codes, the
     observations are symbols: one column of codes below d, uint8 or uint16, each of which stands for a row of the unit
     matrix.
 
@@ -289,5 +360,5 @@ def forward(_Work work not None, _Batch batch not None, initial=None, plus=None,
     without, None.
     """
     if work.single:
-        return forward_of[float](work, batch, initial, plus, targets, <float*> work.Q)
-    return forward_of[double](work, batch, initial, plus, targets, <double*> work.Q)
+        return forward_of[float](work, batch, initial, plus, targets, initial_c, <float*> work.Q)
+    return forward_of[double](work, batch, initial, plus, targets, initial_c, <double*> work.Q)

@@ -58,7 +58,7 @@ cdef Py_ssize_t add_rows(Py_ssize_t rows, Py_ssize_t n, Py_ssize_t n_reverse, Py
             if found < i:
                 memcpy(piece + found * h, piece + i * h, h * sizeof(floating))
             found += 1
-    add_gram[floating](found, h, 1, piece, G, h)
+    add_gram[floating](found, h, 1, piece, h, G, h)
     return found
 
 

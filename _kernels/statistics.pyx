@@ -9,81 +9,105 @@ from cython cimport floating
 
 from admmirnn._kernels._arrays cimport DOUBLE, FLOATING, VECTOR, Holder
 from admmirnn._kernels._blas cimport rows_at_once
+from admmirnn._kernels._cells cimport Cell, MapOf, cell_of, columns_of, width_of
 from admmirnn._kernels.weights cimport _Map
 from admmirnn._kernels.work cimport COUNTS, GRAM_ROWS, OUTPUT_ROWS, R_ROWS, WEIGHT, _Work
 
 
-cdef Sums sums_of_part(Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, bint symbols) noexcept nogil:
+cdef Sums sums_of_part(Cell cell, Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, bint symbols) noexcept nogil:
     cdef Sums at
     at.L_x = 0
-    at.L_s = at.L_x + (d + 1) * n
-    at.G_x = at.L_s + n * n
+    at.L_s = at.L_x + (d + 1) * cell.of_x * n
+    at.L_b = at.L_s + cell.of_s * n * n
+    at.G_x = at.L_b + cell.n_biases * n
     at.G_sx = at.G_x + (0 if symbols else (d + 1) * (d + 1))
     at.G_s = at.G_sx + (d * (n + 1) if symbols else n * (d + 1))
     at.output_L = at.G_s + n * n
     at.output_G = at.output_L + K * (n + 1)
     at.end = at.output_G + (n + 1) * (n + 1)
     at.R = at.end
-    at.gathered = at.R + n * n
-    at.piece = at.gathered + rows_at_once(n, n) * n
+    at.gathered = at.R + numbers_of_R(cell, n)
+    at.piece = at.gathered + rows_at_once(n, n) * width_of(cell) * n
     at.total = at.piece + rows_at_once(n, n) * n
     return at
 
 
-def sums_room(Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, bint symbols=False):
+cdef Py_ssize_t numbers_of_R(Cell cell, Py_ssize_t n) noexcept nogil:
+    """Those of R of all maps."""
+    cdef Py_ssize_t found = 0
+    cdef int i
+    for i in range(cell.n_maps):
+        found += cell.maps[i].rows * n * cell.maps[i].rows * n
+    return found
+
+
+def sums_room(cell, Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, bint symbols=False):
     """How many numbers at the start of a work's ``sums`` are sums, and how many of these are of the hidden layer."""
-    cdef Sums at = sums_of_part(d, n, K, symbols)
+    cdef Sums at = sums_of_part(cell_of(cell), d, n, K, symbols)
     return at.end, at.output_L
 
 
-def counts_room(Py_ssize_t n, bint with_R):
-    """How many numbers a work's ``counts`` have, of which the last n^2 are R, if it is wanted."""
-    return COUNTS + (n * n if with_R else 0)
+def counts_room(cell, Py_ssize_t n, bint with_R):
+    """How many numbers a work's ``counts`` have, of which the last are R of each map, if it is wanted."""
+    return COUNTS + (numbers_of_R(cell_of(cell), n) if with_R else 0)
 
 
-def backward_room(Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, Py_ssize_t n_threads, bint symbols=False):
+def backward_room(cell, Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, Py_ssize_t n_threads, bint symbols=False):
     """How many numbers a work's ``sums`` have: those sums first, then scratch."""
-    return sums_of_part(d, n, K, symbols).total * n_threads
+    return sums_of_part(cell_of(cell), d, n, K, symbols).total * n_threads
 
 
-cdef void fold_symbols(const floating* sums, Sums at, Py_ssize_t d, Py_ssize_t n, floating keep, floating share,
-                       floating gram_rows, floating* G) noexcept nogil:
-    """G <- keep G + share G_batch, of symbols: the columns [s 1] of the Gram matrix of [x s 1]."""
-    cdef Py_ssize_t h = n + 1, i, j
+cdef void fold_block(Py_ssize_t rows, Py_ssize_t columns, bint is_lower, const floating* sums, Py_ssize_t by_row,
+                     Py_ssize_t by_column, floating keep, floating share, floating* G, Py_ssize_t ldg) noexcept nogil:
+    """G <- keep G + share sums of a block, or of its lower triangle; ``sums`` lie as far apart as the two say."""
+    cdef Py_ssize_t i, j
+    for i in range(rows):
+        for j in range(min(i + 1, columns) if is_lower else columns):
+            G[i * ldg + j] = keep * G[i * ldg + j] + share * sums[i * by_row + j * by_column]
+
+
+cdef void fold_symbols(MapOf of, const floating* sums, Sums at, Py_ssize_t d, Py_ssize_t n, floating keep,
+                       floating share, floating gram_rows, floating* G) noexcept nogil:
+    """G <- keep G + share G_batch, of symbols: the columns [s 1] of the Gram matrix of [x s 1], or a part of it."""
+    cdef Py_ssize_t n_s = n if of.has_s else 0, h = n_s + of.n_ones, i, j
     cdef const floating* G_xs = sums + at.G_sx
-    for i in range(d * h):
-        G[i] = keep * G[i] + share * G_xs[i]
-    G += d * h
-    for i in range(n):
-        for j in range(i + 1):
-            G[i * h + j] = keep * G[i * h + j] + share * sums[at.G_s + i * n + j]
-    G += n * h                                         # the row of ones: every row has one symbol
-    for j in range(h):
-        G[j] *= keep
-    for i in range(d):
-        for j in range(n):
-            G[j] += share * G_xs[i * h + j]
-    G[n] += share * gram_rows
+    cdef int one
+    if of.has_x:
+        fold_block[floating](d, n_s, False, G_xs, n + 1, 1, keep, of.n_ones * share, G, h)
+        for one in range(of.n_ones):
+            fold_block[floating](d, 1, False, G_xs + n, n + 1, 1, keep, share, G + n_s + one, h)
+        G += d * h
+    fold_block[floating](n_s, n_s, True, sums + at.G_s, n, 1, keep, of.n_ones * share, G, h)
+    G += n_s * h
+    for one in range(of.n_ones):                       # the row of ones: every row has one symbol
+        for j in range(h):
+            G[j] *= keep
+        for i in range(d):
+            for j in range(n_s):
+                G[j] += share * G_xs[i * (n + 1) + j]
+        G[n_s + one] += share * gram_rows
+        G += h
 
 
-cdef void fold_rows(Py_ssize_t d, Py_ssize_t n, const floating* sums, Sums at, floating keep, floating share,
-                    floating gram_rows, floating* G) noexcept nogil:
-    """G <- keep G + share G_batch, of observations that are no symbols."""
-    cdef Py_ssize_t m = d + n + 1, i, j
-    for i in range(d):
-        for j in range(i + 1):
-            G[i * m + j] = keep * G[i * m + j] + share * sums[at.G_x + i * (d + 1) + j]
-    for i in range(n):
-        for j in range(d):
-            G[(d + i) * m + j] = keep * G[(d + i) * m + j] + share * sums[at.G_sx + i * (d + 1) + j]
-        for j in range(i + 1):
-            G[(d + i) * m + d + j] = keep * G[(d + i) * m + d + j] + share * sums[at.G_s + i * n + j]
-    G += (m - 1) * m                                   # the column of ones
-    for j in range(d):
-        G[j] = keep * G[j] + share * sums[at.G_x + d * (d + 1) + j]
-    for j in range(n):
-        G[d + j] = keep * G[d + j] + share * sums[at.G_sx + j * (d + 1) + d]
-    G[m - 1] = keep * G[m - 1] + share * gram_rows
+cdef void fold_rows(MapOf of, Py_ssize_t d, Py_ssize_t n, const floating* sums, Sums at, floating keep,
+                    floating share, floating gram_rows, floating* G) noexcept nogil:
+    """G <- keep G + share G_batch, of observations that are no symbols.
+
+    With several ones in place of one it is the sum over equations: what is before them is in all of these, and each of
+    them in one.
+    """
+    cdef Py_ssize_t n_x = d if of.has_x else 0, n_s = n if of.has_s else 0, m = n_x + n_s + of.n_ones
+    cdef int one
+    fold_block[floating](n_x, n_x, True, sums + at.G_x, d + 1, 1, keep, of.n_ones * share, G, m)
+    G += n_x * m
+    fold_block[floating](n_s, n_x, False, sums + at.G_sx, d + 1, 1, keep, of.n_ones * share, G, m)
+    fold_block[floating](n_s, n_s, True, sums + at.G_s, n, 1, keep, of.n_ones * share, G + n_x, m)
+    G += n_s * m
+    for one in range(of.n_ones):                       # the column of ones
+        fold_block[floating](1, n_x, False, sums + at.G_x + d * (d + 1), 0, 1, keep, share, G, m)
+        fold_block[floating](1, n_s, False, sums + at.G_sx + d, 0, d + 1, keep, share, G + n_x, m)
+        G[n_x + n_s + one] = keep * G[n_x + n_s + one] + share * gram_rows
+        G += m
 
 
 cdef void fold_R(Py_ssize_t n, const double* sums, double keep, double share, double* R) noexcept nogil:
@@ -94,43 +118,68 @@ cdef void fold_R(Py_ssize_t n, const double* sums, double keep, double share, do
             R[i * n + j] = keep * R[i * n + j] + share * sums[i * n + j]
 
 
-cdef void fold_of(_Work work, _Map map, double momentum, double decay, double R_decay, floating* sums) noexcept nogil:
-    cdef Py_ssize_t d = work.d, n = work.n, m = d + n + 1, i, j
-    cdef Sums at = sums_of_part(d, n, work.K, work.symbols)
+cdef void fold_M(Cell cell, int which, const floating* sums, Sums at, Py_ssize_t d, Py_ssize_t n, floating keep,
+                 floating share, floating* M) noexcept nogil:
+    """M <- keep M + share L"""
+    cdef MapOf of = cell.maps[which]
+    cdef Py_ssize_t m = columns_of(of, d, n), p_x = cell.of_x * n, p = of.rows * n, n_x = d if of.has_x else 0
+    cdef const floating* L_x = sums + at.L_x + of.first * n
+    cdef const floating* L_s = sums + at.L_s + (of.first - cell.of_a + cell.of_s) * n * n
+    cdef int one
+    fold_block[floating](p, n_x, False, L_x, 1, p_x, keep, share, M, m)
+    M += n_x
+    if of.has_s:
+        fold_block[floating](p, n, False, L_s, n, 1, keep, share, M, m)
+        M += n
+    for one in range(of.n_ones):
+        if cell.n_biases > 0 and not (of.has_x and of.n_ones == 1):
+            fold_block[floating](p, 1, False, sums + at.L_b + one * n, 1, 1, keep, share, M + one, m)
+        else:
+            fold_block[floating](p, 1, False, L_x + d * p_x, 1, 1, keep, share, M + one, m)
+
+
+cdef void fold_of(_Work work, int which, _Map map, double momentum, double decay, double R_decay,
+                  const floating* sums) noexcept nogil:
+    cdef Py_ssize_t d = work.d, n = work.n, first_of_R = 0
+    cdef MapOf of = work.cell.maps[which]
+    cdef Sums at = sums_of_part(work.cell, d, n, work.K, work.symbols)
     cdef const double* counts = work.counts
-    cdef floating* M = <floating*> map.M
-    cdef floating keep = <floating> momentum, share = <floating> ((1 - momentum) / counts[<int> WEIGHT])
     cdef floating keep_G = <floating> decay, share_G = <floating> ((1 - decay) / counts[<int> GRAM_ROWS])
     cdef floating gram_rows = <floating> counts[<int> GRAM_ROWS]
-    for i in range(n):
-        for j in range(d):
-            M[i * m + j] = keep * M[i * m + j] + share * sums[at.L_x + j * n + i]
-        for j in range(n):
-            M[i * m + d + j] = keep * M[i * m + d + j] + share * sums[at.L_s + i * n + j]
-        M[i * m + m - 1] = keep * M[i * m + m - 1] + share * sums[at.L_x + d * n + i]
+    cdef int i
+    fold_M[floating](work.cell, which, sums, at, d, n, <floating> momentum,
+                     <floating> ((1 - momentum) / counts[<int> WEIGHT]), <floating*> map.M)
     if work.symbols:
-        fold_symbols[floating](sums, at, d, n, keep_G, share_G, gram_rows, <floating*> map.G)
+        fold_symbols[floating](of, sums, at, d, n, keep_G, share_G, gram_rows, <floating*> map.G)
     else:
-        fold_rows[floating](d, n, sums, at, keep_G, share_G, gram_rows, <floating*> map.G)
+        fold_rows[floating](of, d, n, sums, at, keep_G, share_G, gram_rows, <floating*> map.G)
     if map.R != NULL and counts[<int> R_ROWS] > 0:
-        fold_R(n, work.R, R_decay, (1 - R_decay) / counts[<int> R_ROWS], map.R)
+        for i in range(which):
+            first_of_R += work.cell.maps[i].rows * n * work.cell.maps[i].rows * n
+        fold_R(map.p, work.R + first_of_R, R_decay, (1 - R_decay) / counts[<int> R_ROWS], map.R)
 
 
-def fold(_Work work not None, _Map map not None, double momentum, double decay, double R_decay=0):
+def fold(_Work work not None, _Map map not None, double momentum, double decay, double R_decay=0, int which=0):
     """M <- momentum M + (1 - momentum) L / weight of the targets, G <- decay G + (1 - decay) G_batch / rows; R as G.
 
-    Of a hidden layer; L, G_batch, R_batch and what they are divided by are what `backward` has left in the work.  Of G
-    and R the lower triangle is kept up.  Where observations are symbols, G is (m, n + 1): the columns of [s 1] of the
-    Gram matrix, that is G_xs, whose last column is the diagonal of G_x, above G of [s 1].
+    Of the ``which``-th map of a hidden layer; L, G_batch, R_batch and what they are divided by are what `backward` has
+    left in the work.  Of G and R the lower triangle is kept up.  Where observations are symbols, G is (m, m - d): the
+    columns of [s 1] of the Gram matrix, that is G_xs, whose last column is the diagonal of G_x but for the number of
+    equations in which a row of weights has part, above G of [s 1].
     """
-    if map.p != work.n or map.m != work.d + work.n + 1 or map.n_symbols != (work.d if work.symbols else 0) \
+    cdef MapOf of
+    if not 0 <= which < work.cell.n_maps:
+        raise ValueError(f"fold: the layer has no map {which}")
+    of = work.cell.maps[which]
+    if map.p != of.rows * work.n or map.m != columns_of(of, work.d, work.n) or map.n_ones != of.n_ones \
+            or map.n_symbols != (work.d if work.symbols and of.has_x else 0) \
             or work.counts == NULL or work.single != map.single or (map.R != NULL and work.R == NULL):
         raise ValueError("fold: the layer does not belong to the work")
     with nogil:
         if work.single:
-            fold_of[float](work, map, momentum, decay, R_decay, <float*> work.sums)
+            fold_of[float](work, which, map, momentum, decay, R_decay, <const float*> work.sums)
         else:
-            fold_of[double](work, map, momentum, decay, R_decay, <double*> work.sums)
+            fold_of[double](work, which, map, momentum, decay, R_decay, <const double*> work.sums)
 
 
 cdef void fold_outputs_of(_Map map, const double* counts, double momentum, double decay,

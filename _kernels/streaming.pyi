@@ -3,7 +3,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .work import Cell
+from .work import AnyCell as Cell
 
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 Frame: TypeAlias = tuple[int, int]

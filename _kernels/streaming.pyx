@@ -346,6 +346,7 @@ def stepper(Py_ssize_t d, Py_ssize_t n, tuple frame, const floating[:, ::1] Thet
     self.owners = (Theta, Psi, S, pooled, recent, n_read, mean, deviation)
     self.reserve(sizeof(floating))
     if B > 1:
-        transpose(n, Theta.shape[1], &Theta[0, 0], Theta.shape[1], <floating*> streams.Theta_T)
-        transpose(Psi.shape[0], n + 1, &Psi[0, 0], n + 1, <floating*> streams.Psi_T)
+        transpose(n, Theta.shape[1], &Theta[0, 0], Theta.shape[1], <floating*> streams.Theta_T, n)
+        transpose(Psi.shape[0], n + 1, &Psi[0, 0], n + 1, <floating*> streams.Psi_T,
+                  Psi.shape[0])
     return self

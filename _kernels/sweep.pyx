@@ -164,7 +164,7 @@ cdef void add_rows(Layer* layer, Py_ssize_t first, Py_ssize_t stop, double weigh
 cdef void load(Layer* layer) noexcept nogil:
     """Everything that the steps keep current, from the variables as they are."""
     cdef Py_ssize_t rows = layer.rows, m = layer.m, p = layer.p, d = layer.d, n = layer.n, last = rows - layer.B, i, j
-    transpose(p, m, layer.weights, m, layer.transposed)
+    transpose(p, m, layer.weights, m, layer.transposed, p)
     if layer.dual:
         subtract_outputs(layer, 0, rows)
         # kernel_s = S @ S.T, kernel_x = X @ X.T
@@ -194,7 +194,7 @@ cdef void unload(Layer* layer) noexcept nogil:
              1, layer.transposed + layer.d * p, p)
         if layer.d:
             gemm(True, False, layer.d, p, rows, 1, layer.inputs, m, layer.pending_x, p, 1, layer.transposed, p)
-    transpose(m, p, layer.transposed, p, layer.weights)
+    transpose(m, p, layer.transposed, p, layer.weights, m)
 
 
 cdef void change_targets(Layer* layer, Py_ssize_t first, Py_ssize_t count) noexcept nogil:

@@ -3,6 +3,7 @@ from admmirnn._kernels._arrays cimport Holder
 
 cdef class _Map(Holder):
     cdef Py_ssize_t p, m, n_symbols
+    cdef int n_ones                               # columns of biases
     cdef Py_ssize_t first_of_ridge, end_of_ridge  # columns
     cdef void* weights                            # (p, m)
     cdef void* M                                  # (p, m)

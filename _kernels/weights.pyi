@@ -10,6 +10,7 @@ class Layer(Protocol):
     p: int
     m: int
     n_symbols: int
+    n_ones: int
     ridge_columns: tuple[int, int]
     weights: FloatArray
     M: FloatArray

@@ -24,25 +24,25 @@ cdef struct Step:                                # of one layer
     double shift                                 # damping tr(G)/m, in the units of G
 
 
-cdef bint eliminate(Py_ssize_t d, Py_ssize_t h, const floating* G_xs, floating shift, floating* G_ss,
+cdef bint eliminate(Py_ssize_t d, Py_ssize_t h, int n_ones, const floating* G_xs, floating shift, floating* G_ss,
                     floating* scaled) noexcept nogil:
     """G_ss -= G_xs^T (G_x + shift I)^-1 G_xs of symbols, lower triangle; whether G_x + shift I is positive definite."""
     cdef Py_ssize_t i, j
     cdef floating factor
     for i in range(d):
-        factor = G_xs[i * h + h - 1] + shift
+        factor = n_ones * G_xs[i * h + h - 1] + shift
         if not factor > 0:
             return False
         factor = 1 / sqrt(factor)
         for j in range(h):
             scaled[i * h + j] = factor * G_xs[i * h + j]
     # G_ss -= scaled.T @ scaled
-    add_gram[floating](d, h, -1, scaled, G_ss, h)
+    add_gram[floating](d, h, -1, scaled, h, G_ss, h)
     return True
 
 
-cdef void factorise(Py_ssize_t m, Py_ssize_t d, const floating* G, double damping, floating* factor, floating* scratch,
-                    Step* step) noexcept nogil:
+cdef void factorise(Py_ssize_t m, Py_ssize_t d, int n_ones, const floating* G, double damping, floating* factor,
+                    floating* scratch, Step* step) noexcept nogil:
     """factor = cholesky(G + damping tr(G)/m I), raising the damping tenfold until that is positive definite.
 
     Of ``d`` symbols, whose block of G is diagonal, the factor holds G_xs, and the Cholesky factor of what is left of
@@ -53,7 +53,7 @@ cdef void factorise(Py_ssize_t m, Py_ssize_t d, const floating* G, double dampin
     cdef double least = 1e-6 if floating is float else 1e-14
     cdef floating shift
     for i in range(d):
-        trace += G[i * h + h - 1]
+        trace += n_ones * G[i * h + h - 1]
     for i in range(h):
         trace += G[(d + i) * h + i]
     shift = <floating> (damping * trace / m)
@@ -63,7 +63,8 @@ cdef void factorise(Py_ssize_t m, Py_ssize_t d, const floating* G, double dampin
             factor[(d + i) * h + i] += shift
         if not isfinite(shift):
             break
-        if (d == 0 or eliminate(d, h, G, shift, factor + d * h, scratch)) and potrf[floating](h, factor + d * h) == 0:
+        if (d == 0 or eliminate(d, h, n_ones, G, shift, factor + d * h, scratch)) \
+                and potrf[floating](h, factor + d * h) == 0:
             break
         damping = max(10 * damping, least)
         shift = <floating> (damping * trace / m)
@@ -109,14 +110,14 @@ cdef void add_scaled(Py_ssize_t n, floating by, const floating* x, floating* y) 
         y[j] += by * x[j]
 
 
-cdef double divide_symbols(Py_ssize_t p, Py_ssize_t d, Py_ssize_t h, const floating* factor, floating shift,
+cdef double divide_symbols(Py_ssize_t p, Py_ssize_t d, Py_ssize_t h, int n_ones, const floating* factor, floating shift,
                            floating* D) noexcept nogil:
     """D_x <- E^-1 D_x and then D_s -= G_xs^T D_x, with E = G_x + shift I; returns tr(D_x^T E D_x)."""
     cdef Py_ssize_t i, j
     cdef floating by
     cdef double whole = 0
     for i in range(d):
-        by = 1 / (factor[i * h + h - 1] + shift)
+        by = 1 / (n_ones * factor[i * h + h - 1] + shift)
         whole += by * <double> dot[floating](p, D + i * p, D + i * p)
         for j in range(p):
             D[i * p + j] *= by
@@ -125,10 +126,10 @@ cdef double divide_symbols(Py_ssize_t p, Py_ssize_t d, Py_ssize_t h, const float
     return whole
 
 
-cdef double solve(Py_ssize_t p, Py_ssize_t m, Py_ssize_t d, const floating* M, const floating* G,
+cdef double solve(Py_ssize_t p, Py_ssize_t m, Py_ssize_t d, int n_ones, const floating* M, const floating* G,
                   const floating* factor, const floating* P_factor, double shift, floating* D,
                   floating* GD) noexcept nogil:
-    """D = P^-1 M (G + shift I)^-1, transposed, and |D| = sqrt(tr(P D G D^T) / p); NaN when anything is not finite.
+    """D = P^-1 M (G + shift I)^-1, transposed, and |D| = sqrt(tr(P D G D^T) / (p n_ones)), or NaN.
 
     ``P_factor`` is the Cholesky factor of P, or NULL where P = I.
     """
@@ -136,12 +137,12 @@ cdef double solve(Py_ssize_t p, Py_ssize_t m, Py_ssize_t d, const floating* M, c
     cdef floating* D_s = D + d * p
     cdef double square, whole = 0
     # D = M.T, then inv(factor), then inv(factor.T) from the left
-    transpose(p, m, M, m, D)
+    transpose(p, m, M, m, D, p)
     if P_factor != NULL:
         # D = D @ inv(L.T): from here on D^T L
         divide_rows[floating](True, m, p, P_factor, D)
     if d > 0:
-        whole = divide_symbols(p, d, h, factor, <floating> shift, D)
+        whole = divide_symbols(p, d, h, n_ones, factor, <floating> shift, D)
     solve_triangular[floating](False, h, p, factor + d * h, D_s)
     # tr(D^T (G + shift) D) = |inv(factor) M^T|^2
     whole += dot[floating](h * p, D_s, D_s)
@@ -150,7 +151,7 @@ cdef double solve(Py_ssize_t p, Py_ssize_t m, Py_ssize_t d, const floating* M, c
         # D_x -= inv(E) @ G_xs @ D_s
         multiply_rows[floating](d, p, h, 1, factor, h, D_s, p, 0, GD, p)
         for i in range(d):
-            add_scaled(p, -1 / (factor[i * h + h - 1] + <floating> shift), GD + i * p, D + i * p)
+            add_scaled(p, -1 / (n_ones * factor[i * h + h - 1] + <floating> shift), GD + i * p, D + i * p)
     # tr(D^T G D) = that - shift tr(D^T D), unless rounding would show
     square = whole - shift * <double> dot[floating](m * p, D, D)
     if square < 0.01 * whole:
@@ -159,7 +160,7 @@ cdef double solve(Py_ssize_t p, Py_ssize_t m, Py_ssize_t d, const floating* M, c
         if d > 0:
             multiply_rows[floating](d, p, h, 1, G, h, D_s, p, 0, GD, p)
             for i in range(d):
-                add_scaled(p, G[i * h + h - 1], D + i * p, GD + i * p)
+                add_scaled(p, n_ones * G[i * h + h - 1], D + i * p, GD + i * p)
             add_products[floating](d, h, p, 1, G, h, D, p, GD + d * p, p)
         square = dot[floating](m * p, D, GD)
         if square < 0:                                 # by rounding
@@ -167,7 +168,7 @@ cdef double solve(Py_ssize_t p, Py_ssize_t m, Py_ssize_t d, const floating* M, c
     if P_factor != NULL:
         # D = D @ inv(L)
         divide_rows[floating](False, m, p, P_factor, D)
-    return sqrt(square / p) + (shift - shift)
+    return sqrt(square / (p * n_ones)) + (shift - shift)
 
 
 cdef double length_of(double norm, double r, double radius) noexcept nogil:
@@ -206,9 +207,10 @@ cdef class _Map(Holder):
     def __cinit__(self, layer, scratch):
         cdef Py_ssize_t p = layer.p, m = layer.m, d = layer.n_symbols, h = m - d
         self.owner = b"linear_map"
-        self.p, self.m, self.n_symbols = p, m, d
+        self.p, self.m, self.n_symbols, self.n_ones = p, m, d, layer.n_ones
         self.first_of_ridge, self.end_of_ridge = layer.ridge_columns
-        if p < 1 or not 0 <= d < m or not 0 <= self.first_of_ridge <= self.end_of_ridge <= m:
+        if p < 1 or not 0 <= d < m or not 1 <= self.n_ones <= m - d \
+                or not 0 <= self.first_of_ridge <= self.end_of_ridge <= m:
             raise ValueError("linear_map: the sizes do not belong together")
         self.weights = self.hold(layer.weights, "weights", FLOATING, True, p, m)
         self.M = self.hold(layer.M, "M", FLOATING, True, p, m)
@@ -229,11 +231,12 @@ cdef class _Map(Holder):
 def linear_map(layer, scratch):
     """What `weight_step`, `move_weights` and `fold` take: the weights (p, m) of ``layer`` with all that moves them.
 
-    ``layer`` has p, m, ``n_symbols``, how many of the first columns are symbols, and ``ridge_columns``, the first and
-    the end of those that the ridge shrinks; the arrays ``weights``, M and ``pull`` (p, m), of which the weight step
-    follows ``pull``: M itself, or M - lambda4 where something is penalised; G and its ``factor`` (m, m), D (m, p),
-    which holds the transpose; R (p, p), the running Gram matrix of the multipliers, in float64, and ``P_factor``
-    (p, p), or None.  Of symbols, `backward` has the columns of [s 1] of G only: G and its factor are then
+    ``layer`` has p, m, ``n_symbols``, how many of the first columns are symbols, ``n_ones``, how many of the last ones
+    are 1, of which each equation has one, so that with two of them a row of weights has part in two equations, and
+    ``ridge_columns``, the first and the end of those that the ridge shrinks; the arrays ``weights``, M and ``pull``
+    (p, m), of which the weight step follows ``pull``: M itself, or M - lambda4 where something is penalised; G and its
+    ``factor`` (m, m), D (m, p), which holds the transpose; R (p, p), the running Gram matrix of the multipliers, in
+    float64, and ``P_factor`` (p, p), or None.  Of symbols, `backward` has the columns of [s 1] of G only: G and its factor are then
     (m, m - n_symbols).  ``scratch`` holds as many numbers as D, or as the factor of symbols.  The map holds on to the
     memory of these arrays as long as it lives.
     """
@@ -244,11 +247,11 @@ cdef void step_of(_Map of, double damping, bint factorises, Step* step, floating
     """D and |D|; ``step`` has damping and shift already unless this ``factorises`` G."""
     cdef floating* P_factor = <floating*> of.P_factor
     if factorises:
-        factorise[floating](of.m, of.n_symbols, <floating*> of.G, damping, <floating*> of.factor,
+        factorise[floating](of.m, of.n_symbols, of.n_ones, <floating*> of.G, damping, <floating*> of.factor,
                             <floating*> of.scratch, step)
     if of.R != NULL:
         factorise_penalty[floating](of.p, of.R, damping, P_factor, step)
-    step.norm = solve[floating](of.p, of.m, of.n_symbols, <floating*> of.pull, <floating*> of.G,
+    step.norm = solve[floating](of.p, of.m, of.n_symbols, of.n_ones, <floating*> of.pull, <floating*> of.G,
                                 <floating*> of.factor, P_factor, step.shift, D, <floating*> of.scratch)
     if of.R != NULL and mean_of_diagonal(of.p, of.R) == 0 and isfinite(step.norm):
         step.norm = 0
@@ -257,7 +260,7 @@ cdef void step_of(_Map of, double damping, bint factorises, Step* step, floating
 def weight_step(_Map map not None, double damping, double r, double radius, double schedule, tuple factored=None):
     """D = P^-1 M (G + damping tr(G)/m I)^-1 and length = schedule min(1/r, radius / |D|), without going there.
 
-    |D| = sqrt(tr(P D G D^T) / p), where P = I; with R the penalty is a matrix, P = R / (tr(R)/p) + damping I, whose
+    |D| = sqrt(tr(P D G D^T) / (p n_ones)), where P = I; with R it is a matrix, P = R / (tr(R)/p) + damping I, whose
     factor is always a new one.  Where tr(R) = 0 the multipliers have said nothing, and the length is 0.  Of G and R the
     lower triangle is looked at.  When a damped G or R is not positive definite to working precision, its damping is
     raised tenfold until it is.  Where a statistic is not finite, |D| is NaN.

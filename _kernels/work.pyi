@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -5,7 +6,7 @@ from numpy.typing import NDArray
 
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 
-class Cell(Protocol):
+class AnyCell(Protocol):
     @property
     def name(self) -> str: ...
 
@@ -13,21 +14,24 @@ class Room(Protocol):
     d: int
     n: int
     K: int
-    Theta: FloatArray
+    maps: Sequence[FloatArray]
     Psi: FloatArray
-    cell: Cell
+    cell: AnyCell
     read_out: str
     n_threads: int
     weights_T: FloatArray
     X: FloatArray | None
     codes: NDArray[np.int32] | None
     S: FloatArray
+    A: FloatArray | None
+    C: FloatArray | None
     Q: FloatArray
     H: FloatArray | None
     steps: NDArray[np.int32] | None
     O_plus: FloatArray | None
     lambda3: FloatArray | None
     lambda1: FloatArray | None
+    lambda_c: FloatArray | None
     initial_multipliers: FloatArray | None
     lambda_s: FloatArray | None
     lambda_x: FloatArray | None
@@ -36,4 +40,5 @@ class Room(Protocol):
 
 class _Work: ...
 
+def scratch_rows(cell: AnyCell, n: int, n_threads: int) -> int: ...
 def work(room: Room) -> _Work: ...

@@ -3,9 +3,11 @@
 from libc.stdint cimport int32_t
 
 from admmirnn._kernels._arrays cimport ANY, CODE, DOUBLE, FLOATING, VECTOR, Holder
-from admmirnn._kernels._cells cimport cell_of
+from admmirnn._kernels._blas cimport rows_at_once
+from admmirnn._kernels._cells cimport Cell, cell_of, columns_of
 from admmirnn._kernels._layout cimport EACH, MAX, MEAN, NONE, read_out_named
 from admmirnn._kernels.batch cimport _Batch, n_outputs_of
+from admmirnn._kernels.statistics cimport numbers_of_R
 
 
 cdef class _Work(Holder):
@@ -13,16 +15,24 @@ cdef class _Work(Holder):
 
     def __cinit__(self, room):
         cdef Py_ssize_t d = room.d, n = room.n, K = room.K
+        cdef Cell cell
+        cdef int i
         self.owner = b"work"
         self.d, self.n, self.K, self.n_threads = d, n, K, room.n_threads
         self.cell, self.read_out = cell_of(room.cell), read_out_named(room.read_out)
+        cell = self.cell
         self.symbols = room.codes is not None
         if d < 1 or n < 1 or (K != 0 if self.read_out == NONE else K < 1) or self.n_threads < 1 \
                 or self.symbols != (room.X is None) or (room.O_plus is None) != (room.lambda3 is None) \
                 or (self.symbols and room.lambda_x is not None):
             raise ValueError("work: sizes and arrays do not belong together")
-        self.Theta = self.hold(room.Theta, "Theta", FLOATING, False, n, d + n + 1)
-        self.weights_T = self.hold(room.weights_T, "weights_T", FLOATING, True, d + 1 + n, n)
+        if len(room.maps) != cell.n_maps:
+            raise ValueError(f"work: the cell has {cell.n_maps} maps, and there are {len(room.maps)}")
+        for i in range(cell.n_maps):
+            self.maps[i] = self.hold(room.maps[i], "the weights", FLOATING, False, cell.maps[i].rows * n,
+                                     columns_of(cell.maps[i], d, n))
+        self.weights_T = self.hold(room.weights_T, "weights_T", FLOATING, True,
+                                   (d + 1) * cell.of_x + cell.of_s * n + cell.n_biases, n)
         if self.symbols:
             self.codes = <int32_t*> self.hold(room.codes, "codes", CODE, True, ANY, VECTOR)
         else:
@@ -30,6 +40,11 @@ cdef class _Work(Holder):
         self.rows_of_X = self.rows
         self.S = self.hold(room.S, "S", FLOATING, True, ANY, n)
         self.rows_of_S = self.rows
+        if cell.kept > 0:
+            self.A = self.hold(room.A, "A", FLOATING, True, ANY, cell.kept * n)
+            self.rows_of_A = self.rows
+        if cell.has_c:
+            self.C = self.hold(room.C, "C", FLOATING, True, self.rows_of_S, n)
         if self.read_out != NONE:
             self.Psi = self.hold(room.Psi, "Psi", FLOATING, False, K, n + 1)
             self.Q = self.hold(room.Q, "Q", FLOATING, True, ANY, K)
@@ -49,10 +64,13 @@ cdef class _Work(Holder):
             self.sums = self.hold(room.sums, "sums", FLOATING, True, ANY, VECTOR)
             self.room_of_sums = self.rows
             self.counts = <double*> self.hold(room.counts, "counts", DOUBLE, True, ANY, VECTOR)
-            if self.rows != COUNTS and self.rows != COUNTS + n * n:
+            if self.rows != COUNTS and self.rows != COUNTS + numbers_of_R(cell, n):
                 raise ValueError("work: the shapes do not belong together, that of counts and the sizes")
             if self.rows > COUNTS:
                 self.R = self.counts + COUNTS
+            if cell.has_c:
+                self.lambda_c = self.hold(room.lambda_c, "lambda_c", FLOATING, True, ANY, n)
+                self.rows_of_lambda_c = self.rows
         if room.initial_multipliers is not None:
             self.initial_multipliers = self.hold(room.initial_multipliers, "those of s_0", FLOATING, True, ANY, n)
             self.rows_of_initial = self.rows
@@ -67,18 +85,23 @@ cdef class _Work(Holder):
 def work(room):
     """What `forward` and `backward` work on: a network of one layer, and arrays of the largest minibatch there is.
 
-    ``room`` has the sizes d, n and K; ``Theta`` = [U W b] (n, d + n + 1) and ``Psi`` = [V c] (K, n + 1), which are
-    looked at anew in every call; ``cell``, an object with its name; ``read_out``, a name; ``n_threads``; and the arrays
+    ``room`` has the sizes d, n and K; ``maps``, the matrices of the cell, of `elman` [U W b] (n, d + n + 1), and
+    ``Psi`` = [V c] (K, n + 1), which are looked at anew in every call; ``cell``, an object with its name; ``read_out``,
+    a name; ``n_threads``; and the arrays, sizes such as ``kept`` being those of the cell (`_cells`):
 
     * ``X`` (rows, d + 1) or, of symbols, ``codes`` (rows,), the other one being None, and ``S`` (rows + B, n);
+    * ``A`` (rows, kept n), what the cell keeps of each step, or, if nothing is passed back, of one step of as many
+      sequences as threads work on at a time, see `scratch_rows`; ``C`` (rows + B, n), cell states, as S; or None;
     * ``Q`` (outputs, K), and ``O_plus`` and ``lambda3`` of that shape, or None where there are no targets;
     * ``H`` (B, n), pooled states, and ``steps`` (B, n), int32, at which step the largest was, or None;
     * ``lambda1`` with a row for each step of each sequence, or 2 B rows when the multipliers are not wanted,
       ``initial_multipliers`` (B, n), those of s_0, or None, ``sums``, as many numbers as `backward_room` says, and
-      ``counts`` in float64, as many as `counts_room` says; or None where nothing is passed back;
+      ``counts`` in float64, as many as `counts_room` says, and ``lambda_c`` (B, n), multipliers of cell states; or
+      None where nothing is passed back.  A cell that keeps something has the multipliers of a_t in A, and in
+      ``lambda1``, of 2 B rows, those of s_t;
     * ``lambda_s`` (rows, n), multipliers of the states, which the layer above has found, and ``lambda_x`` (rows, d),
       those of the observations, for the layer below; or None where there is no such layer;
-    * ``weights_T`` (d + 1 + n, n): scratch.
+    * ``weights_T`` ((d + 1) of_x + of_s n + n_biases, n): scratch.
 
     With the read-out "none" another layer reads the states: K is 0, and there is no Psi and no Q.
 
@@ -87,8 +110,22 @@ def work(room):
     return _Work(room)
 
 
+cdef Py_ssize_t sequences_at_once(Cell cell, Py_ssize_t n) noexcept nogil:
+    """How many sequences are rolled out together, few enough for their states to stay in the cache."""
+    return rows_at_once(cell.of_s * n, n)
+
+
+def scratch_rows(cell, Py_ssize_t n, Py_ssize_t n_threads):
+    """How many rows of A, at most, a forward sweep needs that no backward sweep follows; 0 if the cell has none."""
+    cdef Cell of = cell_of(cell)
+    return sequences_at_once(of, n) * n_threads if of.kept > 0 else 0
+
+
 cdef bint has_room(_Work work, _Batch batch) noexcept nogil:
     """Whether all that a forward sweep writes of this minibatch has a place."""
+    if work.cell.kept > 0 \
+            and work.rows_of_A < min(batch.n_rows, sequences_at_once(work.cell, work.n) * work.n_threads):
+        return False
     return work.rows_of_X >= batch.n_rows and work.rows_of_S >= batch.n_rows + batch.B \
         and (work.read_out == NONE or work.rows_of_Q >= n_outputs_of(batch, work.read_out == EACH)) \
         and (work.H == NULL or work.rows_of_H >= batch.B)

@@ -57,10 +57,21 @@ def golden_rollout():
 
 
 @pytest.fixture(scope="session")
-def golden_elman():
-    """One float64 iteration with either penalty, computed by another independent program."""
+def golden_cells():
+    """Of a cell by its name: one float64 iteration with either penalty, computed by another independent program."""
     with np.load(GOLDEN / "cells.npz") as cases:
-        return {name.removeprefix("elman/"): cases[name] for name in cases if name.startswith("elman/")}
+        arrays = dict(cases)
+
+    def of(cell):
+        return {name.removeprefix(f"{cell}/"): arrays[name] for name in arrays if name.startswith(f"{cell}/")}
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def golden_elman(golden_cells):
+    """That of `elman`."""
+    return golden_cells("elman")
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from admmirnn.networks.cells import Elman
 
 def layer_of(p, m, M, weights, *, ridge_columns=(0, 0), n_symbols=0, R=None, P_factor=None, **arrays):
     """What `linear_map` looks at."""
-    fixed = {"p": p, "m": m, "n_symbols": n_symbols, "ridge_columns": ridge_columns, "R": R, "P_factor": P_factor}
+    fixed = {"p": p, "m": m, "n_symbols": n_symbols, "n_ones": 1, "ridge_columns": ridge_columns}
+    fixed |= {"R": R, "P_factor": P_factor}
     return SimpleNamespace(M=M, pull=M, weights=weights, **fixed, **arrays)
 
 
@@ -55,10 +56,10 @@ def room_of(Theta, Psi, activation, read_out, n_threads, S, **arrays):
     n, K = len(Theta), len(Psi)
     d = np.shape(Theta)[1] - n - 1
     names = ("X", "codes", "Q", "H", "steps", "O_plus", "lambda3", "lambda1", "initial_multipliers", "sums", "counts")
-    names += ("lambda_s", "lambda_x")
+    names += ("lambda_s", "lambda_x", "lambda_c", "A", "C")
     arrays = dict.fromkeys(names) | {"weights_T": np.empty((d + 1 + n, n), np.asarray(S).dtype)} | arrays
     sizes = {"d": d, "n": n, "K": K, "n_threads": n_threads}
-    of_network = {"Theta": Theta, "Psi": Psi, "cell": Elman(activation), "read_out": read_out}
+    of_network = {"maps": (Theta,), "Psi": Psi, "cell": Elman(activation), "read_out": read_out}
     return SimpleNamespace(S=S, **sizes, **of_network, **arrays)
 
 
@@ -123,7 +124,7 @@ def backward(
     """The multipliers, and their sums folded into M, G and R, and into those of the outputs if they are given."""
     n, K, dtype = len(Theta), len(Psi), np.asarray(S).dtype
     d = np.shape(Theta)[1] - n - 1
-    counts = np.full(kernels.counts_room(n, R is not None), np.nan)
+    counts = np.full(kernels.counts_room(Elman(), n, R is not None), np.nan)
     unchanged = Unchanged()
     X, S, codes, steps = (unchanged(array) for array in (X, S, codes, steps))
     room = room_of(
@@ -148,8 +149,8 @@ def backward(
     )
     kernels.fold(work, hidden, momentum, decay, R_decay)
     if output is not None:
-        end, of_hidden = kernels.sums_room(d, n, K, codes is not None)
-        of_output = counts[: kernels.counts_room(n, False)]
+        end, of_hidden = kernels.sums_room(Elman(), d, n, K, codes is not None)
+        of_output = counts[: kernels.counts_room(Elman(), n, False)]
         kernels.fold_outputs(output, sums[of_hidden:end], of_output, momentum, decay)
     unchanged.check()
     return n_capped
@@ -168,7 +169,7 @@ def joint_statistics(
         np.zeros((n, n + 2), dtype), np.zeros((K, n + 1), dtype), "tanh", read_out, 1, S,
         X=np.empty((rows, 2), dtype), Q=np.empty((rows, K), dtype),
     )  # fmt: skip
-    counts = np.full(kernels.counts_room(n, False), np.nan)
+    counts = np.full(kernels.counts_room(Elman(), n, False), np.nan)
     arrays = {"factor": np.empty((h, h), dtype), "D": np.empty((h, K), dtype)}
     layer = layer_of(K, h, M, np.empty((K, h), dtype), G=G, **arrays)
     output = kernels.linear_map(layer, np.empty(h * K, dtype))

@@ -86,7 +86,7 @@ def test_sweeps_are_the_equations_and_their_derivative(kernels, cell, following)
     by_row = np.zeros_like(work.Q)
     by_row[rows] = lambda3[steps]
     kernels.backward(work.work, work.kernel_batch, by_row, None, np.inf, 0, 1)
-    sums = sums_by_name(work.room.sums, N_FEATURES, N_HIDDEN, N_OUTPUTS, False)
+    sums = sums_by_name(work.room.sums, cell, N_FEATURES, N_HIDDEN, N_OUTPUTS, False)
     L = np.hstack([sums["L_x"][:-1].T, sums["L_s"], sums["L_x"][-1:].T])
     expected = central_differences(lambda: (lambda3 * outputs_of(network, following, X)).sum(), network.Theta)
     np.testing.assert_allclose(L, expected, rtol=0, atol=1e-7 * np.abs(expected).max())

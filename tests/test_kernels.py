@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from admmirnn import activations, backend
 from admmirnn.data.sequences import Sequences
-from admmirnn.networks.cells import GATED
+from admmirnn.networks.cells import GATED, Elman
 
 COMPILED, NUMPY = backend._compiled(), backend._numpy()
 BACKENDS = pytest.mark.parametrize("kernels", [COMPILED, NUMPY], ids=["compiled", "numpy"])
@@ -125,7 +125,7 @@ def backward_arguments(c, cap=0.8, momentum=0.6, decay=0.9, first=0, every=1, n_
         *(c.Theta, c.Psi, c.X, c.S, c.offsets, c.lambda3, c.activation, cap, momentum, decay, first, every),
         *(nan(dtype, len(c.X) if n_rows is None else n_rows, n), c.M.copy(), c.G.copy()),
         *(c.output_M.copy(), c.output_G.copy()),
-        nan(dtype, COMPILED.backward_room(m - n - 1, n, K, n_threads)),
+        nan(dtype, COMPILED.backward_room(Elman(), m - n - 1, n, K, n_threads)),
         n_threads,
     ]
 
@@ -276,7 +276,8 @@ def items(arguments):
 
 
 # they take no arrays, or go on from state to state: test_sweep.py, test_streaming.py, and the tests of threads below
-WITHOUT_ARRAYS = {"sweep", "sweep_room", "backward_room", "sums_room", "counts_room", "joint_room", "stepper"}
+WITHOUT_ARRAYS = {"sweep", "stepper", "sweep_room", "backward_room", "sums_room", "counts_room", "joint_room"}
+WITHOUT_ARRAYS |= {"scratch_rows"}
 # what remains in these after a call is nobody's business
 SCRATCH = {"forward": (8,), "backward": (17,), "update_weights": ("scratch",), "joint_statistics": (11,)}
 # of these the lower triangle counts
@@ -571,7 +572,7 @@ def test_slope_is_the_derivative(kernels, count, activation, dtype):
         kernels,
         *(np.zeros((1, 3), dtype), np.ones((1, 2), dtype), np.ones((count, 2), dtype), S, offsets),
         *(np.ones((count, 1), dtype), activation, np.inf, 0.0, 0.0, 0, 1, found, nan(dtype, 1, 3)),
-        *(nan(dtype, 3, 3), nan(dtype, 1, 2), nan(dtype, 2, 2), nan(dtype, kernels.backward_room(1, 1, 1, 1))),
+        *(nan(dtype, 3, 3), nan(dtype, 1, 2), nan(dtype, 2, 2), nan(dtype, kernels.backward_room(Elman(), 1, 1, 1, 1))),
     )
     assert_same(found[:, 0], (f(a + h) - f(a - h)) / (2 * h), dtype, 10 if dtype is np.float32 else 1e6)
 
@@ -591,7 +592,7 @@ def statistics(kernels, c, sequences, targets, indices):
     backward(
         kernels,
         *(c.Theta, c.Psi, X, S, batch.offsets, lambda3, c.activation, np.inf, 0.0, 0.0, 0, 1),
-        *(np.empty((2 * B, n)), M, G, output_M, output_G, np.empty(kernels.backward_room(m - n - 1, n, K, 1))),
+        *(np.empty((2 * B, n)), M, G, output_M, output_G, np.empty(kernels.backward_room(Elman(), m - n - 1, n, K, 1))),
     )
     return M, np.tril(G), output_M, np.tril(output_G)
 

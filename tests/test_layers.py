@@ -10,6 +10,7 @@ from admmirnn import Rollout, backend
 from admmirnn.data.sequences import Sequences
 from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.networks import ElmanRNN
+from admmirnn.networks.cells import Elman
 from admmirnn.penalties import Lasso
 from admmirnn.solvers.rollout.history import EpochRecord
 from admmirnn.solvers.rollout.iteration import Fit
@@ -64,14 +65,14 @@ class Kernels:
         lambda_s = np.full((n_rows, len(self.Thetas[0])), np.nan, dtype)
         for i, (Theta, Psi, read_out) in enumerate(zip(self.Thetas, self.Psis, self.read_outs, strict=True)):
             n, K, d = len(Theta), len(Psi), Theta.shape[1] - len(Theta) - 1
-            n_sums = kernels.backward_room(d, n, K, self.n_threads)
+            n_sums = kernels.backward_room(Elman(), d, n, K, self.n_threads)
             rooms.append(
                 room_of(
                     Theta, Psi, "tanh", read_out, self.n_threads, np.full((n_rows + B, n), np.nan, dtype),
                     X=np.full((n_rows, d + 1), np.nan, dtype), Q=np.full((n_rows + B, K), np.nan, dtype),
                     H=np.full((B, n), np.nan, dtype), steps=np.zeros((B, n), np.int32),
                     lambda1=np.full((n_rows, n), np.nan, dtype), sums=np.full(n_sums, np.nan, dtype),
-                    counts=np.full(kernels.counts_room(n, True), np.nan),
+                    counts=np.full(kernels.counts_room(Elman(), n, True), np.nan),
                     **({"lambda_s": lambda_s} if i == 0 else {"lambda_x": lambda_s}),
                 )
             )  # fmt: skip
@@ -93,7 +94,7 @@ class Kernels:
             of_targets = weights if self.read_outs[i] == "none" or i == 1 else None
             n_capped += kernels.backward(works[i], batches[i], self.lambda3s[i], of_targets, cap, 0, 1)
             room = rooms[i]
-            p, m = room.Theta.shape
+            p, m = room.maps[0].shape
             arrays = {name: np.zeros((m, m), self.dtype) for name in ("G", "factor")} | {"D": np.zeros((m, p))}
             arrays = {name: array.astype(self.dtype) for name, array in arrays.items()}
             arrays |= {"R": np.zeros((p, p)), "P_factor": np.zeros((p, p), self.dtype)}

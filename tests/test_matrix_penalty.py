@@ -325,7 +325,7 @@ def test_the_ridge_suits_the_number_of_targets(n, expected):
     fit.targets = np.zeros(2 * n)
     assert fit.ridge(fit.layers[0]) == pytest.approx(expected)
     assert fit.ridge(fit.layers[-1]) == 0.2  # of layers whose penalty is a number
-    fit.layers[0].M = np.zeros((512, 3))
+    fit.works[0][0].room.n = 512
     assert fit.ridge(fit.layers[0]) == pytest.approx(min(2, 2 * expected))
     fit.sequences = SimpleNamespace(n_symbols=61)
     assert fit.ridge(fit.layers[0]) == pytest.approx(min(2, 2 * expected * 14 / 6) if expected < 2 else 2)
@@ -425,8 +425,8 @@ def test_a_rollback_forgets_R():
 )
 def test_small_minibatches_give_R_all_their_rows_and_large_ones_a_share(n_rows, n, every, decay):
     fit = fit_of()
-    fit.layers[0].M = np.zeros((n, 1))
-    fit.works = [[SimpleNamespace(batch=SimpleNamespace(n_rows=n_rows, n_steps=28))]]
+    batch, room = SimpleNamespace(n_rows=n_rows, n_steps=28), SimpleNamespace(n=n)
+    fit.works = [[SimpleNamespace(batch=batch, room=room)]]
     fit.n_remembered = 1000
     fit.begin_statistics()
     assert (fit.R_every, fit.R_decay) == (every, pytest.approx(decay))

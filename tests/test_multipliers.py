@@ -10,6 +10,7 @@ from scipy.special import expit, logsumexp
 
 from admmirnn import backend, reference
 from admmirnn.data.sequences import Sequences
+from admmirnn.networks.cells import Elman
 
 BACKENDS = pytest.mark.parametrize("kernels", [backend._compiled(), reference], ids=["compiled", "numpy"])
 ACTIVATIONS = {
@@ -90,7 +91,7 @@ def run_kernels(kernels, case, activation, loss, rho, cap):
         kernels,
         *(case.Theta, case.Psi, X, S, batch.offsets, lambda3, activation, cap, 0.0, 0.0, 0, 1, lambda1, L_Theta),
         *(np.zeros((d + n + 1, d + n + 1)), L_Psi, np.zeros((n + 1, n + 1))),
-        np.empty(kernels.backward_room(d, n, K, 1)),
+        np.empty(kernels.backward_room(Elman(), d, n, K, 1)),
     )
     blocks = [lambda1[a:b] for a, b in itertools.pairwise(batch.offsets[:-1])]
     states = [S[first : first + len(block)] for first, block in zip(batch.offsets[1:-1], blocks, strict=True)]

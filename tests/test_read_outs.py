@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from admmirnn import backend, reference
 from admmirnn.data.sequences import Sequences
+from admmirnn.networks.cells import Elman
 from admmirnn.reference.layout import holes
 
 COMPILED = backend._compiled()
@@ -111,7 +112,7 @@ def backward(kernels, c, at, cap=0.8, first=0, every=2, momentum=0.6, decay=0.9,
         kernels,
         *(c.Theta, c.Psi, at.X, at.S, c.batch.offsets, at.lambda3, c.activation, cap, momentum, decay, first, every),
         *(out.lambda1, out.M, out.G, out.output_M, out.output_G),
-        *(np.empty(COMPILED.backward_room(d, n, K, n_threads), c.dtype), n_threads, c.read_out, c.weights),
+        *(np.empty(COMPILED.backward_room(Elman(), d, n, K, n_threads), c.dtype), n_threads, c.read_out, c.weights),
         *(c.batch.lengths, out.H, at.steps, c.initial is None, out.initial, None, out.R, R_every, decay),
     )
     out.G, out.output_G, out.R = np.tril(out.G), np.tril(out.output_G), np.tril(out.R)

@@ -52,7 +52,7 @@ def folded(kernels, work, *, symbols=False):
     """M, G and R of the hidden layer, M and G of the output layer, from nothing."""
     room = work.room
     layers = [
-        Layer(room.Theta, None, n_symbols=room.d if symbols else 0, matrix_penalty=True),
+        Layer(room.maps[0], None, n_symbols=room.d if symbols else 0, matrix_penalty=True),
         Layer(room.Psi, None),
     ]
     hidden, output = (kernels.linear_map(layer, np.empty(layer.room)) for layer in layers)

@@ -13,6 +13,7 @@ from admmirnn import Algorithm1, Rollout, backend
 from admmirnn.data.sequences import Sequences
 from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.networks import ElmanRNN
+from admmirnn.networks.cells import Elman
 from admmirnn.penalties import Box, Lasso, SpectralBall
 from admmirnn.solvers.rollout.state import Layer
 
@@ -105,7 +106,7 @@ def backward(kernels, c, at, first=0, every=1, cap=0.8, n_threads=1, **changed):
         output_M=rng.normal(size=(K, n + 1)).astype(c.dtype),
         output_G=np.eye(n + 1, dtype=c.dtype),
         initial=np.full((B, n), np.nan, c.dtype),
-        scratch=np.full(kernels.backward_room(d, n, K, n_threads, symbols), np.nan, c.dtype),
+        scratch=np.full(kernels.backward_room(Elman(), d, n, K, n_threads, symbols), np.nan, c.dtype),
     )
     vars(out).update({name: changed[name] for name in vars(out) if name in changed})
     at = SimpleNamespace(**vars(at) | changed)
@@ -278,7 +279,7 @@ def wrong_forward(c):
 
 def wrong_backward(c, at):
     _, n_rows, _, d, n, K = c.shape
-    room = COMPILED.backward_room(d, n, K, 1, True)
+    room = COMPILED.backward_room(Elman(), d, n, K, 1, True)
     yield {"X": np.empty((n_rows, d + 1))}
     yield {"codes": None}
     yield {"codes": at.codes[:-1]}

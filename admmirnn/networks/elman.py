@@ -146,6 +146,11 @@ class ElmanRNN:
         return {name: block.of(arrays) for name, block in self.blocks.items()}
 
     @property
+    def maps(self) -> tuple[FloatArray, ...]:
+        """Those of its cell."""
+        return (self.Theta,)
+
+    @property
     def layers(self) -> tuple[tuple[ElmanRNN, ...], ...]:
         """One layer, of one direction: this network reads a sequence from its start."""
         return ((self,),)

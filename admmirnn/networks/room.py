@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import DTypeLike, NDArray
 
     from admmirnn._typing import Array, Direction, FloatArray
@@ -21,8 +23,10 @@ class Room:
     ----------
     d, n, K : int
         Features, hidden units and outputs.
-    Theta, Psi : ndarray of shape (n, d + n + 1), (K, n + 1)
-        The network's own arrays.
+    maps : tuple of ndarray
+        The network's own arrays: the maps of its cell, of an Elman network [U W b].
+    Psi : ndarray of shape (K, n + 1)
+        [V c], its own as well.
     cell : Cell
         What makes states of pre-activations.
     read_out : str
@@ -35,6 +39,10 @@ class Room:
         Of the x_t, when they are symbols.
     S : ndarray of shape (n_rows + B, n)
         s_{t-1}, and s_N at the end.
+    A : ndarray of shape (rows_of_A, n_kept n), or None
+        What the cell keeps of each step, then the multipliers of its equations.
+    C : ndarray of shape (n_rows + B, n), or None
+        Cell states, laid out as S.
     Q : ndarray of shape (n_outputs, K)
         Outputs: one a sequence, or one for each row of S but those of the first step.
     H, steps : ndarray of shape (B, n), or None
@@ -44,7 +52,10 @@ class Room:
     O_plus, lambda3 : ndarray of shape (n_outputs, K), or None
         Proximal points of the outputs, and the multipliers of the output equation.
     lambda1 : ndarray of shape (2 B, n), or None
-        Multipliers of the equations for a_t, of two steps; of all, if it has as many rows.
+        Multipliers of the equations for a_t, of two steps; of all, if it has as many rows.  Where the cell keeps
+        something, these are in A, and here are those of s_t.
+    lambda_c : ndarray of shape (B, n), or None
+        Those of cell states.
     initial_multipliers : ndarray of shape (B, n), or None
         Those of s_0, W^T lambda1_1, where it is learnt.
     lambda_s : ndarray of shape (n_rows, n), or None
@@ -66,21 +77,30 @@ class Room:
         *,
         symbols: bool = False,
         n_threads: int = 1,
+        rows_of_A: int | None = None,
     ) -> None:
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
+        cell = network.cell
         self.d, self.n, self.K, self.dtype, self.n_threads = d, n, K, dtype, n_threads
-        self.Theta, self.Psi, self.cell, self.read_out = network.Theta, network.Psi, network.cell, read_out
+        self.maps: Sequence[FloatArray] = network.maps
+        self.Psi, self.cell, self.read_out = network.Psi, cell, read_out
         self.n_outputs = {"each": n_rows + n_sequences, "none": 0}.get(read_out, n_sequences)
         self.X: FloatArray | None = None if symbols else self.zeros(dtype, n_rows, d + 1)
         self.codes: NDArray[np.int32] | None = self.zeros(np.int32, n_rows) if symbols else None
         self.S: FloatArray = self.zeros(dtype, n_rows + n_sequences, n)
+        rows_of_A = n_rows if rows_of_A is None else min(rows_of_A, n_rows)
+        self.A: FloatArray | None = self.zeros(dtype, rows_of_A, cell.n_kept * n) if cell.n_kept else None
+        self.C: FloatArray | None = self.zeros(dtype, n_rows + n_sequences, n) if cell.has_cell_state else None
         self.Q: FloatArray = self.zeros(dtype, self.n_outputs, K)
         self.H: FloatArray | None = self.zeros(dtype, n_sequences, n) if read_out in ("mean", "max") else None
         self.steps: NDArray[np.int32] | None = self.zeros(np.int32, n_sequences, n) if read_out == "max" else None
-        self.weights_T: FloatArray = self.zeros(dtype, d + 1 + n, n)
+        n_biases = cell.n_biases + cell.n_columns - cell.columns_of_x  # that are not added with the observation
+        n_transposed = (d + 1) * cell.columns_of_x + n * cell.columns_of_s + n_biases
+        self.weights_T: FloatArray = self.zeros(dtype, n_transposed, n)
         self.O_plus: FloatArray | None = None
         self.lambda3: FloatArray | None = None
         self.lambda1: FloatArray | None = None
+        self.lambda_c: FloatArray | None = None
         self.initial_multipliers: FloatArray | None = None
         self.lambda_s: FloatArray | None = None
         self.lambda_x: FloatArray | None = None
@@ -146,6 +166,11 @@ class Space:
     def S(self) -> FloatArray:
         """s_{t-1}, and s_N at the end."""
         return self.room.S[: self.batch.n_rows + len(self.batch)]
+
+    @property
+    def C(self) -> FloatArray | None:
+        """Cell states, as S, or None if the cell has none."""
+        return None if self.room.C is None else self.room.C[: self.batch.n_rows + len(self.batch)]
 
     @property
     def Q(self) -> FloatArray:

@@ -17,7 +17,7 @@ from admmirnn.reference.statistics import backward_room, counts_room, fold, fold
 from admmirnn.reference.streaming import stepper
 from admmirnn.reference.sweep import sweep, sweep_room
 from admmirnn.reference.weights import linear_map, move_weights, weight_step
-from admmirnn.reference.work import work
+from admmirnn.reference.work import scratch_rows, work
 
 __all__ = [
     "a_step",
@@ -39,6 +39,7 @@ __all__ = [
     "pull_back_rows",
     "residuals",
     "roll_out",
+    "scratch_rows",
     "step_rows",
     "stepper",
     "sums_room",

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from admmirnn.reference.layout import holes
-from admmirnn.reference.statistics import sums_by_name
+from admmirnn.reference.maps import parts_of, through_U, through_W
+from admmirnn.reference.statistics import first_equation, sums_by_name
 from admmirnn.reference.work import COUNTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from admmirnn._typing import FloatArray
+    from admmirnn._typing import AnyCell, FloatArray
     from admmirnn.reference.batch import _Batch
+    from admmirnn.reference.maps import Parts
     from admmirnn.reference.work import _Work
 
 
@@ -34,12 +36,11 @@ def backward(
 
     Where another layer reads the states, it injects lambda_s; lambda_x = lambda1 U goes to a layer below.
     """
-    N, B, n, d, dtype = batch.N, batch.B, work.n, work.d, work.Theta.dtype
-    offsets, S = batch.offsets, work.S[: batch.n_rows + batch.B]
+    N, B, n, d, cell, dtype = batch.N, batch.B, work.n, work.d, work.cell, work.S.dtype
+    offsets, S, C = batch.offsets, work.S[: batch.n_rows + batch.B], work.C
     assert work.lambda1 is not None and work.sums is not None and work.counts is not None
-    sums, counts = sums_by_name(work.sums, d, n, work.K, work.codes is not None), work.counts
-    X = _observations(work, batch)
-    W = work.Theta[:, d:-1]
+    sums, counts = sums_by_name(work.sums, cell, d, n, work.K, work.codes is not None), work.counts
+    parts, X = parts_of(cell, work.maps, d, n), _observations(work, batch)
     if weights is None:
         weights = np.ones(B if lambda3 is None else len(lambda3), dtype)
     output_rows, lambda_h = 0, S[:0]
@@ -47,45 +48,65 @@ def backward(
         if with_outputs:
             output_rows = _add_outputs(work, batch, sums, lambda3, weights, gram_first, gram_every)
         lambda_h = _multipliers_of_states_read(work, batch, lambda3)
-    keep = len(work.lambda1) >= batch.n_rows
-    n_capped, largest, following = 0, np.zeros(B), work.lambda1[:0]
-    L, gram, gram_rows = np.zeros_like(work.Theta), np.zeros((d + n + 1, d + n + 1), dtype), 0
-    R, n_taken = np.zeros((n, n)), 0
+    keep = len(work.lambda1) >= batch.n_rows and cell.n_kept == 0
+    n_capped, largest, following, direct = 0, np.zeros(B), work.lambda1[:0], S[:0]
+    gram, gram_rows = np.zeros((d + n + 1, d + n + 1), dtype), 0
+    R, n_taken = [np.zeros((len(matrix), len(matrix))) for matrix in work.maps], 0
+    for name in ("L_x", "L_s", "L_b"):
+        sums[name][:] = 0
+    if work.lambda_c is not None:
+        work.lambda_c[:B] = 0
     for t in reversed(range(N)):
         rows = slice(offsets[t], offsets[t + 1])
         size = offsets[t + 1] - offsets[t]
         states = slice(offsets[t + 1], offsets[t + 1] + size)
-        kept = S[states]
         first = offsets[t] if keep else t % 2 * B
         lambda1 = work.lambda1[first : first + size]
         _inject(work, batch, t, lambda_h, lambda1)
-        largest[:size] = np.maximum(largest[:size], _squares(work.cell.pull_back(kept, lambda1)))
+        injected = cell.pull_back(S[states], lambda1) if cell.n_kept == 0 else lambda1
+        largest[:size] = np.maximum(largest[:size], _squares(injected))
         if t < N - 1:
-            lambda1 += following[:size] @ W
-        lambda1[:] = work.cell.pull_back(kept, lambda1)
-        if t < N - 1 and np.isfinite(cap):
-            n_capped += _bound(lambda1, cap * cap * largest[:size])
-        following = lambda1
-        _hand_down(work, batch, t, lambda1)
-        z = np.concatenate([X[rows, :-1], S[rows], X[rows, -1:]], axis=1)
-        L += lambda1.T @ z
+            lambda1 += through_W(parts, following[:size], n)
+            lambda1[: len(direct)] += direct[:size]
+        is_bounded = t < N - 1 and np.isfinite(cap)
+        if cell.n_kept == 0:
+            lambda1[:] = cell.pull_back(S[states], lambda1)
+            n_capped += _bound(lambda1, cap * cap * largest[:size]) if is_bounded else 0
+            multipliers = lambda1
+        else:
+            assert work.A is not None
+            n_capped += _bound(lambda1, cap * cap * largest[:size]) if is_bounded else 0
+            of_c: tuple[FloatArray | None, ...] = (None, None, None)
+            if C is not None:
+                assert work.lambda_c is not None
+                of_c = C[rows], C[states], work.lambda_c[:size]
+            multipliers, direct, lambda_c = cell.pull_back(work.A[rows], S[rows], lambda1, *of_c)
+            work.A[rows] = multipliers
+            if work.lambda_c is not None:
+                work.lambda_c[:size], direct = lambda_c, direct[:0]
+        following = multipliers
+        _hand_down(work, batch, t, parts, multipliers, direct)
+        _add_products(sums, cell, n, multipliers, X[rows], S[rows])
         if t >= gram_first and (t - gram_first) % gram_every == 0:
+            z = np.concatenate([X[rows, :-1], S[rows], X[rows, -1:]], axis=1)
             gram += z.T @ z
             gram_rows += size
-        taken = lambda1[-(t + gram_first) % R_every :: R_every].astype(np.float64)
-        R += taken.T @ taken
+        taken = multipliers[-(t + gram_first) % R_every :: R_every].astype(np.float64)
+        for of_map, part in zip(R, parts, strict=True):
+            for columns in part.equations(n, first_equation(cell) * n):
+                of_map += taken[:, columns].T @ taken[:, columns]
         n_taken += len(taken)
-    _write(sums, L, gram, d)
+    _write_gram(sums, gram, d)
     counts[:COUNTS] = weights.sum(dtype=np.float64), gram_rows, output_rows, n_taken
     if work.has_R:
-        counts[COUNTS:] = R.ravel()
+        counts[COUNTS:] = np.concatenate([of_map.ravel() for of_map in R])
     return n_capped
 
 
 def _observations(work: _Work, batch: _Batch) -> FloatArray:
     """[x, 1], a row for each step."""
     if work.codes is not None:
-        X = np.eye(work.d + 1, dtype=work.Theta.dtype)[work.codes[: batch.n_rows]]
+        X = np.eye(work.d + 1, dtype=work.S.dtype)[work.codes[: batch.n_rows]]
         X[:, -1] = 1
         return X
     assert work.X is not None
@@ -126,20 +147,35 @@ def _bound(lambda1: FloatArray, most: FloatArray) -> int:
     return int(beyond.sum())
 
 
-def _hand_down(work: _Work, batch: _Batch, t: int, lambda1: FloatArray) -> None:
+def _hand_down(
+    work: _Work, batch: _Batch, t: int, parts: list[Parts], multipliers: FloatArray, direct: FloatArray
+) -> None:
     """The multipliers of the observations, for a layer below, and of s_0, of sequences that start at step t."""
-    d, offsets = work.d, batch.offsets
+    offsets, size = batch.offsets, len(multipliers)
     if work.lambda_x is not None:
-        np.matmul(lambda1, work.Theta[:, :d], out=work.lambda_x[offsets[t] : offsets[t + 1]])
+        work.lambda_x[offsets[t] : offsets[t + 1]] = through_U(parts, multipliers, work.d)
     if work.initial_multipliers is not None:
-        starting = slice(offsets[t] - offsets[t - 1] if t else 0, len(lambda1))
-        work.initial_multipliers[starting] = lambda1[starting] @ work.Theta[:, d:-1]
+        starting = slice(offsets[t] - offsets[t - 1] if t else 0, size)
+        found = through_W(parts, multipliers, work.n)
+        found[: len(direct)] += direct
+        work.initial_multipliers[starting] = found[starting]
 
 
-def _write(sums: dict[str, FloatArray], L: FloatArray, gram: FloatArray, d: int) -> None:
-    """L and G of z = [x, s, 1] in the blocks in which the kernel has them."""
+def _add_products(
+    sums: dict[str, FloatArray], cell: AnyCell, n: int, multipliers: FloatArray, X: FloatArray, s: FloatArray
+) -> None:
+    """Add what a step says to L, by what the multipliers are multiplied with: [x 1], s, or a bias of its own."""
+    end, of_s, of_biases = cell.n_columns * n, len(sums["L_s"]), len(sums["L_b"])
+    sums["L_x"] += X.T @ multipliers[:, : cell.columns_of_x * n]
+    sums["L_s"] += multipliers[:, end - of_s : end].T @ s
+    if of_biases:
+        sums["L_b"] += multipliers[:, -of_biases:].sum(axis=0)[:, None]
+
+
+def _write_gram(sums: dict[str, FloatArray], gram: FloatArray, d: int) -> None:
+    """G of z = [x, s, 1] in the blocks in which the kernel has them."""
     of_x = [*range(d), -1]
-    sums["L_x"][:], sums["L_s"][:], sums["G_s"][:] = L[:, of_x].T, L[:, d:-1], gram[d:-1, d:-1]
+    sums["G_s"][:] = gram[d:-1, d:-1]
     if "G_xs" in sums:
         sums["G_xs"][:] = gram[:d, d:]
     else:

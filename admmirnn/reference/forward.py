@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from admmirnn.reference.layout import holes, n_outputs
+from admmirnn.reference.maps import biases_of, parts_of, pre_activations
 from admmirnn.reference.output import o_step
 
 if TYPE_CHECKING:
@@ -34,11 +35,13 @@ def forward(
     initial: FloatArray | None = None,
     plus: FloatArray | None = None,
     targets: Targets | None = None,
+    initial_c: FloatArray | None = None,
 ) -> tuple[float, int | None] | None:
     """Roll a minibatch out; with targets, take the o-step and return the loss and the number of right answers."""
-    N, B, d, running, dtype = batch.N, batch.B, work.d, 0, work.Theta.dtype
+    N, B, d, n, running, dtype = batch.N, batch.B, work.d, work.n, 0, work.S.dtype
     lengths, offsets = batch.lengths, batch.offsets
-    U, W, b = work.Theta[:, :d], work.Theta[:, d:-1], work.Theta[:, -1]
+    parts = parts_of(work.cell, work.maps, d, n)
+    biases = biases_of(parts)
     S, Q = work.S[: batch.n_rows + B], work.Q[: n_outputs(work, batch)]
     width = batch.observations.shape[1]
     if work.codes is not None:
@@ -62,8 +65,21 @@ def forward(
             common = np.result_type(rows.dtype, dtype)
             np.multiply(rows, dtype.type(batch.scale), out=x[:, :-1], casting="unsafe", dtype=common)
         s[running:] = 0 if initial is None else initial[running : len(x)]
+        c = None if work.C is None else work.C[offsets[t] : offsets[t + 1]]
+        if c is not None:
+            c[running:] = 0 if initial_c is None else initial_c[running : len(x)]
         running = len(x)
-        S[offsets[t + 1] : offsets[t + 1] + running] = work.cell.step(x[:, :-1] @ U.T + s @ W.T + b)
+        A, following = pre_activations(parts, work.cell.n_columns * n, x[:, :-1], s), offsets[t + 1]
+        if work.cell.n_kept == 0:
+            S[following : following + running] = work.cell.step(A)
+            continue
+        kept, S[following : following + running], c_following = work.cell.step(A, s, biases, c)
+        if c_following is not None:
+            assert work.C is not None
+            work.C[following : following + running] = c_following
+        assert work.A is not None
+        if len(work.A) >= batch.n_rows:
+            work.A[offsets[t] : following] = kept
     if work.read_out == "none":
         return None
     np.matmul(_states_read_out(work, batch), work.Psi[:, :-1].T, out=Q)

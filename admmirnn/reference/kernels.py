@@ -10,6 +10,7 @@ class Kernels:
 
     batch = staticmethod(reference.batch)
     work = staticmethod(reference.work)
+    scratch_rows = staticmethod(reference.scratch_rows)
     forward = staticmethod(reference.forward)
     o_step = staticmethod(reference.o_step)
     loss_value = staticmethod(reference.loss_value)

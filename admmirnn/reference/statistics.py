@@ -6,21 +6,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from admmirnn.reference.maps import n_separate_biases, parts_of
 from admmirnn.reference.work import COUNTS, GRAM_ROWS, OUTPUT_ROWS, R_ROWS, WEIGHT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from admmirnn._typing import FloatArray
+    from admmirnn._typing import AnyCell, FloatArray
     from admmirnn.reference.weights import _Map
     from admmirnn.reference.work import _Work
 
 
-def sums_by_name(sums: FloatArray, d: int, n: int, K: int, symbols: bool) -> dict[str, FloatArray]:
+def first_equation(cell: AnyCell) -> int:
+    """Where, in units of n, the multipliers of equations begin: before them may be sums of them, for products."""
+    n_equations = sum(of.rows_per_unit * [part for part, _ in of.columns].count("1") for of in cell.maps)
+    return max(cell.n_kept, 1) - n_equations
+
+
+def sums_by_name(sums: FloatArray, cell: AnyCell, d: int, n: int, K: int, symbols: bool) -> dict[str, FloatArray]:
     """The sums by name, as views: those of G in its lower triangle, those of the outputs with the column of ones."""
     of_G = {"G_xs": (d, n + 1)} if symbols else {"G_x": (d + 1, d + 1), "G_sx": (n, d + 1)}
-    shapes = {"L_x": (d + 1, n), "L_s": (n, n), **of_G, "G_s": (n, n)}
-    shapes |= {"output_L": (K, n + 1), "output_G": (n + 1, n + 1)}
+    n_b = n_separate_biases(cell) * n
+    of_L = {"L_x": (d + 1, cell.columns_of_x * n), "L_s": (cell.columns_of_s * n, n), "L_b": (n_b, 1)}
+    shapes = of_L | of_G | {"G_s": (n, n), "output_L": (K, n + 1), "output_G": (n + 1, n + 1)}
     found, first = {}, 0
     for name, shape in shapes.items():
         end = first + shape[0] * shape[1]
@@ -28,41 +36,56 @@ def sums_by_name(sums: FloatArray, d: int, n: int, K: int, symbols: bool) -> dic
     return found
 
 
-def sums_room(d: int, n: int, K: int, symbols: bool = False) -> tuple[int, int]:
+def sums_room(cell: AnyCell, d: int, n: int, K: int, symbols: bool = False) -> tuple[int, int]:
     """How many numbers are sums, and how many of these are of the hidden layer."""
     of_G = d * (n + 1) if symbols else (d + 1) * (d + 1) + n * (d + 1)
-    of_hidden = (d + 1) * n + n * n + of_G + n * n
+    of_L = (d + 1) * cell.columns_of_x * n + cell.columns_of_s * n * n + n_separate_biases(cell) * n
+    of_hidden = of_L + of_G + n * n
     return of_hidden + (K + n + 1) * (n + 1), of_hidden
 
 
-def counts_room(n: int, with_R: bool) -> int:
-    """How many numbers a work's ``counts`` have, of which the last n^2 are R, if it is wanted."""
-    return COUNTS + (n * n if with_R else 0)
+def counts_room(cell: AnyCell, n: int, with_R: bool) -> int:
+    """How many numbers a work's ``counts`` have, of which the last are R of each map, if it is wanted."""
+    return COUNTS + (sum((of.rows_per_unit * n) ** 2 for of in cell.maps) if with_R else 0)
 
 
-def backward_room(d: int, n: int, K: int, n_threads: int, symbols: bool = False) -> int:
+def backward_room(cell: AnyCell, d: int, n: int, K: int, n_threads: int, symbols: bool = False) -> int:
     """How many numbers a work's ``sums`` have: the sums, and no scratch."""
-    return sums_room(d, n, K, symbols)[0]
+    return sums_room(cell, d, n, K, symbols)[0]
 
 
-def fold(work: _Work, map: _Map, momentum: float, decay: float, R_decay: float = 0.0) -> None:
-    """M, G and R of a hidden layer, running means, from the sums over a minibatch that `backward` has left."""
+def fold(work: _Work, map: _Map, momentum: float, decay: float, R_decay: float = 0.0, which: int = 0) -> None:
+    """M, G and R of a map of a hidden layer, running means, from the sums that `backward` has left."""
     assert work.sums is not None and work.counts is not None
-    n, d, symbols, counts = work.n, work.d, work.codes is not None, work.counts
-    sums = sums_by_name(work.sums, d, n, work.K, symbols)
-    _fold_in(map.M, momentum, np.hstack([sums["L_x"][:-1].T, sums["L_s"], sums["L_x"][-1:].T]), counts[WEIGHT])
+    n, d, cell, symbols, counts = work.n, work.d, work.cell, work.codes is not None, work.counts
+    sums = sums_by_name(work.sums, cell, d, n, work.K, symbols)
+    part = parts_of(cell, work.maps, d, n)[which]
+    has_x, has_s, ones = part.U is not None, part.W is not None, range(part.n_ones)
+    x, s = slice(d if has_x else 0), slice(n if has_s else 0)
+    columns, of_s = part.columns, slice(part.columns.start - (cell.n_columns - cell.columns_of_s) * n, None)
+    L_x, L_s = sums["L_x"][:, columns], sums["L_s"][of_s][: map.p]
+    L_b = L_x[-1:] if part.has_own_biases else sums["L_b"].reshape(part.n_ones, map.p)
+    L = np.hstack([L_x[:-1].T[:, x] if has_x else L_b.T[:, :0], L_s[:, s] if has_s else L_b.T[:, :0], L_b.T])
+    _fold_in(map.M, momentum, L, counts[WEIGHT])
     if symbols:
-        G_xs = sums["G_xs"]
-        of_ones = np.append(G_xs[:, :-1].sum(axis=0), counts[GRAM_ROWS])
-        gram = np.vstack([G_xs, np.hstack([sums["G_s"], np.zeros((n, 1))]), of_ones]).astype(map.G.dtype)
+        of_1 = np.append(sums["G_xs"][:, :-1].sum(axis=0)[s], counts[GRAM_ROWS])
+        G_x1, G_s = sums["G_xs"], sums["G_s"][s, s]
+        of_x = [np.hstack([part.n_ones * G_x1[:, s], np.tile(G_x1[:, -1:], part.n_ones)])] if has_x else []
+        of_states = np.hstack([part.n_ones * G_s, np.zeros((len(G_s), part.n_ones))])
+        of_ones = [np.append(of_1[:-1], of_1[-1] * (np.arange(part.n_ones) == one)) for one in ones]
+        gram = np.vstack([*of_x, of_states, *of_ones]).astype(map.G.dtype)
     else:
-        x, s = slice(d), slice(d, d + n)
-        gram = np.zeros((d + n + 1, d + n + 1), map.G.dtype)
-        gram[x, x], gram[s, x], gram[s, s] = sums["G_x"][:-1, :-1], sums["G_sx"][:, :-1], sums["G_s"]
-        gram[-1, x], gram[-1, s], gram[-1, -1] = sums["G_x"][-1, :-1], sums["G_sx"][:, -1], counts[GRAM_ROWS]
+        gram = np.zeros((map.m, map.m), map.G.dtype)
+        at_s = slice(x.stop, x.stop + s.stop)
+        gram[x, x], gram[at_s, x] = part.n_ones * sums["G_x"][x, x], part.n_ones * sums["G_sx"][s, x]
+        gram[at_s, at_s] = part.n_ones * sums["G_s"][s, s]
+        for one in range(at_s.stop, map.m):
+            gram[one, x], gram[one, at_s] = sums["G_x"][-1, x], sums["G_sx"][s, -1]
+            gram[one, one] = counts[GRAM_ROWS]
     _fold_in(map.G, decay, gram, counts[GRAM_ROWS])
     if map.R is not None:
-        _fold_in(map.R, R_decay, counts[COUNTS:].reshape(n, n), counts[R_ROWS])
+        first = counts_room(cell, n, True) - sum(len(matrix) ** 2 for matrix in work.maps[which:])
+        _fold_in(map.R, R_decay, counts[first : first + map.p**2].reshape(map.p, map.p), counts[R_ROWS])
 
 
 def fold_outputs(map: _Map, sums: FloatArray, counts: NDArray[np.float64], momentum: float, decay: float) -> None:

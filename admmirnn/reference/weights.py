@@ -13,13 +13,17 @@ if TYPE_CHECKING:
     from admmirnn._typing import FloatArray, LayerOutcome
 
 
-def _whole(G: FloatArray, d: int) -> FloatArray:
-    """G in its lower triangle, from the columns of [s 1] of it if its ``d`` other columns are symbols."""
+def _whole(G: FloatArray, d: int, n_ones: int) -> FloatArray:
+    """G in its lower triangle, from the columns of [s 1] of it if its ``d`` other columns are symbols.
+
+    Of these the diagonal is ``n_ones`` times the last column: each is counted in so many equations, of which the last
+    is one.
+    """
     if not d:
         return G
     m = len(G)
     whole = np.zeros((m, m), G.dtype)
-    whole[range(d), range(d)] = G[:d, -1]
+    whole[range(d), range(d)] = n_ones * G[:d, -1]
     whole[d:, :d], whole[d:, d:] = G[:d].T, G[d:]
     return whole
 
@@ -67,6 +71,7 @@ class Layer(Protocol):
     p: int
     m: int
     n_symbols: int
+    n_ones: int
     ridge_columns: tuple[int, int]
     weights: FloatArray
     M: FloatArray
@@ -83,6 +88,7 @@ class _Map:
 
     def __init__(self, layer: Layer) -> None:
         self.p, self.m, self.n_symbols, self.ridge_columns = layer.p, layer.m, layer.n_symbols, layer.ridge_columns
+        self.n_ones = layer.n_ones
         self.weights, self.D, self.factor, self.P_factor = layer.weights, layer.D, layer.factor, layer.P_factor
         self.M, self.pull, self.G, self.R = layer.M, layer.pull, layer.G, layer.R
 
@@ -111,7 +117,7 @@ def weight_step(
 def _weight_step(
     map: _Map, damping: float, r: float, radius: float, schedule: float, factored: LayerOutcome | None
 ) -> LayerOutcome:
-    M, G, R, D, symbols = map.pull, _whole(map.G, map.n_symbols), map.R, map.D, map.n_symbols > 0
+    M, G, R, D, symbols = map.pull, _whole(map.G, map.n_symbols, map.n_ones), map.R, map.D, map.n_symbols > 0
     if factored is None:
         factor, least_damping, shift = _factorise(G, damping)
         if factor is not None:
@@ -130,7 +136,7 @@ def _weight_step(
         damping = least_damping
     if not (np.isfinite(shift) and np.isfinite(M).all()):
         return np.nan, np.nan, damping, shift
-    factor = _cholesky(_whole(map.factor, map.n_symbols), shift) if symbols else map.factor
+    factor = _cholesky(_whole(map.factor, map.n_symbols, map.n_ones), shift) if symbols else map.factor
     D[:] = cho_solve((factor, True), M.T, check_finite=False)
     PD = D
     if R is not None:
@@ -144,7 +150,7 @@ def _weight_step(
         square = max(float(np.vdot(PD, (np.tril(G) + np.tril(G, -1).T) @ D)), 0)
     if R is not None and np.trace(R) == 0:
         square = 0.0
-    norm = float(np.sqrt(square / map.p))
+    norm = float(np.sqrt(square / (map.p * map.n_ones)))
     limit = 1 / r if r > 0 else np.inf
     return norm, schedule * min(limit, radius / norm) if norm else 0.0, damping, shift
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from admmirnn._typing import Cell, FloatArray
+    from admmirnn._typing import AnyCell, FloatArray
 
 
 # what sums are of, in ``counts``: all targets' weights, states in G, those in the output layer's G, multipliers in R
@@ -22,21 +24,24 @@ class Room(Protocol):
     d: int
     n: int
     K: int
-    Theta: FloatArray
+    maps: Sequence[FloatArray]
     Psi: FloatArray
-    cell: Cell
+    cell: Any  # AnyCell, of which a twin knows what its step takes
     read_out: str
     n_threads: int
     weights_T: FloatArray
     X: FloatArray | None
     codes: NDArray[np.int32] | None
     S: FloatArray
+    A: FloatArray | None
+    C: FloatArray | None
     Q: FloatArray
     H: FloatArray | None
     steps: NDArray[np.int32] | None
     O_plus: FloatArray | None
     lambda3: FloatArray | None
     lambda1: FloatArray | None
+    lambda_c: FloatArray | None
     initial_multipliers: FloatArray | None
     lambda_s: FloatArray | None
     lambda_x: FloatArray | None
@@ -49,7 +54,8 @@ class _Work:
 
     def __init__(self, room: Room) -> None:
         self.d, self.n, self.K, self.n_threads = room.d, room.n, room.K, room.n_threads
-        self.Theta, self.Psi, self.cell, self.read_out = room.Theta, room.Psi, room.cell, room.read_out
+        self.maps, self.Psi, self.cell, self.read_out = room.maps, room.Psi, room.cell, room.read_out
+        self.A, self.C, self.lambda_c = room.A, room.C, room.lambda_c
         self.X, self.codes, self.S, self.Q, self.H, self.steps = room.X, room.codes, room.S, room.Q, room.H, room.steps
         self.O_plus, self.lambda3, self.lambda1 = room.O_plus, room.lambda3, room.lambda1
         self.initial_multipliers, self.sums, self.counts = room.initial_multipliers, room.sums, room.counts
@@ -59,6 +65,11 @@ class _Work:
     def has_R(self) -> bool:
         """Whether R is wanted."""
         return self.counts is not None and len(self.counts) > COUNTS
+
+
+def scratch_rows(cell: AnyCell, n: int, n_threads: int) -> int:
+    """How many rows of A, at most, a forward sweep needs that no backward sweep follows: one that nobody reads."""
+    return 1 if cell.n_kept else 0
 
 
 def work(room: Room) -> _Work:

@@ -70,9 +70,9 @@ class Fit:
     works : list of list of Workspace
         By layers and directions.  The first direction of the last layer has the targets.
     layers : list of Layer
-        The weight matrices: of each direction in the same order, and that of the output layer.
+        The weight matrices: the maps of each direction in the same order, and that of the output layer.
     maps : list
-        What kernels take for them.
+        What kernels take for them; ``maps_of`` has those of each direction.
     joint : Joint or None
         Of the output layer, where it reads two directions.
     """
@@ -122,20 +122,26 @@ class Fit:
     def make_layers(self, constant_loss: float) -> None:
         """Give every weight matrix its statistics, and penalised blocks their multipliers."""
         settings, network, penalties = self.settings, self.network, self.problem.penalties
-        directions = list(chain.from_iterable(network.layers))
-        with_matrix = set(range(len(directions))) if settings.metric == "multipliers" else set()
+        maps = [
+            (direction, of, matrix)
+            for direction in chain.from_iterable(network.layers)
+            for of, matrix in zip(direction.cell.maps, direction.maps, strict=True)
+        ]
+        with_matrix = set(range(len(maps))) if settings.metric == "multipliers" else set()
         with_matrix -= penalised_layers(network, penalties)
         self.layers = []
-        for i, direction in enumerate(directions):
-            d, n = direction.n_features, direction.n_hidden
-            n_symbols = self.sequences.n_symbols if i < len(network.layers[0]) else 0
-            ridge_columns = n_symbols if i in with_matrix else d, d + n
+        for i, (direction, of, matrix) in enumerate(maps):
+            letters = [part for part, _ in of.columns]
+            n_x, n_s = (letters.count("x") * direction.n_features, letters.count("s") * direction.n_hidden)
+            n_symbols = self.sequences.n_symbols if n_x and direction in network.layers[0] else 0
+            ridge_columns = n_symbols if i in with_matrix else n_x, n_x + n_s
             self.layers.append(
                 Layer(
-                    direction.Theta,
+                    matrix,
                     settings.radius,
                     _LARGE_RADIUS,
                     n_symbols,
+                    n_ones=letters.count("1"),
                     ridge_columns=ridge_columns,
                     matrix_penalty=i in with_matrix,
                 )
@@ -153,7 +159,7 @@ class Fit:
         read_out = network.read_out if len(self.targets) == n_sequences else "each"
         batch_size = min(self.order.batch_size, n_sequences)
         of_minibatch = Targets(self.loss, self.settings.rho)
-        layers = iter(self.layers)
+        layers, maps = iter(self.layers), iter(self.maps)
         below = None
         self.works: list[list[Workspace]] = []
         for above, directions in zip((*network.layers[1:], None), network.layers, strict=True):
@@ -167,13 +173,14 @@ class Fit:
                         batch_size,
                         of_minibatch,
                         self.n_threads,
-                        with_R=next(layers).R is not None,
+                        with_R=any([next(layers).R is not None for _ in direction.maps]),
                         below=below,
                     )
                     for direction in directions
                 ]
             )
             below = self.works[-1][0]
+        self.maps_of = [[next(maps) for _ in work.room.maps] for work in chain.from_iterable(self.works)]
         self.joint = Joint(self.kernels, network.Psi, *self.works[-1]) if len(self.works[-1]) > 1 else None
 
     def watch(self, constant_loss: float) -> None:
@@ -193,7 +200,7 @@ class Fit:
             return _RIDGE_ONLINE
         n_targets = len(self.targets) if self.weights is None else int(np.count_nonzero(self.weights))
         ridge = _RIDGE_OF_SYMBOLS if self.sequences.n_symbols else _RIDGE
-        return min(_MOST_RIDGE, ridge * math.sqrt(max(len(hidden.M), _USUAL_UNITS) / max(n_targets, 1)))
+        return min(_MOST_RIDGE, ridge * math.sqrt(max(self.works[0][0].room.n, _USUAL_UNITS) / max(n_targets, 1)))
 
     def memory(self) -> RolloutMemory:
         """What a later call goes on from."""
@@ -313,7 +320,8 @@ class Fit:
             multipliers.append(self.joint.lambda3())
         for i in reversed(range(len(works))):
             self.pass_back(works[i], multipliers[i])
-            self.kernels.fold(works[i].work, self.maps[i], momentum, self.beta, self.R_decay)
+            for which, of_kernel in enumerate(self.maps_of[i]):
+                self.kernels.fold(works[i].work, of_kernel, momentum, self.beta, self.R_decay, which)
         self.kernels.fold_outputs(self.maps[-1], sums, counts, momentum, self.beta)
         if self.initial_state and works[0].room.initial_multipliers is not None:
             of_s_0 = works[0].room.initial_multipliers[: len(works[0].batch)][self.from_s_0]
@@ -326,7 +334,7 @@ class Fit:
         settings = self.settings
         self.n_remembered += 1
         self.beta = min(settings.gram_decay, 1 - 1 / self.n_remembered)
-        n, batch = len(self.layers[0].M), self.works[0][0].batch
+        n, batch = self.works[0][0].room.n, self.works[0][0].batch
         n_rows = batch.n_rows
         every = settings.gram_every if self.n_remembered >= _FIRST_ITERATIONS else settings.gram_every // 4
         every = 1 if self.n_remembered == 1 else min(max(every, 1), batch.n_steps)

@@ -35,7 +35,7 @@ class Joint:
         self._kernels, self._first, self._other = kernels, first, other
         self._room = np.zeros(kernels.joint_room(h, K), Psi.dtype)
         self.sums = self._room[: (K + h) * h]
-        self.counts = np.zeros(kernels.counts_room(0, False))
+        self.counts = np.zeros(kernels.counts_room(first.room.cell, 0, False))
         self._states = None
         if first.read_out == "each":
             self._states = np.zeros((first.room.n_outputs, other.room.n), Psi.dtype)

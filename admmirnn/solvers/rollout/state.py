@@ -96,22 +96,24 @@ class Workspace(Space):
         below: Workspace | None = None,
     ) -> None:
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
+        cell = network.cell
         n_rows = sequences.most_rows(batch_size)
         symbols = below is None and sequences.n_symbols > 0
         room = Room(network, read_out, n_rows, batch_size, symbols=symbols, n_threads=n_threads)
         room.O_plus, room.lambda3 = room.zeros(dtype, 2, room.n_outputs, K)
-        room.lambda1 = room.zeros(dtype, min(2 * batch_size, n_rows), n)
+        room.lambda1 = room.zeros(dtype, 2 * batch_size if cell.n_kept else min(2 * batch_size, n_rows), n)
+        room.lambda_c = room.zeros(dtype, batch_size, n) if cell.has_cell_state else None
         room.initial_multipliers = room.zeros(dtype, batch_size, n) if network.learns_s_0 else None
         if read_out == "none":
             room.lambda_s = room.zeros(dtype, n_rows, n)
         if below is not None:
             room.lambda_x = below.room.lambda_s
-        room.sums = room.zeros(dtype, kernels.backward_room(d, n, K, min(n_threads, batch_size), symbols))
-        room.counts = room.zeros(np.float64, kernels.counts_room(n, with_R))
+        room.sums = room.zeros(dtype, kernels.backward_room(cell, d, n, K, min(n_threads, batch_size), symbols))
+        room.counts = room.zeros(np.float64, kernels.counts_room(cell, n, with_R))
         super().__init__(kernels, room, sequences.scale, None if below is None else below.room.S)
-        end, of_hidden = kernels.sums_room(d, n, K, symbols)
+        end, of_hidden = kernels.sums_room(cell, d, n, K, symbols)
         self.sums, self.output_sums = room.sums[:end], room.sums[of_hidden:end]
-        self.counts, self.output_counts = room.counts, room.counts[: kernels.counts_room(n, False)]
+        self.counts, self.output_counts = room.counts, room.counts[: kernels.counts_room(cell, n, False)]
         self.targets = targets
         self._ones = np.ones(room.n_outputs, dtype)
 
@@ -180,6 +182,9 @@ class Layer:
         Rows and columns of the weights.
     n_symbols : int
         How many of the inputs, the first ones, are symbols, of which one is 1 and the others 0.
+    n_ones : int
+        How many of the inputs, the last ones, are 1, each in an equation of its own: in how many equations a row of the
+        weights has part.
     ridge_columns : tuple of int
         The first and the end of those columns that the ridge shrinks.
     weights : ndarray of shape (p, m)
@@ -220,11 +225,12 @@ class Layer:
         large_radius: float = 1.0,
         n_symbols: int = 0,
         *,
+        n_ones: int = 1,
         ridge_columns: tuple[int, int] = (0, 0),
         matrix_penalty: bool = False,
     ) -> None:
         self.weights = weights
-        self.n_symbols = n_symbols
+        self.n_symbols, self.n_ones = n_symbols, n_ones
         self.ridge_columns = ridge_columns
         self.first_radius = self.radius = math.inf if radius is None else float(radius)
         self.large_radius = large_radius
@@ -266,7 +272,7 @@ class Layer:
     def mean_square(self) -> float:
         """Of the inputs: tr(G) / m."""
         n_symbols = self.n_symbols
-        return float(self.G[:n_symbols, -1].sum() + self.G[n_symbols:].trace()) / self.m
+        return float(self.n_ones * self.G[:n_symbols, -1].sum() + self.G[n_symbols:].trace()) / self.m
 
     @property
     def room(self) -> int:
