@@ -30,6 +30,7 @@ cdef dispatched_void lstm_gates_back(Py_ssize_t rows, Py_ssize_t n, floating* A,
                                      const floating* multipliers, floating* lambda_c) noexcept nogil:
     # of [i f g o]: A = the multipliers of [a_i a_f a_g a_o]; lambda_c, of c from step t + 1, becomes that of c_before
     cdef Py_ssize_t j, _
+    cdef floating one = 1
     cdef floating* f
     cdef floating* g
     cdef floating* o
@@ -38,13 +39,13 @@ cdef dispatched_void lstm_gates_back(Py_ssize_t rows, Py_ssize_t n, floating* A,
         f, g, o = A + n, A + 2 * n, A + 3 * n
         for j in range(n):
             T = hyperbolic_tangent(c[j])
-            lambda_c[j] += multipliers[j] * o[j] * (1 - T * T)
-            o[j] = multipliers[j] * T * (o[j] * (1 - o[j]))
+            lambda_c[j] += multipliers[j] * o[j] * (one - T * T)
+            o[j] = multipliers[j] * T * (o[j] * (one - o[j]))
         for j in range(n):
             of_c = lambda_c[j]
-            of_i = of_c * g[j] * (A[j] * (1 - A[j]))
+            of_i = of_c * g[j] * (A[j] * (one - A[j]))
             lambda_c[j] = of_c * f[j]
-            f[j] = of_c * c_before[j] * (f[j] * (1 - f[j]))
-            g[j] = of_c * A[j] * (1 - g[j] * g[j])
+            f[j] = of_c * c_before[j] * (f[j] * (one - f[j]))
+            g[j] = of_c * A[j] * (one - g[j] * g[j])
             A[j] = of_i
         A, c_before, c, multipliers, lambda_c = A + lda, c_before + n, c + n, multipliers + n, lambda_c + n

@@ -166,12 +166,12 @@ cdef inline double tanh_double(double x) noexcept nogil:
 
 cdef inline floating sigmoid(floating x) noexcept nogil:
     """1 / (1 + exp(-x)), with as many digits where that is near zero; NaN stays NaN."""
-    cdef floating e
+    cdef floating e, one = 1                           # beside a literal Cython computes in double
     if floating is float:
         e = exp_of_negative_float(-fabsf(x))
     else:
         e = exp_of_negative(-fabs(x))
-    return (e if x < 0 else 1) / (1 + e)
+    return (e if x < 0 else one) / (one + e)
 
 
 cdef inline floating hyperbolic_tangent(floating x) noexcept nogil:
