@@ -35,6 +35,8 @@ class Room:
         Of the x_t, when they are symbols.
     S : ndarray of shape (n_rows + B, n)
         s_{t-1}, and s_N at the end.
+    C : ndarray of shape (n_rows + B, n), or None
+        Cell states, laid out as S.
     Q : ndarray of shape (n_outputs, K)
         Outputs: one a sequence, or one for each row of S but those of the first step.
     H, steps : ndarray of shape (B, n), or None
@@ -74,6 +76,8 @@ class Room:
         self.X: FloatArray | None = None if symbols else self.zeros(dtype, n_rows, d + 1)
         self.codes: NDArray[np.int32] | None = self.zeros(np.int32, n_rows) if symbols else None
         self.S: FloatArray = self.zeros(dtype, n_rows + n_sequences, n)
+        cell = network.cell
+        self.C: FloatArray | None = self.zeros(dtype, n_rows + n_sequences, n) if cell.has_cell_state else None
         self.Q: FloatArray = self.zeros(dtype, self.n_outputs, K)
         self.H: FloatArray | None = self.zeros(dtype, n_sequences, n) if read_out in ("mean", "max") else None
         self.steps: NDArray[np.int32] | None = self.zeros(np.int32, n_sequences, n) if read_out == "max" else None
@@ -146,6 +150,11 @@ class Space:
     def S(self) -> FloatArray:
         """s_{t-1}, and s_N at the end."""
         return self.room.S[: self.batch.n_rows + len(self.batch)]
+
+    @property
+    def C(self) -> FloatArray | None:
+        """Cell states, as S, or None if the cell has none."""
+        return None if self.room.C is None else self.room.C[: self.batch.n_rows + len(self.batch)]
 
     @property
     def Q(self) -> FloatArray:
