@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TextIO, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, Protocol, TextIO, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,6 +122,9 @@ class Cell(AnyCell, Protocol):
 class GatedCell(AnyCell, Protocol):
     """A cell with gates, which also looks at the state before."""
 
+    bias_of_past: ClassVar[str]  # the name of the block: of the gate that keeps the past
+    bias_of_new: ClassVar[str | None]  # of the one that lets in the new, where that is another one
+
     def step(
         self,
         A: FloatArray,
@@ -144,14 +147,14 @@ class GatedCell(AnyCell, Protocol):
 
 
 class Direction(Protocol):
-    """A layer that reads in one direction, with its outputs; see `admmirnn.networks.ElmanRNN`."""
+    """A layer that reads in one direction, with its outputs; see `admmirnn.networks.RNN`."""
 
     @property
     def maps(self) -> tuple[FloatArray, ...]: ...
     @property
     def Psi(self) -> FloatArray: ...
     @property
-    def cell(self) -> AnyCell: ...
+    def cell(self) -> Any: ...  # a `Cell` or a `GatedCell`: which one, sweeps know
     @property
     def n_features(self) -> int: ...
     @property

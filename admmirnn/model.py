@@ -1,5 +1,5 @@
-"""Where the networks were: streams that have been pickled name them so."""
+"""Where the network was: streams that have been pickled name it so."""
 
-from admmirnn.networks import BidirectionalRNN, ElmanRNN
+from admmirnn.networks import ElmanRNN
 
-__all__ = ["BidirectionalRNN", "ElmanRNN"]
+__all__ = ["ElmanRNN"]

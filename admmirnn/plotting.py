@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import validation
-from admmirnn.networks.blocks import BLOCKS, weights_of
+from admmirnn.networks.blocks import place_of, weights_of
 from admmirnn.optional import import_optional
 
 if TYPE_CHECKING:
@@ -191,16 +191,15 @@ def plot_states(
     # beside the heat map, which stays as wide as the panel below
     upper.figure.colorbar(image, cax=upper.inset_axes((1.015, 0, 0.025, 1)), label="state")
     upper.set(ylabel="unit")
-    n_forward = len(weights_of(estimator)["b"])
-    if n_forward < n:
-        upper.axhline(n_forward - 0.5, color="k", linewidth=1)
+    if trace.n_forward < n:
+        upper.axhline(trace.n_forward - 0.5, color="k", linewidth=1)
     upper.tick_params(labelbottom=False)
     _show_whole_numbers(upper.yaxis)
     steps = np.arange(1, n_steps + 1)
     for name, values in zip(names, trace.outputs.T, strict=True):
         lower.plot(steps, values, marker=".", label=name)
     step = "frame" if trace.is_framed else "step"
-    from_both_ends = n_forward < n and not trace.every_step
+    from_both_ends = trace.n_forward < n and not trace.every_step
     lower.set(
         xlabel=f"{step}s read from both ends" if from_both_ends else step,
         ylabel="probability" if hasattr(estimator, "predict_proba") else "output",
@@ -422,7 +421,7 @@ def check_recurrent_weights(estimator: Any) -> dict[str, FloatArray]:
     """Return the matrices W of an estimator by name, or the one that was passed, or raise."""
     if isinstance(estimator, BaseEstimator):
         check_is_fitted(estimator)
-        found = {name: W for name, W in weights_of(estimator).items() if BLOCKS[name].part == "W"}
+        found = {name: W for name, W in weights_of(estimator).items() if place_of(name)[0].startswith("W")}
         if not found:
             raise TypeError(f"estimator is of type {type(estimator).__name__}, which has no W_; pass one of admmirnn")
         return found

@@ -9,7 +9,7 @@ import numpy as np
 
 from admmirnn import backend, validation
 from admmirnn.data.reading import as_observations
-from admmirnn.networks import check_one_direction
+from admmirnn.networks import check_elman, check_one_direction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -363,10 +363,10 @@ class ReadsStreams:
         return self._stream(validation.check_integer("n_streams", n_streams, 1))
 
     def _stream(self, n_streams: int, state: StreamState | None = None) -> Stream:
-        network = check_one_direction(
-            self._network(), "a stream has no end that it could read from; pass bidirectional=False"
-        )
-        return Stream(network, self._answer(), self._scale, self._frame, n_streams, state)
+        network = self._network()
+        check_one_direction(network, "a stream has no end that it could read from; pass bidirectional=False")
+        elman = check_elman(network, "a stream goes on in one layer of the cell 'elman' alone")
+        return Stream(elman, self._answer(), self._scale, self._frame, n_streams, state)
 
 
 def forecast(stream_of: Callable[[int], Stream], series: list[Array], horizon: int) -> NDArray[np.float64]:

@@ -190,7 +190,7 @@ class EarlyStopping:
 
     Parameters
     ----------
-    network : ElmanRNN
+    network : RNN
         That is being trained.
     patience : int
         Epochs in a row over which the loss has not fallen by more than ``tol``.

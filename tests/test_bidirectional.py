@@ -13,7 +13,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from admmirnn import Algorithm1, RNNClassifier, RNNRegressor, Rollout
 from admmirnn.data.sequences import Sequences
 from admmirnn.losses import SoftmaxCrossEntropy, SquaredError, UserLoss
-from admmirnn.networks import BidirectionalRNN
+from admmirnn.networks import StackedRNN
+from admmirnn.networks.cells import Elman
 from admmirnn.penalties import GroupLasso, Lasso, SpectralBall
 from admmirnn.solvers.rollout.history import EpochRecord
 from admmirnn.solvers.rollout.iteration import Fit
@@ -75,7 +76,7 @@ def network_of(c, **changed):
     of_each = [(Theta[:, :d], Theta[:, d:-1], Theta[:, -1]) for Theta in (c.Theta, c.Theta_reverse)]
     read_out = "last" if c.read_out == "each" else c.read_out
     weights = zip(WEIGHTS, (*of_each[0], *of_each[1], c.Psi[:, :-1], c.Psi[:, -1]), strict=True)
-    return BidirectionalRNN.of_weights(dict(weights), read_out=read_out)
+    return StackedRNN.of_weights(dict(weights), cell=Elman(), read_out=read_out)
 
 
 def outputs_by_hand(c, i, Theta, Theta_reverse, Psi):

@@ -24,6 +24,7 @@ from admmirnn.files import models
 from admmirnn.files.format import Values, parameters, read_file, write_file
 from admmirnn.io import ModelFileError
 from admmirnn.losses import Huber, Quantile, SquaredError
+from admmirnn.networks.blocks import weights_of
 from admmirnn.penalties import PENALTIES, Box, Flattened, GroupLasso
 
 pytest.importorskip("safetensors")
@@ -101,8 +102,9 @@ def test_every_attribute_of_a_fit_is_saved_but_the_memory():
     ]
     for model in fitted:
         of_fit = vars(model).keys() - model.get_params().keys()
+        weights = {f"{name}_" for name in weights_of(model)} | {"s_0_"}
         required = {name for name, one in model.fitted_attributes.items() if not one.may_be_missing}
-        assert required <= of_fit - {"_goes_on", "_memory"} <= model.fitted_attributes.keys()
+        assert weights | required <= of_fit - {"_goes_on", "_memory"} <= weights | model.fitted_attributes.keys()
 
 
 def test_every_estimator_can_be_saved():

@@ -125,7 +125,7 @@ def test_long_sequences_are_rolled_out_in_parts(monkeypatch, kernels, every_step
         network = random_network(s_0=s_0)
         expected = network.outputs(sequences, every_step=every_step)
         with monkeypatch.context() as patched:
-            patched.setattr("admmirnn.networks.elman._ROWS_AT_A_TIME", 64)
+            patched.setattr("admmirnn.networks.rolling._ROWS_AT_A_TIME", 64)
             found = network.outputs(sequences, every_step=every_step, n_threads=n_threads)
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 

@@ -71,7 +71,7 @@ def test_bits_are_those_of_one_stream_from_s_0_to_the_end(s_0, backend_name, mon
     expected = bits_by_hand(model, 3 * SENTENCE)
     n_predicted = 3 * len(SENTENCE) - 1
     assert model.bits_per_character(3 * SENTENCE) == pytest.approx(expected / n_predicted, rel=1e-12)
-    monkeypatch.setattr("admmirnn.networks.elman._ROWS_AT_A_TIME", 10)  # a long text comes in pieces
+    monkeypatch.setattr("admmirnn.networks.rolling._ROWS_AT_A_TIME", 10)  # a long text comes in pieces
     assert model.bits_per_character(3 * SENTENCE) == pytest.approx(expected / n_predicted, rel=1e-12)
     texts = [SENTENCE[:7], SENTENCE, SENTENCE[10:12]]
     expected = sum(bits_by_hand(model, text) for text in texts) / (6 + len(SENTENCE) - 1 + 1)

@@ -91,7 +91,7 @@ def test_more_threads_than_sequences():
 @pytest.mark.parametrize("every_step", [False, True])
 @pytest.mark.parametrize("unequal", [False, True])
 def test_outputs_are_those_of_one_thread(dtype, every_step, unequal, backend_name, monkeypatch):
-    monkeypatch.setattr("admmirnn.networks.elman._ROWS_AT_A_TIME", 1500)  # several chunks
+    monkeypatch.setattr("admmirnn.networks.rolling._ROWS_AT_A_TIME", 1500)  # several chunks
     sequences, _ = problem(dtype, unequal=unequal)
     network = ElmanRNN.random(N_FEATURES, 64, 5, dtype=np.dtype(dtype), random_state=np.random.RandomState(0))
     network.Psi[:] = np.random.default_rng(0).normal(size=network.Psi.shape)

@@ -318,6 +318,12 @@ class Minibatch:
         position = np.arange(self.n_rows) - np.repeat(self.offsets[:-2], counts)
         return position, self.lengths[position] - self.n_steps + np.repeat(np.arange(self.n_steps), counts)
 
+    def mirrored_rows(self) -> IntArray:
+        """For every row of X: the row in which its sequence, read from its other end, reads the same observation."""
+        position, step = self._positions()
+        found: IntArray = self.offsets[self.n_steps - 1 - step] + position
+        return found
+
     def rows_of_outputs(self) -> IntArray:
         """For every row of X: the row of the outputs after each step that its step reaches."""
         found: IntArray = self.rows_of_states() - self.offsets[1]

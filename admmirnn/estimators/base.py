@@ -25,10 +25,11 @@ from admmirnn.estimators.settings import (
     check_targets_suit,
 )
 from admmirnn.files import models
-from admmirnn.files.fitted import Fitted, check_fitted_history, check_fitted_type, fitted_weights
+from admmirnn.files.fitted import Fitted, check_fitted_history, check_fitted_type
 from admmirnn.losses import loss_of
 from admmirnn.networks import network_of
-from admmirnn.networks.blocks import BLOCKS, weights_of
+from admmirnn.networks.blocks import weights_of
+from admmirnn.networks.cells import CELLS, Elman, cell_named
 from admmirnn.solvers import SOLVERS, Capability, Status
 from admmirnn.solvers.rollout.memory import memory_of
 from admmirnn.watching import History
@@ -49,13 +50,14 @@ if TYPE_CHECKING:
 else:
     from sklearn.utils.metaestimators import available_if
 
-# what makes an estimator fitted, but for the memory of its solver; the classes add their own
-FITTED = fitted_weights() | {
+# what makes an estimator fitted, but for its weights and the memory of its solver; the classes add their own
+FITTED = {
     "history_": Fitted.value(check_fitted_history),
     "status_": Fitted.value(partial(check_fitted_type, Status), optional=True),
     "status_detail_": Fitted.value(partial(check_fitted_type, str), optional=True),
     "n_iter_": Fitted.value(partial(validation.check_integer, least=0)),
     "best_epoch_": Fitted.value(partial(validation.check_integer, least=1), optional=True),
+    "_cell": Fitted.value(partial(validation.check_choice, choices=tuple(CELLS)), may_be_missing=True),
     "_activation": Fitted.value(partial(validation.check_choice, choices=ACTIVATIONS)),
     "_readout": Fitted.value(partial(validation.check_choice, choices=READ_OUTS)),
 }
@@ -100,6 +102,8 @@ class Trace:
         By step, what is read from the states up to there, as `predict` or `predict_proba` has it.
     names : sequence of length K
         Of the columns of outputs.
+    n_forward : int
+        Units that read from the start: the first columns of states.
     activation : str
         f.
     is_framed : bool
@@ -111,6 +115,7 @@ class Trace:
     states: FloatArray
     outputs: FloatArray
     names: Any
+    n_forward: int
     activation: str
     is_framed: bool
     every_step: bool
@@ -144,11 +149,13 @@ class RecurrentEstimator(BaseEstimator):
     _goes_on: bool  # whether partial_fit can go on
     _memory: Memory | None  # from this; None starts new statistics
 
-    fitted_attributes: Mapping[str, Fitted]  # all that makes one fitted, but for the memory of its solver
+    _cell = Elman.name  # of those fitted by a version that had no others
+    fitted_attributes: Mapping[str, Fitted]  # all that makes one fitted, but for weights and the memory of its solver
     _reads_text = False
     _losses: Mapping[str, type[Loss]]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        state = {"cell": Elman.name, "forget_bias": "auto"} | state  # of a version that had no others
         if "_memory" in state and "_goes_on" not in state:  # of an older version: a dict, an empty one, or None
             memory = state["_memory"]
             try:
@@ -334,21 +341,23 @@ class RecurrentEstimator(BaseEstimator):
         """Return an equal estimator without the units that its outputs never depend on.
 
         Units go whose outgoing weights are zero, or whose incoming ones and bias are, as `GroupLasso` and `Lasso` leave
-        them behind; see `admmirnn.networks.ElmanRNN.pruned`.
+        them behind; see `admmirnn.networks.RNN.pruned`.
 
         Returns
         -------
         estimator
-            Fitted; ``hidden_size`` is the number of units left, at least one, and with ``bidirectional=True`` that of
-            the larger network; ``init`` is None, and an ``s_0`` that was given has the states of these units.  Its
-            outputs are equal but for rounding.  `partial_fit` goes on from the weights, with new running statistics.
+            Fitted; ``hidden_size`` is the number of units left of each layer, at least one, and with
+            ``bidirectional=True`` that of its larger direction; ``init`` is None, and an ``s_0`` that was given has the
+            states of these units.  Its outputs are equal but for rounding.  `partial_fit` goes on from the weights,
+            with new running statistics.
         """
         network = self._network().pruned()
         pruned = copy.copy(self)
-        pruned.hidden_size, pruned.init = network.n_hidden, None
+        pruned.hidden_size, pruned.init = network.hidden_size, None
         pruned._take_weights(network)
         if pruned.s_0_ is not None and not isinstance(self.s_0, str):
-            pruned.s_0 = pruned.s_0_.copy()
+            states = [layer[0].s_0.copy() for layer in network.layers if layer[0].s_0 is not None]
+            pruned.s_0 = states if len(states) > 1 else states[0]
         pruned._memory = None  # that of all units does not fit
         return pruned
 
@@ -362,7 +371,8 @@ class RecurrentEstimator(BaseEstimator):
 
     def _network(self) -> Network:
         check_is_fitted(self)
-        return network_of(weights_of(self), activation=self._activation, read_out=self._readout)
+        cell = cell_named(self._cell, self._activation)
+        return network_of(weights_of(self), cell=cell, read_out=self._readout)
 
     def _sequences(self, X: ArrayLike, network: Network) -> Sequences:
         """X as the fitted network reads it."""
@@ -385,7 +395,8 @@ class RecurrentEstimator(BaseEstimator):
 
     def _trace(self, S: FloatArray, outputs: FloatArray, names: Any) -> Trace:
         is_framed, every_step = tuple(self._frame) != (1, 1), self._form_of_targets != "sequence"
-        return Trace(S, outputs, names, self._activation, is_framed, every_step)
+        n_forward = self._network().layers[-1][0].n_hidden
+        return Trace(S, outputs, names, n_forward, self._activation, is_framed, every_step)
 
     def _outputs(self, X: ArrayLike) -> tuple[FloatArray, IntArray]:
         network = self._network()
@@ -422,11 +433,10 @@ class RecurrentEstimator(BaseEstimator):
         return self
 
     def _take_weights(self, network: Network) -> None:
-        found = {BLOCKS[name].attribute: weights.copy() for name, weights in network.weights.items()}
-        for block in BLOCKS.values():
-            if block.attribute not in found:
-                self.__dict__.pop(block.attribute, None)
-        self.__dict__.update(found)
+        for name in weights_of(self):
+            self.__dict__.pop(f"{name}_")
+        self._cell = network.cell.name
+        self.__dict__.update({block.attribute: block.of(network.arrays).copy() for block in network.blocks.values()})
         if network.s_0 is None:
             self.s_0_ = None
 

@@ -30,7 +30,6 @@ from admmirnn.export import Exports
 from admmirnn.files import models
 from admmirnn.files.fitted import Fitted
 from admmirnn.losses import LOSSES_OF_CLASSES, SigmoidCrossEntropy, SoftmaxCrossEntropy, loss_of
-from admmirnn.networks.blocks import BLOCKS
 from admmirnn.solvers.capability import Capability
 from admmirnn.streaming import Answer, ReadsStreams
 
@@ -71,17 +70,22 @@ def _has_probabilities(classifier: RNNClassifier) -> bool:
 
 @models.saved
 class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
-    """Elman network that reads a sequence and names its class, trained by ADMM.
+    """Recurrent network that reads a sequence and names its class, trained by ADMM.
 
-    s_t = f(U x_t + W s_{t-1} + b) from s_0 = 0, and the class with the largest output o = V s_N + c after the last
-    step N, which may differ from sequence to sequence.
+    s_t = f(U x_t + W s_{t-1} + b) from s_0 = 0, or what a cell with gates makes of the same, and the class with the
+    largest output o = V s_N + c after the last step N, which may differ from sequence to sequence.
 
     Parameters
     ----------
-    hidden_size : int, default=128
-        Number of hidden units n, >= 1.
+    hidden_size : int or sequence of int, default=128
+        Number of hidden units n, >= 1; several of them are those of layers, each of which reads the states of the one
+        below ("rollout" only).
+    cell : {"elman", "fastgrnn", "ugrnn", "gru", "lstm"}, default="elman"
+        What makes the states: f alone, or gates that keep a part of the state before (these with "rollout" only).
+        "fastgrnn" has a gate and a candidate of the same U and W, and costs hardly more than "elman"; "ugrnn" has U and
+        W of their own for each, "gru" three pairs of them and "lstm" four.
     activation : {"tanh", "sigmoid", "relu", "leaky_relu", "identity"}, default="tanh"
-        f; leaky relu is 0.01 a below zero.
+        f of "elman"; leaky relu is 0.01 a below zero.
     penalty : float or "auto", default="auto"
         Weight of the ridge, >= 0.  With "rollout" every iteration multiplies U and W by 1 - penalty times the distance
         by which it moves the pre-activations; "auto" is 6 times the root of the number of units, at least 128, per
@@ -95,6 +99,8 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         ([U W b]) and WV ([W; V]), and no block may have two; values are objects of `admmirnn.penalties`, or any with
         ``prox(x, tau)``, which is given the matrix.  Their weights are in units of the mean loss; ``penalty`` is apart
         from them.  With ``bidirectional=True`` they act on both networks, one after the other, but for V, which is one.
+        So it is with layers and gates, each on its own: W is that of every gate, and W_z that of one.  There is no UW
+        of "gru", no UWb of "gru" and "fastgrnn", and no WV of several layers; WV has the W of all gates.
     solver : {"rollout", "algorithm1"} or solver object, default="rollout"
         ``"rollout"`` stands for `Rollout()`, ``"algorithm1"`` for `Algorithm1()`.
     max_epochs : int, default=20
@@ -112,9 +118,11 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         then one a frame.
     bidirectional : bool, default=False
         Whether a second network of as many units reads the sequence from its end, and V both ("rollout" only, without
-        ``s_0`` and ``stateful``).  At a step it is in the state it reaches on reading from the end down to there.
+        ``s_0`` and ``stateful``).  At a step it is in the state it reaches on reading from the end down to there.  Of
+        several layers each has two directions, which read both of the layer below.
     s_0 : "learn", array-like of shape (n,) or None, default=None
-        The state before the first step: learnt from zero, given, or zero (these two with "rollout" only).
+        The state before the first step: learnt from zero, given, or zero (these two with "rollout" only).  Of several
+        layers a list of arrays.  The cell state of "lstm" is learnt as well, and else zero.
     stateful : bool, default=False
         Whether sequences are long streams, with a label for each step, trained chunk by chunk ("rollout" only).
         `fit` cuts them into ``batch_size`` streams ("auto" means 16, or fewer of at least four chunks) and takes the
@@ -127,7 +135,13 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         Initial weights by name, any of U (n, d), W (n, n), b (n,), V (K, n), c (K,), with K classes; with
         ``bidirectional=True`` also U_reverse, W_reverse and b_reverse, and V is (K, 2 n); the others are
         drawn: W orthogonal, U normal with variance 1/d, the rest zero; with "sigmoid" W times 4, U times 2 and b minus
-        half the row sums of W, which makes it like tanh.
+        half the row sums of W, which makes it like tanh.  The names of other cells and layers are those of the
+        attributes; above the first layer U has the variance 4 / (the number of states that it reads).
+    forget_bias : float, "chrono" or "auto", default="auto"
+        What the bias of the gate that keeps the past starts from: b_z, or b_f of "lstm"; "elman" has none.  "chrono"
+        draws the logarithm of numbers between 1 and T - 1, of sequences of T steps (their median, or ``chunk_size``
+        with ``stateful=True``), so that units keep what they have for so long, with minus that for b_i of "lstm".
+        "auto" is "chrono" from 200 steps on, and 1 below.
     dtype : {"float32", "float64"}, default="float32"
         Precision of weights and arithmetic.
     shuffle : bool, default=True
@@ -182,8 +196,16 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         The weights.  With ``bidirectional=True`` ``V_`` is (K, 2 n), of the states of both networks.
     U_reverse_, W_reverse_, b_reverse_ : ndarray of shape (n, d), (n, n), (n,)
         Those of the network that reads from the end, if there is one.
+    U_z_, W_z_, b_z_, ... : ndarray of shape (n, d), (n, n), (n,)
+        In the place of ``U_``, ``W_`` and ``b_`` with a cell of gates: those of "ugrnn" are z and c, of "gru" z, r and
+        c, of "lstm" i, f, g and o.  "fastgrnn" has ``U_``, ``W_``, ``b_z_`` and ``b_c_``; "gru" has ``b_s_``, which is
+        added to W_c s, as well.
+    U_2_, W_2_, b_2_, U_3_, ... : ndarray
+        Those of the layers above the first one, whose d are the units of the layer below: ``W_z_2_``, and with
+        ``bidirectional=True`` ``W_z_2_reverse_``.
     s_0_ : ndarray of shape (n,), or None
-        The state before the first step; None is zero.
+        The state before the first step; None is zero.  Of several layers also ``s_0_2_`` and so on, and where it is
+        learnt with "lstm" ``c_0_``, the cell state.
     classes_ : ndarray of shape (K,)
         The labels, sorted; where there may be several, the numbers of the columns.
     history_ : list of dict
@@ -227,8 +249,9 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
 
     def __init__(
         self,
-        hidden_size: int = 128,
+        hidden_size: int | Sequence[int] = 128,
         *,
+        cell: str = "elman",
         activation: str = "tanh",
         penalty: float | str = "auto",
         penalties: Mapping[str, ProximalOperator] | None = None,
@@ -242,6 +265,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         stateful: bool = False,
         chunk_size: int = 25,
         init: Mapping[str, ArrayLike] | None = None,
+        forget_bias: float | str = "auto",
         dtype: DTypeLike = "float32",
         shuffle: bool = True,
         verbose: int = 0,
@@ -261,6 +285,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         callbacks: Sequence[Callback] | None = None,
     ) -> None:
         self.hidden_size = hidden_size
+        self.cell = cell
         self.activation = activation
         self.penalty = penalty
         self.penalties = penalties
@@ -274,6 +299,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         self.stateful = stateful
         self.chunk_size = chunk_size
         self.init = init
+        self.forget_bias = forget_bias
         self.dtype = dtype
         self.shuffle = shuffle
         self.verbose = verbose
@@ -363,7 +389,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
             raise ValueError(
                 "classes is given, and where there may be several labels they are 0 to K - 1; leave it out"
             )
-        of_outputs = [name for name in layers if BLOCKS[name].is_of_outputs]
+        of_outputs = ("V", "c")
         if len(layers["c"]) == 1 and not several:
             layers |= {name: np.concatenate([np.zeros_like(layers[name]), layers[name]]) for name in of_outputs}
         classes, order = check_torch_classes(classes, len(layers["c"]))

@@ -27,7 +27,7 @@ def estimator_of_layers(
     of_layers = {
         "hidden_size": len(layers["b"]),
         "activation": activation,
-        "bidirectional": n_directions(layers) == 2,
+        "bidirectional": n_directions(layers) == (2,),
         "dtype": layers["b"].dtype.name,
     }
     check_settings_of_torch(settings, of_layers)

@@ -19,7 +19,9 @@ from admmirnn import backend
 from admmirnn.data.sequences import Streams
 from admmirnn.data.targets import hold_out, hold_out_ends
 from admmirnn.estimators.settings import check_drawn_again, check_init, check_resume
-from admmirnn.networks import BidirectionalRNN, ElmanRNN
+from admmirnn.networks import new_network
+from admmirnn.networks.cells import GATED, cell_named
+from admmirnn.networks.start import start_gates_of_past
 from admmirnn.solvers import Capability, Status
 from admmirnn.solvers.memory import Memory
 from admmirnn.watching import EarlyStopping, EpochState, History, Interruption, Limits, Progress, Validation
@@ -27,7 +29,7 @@ from admmirnn.watching import EarlyStopping, EpochState, History, Interruption, 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from admmirnn._typing import Array, Record
+    from admmirnn._typing import Array, FloatArray, Record
     from admmirnn.data.sequences import Sequences
     from admmirnn.data.targets import HeldOut, Targets
     from admmirnn.estimators.settings import EstimatorSettings
@@ -305,33 +307,47 @@ def held_out(estimator: Any, settings: EstimatorSettings, data: Data) -> Data:
 def network_for(settings: EstimatorSettings, data: Data, init: Any) -> Network:
     """A network for these data, with its initial weights."""
     sequences = data.sequences
+    n_steps = settings.chunk_size if settings.stateful else int(np.median(sequences.lengths))
     symbols = sequences.n_symbols > 0
-    return initial_network(settings, sequences.n_features, data.targets.n_outputs, init, symbols=symbols)
+    return initial_network(settings, sequences.n_features, data.targets.n_outputs, init, n_steps, symbols=symbols)
 
 
 def initial_network(
-    settings: EstimatorSettings, n_features: int, n_outputs: int, init: Any, *, symbols: bool = False
+    settings: EstimatorSettings, n_features: int, n_outputs: int, init: Any, n_steps: int = 1, *, symbols: bool = False
 ) -> Network:
-    """A network with initial weights, those of ``init`` where that has some."""
-    of_kind = BidirectionalRNN if settings.bidirectional else ElmanRNN
-    network = of_kind.random(
+    """A network with initial weights, those of ``init`` where that has some; ``n_steps`` of a usual sequence."""
+    network = new_network(
         n_features,
-        settings.hidden_size,
+        settings.sizes,
         n_outputs,
-        activation=settings.activation,
+        cell=cell_named(settings.cell, settings.activation),
         dtype=settings.dtype,
         random_state=settings.random_state,
         read_out=settings.readout,
+        bidirectional=settings.bidirectional,
         symbols=symbols,
     )
+    if settings.cell in GATED:
+        start_gates_of_past(network, settings.forget_bias, n_steps, settings.random_state)
     shapes = {name: weights.shape for name, weights in network.weights.items()}
     for name, values in check_init(init, shapes, settings.dtype).items():
         network.weights[name][:] = values
     if settings.s_0 is not None:
-        network.learns_s_0 = isinstance(settings.s_0, str)
-        network.s_0 = np.zeros(network.n_hidden, settings.dtype)
-        network.s_0[:] = 0 if network.learns_s_0 else settings.s_0
+        start_from(network, settings.s_0)
     return network
+
+
+def start_from(network: Network, s_0: str | FloatArray) -> None:
+    """Give a network of one direction the states before the first step: zeros to learn, or those of all layers."""
+    network.learns_s_0 = isinstance(s_0, str)
+    end = 0
+    for (direction,) in network.layers:
+        begin, end = end, end + direction.n_hidden
+        direction.s_0 = np.zeros(direction.n_hidden, network.dtype)
+        if not isinstance(s_0, str):
+            direction.s_0[:] = s_0[begin:end]
+        elif direction.cell.has_cell_state:
+            direction.c_0 = np.zeros_like(direction.s_0)
 
 
 def checkpoint_for(estimator: Any, settings: EstimatorSettings, data: Data) -> Checkpoint | None:

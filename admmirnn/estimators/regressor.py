@@ -47,14 +47,14 @@ else:
 
 @models.saved
 class RNNRegressor(RegressorMixin, ReadsStreams, Exports, RecurrentEstimator):
-    """Elman network that reads a sequence and answers with numbers, trained by ADMM.
+    """Recurrent network that reads a sequence and answers with numbers, trained by ADMM.
 
     One value, or several, for each sequence; or for each of its steps, where NaN stands for none.
 
     Parameters
     ----------
-    hidden_size, activation, penalty, penalties, solver, max_epochs, batch_size, readout, frame, bidirectional, s_0, \
-stateful, chunk_size, init, dtype, shuffle, verbose, random_state, scale, n_threads, early_stopping, \
+    hidden_size, cell, activation, penalty, penalties, solver, max_epochs, batch_size, readout, frame, bidirectional, \
+s_0, stateful, chunk_size, init, forget_bias, dtype, shuffle, verbose, random_state, scale, n_threads, early_stopping, \
 validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, callbacks
         As in `RNNClassifier`.
     loss : {"squared_error", "huber", "absolute_error", "quantile"} or object, default="squared_error"
@@ -66,7 +66,8 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
     Attributes
     ----------
     U_, W_, b_, V_, c_ : ndarray of shape (n, d), (n, n), (n,), (K, n), (K,)
-        The weights, for scaled targets; with ``bidirectional=True`` as in `RNNClassifier`.
+        The weights, for scaled targets; with other cells, several layers and ``bidirectional=True`` as in
+        `RNNClassifier`.
     s_0_ : ndarray of shape (n,), or None
         The state before the first step; None is zero.
     target_mean_, target_scale_ : ndarray of shape (K,)
@@ -90,8 +91,9 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
 
     def __init__(
         self,
-        hidden_size: int = 128,
+        hidden_size: int | Sequence[int] = 128,
         *,
+        cell: str = "elman",
         activation: str = "tanh",
         penalty: float | str = "auto",
         penalties: Mapping[str, ProximalOperator] | None = None,
@@ -105,6 +107,7 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
         stateful: bool = False,
         chunk_size: int = 25,
         init: Mapping[str, ArrayLike] | None = None,
+        forget_bias: float | str = "auto",
         dtype: DTypeLike = "float32",
         shuffle: bool = True,
         verbose: int = 0,
@@ -123,6 +126,7 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
         callbacks: Sequence[Callback] | None = None,
     ) -> None:
         self.hidden_size = hidden_size
+        self.cell = cell
         self.activation = activation
         self.penalty = penalty
         self.penalties = penalties
@@ -136,6 +140,7 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
         self.stateful = stateful
         self.chunk_size = chunk_size
         self.init = init
+        self.forget_bias = forget_bias
         self.dtype = dtype
         self.shuffle = shuffle
         self.verbose = verbose

@@ -12,7 +12,8 @@ from sklearn.utils import check_random_state
 
 from admmirnn import validation
 from admmirnn.activations import ACTIVATIONS
-from admmirnn.networks.blocks import PENALISED
+from admmirnn.networks.blocks import penalised_parts
+from admmirnn.networks.cells import CELLS, Elman
 from admmirnn.penalties import check_penalties
 from admmirnn.solvers.capability import Capability
 
@@ -60,8 +61,10 @@ class EstimatorSettings:
         Empty without any.
     batch_size : int or None
         None for "auto".
+    hidden_size : int or tuple of int
+        A tuple of several layers.
     s_0 : {"learn"}, ndarray or None
-        None is zero.
+        None is zero; of several layers side by side.
     frame : tuple of int
         (length, stride).
     callbacks : tuple of callable
@@ -70,8 +73,10 @@ class EstimatorSettings:
     The others are as the parameters of `RNNClassifier`.
     """
 
-    hidden_size: int
+    hidden_size: int | tuple[int, ...]
+    cell: str
     activation: str
+    forget_bias: float | str
     penalty: float | None
     penalties: dict[str, ProximalOperator]
     solver: Solver
@@ -98,6 +103,11 @@ class EstimatorSettings:
     checkpoint: str | None
     checkpoint_every: int
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Hidden units of each layer."""
+        return self.hidden_size if isinstance(self.hidden_size, tuple) else (self.hidden_size,)
+
 
 def check_estimator_settings(
     estimator: BaseEstimator, solvers: Mapping[str, type[Solver]], *, reads_text: bool = False
@@ -120,7 +130,9 @@ def check_estimator_settings(
     """
     solver = check_solver(estimator.solver, solvers)
     dtype = validation.check_dtype(estimator.dtype)
-    hidden_size = validation.check_integer("hidden_size", estimator.hidden_size, 1)
+    hidden_size = check_hidden_size(estimator.hidden_size)
+    cell = validation.check_choice("cell", estimator.cell, tuple(CELLS))
+    n_layers = len(hidden_size) if isinstance(hidden_size, tuple) else 1
     settings = EstimatorSettings(
         s_0=check_s_0(estimator.s_0, hidden_size, dtype),
         stateful=validation.check_boolean("stateful", estimator.stateful),
@@ -129,9 +141,11 @@ def check_estimator_settings(
         readout=validation.check_choice("readout", estimator.readout, READ_OUTS),
         frame=check_frame(estimator.frame),
         hidden_size=hidden_size,
-        activation=validation.check_choice("activation", estimator.activation, ACTIVATIONS),
+        cell=cell,
+        activation=_check_activation(estimator.activation, cell),
+        forget_bias=check_forget_bias(estimator.forget_bias, cell),
         penalty=_check_penalty(estimator.penalty, solver),
-        penalties=check_penalties(estimator.penalties, PENALISED),
+        penalties=check_penalties(estimator.penalties, penalised_parts(CELLS[cell].maps, n_layers)),
         solver=solver,
         max_epochs=validation.check_integer("max_epochs", estimator.max_epochs, 1),
         batch_size=_check_batch_size(estimator.batch_size),
@@ -147,6 +161,39 @@ def check_estimator_settings(
     check_capabilities(estimator, settings, reads_text)
     check_together(estimator, settings)
     return settings
+
+
+def check_hidden_size(hidden_size: Any) -> int | tuple[int, ...]:
+    """Return ``hidden_size``, a number of units, or those of several layers, of which one alone is its number."""
+    if not isinstance(hidden_size, (tuple, list)):
+        return validation.check_integer("hidden_size", hidden_size, 1, alternatives=", or one for each layer")
+    if not hidden_size:
+        raise ValueError(f"hidden_size is {hidden_size!r}, no layer; pass a number of units >= 1 for each layer")
+    sizes = tuple(validation.check_integer(f"hidden_size[{i}]", size, 1) for i, size in enumerate(hidden_size))
+    return sizes if len(sizes) > 1 else sizes[0]
+
+
+def _check_activation(activation: Any, cell: str) -> str:
+    found: str = validation.check_choice("activation", activation, ACTIVATIONS)
+    if cell != Elman.name and found != "tanh":
+        raise ValueError(
+            f"activation is {activation!r} and cell is {cell!r}, which has tanh and sigmoid in their places; pass "
+            "activation='tanh', or cell='elman'"
+        )
+    return found
+
+
+def check_forget_bias(forget_bias: Any, cell: str) -> float | str:
+    """Return ``forget_bias``, a number, "auto" or "chrono", or raise if there is no gate that has it."""
+    if isinstance(forget_bias, str):
+        forget_bias = validation.check_choice("forget_bias", forget_bias, ("auto", "chrono"))
+    elif not isinstance(forget_bias, numbers.Real) or isinstance(forget_bias, bool):
+        raise TypeError(f"forget_bias is {forget_bias!r}; pass a number, 'auto' or 'chrono'")
+    elif not np.isfinite(float(forget_bias)):
+        raise ValueError(f"forget_bias is {forget_bias!r}; pass a finite number, 'auto' or 'chrono'")
+    if cell == Elman.name and forget_bias != "auto":
+        raise ValueError(f"forget_bias is {forget_bias!r} and cell is {cell!r}, which has no gates; pass 'auto'")
+    return forget_bias if isinstance(forget_bias, str) else float(forget_bias)
 
 
 def _check_batch_size(batch_size: Any) -> int | None:
@@ -234,6 +281,17 @@ def check_capabilities(estimator: BaseEstimator, settings: EstimatorSettings, re
             f"bidirectional is True, and {name} trains one direction only; pass False, or solver='rollout'",
         ),
         (
+            Capability.CELLS,
+            settings.cell != Elman.name,
+            f"cell is {settings.cell!r}, and {name} trains none with gates; pass cell='elman', or solver='rollout'",
+        ),
+        (
+            Capability.LAYERS,
+            len(settings.sizes) > 1,
+            f"hidden_size is {estimator.hidden_size!r}, and {name} trains one layer only; pass an int, or "
+            "solver='rollout'",
+        ),
+        (
             Capability.CHECKPOINTS,
             settings.checkpoint is not None,
             f"checkpoint is {settings.checkpoint!r}, and {name} cannot go on from one; pass None",
@@ -296,21 +354,37 @@ def check_frame(frame: Any) -> Frame:
     return length, stride
 
 
-def check_s_0(s_0: Any, hidden_size: int, dtype: DType) -> str | FloatArray | None:
-    """Return ``s_0`` as None, "learn", or an array of shape (hidden_size,) and this dtype."""
+def check_s_0(s_0: Any, hidden_size: int | tuple[int, ...], dtype: DType) -> str | FloatArray | None:
+    """Return ``s_0`` as None, "learn", or an array of this dtype: a state for each unit, of all layers side by side."""
+    several = isinstance(hidden_size, tuple)
+    shapes = ", ".join(f"({size},)" for size in hidden_size) if isinstance(hidden_size, tuple) else f"({hidden_size},)"
     if s_0 is None:
         return None
     if isinstance(s_0, str):
         if s_0 != "learn":
-            raise ValueError(f"s_0 is {s_0!r}; pass 'learn', an array of shape ({hidden_size},), or None for zero")
+            wanted = f"a list of arrays of shapes {shapes}" if several else f"an array of shape {shapes}"
+            raise ValueError(f"s_0 is {s_0!r}; pass 'learn', {wanted}, or None for zero")
         return s_0
+    if isinstance(hidden_size, int):
+        return _check_state("s_0", s_0, hidden_size, dtype)
+    if not isinstance(s_0, (list, tuple)) or len(s_0) != len(hidden_size):
+        raise ValueError(f"s_0 has no array for each of {len(hidden_size)} layers; pass a list of shapes {shapes}")
+    return np.concatenate(
+        [
+            _check_state(f"s_0[{i}]", one, size, dtype)
+            for i, (one, size) in enumerate(zip(s_0, hidden_size, strict=True))
+        ]
+    )
+
+
+def _check_state(name: str, state: Any, size: int, dtype: DType) -> FloatArray:
     with np.errstate(over="ignore"):
-        states: FloatArray = validation.as_numbers(s_0, "s_0", np.float64).astype(dtype)
-    if states.shape != (hidden_size,):
-        raise ValueError(f"s_0 has the shape {states.shape}; pass one state for each hidden unit, ({hidden_size},)")
-    if not np.isfinite(states).all():
-        raise ValueError(f"s_0 contains NaN or infinity, as {states.dtype}; pass finite states")
-    return states
+        found: FloatArray = validation.as_numbers(state, name, np.float64).astype(dtype)
+    if found.shape != (size,):
+        raise ValueError(f"{name} has the shape {found.shape}; pass one state for each hidden unit, ({size},)")
+    if not np.isfinite(found).all():
+        raise ValueError(f"{name} contains NaN or infinity, as {found.dtype}; pass finite states")
+    return found
 
 
 def check_init(init: Any, shapes: Mapping[str, tuple[int, ...]], dtype: DType) -> dict[str, FloatArray]:
@@ -356,7 +430,8 @@ def check_targets_suit(settings: EstimatorSettings, targets: Targets) -> None:
 def check_same_network(estimator: BaseEstimator, settings: EstimatorSettings, network: Network, **more: object) -> None:
     """Raise unless settings, and ``more`` of them by name, are those that the network was made with."""
     fitted = {
-        "hidden_size": network.n_hidden,
+        "hidden_size": network.hidden_size,
+        "cell": network.cell.name,
         "activation": network.activation,
         "readout": network.read_out,
         "bidirectional": len(network.layers[0]) == 2,

@@ -18,6 +18,7 @@ from admmirnn.estimators.settings import check_estimator_settings, check_partial
 from admmirnn.files import models
 from admmirnn.files.fitted import Fitted
 from admmirnn.losses import SoftmaxCrossEntropy
+from admmirnn.networks import check_elman
 from admmirnn.solvers import SOLVERS
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def check_fitted_vocabulary(name: str, value: Any, sizes: dict[str, Any]) -> Non
 
 @models.saved
 class CharacterModel(RecurrentEstimator):
-    """Elman network that reads a text and predicts each next character, trained by ADMM.
+    """Recurrent network that reads a text and predicts each next character, trained by ADMM.
 
     Every character is a symbol: s_t = f(U[:, x_t] + W s_{t-1} + b), and softmax(V s_t + c) are the probabilities of the
     characters that may follow.  No one-hot vectors are made.  The text is cut into ``batch_size`` streams, which are
@@ -51,7 +52,8 @@ class CharacterModel(RecurrentEstimator):
 
     Parameters
     ----------
-    hidden_size, activation, penalty, penalties, solver, s_0, init, dtype, verbose, random_state, n_threads
+    hidden_size, cell, activation, penalty, penalties, solver, s_0, init, forget_bias, dtype, verbose, random_state, \
+n_threads
         As in `RNNClassifier`; the solver must read symbols, as "rollout" does, and U is drawn with variance 1.
     max_epochs : int, default=10
         Passes over the text, >= 1.  The solver's ``max_iter``, a number of chunks, takes its place.
@@ -68,7 +70,7 @@ class CharacterModel(RecurrentEstimator):
     Attributes
     ----------
     U_, W_, b_, V_, c_ : ndarray of shape (n, K), (n, n), (n,), (K, n), (K,)
-        The weights, for K different characters.
+        The weights, for K different characters; with other cells and several layers as in `RNNClassifier`.
     s_0_ : ndarray of shape (n,), or None
         The state before the first character; None is zero.
     vocabulary_ : str
@@ -104,8 +106,9 @@ class CharacterModel(RecurrentEstimator):
 
     def __init__(
         self,
-        hidden_size: int = 128,
+        hidden_size: int | Sequence[int] = 128,
         *,
+        cell: str = "elman",
         activation: str = "tanh",
         penalty: float | str = "auto",
         penalties: Mapping[str, ProximalOperator] | None = None,
@@ -115,6 +118,7 @@ class CharacterModel(RecurrentEstimator):
         chunk_size: int = 25,
         s_0: str | ArrayLike | None = None,
         init: Mapping[str, ArrayLike] | None = None,
+        forget_bias: float | str = "auto",
         dtype: DTypeLike = "float32",
         verbose: int = 0,
         random_state: RandomState = None,
@@ -130,6 +134,7 @@ class CharacterModel(RecurrentEstimator):
         callbacks: Sequence[Callback] | None = None,
     ) -> None:
         self.hidden_size = hidden_size
+        self.cell = cell
         self.activation = activation
         self.penalty = penalty
         self.penalties = penalties
@@ -139,6 +144,7 @@ class CharacterModel(RecurrentEstimator):
         self.chunk_size = chunk_size
         self.s_0 = s_0
         self.init = init
+        self.forget_bias = forget_bias
         self.dtype = dtype
         self.verbose = verbose
         self.random_state = random_state
@@ -296,7 +302,7 @@ class CharacterModel(RecurrentEstimator):
         OSError
             If a file cannot be read.
         """
-        network = self._network().layers[0][0]
+        network = self._network()
         sequences, following = _predictions(self._encode(read_texts(text)), len(self.vocabulary_))
         nats, n_threads = 0.0, validation.check_n_threads(self.n_threads)
         for rows, outputs in network.pieces_of_outputs(sequences, every_step=True, n_threads=n_threads):
@@ -348,7 +354,7 @@ class CharacterModel(RecurrentEstimator):
         OSError
             If a file cannot be read.
         """
-        network = self._network().layers[0][0]
+        network = self._network()
         (codes,) = self._encode([read_text(text, least=1)])
         outputs = network.outputs(_symbols([codes], len(self.vocabulary_)), every_step=True)
         found: FloatArray = softmax(self._checked(outputs), axis=1)
@@ -382,7 +388,7 @@ class CharacterModel(RecurrentEstimator):
         ValueError, TypeError
             As in `predict_proba`, for the prefix, which may be empty; or if another argument is out of its range.
         """
-        network = self._network().layers[0][0]
+        network = check_elman(self._network(), "generate goes on in one layer of the cell 'elman' alone")
         prefix = read_text(prefix, "prefix", least=0)
         n = validation.check_integer("n", n, 0)
         temperature = validation.check_number("temperature", temperature)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from admmirnn.networks.blocks import UNITS
+from admmirnn.networks.cells import Elman
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +65,7 @@ class Network:
         dtype: DTypeLike | None = None,
     ) -> Network:
         """That of the network of a fitted estimator, in ``dtype`` or its own."""
+        check_can_be_exported(network)
         of_part: dict[str, list[FloatArray]] = defaultdict(list)
         for block in network.blocks.values():
             of_directions = range(len(block.of_directions))
@@ -96,8 +97,17 @@ class Network:
 def _of_most_units(block: Block, network: networks.Network) -> FloatArray:
     """A block in float64, with zeros where a pruned network has a direction of fewer units than the other one."""
     weights, n = block.of(network.arrays).astype(np.float64), network.n_hidden
-    add = [(0, n - size if axis in UNITS else 0) for axis, size in zip(block.axes, weights.shape, strict=True)]
+    add = [(0, n - size if axis in ("n", "m") else 0) for axis, size in zip(block.axes, weights.shape, strict=True)]
     return np.pad(weights, add)
+
+
+def check_can_be_exported(network: networks.Network) -> None:
+    """Raise unless other programs can be given the network."""
+    if network.cell.name != Elman.name or len(network.layers) > 1:
+        raise ValueError(
+            f"the network has {len(network.layers)} layer(s) of the cell {network.cell.name!r}, and exports are of one "
+            "layer of the cell 'elman'"
+        )
 
 
 def check_exported(blocks: Mapping[str, FloatArray], dtype: np.dtype[Any]) -> dict[str, FloatArray]:

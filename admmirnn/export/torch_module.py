@@ -231,7 +231,7 @@ def module_of(network: Network, *, learns_s_0: bool = False) -> ElmanModule:
 def layers_of(rnn: nn.RNN | LoopRNN, linear: nn.Linear) -> tuple[dict[str, FloatArray], str]:
     """The weights of a recurrent and a linear layer by name, as copies, and the activation."""
     check_torch_layers(rnn, linear, torch, (nn.RNN, LoopRNN))
-    n_hidden = (rnn.hidden_size,) * (2 if rnn.bidirectional else 1)
+    n_hidden = ((rnn.hidden_size,) * (2 if rnn.bidirectional else 1),)
     weights: dict[str, FloatArray] = {}
     for name, block in blocks_of(rnn.input_size, n_hidden, linear.out_features).items():
         layer, suffix = (linear, "") if block.direction is None else (rnn, f"_l0{_SUFFIXES[block.direction]}")

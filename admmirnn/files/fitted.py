@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from admmirnn import validation
-from admmirnn.networks.blocks import BLOCKS
+from admmirnn.networks.blocks import blocks_named, is_weight
+from admmirnn.networks.cells import CELLS, Elman, cell_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -47,28 +48,48 @@ class Fitted:
         return cls(partial(_check_fitted_labels, axis, strings), may_be_missing)
 
     @classmethod
-    def value(cls, check: Callable[[str, Any], object], optional: bool = False) -> Fitted:
+    def value(
+        cls, check: Callable[[str, Any], object], optional: bool = False, *, may_be_missing: bool = False
+    ) -> Fitted:
         """What ``check(name, value)`` lets pass."""
-        return cls(lambda name, value, sizes: None if optional and value is None else check(name, value))
+
+        def unless_none(name: str, value: Any, sizes: dict[str, Any]) -> object:
+            return None if optional and value is None else check(name, value)
+
+        return cls(unless_none, may_be_missing)
 
 
-def fitted_weights() -> dict[str, Fitted]:
-    """Those that are weights: the second direction's may be missing, and an s_0 that is zero is None."""
-    return {
-        block.attribute: Fitted.array(*block.axes, optional=name == "s_0", may_be_missing=block.direction == 1)
-        for name, block in BLOCKS.items()
-    }
+def fitted_weights(attributes: Mapping[str, Any]) -> dict[str, Fitted]:
+    """What the weights have to be of a network with as many layers and directions as there are among these attributes.
+
+    An s_0 that is zero is None.
+    """
+    name_of_cell = attributes.get("_cell", Elman.name)
+    maps = cell_named(validation.check_choice("_cell", name_of_cell, tuple(CELLS))).maps
+    names = [name[:-1] for name, value in attributes.items() if value is not None and name.endswith("_")]
+    blocks = blocks_named([name for name in names if is_weight(name, maps)], maps).values()
+    expected = {block.attribute: Fitted.array(*block.axes) for block in blocks}
+    return expected if "s_0" in names else expected | {"s_0_": Fitted.value(check_missing_state, optional=True)}
+
+
+def check_missing_state(name: str, value: object) -> None:
+    """Raise, as a state that is zero is None."""
+    raise ValueError(f"{name} is {value!r}, and should be None")
+
+
+def fitted_attributes_of(estimator: Any) -> dict[str, Any]:
+    """All attributes that make an estimator fitted, in the order in which files have them."""
+    found = vars(estimator)
+    return {name: found[name] for name in (*fitted_weights(found), *estimator.fitted_attributes) if name in found}
 
 
 def check_fitted_attributes(attributes: Mapping[str, Any], expected: Mapping[str, Fitted]) -> None:
-    """Raise unless these attributes, by name, make an estimator fitted, as the `Fitted` of each say."""
+    """Raise unless these attributes, by name, make an estimator fitted: weights, and what the `Fitted` of each say."""
+    expected = {**fitted_weights(attributes), **expected}
     missing = sorted(name for name, one in expected.items() if name not in attributes and not one.may_be_missing)
     unknown = sorted(attributes.keys() - expected.keys())
     if missing or unknown:
         raise ValueError(f"its attributes are not those of a fitted one: {', '.join([*missing, *unknown][:3])}")
-    of_reverse = [block.attribute in attributes for block in BLOCKS.values() if block.direction == 1]
-    if any(of_reverse) and not all(of_reverse):
-        raise ValueError("some of its weights of the network that reads from the end are missing")
     sizes: dict[str, Any] = {}
     for name, one in expected.items():
         if name in attributes:
@@ -77,8 +98,7 @@ def check_fitted_attributes(attributes: Mapping[str, Any], expected: Mapping[str
         of_table, n_features = attributes["_n_table_columns"], attributes["n_features_in_"]
         n_channels = n_features if of_table is None else 1
         if sizes["d"] != n_channels * attributes["_frame"][0] or of_table not in (None, n_features):
-            U = BLOCKS["U"].attribute
-            raise ValueError(f"{U} has {sizes['d']} columns, which observations of {n_features} features do not have")
+            raise ValueError(f"U has {sizes['d']} columns, which observations of {n_features} features do not have")
 
 
 def _check_fitted_array(

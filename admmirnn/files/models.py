@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from sklearn.base import BaseEstimator
 
 from admmirnn import losses, penalties, validation
-from admmirnn.files.fitted import check_fitted_attributes
+from admmirnn.files.fitted import check_fitted_attributes, fitted_attributes_of
 from admmirnn.files.format import ModelFileError, Values, parameters, read_file, write_file
 from admmirnn.solvers import Algorithm1, Rollout, Status
 
@@ -34,7 +34,8 @@ _ESTIMATORS: dict[str, type[BaseEstimator]] = {}
 def saved(estimator_class: type[_Estimator]) -> type[_Estimator]:
     """Let `load` know an estimator's class, as a decorator.
 
-    Its ``fitted_attributes`` has all attributes that make it fitted by name, and a `Fitted` for each.
+    Its ``fitted_attributes`` has all attributes that make it fitted by name, but for its weights, and a `Fitted` for
+    each.
     """
     _ESTIMATORS[estimator_class.__name__] = estimator_class
     return estimator_class
@@ -47,7 +48,7 @@ def save(estimator: BaseEstimator, path: FilePath) -> None:
         raise TypeError(f"{name} is a class of your own, which a model file cannot name; use pickle")
     validation.check_path(path)
     settings = {key: value for key, value in estimator.get_params(deep=False).items() if key not in _NOT_SAVED}
-    attributes = {key: vars(estimator)[key] for key in estimator.fitted_attributes if key in vars(estimator)}
+    attributes = fitted_attributes_of(estimator)
     check_fitted_attributes(attributes, estimator.fitted_attributes)
     attributes["history_"] = list(attributes["history_"])
     values = Values(known=_KNOWN)

@@ -1,12 +1,15 @@
-"""Blocks of weights: which array, rows and columns a name such as U, W_reverse or c stands for.
+"""Blocks of weights: which array, rows and columns a name such as U, W_z_2 or b_reverse stands for.
 
-A network's arrays are the maps of its cell for each direction in which it reads, Theta = [U W b], then that of the
-outputs, Psi = [V c], then s_0 if it has one.  Whoever takes, keeps or shows weights by name reads the table of their
-blocks that `blocks_of` makes: initial weights, penalties, fitted attributes and files of them, exports, pictures.
+A network's arrays are the maps of its cell for each direction of each layer, such as Theta = [U W b], then that of the
+outputs, Psi = [V c], then the states before the first step, if it has any.  A name is what a block is to its direction
+("W", or with gates "W_z"), then "_2", "_3" and so on above the first layer, then "_reverse" for the direction that
+reads from the end: "W_z_2_reverse".  Whoever takes, keeps or shows weights by name reads the table of their blocks that
+`blocks_of` makes: initial weights, penalties, fitted attributes and files of them, exports, pictures.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
@@ -16,20 +19,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from admmirnn.networks.cells import Elman
+from admmirnn.networks.cells import Elman, cell_named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from admmirnn._typing import FloatArray
-    from admmirnn.networks.cells import Map
+    from admmirnn._typing import FloatArray, Map
 
 _SUFFIXES = "", "_reverse"  # of what a direction has: the network that reads from the start, and from the end
-UNITS = "n", "m"  # the letters of axes that have an entry for each hidden unit of a direction
-
-# the parts of the blocks that a penalty may act on, by the keys of ``penalties``: those of one array lie side by side,
-# and the columns of V that read a direction's states are below that direction's W
-PENALISED = {"U": ("U",), "W": ("W",), "V": ("V",), "UW": ("U", "W"), "UWb": ("U", "W", "b"), "WV": ("W", "V")}
+_UNITS = "n", "m"  # the letters of axes that have an entry for each hidden unit of a direction
+INITIAL = "s_0", "c_0"  # what a layer may start from
+_OF_NETWORK = "V", "c"  # what is no layer's
+_NAME = re.compile(r"(.+?)(?:_([2-9]|[1-9]\d+))?(_reverse)?")
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,14 @@ class Block:
     Attributes
     ----------
     name : str
-        A key of ``init`` and, with "_" behind it, a fitted attribute: "W_reverse".
+        A key of ``init`` and, with "_" behind it, a fitted attribute: "W_z_2_reverse".
     part : str
-        What it is to its direction: "W".
+        What it is to its direction: "W_z".
     axes : tuple of str
-        The axes of its shape in letters: d features, n hidden units, or m of the second direction, and K outputs.  A
-        vector has one.
-    direction : int or None
-        Whose it is; None is all directions', as the output layer is.
+        The axes of its shape in letters: d features, n hidden units, or m of the second direction, with the number of
+        the layer above the first one ("n2"), and K outputs; "n+m" are the units of both directions.  A vector has one.
+    layer, direction : int or None
+        Whose it is, from 0; None is all directions', as the output layer is.
     array : int
         Which of the network's arrays it is in.
     rows : slice
@@ -54,17 +55,21 @@ class Block:
     columns : slice
         Of that array; a vector is one column, or an array of its own.
     of_directions : tuple of slice
-        Where it has columns for the states of each direction: which ones of the array these are.
+        Of V: which columns of the array are for the states of each direction.
+    letter : str
+        Its part without the gate: "W".
     """
 
     name: str
     part: str
     axes: tuple[str, ...]
+    layer: int | None
     direction: int | None
     array: int
     rows: slice
     columns: slice
     of_directions: tuple[slice, ...] = ()
+    letter: str = ""
 
     @property
     def attribute(self) -> str:
@@ -85,7 +90,7 @@ class Block:
 
     def of_direction(self, direction: int) -> Block:
         """The columns that the states of one direction are multiplied by."""
-        axes = *self.axes[:-1], UNITS[direction]
+        axes = *self.axes[:-1], self.axes[-1].split("+")[direction]
         columns = self.of_directions[direction]
         return replace(self, axes=axes, direction=direction, columns=columns, of_directions=())
 
@@ -93,11 +98,11 @@ class Block:
 @lru_cache
 def blocks_of(
     n_features: int,
-    n_hidden: tuple[int, ...],
+    n_hidden: tuple[tuple[int, ...], ...],
     n_outputs: int,
     *,
-    has_s_0: bool = False,
     maps: tuple[Map, ...] = Elman.maps,
+    initial: tuple[str, ...] = (),
 ) -> Mapping[str, Block]:
     """The blocks of a network by name, in the order in which its weights are listed everywhere.
 
@@ -105,61 +110,117 @@ def blocks_of(
     ----------
     n_features : int
         d.
-    n_hidden : tuple of int
-        How many hidden units each direction has.
+    n_hidden : tuple of tuple of int
+        How many hidden units each direction of each layer has.
     n_outputs : int
         K.
-    has_s_0 : bool, default=False
-        Whether the network has a state before the first step that is not zero, given or learnt.
     maps : tuple of Map
         Those of its cell.
+    initial : tuple of str, default=()
+        Which of "s_0" and "c_0" its layers have, given or learnt; without, they start from zero.
     """
     blocks: list[Block] = []
-    read: list[slice] = []
-    d = n_features
-    for i, (n, units, suffix) in enumerate(zip(n_hidden, UNITS, _SUFFIXES, strict=False)):
-        axes_of, columns_of = {"x": ("d",), "s": (units,), "1": ()}, {"x": d, "s": n, "1": 1}
-        for array, one in enumerate(maps, i * len(maps)):
-            end = 0
-            for part, letter in one.columns:
-                columns = slice(end, end := end + columns_of[part])
-                for k, name in enumerate(one.names(letter)):
-                    axes, rows = (units, *axes_of[part]), slice(k * n, (k + 1) * n)
-                    blocks.append(Block(f"{name}{suffix}", name, axes, i, array, rows, columns))
-        first = read[-1].stop if read else 0
-        read.append(slice(first, first + n))
-    output, rows, h = len(n_hidden) * len(maps), slice(0, n_outputs), sum(n_hidden)
+    array, d, reads = 0, n_features, "d"
+    read: tuple[slice, ...] = ()
+    for layer, sizes in enumerate(n_hidden):
+        for i, n in enumerate(sizes):
+            units, suffix = _units(layer, i), _suffix(layer, i)
+            axes_of, columns_of = {"x": (reads,), "s": (units,), "1": ()}, {"x": d, "s": n, "1": 1}
+            for one in maps:
+                end = 0
+                for part, letter in one.columns:
+                    columns = slice(end, end := end + columns_of[part])
+                    for k, name in enumerate(one.names(letter)):
+                        rows, axes = slice(k * n, (k + 1) * n), (units, *axes_of[part])
+                        blocks.append(
+                            Block(f"{name}{suffix}", name, axes, layer, i, array, rows, columns, letter=_letter(name))
+                        )
+                array += 1
+        ends = np.cumsum(sizes).tolist()
+        read = tuple(slice(end - n, end) for n, end in zip(sizes, ends, strict=True))
+        d, reads = ends[-1], "+".join(_units(layer, i) for i in range(len(sizes)))
+    rows = slice(0, n_outputs)
     blocks += [
-        Block("V", "V", ("K", "+".join(UNITS[: len(n_hidden)])), None, output, rows, slice(0, h), tuple(read)),
-        Block("c", "c", ("K",), None, output, rows, slice(h, h + 1)),
+        Block("V", "V", ("K", reads), None, None, array, rows, slice(0, d), read, "V"),
+        Block("c", "c", ("K",), None, None, array, rows, slice(d, d + 1), letter="c"),
     ]
-    if has_s_0:
-        blocks.append(Block("s_0", "s_0", ("n",), 0, output + 1, slice(0, n_hidden[0]), slice(0, 1)))
+    for layer, sizes in enumerate(n_hidden):
+        for i, n in enumerate(sizes):
+            for part in initial:
+                array += 1
+                name, axes = f"{part}{_suffix(layer, i)}", (_units(layer, i),)
+                blocks.append(Block(name, part, axes, layer, i, array, slice(0, n), slice(0, 1), letter=part))
     return MappingProxyType({block.name: block for block in blocks})
 
 
-# all that there may be, for their names and axes
-BLOCKS = blocks_of(1, (1, 1), 1, has_s_0=True)
+def _suffix(layer: int, direction: int) -> str:
+    return f"_{layer + 1}{_SUFFIXES[direction]}" if layer else _SUFFIXES[direction]
 
 
-def n_directions(names: Iterable[str]) -> int:
-    """In how many directions a network reads whose blocks have these names."""
-    return 1 + max(BLOCKS[name].direction or 0 for name in names)
+def _units(layer: int, direction: int) -> str:
+    return f"{_UNITS[direction]}{layer + 1}" if layer else _UNITS[direction]
+
+
+def _letter(part: str) -> str:
+    return part.partition("_")[0]
+
+
+def place_of(name: str) -> tuple[str, int, int]:
+    """What a block of this name is to its direction, and which layer's and direction's it is, from 0."""
+    found = _NAME.fullmatch(name)
+    assert found is not None  # as a name has a letter
+    part, layer, reverse = found.groups()
+    return part, int(layer or 1) - 1, int(reverse is not None)
+
+
+def n_directions(names: Iterable[str]) -> tuple[int, ...]:
+    """In how many directions each layer of a network reads whose blocks have these names."""
+    found: dict[int, int] = {}
+    for part, layer, direction in map(place_of, names):
+        if part not in _OF_NETWORK:
+            found[layer] = max(found.get(layer, 1), direction + 1)
+    return tuple(found.get(layer, 1) for layer in range(max(len(found), 1)))  # none is left out
+
+
+def blocks_named(names: Iterable[str], maps: tuple[Map, ...]) -> Mapping[str, Block]:
+    """The blocks, of sizes 1, of the network with as many layers and directions as these names say."""
+    names = list(names)
+    n_hidden = tuple((1,) * n for n in n_directions(names))
+    return blocks_of(1, n_hidden, 1, maps=maps, initial=tuple(part for part in INITIAL if part in names))
+
+
+def parts_of(maps: Iterable[Map]) -> list[str]:
+    """What blocks of these maps are to their direction: W_z."""
+    return [name for one in maps for _, letter in one.columns for name in one.names(letter)]
+
+
+def is_weight(name: str, maps: tuple[Map, ...]) -> bool:
+    """Whether a network of these maps, with enough layers, has a block of this name."""
+    found = _NAME.fullmatch(name)
+    return found is not None and found[1] in {*parts_of(maps), *_OF_NETWORK, *INITIAL}
 
 
 def weights_of(fitted: object) -> dict[str, FloatArray]:
     """The weights by name that an object has as fitted attributes."""
-    found = {name: getattr(fitted, block.attribute, None) for name, block in BLOCKS.items()}
-    return {name: weights for name, weights in found.items() if weights is not None}
+    maps, attributes = cell_named(getattr(fitted, "_cell", Elman.name)).maps, vars(fitted)
+    names = [name[:-1] for name, value in attributes.items() if value is not None and name.endswith("_")]
+    found = {name for name in names if is_weight(name, maps)}
+    blocks = blocks_named(found, maps).values() if found else ()
+    return {block.name: attributes[block.attribute] for block in blocks if block.name in found}
 
 
-def arrays_of(weights: Mapping[str, FloatArray]) -> tuple[FloatArray, ...]:
+def arrays_of(weights: Mapping[str, FloatArray], maps: tuple[Map, ...] = Elman.maps) -> tuple[FloatArray, ...]:
     """New arrays of a network with these weights by name, or raise unless they fit together."""
+    named = blocks_named(weights, maps)
+    if named.keys() != weights.keys():
+        differ = ", ".join(sorted(named.keys() ^ weights.keys()))
+        raise ValueError(f"weights are missing, or are none of a network's: {differ}; it has {', '.join(named)}")
     sizes: dict[str, int] = {}
     for name, array in weights.items():
-        sizes |= zip(BLOCKS[name].axes, array.shape, strict=True)
-    n_hidden = tuple(sizes[units] for units in UNITS if units in sizes)
-    blocks = blocks_of(sizes["d"], n_hidden, sizes["K"], has_s_0="s_0" in weights).values()
+        sizes |= zip(named[name].axes, array.shape, strict=True)
+    n_hidden = tuple(tuple(sizes[_units(layer, i)] for i in range(n)) for layer, n in enumerate(n_directions(weights)))
+    initial = tuple(part for part in INITIAL if part in weights)
+    blocks = blocks_of(sizes["d"], n_hidden, sizes["K"], maps=maps, initial=initial).values()
     arrays = []
     for _, several in groupby(blocks, attrgetter("array")):
         of_array = list(several)
@@ -175,18 +236,49 @@ def arrays_of(weights: Mapping[str, FloatArray]) -> tuple[FloatArray, ...]:
     return tuple(arrays)
 
 
+@lru_cache
+def penalised_parts(maps: tuple[Map, ...] = Elman.maps, n_layers: int = 1) -> Mapping[str, tuple[str, ...]]:
+    """The parts of blocks that a penalty may act on, by the keys of ``penalties`` that make sense for a network.
+
+    "W" is that of each gate on its own, "W_z" that of one gate.  "UW" and "UWb" are matrices of blocks that lie side by
+    side in one map, and "WV" of those that lie below one another: all that reads the states, of one layer.
+    """
+    parts = parts_of(maps)
+    of_letter = {letter: tuple(part for part in parts if _letter(part) == letter) for letter in "UW"}
+    found = {letter: of_letter[letter] for letter in "UW"} | {"V": ("V",)}
+    found |= {part: (part,) for letter in "UW" for part in of_letter[letter] if part != letter}
+    letters = {tuple(letter for _, letter in one.columns) for one in maps}
+    if len(letters) == 1:
+        (of_columns,) = letters
+        if of_columns[:2] == ("U", "W"):
+            found["UW"] = of_letter["U"] + of_letter["W"]
+        if of_columns == ("U", "W", "b"):
+            found["UWb"] = tuple(parts)
+    if n_layers == 1:
+        found["WV"] = (*of_letter["W"], "V")
+    return MappingProxyType(found)
+
+
 def penalised_blocks(blocks: Mapping[str, Block], name: str) -> list[list[Block]]:
-    """What a key of ``penalties`` stands for: one matrix for each direction, as the pieces that it is stacked of."""
-    parts = PENALISED[name]
-    found = [block for block in blocks.values() if block.part in parts]
-    of_all = [block for block in found if block.direction is None]
-    of_one = [block for block in found if block.direction is not None]
-    if not of_one:
-        return [of_all]
-    matrices = []
-    for direction, several in groupby(of_one, attrgetter("direction")):
-        side_by_side = list(several)
-        columns = slice(side_by_side[0].columns.start, side_by_side[-1].columns.stop)
-        below = [block.of_direction(direction) for block in of_all]
-        matrices.append([replace(side_by_side[0], columns=columns), *below])
-    return matrices
+    """What a key of ``penalties`` stands for: matrices, as the pieces that each is stacked of.
+
+    There is one for each gate of each direction of each layer; of "V" there is one, and of "WV" one for each direction.
+    """
+    of_layers = [block for block in blocks.values() if block.direction is not None and block.part not in INITIAL]
+    V = blocks["V"]
+    if name == "V":
+        return [[V]]
+    if name == "WV":
+        with_W = [block for block in of_layers if block.letter == "W"]
+        return [
+            [*several, V.of_direction(direction)] for direction, several in groupby(with_W, attrgetter("direction"))
+        ]
+    if name in ("UW", "UWb"):
+        return [list(_side_by_side(of_layers, U, name)) for U in of_layers if U.letter == "U"]
+    return [[block] for block in of_layers if name in (block.letter, block.part)]
+
+
+def _side_by_side(blocks: Iterable[Block], U: Block, letters: str) -> Iterator[Block]:
+    """The columns of U, and of what is beside it in the same rows, as one block."""
+    beside = [one for one in blocks if (one.array, one.rows) == (U.array, U.rows) and one.letter in letters]
+    yield replace(U, columns=slice(U.columns.start, beside[-1].columns.stop))

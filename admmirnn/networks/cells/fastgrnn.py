@@ -34,10 +34,12 @@ class FastGRNN:
     n_biases: ClassVar[int] = 2
     has_cell_state: ClassVar[bool] = False
     is_bounded: ClassVar[bool] = True  # whatever pre-activations may be
+    bias_of_past: ClassVar[str] = "b_z"
+    bias_of_new: ClassVar[str | None] = None
 
     def start(self, weights: Mapping[str, FloatArray], n_not_zero: int, random_state: np.random.RandomState) -> None:
         """W orthogonal, U normal with variance 1 / n_not_zero, biases zero, but b_z one."""
-        start_gates(self.maps, "b_z", weights, n_not_zero, random_state)
+        start_gates(self.maps, self.bias_of_past, weights, n_not_zero, random_state)
 
     def is_driven(self, weights: Mapping[str, FloatArray]) -> BoolArray:
         """Of each unit, whether its state can be other than zero where all states before are zero."""

@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 
 from admmirnn import backend, validation
 from admmirnn.data.sequences import split
-from admmirnn.networks import check_one_direction
+from admmirnn.networks import check_elman
 from admmirnn.solvers.algorithm1.residuals import Residuals
 from admmirnn.solvers.algorithm1.variables import SweepSettings, Variables
 from admmirnn.solvers.capability import Capability
@@ -205,7 +205,9 @@ class Algorithm1(BaseEstimator):
         n_iterations = max_epochs if self.max_iter is None else self.max_iter
         schedules = check_algorithm1(self, n_iterations)
         check_run(penalty, max_epochs, batch_size)
-        check_one_direction(network, "this solver has no step for two; use Rollout")
+        check_elman(
+            network, "this solver has steps for one layer of the cell 'elman', which reads from the start; use Rollout"
+        )
         check_problem(network, sequences, targets, weights, loss, per_step=True, losses=self.losses)
         n_threads = validation.check_n_threads(n_threads)
         fit = _Fit(self, schedules, network, sequences, targets, loss, weights, penalty, n_threads)

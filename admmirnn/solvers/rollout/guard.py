@@ -40,7 +40,7 @@ class Guard:
 
     Parameters
     ----------
-    network : ElmanRNN
+    network : RNN
         The network that is being trained.
     n_sequences : int
         In the training set, or 500 where that comes in parts.

@@ -28,7 +28,7 @@ class Shuffled:
 
     Parameters
     ----------
-    network : ElmanRNN
+    network : RNN
         Whose s_0 it is.
     sequences : Sequences
         All of them.

@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from admmirnn import backend, validation
 from admmirnn.data.sequences import Sequences, Streams
 from admmirnn.networks import check_one_direction
-from admmirnn.networks.blocks import PENALISED
+from admmirnn.networks.blocks import penalised_parts
 from admmirnn.penalties import check_penalties
 from admmirnn.solvers.capability import Capability
 from admmirnn.solvers.memory import as_dict
@@ -173,7 +173,7 @@ class Rollout(BaseEstimator):
 
         Parameters
         ----------
-        network : ElmanRNN or BidirectionalRNN
+        network : RNN or StackedRNN
             With its initial weights, and s_0 if that is not zero.
         sequences : Sequences or Streams
             What the network reads.  Of `Streams` every chunk is a sequence, minibatches hold the next chunks of
@@ -239,9 +239,10 @@ class Rollout(BaseEstimator):
             If a setting is out of its range, a penalty refuses its block, or a state is none of such a fit.
         """
         self.check_settings()
-        penalties = check_penalties(penalties, PENALISED)
         check_run(penalty, max_epochs, batch_size, penalty_may_be_none=True)
         check_memory(memory, online)
+        known = penalised_parts(network.layers[0][0].cell.maps, len(network.layers))
+        penalties = check_penalties(penalties, known)
         rng: np.random.RandomState = check_random_state(random_state)
         if checkpoint is not None:
             check_kept_random_state(rng)

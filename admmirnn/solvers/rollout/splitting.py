@@ -44,7 +44,7 @@ class Splitting:
 
     Parameters
     ----------
-    network : ElmanRNN
+    network : RNN
         Its penalised blocks become prox(block, 1e-9): constraints are met from the start, penalties do nothing yet.
     layers : tuple of Layer
         Of the network: the hidden one, or those of both directions, and the output layer.  What pulls them is from now

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from admmirnn._typing import Array, FloatArray, IntArray, LayerOutcome
     from admmirnn.data.sequences import Minibatch, Sequences
     from admmirnn.losses import AnyLoss
-    from admmirnn.networks import ElmanRNN
+    from admmirnn.networks import RNN
     from admmirnn.reference.kernels import Kernels
 
 
@@ -85,7 +85,7 @@ class Workspace(Space):
     def __init__(
         self,
         kernels: Kernels,
-        network: ElmanRNN,
+        network: RNN,
         read_out: str,
         sequences: Sequences,
         batch_size: int,
@@ -330,7 +330,7 @@ class InitialState:
         That sum over a minibatch, and the number of targets.
     """
 
-    def __init__(self, network: ElmanRNN) -> None:
+    def __init__(self, network: RNN) -> None:
         self._network, self._W = network, network.weights["W"]
         self.M = np.zeros_like(network.s_0)
         self.sums = np.zeros(len(self.M) + 1, self.M.dtype)

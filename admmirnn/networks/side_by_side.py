@@ -1,0 +1,52 @@
+"""States of two directions of a layer as one layer above reads them, and its multipliers as they take them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from admmirnn._typing import FloatArray
+    from admmirnn.data.sequences import Minibatch
+
+
+def set_side_by_side(states: Sequence[FloatArray], batch: Minibatch, out: FloatArray, *, reverse: bool) -> None:
+    """Write the states that a direction of the layer above reads, those of all directions below beside each other.
+
+    Parameters
+    ----------
+    states : sequence of ndarray of shape (n_rows + B, n)
+        The S of the directions below, the one that reads from the start first.
+    batch : Minibatch
+        The minibatch as it is read from the start.
+    out : ndarray of at least n_rows + B rows and as many columns as the states have together
+        Where the rows of states that steps reach are written, in the order of the direction that reads them.
+    reverse : bool
+        Whether this one reads from the end.
+    """
+    rows, mirrored, end = batch.rows_of_states(), batch.mirrored_rows(), 0
+    for i, S in enumerate(states):
+        begin, end = end, end + S.shape[1]
+        out[rows, begin:end] = S[rows[mirrored] if (i > 0) != reverse else rows]
+
+
+def set_apart(multipliers: Sequence[FloatArray], batch: Minibatch, outs: Sequence[FloatArray]) -> None:
+    """Add up what the directions of the layer above pass back, in the order of each direction below: the transpose.
+
+    Parameters
+    ----------
+    multipliers : sequence of ndarray of shape (n_rows, n + m)
+        Of what each direction above reads, the one that reads from the start first; a row for each row of X.
+    batch : Minibatch
+        The minibatch as it is read from the start.
+    outs : sequence of ndarray of shape (n_rows, n) and (n_rows, m)
+        What the directions below are given, the one that reads from the start first.
+    """
+    mirrored, end = batch.mirrored_rows(), 0
+    for i, out in enumerate(outs):
+        begin, end = end, end + out.shape[1]
+        out[:] = 0
+        for k, of_direction in enumerate(multipliers):
+            part = of_direction[: len(mirrored), begin:end]
+            out[: len(mirrored)] += part[mirrored] if i != k else part
