@@ -106,6 +106,17 @@ class RNN:
         return {name: state for name, state in found.items() if state is not None}
 
     @property
+    def recurrent_weights(self) -> list[FloatArray]:
+        """The matrices W of the maps that read the state, as views."""
+        found, d, n = [], self.n_features, self.n_hidden
+        for of, matrix in zip(self.cell.maps, self.maps, strict=True):
+            parts = [part for part, _ in of.columns]
+            if "s" in parts:
+                first = d if "x" in parts else 0
+                found.append(matrix[:, first : first + n])
+        return found
+
+    @property
     def blocks(self) -> Mapping[str, Block]:
         """Where in its arrays the weights of which name are."""
         return blocks_of(

@@ -8,7 +8,7 @@ import numpy as np
 
 from admmirnn import backend
 from admmirnn.networks.room import Room, Space
-from admmirnn.networks.side_by_side import set_side_by_side
+from admmirnn.networks.side_by_side import set_apart, set_side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,7 +48,7 @@ def pieces_of_outputs(
     parts = _parts(first_chunks, n_threads)
     n_rows = max(first_chunks[first:last].sum() for first, last in parts)
     most_sequences = max(last - first for first, last in parts)
-    spaces = Spaces(kernels, network, read_out, n_rows, most_sequences, sequences, n_threads)
+    spaces = Spaces.of_network(kernels, network, read_out, n_rows, most_sequences, sequences, n_threads)
     first_steps = chunks.first_steps
     with backend.one_blas_thread():
         for first, last in parts:
@@ -57,7 +57,8 @@ def pieces_of_outputs(
             for indices in streams.minibatches(part):
                 batch = chunks.minibatch(indices)
                 of = streams.stream_of[batch.indices] - first
-                spaces.roll_out(batch, None if states is None else states[of])
+                spaces.load(batch)
+                spaces.roll_out(None if states is None else states[of])
                 if every_step:
                     sequence_of, step_of = batch.rows()
                     yield first_steps[sequence_of] + step_of, spaces.outputs_of_steps()
@@ -69,26 +70,25 @@ def pieces_of_outputs(
 
 
 class Spaces:
-    """What a network is rolled out in: a `Space` for each direction of each layer.
+    """What a network is rolled out in, layer by layer: a `Space` for each direction of each layer.
 
     Parameters
     ----------
     kernels : Kernels
         The back end.
-    network : network
-        With layers of one direction or two.
-    read_out : str
-        That of the network, or "each".
-    n_rows, n_sequences : int
-        Of the largest minibatch.
-    sequences : Sequences
-        What the first layer reads.
-    n_threads : int
-        How many may share the sequences of a minibatch.
+    of_layers : list of list of Space
+        By layers and directions.
     """
 
-    def __init__(
-        self,
+    def __init__(self, kernels: Kernels, of_layers: Sequence[Sequence[Space]]) -> None:
+        self._kernels, self._of_layers = kernels, of_layers
+        self._carried = [
+            [sum(state.shape[1] for state in _states(space)) for space in of_layer] for of_layer in of_layers
+        ]
+
+    @classmethod
+    def of_network(
+        cls,
         kernels: Kernels,
         network: Network,
         read_out: str,
@@ -96,58 +96,83 @@ class Spaces:
         n_sequences: int,
         sequences: Sequences,
         n_threads: int,
-    ) -> None:
-        self._kernels = kernels
-        self._of_layers: list[list[Space]] = []
-        self._read: list[list[FloatArray | None]] = []  # states side by side that the directions of a layer read
+    ) -> Spaces:
+        """Those for minibatches of so many rows and sequences at most, that nothing is passed back through."""
+        of_layers: list[list[Space]] = []
         for i, directions in enumerate(network.layers):
-            of_layer: list[Space] = []
-            read: list[FloatArray | None] = []
+            below = of_layers[-1] if i else []
+            of_layers.append([])
             for direction in directions:
-                symbols = not i and sequences.n_symbols > 0
-                states_below, joined = None, None
-                if i and len(directions) == len(self._of_layers[-1]) == 1:
-                    states_below = self._of_layers[-1][0].room.S
-                elif i:
-                    states_below = joined = np.zeros((n_rows + n_sequences, direction.n_features), direction.dtype)
-                of_outputs = read_out if i == len(network.layers) - 1 else "none"
                 room = Room(
                     direction,
-                    of_outputs,
+                    read_out if i == len(network.layers) - 1 else "none",
                     n_rows,
                     n_sequences,
-                    symbols=symbols,
+                    symbols=not i and sequences.n_symbols > 0,
                     n_threads=n_threads,
                     rows_of_A=kernels.scratch_rows(direction.cell, direction.n_hidden, n_threads),
                 )
-                of_layer.append(Space(kernels, room, sequences.scale, states_below))
-                read.append(joined)
-            self._of_layers.append(of_layer)
-            self._read.append(read)
-        self._carried = [directions[0].n_carried for directions in network.layers]
+                of_layers[-1].append(Space(kernels, room, sequences.scale, below, n_above=len(directions)))
+        return cls(kernels, of_layers)
 
-    def roll_out(self, batch: Minibatch, states: FloatArray | None) -> None:
-        """Roll out over the sequences of a minibatch, from states of all layers, side by side, or from zero."""
-        below: list[Space] = []
-        for of_layer, read, initial in zip(self._of_layers, self._read, self._of_each(states), strict=True):
-            for i, (space, joined) in enumerate(zip(of_layer, read, strict=True)):
+    def load(self, batch: Minibatch) -> None:
+        """Make ``batch`` the current minibatch of all."""
+        for of_layer in self._of_layers:
+            for i, space in enumerate(of_layer):
                 space.fit(batch.reversed() if i else batch)
-                if joined is not None:
-                    set_side_by_side([one.S for one in below], batch, joined, reverse=i > 0)
-                self._kernels.forward(space.work, space.kernel_batch, **_start(space, initial))
-            below = of_layer
 
-    def _of_each(self, states: FloatArray | None) -> Sequence[FloatArray | None]:
-        if states is None or len(self._carried) == 1:
-            return [states] * len(self._carried)
-        return [np.ascontiguousarray(some) for some in np.split(states, np.cumsum(self._carried)[:-1], axis=1)]
+    def roll_out_below(self, states: FloatArray | None) -> list[dict[str, Any]]:
+        """Roll all layers but the last one out, from states of all directions, side by side, or from zero.
+
+        Returns what the kernel is told of the states that the directions of the last layer start from.
+        """
+        starts = self._starts(states)
+        for i, of_layer in enumerate(self._of_layers[:-1]):
+            for space, start in zip(of_layer, starts[i], strict=True):
+                self._kernels.forward(space.work, space.kernel_batch, **start)
+            self._hand_up(i)
+        return starts[-1]
+
+    def roll_out(self, states: FloatArray | None) -> None:
+        """Roll all layers out, from states of all directions, side by side, or from zero."""
+        for space, start in zip(self._of_layers[-1], self.roll_out_below(states), strict=True):
+            self._kernels.forward(space.work, space.kernel_batch, **start)
+
+    def _starts(self, states: FloatArray | None) -> list[list[dict[str, Any]]]:
+        """Of each direction, what the kernel is told of the states to start from: s_0 and, beside it, c_0."""
+        if states is None:
+            return [[{} for _ in of_layer] for of_layer in self._of_layers]
+        found: list[list[dict[str, Any]]] = []
+        end = 0
+        for of_layer, sizes in zip(self._of_layers, self._carried, strict=True):
+            found.append([])
+            for space, size in zip(of_layer, sizes, strict=True):
+                begin, end = end, end + size
+                found[-1].append(_start(space, states[:, begin:end]))
+        return found
+
+    def _hand_up(self, i: int) -> None:
+        """Write the states of layer i to where the directions of the one above read them, unless they are there."""
+        below, batch = self._of_layers[i], self._of_layers[i][0].batch
+        for reverse, space in enumerate(self._of_layers[i + 1]):
+            if space.joined is not None:
+                set_side_by_side([one.S for one in below], batch, space.joined, reverse=reverse > 0)
+
+    def hand_down(self, i: int) -> None:
+        """Write what layer i has passed back to where the directions of the one below take it, as `_hand_up`."""
+        above, below = self._of_layers[i], self._of_layers[i - 1]
+        if above[0].joined is None:
+            return
+        n_rows = above[0].batch.n_rows
+        multipliers = [_rows(space.room.lambda_x, n_rows) for space in above]
+        set_apart(multipliers, below[0].batch, [_rows(space.room.lambda_s, n_rows) for space in below])
 
     def last_states(self) -> FloatArray:
         """What is carried on of each sequence, of all layers side by side."""
         found = []
         for (space,) in self._of_layers:
             last = slice(space.batch.n_rows, space.batch.n_rows + len(space.batch))
-            found += [space.S[last], *([] if space.C is None else [space.C[last]])]
+            found += [states[last] for states in _states(space)]
         return found[0] if len(found) == 1 else np.hstack(found)
 
     def outputs(self) -> FloatArray:
@@ -165,12 +190,24 @@ class Spaces:
         return found
 
 
-def _start(space: Space, states: FloatArray | None) -> dict[str, Any]:
+def _rows(array: FloatArray | None, n_rows: int) -> FloatArray:
+    assert array is not None
+    return array[:n_rows]
+
+
+def _states(space: Space) -> list[FloatArray]:
+    """What is carried from step to step."""
+    return [space.room.S, *([] if space.room.C is None else [space.room.C])]
+
+
+def _n_carried(space: Space) -> int:
+    return sum(states.shape[1] for states in _states(space))
+
+
+def _start(space: Space, states: FloatArray) -> dict[str, Any]:
     """What a roll-out is told of the states to start from: s_0 and, beside it, c_0."""
-    if states is None:
-        return {}
-    if space.C is None:
-        return {"initial": states}
+    if space.room.C is None:
+        return {"initial": np.ascontiguousarray(states)}
     s_0, c_0 = (np.ascontiguousarray(some) for some in np.hsplit(states, 2))
     return {"initial": s_0, "initial_c": c_0}
 

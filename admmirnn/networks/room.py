@@ -116,10 +116,13 @@ class Room:
 class Space:
     """A `Room`, which of it the current minibatch uses, and what kernels make of both.
 
-    Where ``states_below`` are given, the S of another layer, its states are read instead of the observations.
+    With spaces of a layer ``below``, their states are read instead of the observations: from where they are, if one
+    direction reads one, and otherwise side by side.
 
     Attributes
     ----------
+    joined : ndarray of shape (n_rows + B, d), or None
+        Where they stand side by side, as S.
     room : Room
         The arrays.
     work : object
@@ -137,13 +140,19 @@ class Space:
     n_outputs: int
 
     def __init__(
-        self, kernels: Kernels, room: Room, scale: float = 1.0, states_below: FloatArray | None = None
+        self, kernels: Kernels, room: Room, scale: float = 1.0, below: Sequence[Space] = (), n_above: int = 1
     ) -> None:
         self.room = room
+        self.joined: FloatArray | None = None
+        self._states_below: FloatArray | None = None
+        if below:
+            if len(below) == n_above == 1:
+                self._states_below = below[0].room.S
+            else:
+                self._states_below = self.joined = room.zeros(room.dtype, len(room.S), room.d)
         self.read_out = room.read_out
         self.work = kernels.work(room)
         self._scale = scale
-        self._states_below = states_below
         self._batch_of = kernels.batch
 
     def fit(self, batch: Minibatch) -> None:

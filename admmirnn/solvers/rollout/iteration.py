@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from admmirnn import backend, validation
+from admmirnn.networks.rolling import Spaces
 from admmirnn.solvers.memory import as_dict
 from admmirnn.solvers.rollout.guard import WINDOW, Guard
 from admmirnn.solvers.rollout.history import EpochRecord
@@ -19,7 +20,7 @@ from admmirnn.solvers.rollout.online import OnlineSchedule
 from admmirnn.solvers.rollout.order import Carried
 from admmirnn.solvers.rollout.reducer import OneProcess
 from admmirnn.solvers.rollout.splitting import Splitting, penalised_layers
-from admmirnn.solvers.rollout.state import InitialState, Layer, Targets, Workspace
+from admmirnn.solvers.rollout.state import InitialStates, Layer, Targets, Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,14 +73,13 @@ class Fit:
     layers : list of Layer
         The weight matrices: the maps of each direction in the same order, and that of the output layer.
     maps : list
-        What kernels take for them; ``maps_of`` has those of each direction.
+        What kernels take for them; each workspace has its own.
     joint : Joint or None
         Of the output layer, where it reads two directions.
     """
 
     def __init__(self, settings: Settings, problem: Problem) -> None:
         self.settings, self.problem = settings, problem
-        check_layers(problem)
         self.kernels = backend.kernels()
         self.reducer: Reducer = OneProcess()
         self.n_threads = problem.n_threads
@@ -149,7 +149,6 @@ class Fit:
         output_scale = max(1.0, math.sqrt(2 * constant_loss))  # of regression targets, their deviation
         self.layers.append(Layer(network.Psi, settings.output_radius, _LARGE_OUTPUT_RADIUS * output_scale))
         self.splitting = Splitting(network, self.layers, penalties) if penalties else None
-        self.initial_state = InitialState(network.layers[0][0]) if network.learns_s_0 else None
         scratch = np.zeros(max(layer.room for layer in self.layers), network.dtype)
         self.maps = [self.kernels.linear_map(layer, scratch) for layer in self.layers]
 
@@ -160,7 +159,7 @@ class Fit:
         batch_size = min(self.order.batch_size, n_sequences)
         of_minibatch = Targets(self.loss, self.settings.rho)
         layers, maps = iter(self.layers), iter(self.maps)
-        below = None
+        below: list[Workspace] = []
         self.works: list[list[Workspace]] = []
         for above, directions in zip((*network.layers[1:], None), network.layers, strict=True):
             self.works.append(
@@ -175,12 +174,17 @@ class Fit:
                         self.n_threads,
                         with_R=any([next(layers).R is not None for _ in direction.maps]),
                         below=below,
+                        n_above=len(directions),
                     )
                     for direction in directions
                 ]
             )
-            below = self.works[-1][0]
-        self.maps_of = [[next(maps) for _ in work.room.maps] for work in chain.from_iterable(self.works)]
+            below = self.works[-1]
+        self.spaces = Spaces(self.kernels, self.works)
+        every = zip(chain.from_iterable(network.layers), chain.from_iterable(self.works), strict=True)
+        self.initial_states = [InitialStates(*one) for one in every] if network.learns_s_0 else []
+        for work in chain.from_iterable(self.works):
+            work.maps = [next(maps) for _ in work.room.maps]
         self.joint = Joint(self.kernels, network.Psi, *self.works[-1]) if len(self.works[-1]) > 1 else None
 
     def watch(self, constant_loss: float) -> None:
@@ -208,7 +212,7 @@ class Fit:
             n_remembered=self.n_remembered,
             layers=[layer.memory() for layer in self.layers],
             splitting=self.splitting.memory() if self.splitting else None,
-            M_0=self.initial_state.M if self.initial_state else None,
+            M_0=np.concatenate([states.M for states in self.initial_states]) if self.initial_states else None,
             states=self.order.states if isinstance(self.order, Carried) else None,
             online=self.online_schedule.state(0 if self.online else self.iteration),
             guard=self.guard.state() if self.online else None,
@@ -220,8 +224,10 @@ class Fit:
         self.n_remembered = memory.n_remembered if all(are_whole) else 0
         if self.splitting:
             self.splitting.remember(memory.splitting)
-        if self.initial_state and memory.M_0 is not None:
-            self.initial_state.M[:] = memory.M_0
+        if self.initial_states and memory.M_0 is not None:
+            sizes = np.cumsum([len(states.M) for states in self.initial_states])
+            for states, M in zip(self.initial_states, np.split(memory.M_0, sizes[:-1]), strict=True):
+                states.remember(M)
         if memory.online is not None:
             self.online_schedule.go_on_from(memory.online)
         # what is trained may be more or less than then: s_0
@@ -268,12 +274,8 @@ class Fit:
     def load(self, indices: IntArray) -> None:
         """Point the workspaces at the sequences ``indices``."""
         batch = self.sequences.minibatch(indices)
-        *below, (first, *others) = self.works
-        for (work,) in below:
-            work.fit(batch)
-        first.load(batch, self.first_steps, self.targets, self.weights)
-        for other in others:
-            other.fit(batch.reversed())
+        self.spaces.load(batch)
+        self.works[-1][0].load(batch, self.first_steps, self.targets, self.weights)
 
     @property
     def n_targets(self) -> int:
@@ -285,49 +287,51 @@ class Fit:
 
         2. o+ = prox_{R/rho}(q), lambda3 = rho (o+ - q) = -grad R(o+), times the sequences' weights.
         """
-        *below, (work, *others) = self.works
+        work, *others = self.works[-1]
         self.network.share_out()
-        for before in (*chain.from_iterable(below), *others):
-            self.kernels.forward(before.work, before.kernel_batch, self.initial)
+        start, *starts = self.spaces.roll_out_below(self.initial)
+        for other, of_other in zip(others, starts, strict=True):
+            self.kernels.forward(other.work, other.kernel_batch, **of_other)
         plus = self.joint.outputs() if self.joint else None
         loss = self.loss
         targets = work.targets if loss.name is not None else None
-        found = self.kernels.forward(work.work, work.kernel_batch, self.initial, plus, targets)
+        found = self.kernels.forward(work.work, work.kernel_batch, plus=plus, targets=targets, **start)
         if found is None:  # no kernel knows the loss
             found = loss.step(
                 self.kernels, work.Q, work.raw_targets, work.weights, work.targets.rho, work.O_plus, work.lambda3
             )
         self.batch_loss, self.batch_correct = found
-        self.order.keep(work.batch, self.works[0][0].S)
+        self.order.keep(work.batch, self.spaces.last_states)
 
     def sweep_backward(self) -> None:
         """3. lambda2_t = V^T lambda3_t + W^T lambda1_{t+1}, lambda1_t = f'(a_t) * lambda2_t, bounded.
 
-        In place of V^T lambda3_t a layer below another one takes that one's U^T lambda1_t.
+        In place of V^T lambda3_t a layer below another one takes that one's U^T lambda1_t.  Of cells with gates, see
+        `admmirnn.networks.cells`.
 
         4. M <- momentum M + (1 - momentum) L,  G <- beta_k G + (1 - beta_k) G_batch, R likewise, from their sums.
         """
         self.begin_statistics()
-        momentum, works, first = self.settings.momentum, list(chain.from_iterable(self.works)), self.works[-1][0]
-        multipliers: list[FloatArray | None] = [None] * (len(works) - len(self.works[-1]))
-        multipliers.append(first.lambda3)
+        momentum, first = self.settings.momentum, self.works[-1][0]
+        lambda3: list[FloatArray | None] = [first.lambda3]
         sums, counts = first.output_sums, first.output_counts
         if self.joint:
             self.joint.sum_up(self.gram_steps)
             sums, counts = self.joint.sums, self.joint.counts
             self.reducer.sum(sums)
             self.reducer.sum(counts)
-            multipliers.append(self.joint.lambda3())
-        for i in reversed(range(len(works))):
-            self.pass_back(works[i], multipliers[i])
-            for which, of_kernel in enumerate(self.maps_of[i]):
-                self.kernels.fold(works[i].work, of_kernel, momentum, self.beta, self.R_decay, which)
+            lambda3.append(self.joint.lambda3())
+        for i in reversed(range(len(self.works))):
+            for work, multipliers in zip(self.works[i], lambda3, strict=True):
+                self.pass_back(work, multipliers)
+                for which, of_kernel in enumerate(work.maps):
+                    self.kernels.fold(work.work, of_kernel, momentum, self.beta, self.R_decay, which)
+            if i > 0:
+                self.spaces.hand_down(i)
+                lambda3 = [None] * len(self.works[i - 1])
         self.kernels.fold_outputs(self.maps[-1], sums, counts, momentum, self.beta)
-        if self.initial_state and works[0].room.initial_multipliers is not None:
-            of_s_0 = works[0].room.initial_multipliers[: len(works[0].batch)][self.from_s_0]
-            self.initial_state.add(of_s_0, self.n_targets)
-            self.reducer.sum(self.initial_state.sums)
-            self.initial_state.fold(momentum)
+        for states in self.initial_states:
+            states.fold(self.from_s_0, self.n_targets, self.reducer, momentum)
 
     def begin_statistics(self) -> None:
         """Set beta_k, and from which steps on, and how often, G takes one."""
@@ -387,8 +391,8 @@ class Fit:
                 if not self.kernels.move_weights(of_kernel, layer.step, layer.kept(schedule)):
                     layer.step = math.inf
         is_finite = math.isfinite(sum([layer.moved for layer in self.layers]))
-        if self.initial_state:
-            is_finite &= self.initial_state.update(settings.r, self.layers[0].radius, schedule)
+        for states in self.initial_states:
+            is_finite &= states.update(settings.r, self.layers[0].radius, schedule)
         if is_finite and (self.splitting is None or self.splitting.update()):
             self.record.add(self.layers, settings.damping)
         else:
@@ -423,8 +427,8 @@ class Fit:
         for layer in self.layers:
             layer.shrink_radius(self.guard.rollbacks_in_a_row)
             layer.forget()
-        if self.initial_state:
-            self.initial_state.forget()
+        for states in self.initial_states:
+            states.forget()
         self.order.forget()
         if self.splitting:
             self.splitting.start()
@@ -450,21 +454,6 @@ class Fit:
                 loss += self.batch_loss * len(indices)
                 n_sequences += len(indices)
         return loss / n_sequences if n_sequences else 0.0
-
-
-def check_layers(problem: Problem) -> None:
-    """Raise if there is more than one layer, and something that only one can have."""
-    network = problem.network
-    if len(network.layers) > 1 and (
-        any(len(layer) > 1 for layer in network.layers)
-        or isinstance(problem.order, Carried)
-        or network.s_0 is not None
-        or problem.penalties
-    ):
-        raise ValueError(
-            "the network has several layers, which read whole sequences from the start, from states of zero, and "
-            "without penalties on blocks"
-        )
 
 
 def check_version_of_state(state: Any) -> None:

@@ -14,7 +14,7 @@ from admmirnn.solvers.rollout.guard import WINDOW
 from admmirnn.solvers.rollout.memory import CarriedState, ShuffledState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from admmirnn._typing import BoolArray, FloatArray, IntArray
     from admmirnn.data.sequences import Minibatch, Sequences, Streams
@@ -71,12 +71,10 @@ class Shuffled:
 
     def start(self, batch: Minibatch) -> tuple[FloatArray | None, slice | BoolArray]:
         """Return the states that the sequences start from, one row each, None for zeros, and which rows are s_0."""
-        if self._network.s_0 is None:
-            return None, _ALL
         return self._network.initial_states(len(batch)), _ALL
 
-    def keep(self, batch: Minibatch, S: FloatArray) -> None:
-        """Take note of the last states of the sequences, the last block of S."""
+    def keep(self, batch: Minibatch, last_states: Callable[[], FloatArray]) -> None:
+        """Take note of the last states of the sequences, which the function returns, those of all layers."""
 
     def forget(self) -> None:
         """Drop all states."""
@@ -113,7 +111,7 @@ class Carried:
         As in `Shuffled`; streams of a minibatch stay together, and epochs draw the order of these groups.
     streams : Streams
         All of them.
-    states : ndarray of shape (n_streams, n), optional
+    states : ndarray of shape (n_streams, n_carried), optional
         What the streams start from, instead of s_0, in the first epoch.
     """
 
@@ -139,9 +137,8 @@ class Carried:
 
     def _start(self) -> FloatArray:
         network, n_streams = self._network, len(self._streams)
-        if network.s_0 is None:
-            return np.zeros((n_streams, network.n_hidden), network.dtype)
-        return np.tile(network.s_0, (n_streams, 1))
+        initial = network.initial_states(n_streams)
+        return np.zeros((n_streams, network.n_carried), network.dtype) if initial is None else initial
 
     def epoch(self) -> Iterator[IntArray]:
         """Yield the indices of the chunks of one minibatch after the other."""
@@ -162,14 +159,15 @@ class Carried:
         initial = self.states[stream]
         starts = batch.indices == self._streams.first_chunks[stream]
         starts &= (self._streams.follows[stream] < 0) & (not self._given)
-        if self._network.s_0 is not None:
-            initial[starts] = self._network.s_0
+        of_start = self._network.initial_states(1)
+        if of_start is not None:
+            initial[starts] = of_start
         self._recent.append((batch.indices, initial))
         return initial, starts
 
-    def keep(self, batch: Minibatch, S: FloatArray) -> None:
+    def keep(self, batch: Minibatch, last_states: Callable[[], FloatArray]) -> None:
         """As in `Shuffled`."""
-        self.states[self._streams.stream_of[batch.indices]] = S[batch.n_rows :]
+        self.states[self._streams.stream_of[batch.indices]] = last_states()
 
     def forget(self) -> None:
         """As in `Shuffled`: streams go on from s_0."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,9 +11,11 @@ from admmirnn.networks.room import Room, Space
 from admmirnn.solvers.rollout.memory import LayerMemory
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from admmirnn._typing import Array, FloatArray, IntArray, LayerOutcome
+    from admmirnn._typing import Array, BoolArray, FloatArray, IntArray, LayerOutcome, Reducer
     from admmirnn.data.sequences import Minibatch, Sequences
     from admmirnn.losses import AnyLoss
     from admmirnn.networks import RNN
@@ -61,7 +63,8 @@ class Targets:
 class Workspace(Space):
     """What the iterations of a fit work on, of one direction of a layer; see `Space` for the roll-out's.
 
-    ``read_out`` is "none" where another layer reads the states, and ``below`` is the layer whose states this one reads.
+    ``read_out`` is "none" where another layer reads the states, and ``below`` is the layer whose states this one reads,
+    as one of ``n_above`` directions.
 
     Attributes
     ----------
@@ -77,10 +80,13 @@ class Workspace(Space):
         What the backward sweep leaves, and that part of it which is of the output layer.
     counts, output_counts : ndarray
         Of how many targets and rows those are; the first have R as well.
+    maps : list
+        What kernels take for the weights of its maps.
     """
 
     raw_targets: Array
     weights: FloatArray
+    maps: list[Any]
 
     def __init__(
         self,
@@ -93,12 +99,13 @@ class Workspace(Space):
         n_threads: int = 1,
         *,
         with_R: bool = False,
-        below: Workspace | None = None,
+        below: Sequence[Workspace] = (),
+        n_above: int = 1,
     ) -> None:
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
         cell = network.cell
         n_rows = sequences.most_rows(batch_size)
-        symbols = below is None and sequences.n_symbols > 0
+        symbols = not below and sequences.n_symbols > 0
         room = Room(network, read_out, n_rows, batch_size, symbols=symbols, n_threads=n_threads)
         room.O_plus, room.lambda3 = room.zeros(dtype, 2, room.n_outputs, K)
         room.lambda1 = room.zeros(dtype, 2 * batch_size if cell.n_kept else min(2 * batch_size, n_rows), n)
@@ -106,11 +113,12 @@ class Workspace(Space):
         room.initial_multipliers = room.zeros(dtype, batch_size, n) if network.learns_s_0 else None
         if read_out == "none":
             room.lambda_s = room.zeros(dtype, n_rows, n)
-        if below is not None:
-            room.lambda_x = below.room.lambda_s
+        if below:
+            is_direct = len(below) == n_above == 1
+            room.lambda_x = below[0].room.lambda_s if is_direct else room.zeros(dtype, n_rows, d)
         room.sums = room.zeros(dtype, kernels.backward_room(cell, d, n, K, min(n_threads, batch_size), symbols))
         room.counts = room.zeros(np.float64, kernels.counts_room(cell, n, with_R))
-        super().__init__(kernels, room, sequences.scale, None if below is None else below.room.S)
+        super().__init__(kernels, room, sequences.scale, below, n_above)
         end, of_hidden = kernels.sums_room(cell, d, n, K, symbols)
         self.sums, self.output_sums = room.sums[:end], room.sums[of_hidden:end]
         self.counts, self.output_counts = room.counts, room.counts[: kernels.counts_room(cell, n, False)]
@@ -317,26 +325,34 @@ class Layer:
 
 
 class InitialState:
-    """s_0, where it is learnt, with its running statistic.
+    """A state before the first step, s_0 or c_0, where it is learnt, with its running statistic.
 
-    One state for all sequences: a step D_0 moves the pre-activations of their first steps by W D_0, and goes as far
-    along M_0, the running mean of W^T lambda1_1, as 1/r and the radius allow.
+    One state for all sequences: a step D_0 moves the pre-activations of their first steps by W D_0, or, of c_0, the
+    cell state by D_0 itself, and goes as far along M_0, the running mean of its multipliers, as 1/r and the radius
+    allow.
+
+    Parameters
+    ----------
+    state : ndarray of shape (n,)
+        The network's own array.
+    readers : list of ndarray of shape (p, n)
+        The matrices W of the maps that read it, none if no map does.
 
     Attributes
     ----------
     M : ndarray of shape (n,)
-        Running mean of the multipliers of s_0, summed over the sequences, by the number of targets.
+        Running mean of the multipliers of the state, summed over the sequences, by the number of targets.
     sums : ndarray of shape (n + 1,)
         That sum over a minibatch, and the number of targets.
     """
 
-    def __init__(self, network: RNN) -> None:
-        self._network, self._W = network, network.weights["W"]
-        self.M = np.zeros_like(network.s_0)
+    def __init__(self, state: FloatArray, readers: Sequence[FloatArray]) -> None:
+        self._state, self._readers = state, readers
+        self.M = np.zeros_like(state)
         self.sums = np.zeros(len(self.M) + 1, self.M.dtype)
 
     def add(self, multipliers: FloatArray, n_targets: int) -> None:
-        """Sum up the multipliers of the sequences that start from s_0; ``n_targets`` of the minibatch."""
+        """Sum up the multipliers of the sequences that start from it; ``n_targets`` of the minibatch."""
         self.sums[:-1], self.sums[-1] = multipliers.sum(axis=0), n_targets
 
     def fold(self, momentum: float) -> None:
@@ -346,15 +362,60 @@ class InitialState:
 
     def update(self, r: float, radius: float, schedule: float) -> bool:
         """s_0 <- s_0 + min(1/r, radius / rms(W M_0)) M_0; return False if it has become infinite."""
-        s_0 = self._network.s_0
-        assert s_0 is not None  # as it is learnt
         with np.errstate(over="ignore", invalid="ignore"):
-            norm = float(np.sqrt(np.mean((self._W @ self.M) ** 2)))
+            moved = np.concatenate([W @ self.M for W in self._readers]) if self._readers else self.M
+            norm = float(np.sqrt(np.mean(moved**2)))
             if 0 < norm < math.inf:
                 length = schedule * min(1 / r if r > 0 else math.inf, radius / norm)
-                s_0 += self._network.dtype.type(length) * self.M
-        return bool(np.isfinite(s_0).all())
+                self._state += self._state.dtype.type(length) * self.M
+        return bool(np.isfinite(self._state).all())
 
     def forget(self) -> None:
         """Drop the running statistic."""
         self.M[:] = 0
+
+
+class InitialStates:
+    """Those of one direction of a layer that are learnt: s_0, and c_0 where its cell has it.
+
+    Parameters
+    ----------
+    network : RNN
+        The direction.
+    work : Workspace
+        Where the multipliers of its states are.
+    """
+
+    def __init__(self, network: RNN, work: Workspace) -> None:
+        self._work = work
+        self._states = [InitialState(network.initial["s_0"], network.recurrent_weights)]
+        if "c_0" in network.initial:
+            self._states.append(InitialState(network.initial["c_0"], []))
+
+    @property
+    def M(self) -> FloatArray:
+        """Running means of their multipliers, side by side."""
+        return np.concatenate([state.M for state in self._states])
+
+    def remember(self, M: FloatArray) -> None:
+        """Take over the means of another call."""
+        for state, earlier in zip(self._states, np.split(M, len(self._states)), strict=True):
+            state.M[:] = earlier
+
+    def fold(self, are_start: slice | BoolArray, n_targets: int, reducer: Reducer, momentum: float) -> None:
+        """Fold in what the sequences say that start from these states, the rows ``are_start`` of the minibatch."""
+        room, B = self._work.room, len(self._work.batch)
+        for state, multipliers in zip(self._states, (room.initial_multipliers, room.lambda_c), strict=False):
+            assert multipliers is not None
+            state.add(multipliers[:B][are_start], n_targets)
+            reducer.sum(state.sums)
+            state.fold(momentum)
+
+    def update(self, r: float, radius: float, schedule: float) -> bool:
+        """Move all, see `InitialState.update`; return False if one has become infinite."""
+        return all([state.update(r, radius, schedule) for state in self._states])
+
+    def forget(self) -> None:
+        """Drop the running statistics."""
+        for state in self._states:
+            state.forget()
