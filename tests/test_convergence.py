@@ -33,7 +33,7 @@ def random_variables(seed, **kwargs):
     """Variables and weights anywhere, far from feasible, with multipliers."""
     network, sequences, labels = problem(seed, **kwargs)
     random_state = np.random.RandomState(100 + seed)
-    network.Theta += 0.3 * random_state.normal(size=network.Theta.shape)
+    network.Theta[:] += 0.3 * random_state.normal(size=network.Theta.shape)
     network.Psi += random_state.normal(size=network.Psi.shape)
     kernels = backend.kernels()
     variables = Variables.of_sequences(

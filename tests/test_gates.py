@@ -234,7 +234,7 @@ def test_elman_has_no_gates():
 
 def weights_of(cell, d, n, *, seed=0):
     """Those that it starts with, by name, and the arrays that they are in, with blocks for one output behind them."""
-    blocks = blocks_of(d, (n,), 1, maps=cell.maps)
+    blocks = blocks_of(d, ((n,),), 1, maps=cell.maps)
     width = {"x": d, "s": n, "1": 1}
     arrays = [np.full((one.rows_per_unit * n, sum(width[part] for part, _ in one.columns)), np.nan)
               for one in cell.maps]  # fmt: skip

@@ -23,7 +23,7 @@ def initial_network(data, n_hidden, seed, scale=1.0):
         symbols=data.train.n_symbols > 0,
     )
     if scale != 1:
-        network.Theta *= network.dtype.type(scale)
+        network.Theta[:] *= network.dtype.type(scale)
     return network
 
 
