@@ -18,8 +18,7 @@ from admmirnn.networks.start import start_gates_of_past
 
 LENGTHS = np.array([4, 9, 1, 9, 6])
 D, K = 3, 2
-CELLS_THAT_ROLL_OUT = ["elman"]
-EVERY_CELL = pytest.mark.parametrize("cell", CELLS_THAT_ROLL_OUT)
+EVERY_CELL = pytest.mark.parametrize("cell", CELLS)
 EVERY_SHAPE = pytest.mark.parametrize(
     ("n_hidden", "bidirectional"), [((5,), False), ((5,), True), ((5, 4), False), ((5, 4), True), ((3, 6, 2), True)]
 )

@@ -259,11 +259,11 @@ def check_torch_layers(rnn: Any, linear: Any, torch: Any, recurrent: tuple[Any, 
         What ``rnn`` may be.
     """
     if not isinstance(rnn, recurrent):
-        raise TypeError(f"rnn is of type {type(rnn).__name__}; pass a torch.nn.RNN, with gates there is no estimator")
+        raise TypeError(f"rnn is of type {type(rnn).__name__}; pass a torch.nn.RNN, as no gates are read")
     if not isinstance(linear, torch.nn.Linear):
         raise TypeError(f"linear is of type {type(linear).__name__}; pass the torch.nn.Linear that reads the states")
     if rnn.num_layers != 1:
-        raise ValueError(f"rnn has {rnn.num_layers} layers; pass one with num_layers=1, there is no estimator of more")
+        raise ValueError(f"rnn has {rnn.num_layers} layers; pass one with num_layers=1, as no more are read")
     if not linear.out_features:
         raise ValueError("linear has no outputs; pass one that has")
     n_read = rnn.hidden_size * (2 if rnn.bidirectional else 1)
