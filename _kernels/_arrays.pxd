@@ -7,7 +7,7 @@ cdef enum Kind:                                   # of the numbers of an array
     CODE                                          # int32
 
 cdef enum:
-    MOST_ARRAYS = 16
+    MOST_ARRAYS = 32
     ANY = -1                                      # of a number of rows
     VECTOR = -2                                   # in the place of a number of columns
 

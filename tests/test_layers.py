@@ -9,9 +9,8 @@ from kernel_calls import keep_multipliers, layer_of, room_of
 from admmirnn import Rollout, backend
 from admmirnn.data.sequences import Sequences
 from admmirnn.losses import SoftmaxCrossEntropy
-from admmirnn.networks import ElmanRNN
+from admmirnn.networks import ElmanRNN, StackedRNN
 from admmirnn.networks.cells import Elman
-from admmirnn.penalties import Lasso
 from admmirnn.solvers.rollout.history import EpochRecord
 from admmirnn.solvers.rollout.iteration import Fit
 from admmirnn.solvers.rollout.order import Shuffled
@@ -215,27 +214,11 @@ def test_what_does_not_belong_together_is_refused():
 # On the solver
 
 
-class Network:
-    """Layers of one direction each, as `Rollout` takes them."""
-
-    s_0, learns_s_0 = None, False
-
-    def __init__(self, Thetas, Psi, read_out="last"):
-        *below, last = Thetas
-        self.layers = [
-            *([ElmanRNN(Theta, np.zeros((0, len(Theta) + 1), Theta.dtype), "tanh", "none")] for Theta in below),
-            [ElmanRNN(last, Psi, "tanh", read_out)],
-        ]
-        self.Psi, self.trained, self.read_out = Psi, (*Thetas, Psi), read_out
-        self.dtype, self.activation, self.n_outputs = Psi.dtype, "tanh", len(Psi)
-        self.n_features, self.n_hidden = self.layers[0][0].n_features, len(last)
-
-    def share_out(self):
-        """Every layer has its own arrays."""
-
-    def initial_states(self, n_sequences):
-        """None: all start from zero."""
-        return
+def network_of(Thetas, Psi, read_out="last"):
+    """Layers of one direction each."""
+    *below, last = Thetas
+    layers = [[ElmanRNN(Theta, np.zeros((0, len(Theta) + 1), Theta.dtype), "tanh", "none")] for Theta in below]
+    return StackedRNN([*layers, [ElmanRNN(last, Psi, "tanh", read_out)]], Psi)
 
 
 class Case:
@@ -273,7 +256,7 @@ class Case:
     def fit(self, dtype=np.float64, n_threads=1, rho=1e9, **settings):
         """One iteration up to the weight step, multipliers of all steps included."""
         *Thetas, Psi = (array.astype(dtype) for array in self.arrays)
-        network = Network(Thetas, Psi, "last" if self.read_out == "each" else self.read_out)
+        network = network_of(Thetas, Psi, "last" if self.read_out == "each" else self.read_out)
         sequences = Sequences.of_lengths(self.X.astype(dtype), self.lengths)
         order = Shuffled(network, sequences, len(self.lengths), False, None)
         settings = {"rho": rho, "momentum": 0.0, "gram_decay": 0.0, "multiplier_cap": None} | settings
@@ -354,28 +337,10 @@ def test_two_layers_learn(read_out, n_threads):
         for label, length in zip(y, lengths, strict=True)
     ]
     c = Case(read_out, sizes=(1, 12, 10))
-    network = Network([array.astype(np.float32) for array in c.arrays[:2]], np.zeros((3, 11), np.float32), read_out)
+    network = network_of([array.astype(np.float32) for array in c.arrays[:2]], np.zeros((3, 11), np.float32), read_out)
     sequences = Sequences.of_lengths(np.concatenate(X).astype(np.float32), lengths)
     outcome = Rollout().solve(
         network, sequences, y, SoftmaxCrossEntropy(), penalty=None, max_epochs=15, random_state=0, n_threads=n_threads
     )
     assert outcome.history[0]["rollout_loss"] > 0.7
     assert outcome.history[-1]["rollout_loss"] < 0.2 and outcome.history[-1]["rollbacks"] == 0
-
-
-@pytest.mark.parametrize("what", ["a penalty", "a first state", "streams", "two directions"])
-def test_what_only_one_layer_can_have_is_refused(what):
-    c = Case("last")
-    *Thetas, Psi = c.arrays
-    network = Network(Thetas, Psi)
-    sequences = Sequences.of_lengths(c.X, c.lengths)
-    settings = {"penalties": {"W": Lasso(1e-3)}} if what == "a penalty" else {}
-    if what == "a first state":
-        network.s_0 = np.ones(len(Thetas[0]))
-    elif what == "streams":
-        sequences = sequences.in_chunks(2)
-    elif what == "two directions":
-        network.layers[0] *= 2
-    y = c.y if what != "streams" else np.zeros(len(c.X), np.intp)
-    with pytest.raises(ValueError, match="the network has several layers, which read whole sequences|is bidirectional"):
-        Rollout().solve(network, sequences, y, SoftmaxCrossEntropy(), **settings)

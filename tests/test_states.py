@@ -230,7 +230,8 @@ def test_multipliers_of_s_0_are_minus_the_gradient(kernels, every_step):
     loss()
     fit.record = EpochRecord()
     fit.sweep_backward()
-    found = fit.initial_state.M / (1 - fit.settings.momentum)
+    (states,) = fit.initial_states
+    found = states.M / (1 - fit.settings.momentum)
     expected, h = np.empty(5), 1e-5
     for j in range(5):
         s = network.s_0[j]
@@ -514,7 +515,8 @@ def test_partial_fit_with_penalties_keeps_their_multiplier():
 def test_a_learnt_state_that_overflows_is_told():
     network = random_network(s_0=np.zeros(5))
     network.weights["W"][:] = np.eye(5)
-    state, most = InitialState(network), float(np.finfo(network.dtype).max)
+    state = InitialState(network.s_0, network.recurrent_weights)
+    most = float(np.finfo(network.dtype).max)
     state.M[:] = 1
     for s_0, is_finite in ((0.9 * most, False), (-0.9 * most, True)):
         network.s_0[:] = s_0
