@@ -17,6 +17,7 @@ from admmirnn.losses import (
     SquaredError,
 )
 from admmirnn.networks import ElmanRNN
+from admmirnn.networks.cells import GATED
 from admmirnn.solvers.algorithm1.solver import BACKWARD, FORWARD
 from admmirnn.solvers.algorithm1.variables import SweepSettings, Variables
 from admmirnn.solvers.rollout.state import Layer, Targets, Workspace
@@ -93,7 +94,7 @@ def calls(kernels, size, dtype, gram_first=1, gram_every=4):
     )  # fmt: skip
     joint = (
         work.work, work.kernel_batch, work.states_read.copy(), n, work.lambda3, ones, gram_first, gram_every,
-        room(kernels.joint_room(2 * n + 1, K)), np.zeros(kernels.counts_room(n, False)),
+        room(kernels.joint_room(2 * n + 1, K)), np.zeros(kernels.counts_room(network.cell, n, False)),
     )  # fmt: skip
     return {
         "joint_sums": joint,
@@ -105,6 +106,7 @@ def calls(kernels, size, dtype, gram_first=1, gram_every=4):
         "weight_step": weight_step,
         "move_weights": (of_layer, 1e-3, 0.999),
         "generate": generate,
+        **calls_of_cells(kernels, size, normal),
         **{
             f"{kernel} {loss.name}": (
                 *(2 * normal(B, K), *((labels, None) if loss.takes_labels else (None, values)), ones),
@@ -115,6 +117,29 @@ def calls(kernels, size, dtype, gram_first=1, gram_every=4):
             for loss in LOSSES
         },
     }
+
+
+def calls_of_cells(kernels, size, normal):
+    """The same for the step of each cell with gates, and the way back, for a row for each sequence."""
+    found, (n, B) = {}, (size.n, size.B)
+    for name, cell in GATED.items():
+        of = cell()
+        c, biases = (normal(B, n) if of.has_cell_state else None), (normal(2 * n) if of.n_biases else None)
+        following = None if c is None else np.empty_like(c)
+        kept = normal(B, of.n_kept * n)
+        step = (of, kept, normal(B, n), biases, c, np.empty((B, n), kept.dtype), following)
+        found[f"step_rows {name}"] = step
+        kernels.step_rows(*step)
+        found[f"pull_back_rows {name}"] = (
+            of,
+            kept.copy(),
+            step[2],
+            c,
+            following,
+            normal(B, n),
+            None if c is None else c.copy(),
+        )
+    return found
 
 
 def calls_of_algorithm1(kernels, size, dtype):

@@ -197,7 +197,7 @@ def check_forget_bias(forget_bias: Any, cell: str) -> float | str:
 
 
 def _check_batch_size(batch_size: Any) -> int | None:
-    if isinstance(batch_size, str) and batch_size == "auto":
+    if validation.is_auto(batch_size):
         return None
     return validation.check_integer("batch_size", batch_size, 1, alternatives=", or 'auto'")
 
@@ -209,7 +209,7 @@ def _check_verbose(verbose: Any) -> int:
 def _check_penalty(penalty: Any, solver: Solver) -> float | None:
     if penalty is None:
         raise TypeError("penalty is None; pass a number >= 0, or 'auto'")
-    if isinstance(penalty, str) and penalty == "auto":
+    if validation.is_auto(penalty):
         return None if Capability.OWN_PENALTY in solver.capabilities else 0.0
     return validation.check_number("penalty", penalty, alternatives=", or 'auto'")
 

@@ -15,6 +15,7 @@ from admmirnn.validation.basic import (
     check_new_path,
     check_number,
     check_path,
+    is_auto,
     naming,
 )
 from admmirnn.validation.forms import Form, check_state, count, different, expect, finite, number, one_of
@@ -37,6 +38,7 @@ __all__ = [
     "different",
     "expect",
     "finite",
+    "is_auto",
     "n_dimensions",
     "naming",
     "number",

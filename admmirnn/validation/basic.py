@@ -21,6 +21,11 @@ DTYPES = ("float32", "float64")
 MOST_OF_C = (1 << 31) - 1  # what kernels can count to on every machine
 
 
+def is_auto(value: object) -> bool:
+    """Whether a setting is "auto": arrays and other objects are not."""
+    return isinstance(value, str) and value == "auto"
+
+
 def check_integer(name: str, value: Any, least: float, *, alternatives: str = "") -> int:
     """Return ``value`` as an int, or raise unless it is an integer of at least ``least``."""
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):

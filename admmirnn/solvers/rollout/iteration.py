@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 
 _LEAST_OF_COSINE = 0.02
+_CAP_OF_ELMAN = 1.0
+_GRAM_EVERY, _GRAM_EVERY_OF_GATES = 8, 4
 _FIRST_ITERATIONS = 10  # in which the running Gram matrix changes fast
 _FEWEST_OF_R, _MOST_OF_R = 2, 4  # times n: how many states of a minibatch R takes, if there are so many
 _ENOUGH_OF_R = 256  # of a large minibatch
@@ -53,8 +55,8 @@ class Settings(Protocol):
     damping: float
     gram_decay: float
     momentum: float
-    multiplier_cap: float | None
-    gram_every: int
+    multiplier_cap: float | str | None
+    gram_every: int | str
     factor_every: int
     metric: str
 
@@ -96,7 +98,7 @@ class Fit:
         self.iteration = 0
         self.record = EpochRecord()
         self.n_remembered = 0  # minibatches in the running statistics
-        self.cap = math.inf if settings.multiplier_cap is None else settings.multiplier_cap
+        self.choose_by_cell()
         self.has_schedule = settings.schedule == "cosine" and not problem.is_online
         self.watch(constant_loss)
         if problem.memory is not None:
@@ -106,6 +108,16 @@ class Fit:
         if self.online:
             self.online.begin_call(constant_loss, len(self.sequences))
             self.guard.constant_loss = self.online.constant_loss
+
+    def choose_by_cell(self) -> None:
+        """Take for "auto" what suits the cell: one with gates needs no bound, and is worth a better G."""
+        settings, has_gates = self.settings, self.network.layers[0][0].cell.n_kept > 0
+        cap, gram_every = settings.multiplier_cap, settings.gram_every
+        if validation.is_auto(cap):
+            cap = None if has_gates else _CAP_OF_ELMAN
+        if validation.is_auto(gram_every):
+            gram_every = _GRAM_EVERY_OF_GATES if has_gates else _GRAM_EVERY
+        self.cap, self.gram_every = math.inf if cap is None else float(cap), int(gram_every)
 
     def read_targets(self) -> None:
         """Take the targets as kernels do, and their weights, if those are not all the same."""
@@ -340,7 +352,7 @@ class Fit:
         self.beta = min(settings.gram_decay, 1 - 1 / self.n_remembered)
         n, batch = self.works[0][0].room.n, self.works[0][0].batch
         n_rows = batch.n_rows
-        every = settings.gram_every if self.n_remembered >= _FIRST_ITERATIONS else settings.gram_every // 4
+        every = self.gram_every if self.n_remembered >= _FIRST_ITERATIONS else self.gram_every // 4
         every = 1 if self.n_remembered == 1 else min(max(every, 1), batch.n_steps)
         of_G = every
         if settings.metric == "multipliers":  # of a small minibatch G takes at least n states, if there are so many

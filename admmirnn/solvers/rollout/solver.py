@@ -75,13 +75,14 @@ class Rollout(BaseEstimator):
         minibatches are small.
     momentum : float, default=0.8
         Decay of M, in [0, 1).
-    multiplier_cap : float or None, default=1.0
-        Bound on the multipliers of a_t, in units of the largest ones that the outputs of its sequence inject, > 0; None
-        means no bound.
-    gram_every : int, default=8
+    multiplier_cap : float, "auto" or None, default="auto"
+        Bound on the multipliers of a_t, or, of cells with gates, of s_t, in units of the largest ones that the outputs
+        of its sequence inject, > 0; None means no bound.  "auto" is 1 with the cell "elman", and None with others.
+    gram_every : int or "auto", default="auto"
         G takes every ``gram_every``-th step of a minibatch, in turn, four times as many in the first nine iterations,
         and all in the first; 1 means all.  R takes every ``gram_every``-th state, of all steps.  Of small minibatches
-        both take more, or all; of large ones R takes 4 n states, or 256.
+        both take more, or all; of large ones R takes 4 n states, or 256.  "auto" is 8 with the cell "elman", and 4 with
+        others, whose other sums cost more.
     factor_every : int, default=2
         From the tenth iteration on, G is factorised in every ``factor_every``-th iteration, and the factor used until
         the next.  P is factorised in every iteration: a few sequences of a new kind can make loose directions stiff.
@@ -114,8 +115,8 @@ class Rollout(BaseEstimator):
         damping: float = 0.1,
         gram_decay: float = 0.9,
         momentum: float = 0.8,
-        multiplier_cap: float | None = 1.0,
-        gram_every: int = 8,
+        multiplier_cap: float | str | None = "auto",
+        gram_every: int | str = "auto",
         factor_every: int = 2,
         max_iter: int | None = None,
         metric: str = "multipliers",
@@ -357,8 +358,12 @@ def check_rollout(settings: Rollout) -> None:
     validation.check_number("damping", settings.damping)
     validation.check_number("gram_decay", settings.gram_decay, below=1.0)
     validation.check_number("momentum", settings.momentum, below=1.0)
-    validation.check_number("multiplier_cap", settings.multiplier_cap, strict=True, optional=True)
-    validation.check_integer("gram_every", settings.gram_every, 1)
+    if not validation.is_auto(settings.multiplier_cap):
+        validation.check_number(
+            "multiplier_cap", settings.multiplier_cap, strict=True, optional=True, alternatives=", or 'auto'"
+        )
+    if not validation.is_auto(settings.gram_every):
+        validation.check_integer("gram_every", settings.gram_every, 1, alternatives=", or 'auto'")
     validation.check_integer("factor_every", settings.factor_every, 1)
     check_max_iter(settings.max_iter)
     for name in ("radius", "output_radius"):
