@@ -257,6 +257,20 @@ def test_s_0_is_learnt_where_the_data_start_in_the_middle():
     assert learnt.history_[-1]["rollout_loss"] < 0.5 * zero.history_[-1]["rollout_loss"]
 
 
+@pytest.mark.parametrize("names", [("s_0",), ("s_0", "s_0_2"), ("s_0", "c_0", "c_0_2")])
+def test_learning_s_0_starts_from_init(names):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 6, 1)), np.arange(40) % 2
+    init = {name: rng.normal(size=8) for name in names}
+    several, cell = "_2" in names[-1], "lstm" if "c_0" in names else "elman"
+    options = {"hidden_size": (8, 8) if several else 8, "cell": cell, "init": init, "random_state": 0}
+    model = RNNClassifier(s_0="learn", solver=Rollout(radius=1e-9), max_epochs=1, **options).fit(X, y)
+    for name, state in init.items():
+        np.testing.assert_allclose(vars(model)[f"{name}_"], state, atol=1e-6)
+    with pytest.raises(ValueError, match="a key of init is 's_0'"):
+        RNNClassifier(**options).fit(X, y)
+
+
 def test_s_0_given_is_kept_and_used(tmp_path):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 5, 2)), rng.integers(0, 2, 60)

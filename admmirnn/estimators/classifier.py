@@ -136,7 +136,8 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         ``bidirectional=True`` also U_reverse, W_reverse and b_reverse, and V is (K, 2 n); the others are
         drawn: W orthogonal, U normal with variance 1/d, the rest zero; with "sigmoid" W times 4, U times 2 and b minus
         half the row sums of W, which makes it like tanh.  The names of other cells and layers are those of the
-        attributes; above the first layer U has the variance 4 / (the number of states that it reads).
+        attributes; above the first layer U has the variance 4 / (the number of states that it reads).  With
+        ``s_0="learn"`` s_0, and of "lstm" c_0, are among them, and zero unless given.
     forget_bias : float, "chrono" or "auto", default="auto"
         What the bias of the gate that keeps the past starts from: b_z, or b_f of "lstm"; "elman" has none.  "chrono"
         draws the logarithm of numbers between 1 and T - 1, of sequences of T steps (their median, or ``chunk_size``

@@ -329,10 +329,12 @@ def initial_network(
     )
     if settings.cell in GATED:
         start_gates_of_past(network, settings.forget_bias, n_steps, settings.random_state)
+    if isinstance(settings.s_0, str):  # to learn, from zeros or those of init
+        start_from(network, settings.s_0)
     shapes = {name: weights.shape for name, weights in network.weights.items()}
     for name, values in check_init(init, shapes, settings.dtype).items():
         network.weights[name][:] = values
-    if settings.s_0 is not None:
+    if settings.s_0 is not None and not isinstance(settings.s_0, str):
         start_from(network, settings.s_0)
     return network
 
