@@ -1,8 +1,9 @@
-"""Exports: torch modules and ONNX files against predict, for every activation, read-out and form of targets."""
+"""Exports: torch modules and ONNX files against predict, for every network, read-out and form of targets."""
 
 import errno
 import os
 import sys
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 
 from admmirnn import RNNClassifier, RNNRegressor, load
 from admmirnn.activations import ACTIVATIONS
+from admmirnn.networks.blocks import weights_of
+from admmirnn.networks.cells import CELLS, GATED
 
 TOLERANCES = {"float32": 1e-5, "float64": 1e-11}
 KINDS = ("classes", "several labels", "value", "values")
@@ -28,7 +31,7 @@ def onnxruntime():
     return pytest.importorskip("onnxruntime")
 
 
-def fitted(kind, form, activation="tanh", *, seed=0, n_classes=3, **settings):
+def fitted(kind, form, activation="tanh", *, seed=0, n_classes=3, hidden_size=6, **settings):
     """A model whose every weight has been drawn, and sequences of unequal lengths."""
     rng = np.random.default_rng(seed)
     X = [rng.normal(size=(length, D)) for length in (9, 4, 12, 7, 5, 12, 4, 8, 6, 10)]
@@ -44,14 +47,11 @@ def fitted(kind, form, activation="tanh", *, seed=0, n_classes=3, **settings):
         y = [100 + 20 * rng.normal(size=(*s, 3) if kind == "values" else s) for s in shape]
     of_kind = RNNRegressor if kind in ("value", "values") else RNNClassifier
     readout = "last" if form == "each" else form
-    model = of_kind(6, activation=activation, readout=readout, max_epochs=1, random_state=0, **settings)
+    model = of_kind(hidden_size, activation=activation, readout=readout, max_epochs=1, random_state=0, **settings)
     model.fit(X, y if form == "each" else np.array(y))
-    for name in ("U_", "W_", "b_", "V_", "c_", "U_reverse_", "W_reverse_", "b_reverse_"):
-        if hasattr(model, name):
-            size = 0.4 if name.startswith("W") else 1
-            vars(model)[name] = (size * rng.normal(size=vars(model)[name].shape)).astype(model.U_.dtype)
-    if model.s_0_ is not None:
-        model.s_0_ = rng.normal(size=6).astype(model.U_.dtype)
+    for name, weights in weights_of(model).items():
+        size = 0.4 if name.startswith("W") else 1
+        vars(model)[f"{name}_"] = (size * rng.normal(size=weights.shape)).astype(weights.dtype)
     return model, X
 
 
@@ -191,6 +191,137 @@ class TestBidirectional:
         assert_answers(found, model, X)
 
 
+NETWORKS = [
+    {"hidden_size": hidden_size, "bidirectional": bidirectional} | of_cell
+    for of_cell in [{"activation": one} for one in ACTIVATIONS] + [{"cell": one} for one in GATED]
+    for hidden_size in (6, (6, 6), (7, 4))
+    for bidirectional in (False, True)
+    if of_cell.get("cell") or hidden_size != 6  # these are above
+]
+
+
+def every_form_of_every_network():
+    """All that a network reads and is asked for, but most of it for the longer tests only."""
+    forms = list(product(KINDS, FORMS))
+    for i, network in enumerate(NETWORKS):
+        for j, (kind, form) in enumerate(forms):
+            name = "-".join(str(part) for part in (*network.values(), kind, form))
+            marks = () if j == 5 * i % 16 else pytest.mark.slow
+            yield pytest.param(network, kind, form, id=name, marks=marks)
+
+
+@pytest.mark.parametrize(("network", "kind", "form"), list(every_form_of_every_network()))
+class TestCellsAndLayers:
+    """Those that have a module or an operator of their own, and the others."""
+
+    def test_to_torch_and_back(self, torch, network, kind, form):
+        model, X = fitted(kind, form, dtype="float64", **network)
+        expected = expected_of(model, X)
+        assert_equal_outputs(with_module(torch, model, *padded(X, "float64")), expected, 1e-11)
+        assert_equal_outputs([with_module(torch, model, x[None])[0] for x in X[:3]], expected[:3], 1e-11)
+        module = model.to_torch()
+        settings = {"loss": model.loss} if kind == "several labels" else {}
+        again = type(model).from_torch(
+            module.rnn, module.linear, readout=model.readout, every_step=form == "each", **settings
+        )
+        for name in ("hidden_size", "cell", "activation", "bidirectional", "dtype"):
+            assert getattr(again, name) == getattr(model, name)
+        for one, other in zip(again.predict(X), model.predict(X), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-11)
+
+    def test_to_onnx(self, onnxruntime, tmp_path, network, kind, form):
+        model, X = fitted(kind, form, **network)
+        found = run_onnx(onnxruntime, model, tmp_path / "model.onnx", *padded(X, "float32"))
+        assert_equal_outputs(found.outputs, expected_of(model, X), 1e-5)
+        assert_answers(found, model, X)
+        equal = [x[:4] for x in X]
+        found = run_onnx(onnxruntime, model, tmp_path / "model.onnx", np.array(equal))
+        assert_equal_outputs(found.outputs, expected_of(model, equal), 1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("hidden_size", [6, (6, 6), (7, 4)])
+@pytest.mark.parametrize("cell", CELLS)
+def test_states_before_the_first_step(torch, onnxruntime, tmp_path, cell, hidden_size, dtype):
+    """With a frame and a factor of the observations; those of LSTM are two for each layer."""
+    how = {"frame": (2, 1), "scale": 0.5, "dtype": dtype}
+    model, X = fitted("classes", "last", cell=cell, hidden_size=hidden_size, s_0="learn", **how)
+    assert hasattr(model, "c_0_") == (cell == "lstm")
+    expected, batch = expected_of(model, X), padded(X, dtype)
+    assert_equal_outputs(with_module(torch, model, *batch), expected, TOLERANCES[dtype])
+    found = run_onnx(onnxruntime, model, tmp_path / "model.onnx", *batch)
+    assert_equal_outputs(found.outputs, expected, 1e-5)
+    module = model.to_torch()
+    initial = {name: state.detach().numpy() for name, state in module.named_parameters() if name[1:3] == "_0"}
+    n_layers = np.size(hidden_size)
+    assert len(initial) == n_layers * (1 + (cell == "lstm"))
+    again = RNNClassifier.from_torch(module.rnn, module.linear, frame=(2, 1), s_0="learn", init=initial)
+    np.testing.assert_allclose(again.predict_proba(X), model.predict_proba(X), rtol=0, atol=TOLERANCES[dtype])
+    given = [np.full(size, 0.3) for size in np.atleast_1d(hidden_size)]
+    s_0 = given if n_layers > 1 else given[0]
+    model, _ = fitted("classes", "last", cell=cell, hidden_size=hidden_size, s_0=s_0, dtype=dtype)
+    assert_equal_outputs(with_module(torch, model, *batch), expected_of(model, X), TOLERANCES[dtype])
+
+
+PIECES = [  # of two layers, and of one where an operator has its state on its own
+    pytest.param(cell, size, form, marks=() if cell == "lstm" or (size, form) == ((6, 4), "each") else pytest.mark.slow)
+    for cell in CELLS
+    for size in (6, (6, 4))
+    for form in FORMS
+]
+
+
+@pytest.mark.parametrize(("cell", "hidden_size", "form"), PIECES)
+def test_streams_go_on_piece_by_piece(onnxruntime, tmp_path, cell, hidden_size, form):
+    """What is carried makes the outputs of pieces those of the whole, of sequences of unequal lengths as well."""
+    model, X = fitted("classes", form, cell=cell, hidden_size=hidden_size, s_0="learn", frame=(2, 2))
+    sizes = np.atleast_1d(hidden_size)
+    X = [x[: len(x) // 2 * 2] for x in X if len(x) >= 8]
+    for with_lengths in (True, False):
+        sequences = X if with_lengths else [x[:8] for x in X]
+        model.to_onnx(tmp_path / "model.onnx", lengths=with_lengths, states=True)
+        session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        carried = {
+            f"{part}_0{suffix}": np.tile(vars(model)[f"{part}_0{suffix}_"], (len(X), 1))
+            for part in ("s", *("c" * (cell == "lstm")))
+            for suffix in ("", "_2")[: len(sizes)]
+        }
+        if form in ("mean", "max"):
+            carried["pooled_0"] = np.full((len(X), sizes[-1]), 0 if form == "mean" else -np.inf, np.float32)
+        if form == "mean":
+            carried["steps_0"] = np.zeros(len(X), np.int64)
+        assert {one.name for one in session.get_inputs()} == {"X", *carried} | ({"lengths"} if with_lengths else set())
+        pieces = []
+        for begin, end in ((0, 2), (2, 6), (6, 12 if with_lengths else 8)):
+            batch, lengths = padded([x[begin:end] for x in sequences], "float32", n_more=0)
+            given = {"X": batch} | ({"lengths": lengths} if with_lengths else {})
+            found = dict(zip(names, session.run(None, given | carried), strict=True))
+            carried = {name: found[name.replace("_0", "_N")] for name in carried}
+            steps = [length // 2 for length in lengths]
+            pieces.append(
+                [rows[:n] if form == "each" else rows for rows, n in zip(found["outputs"], steps, strict=True)]
+            )
+        whole = [np.concatenate(parts) if form == "each" else parts[-1] for parts in zip(*pieces, strict=True)]
+        assert_equal_outputs(whole, expected_of(model, sequences), 1e-5)
+    if form != "each":  # and from the first piece on, what is known by then
+        assert_equal_outputs(pieces[0], expected_of(model, [x[:2] for x in sequences]), 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"bidirectional": True}, "the network is bidirectional"),
+        ({"frame": (3, 2)}, "frames of 3 observations overlap"),
+    ],
+)
+def test_networks_that_cannot_read_pieces_are_refused(onnxruntime, tmp_path, settings, message):
+    model, _ = fitted("classes", "last", **settings)
+    with pytest.raises(ValueError, match=message):
+        model.to_onnx(tmp_path / "model.onnx", states=True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_directions_of_different_sizes(torch, onnxruntime, tmp_path):
     """As pruning leaves them behind."""
     model, X = fitted("classes", "last", bidirectional=True)
@@ -204,7 +335,44 @@ def test_directions_of_different_sizes(torch, onnxruntime, tmp_path):
     assert_equal_outputs(found.outputs, expected_of(model, X), 1e-5)
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_layers_that_have_been_pruned(torch, onnxruntime, tmp_path, cell):
+    """Each direction of each of them has lost other units."""
+    model, X = fitted("classes", "mean", bidirectional=True, cell=cell, hidden_size=(6, 5))
+    units = {(0, 0): [1, 2], (0, 1): [2], (1, 0): [0], (1, 1): [1, 3]}
+    of_below, of_last = [1, 2, 6 + 2], [0, 5 + 1, 5 + 3]
+    for block in model._network().blocks.values():
+        weights = vars(model)[block.attribute]
+        if block.letter == "W":
+            weights[:, units[block.layer, block.direction]] = 0
+        elif block.letter == "U" and block.layer == 1:
+            weights[:, of_below] = 0
+        elif block.letter == "V":
+            weights[:, of_last] = 0
+    pruned = model.prune()
+    assert pruned.hidden_size == (5, 4)
+    sizes = [[direction.n_hidden for direction in layer] for layer in pruned._network().layers]
+    assert sizes == [[4, 5], [4, 3]]
+    batch = padded(X, "float32")
+    assert_equal_outputs(with_module(torch, pruned, *batch), expected_of(model, X), 1e-5)
+    found = run_onnx(onnxruntime, pruned, tmp_path / "model.onnx", *batch)
+    assert_equal_outputs(found.outputs, expected_of(model, X), 1e-5)
+
+
 # torch
+
+
+@pytest.mark.parametrize(("cell", "kind"), [("elman", "RNN"), ("gru", "GRU"), ("lstm", "LSTM")])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_layers_of_one_size_are_one_module_of_torch(torch, cell, kind, bidirectional):
+    model, _ = fitted("classes", "last", cell=cell, hidden_size=(6, 6), bidirectional=bidirectional)
+    rnn = model.to_torch().rnn
+    assert type(rnn) is getattr(torch.nn, kind)
+    assert (rnn.num_layers, rnn.bidirectional, rnn.hidden_size, rnn.batch_first) == (2, bidirectional, 6, True)
+    model, _ = fitted("classes", "last", cell=cell, hidden_size=(6, 4), bidirectional=bidirectional)
+    rnns = model.to_torch().rnn
+    assert type(rnns) is torch.nn.ModuleList and [type(one) for one in rnns] == 2 * [getattr(torch.nn, kind)]
+    assert [one.hidden_size for one in rnns] == [6, 4]
 
 
 def test_module_is_made_of_torch_layers(torch):
@@ -261,10 +429,15 @@ def test_the_loop_is_what_torch_has(torch, activation, bidirectional):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
-def test_padding_has_no_gradient(torch, activation, form):
+@pytest.mark.parametrize(
+    "network",
+    [{"activation": "tanh"}, {"activation": "sigmoid"}]
+    + [{"cell": cell, "hidden_size": (6, 4), "bidirectional": True} for cell in ("fastgrnn", "lstm")],
+    ids=lambda network: next(iter(network.values())),
+)
+def test_padding_has_no_gradient(torch, network, form):
     """Not even where it is NaN."""
-    model, X = fitted("classes", form, activation, dtype="float64")
+    model, X = fitted("classes", form, dtype="float64", **network)
     module, (batch, lengths) = model.to_torch(), padded(X, "float64")
     batch[np.arange(batch.shape[1]) >= lengths[:, None]] = np.nan
     x = torch.from_numpy(batch).requires_grad_()
@@ -346,6 +519,31 @@ def test_from_torch(torch, dtype, activation, batch_first, bias):
     np.testing.assert_array_equal(several.predict(X), outputs[:, -1] > 0)
 
 
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("num_layers", [1, 3])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("bias", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
+def test_from_torch_of_every_kind(torch, kind, num_layers, bidirectional, bias, dtype):
+    """Of layers that torch has drawn, in one module or in a list."""
+    torch.manual_seed(0)
+    D_out = 2 if bidirectional else 1
+    how = {"batch_first": True, "bias": bias, "bidirectional": bidirectional}
+    rnn = getattr(torch.nn, kind)(D, 7, num_layers, **how).to(getattr(torch, dtype))
+    more = getattr(torch.nn, kind)(D_out * 7, 4, **how).to(getattr(torch, dtype))
+    X = np.random.default_rng(0).normal(size=(5, 6, D)).astype(dtype)
+    for rnns in (rnn, [rnn, more]):
+        x = torch.from_numpy(X)
+        for one in rnns if isinstance(rnns, list) else [rnns]:
+            x, _ = one(x)
+        linear = torch.nn.Linear(x.shape[2], 3).to(x.dtype)
+        model = RNNRegressor.from_torch(rnns, linear, every_step=True)
+        assert np.sum(model.hidden_size) == 7 * num_layers + 4 * isinstance(rnns, list)
+        np.testing.assert_allclose(model.predict(X), linear(x).detach().numpy(), rtol=0, atol=TOLERANCES[dtype])
+        module = model.to_torch()  # in which there are no two biases, where their sum is enough
+        np.testing.assert_allclose(module(torch.from_numpy(X)).detach(), model.predict(X), atol=TOLERANCES[dtype])
+
+
 def test_from_torch_with_a_single_output(torch):
     torch.manual_seed(0)
     rnn, linear = torch.nn.RNN(D, 7, batch_first=True), torch.nn.Linear(7, 1)
@@ -387,6 +585,31 @@ def test_what_comes_from_torch_is_saved_and_loaded(torch, tmp_path, estimator, b
     assert torch.equal(again.to_torch()(torch.from_numpy(X)), model.to_torch()(torch.from_numpy(X)))
 
 
+@pytest.mark.parametrize("cell", GATED)
+def test_modules_of_loops_and_lists_are_saved_and_loaded(torch, tmp_path, cell):
+    model, X = fitted("classes", "mean", cell=cell, hidden_size=(6, 4), s_0="learn")
+    module, x = model.to_torch(), torch.from_numpy(X[0][None])
+    torch.save(module, tmp_path / "module.pt")
+    assert torch.equal(torch.load(tmp_path / "module.pt", weights_only=False)(x), module(x))
+    assert cell in repr(module) or cell.upper() in repr(module)
+    other = fitted("classes", "mean", cell=cell, hidden_size=(6, 4), s_0="learn", seed=1)[0].to_torch()
+    assert not torch.equal(other(x), module(x))
+    other.load_state_dict(module.state_dict())
+    assert torch.equal(other(x), module(x))
+
+
+def test_layers_from_torch_are_trained_on(torch):
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 6, D))
+    y = np.where(X[:, -1, 0] > 0, "up", "down")
+    model = RNNClassifier.from_torch(torch.nn.GRU(D, 8, 2), torch.nn.Linear(8, 2), classes=["up", "down"])
+    before = model.score(X, y)
+    for _ in range(5):
+        model.partial_fit(X, y)
+    assert model.score(X, y) > max(before, 0.9)
+
+
 def test_what_comes_from_torch_is_an_estimator(torch):
     """It can be copied, saved, asked, and trained further."""
     import pickle
@@ -416,12 +639,18 @@ def test_from_torch_refuses_what_cannot_be(torch):
     nn = torch.nn
     rnn, linear = nn.RNN(D, 4), nn.Linear(4, 3)
     wrong = [
-        ((nn.LSTM(D, 4), linear), TypeError, "LSTM"),
-        ((nn.GRU(D, 4), linear), TypeError, "GRU"),
-        ((nn.RNNCell(D, 4), linear), TypeError, "RNNCell"),
-        (("rnn", linear), TypeError, "str"),
-        ((nn.RNN(D, 4, num_layers=2), linear), ValueError, "2 layers"),
-        ((nn.RNN(D, 4, num_layers=2, dropout=0.5), linear), ValueError, "2 layers"),
+        ((nn.RNNCell(D, 4), linear), TypeError, "rnn is of type RNNCell"),
+        ((nn.Conv1d(D, 4, 1), linear), TypeError, "rnn is of type Conv1d"),
+        (("rnn", linear), TypeError, "rnn is of type str"),
+        (([], linear), ValueError, "rnn is an empty list"),
+        (([rnn, nn.ReLU()], linear), TypeError, r"rnn\[1\] is of type ReLU"),
+        (([rnn, nn.RNN(5, 4)], linear), ValueError, r"rnn\[1\] reads 5 features, and the layer below has 4"),
+        (([rnn, nn.GRU(4, 4)], linear), ValueError, r"rnn\[1\] has the cell 'gru', and rnn\[0\] has 'elman'"),
+        (([rnn, nn.RNN(4, 4, nonlinearity="relu")], linear), ValueError, "nonlinearity 'relu'"),
+        (([rnn, nn.RNN(4, 2, bidirectional=True)], linear), ValueError, r"rnn\[1\] has the number of directions 2"),
+        (([rnn, nn.RNN(4, 4).double()], linear), ValueError, r"rnn\[1\].weight_ih_l0 is float64"),
+        ((nn.LSTM(D, 6, proj_size=4), linear), ValueError, "rnn has proj_size=4"),
+        ((nn.GRU(D, 4, num_layers=2, bidirectional=True), linear), ValueError, "4 features, and rnn has 8"),
         ((rnn, nn.ReLU()), TypeError, "ReLU"),
         ((rnn, nn.Linear(5, 3)), ValueError, "5 features"),
         ((rnn, nn.Linear(4, 0)), ValueError, "linear has no outputs"),
@@ -452,6 +681,7 @@ def test_from_torch_refuses_what_cannot_be(torch):
         with pytest.raises(error, match=message):
             RNNClassifier.from_torch(rnn, linear, **settings)
     assert RNNClassifier.from_torch(nn.RNN(D, 4, dropout=0.5), linear).hidden_size == 4  # without effect on one layer
+    assert RNNClassifier.from_torch(nn.RNN(D, 4, 2, dropout=0.5), linear).hidden_size == (4, 4)  # as in eval()
 
 
 # ONNX

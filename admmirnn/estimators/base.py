@@ -421,7 +421,8 @@ class RecurrentEstimator(BaseEstimator):
         every_step = validation.check_boolean("every_step", every_step)
         if every_step and settings.readout != "last":
             raise ValueError(f"readout is {settings.readout!r} and every_step is True; pass readout='last'")
-        n_features, n_outputs = layers["U"].shape[1], len(layers["c"])
+        n_features = next(weights.shape[1] for name, weights in layers.items() if name[0] == "U")
+        n_outputs = len(layers["c"])
         n_channels = check_features_in_frames(n_features, settings.frame)
         network = initial_network(settings, n_features, n_outputs, self.init)
         for name, weights in layers.items():

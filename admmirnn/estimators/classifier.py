@@ -342,22 +342,23 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
     @classmethod
     def from_torch(
         cls,
-        rnn: torch.nn.Module,
+        rnn: torch.nn.Module | Sequence[torch.nn.Module],
         linear: torch.nn.Module,
         *,
         classes: ArrayLike | None = None,
         every_step: bool = False,
         **settings: Any,
     ) -> Self:
-        """Return a classifier with the weights of a `torch.nn.RNN` and the `torch.nn.Linear` that reads its states.
+        """Return a classifier with the weights of a `torch.nn.RNN`, GRU or LSTM, and the `torch.nn.Linear` behind it.
 
         Its outputs are those of ``linear``.  `partial_fit` trains on from there.
 
         Parameters
         ----------
-        rnn : torch.nn.RNN
-            Of one layer, on which dropout has no effect; with or without biases, ``batch_first`` and ``bidirectional``.
-            Also ``module.rnn`` of what `to_torch` returns.
+        rnn : torch.nn.RNN, torch.nn.GRU or torch.nn.LSTM, or list of these
+            Of any number of layers, with or without biases, ``batch_first`` and ``bidirectional``; dropout between
+            layers is left out, as in ``rnn.eval()``.  Of a list, which may be a `torch.nn.ModuleList`, each reads the
+            states of the one before, and all are of one kind.  Also ``module.rnn`` of what `to_torch` returns.
         linear : torch.nn.Linear
             With an output for each class, or a single one: the logit of the second of two classes.
         classes : array-like of shape (n_classes,), optional
@@ -366,7 +367,8 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
             Whether there is a label for each step.
         **settings
             What else the class takes: ``readout``, ``frame``, ``scale`` and ``s_0`` where they are not the defaults,
-            ``loss="sigmoid_cross_entropy"`` if there may be several labels, and what `partial_fit` needs.
+            ``loss="sigmoid_cross_entropy"`` if there may be several labels, and what `partial_fit` needs.  States that
+            are to be learnt on from are ``s_0="learn", init={"s_0": ...}``, with c_0 of an LSTM in ``init`` as well.
 
         Returns
         -------
@@ -376,7 +378,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         Raises
         ------
         ValueError, TypeError
-            If there is no such network, as of LSTM, GRU and several layers, or an argument is not usable.
+            If there is no such network, as of an LSTM with ``proj_size``, or an argument is not usable.
         ImportError
             If torch is not installed: ``pip install 'admmirnn[torch]'``.
 

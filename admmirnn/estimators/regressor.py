@@ -179,15 +179,20 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
 
     @classmethod
     def from_torch(
-        cls, rnn: torch.nn.Module, linear: torch.nn.Module, *, every_step: bool = False, **settings: Any
+        cls,
+        rnn: torch.nn.Module | Sequence[torch.nn.Module],
+        linear: torch.nn.Module,
+        *,
+        every_step: bool = False,
+        **settings: Any,
     ) -> Self:
-        """Return a regressor with the weights of a `torch.nn.RNN` and the `torch.nn.Linear` that reads its states.
+        """Return a regressor with the weights of a `torch.nn.RNN`, GRU or LSTM, and the `torch.nn.Linear` behind it.
 
         As `RNNClassifier.from_torch`; `predict` returns what ``linear`` does.
 
         Parameters
         ----------
-        rnn, linear : torch.nn.RNN, torch.nn.Linear
+        rnn, linear : torch.nn.RNN, GRU or LSTM, or list of these, and torch.nn.Linear
             As there; with a single output, predictions have no axis for it.
         every_step : bool, default=False
             Whether there is a target for each step.

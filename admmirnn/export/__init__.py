@@ -12,6 +12,8 @@ from admmirnn.files.format import replace_file
 from admmirnn.optional import import_optional
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
     from numpy.typing import ArrayLike, DTypeLike
     from onnx import ModelProto
@@ -45,7 +47,7 @@ class Exports:
         )
 
     def to_torch(self) -> torch.nn.Module:
-        """Return the network as a torch module: `torch.nn.RNN`, then `torch.nn.Linear`.
+        """Return the network as a torch module: `torch.nn.RNN`, GRU or LSTM, then `torch.nn.Linear`.
 
         Its outputs are those of the network: of a classifier o, what `torch.nn.CrossEntropyLoss` calls logits, column k
         that of ``classes_[k]``; of a regressor the values that `predict` returns, in the units of ``y``.
@@ -56,8 +58,12 @@ class Exports:
             ``module(x, lengths=None)``: ``x`` (n_sequences, n_steps, n_features) holds observations as `predict` takes
             them, shorter sequences filled up at their ends with anything; ``lengths`` (n_sequences,) says how long each
             is, by default all of ``n_steps``.  Returns (n_sequences, K), or with a target for each step (n_sequences,
-            n_steps, K), which is zero after a sequence's end; with ``frame`` its steps are the frames.  ``module.rnn``
-            is a `torch.nn.RNN` if the activation is "tanh" or "relu", else a loop of the same parameters;
+            n_steps, K), which is zero after a sequence's end; with ``frame`` its steps are the frames.
+
+            ``module.rnn`` is a `torch.nn.RNN` (``cell="elman"`` with the activation "tanh" or "relu"), a `torch.nn.GRU`
+            ("gru") or a `torch.nn.LSTM` ("lstm") of as many layers and directions.  With other activations, and of
+            "fastgrnn" and "ugrnn", a layer is a loop with parameters of the same names, and layers of different sizes
+            are modules of their own: then ``module.rnn`` is a `torch.nn.ModuleList`, from the first layer up.
             ``module.linear`` is a `torch.nn.Linear`.  ``scale`` and a regressor's scaling of targets are parts of
             their weights, so that `from_torch` needs neither.  The weights are copies, of the estimator's dtype.
 
@@ -71,6 +77,7 @@ class Exports:
         Notes
         -----
         With ``s_0="learn"`` the state before the first step is a parameter ``s_0``, else, unless it is zero, a buffer.
+        Those of the layers above are ``s_0_2`` and so on, and cell states ``c_0``, ``c_0_2``.
 
         Examples
         --------
@@ -81,10 +88,11 @@ class Exports:
         found: torch.nn.Module = _torch_part("to_torch").module_of(network, learns_s_0=isinstance(self.s_0, str))
         return found
 
-    def to_onnx(self, path: FilePath, *, lengths: bool = True) -> ModelProto:
+    def to_onnx(self, path: FilePath, *, lengths: bool = True, states: bool = False) -> ModelProto:
         """Write the network to an ONNX file, which onnxruntime and other programs run.
 
-        The file takes and returns float32, whatever the estimator's dtype: onnxruntime has no other RNN.
+        The file takes and returns float32, whatever the estimator's dtype: onnxruntime has no other RNN.  Layers are
+        the operators RNN, GRU and LSTM, or of the cells "fastgrnn" and "ugrnn" loops (Scan).
 
         Parameters
         ----------
@@ -93,6 +101,10 @@ class Exports:
         lengths : bool, default=True
             Whether sequences may have different lengths, given as a second input; otherwise those that are read
             together are all of ``n_steps``.
+        states : bool, default=False
+            Whether sequences can be read in pieces, one call after the other: what is carried from step to step is
+            given to each call and returned by it.  With ``frame``, which must not overlap, every piece has a multiple
+            of the stride of observations.
 
         Returns
         -------
@@ -115,13 +127,26 @@ class Exports:
             step all have a second axis of n_steps, or of as many frames.  After a sequence's end ``outputs`` is zero,
             and the others mean nothing.
 
+            With ``states=True`` there are more inputs, what sequences start from, each with an output, what they have
+            come to, with N in the place of 0, which is the input of the next call:
+
+            * ``s_0`` and ``s_N``, float32 (n_sequences, n): the states, zeros or ``s_0_`` before the first step;
+              ``s_0_2`` and ``s_N_2`` those of the second layer, and so on; with "lstm" ``c_0`` and ``c_N``, ``c_0_2``
+              and so on, the cell states;
+            * ``pooled_0`` and ``pooled_N``, float32 (n_sequences, n), with ``readout="mean"`` the sum of the states so
+              far, zero at first, with "max" the largest ones, minus infinity at first;
+            * ``steps_0`` and ``steps_N``, int64 (n_sequences,), with "mean" how many steps there were.
+
+            Then ``outputs`` are those of all that has been read so far.
+
         Raises
         ------
         ImportError
             If onnx is not installed: ``pip install 'admmirnn[onnx]'``.
         ValueError
             If ``label`` has no type for ``classes_``, such as bytes, times and integers that int64 does not hold, or
-            targets are too large for float32.
+            targets are too large for float32; or ``states`` is True and the network reads from the end as well, or
+            frames overlap.
         OSError
             If the file cannot be written; one that was there is as it was.
 
@@ -133,6 +158,8 @@ class Exports:
         """
         network = self._exported(np.float32)
         validation.check_boolean("lengths", lengths)
+        if validation.check_boolean("states", states):
+            check_carries_states(network)
         path = validation.check_new_path(path)
         import_optional("onnx", "onnx", "to_onnx")
         from admmirnn.export import onnx_graph
@@ -141,27 +168,29 @@ class Exports:
         if hasattr(self, "classes_"):
             labels = "several" if self._several else check_onnx_classes(self.classes_)
         probabilities = hasattr(self, "predict_proba")
-        model = onnx_graph.model_of(network, lengths=lengths, labels=labels, probabilities=probabilities)
+        model = onnx_graph.model_of(network, lengths=lengths, labels=labels, probabilities=probabilities, states=states)
         replace_file(path, model.SerializeToString())
         return model
 
 
-def layers_of_torch(rnn: torch.nn.Module, linear: torch.nn.Module) -> tuple[dict[str, FloatArray], str]:
-    """Read a `torch.nn.RNN` and a `torch.nn.Linear`.
+def layers_of_torch(
+    rnn: torch.nn.Module | Sequence[torch.nn.Module], linear: torch.nn.Module
+) -> tuple[dict[str, FloatArray], dict[str, Any]]:
+    """Read recurrent layers, such as a `torch.nn.GRU`, or a list of them, and a `torch.nn.Linear`.
 
     Returns
     -------
     dict
-        U, W, b, V and c, and with two directions U_reverse, W_reverse and b_reverse.
-    str
-        The activation.
+        The weights by name.
+    dict
+        The settings of an estimator that the layers stand for.
 
     Raises
     ------
     ValueError, TypeError
         If they are no such layers, or cannot follow one another.
     """
-    found: tuple[dict[str, FloatArray], str] = _torch_part("from_torch").layers_of(rnn, linear)
+    found: tuple[dict[str, FloatArray], dict[str, Any]] = _torch_part("from_torch").layers_of(rnn, linear)
     return found
 
 
@@ -170,6 +199,21 @@ def _torch_part(what: str) -> Any:
     from admmirnn.export import torch_module
 
     return torch_module
+
+
+def check_carries_states(network: Network) -> None:
+    """Raise unless a file of the network can read a sequence in pieces."""
+    length, stride = network.frame
+    if network.n_directions > 1:
+        raise ValueError(
+            "states is True and the network is bidirectional: it reads sequences from their ends as well; pass "
+            "states=False"
+        )
+    if length > stride:
+        raise ValueError(
+            f"states is True and frames of {length} observations overlap, as there is one every {stride}: a piece of a "
+            "sequence does not hold all of them; pass states=False"
+        )
 
 
 def check_onnx_classes(classes: Array) -> Array:

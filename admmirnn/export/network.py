@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from admmirnn.networks.cells import Elman
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from numpy.typing import DTypeLike
 
     from admmirnn import networks
     from admmirnn._typing import FloatArray, Frame
     from admmirnn.networks.blocks import Block
+
+Direction: TypeAlias = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,13 @@ class Network:
 
     Attributes
     ----------
-    U, W, b : ndarray of shape (n_directions, n, d), (n_directions, n, n), (n_directions, n)
-        With two directions, those of the network that reads from the start come first.
+    cell : str
+        The name of its cell.
+    layers : tuple of tuple of dict
+        The blocks by their parts, such as "W_z", of each direction of each layer, with s_0 and c_0 if these are not
+        zero.  Both directions of a layer have as many units; the one that reads from the start comes first.
     V, c : ndarray of shape (K, n_directions * n), (K,)
         The output layer.
-    s_0 : ndarray of shape (n,) or None
-        The state before the first step; None is zero.
     activation : str
         f.
     read_out : {"last", "mean", "max", "each"}
@@ -42,12 +43,10 @@ class Network:
         (length, stride).
     """
 
-    U: np.ndarray
-    W: np.ndarray
-    b: np.ndarray
+    cell: str
+    layers: tuple[tuple[Direction, ...], ...]
     V: np.ndarray
     c: np.ndarray
-    s_0: np.ndarray | None
     activation: str
     read_out: str
     frame: Frame
@@ -65,49 +64,92 @@ class Network:
         dtype: DTypeLike | None = None,
     ) -> Network:
         """That of the network of a fitted estimator, in ``dtype`` or its own."""
-        check_can_be_exported(network)
-        of_part: dict[str, list[FloatArray]] = defaultdict(list)
-        for block in network.blocks.values():
-            of_directions = range(len(block.of_directions))
-            for own in [block.of_direction(i) for i in of_directions] or [block]:
-                of_part[block.part].append(_of_most_units(own, network))
+        blocks = network.blocks
+        weights = _of_most_units(blocks, network.weights)
         factor = np.broadcast_to(target_scale, network.n_outputs)
-        blocks = {
-            "U": scale * np.stack(of_part["U"]),
-            "W": np.stack(of_part["W"]),
-            "b": np.stack(of_part["b"]),
-            "V": factor[:, None] * np.hstack(of_part["V"]),
-            "c": factor * np.hstack(of_part["c"]) + target_mean,
-        }
+        weights["V"] = factor[:, None] * weights["V"]
+        weights["c"] = factor * weights["c"] + target_mean
+        for name, block in blocks.items():
+            if block.letter == "U" and not block.layer:
+                weights[name] = scale * weights[name]
+        weights = check_exported(weights, np.dtype(dtype or network.dtype))
+        layers: list[list[dict[str, FloatArray]]] = [[{} for _ in directions] for directions in network.layers]
+        for name, block in blocks.items():
+            if block.layer is not None and block.direction is not None:
+                layers[block.layer][block.direction][block.part] = weights[name]
         return cls(
-            **check_exported(blocks, np.dtype(dtype or network.dtype)),
-            s_0=network.s_0,
+            cell=network.cell.name,
+            layers=tuple(tuple(directions) for directions in layers),
+            V=weights["V"],
+            c=weights["c"],
             activation=network.activation,
             read_out="each" if every_step else network.read_out,
             frame=frame,
         )
 
     @property
-    def n_channels(self) -> int:
-        """Features of an observation."""
-        found: int = self.U.shape[2] // self.frame[0]
+    def sizes(self) -> tuple[int, ...]:
+        """Units of each direction of each layer."""
+        return tuple(next(len(block) for part, block in layer[0].items() if part[0] == "b") for layer in self.layers)
+
+    @property
+    def n_directions(self) -> int:
+        """In how many directions each layer reads."""
+        return len(self.layers[0])
+
+    @property
+    def n_features(self) -> int:
+        """What the first layer reads in a step: the features of a frame."""
+        found: int = next(block.shape[1] for part, block in self.layers[0][0].items() if part[0] == "U")
         return found
 
-
-def _of_most_units(block: Block, network: networks.Network) -> FloatArray:
-    """A block in float64, with zeros where a pruned network has a direction of fewer units than the other one."""
-    weights, n = block.of(network.arrays).astype(np.float64), network.n_hidden
-    add = [(0, n - size if axis in ("n", "m") else 0) for axis, size in zip(block.axes, weights.shape, strict=True)]
-    return np.pad(weights, add)
+    @property
+    def n_channels(self) -> int:
+        """Features of an observation."""
+        return self.n_features // self.frame[0]
 
 
-def check_can_be_exported(network: networks.Network) -> None:
-    """Raise unless other programs can be given the network."""
-    if network.cell.name != Elman.name or len(network.layers) > 1:
-        raise ValueError(
-            f"the network has {len(network.layers)} layer(s) of the cell {network.cell.name!r}, and exports are of one "
-            "layer of the cell 'elman'"
-        )
+def stacked(blocks: Direction, parts: Sequence[str | None]) -> FloatArray:
+    """Blocks of a direction below one another; None is zeros in the place of a bias that it does not have."""
+    none = 0 * next(block for part, block in blocks.items() if part[0] == "b")
+    return np.concatenate([none if part is None else blocks[part] for part in parts])
+
+
+def _of_most_units(blocks: Mapping[str, Block], weights: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """The weights in float64, with zeros where a pruned network has a direction of fewer units than the other one.
+
+    A unit that is made of zeros has no effect on the others.
+    """
+    own: dict[str, int] = {}  # units, by the letters of axes
+    most: dict[int, int] = {}  # and those of the larger direction, by layers
+    layer_of: dict[str, int] = {}
+    for name, block in blocks.items():
+        if block.layer is not None:
+            units, n = block.axes[0], len(weights[name])
+            own[units], layer_of[units] = n, block.layer
+            most[block.layer] = max(most.get(block.layer, 0), n)
+    found: dict[str, FloatArray] = {}
+    for name, block in blocks.items():
+        array = weights[name].astype(np.float64)
+        for axis, letters in enumerate(block.axes):
+            several = [units for units in letters.split("+") if units in own]
+            if several:
+                pieces: list[FloatArray] = np.split(array, np.cumsum([own[units] for units in several])[:-1], axis)
+                array = np.concatenate(
+                    [
+                        _filled_up(piece, axis, most[layer_of[units]])
+                        for piece, units in zip(pieces, several, strict=True)
+                    ],
+                    axis,
+                )
+        found[name] = array
+    return found
+
+
+def _filled_up(array: FloatArray, axis: int, size: int) -> FloatArray:
+    """An array with zeros behind it along an axis."""
+    add = [(0, size - n if i == axis else 0) for i, n in enumerate(array.shape)]
+    return np.pad(array, add)
 
 
 def check_exported(blocks: Mapping[str, FloatArray], dtype: np.dtype[Any]) -> dict[str, FloatArray]:

@@ -124,17 +124,15 @@ def blocks_of(
     read: tuple[slice, ...] = ()
     for layer, sizes in enumerate(n_hidden):
         for i, n in enumerate(sizes):
-            units, suffix = _units(layer, i), _suffix(layer, i)
+            units = _units(layer, i)
             axes_of, columns_of = {"x": (reads,), "s": (units,), "1": ()}, {"x": d, "s": n, "1": 1}
             for one in maps:
                 end = 0
                 for part, letter in one.columns:
                     columns = slice(end, end := end + columns_of[part])
-                    for k, name in enumerate(one.names(letter)):
-                        rows, axes = slice(k * n, (k + 1) * n), (units, *axes_of[part])
-                        blocks.append(
-                            Block(f"{name}{suffix}", name, axes, layer, i, array, rows, columns, letter=_letter(name))
-                        )
+                    for k, own in enumerate(one.names(letter)):
+                        name, rows, axes = name_of(own, layer, i), slice(k * n, (k + 1) * n), (units, *axes_of[part])
+                        blocks.append(Block(name, own, axes, layer, i, array, rows, columns, letter=_letter(own)))
                 array += 1
         ends = np.cumsum(sizes).tolist()
         read = tuple(slice(end - n, end) for n, end in zip(sizes, ends, strict=True))
@@ -148,13 +146,14 @@ def blocks_of(
         for i, n in enumerate(sizes):
             for part in initial:
                 array += 1
-                name, axes = f"{part}{_suffix(layer, i)}", (_units(layer, i),)
+                name, axes = name_of(part, layer, i), (_units(layer, i),)
                 blocks.append(Block(name, part, axes, layer, i, array, slice(0, n), slice(0, 1), letter=part))
     return MappingProxyType({block.name: block for block in blocks})
 
 
-def _suffix(layer: int, direction: int) -> str:
-    return f"_{layer + 1}{_SUFFIXES[direction]}" if layer else _SUFFIXES[direction]
+def name_of(part: str, layer: int, direction: int = 0) -> str:
+    """What a block that is this to its direction is called."""
+    return f"{part}_{layer + 1}{_SUFFIXES[direction]}" if layer else f"{part}{_SUFFIXES[direction]}"
 
 
 def _units(layer: int, direction: int) -> str:
