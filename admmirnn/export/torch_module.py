@@ -34,7 +34,7 @@ _SUFFIXES = "", "_reverse"  # of parameters of each direction
 class _Parameters(NamedTuple):
     """The blocks that parameters of a layer are made of, one below the other, in torch's order of gates.
 
-    None is a bias of the other one's place, to which it is added.
+    None is where torch has two biases and the cell has one: zeros, and the other way the sum of both.
     """
 
     weight_ih: tuple[str, ...]
@@ -270,7 +270,7 @@ def _framed(
 
 def _in_a_list(rnn: Any) -> list[Any]:
     """The recurrent modules of a network, each of which has one layer or several."""
-    return list(rnn) if isinstance(rnn, (nn.ModuleList, nn.Sequential, list, tuple)) else [rnn]
+    return list(rnn) if isinstance(rnn, (nn.ModuleList, list, tuple)) else [rnn]
 
 
 def module_of(network: Network, *, learns_s_0: bool = False) -> RecurrentModule:
