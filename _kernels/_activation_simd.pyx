@@ -24,7 +24,7 @@ cdef dispatched_void sigmoid_slope(const floating* S, Py_ssize_t rows, Py_ssize_
                                    double* squares) noexcept nogil:
     # A *= S * (1 - S), squares = (A**2).sum(axis=1)
     cdef Py_ssize_t row, first, lane, last = n - n % 16
-    cdef floating a, rest
+    cdef floating a, rest, one = 1
     cdef floating[16] sums
     for row in range(rows):
         rest = 0
@@ -32,11 +32,11 @@ cdef dispatched_void sigmoid_slope(const floating* S, Py_ssize_t rows, Py_ssize_
             sums[lane] = 0
         for first in range(0, last, 16):
             for lane in range(16):                     # sums of their own: the compiler may not change their order
-                a = A[first + lane] * (S[first + lane] * (1 - S[first + lane]))
+                a = A[first + lane] * (S[first + lane] * (one - S[first + lane]))
                 A[first + lane] = a
                 sums[lane] += a * a
         for first in range(last, n):
-            A[first] *= S[first] * (1 - S[first])
+            A[first] *= S[first] * (one - S[first])
             rest += A[first] * A[first]
         squares[row] = rest + sum_of_lanes(sums)
         S, A = S + n, A + n
@@ -58,7 +58,7 @@ cdef dispatched_void leaky_relu_slope(const floating* S, Py_ssize_t rows, Py_ssi
                                       double* squares) noexcept nogil:
     # A *= np.where(S > 0, 1, leak), squares = (A**2).sum(axis=1)
     cdef Py_ssize_t row, first, lane, last = n - n % 16
-    cdef floating a, rest, below = <floating> leak
+    cdef floating a, rest, one = 1, below = <floating> leak
     cdef floating[16] sums
     for row in range(rows):
         rest = 0
@@ -66,11 +66,11 @@ cdef dispatched_void leaky_relu_slope(const floating* S, Py_ssize_t rows, Py_ssi
             sums[lane] = 0
         for first in range(0, last, 16):
             for lane in range(16):                     # sums of their own: the compiler may not change their order
-                a = A[first + lane] * (1 if S[first + lane] > 0 else below)
+                a = A[first + lane] * (one if S[first + lane] > 0 else below)
                 A[first + lane] = a
                 sums[lane] += a * a
         for first in range(last, n):
-            A[first] *= 1 if S[first] > 0 else below
+            A[first] *= one if S[first] > 0 else below
             rest += A[first] * A[first]
         squares[row] = rest + sum_of_lanes(sums)
         S, A = S + n, A + n
@@ -112,7 +112,7 @@ cdef dispatched_void kinked_slope_of_sum(const floating* S, Py_ssize_t rows, Py_
     # A = (A + x) * f', f' = np.where(S > 0, 1, leak)
     # squares = (A**2).sum(axis=1), squares_of_x = ((x * f')**2).sum(axis=1)
     cdef Py_ssize_t row, first, lane, last = n - n % 16
-    cdef floating a, b, slope, rest, rest_x, below = <floating> leak
+    cdef floating a, b, slope, rest, rest_x, one = 1, below = <floating> leak
     cdef floating[16] sums, sums_x
     for row in range(rows):
         rest = rest_x = 0
@@ -120,14 +120,14 @@ cdef dispatched_void kinked_slope_of_sum(const floating* S, Py_ssize_t rows, Py_
             sums[lane] = sums_x[lane] = 0
         for first in range(0, last, 16):
             for lane in range(16):
-                slope = 1 if S[first + lane] > 0 else below
+                slope = one if S[first + lane] > 0 else below
                 a = (A[first + lane] + x[first + lane]) * slope
                 b = x[first + lane] * slope
                 A[first + lane] = a
                 sums[lane] += a * a
                 sums_x[lane] += b * b
         for first in range(last, n):
-            slope = 1 if S[first] > 0 else below
+            slope = one if S[first] > 0 else below
             A[first] = (A[first] + x[first]) * slope
             b = x[first] * slope
             rest += A[first] * A[first]

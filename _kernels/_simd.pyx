@@ -25,7 +25,7 @@ cdef dispatched_void tanh_slope(const floating* S, Py_ssize_t rows, Py_ssize_t n
                                 double* squares) noexcept nogil:
     # A *= 1 - S**2, squares = (A**2).sum(axis=1)
     cdef Py_ssize_t row, first, lane, last = n - n % 16
-    cdef floating a, rest
+    cdef floating a, rest, one = 1
     cdef floating[16] sums
     for row in range(rows):
         rest = 0
@@ -33,11 +33,11 @@ cdef dispatched_void tanh_slope(const floating* S, Py_ssize_t rows, Py_ssize_t n
             sums[lane] = 0
         for first in range(0, last, 16):
             for lane in range(16):                     # sums of their own: the compiler may not change their order
-                a = A[first + lane] * (1 - S[first + lane] * S[first + lane])
+                a = A[first + lane] * (one - S[first + lane] * S[first + lane])
                 A[first + lane] = a
                 sums[lane] += a * a
         for first in range(last, n):
-            A[first] *= 1 - S[first] * S[first]
+            A[first] *= one - S[first] * S[first]
             rest += A[first] * A[first]
         squares[row] = rest + sum_of_lanes(sums)
         S, A = S + n, A + n

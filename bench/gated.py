@@ -1,0 +1,113 @@
+"""Cells with gates and stacked layers: what they learn, at the defaults of the solver, and what they cost.
+
+Settings of estimators that are not their defaults are named; none of them was chosen on test data.
+"""
+
+import time
+
+import numpy as np
+from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold
+
+from admmirnn import CharacterModel, RNNClassifier, RNNRegressor
+from admmirnn.datasets import adding_problem, load_japanese_vowels, load_mnist, load_text
+from bench.measure import report, spread
+from bench.sequences import fit_quietly
+
+OF_ONE_EPOCH = {"fastgrnn": 0.987, "ugrnn": 0.989, "gru": 0.989, "lstm": 0.989}
+PASSES_OF_TEXT = 10
+
+
+def _images(as_sequences):
+    (X, y), (X_test, y_test) = load_mnist("train"), load_mnist("test")
+    return as_sequences(X)[:55_000], y[:55_000], as_sequences(X_test), y_test
+
+
+def _accuracies(data, seeds, **settings):
+    """Of networks with 128 units, and the processor's seconds of a fit."""
+    X, y, X_test, y_test = data
+    accuracies, seconds = [], []
+    for seed in seeds:
+        started = time.process_time()
+        model = fit_quietly(RNNClassifier(random_state=seed, **{"hidden_size": 128} | settings), X, y)
+        seconds.append(time.process_time() - started)
+        accuracies.append(model.score(X_test, y_test))
+    return accuracies, float(np.median(seconds))
+
+
+def gated_mnist(seeds):
+    """Row MNIST, 55,000 for training: one epoch of each cell and of two layers, three epochs of two cells."""
+    data, met = _images(lambda X: X), True
+    runs = [({"cell": cell}, 1, bar) for cell, bar in OF_ONE_EPOCH.items()]
+    runs += [({"cell": "fastgrnn", "hidden_size": (128, 128)}, 1, 0.989)]
+    runs += [({"cell": "fastgrnn"}, 3, 0.991), ({"cell": "gru"}, 3, 0.992)]
+    for settings, epochs, bar in runs:
+        accuracies, seconds = _accuracies(data, seeds(3), max_epochs=epochs, **settings)
+        name = f"MNIST rows, {settings}, {epochs} epoch(s), test accuracy"
+        met &= report(name, spread(accuracies), f">= {bar}", np.mean(accuracies) >= bar)
+        print(f"           {seconds:.1f} s of the processor a fit", flush=True)
+    return met
+
+
+def gated_mnist_10_epochs(seeds):
+    """Row MNIST, ten epochs of the cell that learns most."""
+    accuracies, seconds = _accuracies(_images(lambda X: X), seeds(3), max_epochs=10, cell="gru")
+    met = report(
+        "MNIST rows, gru, 10 epochs, test accuracy", spread(accuracies), ">= 0.994", np.mean(accuracies) >= 0.994
+    )
+    print(f"           {seconds:.1f} s of the processor a fit", flush=True)
+    return met
+
+
+def pixels(seeds):
+    """MNIST pixel by pixel, 784 steps of one number, and in a fixed random order: gru, one epoch."""
+    order, met = np.random.RandomState(0).permutation(784), True
+    for name, indices, bar in (("in order", np.arange(784), 0.965), ("permuted", order, 0.9)):
+        data = _images(lambda X, indices=indices: np.ascontiguousarray(X.reshape(len(X), 784)[:, indices, None]))
+        accuracies, seconds = _accuracies(data, seeds(1), max_epochs=1, cell="gru")
+        met &= report(
+            f"pixels {name}, gru, 1 epoch, test accuracy", spread(accuracies), f">= {bar}", accuracies[0] >= bar
+        )
+        print(f"           {seconds:.0f} s of the processor a fit", flush=True)
+    return met
+
+
+def gated_vowels(seeds):
+    """Japanese Vowels, standardised by the training set; cell and read-out by cross-validation of that."""
+    (X, y), (X_test, y_test) = load_japanese_vowels("train"), load_japanese_vowels("test")
+    steps = np.concatenate(X)
+    X, X_test = ([(x - steps.mean(axis=0)) / steps.std(axis=0) for x in part] for part in (X, X_test))
+    folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=2, random_state=seeds(1)[0])
+    grid = {"cell": ["elman", "fastgrnn", "ugrnn", "gru", "lstm"], "readout": ["last", "mean", "max"]}
+    search = GridSearchCV(RNNClassifier(random_state=seeds(1)[0]), grid, cv=folds, refit=False)
+    fit_quietly(search, X, y)
+    for settings, accuracy in zip(search.cv_results_["params"], search.cv_results_["mean_test_score"], strict=True):
+        print(f"           {accuracy:.4f} in {folds.get_n_splits()} folds with {settings}", flush=True)
+    models = [fit_quietly(RNNClassifier(random_state=seed, **search.best_params_), X, y) for seed in seeds(10)]
+    accuracies = [model.score(X_test, y_test) for model in models]
+    name = f"Japanese Vowels, {search.best_params_}, test accuracy"
+    return report(name, spread(accuracies), ">= 0.991", np.mean(accuracies) >= 0.991)
+
+
+def gated_adding(seeds):
+    """Adding problem of 400 and 1,000 steps, fastgrnn, 200,000 and 100,000 sequences once: mean squared error."""
+    met = True
+    for n_steps, n_sequences in ((400, 200_000), (1000, 100_000)):
+        X, y = adding_problem(n_sequences, n_steps, random_state=seeds(1)[0])
+        X_test, y_test = adding_problem(2_000, n_steps, random_state=10**6)
+        model = RNNRegressor(cell="fastgrnn", max_epochs=1, scale_targets=False, random_state=seeds(1)[0])
+        error = float(np.mean((fit_quietly(model, X, y).predict(X_test) - y_test) ** 2))
+        met &= report(f"adding problem, {n_steps} steps, fastgrnn", f"{error:.2e}", "<= 1e-3", error <= 1e-3)
+    return met
+
+
+def gated_text(seeds):
+    """Kafka's Metamorphosis, 90/10 in order, gru, 128 units, ten passes: bits per character."""
+    characters = load_text()
+    cut, bits = int(0.9 * len(characters)), []
+    for seed in seeds(3):
+        model = CharacterModel(cell="gru", max_epochs=PASSES_OF_TEXT, random_state=seed)
+        bits.append(fit_quietly(model, characters[:cut], None).bits_per_character(characters[cut:]))
+    return report("text, gru, bits per character", spread(bits), "<= 1.97", np.mean(bits) <= 1.97)
+
+
+SECTIONS = (gated_mnist, gated_mnist_10_epochs, pixels, gated_vowels, gated_adding, gated_text)
