@@ -6,6 +6,7 @@ and s of others, one layer after the other.
 
 from cython cimport floating
 from libc.stdint cimport int32_t
+from libc.string cimport memcpy
 
 from admmirnn._kernels._cells cimport MOST_MAPS, Cell
 
@@ -44,10 +45,37 @@ cdef class _Layers:
 cdef _Layers layers_of(str kernel, described, Py_ssize_t d, Py_ssize_t B, bint symbols, const floating* _)
 cdef void multiply(Py_ssize_t rows, Py_ssize_t n, Py_ssize_t k, const floating* A, Py_ssize_t lda, const void* B,
                    Py_ssize_t ldb, const void* B_T, floating* C, Py_ssize_t ldc) noexcept nogil
-cdef void load(Layer* layer, Py_ssize_t i, const floating* carried) noexcept nogil
-cdef void unload(const Layer* layer, Py_ssize_t i, floating* carried) noexcept nogil
-cdef void hand_up(const Layer* below, Layer* layer, Py_ssize_t B, floating* Z) noexcept nogil
-cdef void read_again(Layer* layer, Py_ssize_t B, floating* Z) noexcept nogil
 cdef void multiply_maps(Layer* layer, Py_ssize_t B, const floating* Z) noexcept nogil
 cdef void add_symbol(Layer* layer, int32_t code, floating* A) noexcept nogil
 cdef void make_states(Layer* layer, Py_ssize_t B, const floating* Z) noexcept nogil
+
+
+cdef inline void load(Layer* layer, Py_ssize_t i, const floating* carried) noexcept nogil:
+    """Let sequence i go on from there."""
+    cdef Py_ssize_t n = layer.n
+    memcpy(<floating*> layer.Z + i * layer.m + layer.n_x, carried + layer.first, n * sizeof(floating))
+    if layer.cell.has_c:
+        memcpy(<floating*> layer.C + i * n, carried + layer.first + n, n * sizeof(floating))
+
+
+cdef inline void unload(const Layer* layer, Py_ssize_t i, floating* carried) noexcept nogil:
+    """Write to where the next step of sequence i will go on from."""
+    cdef Py_ssize_t n = layer.n
+    memcpy(carried + layer.first, <const floating*> layer.S + i * n, n * sizeof(floating))
+    if layer.cell.has_c:
+        memcpy(carried + layer.first + n, <const floating*> layer.C + i * n, n * sizeof(floating))
+
+
+cdef inline void read_again(Layer* layer, Py_ssize_t B, floating* Z) noexcept nogil:
+    """Write x_t to Z a second time, for a map that does not read s_{t-1}."""
+    cdef Py_ssize_t i
+    for i in range(B if layer.again else 0):
+        memcpy(Z + i * layer.m + layer.again, Z + i * layer.m, layer.n_x * sizeof(floating))
+
+
+cdef inline void hand_up(const Layer* below, Layer* layer, Py_ssize_t B, floating* Z) noexcept nogil:
+    """x_t, in Z of this layer, are the states of the one below."""
+    cdef Py_ssize_t i, n = below.n
+    for i in range(B):
+        memcpy(Z + i * layer.m, <const floating*> below.S + i * n, n * sizeof(floating))
+    read_again(layer, B, Z)

@@ -3,7 +3,6 @@
 from cython cimport floating
 from libc.stdint cimport int32_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
 
 from admmirnn._kernels._blas cimport multiply_rows
 from admmirnn._kernels._cells cimport Cell, MapOf, cell_of, columns_of, gated_step, step
@@ -11,15 +10,20 @@ from admmirnn._kernels._layout cimport transpose
 from admmirnn._kernels._matvec_simd cimport multiply_vector
 
 
+cdef size_t CACHE_LINE = 64                       # bytes
+
+
 cdef class _Room:
-    """Memory that begins with zeros."""
+    """Memory that is zero, and begins where a line of the cache does, which vector loops are fastest with."""
 
     cdef void* memory
+    cdef void* first
 
     def __cinit__(self, size_t size):
-        self.memory = calloc(size, 1)
+        self.memory = calloc(size + CACHE_LINE, 1)
         if self.memory == NULL:
             raise MemoryError
+        self.first = <void*> ((<size_t> self.memory + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE)
 
     def __dealloc__(self):
         free(self.memory)
@@ -90,7 +94,7 @@ cdef int set_layer(_Layers layers, Py_ssize_t i, str kernel, described, Py_ssize
     layer.cell, layer.n, layer.n_x, layer.m, layer.first = cell, n, n_x, m, layers.n_carried
     layers.n_carried += n * (2 if cell.has_c else 1)
     layers.rooms.append(_Room((B * (m + (cell.kept + 1 + cell.has_c) * n) + 2 * n + n_transposed) * sizeof(floating)))
-    room = <floating*> (<_Room> layers.rooms[i]).memory
+    room = <floating*> (<_Room> layers.rooms[i]).first
     layer.Z, room = room, room + B * m
     layer.S, room = room, room + B * n
     layer.A, room = room if cell.kept else layer.S, room + B * cell.kept * n
@@ -117,37 +121,6 @@ cdef void multiply(Py_ssize_t rows, Py_ssize_t n, Py_ssize_t k, const floating* 
         multiply_vector(n, k, <const floating*> B, ldb, A, C)
     else:
         multiply_rows[floating](rows, n, k, 1, A, lda, <const floating*> B_T, n, 0, C, ldc)
-
-
-cdef void load(Layer* layer, Py_ssize_t i, const floating* carried) noexcept nogil:
-    """Let sequence i go on from there."""
-    cdef Py_ssize_t n = layer.n
-    memcpy(<floating*> layer.Z + i * layer.m + layer.n_x, carried + layer.first, n * sizeof(floating))
-    if layer.cell.has_c:
-        memcpy(<floating*> layer.C + i * n, carried + layer.first + n, n * sizeof(floating))
-
-
-cdef void unload(const Layer* layer, Py_ssize_t i, floating* carried) noexcept nogil:
-    """Write to where the next step of sequence i will go on from."""
-    cdef Py_ssize_t n = layer.n
-    memcpy(carried + layer.first, <const floating*> layer.S + i * n, n * sizeof(floating))
-    if layer.cell.has_c:
-        memcpy(carried + layer.first + n, <const floating*> layer.C + i * n, n * sizeof(floating))
-
-
-cdef void hand_up(const Layer* below, Layer* layer, Py_ssize_t B, floating* Z) noexcept nogil:
-    """x_t, in Z of this layer, are the states of the one below."""
-    cdef Py_ssize_t i, n = below.n
-    for i in range(B):
-        memcpy(Z + i * layer.m, <const floating*> below.S + i * n, n * sizeof(floating))
-    read_again(layer, B, Z)
-
-
-cdef void read_again(Layer* layer, Py_ssize_t B, floating* Z) noexcept nogil:
-    """Write x_t to Z a second time, for a map that does not read s_{t-1}."""
-    cdef Py_ssize_t i
-    for i in range(B if layer.again else 0):
-        memcpy(Z + i * layer.m + layer.again, Z + i * layer.m, layer.n_x * sizeof(floating))
 
 
 cdef void multiply_maps(Layer* layer, Py_ssize_t B, const floating* Z) noexcept nogil:
