@@ -1,18 +1,23 @@
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .work import AnyCell as Cell
-
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
+
+class Layer(Protocol):
+    @property
+    def n_hidden(self) -> int: ...
+    @property
+    def cell(self) -> Any: ...
+    @property
+    def maps(self) -> Sequence[FloatArray]: ...
 
 def generate(
     d: int,
-    n: int,
-    Theta: FloatArray,
+    layers: Sequence[Layer],
     Psi: FloatArray,
-    cell: Cell,
     codes: NDArray[np.int32],
     temperature: float,
     uniforms: NDArray[np.float64],

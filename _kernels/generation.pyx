@@ -6,20 +6,25 @@ from libc.stdint cimport int32_t
 from libc.stdlib cimport free, malloc
 
 from admmirnn._kernels._blas cimport gemm
-from admmirnn._kernels._cells cimport Cell, cell_of, step
+from admmirnn._kernels._stepping cimport (
+    Layer, _Layers, add_symbol, hand_up, layers_of, load, make_states, multiply_maps, unload
+)
 
 
-cdef void read(Cell cell, Py_ssize_t n, Py_ssize_t d, const floating* Theta, int32_t code, floating* s,
-               floating* a) noexcept nogil:
-    """s = the state after this symbol, of a = U[:, code] + W s + b."""
-    cdef Py_ssize_t i, m = d + n + 1
-    for i in range(n):
-        a[i] = Theta[i * m + code] + Theta[i * m + m - 1]
-    # a += s @ W.T
-    gemm[floating](False, True, 1, n, n, 1, s, n, Theta + d, m, 1, a, n)
-    step(cell, 1, n, a)
-    for i in range(n):
-        s[i] = a[i]
+cdef void read(Layer* layers, Py_ssize_t n_layers, int32_t code, floating* carried) noexcept nogil:
+    """The states of all layers after this symbol."""
+    cdef Py_ssize_t i
+    cdef Layer* layer
+    for i in range(n_layers):
+        layer = &layers[i]
+        load(layer, 0, <const floating*> carried)
+        if i > 0:
+            hand_up(layer - 1, layer, 1, <floating*> layer.Z)
+        multiply_maps(layer, 1, <const floating*> layer.Z)
+        if i == 0:
+            add_symbol(layer, code, <floating*> layer.A)
+        make_states(layer, 1, <const floating*> layer.Z)
+        unload(layer, 0, carried)
 
 
 cdef int32_t draw(Py_ssize_t n, Py_ssize_t d, const floating* Psi, const floating* s, double temperature,
@@ -51,43 +56,47 @@ cdef int32_t draw(Py_ssize_t n, Py_ssize_t d, const floating* Psi, const floatin
     return <int32_t> largest                           # uniform * total was rounded up
 
 
-def generate(Py_ssize_t d, Py_ssize_t n, const floating[:, ::1] Theta, const floating[:, ::1] Psi, cell,
-             const int32_t[::1] codes, double temperature, const double[::1] uniforms, floating[::1] state_out,
-             int32_t[::1] codes_out):
+def generate(Py_ssize_t d, layers, const floating[:, ::1] Psi, const int32_t[::1] codes, double temperature,
+             const double[::1] uniforms, floating[::1] state_out, int32_t[::1] codes_out):
     """Read symbols, and as many more as there are ``uniforms``, each drawn from the outputs after the one before.
 
-    There are ``d`` symbols and ``n`` units: Theta = [U W b] (n, d + n + 1), Psi = [V c] (d, n + 1).
-    ``state_out`` (n,) is where the network starts and,
-    afterwards, the state after the last symbol but one.  ``temperature`` divides the outputs; with 0 the largest one is
-    taken.
+    There are ``d`` symbols, and Psi = [V c] (d, n + 1).  A layer has ``n_hidden`` units, a ``cell`` and matrices,
+    ``maps``; it reads the states of the one below it, the first one symbols.  ``state_out`` (n_carried,) is where the
+    layers start and, afterwards, their states after the last symbol but one, side by side, [s c] of a layer that has
+    a cell state.  ``temperature`` divides the outputs; with 0 the largest one is taken.
 
     Returns whether all outputs were finite.
     """
-    cdef Py_ssize_t i
-    cdef Cell of_network = cell_of(cell)
-    cdef floating* scratch
+    cdef Py_ssize_t i, n = Psi.shape[1] - 1, n_layers
+    cdef _Layers of_network
+    cdef Layer* first
+    cdef const floating* s
+    cdef floating* q
     cdef double* p
     cdef int32_t code = 0
-    if d < 1 or n < 1 or Theta.shape[0] != n or Theta.shape[1] != d + n + 1 \
-            or Psi.shape[0] != d or Psi.shape[1] != n + 1 or state_out.shape[0] != n or codes.shape[0] < 1 \
-            or codes_out.shape[0] != uniforms.shape[0] or not temperature >= 0:
+    if d < 1 or n < 1 or Psi.shape[0] != d or codes.shape[0] < 1 or codes_out.shape[0] != uniforms.shape[0] \
+            or not temperature >= 0:
         raise ValueError(
             "generate: the shapes do not belong together, there is no symbol, or the temperature is negative")
     for i in range(codes.shape[0]):
         if not 0 <= codes[i] < d:
             raise ValueError(f"generate: code {i} is not below {d}, the columns of U, or is negative")
-    p = <double*> malloc(d * sizeof(double) + (n + d) * sizeof(floating))
+    of_network = layers_of("generate", layers, d, 1, True, &Psi[0, 0])
+    first, n_layers = of_network.layers, of_network.n_layers
+    if first[n_layers - 1].n != n or state_out.shape[0] != of_network.n_carried:
+        raise ValueError("generate: the layers do not belong to the other shapes")
+    p = <double*> malloc(d * sizeof(double) + d * sizeof(floating))
     if p == NULL:
         raise MemoryError
-    scratch = <floating*> (p + d)
+    q, s = <floating*> (p + d), <const floating*> first[n_layers - 1].S
     with nogil:
         for i in range(codes.shape[0]):
             code = codes[i]
             if i + 1 < codes.shape[0]:
-                read[floating](of_network, n, d, &Theta[0, 0], code, &state_out[0], scratch)
+                read(first, n_layers, code, &state_out[0])
         for i in range(uniforms.shape[0]):
-            read[floating](of_network, n, d, &Theta[0, 0], code, &state_out[0], scratch)
-            code = draw[floating](n, d, &Psi[0, 0], &state_out[0], temperature, uniforms[i], scratch + n, p)
+            read(first, n_layers, code, &state_out[0])
+            code = draw[floating](n, d, &Psi[0, 0], s, temperature, uniforms[i], q, p)
             if code < 0:
                 break
             codes_out[i] = code

@@ -1,12 +1,19 @@
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .work import AnyCell as Cell
-
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 Frame: TypeAlias = tuple[int, int]
+
+class Layer(Protocol):
+    @property
+    def n_hidden(self) -> int: ...
+    @property
+    def cell(self) -> Any: ...
+    @property
+    def maps(self) -> Sequence[FloatArray]: ...
 
 class State(Protocol):
     states: FloatArray
@@ -27,11 +34,9 @@ class _Stepper:
 
 def stepper(
     d: int,
-    n: int,
     frame: Frame,
-    Theta: FloatArray,
+    layers: Sequence[Layer],
     Psi: FloatArray,
-    cell: Cell,
     read_out: str,
     scale: float,
     state: State,

@@ -12,14 +12,12 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from admmirnn._kernels._blas cimport multiply_rows
-from admmirnn._kernels._cells cimport Cell, cell_of, step
-from admmirnn._kernels._layout cimport EACH, LAST, MEAN, ReadOut, read_out_named, transpose
-from admmirnn._kernels._matvec_simd cimport multiply_vector
+from admmirnn._kernels._layout cimport EACH, LAST, MEAN, NONE, ReadOut, read_out_named, transpose
 from admmirnn._kernels._observations cimport copy_scaled, is_known
+from admmirnn._kernels._stepping cimport (
+    Layer, _Layers, hand_up, layers_of, load, make_states, multiply, multiply_maps, read_again, unload
+)
 from admmirnn._kernels._threads cimport let_loose, take_hold
-
-cdef Py_ssize_t FEW = 2                           # rows that are faster one by one than by ?gemm
 
 
 cdef enum Outcome:                                # as its numpy twin numbers them
@@ -36,23 +34,21 @@ cdef enum Answer:                                 # what becomes of the outputs
 
 
 cdef struct Streams:
-    Py_ssize_t B, d, n, K, frame, stride          # d features of an observation, of which a step reads ``frame``
+    Py_ssize_t B, d, K, frame, stride             # d features of an observation, of which a step reads ``frame``
+    Py_ssize_t n                                  # units of the last layer, which the outputs read
     double scale
-    Cell cell
     ReadOut read_out
-    const void* Theta                             # (n, m): U, W, b with m = frame d + n + 1
+    Layer* layers
+    Py_ssize_t n_layers, n_carried
     const void* Psi                               # (K, n + 1): V, c
-    void* Theta_T                                 # (m, n), which is faster for several streams: unused for one
-    void* Psi_T                                   # (n + 1, K)
-    void* S                                       # (B, stride, n): states, in turn
+    void* Psi_T                                   # (n + 1, K), which is faster for several streams: unused for one
+    void* carried                                 # (B, stride, n_carried): states of all layers, in turn
     double* pooled                                # (B, stride, n): their sum or the largest, or NULL
     void* recent                                  # (B, frame - 1, d): the last observations, scaled
     int64_t* n_read                               # (B,): how many observations there were
     Answer answer
     const double* mean                            # (K,): what is added to values, or NULL for those of the outputs
     const double* deviation                       # (K,): and what they are multiplied by before that
-    void* Z                                       # (B, m): scratch, [x_t, s_{t-1}, 1]
-    void* A                                       # (B, n): scratch, s_t
     void* H                                       # (B, n + 1): scratch, [h, 1]
     void* Q                                       # (B, K): scratch
     double* pooled_now                            # (B, n): scratch
@@ -64,19 +60,10 @@ cdef inline Py_ssize_t turn_of(const Streams* streams, Py_ssize_t i) noexcept no
     return after % streams.stride if after >= 0 else -1
 
 
-cdef void multiply(Py_ssize_t rows, Py_ssize_t n, Py_ssize_t k, const floating* A, const void* B, const void* B_T,
-                   floating* C) noexcept nogil:
-    """C = A @ B.T, with A (rows, k) and B (n, k)."""
-    if rows == 1:
-        multiply_vector(n, k, <const floating*> B, k, A, C)
-    else:
-        multiply_rows[floating](rows, n, k, 1, A, k, <const floating*> B_T, n, 0, C, n)
-
-
 cdef bint gather(Streams* streams, const char* observations, char format, Py_ssize_t at, Py_ssize_t between,
                  floating* Z) noexcept nogil:
-    """Z = [x_t, s_{t-1}, 1] of every stream, and whether all x_t are finite."""
-    cdef Py_ssize_t i, j, turn, d = streams.d, n = streams.n, old = (streams.frame - 1) * d, m = old + d + n + 1
+    """Z = [x_t, s_{t-1}, 1] of the first layer, of every stream, the states of all; whether all x_t are finite."""
+    cdef Py_ssize_t i, j, turn, d = streams.d, old = (streams.frame - 1) * d, m = streams.layers[0].m
     cdef floating* z
     cdef bint finite = True
     for i in range(streams.B):
@@ -86,12 +73,14 @@ cdef bint gather(Streams* streams, const char* observations, char format, Py_ssi
         for j in range(old, old + d):
             finite &= z[j] - z[j] == 0
         turn = max(turn_of(streams, i), 0)
-        memcpy(z + old + d, <floating*> streams.S + (i * streams.stride + turn) * n, n * sizeof(floating))
-        z[m - 1] = 1
+        for j in range(streams.n_layers):
+            load(&streams.layers[j], i, <const floating*> streams.carried
+                 + (i * streams.stride + turn) * streams.n_carried)
+    read_again(&streams.layers[0], streams.B, Z)
     return finite
 
 
-cdef void pool(Streams* streams, const floating* A, floating* H) noexcept nogil:
+cdef void pool(Streams* streams, const floating* S, floating* H) noexcept nogil:
     """H = [h, 1]: the state, or the mean or the largest up to now, which goes to ``pooled_now``."""
     cdef Py_ssize_t i, j, turn, n = streams.n
     cdef double* pooled
@@ -100,18 +89,18 @@ cdef void pool(Streams* streams, const floating* A, floating* H) noexcept nogil:
     for i in range(streams.B):
         H[i * (n + 1) + n] = 1
         if streams.read_out == LAST:
-            memcpy(H + i * (n + 1), A + i * n, n * sizeof(floating))
+            memcpy(H + i * (n + 1), S + i * n, n * sizeof(floating))
             continue
         turn = max(turn_of(streams, i), 0)
         pooled, now = streams.pooled + (i * streams.stride + turn) * n, streams.pooled_now + i * n
         if streams.read_out == MEAN:
             share = 1.0 / ((streams.n_read[i] + 1 - streams.frame) // streams.stride + 1)
             for j in range(n):
-                now[j] = pooled[j] + A[i * n + j]
+                now[j] = pooled[j] + S[i * n + j]
                 H[i * (n + 1) + j] = <floating> (share * now[j])
         else:
             for j in range(n):
-                now[j] = pooled[j] if A[i * n + j] <= pooled[j] else A[i * n + j]
+                now[j] = pooled[j] if S[i * n + j] <= pooled[j] else S[i * n + j]
                 H[i * (n + 1) + j] = <floating> now[j]
 
 
@@ -159,9 +148,9 @@ cdef bint answer(Streams* streams, const floating* Q, char* outputs, Py_ssize_t 
     return finite
 
 
-cdef void commit(Streams* streams, const floating* Z, const floating* A) noexcept nogil:
+cdef void commit(Streams* streams, const floating* Z) noexcept nogil:
     """Make the new states the streams' own, and the observations their last ones."""
-    cdef Py_ssize_t i, turn, d = streams.d, n = streams.n, old = (streams.frame - 1) * d, m = old + d + n + 1
+    cdef Py_ssize_t i, j, turn, d = streams.d, n = streams.n, old = (streams.frame - 1) * d, m = streams.layers[0].m
     for i in range(streams.B):
         turn = turn_of(streams, i)
         streams.n_read[i] += 1
@@ -169,7 +158,8 @@ cdef void commit(Streams* streams, const floating* Z, const floating* A) noexcep
         if turn < 0:
             continue
         turn += i * streams.stride
-        memcpy(<floating*> streams.S + turn * n, A + i * n, n * sizeof(floating))
+        for j in range(streams.n_layers):
+            unload(&streams.layers[j], i, <floating*> streams.carried + turn * streams.n_carried)
         if streams.read_out != LAST:
             memcpy(streams.pooled + turn * n, streams.pooled_now + i * n, n * sizeof(double))
 
@@ -177,22 +167,26 @@ cdef void commit(Streams* streams, const floating* Z, const floating* A) noexcep
 cdef Outcome take(Streams* streams, const char* observations, char format, Py_ssize_t at, Py_ssize_t between,
                   char* outputs, Py_ssize_t at_output, Py_ssize_t between_outputs, floating* Z) noexcept nogil:
     """One observation of every stream; nothing has changed unless it is READ.  ``outputs`` may be NULL."""
-    cdef Py_ssize_t B = streams.B, n = streams.n
-    cdef floating* A = <floating*> streams.A
+    cdef Py_ssize_t i, B = streams.B, n = streams.n
+    cdef Layer* layer = streams.layers
     cdef floating* H = <floating*> streams.H
     cdef floating* Q = <floating*> streams.Q
     if not gather(streams, observations, format, at, between, Z):
         return OBSERVATION_NOT_FINITE
-    # A = Z @ Theta.T, of which the cell makes the states, Q = H @ Psi.T
-    multiply(B, n, streams.frame * streams.d + n + 1, Z, streams.Theta, streams.Theta_T, A)
-    step(streams.cell, B, n, A)
+    for i in range(streams.n_layers):
+        layer = &streams.layers[i]
+        if i > 0:
+            hand_up(layer - 1, layer, B, <floating*> layer.Z)
+        multiply_maps(layer, B, <const floating*> layer.Z)
+        make_states(layer, B, <const floating*> layer.Z)
     if outputs != NULL or streams.read_out != LAST:
-        pool(streams, A, H)
+        pool(streams, <const floating*> layer.S, H)
     if outputs != NULL:
-        multiply(B, streams.K, n + 1, H, streams.Psi, streams.Psi_T, Q)
+        # Q = H @ Psi.T
+        multiply(B, streams.K, n + 1, H, n + 1, streams.Psi, n + 1, streams.Psi_T, Q, streams.K)
         if not answer(streams, Q, outputs, at_output, between_outputs):
             return OUTPUT_NOT_FINITE
-    commit(streams, Z, A)
+    commit(streams, Z)
     return READ
 
 
@@ -216,26 +210,25 @@ cdef class _Stepper:
     cdef bint single_precision
     cdef long busy                                # a flag that threads take hold of
     cdef void* scratch
+    cdef _Layers layers
     cdef tuple owners
 
     def __dealloc__(self):
         free(self.scratch)
 
     cdef int reserve(self, Py_ssize_t itemsize) except -1:
-        """Room for what is computed, and for the transposed weights of several streams."""
+        """Room for what is computed, and for the transposed weights of the outputs of several streams."""
         cdef Streams* s = &self.streams
-        cdef Py_ssize_t m = s.frame * s.d + s.n + 1, of_weights = 0 if s.B == 1 else m * s.n + (s.n + 1) * s.K
+        cdef Py_ssize_t of_weights = 0 if s.B == 1 else (s.n + 1) * s.K
         cdef char* room
-        self.scratch = calloc(8 * s.B * s.n + (s.B * (m + s.n + s.n + 1 + s.K) + of_weights) * itemsize, 1)
+        self.scratch = calloc(8 * s.B * s.n + (s.B * (s.n + 1 + s.K) + of_weights) * itemsize, 1)
         if self.scratch == NULL:
             raise MemoryError
         s.pooled_now = <double*> self.scratch
         room = <char*> (s.pooled_now + s.B * s.n)
-        s.Z, room = room, room + s.B * m * itemsize
-        s.A, room = room, room + s.B * s.n * itemsize
         s.H, room = room, room + s.B * (s.n + 1) * itemsize
         s.Q, room = room, room + s.B * s.K * itemsize
-        s.Theta_T, s.Psi_T = room, room + m * s.n * itemsize
+        s.Psi_T = room
         return 0
 
     def read(self, observations, outputs):
@@ -285,21 +278,24 @@ cdef class _Stepper:
     cdef Outcome take(self, Py_buffer* given, Py_ssize_t N, Py_buffer* written, Py_ssize_t n_outputs) noexcept nogil:
         if self.single_precision:
             return take_all(&self.streams, N, <const char*> given.buf, given.format[0], n_outputs,
-                            <char*> written.buf, <float*> self.streams.Z)
+                            <char*> written.buf, <float*> self.streams.layers[0].Z)
         return take_all(&self.streams, N, <const char*> given.buf, given.format[0], n_outputs,
-                        <char*> written.buf, <double*> self.streams.Z)
+                        <char*> written.buf, <double*> self.streams.layers[0].Z)
 
 
-def stepper(Py_ssize_t d, Py_ssize_t n, tuple frame, const floating[:, ::1] Theta, const floating[:, ::1] Psi,
-            cell, str read_out, double scale, state, answer):
-    """B streams: s_t = f(U x_t + W s_{t-1} + b), q = V h + c, Theta = [U W b], Psi = [V c], one observation at a time.
+def stepper(Py_ssize_t d, tuple frame, layers, const floating[:, ::1] Psi, str read_out, double scale, state,
+            answer):
+    """B streams that a network's layers read, one observation at a time: q = V h + c, Psi = [V c].
 
     An observation has d features, a step reads ``frame[0]`` of them and follows the step ``frame[1]``, the stride,
     before.  Returns an object whose ``read(observations, outputs)`` goes on with all streams; observations are
-    multiplied by ``scale``.  Where the streams are is kept in the arrays of ``state``:
+    multiplied by ``scale``.  A layer has ``n_hidden`` units, a ``cell`` and matrices, ``maps``; it reads the states of
+    the one below it, the first one frames.  Where the streams are is kept in the arrays of ``state``:
 
-    * ``states`` (B, stride, n): that of observation k, from 0 on, at (k + 1 - length) % stride;
-    * ``pooled`` (B, stride, n): with ``read_out`` "mean" their sum up to now, with "max" the largest, with "last" None;
+    * ``states`` (B, stride, n_carried): those after observation k, from 0 on, at (k + 1 - length) % stride; of all
+      layers side by side, [s c] of a layer that has a cell state;
+    * ``pooled`` (B, stride, n): with ``read_out`` "mean" the sum of the last layer's up to now, with "max" the largest,
+      with "last" None;
     * ``recent`` (B, length - 1, d): the last observations, scaled;
     * ``n_read`` (B,): how many there were.
 
@@ -313,40 +309,40 @@ def stepper(Py_ssize_t d, Py_ssize_t n, tuple frame, const floating[:, ::1] Thet
     cdef double[:, :, ::1] pooled = state.pooled
     cdef int64_t[::1] n_read = state.n_read
     cdef const double[::1] mean = answer.mean, deviation = answer.deviation
-    cdef Py_ssize_t B = S.shape[0], length, stride, i
+    cdef Py_ssize_t B = S.shape[0], K = Psi.shape[0], n = Psi.shape[1] - 1, length, stride, i
     length, stride = frame
     streams.read_out = read_out_named(read_out)
-    streams.cell = cell_of(cell)
     if answer.name not in ("softmax", "logistic", "values"):
         raise ValueError(f"stepper: answer {answer.name!r} is not known")
     streams.answer = SOFTMAX if answer.name == "softmax" else LOGISTIC if answer.name == "logistic" else VALUES
-    if B < 1 or n < 1 or d < 1 or length < 1 or stride < 1 or Theta.shape[0] != n \
-            or Theta.shape[1] != length * d + n + 1 or Psi.shape[0] < 1 or Psi.shape[1] != n + 1 \
-            or S.shape[1] != stride or S.shape[2] != n or recent.shape[0] != B or recent.shape[1] != length - 1 \
-            or recent.shape[2] != d or n_read.shape[0] != B or streams.read_out == EACH \
-            or (pooled is None) != (streams.read_out == LAST) \
+    if B < 1 or K < 1 or n < 1 or d < 1 or length < 1 or stride < 1 or S.shape[1] != stride or recent.shape[0] != B \
+            or recent.shape[1] != length - 1 or recent.shape[2] != d or n_read.shape[0] != B \
+            or streams.read_out in (EACH, NONE) or (pooled is None) != (streams.read_out == LAST) \
             or (mean is None) != (deviation is None) or (mean is not None and streams.answer != VALUES):
         raise ValueError("stepper: the shapes do not belong together")
     if pooled is not None and (pooled.shape[0] != B or pooled.shape[1] != stride or pooled.shape[2] != n):
         raise ValueError("stepper: pooled does not belong to the other shapes")
-    if mean is not None and (mean.shape[0] != Psi.shape[0] or deviation.shape[0] != Psi.shape[0]):
+    if mean is not None and (mean.shape[0] != K or deviation.shape[0] != K):
         raise ValueError("stepper: mean and deviation do not belong to the other shapes")
     for i in range(B):
         if n_read[i] < 0:
             raise ValueError("stepper: n_read is negative")
-    streams.B, streams.d, streams.n, streams.K = B, d, n, Psi.shape[0]
+    self.layers = layers_of("stepper", layers, length * d, B, False, &Psi[0, 0])
+    streams.layers, streams.n_layers = self.layers.layers, self.layers.n_layers
+    streams.n_carried = self.layers.n_carried
+    if S.shape[2] != streams.n_carried or streams.layers[streams.n_layers - 1].n != n:
+        raise ValueError("stepper: the layers do not belong to the other shapes")
+    streams.B, streams.d, streams.n, streams.K = B, d, n, K
     streams.frame, streams.stride, streams.scale = length, stride, scale
-    streams.Theta, streams.Psi, streams.S = &Theta[0, 0], &Psi[0, 0], &S[0, 0, 0]
+    streams.Psi, streams.carried = &Psi[0, 0], &S[0, 0, 0]
     streams.pooled = NULL if pooled is None else &pooled[0, 0, 0]
     streams.recent = &recent[0, 0, 0]
     streams.n_read = &n_read[0]
     streams.mean = NULL if mean is None else &mean[0]
     streams.deviation = NULL if mean is None else &deviation[0]
     self.single_precision = floating is float
-    self.owners = (Theta, Psi, S, pooled, recent, n_read, mean, deviation)
+    self.owners = (Psi, S, pooled, recent, n_read, mean, deviation)
     self.reserve(sizeof(floating))
     if B > 1:
-        transpose(n, Theta.shape[1], &Theta[0, 0], Theta.shape[1], <floating*> streams.Theta_T, n)
-        transpose(Psi.shape[0], n + 1, &Psi[0, 0], n + 1, <floating*> streams.Psi_T,
-                  Psi.shape[0])
+        transpose(K, n + 1, &Psi[0, 0], n + 1, <floating*> streams.Psi_T, K)
     return self

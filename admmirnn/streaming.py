@@ -9,7 +9,7 @@ import numpy as np
 
 from admmirnn import backend, validation
 from admmirnn.data.reading import as_observations
-from admmirnn.networks import check_elman, check_one_direction
+from admmirnn.networks import layers_of_one_direction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from admmirnn._typing import Array, DType, FloatArray, Frame, IntArray
-    from admmirnn.networks import ElmanRNN, Network
+    from admmirnn.networks import Network
 
 _OBSERVATION_NOT_FINITE = 2  # what the kernel returns then
 
@@ -32,9 +32,10 @@ class StreamState:
     Attributes
     ----------
     states : ndarray of shape (n_streams, stride, n)
-        The states; stride is 1 without frames.
-    pooled : ndarray of shape (n_streams, stride, n) or None
-        With readout="mean" their sum up to now, with "max" the largest, unit by unit.
+        The states; stride is 1 without frames.  Those of several layers are side by side, with ``cell="lstm"`` the cell
+        states of each layer behind its states: n is the number of all of them.
+    pooled : ndarray of shape (n_streams, stride, n_last) or None
+        With readout="mean" the sum of the last layer's states up to now, with "max" the largest, unit by unit.
     recent : ndarray of shape (n_streams, length - 1, n_features)
         The last observations, scaled; none without frames.
     n_read : ndarray of shape (n_streams,), int64
@@ -48,7 +49,7 @@ class StreamState:
 
     @property
     def s(self) -> FloatArray:
-        """The last state s_t of every stream, (n_streams, n); s_0 before the first step."""
+        """The last state s_t of every stream, (n_streams, n), as in ``states``; s_0 before the first step."""
         turn = np.maximum(self.n_read - self.recent.shape[1] - 1, 0) % self.states.shape[1]
         found: FloatArray = self.states[np.arange(len(turn)), turn]
         return found
@@ -102,8 +103,8 @@ class Stream:
 
     Parameters
     ----------
-    network : ElmanRNN
-        Its weights are read, not copied.
+    network : RNN or StackedRNN
+        Of layers of one direction.  Its weights are not to be changed: most of them are read, not copied.
     answer : Answer
         What becomes of its outputs.
     scale : float
@@ -137,7 +138,7 @@ class Stream:
 
     def __init__(
         self,
-        network: ElmanRNN,
+        network: Network,
         answer: Answer,
         scale: float,
         frame: Frame,
@@ -148,16 +149,21 @@ class Stream:
         length, stride = frame
         self._n_features, self._dtype = network.n_features // length, network.dtype
         self._scale, self._n_streams = scale, n_streams
+        layers = layers_of_one_direction(
+            network, "a stream has no end that it could read from; pass bidirectional=False"
+        )
         start = StreamState(
-            np.zeros((n_streams, stride, network.n_hidden), network.dtype),
+            np.zeros((n_streams, stride, network.n_carried), network.dtype),
             None,
             np.zeros((n_streams, length - 1, self._n_features), network.dtype),
             np.zeros(n_streams, np.int64),
         )
-        if network.s_0 is not None:
-            start.states[:] = network.s_0
+        initial = network.initial_states(1)
+        if initial is not None:
+            start.states[:] = initial
         if network.read_out != "last":
-            start.pooled = np.full(start.states.shape, 0.0 if network.read_out == "mean" else -np.inf)
+            shape = n_streams, stride, layers[-1].n_hidden
+            start.pooled = np.full(shape, 0.0 if network.read_out == "mean" else -np.inf)
         self._start, self._state = start, start.copy()
         if state is not None:
             self.state = state
@@ -166,11 +172,9 @@ class Stream:
             backend.kernels()
             .stepper(
                 self._n_features,
-                network.n_hidden,
                 frame,
-                network.Theta,
+                layers,
                 Psi,
-                network.cell,
                 network.read_out,
                 scale,
                 self._state,
@@ -363,10 +367,7 @@ class ReadsStreams:
         return self._stream(validation.check_integer("n_streams", n_streams, 1))
 
     def _stream(self, n_streams: int, state: StreamState | None = None) -> Stream:
-        network = self._network()
-        check_one_direction(network, "a stream has no end that it could read from; pass bidirectional=False")
-        elman = check_elman(network, "a stream goes on in one layer of the cell 'elman' alone")
-        return Stream(elman, self._answer(), self._scale, self._frame, n_streams, state)
+        return Stream(self._network(), self._answer(), self._scale, self._frame, n_streams, state)
 
 
 def forecast(stream_of: Callable[[int], Stream], series: list[Array], horizon: int) -> NDArray[np.float64]:

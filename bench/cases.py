@@ -89,7 +89,7 @@ def calls(kernels, size, dtype, gram_first=1, gram_every=4):
     output = Layer(Psi.copy(), 0.03)
     of_output = kernels.linear_map(output, room(output.room))
     generate = (
-        K, n, normal(n, K + n + 1) / np.sqrt(n).astype(dtype), Psi, network.cell, np.zeros(size.N, np.int32), 1.0,
+        K, [ElmanRNN(normal(n, K + n + 1) / np.sqrt(n).astype(dtype), Psi)], Psi, np.zeros(size.N, np.int32), 1.0,
         rng.uniform(size=size.N), room(n), np.zeros(size.N, np.int32),
     )  # fmt: skip
     joint = (

@@ -201,7 +201,8 @@ def residuals(kernels, Theta, Psi, Z, H, A, O, activation, *out):
 
 def generate(kernels, Theta, Psi, activation, *others):
     """Symbols that follow others."""
-    return kernels.generate(len(Psi), np.shape(Psi)[1] - 1, Theta, Psi, Elman(activation), *others)
+    layer = SimpleNamespace(n_hidden=np.shape(Psi)[1] - 1, cell=Elman(activation), maps=(Theta,))
+    return kernels.generate(len(Psi), [layer], Psi, *others)
 
 
 def keep_multipliers(kernels, workspace):

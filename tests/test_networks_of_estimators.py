@@ -221,14 +221,6 @@ def test_older_fits_have_the_cell_elman():
     np.testing.assert_array_equal(older.predict(data()[0]), model.predict(data()[0]))
 
 
-@pytest.mark.parametrize("settings", [{"cell": "gru", "hidden_size": 4}, {"hidden_size": (4, 3)}])
-def test_what_reads_one_elman_layer_refuses_others(settings):
-    model = untrained(**settings)
-    for refused in (model.stream, lambda: model.step(np.zeros(D))):
-        with pytest.raises(ValueError, match="and a stream goes on in one layer of the cell 'elman' alone"):
-            refused()
-
-
 # Training
 
 

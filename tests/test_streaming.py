@@ -319,9 +319,8 @@ def stepper(kernels, case, **changed):
     arrays = c.S, c.pooled, c.recent, c.n_read
     state = SimpleNamespace(states=c.S, pooled=c.pooled, recent=c.recent, n_read=c.n_read)
     answer = SimpleNamespace(name=c.answer, mean=c.mean, deviation=c.deviation)
-    return arrays, kernels.stepper(
-        c.d, np.shape(c.Theta)[0], (c.frame, c.stride), c.Theta, c.Psi, Elman(), c.read_out, 1.5, state, answer
-    )  # fmt: skip
+    layers = [SimpleNamespace(n_hidden=np.shape(c.Theta)[0], cell=Elman(), maps=(c.Theta,))]
+    return arrays, kernels.stepper(c.d, (c.frame, c.stride), layers, c.Psi, c.read_out, 1.5, state, answer)
 
 
 sizes = {name: st.integers(1, most) for name, most in dict(B=5, n=70, K=6, frame=3, stride=3, d=4, N=6).items()}

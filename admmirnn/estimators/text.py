@@ -18,7 +18,7 @@ from admmirnn.estimators.settings import check_estimator_settings, check_partial
 from admmirnn.files import models
 from admmirnn.files.fitted import Fitted
 from admmirnn.losses import SoftmaxCrossEntropy
-from admmirnn.networks import check_elman
+from admmirnn.networks import layers_of_one_direction
 from admmirnn.solvers import SOLVERS
 
 if TYPE_CHECKING:
@@ -388,7 +388,7 @@ n_threads
         ValueError, TypeError
             As in `predict_proba`, for the prefix, which may be empty; or if another argument is out of its range.
         """
-        network = check_elman(self._network(), "generate goes on in one layer of the cell 'elman' alone")
+        network = self._network()
         prefix = read_text(prefix, "prefix", least=0)
         n = validation.check_integer("n", n, 0)
         temperature = validation.check_number("temperature", temperature)
@@ -400,14 +400,14 @@ n_threads
             found[:1] = codes = self._first_code(temperature, uniforms[:1])
             first = 1
         if first < n:
-            state = np.zeros(network.n_hidden, network.dtype) if network.s_0 is None else network.s_0.copy()
+            initial = network.initial_states(1)
+            state = np.zeros(network.n_carried, network.dtype) if initial is None else initial[0]
+            layers = layers_of_one_direction(network, "text goes on at its end")
             with backend.one_blas_thread():
                 is_finite = backend.kernels().generate(
                     network.n_features,
-                    network.n_hidden,
-                    network.Theta,
+                    layers,
                     network.Psi,
-                    network.cell,
                     np.ascontiguousarray(codes, np.int32),
                     temperature,
                     uniforms[first:],

@@ -21,6 +21,7 @@ __all__ = [
     "StackedRNN",
     "check_elman",
     "check_one_direction",
+    "layers_of_one_direction",
     "network_of",
     "new_network",
 ]
@@ -41,10 +42,15 @@ def check_one_direction(network: Network, why: str) -> None:
         raise ValueError(f"the network is bidirectional, and {why}")
 
 
+def layers_of_one_direction(network: Network, why: str) -> list[RNN]:
+    """Return the network's layers, or raise if it reads sequences from both ends."""
+    check_one_direction(network, why)
+    return [direction for (direction,) in network.layers]
+
+
 def check_elman(network: Network, why: str) -> ElmanRNN:
     """Return the network, or raise unless it has one layer of the cell "elman", and one direction."""
-    check_one_direction(network, why)
-    ((found,), *above) = network.layers
+    found, *above = layers_of_one_direction(network, why)
     if above or not isinstance(found, ElmanRNN):
         cell = found.cell.name
         raise ValueError(f"the network has {len(network.layers)} layer(s) of the cell {cell!r}, and {why}")

@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from admmirnn.reference.stepping import Layers
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from admmirnn._typing import Cell, FloatArray
+    from admmirnn._typing import FloatArray
+    from admmirnn.reference.stepping import Layer
 
 
 def generate(
     d: int,
-    n: int,
-    Theta: FloatArray,
+    layers: Sequence[Layer],
     Psi: FloatArray,
-    cell: Cell,
     codes: NDArray[np.int32],
     temperature: float,
     uniforms: NDArray[np.float64],
@@ -25,13 +28,22 @@ def generate(
     codes_out: NDArray[np.int32],
 ) -> bool:
     """Read symbols, and draw as many more as there are ``uniforms``; returns whether all outputs were finite."""
-    U, W, b, V, c = Theta[:, :d], Theta[:, d:-1], Theta[:, -1], Psi[:, :-1], Psi[:, -1]
+    V, c, x = Psi[:, :-1], Psi[:, -1], np.zeros((1, d), Psi.dtype)
+    found = Layers("generate", layers, d, Psi.dtype)
+    if found.n_hidden != V.shape[1] or len(state_out) != found.n_carried:
+        raise ValueError("generate: the layers do not belong to the other shapes")
+
+    def read(code: int) -> FloatArray:
+        x[:] = 0
+        x[0, code] = 1
+        states, state_out[None] = found.step(x, state_out[None])
+        return states
+
     for code in codes[:-1]:
-        state_out[:] = cell.step(U[:, code] + W @ state_out + b)
+        read(code)
     code = codes[-1]
     for i, uniform in enumerate(uniforms):
-        state_out[:] = cell.step(U[:, code] + W @ state_out + b)
-        q = (V @ state_out + c).astype(np.float64)
+        q = (V @ read(code)[0] + c).astype(np.float64)
         if not np.isfinite(q).all():
             return False
         if temperature == 0:

@@ -8,11 +8,15 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from admmirnn.data.sequences import OBSERVATION_DTYPES
+from admmirnn.reference.stepping import Layers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from admmirnn._typing import Array, Cell, FloatArray, Frame
+    from admmirnn._typing import Array, FloatArray, Frame
+    from admmirnn.reference.stepping import Layer
 
 
 _READ, _UNKNOWN_FORM, _OBSERVATION_NOT_FINITE, _OUTPUT_NOT_FINITE = range(4)  # what reading streams returns
@@ -50,16 +54,15 @@ class _Stepper:
         self,
         d: int,
         frame: Frame,
-        Theta: FloatArray,
+        layers: Layers,
         Psi: FloatArray,
-        cell: Cell,
         read_out: str,
         scale: float,
         state: State,
         answer: Answer,
     ) -> None:
-        self.cell, self.d, self.stride = cell, d, frame[1]
-        self.Theta, self.Psi, self.read_out, self.scale = Theta, Psi, read_out, scale
+        self.layers, self.d, self.stride = layers, d, frame[1]
+        self.Psi, self.read_out, self.scale = Psi, read_out, scale
         self.S, self.pooled, self.recent, self.n_read = state.states, state.pooled, state.recent, state.n_read
         self.answer, self.mean, self.deviation = answer.name, answer.mean, answer.deviation
 
@@ -75,7 +78,7 @@ class _Stepper:
             return _UNKNOWN_FORM
         x, outputs = x.reshape(shape), outputs.reshape(B, -1, len(self.Psi))
         N, M = x.shape[1], outputs.shape[1]
-        if M not in (1, N) or outputs.dtype != (self.Theta.dtype if self.mean is None else np.float64):
+        if M not in (1, N) or outputs.dtype != (self.Psi.dtype if self.mean is None else np.float64):
             raise ValueError("read: outputs do not belong to the observations")
         with np.errstate(over="ignore", invalid="ignore"):
             for t in range(N):
@@ -87,14 +90,14 @@ class _Stepper:
     def _take(self, x: Array, outputs: FloatArray | None) -> int:
         """One observation of every stream; nothing has changed unless it is read."""
         streams = np.arange(len(x))
-        x = (self.Theta.dtype.type(self.scale) * x.astype(self.Theta.dtype))[:, None]
+        x = (self.Psi.dtype.type(self.scale) * x.astype(self.Psi.dtype))[:, None]
         if not np.isfinite(x).all():
             return _OBSERVATION_NOT_FINITE
         frames = np.concatenate([self.recent, x], axis=1)
         after = self.n_read + 1 - frames.shape[1]
         started, turn = after >= 0, np.maximum(after, 0) % self.stride
-        z = np.hstack([frames.reshape(len(x), -1), self.S[streams, turn], np.ones_like(x[:, :, 0])])
-        h = s = self.cell.step(z @ self.Theta.T)
+        s, carried = self.layers.step(frames.reshape(len(x), -1), self.S[streams, turn])
+        h = s
         if self.pooled is not None:
             pooled = self.pooled[streams, turn]
             pooled = pooled + s if self.read_out == "mean" else np.where(s <= pooled, pooled, s)
@@ -111,7 +114,7 @@ class _Stepper:
             outputs[~started] = np.nan
         self.n_read += 1
         self.recent[:] = frames[:, 1:]
-        self.S[streams[started], turn[started]] = s[started]
+        self.S[streams[started], turn[started]] = carried[started]
         if self.pooled is not None:
             self.pooled[streams[started], turn[started]] = pooled[started]
         return _READ
@@ -119,29 +122,25 @@ class _Stepper:
 
 def stepper(
     d: int,
-    n: int,
     frame: Frame,
-    Theta: FloatArray,
+    layers: Sequence[Layer],
     Psi: FloatArray,
-    cell: Cell,
     read_out: str,
     scale: float,
     state: State,
     answer: Answer,
 ) -> _Stepper:
     """B streams that go on one observation at a time: an object with ``read(observations, outputs)``."""
-    (length, stride), B, K = frame, len(state.states), len(Psi)
+    (length, stride), B, K, n = frame, len(state.states), len(Psi), Psi.shape[1] - 1
     pooled, mean, deviation = state.pooled, answer.mean, answer.deviation
     if (
         not (B and n > 0 and d > 0 and K and length > 0 and stride > 0)
-        or Theta.shape != (n, length * d + n + 1)
-        or Psi.shape[1] != n + 1
-        or state.states.shape != (B, stride, n)
+        or state.states.shape[:2] != (B, stride)
         or state.recent.shape != (B, length - 1, d)
         or state.n_read.shape != (B,)
         or read_out not in ("last", "mean", "max")
         or (pooled is None) != (read_out == "last")
-        or (pooled is not None and pooled.shape != state.states.shape)
+        or (pooled is not None and pooled.shape != (B, stride, n))
         or answer.name not in ("softmax", "logistic", "values")
         or (mean is None) != (deviation is None)
         or (mean is not None and answer.name != "values")
@@ -150,4 +149,7 @@ def stepper(
         raise ValueError("stepper: the shapes do not belong together")
     if (state.n_read < 0).any():
         raise ValueError("stepper: n_read is negative")
-    return _Stepper(d, frame, Theta, Psi, cell, read_out, scale, state, answer)
+    found = Layers("stepper", layers, length * d, Psi.dtype)
+    if state.states.shape[2] != found.n_carried or n != found.n_hidden:
+        raise ValueError("stepper: the layers do not belong to the other shapes")
+    return _Stepper(d, frame, found, Psi, read_out, scale, state, answer)
