@@ -77,7 +77,7 @@ class Rollout(BaseEstimator):
         Decay of M, in [0, 1).
     multiplier_cap : float, "auto" or None, default="auto"
         Bound on the multipliers of a_t, or, of cells with gates, of s_t, in units of the largest ones that the outputs
-        of its sequence inject, > 0; None means no bound.  "auto" is 1 with the cell "elman", and None with others.
+        of its sequence inject, > 0; None means no bound.  "auto" is 1 with the cell "elman", and 4 with others.
     gram_every : int or "auto", default="auto"
         G takes every ``gram_every``-th step of a minibatch, in turn, four times as many in the first nine iterations,
         and all in the first; 1 means all.  R takes every ``gram_every``-th state, of all steps.  Of small minibatches
