@@ -199,3 +199,25 @@ def test_calls_on_line_with_one_seed_go_on_drawing():
             model = pickle.loads(pickle.dumps(model))
     (first,), (second,), (third,) = drawn
     assert (first != second).any() and (second != third).any() and (first != third).any()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"mask": np.ones((20, 4))}, "work: the shapes do not belong together, that of mask"),
+        ({"mask": np.ones(100)}, "work: the shapes do not belong together, that of mask"),
+        ({"mask": np.ones((20, 5), np.float32)}, "work: the numbers of mask are not of the type"),
+        ({"H": None}, "work: there is no H"),
+        ({"mask": np.ones((19, 5))}, "forward: the shapes do not belong together"),
+        ({"H": np.ones((19, 5))}, "forward: the shapes do not belong together"),
+    ],
+)
+def test_kernels_refuse_masks_that_are_not_those_of_the_minibatch(arrays, message, monkeypatch):
+    monkeypatch.setenv("ADMMIRNN_BACKEND", "compiled")
+    fit = fit_of()
+    fit.take(np.arange(20))
+    (work,) = fit.works[0]
+    for name, array in arrays.items():
+        setattr(work.room, name, array)
+    with pytest.raises(ValueError, match=message):
+        fit.kernels.forward(fit.kernels.work(work.room), work.kernel_batch)
