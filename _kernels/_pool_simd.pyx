@@ -10,6 +10,13 @@ cdef dispatched_void add_all(Py_ssize_t count, const floating* x, floating* tota
         total[j] += x[j]
 
 
+cdef dispatched_void multiply_all(Py_ssize_t count, const floating* by, floating* x) noexcept nogil:
+    # x *= by
+    cdef Py_ssize_t j
+    for j in range(count):
+        x[j] *= by[j]
+
+
 cdef dispatched_void keep_largest(Py_ssize_t count, int32_t step, const floating* x, floating* largest,
                                   int32_t* steps) noexcept nogil:
     # where x > largest, or is NaN:  largest = x, steps = step

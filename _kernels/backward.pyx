@@ -24,7 +24,7 @@ from libc.string cimport memcpy, memset
 from admmirnn._kernels._blas cimport add_gram, add_products, dot, multiply_rows, rows_at_once
 from admmirnn._kernels._cells cimport MOST_MAPS, Cell, MapOf, columns_of, gated_pull_back, pull_back, width_of
 from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, NONE, ReadOut
-from admmirnn._kernels._pool_simd cimport add_all, take_where
+from admmirnn._kernels._pool_simd cimport add_all, multiply_all, take_where
 from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
 from admmirnn._kernels.batch cimport _Batch, n_outputs_of
 from admmirnn._kernels.statistics cimport Sums, numbers_of_R, sums_of_part
@@ -53,7 +53,8 @@ cdef struct Sweep:                               # what all parts of a backward 
     void* lambda_c                               # (B, n): their multipliers, or NULL
     const void* lambda3                          # (B, K), or a row for each row of S from offsets[1] on
     const void* weights                          # as many, or NULL for all 1
-    void* H                                      # (B, n): pooled states, then lambda_h
+    const void* mask                             # (B, n): what the states that outputs see are multiplied by, or NULL
+    void* H                                      # (B, n): pooled states, then lambda_h; with a mask, what outputs see
     const int32_t* steps                         # (B, n): at which step a state was the largest
     const Py_ssize_t* lengths                    # of the sequences, for means
     void* initial_multipliers                    # (B, n), or NULL
@@ -101,6 +102,8 @@ cdef const floating* injected_by_outputs(Sweep* sweep, Py_ssize_t t, Py_ssize_t 
     # room = lambda3 @ V
     multiply_rows[floating](rows, n, K, 1, <const floating*> sweep.lambda3 + row * K, K,
                             <const floating*> sweep.Psi, n + 1, 0, room, n)
+    if sweep.mask != NULL:
+        multiply_all(rows * n, <const floating*> sweep.mask + first * n, room)
     return room
 
 
@@ -457,11 +460,13 @@ cdef inline bint in_gram(Sweep* sweep, Py_ssize_t t) noexcept nogil:
 
 
 cdef void replace_pooled(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, floating* H) noexcept nogil:
-    """H = lambda_h = V^T lambda3, divided by the number of steps where H is a mean."""
+    """H = lambda_h = V^T lambda3, masked as H was, and divided by the number of steps where H is a mean."""
     cdef Py_ssize_t n = sweep.n, K = sweep.K, i, j
     cdef floating share
     multiply_rows[floating](last - first, n, K, 1, <const floating*> sweep.lambda3 + first * K, K,
                             <const floating*> sweep.Psi, n + 1, 0, H + first * n, n)
+    if sweep.mask != NULL:
+        multiply_all((last - first) * n, <const floating*> sweep.mask + first * n, H + first * n)
     if sweep.read_out == MEAN:
         for i in range(first, last):
             share = <floating> (1.0 / sweep.lengths[i])
@@ -472,21 +477,21 @@ cdef void replace_pooled(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, floati
 cdef void sweep_part(Sweep* sweep, int part, floating* all_multipliers) noexcept nogil:
     """One part of the sequences, from the last step to the first."""
     cdef Py_ssize_t t = sweep.N - 1, n = sweep.n, first = sweep.first[part], last = sweep.first[part + 1]
-    cdef Py_ssize_t running = last, before
+    cdef Py_ssize_t running = last, before, row
     cdef Sums at = sweep.at
     cdef bint is_gated = sweep.cell.kept > 0
     cdef floating* sums = <floating*> sweep.sums + part * at.total
     cdef floating* lambda1
     cdef floating* multipliers
     cdef const floating* direct
-    cdef floating* H
+    cdef const floating* H = <const floating*> sweep.H
     cdef double square
     memset(sums, 0, (at.gathered if sweep.with_R else at.end) * sizeof(floating))
     sweep.output_rows[part] = sweep.n_gathered[part] = sweep.R_rows[part] = sweep.n_capped[part] = 0
     sweep.largest_in_R[part], sweep.unit[part] = 0, 1
     if sweep.read_out != EACH and sweep.with_outputs:
-        H = <floating*> (sweep.S if sweep.read_out == LAST else sweep.H)
-        H += (sweep.offsets[sweep.N] if sweep.read_out == LAST else 0) * n
+        if sweep.read_out == LAST and sweep.mask == NULL:
+            H = <const floating*> sweep.S + sweep.offsets[sweep.N] * n
         add_outputs(sweep, part, first, last - first, H + first * n, True, sums,
                     multipliers_of(sweep, t, all_multipliers) + first * n)
     if sweep.read_out == MEAN or sweep.read_out == MAX:
@@ -496,9 +501,10 @@ cdef void sweep_part(Sweep* sweep, int part, floating* all_multipliers) noexcept
     while running > first:
         lambda1 = multipliers_of(sweep, t, all_multipliers)
         if sweep.read_out == EACH and sweep.with_outputs:
-            H = <floating*> sweep.S + (sweep.offsets[t + 1] + first) * n
-            add_outputs(sweep, part, sweep.offsets[t + 1] - sweep.offsets[1] + first, running - first, H,
-                        in_gram(sweep, t), sums, lambda1 + first * n)
+            row = sweep.offsets[t + 1] - sweep.offsets[1] + first
+            if sweep.mask == NULL:
+                H = <const floating*> sweep.S + sweep.offsets[1] * n
+            add_outputs(sweep, part, row, running - first, H + row * n, in_gram(sweep, t), sums, lambda1 + first * n)
         direct = NULL
         if is_gated:
             find_gated_multipliers(sweep, t, part, first, running, all_multipliers)
@@ -608,7 +614,8 @@ def backward(_Work work not None, _Batch batch not None, lambda3, weights, doubl
 
     lambda1_t = f'(a_t) * (V^T lambda3_t + W^T lambda1_{t+1}), where with the read-out "last" there are outputs after
     the last step only, with "mean" every step of a sequence has the same share of V^T lambda3, and with "max" the steps
-    that the work's ``steps`` (B, n) name have all of it.  H (B, n) holds the pooled states and is overwritten.
+    that the work's ``steps`` (B, n) name have all of it.  H (B, n) holds the pooled states and is overwritten.  Where
+    the work has a mask, H is what the outputs see, and V^T lambda3 is multiplied by the mask as well.
     ``lambda3`` and ``weights``, of the targets, all 1 if None, have a row for each output.  Where the work has
     lambda_s, a row for each step, it is added to V^T lambda3_t; with the read-out "none" it takes its place: then
     ``lambda3`` is None, and the weights are those of the targets of the layers above.  Where it has lambda_x,
@@ -657,7 +664,8 @@ def backward(_Work work not None, _Batch batch not None, lambda3, weights, doubl
         sweep.maps[i] = work.maps[i]
     sweep.X, sweep.codes, sweep.S, sweep.A, sweep.C = work.X, work.codes, work.S, work.A, work.C
     sweep.lambda_c = work.lambda_c
-    sweep.H, sweep.steps, sweep.initial_multipliers = work.H, work.steps, work.initial_multipliers
+    sweep.mask, sweep.H, sweep.steps, sweep.initial_multipliers = (
+        work.mask, work.H, work.steps, work.initial_multipliers)
     sweep.lambda1 = work.lambda1
     sweep.keep = work.rows_of_lambda1 >= batch.n_rows and work.cell.kept == 0
     sweep.gram_first, sweep.gram_every, sweep.R_every, sweep.cap = gram_first, gram_every, R_every, cap

@@ -10,7 +10,7 @@ from admmirnn._kernels._blas cimport multiply_rows
 from admmirnn._kernels._cells cimport FASTGRNN, Cell, MapOf, columns_of, gated_step, step
 from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, ReadOut, transpose
 from admmirnn._kernels._observations cimport copy_scaled
-from admmirnn._kernels._pool_simd cimport add_all, keep_largest
+from admmirnn._kernels._pool_simd cimport add_all, keep_largest, multiply_all
 from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
 from admmirnn._kernels.batch cimport _Batch, n_outputs_of
 from admmirnn._kernels.output cimport Targets, o_step_of_rows, room_of_o_step, set_targets
@@ -42,7 +42,8 @@ cdef struct Sweep:                               # what all parts of a forward s
     bint keeps                                   # all of A
     void* C                                      # (rows + B, n): cell states, or NULL
     const void* V_T                              # (n + 1, K): V.T, c
-    void* H                                      # (B, n): pooled states
+    const void* mask                             # (B, n): what the states that outputs see are multiplied by, or NULL
+    void* H                                      # (B, n): pooled states; with a mask, what each output sees
     int32_t* steps                               # (B, n): at which step they were the largest
     void* Q                                      # (B, K), or a row for each row of S from offsets[1] on
     const void* plus                             # as Q: what is added to the outputs, or NULL
@@ -175,6 +176,20 @@ cdef void advance(Sweep* sweep, int part, Py_ssize_t first, Py_ssize_t last, con
                 H[j] *= share
 
 
+cdef const floating* masked(Sweep* sweep, Py_ssize_t first, Py_ssize_t rows, const floating* H,
+                            Py_ssize_t row) noexcept nogil:
+    """What the outputs from ``row`` on see of these rows of H, of the sequences from ``first`` on."""
+    cdef Py_ssize_t n = sweep.n
+    cdef floating* seen
+    if sweep.mask == NULL:
+        return H
+    seen = <floating*> sweep.H + row * n
+    if seen != H:
+        memcpy(seen, H, rows * n * sizeof(floating))
+    multiply_all(rows * n, <const floating*> sweep.mask + first * n, seen)
+    return seen
+
+
 cdef void answer(Sweep* sweep, Py_ssize_t rows, const floating* H, Py_ssize_t row, int part,
                  floating* Q) noexcept nogil:
     """Q[row:row + rows] = H @ V.T + c (+ plus) for these rows of H, and their o-step."""
@@ -194,12 +209,14 @@ cdef void answer(Sweep* sweep, Py_ssize_t rows, const floating* H, Py_ssize_t ro
 
 cdef void answer_holes(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t last, floating* Q) noexcept nogil:
     """Zeros where the rows of Q stand for initial states."""
-    cdef Py_ssize_t row = sweep.offsets[t + 1] - sweep.offsets[1], K = sweep.K
+    cdef Py_ssize_t row = sweep.offsets[t + 1] - sweep.offsets[1], n = sweep.n, K = sweep.K
     cdef Py_ssize_t hole = max(first, sweep.offsets[t + 1] - sweep.offsets[t])
     cdef Py_ssize_t end = min(last, sweep.offsets[t + 2] - sweep.offsets[t + 1])
     if end <= hole:
         return
     memset(Q + (row + hole) * K, 0, (end - hole) * K * sizeof(floating))
+    if sweep.mask != NULL:
+        memset(<floating*> sweep.H + (row + hole) * n, 0, (end - hole) * n * sizeof(floating))
     if sweep.targets != NULL:
         memset(<floating*> sweep.targets.O_plus + (row + hole) * K, 0, (end - hole) * K * sizeof(floating))
         memset(<floating*> sweep.targets.lambda3 + (row + hole) * K, 0, (end - hole) * K * sizeof(floating))
@@ -208,7 +225,7 @@ cdef void answer_holes(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t 
 cdef void sweep_part(Sweep* sweep, int part, floating* X) noexcept nogil:
     """The forward sweep of one part of the sequences."""
     cdef Py_ssize_t first = sweep.first[part], last = sweep.first[part + 1]
-    cdef Py_ssize_t n = sweep.n, i, end, t, active
+    cdef Py_ssize_t n = sweep.n, i, end, t, active, row
     cdef floating* S = <floating*> sweep.S
     cdef floating* H = <floating*> sweep.H
     cdef floating* Q = <floating*> sweep.Q
@@ -222,14 +239,16 @@ cdef void sweep_part(Sweep* sweep, int part, floating* X) noexcept nogil:
             for t in range(sweep.N):
                 active = min(end, sweep.offsets[t + 1] - sweep.offsets[t]) - i
                 if active > 0:
-                    answer(sweep, active, S + (sweep.offsets[t + 1] + i) * n,
-                           sweep.offsets[t + 1] - sweep.offsets[1] + i, part, Q)
+                    row = sweep.offsets[t + 1] + i
+                    answer(sweep, active, masked(sweep, i, active, S + row * n, row - sweep.offsets[1]),
+                           row - sweep.offsets[1], part, Q)
                 answer_holes(sweep, t, i, end, Q)
         i = end
     if sweep.read_out == LAST:
-        answer(sweep, last - first, S + (sweep.offsets[sweep.N] + first) * n, first, part, Q)
+        S += (sweep.offsets[sweep.N] + first) * n
+        answer(sweep, last - first, masked(sweep, first, last - first, S, first), first, part, Q)
     elif sweep.read_out == MEAN or sweep.read_out == MAX:
-        answer(sweep, last - first, H + first * n, first, part, Q)
+        answer(sweep, last - first, masked(sweep, first, last - first, H + first * n, first), first, part, Q)
 
 
 cdef void float_part(void* sweep, int part) noexcept nogil:
@@ -309,7 +328,7 @@ cdef object forward_of(_Work work, _Batch batch, of_initial, of_plus, of_targets
     sweep.U_b, sweep.W, sweep.biases = U_b, W, W + n * p_s
     sweep.X, sweep.codes, sweep.S, sweep.A, sweep.C = work.X, work.codes, work.S, work.A, work.C
     sweep.at_once, sweep.keeps = sequences_at_once(work.cell, n), work.rows_of_A >= batch.n_rows
-    sweep.H, sweep.steps, sweep.Q = work.H, work.steps, work.Q
+    sweep.mask, sweep.H, sweep.steps, sweep.Q = work.mask, work.H, work.steps, work.Q
     if work.symbols:
         i = pack_codes(&sweep, B, work.codes)
         if i >= 0:
@@ -353,6 +372,7 @@ def forward(_Work work not None, _Batch batch not None, initial=None, plus=None,
     The read-out says what h is: with "last" the state after the last step; with "mean" and "max" those over a
     sequence's own steps, written to H, and "max" writes to ``steps`` at which step each was; with "each" there is a row
     of Q, of targets and of multipliers for every row of S from ``offsets[1]`` on, zero where that is an initial state.
+    Where the work has a mask, what the outputs see is h times the row of their sequence, written to H.
     ``plus``, of the shape of Q, is added to the outputs.  With "none" there are no outputs: another layer reads S.
 
     With ``targets`` the o-step follows, which writes O_plus and lambda3: they have ``labels`` or ``values``, the other

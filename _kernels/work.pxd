@@ -21,6 +21,7 @@ cdef class _Work(Holder):
     cdef void* A                                  # (rows_of_A, kept n), or NULL
     cdef void* C                                  # (rows_of_S, n), or NULL
     cdef void* Q                                  # (rows_of_Q, K)
+    cdef const void* mask                         # (rows_of_mask, n), or NULL
     cdef void* H                                  # (rows_of_H, n), or NULL
     cdef int32_t* steps                           # (rows_of_H, n), or NULL
     cdef void* O_plus                             # (rows_of_lambda3, K), or NULL
@@ -33,8 +34,8 @@ cdef class _Work(Holder):
     cdef void* sums                               # (room_of_sums,), or NULL
     cdef double* counts                           # (COUNTS,), and R after them, or NULL
     cdef double* R                                # of each map (p, p), or NULL
-    cdef Py_ssize_t rows_of_X, rows_of_S, rows_of_A, rows_of_Q, rows_of_H, rows_of_lambda3, rows_of_lambda1
-    cdef Py_ssize_t rows_of_lambda_s, rows_of_lambda_x, rows_of_lambda_c, rows_of_initial, room_of_sums
+    cdef Py_ssize_t rows_of_X, rows_of_S, rows_of_A, rows_of_Q, rows_of_H, rows_of_mask, rows_of_lambda3
+    cdef Py_ssize_t rows_of_lambda1, rows_of_lambda_s, rows_of_lambda_x, rows_of_lambda_c, rows_of_initial, room_of_sums
 
 cdef enum Count:                                  # what sums are of
     WEIGHT                                        # of all targets

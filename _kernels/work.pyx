@@ -49,7 +49,10 @@ cdef class _Work(Holder):
             self.Psi = self.hold(room.Psi, "Psi", FLOATING, False, K, n + 1)
             self.Q = self.hold(room.Q, "Q", FLOATING, True, ANY, K)
             self.rows_of_Q = self.rows
-        if self.read_out == MEAN or self.read_out == MAX:
+            if room.mask is not None:
+                self.mask = self.hold(room.mask, "mask", FLOATING, False, ANY, n)
+                self.rows_of_mask = self.rows
+        if self.read_out == MEAN or self.read_out == MAX or self.mask != NULL:
             self.H = self.hold(room.H, "H", FLOATING, True, ANY, n)
             self.rows_of_H = self.rows
         if self.read_out == MAX:
@@ -94,6 +97,8 @@ def work(room):
       sequences as threads work on at a time, see `scratch_rows`; ``C`` (rows + B, n), cell states, as S; or None;
     * ``Q`` (outputs, K), and ``O_plus`` and ``lambda3`` of that shape, or None where there are no targets;
     * ``H`` (B, n), pooled states, and ``steps`` (B, n), int32, at which step the largest was, or None;
+    * ``mask`` (B, n), what the outputs' view of the states of each sequence is multiplied by, or None; where there is
+      one, ``H`` holds what they see with every read-out, a row for each output;
     * ``lambda1`` with a row for each step of each sequence, or 2 B rows when the multipliers are not wanted,
       ``initial_multipliers`` (B, n), those of s_0, or None, ``sums``, as many numbers as `backward_room` says, and
       ``counts`` in float64, as many as `counts_room` says, and ``lambda_c`` (B, n), multipliers of cell states; or
@@ -128,4 +133,5 @@ cdef bint has_room(_Work work, _Batch batch) noexcept nogil:
         return False
     return work.rows_of_X >= batch.n_rows and work.rows_of_S >= batch.n_rows + batch.B \
         and (work.read_out == NONE or work.rows_of_Q >= n_outputs_of(batch, work.read_out == EACH)) \
-        and (work.H == NULL or work.rows_of_H >= batch.B)
+        and (work.H == NULL or work.rows_of_H >= n_outputs_of(batch, work.read_out == EACH)) \
+        and (work.mask == NULL or work.rows_of_mask >= batch.B)

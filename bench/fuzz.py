@@ -79,7 +79,7 @@ def fits():
     yield RNNClassifier(3, solver="algorithm1", **common), (X, labels)
     settings = common | {"solver": Algorithm1(r="lipschitz", s_coupling=True, keep="last"), "dtype": np.float64}
     yield RNNRegressor(3, batch_size=2, penalty=0.1, **settings), (Z, numbers)
-    yield CharacterModel(4, max_epochs=3, random_state=0), (_TEXT,)
+    yield CharacterModel(4, max_epochs=3, dropout=0.3, random_state=0), (_TEXT,)
 
 
 def predictions(model, X):

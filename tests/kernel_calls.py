@@ -56,7 +56,7 @@ def room_of(Theta, Psi, activation, read_out, n_threads, S, **arrays):
     n, K = len(Theta), len(Psi)
     d = np.shape(Theta)[1] - n - 1
     names = ("X", "codes", "Q", "H", "steps", "O_plus", "lambda3", "lambda1", "initial_multipliers", "sums", "counts")
-    names += ("lambda_s", "lambda_x", "lambda_c", "A", "C")
+    names += ("lambda_s", "lambda_x", "lambda_c", "A", "C", "mask")
     arrays = dict.fromkeys(names) | {"weights_T": np.empty((d + 1 + n, n), np.asarray(S).dtype)} | arrays
     sizes = {"d": d, "n": n, "K": K, "n_threads": n_threads}
     of_network = {"maps": (Theta,), "Psi": Psi, "cell": Elman(activation), "read_out": read_out}

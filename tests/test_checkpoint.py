@@ -88,6 +88,9 @@ CASES = {
         RNNRegressor(8, max_epochs=7, batch_size=4, penalty=0.1, solver=Algorithm1(rho1=rising, omega="lasso")),
         values(9),
     ),
+    "dropout": (RNNClassifier((8, 6), max_epochs=7, bidirectional=True, dropout=0.3, readout="max"), waves()),
+    "dropout, stateful": (RNNRegressor(12, max_epochs=7, stateful=True, batch_size=3, dropout=0.3), values(8)),
+    "dropout, text": (CharacterModel(12, max_epochs=7, dropout=0.3), (300 * "to be or not to be, ",)),
     "text": (CharacterModel(12, max_epochs=7), (300 * "to be or not to be, ",)),
 }
 

@@ -21,7 +21,7 @@ READ_OUTS = ("last", "mean", "max", "each")
 FORMS = {"one layer": ((4,), 1), "two layers": ((4, 3), 1), "both directions": ((3,), 2), "two of both": ((3, 2), 2)}
 
 
-def case_of(cell, form, read_out, kernels, monkeypatch, *, first_states, symbols=None):
+def case_of(cell, form, read_out, kernels, monkeypatch, *, first_states, symbols=None, dropout=0.0):
     """A fit with no memory and no bound, over sequences of unequal lengths with weights, and its network.
 
     ``symbols``: whether observations are codes, or else the rows of the unit matrix; None of neither.
@@ -60,16 +60,26 @@ def case_of(cell, form, read_out, kernels, monkeypatch, *, first_states, symbols
         else (SquaredError(), rng.normal(size=(n_targets, 2)))
     )
     solver = Rollout(rho=1e9, momentum=0.0, gram_decay=0.0, multiplier_cap=None, gram_every=1)
-    order = Shuffled(network, sequences, len(LENGTHS), False, None)
-    fit = Fit(solver, Problem(network, order, targets, loss, weights=weights))
+    order = Shuffled(network, sequences, len(LENGTHS), False, np.random.RandomState(0))
+    fit = Fit(solver, Problem(network, order, targets, loss, weights=weights, dropout=dropout))
+    for work in itertools.chain.from_iterable(fit.works if dropout else ()):
+        if work.room.H is not None:
+            work.room.H[:] = np.nan  # as a minibatch that was thrown away may leave it
     return network, fit
+
+
+def take(fit):
+    """Make all sequences the minibatch, with the same masks whenever this is called."""
+    if fit.dropout:
+        fit.dropout.random_state.seed(0)
+    fit.take(np.arange(len(LENGTHS)))
 
 
 def check(network, fit):
     """All that is summed up against central differences of the loss."""
 
     def loss():
-        fit.take(np.arange(len(LENGTHS)))
+        take(fit)
         fit.sweep_forward()
         return fit.batch_loss
 
@@ -111,6 +121,49 @@ EVERY_FORM = pytest.mark.parametrize(
 @pytest.mark.parametrize("cell", CELLS)
 def test_sums_are_minus_the_gradient(cell, form, read_out, kernels, monkeypatch):
     check(*case_of(cell, form, read_out, kernels, monkeypatch, first_states=False))
+
+
+@pytest.mark.parametrize("kernels", ["compiled", SLOWER])
+@pytest.mark.parametrize("read_out", READ_OUTS)
+@EVERY_FORM
+@pytest.mark.parametrize("cell", CELLS)
+def test_with_dropout_they_are_of_the_masked_loss(cell, form, read_out, kernels, monkeypatch):
+    check(*case_of(cell, form, read_out, kernels, monkeypatch, first_states=False, dropout=0.3))
+
+
+@pytest.mark.parametrize("kernels", ["compiled", "numpy"])
+@pytest.mark.parametrize("read_out", READ_OUTS)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("cell", ["elman", "lstm"])
+def test_a_mask_scales_the_columns_that_read_the_states(cell, form, read_out, kernels, monkeypatch):
+    network, fit = case_of(cell, form, read_out, kernels, monkeypatch, first_states=True, dropout=0.3)
+    take(fit)
+    fit.sweep_forward()
+    work, every_step = fit.works[-1][0], read_out == "each"
+    batch, Q = work.batch, work.Q[work.batch.rows_of_outputs()] if every_step else work.Q
+    sequence_of = batch.sequences_of_rows() if every_step else np.arange(len(batch))
+    assert len({work.room.mask.tobytes() for works in fit.works for work in works}) == sum(map(len, fit.works))
+    for i in range(len(batch)):
+        before = [array.copy() for array in network.trained]
+        for works, readers in zip(fit.works, (*network.layers[1:], ()), strict=True):
+            mask = np.concatenate([work.room.mask[i] for work in works])
+            matrices = [
+                one
+                for reader in readers
+                for of, one in zip(reader.cell.maps, reader.maps, strict=True)
+                if of.columns[0][0] == "x"
+            ]
+            for matrix in matrices or [network.Psi]:
+                matrix[:, : len(mask)] *= mask
+        expected = network.outputs(fit.sequences, every_step=every_step)
+        for array, was in zip(network.trained, before, strict=True):
+            array[:] = was
+        if every_step:
+            first = fit.first_steps[batch.indices[i]]
+            expected = expected[first : first + batch.lengths[i]]
+        else:
+            expected = expected[batch.indices[i]][None]
+        np.testing.assert_allclose(Q[sequence_of == i], expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("kernels", ["compiled", SLOWER])

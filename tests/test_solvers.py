@@ -22,6 +22,7 @@ OF_CAPABILITY = {
     Capability.PENALTIES: {"penalties"},
     Capability.MEMORY: {"online", "memory"},
     Capability.CHECKPOINTS: {"checkpoint", "resume"},
+    Capability.DROPOUT: {"dropout"},
 }
 
 
@@ -78,6 +79,7 @@ def test_a_first_and_a_second_call_on_line():
         (Capability.STATES, {"s_0": "learn"}, "s_0 is 'learn', which Recorder does not have; pass s_0=None"),
         (Capability.STATES, {"stateful": True}, "stateful is True, which Recorder does not have"),
         (Capability.TWO_DIRECTIONS, {"bidirectional": True}, "Recorder trains one direction only"),
+        (Capability.DROPOUT, {"dropout": 0.5}, "dropout is 0.5, and Recorder has none; pass dropout=0"),
         (Capability.CHECKPOINTS, {"checkpoint": "c"}, "Recorder cannot go on from one"),
     ],
 )

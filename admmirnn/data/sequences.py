@@ -306,6 +306,10 @@ class Minibatch:
         position, step = self._positions()
         return self.indices[position], step
 
+    def sequences_of_rows(self) -> IntArray:
+        """For every row of X: which of the minibatch's sequences it is of, from 0."""
+        return self._positions()[0]
+
     def inputs(self) -> Array:
         """What every step reads, unscaled, in the order of the rows of X: a copy of shape (n_rows, n_features)."""
         position, step = self._positions()

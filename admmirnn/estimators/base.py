@@ -155,7 +155,8 @@ class RecurrentEstimator(BaseEstimator):
     _losses: Mapping[str, type[Loss]]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        state = {"cell": Elman.name, "forget_bias": "auto"} | state  # of a version that had no others
+        older: dict[str, Any] = {"cell": Elman.name, "forget_bias": "auto", "dropout": 0.0}  # and had no others
+        state = older | state
         if "_memory" in state and "_goes_on" not in state:  # of an older version: a dict, an empty one, or None
             memory = state["_memory"]
             try:

@@ -120,6 +120,11 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         Whether a second network of as many units reads the sequence from its end, and V both ("rollout" only, without
         ``s_0`` and ``stateful``).  At a step it is in the state it reaches on reading from the end down to there.  Of
         several layers each has two directions, which read both of the layer below.
+    dropout : float, default=0.0
+        Probability, >= 0 and < 1, with which the outputs, or the layer above, do not see a unit while the network is
+        trained ("rollout" only); those that they see are 1 / (1 - dropout) times as large.  Which ones is drawn for
+        each sequence of a minibatch, or chunk of a stream, and is the same at all of its steps.  Predictions, scores
+        and the loss of validation data see all units; ``rollout_loss`` and ``training_accuracy`` do not.
     s_0 : "learn", array-like of shape (n,) or None, default=None
         The state before the first step: learnt from zero, given, or zero (these two with "rollout" only).  Of several
         layers a list of arrays.  The cell state of "lstm" is learnt as well, and else zero.
@@ -151,7 +156,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
     verbose : int, default=0
         1 shows a progress bar, 2 prints a line an epoch.
     random_state : int, RandomState or None, default=None
-        Of the initial weights and the order of sequences.  With an int, two fits give bit-identical weights.
+        Of the initial weights, the order of sequences and dropout.  With an int, two fits give bit-identical weights.
     scale : float, default=1.0
         What observations are multiplied by, > 0, in `fit` and in `predict`: 1/255 for images of bytes.  Integers of 8
         and 16 bits stay as they are until their minibatch is made, and so do float32 and float64; a memory-mapped
@@ -262,6 +267,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         readout: str = "last",
         frame: int | Frame | None = None,
         bidirectional: bool = False,
+        dropout: float = 0.0,
         s_0: str | ArrayLike | None = None,
         stateful: bool = False,
         chunk_size: int = 25,
@@ -296,6 +302,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         self.readout = readout
         self.frame = frame
         self.bidirectional = bidirectional
+        self.dropout = dropout
         self.s_0 = s_0
         self.stateful = stateful
         self.chunk_size = chunk_size

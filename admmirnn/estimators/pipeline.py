@@ -192,6 +192,8 @@ def _solve(
         of_capabilities |= {"online": start.online, "memory": start.memory}
     if Capability.CHECKPOINTS in settings.solver.capabilities:
         of_capabilities |= {"checkpoint": watch.keep if watch.checkpoint else None, "resume": start.going_on}
+    if Capability.DROPOUT in settings.solver.capabilities:
+        of_capabilities["dropout"] = settings.dropout
     with interruption, Progress(settings.verbose, n_epochs, limits, n_done=watch.n_done) as watch.progress:
         return settings.solver.solve(
             network,

@@ -54,8 +54,8 @@ class RNNRegressor(RegressorMixin, ReadsStreams, Exports, RecurrentEstimator):
     Parameters
     ----------
     hidden_size, cell, activation, penalty, penalties, solver, max_epochs, batch_size, readout, frame, bidirectional, \
-s_0, stateful, chunk_size, init, forget_bias, dtype, shuffle, verbose, random_state, scale, n_threads, early_stopping, \
-validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, callbacks
+dropout, s_0, stateful, chunk_size, init, forget_bias, dtype, shuffle, verbose, random_state, scale, n_threads, \
+early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, callbacks
         As in `RNNClassifier`.
     loss : {"squared_error", "huber", "absolute_error", "quantile"} or object, default="squared_error"
         R, of scaled targets: a name, an object of `admmirnn.losses` such as ``Quantile(0.9)``, or any with
@@ -103,6 +103,7 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
         readout: str = "last",
         frame: int | Frame | None = None,
         bidirectional: bool = False,
+        dropout: float = 0.0,
         s_0: str | ArrayLike | None = None,
         stateful: bool = False,
         chunk_size: int = 25,
@@ -136,6 +137,7 @@ validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, call
         self.readout = readout
         self.frame = frame
         self.bidirectional = bidirectional
+        self.dropout = dropout
         self.s_0 = s_0
         self.stateful = stateful
         self.chunk_size = chunk_size

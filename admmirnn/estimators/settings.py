@@ -91,6 +91,7 @@ class EstimatorSettings:
     readout: str
     frame: Frame
     bidirectional: bool
+    dropout: float
     s_0: str | FloatArray | None
     stateful: bool
     chunk_size: int
@@ -137,6 +138,7 @@ def check_estimator_settings(
         s_0=check_s_0(estimator.s_0, hidden_size, dtype),
         stateful=validation.check_boolean("stateful", estimator.stateful),
         bidirectional=validation.check_boolean("bidirectional", estimator.bidirectional),
+        dropout=validation.check_number("dropout", estimator.dropout, below=1.0),
         chunk_size=validation.check_integer("chunk_size", estimator.chunk_size, 1),
         readout=validation.check_choice("readout", estimator.readout, READ_OUTS),
         frame=check_frame(estimator.frame),
@@ -279,6 +281,11 @@ def check_capabilities(estimator: BaseEstimator, settings: EstimatorSettings, re
             Capability.TWO_DIRECTIONS,
             settings.bidirectional,
             f"bidirectional is True, and {name} trains one direction only; pass False, or solver='rollout'",
+        ),
+        (
+            Capability.DROPOUT,
+            settings.dropout > 0,
+            f"dropout is {estimator.dropout!r}, and {name} has none; pass dropout=0, or solver='rollout'",
         ),
         (
             Capability.CELLS,

@@ -52,8 +52,8 @@ class CharacterModel(RecurrentEstimator):
 
     Parameters
     ----------
-    hidden_size, cell, activation, penalty, penalties, solver, s_0, init, forget_bias, dtype, verbose, random_state, \
-n_threads
+    hidden_size, cell, activation, penalty, penalties, solver, dropout, s_0, init, forget_bias, dtype, verbose, \
+random_state, n_threads
         As in `RNNClassifier`; the solver must read symbols, as "rollout" does, and U is drawn with variance 1.
     max_epochs : int, default=10
         Passes over the text, >= 1.  The solver's ``max_iter``, a number of chunks, takes its place.
@@ -116,6 +116,7 @@ n_threads
         max_epochs: int = 10,
         batch_size: int | str = "auto",
         chunk_size: int = 25,
+        dropout: float = 0.0,
         s_0: str | ArrayLike | None = None,
         init: Mapping[str, ArrayLike] | None = None,
         forget_bias: float | str = "auto",
@@ -142,6 +143,7 @@ n_threads
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.chunk_size = chunk_size
+        self.dropout = dropout
         self.s_0 = s_0
         self.init = init
         self.forget_bias = forget_bias

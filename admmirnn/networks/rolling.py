@@ -156,7 +156,8 @@ class Spaces:
         below, batch = self._of_layers[i], self._of_layers[i][0].batch
         for reverse, space in enumerate(self._of_layers[i + 1]):
             if space.joined is not None:
-                set_side_by_side([one.S for one in below], batch, space.joined, reverse=reverse > 0)
+                states, masks = [one.S for one in below], [one.room.mask for one in below]
+                set_side_by_side(states, batch, space.joined, reverse=reverse > 0, masks=masks)
 
     def hand_down(self, i: int) -> None:
         """Write what layer i has passed back to where the directions of the one below take it, as `_hand_up`."""
@@ -165,7 +166,8 @@ class Spaces:
             return
         n_rows = above[0].batch.n_rows
         multipliers = [_rows(space.room.lambda_x, n_rows) for space in above]
-        set_apart(multipliers, below[0].batch, [_rows(space.room.lambda_s, n_rows) for space in below])
+        lambda_s = [_rows(space.room.lambda_s, n_rows) for space in below]
+        set_apart(multipliers, below[0].batch, lambda_s, [space.room.mask for space in below])
 
     def last_states(self) -> FloatArray:
         """What is carried on of each sequence, of all layers side by side."""

@@ -45,8 +45,11 @@ class Room:
         Cell states, laid out as S.
     Q : ndarray of shape (n_outputs, K)
         Outputs: one a sequence, or one for each row of S but those of the first step.
+    mask : ndarray of shape (B, n), or None
+        With dropout, what is multiplied by what others see of the states of a sequence: outputs, or a layer above.
     H, steps : ndarray of shape (B, n), or None
-        Pooled states, and with "max" at which step each was.
+        Pooled states, and with "max" at which step each was.  With a mask H is what the outputs see, whatever they
+        read, a row for each of them.
     weights_T : ndarray
         Scratch.
     O_plus, lambda3 : ndarray of shape (n_outputs, K), or None
@@ -78,6 +81,7 @@ class Room:
         symbols: bool = False,
         n_threads: int = 1,
         rows_of_A: int | None = None,
+        with_mask: bool = False,
     ) -> None:
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
         cell = network.cell
@@ -92,7 +96,9 @@ class Room:
         self.A: FloatArray | None = self.zeros(dtype, rows_of_A, cell.n_kept * n) if cell.n_kept else None
         self.C: FloatArray | None = self.zeros(dtype, n_rows + n_sequences, n) if cell.has_cell_state else None
         self.Q: FloatArray = self.zeros(dtype, self.n_outputs, K)
-        self.H: FloatArray | None = self.zeros(dtype, n_sequences, n) if read_out in ("mean", "max") else None
+        self.mask: FloatArray | None = self.zeros(dtype, n_sequences, n) if with_mask else None
+        has_H = read_out in ("mean", "max") or (with_mask and read_out != "none")
+        self.H: FloatArray | None = self.zeros(dtype, self.n_outputs, n) if has_H else None
         self.steps: NDArray[np.int32] | None = self.zeros(np.int32, n_sequences, n) if read_out == "max" else None
         n_biases = cell.n_biases + cell.n_columns - cell.columns_of_x  # that are not added with the observation
         n_transposed = (d + 1) * cell.columns_of_x + n * cell.columns_of_s + n_biases
@@ -117,7 +123,7 @@ class Space:
     """A `Room`, which of it the current minibatch uses, and what kernels make of both.
 
     With spaces of a layer ``below``, their states are read instead of the observations: from where they are, if one
-    direction reads one, and otherwise side by side.
+    direction reads one with no mask, and otherwise side by side.
 
     Attributes
     ----------
@@ -146,7 +152,7 @@ class Space:
         self.joined: FloatArray | None = None
         self._states_below: FloatArray | None = None
         if below:
-            if len(below) == n_above == 1:
+            if reads_in_place(below, n_above):
                 self._states_below = below[0].room.S
             else:
                 self._states_below = self.joined = room.zeros(room.dtype, len(room.S), room.d)
@@ -188,7 +194,12 @@ class Space:
 
     @property
     def states_read(self) -> FloatArray:
-        """h: the states that outputs are read from, a row for each of Q."""
+        """h: the states that outputs are read from, as they see them, a row for each of Q."""
         if self.room.H is not None:
-            return self.room.H[: len(self.batch)]
+            return self.room.H[: self.n_outputs]
         return self.S[self.batch.offsets[1 if self.read_out == "each" else -2] :]
+
+
+def reads_in_place(below: Sequence[Space], n_above: int) -> bool:
+    """Whether a layer of so many directions reads the states below from where they are."""
+    return len(below) == n_above == 1 and below[0].room.mask is None

@@ -11,7 +11,14 @@ if TYPE_CHECKING:
     from admmirnn.data.sequences import Minibatch
 
 
-def set_side_by_side(states: Sequence[FloatArray], batch: Minibatch, out: FloatArray, *, reverse: bool) -> None:
+def set_side_by_side(
+    states: Sequence[FloatArray],
+    batch: Minibatch,
+    out: FloatArray,
+    *,
+    reverse: bool,
+    masks: Sequence[FloatArray | None] = (),
+) -> None:
     """Write the states that a direction of the layer above reads, those of all directions below beside each other.
 
     Parameters
@@ -24,14 +31,22 @@ def set_side_by_side(states: Sequence[FloatArray], batch: Minibatch, out: FloatA
         Where the rows of states that steps reach are written, in the order of the direction that reads them.
     reverse : bool
         Whether this one reads from the end.
+    masks : sequence of ndarray of shape (B, n), or of None, optional
+        What the states of each sequence are multiplied by, of each direction below.
     """
     rows, mirrored, end = batch.rows_of_states(), batch.mirrored_rows(), 0
     for i, S in enumerate(states):
         begin, end = end, end + S.shape[1]
-        out[rows, begin:end] = S[rows[mirrored] if (i > 0) != reverse else rows]
+        seen = S[rows[mirrored] if (i > 0) != reverse else rows]
+        out[rows, begin:end] = _masked(seen, masks, i, batch)
 
 
-def set_apart(multipliers: Sequence[FloatArray], batch: Minibatch, outs: Sequence[FloatArray]) -> None:
+def set_apart(
+    multipliers: Sequence[FloatArray],
+    batch: Minibatch,
+    outs: Sequence[FloatArray],
+    masks: Sequence[FloatArray | None] = (),
+) -> None:
     """Add up what the directions of the layer above pass back, in the order of each direction below: the transpose.
 
     Parameters
@@ -42,6 +57,8 @@ def set_apart(multipliers: Sequence[FloatArray], batch: Minibatch, outs: Sequenc
         The minibatch as it is read from the start.
     outs : sequence of ndarray of shape (n_rows, n) and (n_rows, m)
         What the directions below are given, the one that reads from the start first.
+    masks : sequence of ndarray of shape (B, n), or of None, optional
+        As in `set_side_by_side`.
     """
     mirrored, end = batch.mirrored_rows(), 0
     for i, out in enumerate(outs):
@@ -50,3 +67,10 @@ def set_apart(multipliers: Sequence[FloatArray], batch: Minibatch, outs: Sequenc
         for k, of_direction in enumerate(multipliers):
             part = of_direction[: len(mirrored), begin:end]
             out[: len(mirrored)] += part[mirrored] if i != k else part
+        out[: len(mirrored)] = _masked(out[: len(mirrored)], masks, i, batch)
+
+
+def _masked(rows: FloatArray, masks: Sequence[FloatArray | None], i: int, batch: Minibatch) -> FloatArray:
+    """The rows of direction i, one for each step, times the mask of their sequence if there is one."""
+    mask = masks[i] if masks else None
+    return rows if mask is None else rows * mask[batch.sequences_of_rows()]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from admmirnn.reference.layout import holes
+from admmirnn.reference.layout import holes, mask_of_outputs
 from admmirnn.reference.maps import parts_of, through_U, through_W
 from admmirnn.reference.statistics import first_equation, sums_by_name
 from admmirnn.reference.work import COUNTS
@@ -114,8 +114,10 @@ def _observations(work: _Work, batch: _Batch) -> FloatArray:
 
 
 def _multipliers_of_states_read(work: _Work, batch: _Batch, lambda3: FloatArray) -> FloatArray:
-    """V^T lambda3, which takes the place of pooled states; divided by the number of steps where they are a mean."""
+    """V^T lambda3, masked, which takes the place of pooled states; by the number of steps where they are a mean."""
     lambda_h = lambda3 @ work.Psi[:, :-1]
+    if work.mask is not None:
+        lambda_h *= mask_of_outputs(work, batch)
     if work.read_out == "mean":
         lambda_h *= (1 / batch.lengths[:, None]).astype(lambda_h.dtype)
     if work.read_out in ("mean", "max"):
@@ -193,9 +195,7 @@ def _add_outputs(
 ) -> int:
     """L and G of the output layer; of how many rows G is."""
     N, offsets, S = batch.N, batch.offsets, work.S[: batch.n_rows + batch.B]
-    pooled = None if work.H is None or work.read_out in ("last", "each") else work.H[: batch.B]
-    H = {"last": S[offsets[N] :], "each": S[offsets[1] :]}.get(work.read_out, pooled)
-    assert H is not None
+    H = S[offsets[1 if work.read_out == "each" else N] :] if work.H is None else work.H[: len(lambda3)]
     in_gram = np.ones(len(H), bool)
     if work.read_out == "each":
         step_of = np.repeat(np.arange(N), np.diff(offsets)[1:])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from admmirnn.reference.layout import holes, n_outputs
+from admmirnn.reference.layout import holes, mask_of_outputs, n_outputs
 from admmirnn.reference.maps import biases_of, parts_of, pre_activations
 from admmirnn.reference.output import o_step
 
@@ -111,6 +111,15 @@ def _write_codes(batch: _Batch, d: int, codes_out: NDArray[np.int32]) -> None:
 
 
 def _states_read_out(work: _Work, batch: _Batch) -> FloatArray:
+    """What each output sees: h, times its mask if there is one, and then written to H."""
+    found = _states_before_mask(work, batch)
+    if work.mask is None:
+        return found
+    assert work.H is not None
+    return np.multiply(found, mask_of_outputs(work, batch), out=work.H[: len(found)])
+
+
+def _states_before_mask(work: _Work, batch: _Batch) -> FloatArray:
     """h, a row for each output; pooled ones are written to H, and where they come from to ``steps``."""
     N, offsets, S = batch.N, batch.offsets, work.S[: batch.n_rows + batch.B]
     if work.read_out == "last":

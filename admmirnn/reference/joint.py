@@ -44,7 +44,7 @@ def joint_sums(
 ) -> None:
     """L and G of an output layer that reads [h, h_reverse, 1]."""
     first = batch.offsets[1 if work.read_out == "each" else -2]
-    H = work.S[first : batch.n_rows + batch.B] if work.H is None else work.H[: batch.B]
+    H = work.S[first : batch.n_rows + batch.B] if work.H is None else work.H[: len(lambda3)]
     h = np.concatenate([H, H_reverse, np.ones((len(H), 1), H.dtype)], axis=1)
     in_gram = weights != 0
     if work.read_out == "each":

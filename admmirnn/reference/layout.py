@@ -1,4 +1,4 @@
-"""Which rows stand for no step; the layout of a minibatch is described in ``_kernels/__init__.py``."""
+"""Which rows stand for no step, and whose they are; the layout of a minibatch is in ``_kernels/__init__.py``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from admmirnn._typing import IntArray
+    from admmirnn._typing import FloatArray, IntArray
     from admmirnn.reference.batch import _Batch
     from admmirnn.reference.work import _Work
 
@@ -17,9 +17,24 @@ if TYPE_CHECKING:
 def holes(offsets: IntArray) -> NDArray[np.bool_]:
     """Which rows of S from ``offsets[1]`` on are initial states."""
     counts = np.diff(offsets)
-    position = np.arange(offsets[-1] - offsets[1]) - np.repeat(offsets[1:-1] - offsets[1], counts[1:])
-    found: NDArray[np.bool_] = position >= np.repeat(counts[:-1], counts[1:])
+    found: NDArray[np.bool_] = _sequence_of(offsets) >= np.repeat(counts[:-1], counts[1:])
     return found
+
+
+def _sequence_of(offsets: IntArray) -> IntArray:
+    """Of which sequence each row of S from ``offsets[1]`` on is."""
+    found: IntArray = np.arange(offsets[-1] - offsets[1]) - np.repeat(offsets[1:-1] - offsets[1], np.diff(offsets)[1:])
+    return found
+
+
+def mask_of_outputs(work: _Work, batch: _Batch) -> FloatArray:
+    """The rows of the mask, one for each output, and zero where there is none."""
+    assert work.mask is not None
+    if work.read_out != "each":
+        return work.mask[: batch.B]
+    mask = work.mask[_sequence_of(batch.offsets)]
+    mask[holes(batch.offsets)] = 0
+    return mask
 
 
 def n_outputs(work: _Work, batch: _Batch) -> int:

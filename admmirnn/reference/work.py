@@ -36,6 +36,7 @@ class Room(Protocol):
     A: FloatArray | None
     C: FloatArray | None
     Q: FloatArray
+    mask: FloatArray | None
     H: FloatArray | None
     steps: NDArray[np.int32] | None
     O_plus: FloatArray | None
@@ -56,7 +57,9 @@ class _Work:
         self.d, self.n, self.K, self.n_threads = room.d, room.n, room.K, room.n_threads
         self.maps, self.Psi, self.cell, self.read_out = room.maps, room.Psi, room.cell, room.read_out
         self.A, self.C, self.lambda_c = room.A, room.C, room.lambda_c
-        self.X, self.codes, self.S, self.Q, self.H, self.steps = room.X, room.codes, room.S, room.Q, room.H, room.steps
+        self.mask = room.mask if room.read_out != "none" else None
+        self.H = room.H if room.read_out in ("mean", "max") or self.mask is not None else None
+        self.X, self.codes, self.S, self.Q, self.steps = room.X, room.codes, room.S, room.Q, room.steps
         self.O_plus, self.lambda3, self.lambda1 = room.O_plus, room.lambda3, room.lambda1
         self.initial_multipliers, self.sums, self.counts = room.initial_multipliers, room.sums, room.counts
         self.lambda_s, self.lambda_x = room.lambda_s, room.lambda_x

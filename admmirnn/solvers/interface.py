@@ -28,7 +28,8 @@ class Solver(Protocol):
     """What ``solver`` of the estimators may be; see `admmirnn.Rollout.solve`.
 
     ``solve`` is passed the keywords below, and those of its capabilities: ``penalties`` with `Capability.PENALTIES`,
-    ``online`` and ``memory`` with `Capability.MEMORY`, ``checkpoint`` and ``resume`` with `Capability.CHECKPOINTS`.
+    ``online`` and ``memory`` with `Capability.MEMORY`, ``checkpoint`` and ``resume`` with `Capability.CHECKPOINTS`,
+    ``dropout`` with `Capability.DROPOUT`.
     ``penalty`` is a number >= 0, and None only with `Capability.OWN_PENALTY`.
 
     Attributes

@@ -11,6 +11,7 @@ import numpy as np
 from admmirnn import backend, validation
 from admmirnn.networks.rolling import Spaces
 from admmirnn.solvers.memory import as_dict
+from admmirnn.solvers.rollout.dropout import Dropout
 from admmirnn.solvers.rollout.guard import WINDOW, Guard
 from admmirnn.solvers.rollout.history import EpochRecord
 from admmirnn.solvers.rollout.joint import Joint
@@ -78,6 +79,8 @@ class Fit:
         What kernels take for them; each workspace has its own.
     joint : Joint or None
         Of the output layer, where it reads two directions.
+    dropout : Dropout or None
+        None without.
     """
 
     def __init__(self, settings: Settings, problem: Problem) -> None:
@@ -187,6 +190,7 @@ class Fit:
                         with_R=any([next(layers).R is not None for _ in direction.maps]),
                         below=below,
                         n_above=len(directions),
+                        with_mask=self.problem.dropout > 0,
                     )
                     for direction in directions
                 ]
@@ -198,6 +202,9 @@ class Fit:
         for work in chain.from_iterable(self.works):
             work.maps = [next(maps) for _ in work.room.maps]
         self.joint = Joint(self.kernels, network.Psi, *self.works[-1]) if len(self.works[-1]) > 1 else None
+        rooms = [work.room for work in chain.from_iterable(self.works)]
+        p = self.problem.dropout
+        self.dropout = Dropout(p, rooms, self.order.random_state) if p > 0 else None
 
     def watch(self, constant_loss: float) -> None:
         """Set up the guard, the schedule where the end is not known, and who decides by them."""
@@ -228,6 +235,7 @@ class Fit:
             states=self.order.states if isinstance(self.order, Carried) else None,
             online=self.online_schedule.state(0 if self.online else self.iteration),
             guard=self.guard.state() if self.online else None,
+            dropout=self.dropout.random_state if self.dropout else None,
         )
 
     def remember(self, memory: RolloutMemory) -> None:
@@ -240,6 +248,8 @@ class Fit:
             sizes = np.cumsum([len(states.M) for states in self.initial_states])
             for states, M in zip(self.initial_states, np.split(memory.M_0, sizes[:-1]), strict=True):
                 states.remember(M)
+        if self.dropout and memory.dropout is not None:
+            self.dropout.remember(memory.dropout)
         if memory.online is not None:
             self.online_schedule.go_on_from(memory.online)
         # what is trained may be more or less than then: s_0
@@ -280,6 +290,8 @@ class Fit:
     def take(self, indices: IntArray) -> None:
         """Make the sequences ``indices`` the minibatch."""
         self.load(indices)
+        if self.dropout:
+            self.dropout.draw(len(indices))
         self.initial, self.from_s_0 = self.order.start(self.works[0][0].batch)
         self.iteration += 1
 
@@ -447,7 +459,10 @@ class Fit:
         self.n_remembered = 0
 
     def check_last_update(self) -> None:
-        """Judge the last update, which no later roll-out sees, by the loss over a window of its own."""
+        """Judge the last update, which no later roll-out sees, by the loss over a window of its own.
+
+        Dropout rests: what is judged is the network that there will be.
+        """
         # states without a bound may overflow on any one sequence
         are_bounded = all(direction.cell.is_bounded for layer in self.network.layers for direction in layer)
         sample = self.order.sample(self.guard.window if are_bounded else None)
@@ -459,6 +474,8 @@ class Fit:
 
     def _mean_loss(self, sample: Sequence[tuple[IntArray, FloatArray | None]]) -> float:
         loss, n_sequences = 0.0, 0
+        if self.dropout:
+            self.dropout.rest()
         for indices, self.initial in sample:
             self.load(indices)
             self.sweep_forward()

@@ -97,6 +97,8 @@ class RolloutMemory(Memory):
         None of calls of an older version, which had no such schedule.
     guard : GuardMemory or None
         None of a fit: its guard knew how many sequences there are.
+    dropout : RandomState or None
+        What masks are drawn from; None without dropout.
     """
 
     n_remembered: int
@@ -105,6 +107,7 @@ class RolloutMemory(Memory):
     M_0: FloatArray | None
     online: OnlineMemory | None
     guard: GuardMemory | None
+    dropout: np.random.RandomState | None = None
 
 
 @dataclass
@@ -158,6 +161,7 @@ def memory_of(found: dict[str, Any]) -> RolloutMemory:
         states=found.get("states"),
         online=None if online is None else OnlineMemory(**online),
         guard=None if guard is None else _guard_of(guard),
+        dropout=found.get("dropout"),
     )
 
 

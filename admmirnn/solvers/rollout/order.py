@@ -47,6 +47,8 @@ class Shuffled:
         The same.
     n_batches : int
         Minibatches an epoch.
+    random_state : RandomState
+        The same.
     """
 
     def __init__(
@@ -60,13 +62,13 @@ class Shuffled:
         self.sequences = sequences
         self.n_batches = -(-len(sequences) // batch_size)
         self._network, self.batch_size = network, batch_size
-        self._shuffle, self._random_state = shuffle, random_state
+        self._shuffle, self.random_state = shuffle, random_state
         self._order = np.arange(len(sequences))
 
     def epoch(self) -> Iterator[IntArray]:
         """Yield the indices of the sequences of one minibatch after the other."""
         if self._shuffle:
-            self._order = self._random_state.permutation(len(self.sequences))
+            self._order = self.random_state.permutation(len(self.sequences))
         yield from split(self._order, self.batch_size)
 
     def start(self, batch: Minibatch) -> tuple[FloatArray | None, slice | BoolArray]:
@@ -81,7 +83,7 @@ class Shuffled:
 
     def state(self) -> ShuffledState:
         """What another one needs to go on from here, after an epoch."""
-        return ShuffledState(self._order, self._random_state)
+        return ShuffledState(self._order, self.random_state)
 
     def form(self) -> dict[str, Any]:
         """What the state of another one has to be in a checkpoint, see `validation.check_state`."""
@@ -91,7 +93,7 @@ class Shuffled:
     def go_on_from(self, state: ShuffledState) -> None:
         """Take over the state of another one."""
         self._order = state.order.astype(np.intp)
-        self._random_state.set_state(state.random_state.get_state())
+        self.random_state.set_state(state.random_state.get_state())
 
     def sample(self, n_sequences: int | None) -> list[tuple[IntArray, FloatArray | None]]:
         """Return minibatches of about so many sequences of the last epoch, None for all: (indices, initial states)."""
@@ -126,7 +128,7 @@ class Carried:
     ) -> None:
         self.sequences = streams.chunks
         self._network, self._streams = network, streams
-        self._shuffle, self._random_state = shuffle, random_state
+        self._shuffle, self.random_state = shuffle, random_state
         self._groups = streams.groups(batch_size)
         self.n_batches = streams.n_batches(batch_size)
         self.batch_size = batch_size
@@ -149,7 +151,7 @@ class Carried:
         self._is_new = False
         order = np.arange(len(self._groups))
         if self._shuffle and len(order) > 1:
-            order = self._random_state.permutation(len(order))
+            order = self.random_state.permutation(len(order))
         for i in order:
             yield from self._streams.minibatches(self._groups[i])
 
@@ -176,7 +178,7 @@ class Carried:
     def state(self) -> CarriedState:
         """As in `Shuffled`."""
         recent = [list(batch) for batch in self._recent]
-        return CarriedState(self.states, self._given, self._is_new, recent, self._random_state)
+        return CarriedState(self.states, self._given, self._is_new, recent, self.random_state)
 
     def form(self) -> dict[str, Any]:
         """As in `Shuffled`."""
@@ -187,7 +189,7 @@ class Carried:
         """As in `Shuffled`."""
         self.states, self._given, self._is_new = state.states, state.given, state.is_new
         self._recent.extend((indices.astype(np.intp), initial) for indices, initial in state.recent)
-        self._random_state.set_state(state.random_state.get_state())
+        self.random_state.set_state(state.random_state.get_state())
 
     def sample(self, n_sequences: int | None) -> list[tuple[IntArray, FloatArray]]:
         """As in `Shuffled`: the latest ones, from the states that they have started from, a guard's window at most."""

@@ -41,6 +41,7 @@ class Problem:
     weights: FloatArray | None = None
     penalty: float | None = 0.0
     penalties: Mapping[str, ProximalOperator] = field(default_factory=dict)
+    dropout: float = 0.0
     n_iterations: int = 1
     n_threads: int = 1
     is_online: bool = False

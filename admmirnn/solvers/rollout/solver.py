@@ -166,6 +166,7 @@ class Rollout(BaseEstimator):
         n_threads: int | None = 1,
         online: bool = False,
         memory: RolloutMemory | None = None,
+        dropout: float = 0.0,
         limits: Limits | None = None,
         checkpoint: KeepState | None = None,
         resume: tuple[list[Record], dict[str, Any]] | None = None,
@@ -207,7 +208,7 @@ class Rollout(BaseEstimator):
         shuffle : bool, default=True
             Whether every epoch takes the sequences in a new order.
         random_state : int, RandomState or None
-            Of the order of sequences.
+            Of the order of sequences, and of dropout.
         on_epoch_end : callable, optional
             Called with the epoch's record; training stops when it returns True, or the Status to end with.
         n_threads : int or None, default=1
@@ -218,6 +219,12 @@ class Rollout(BaseEstimator):
             another meaning, and ``max_iter`` has no say.
         memory : Memory or None, default=None
             With ``online``, that of the `Outcome` of an earlier call on such a network, to go on from.
+        dropout : float, default=0.0
+            Probability, >= 0 and < 1, with which a unit of a layer is not seen by what reads its states, the outputs or
+            the layer above; those that are, 1 / (1 - dropout) times as large.  Which ones is drawn for each sequence of
+            a minibatch, or chunk of a stream, and stays so at all of its steps (Y. Gal, Z. Ghahramani, NeurIPS 2016,
+            but that a layer sees all of its own state before).  The multipliers are those of the masked network.
+            Whether the last update has ruined the network is judged without.
         limits : object, optional
             Has ``reached()``, asked after every iteration, which returns the Status to end with or None, and
             ``progress()``, the share of the time that is over: the cosine is as far on as that, if not further.
@@ -242,6 +249,7 @@ class Rollout(BaseEstimator):
         self.check_settings()
         check_run(penalty, max_epochs, batch_size, penalty_may_be_none=True)
         check_memory(memory, online)
+        dropout = validation.check_number("dropout", dropout, below=1.0)
         known = penalised_parts(network.layers[0][0].cell.maps, len(network.layers))
         penalties = check_penalties(penalties, known)
         rng: np.random.RandomState = check_random_state(random_state)
@@ -262,6 +270,7 @@ class Rollout(BaseEstimator):
             weights=weights,
             penalty=penalty,
             penalties=penalties,
+            dropout=dropout,
             n_iterations=n_iterations,
             n_threads=validation.check_n_threads(n_threads),
             is_online=online,

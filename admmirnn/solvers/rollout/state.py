@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from admmirnn.networks.room import Room, Space
+from admmirnn.networks.room import Room, Space, reads_in_place
 from admmirnn.solvers.rollout.memory import LayerMemory
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Workspace(Space):
     """What the iterations of a fit work on, of one direction of a layer; see `Space` for the roll-out's.
 
     ``read_out`` is "none" where another layer reads the states, and ``below`` is the layer whose states this one reads,
-    as one of ``n_above`` directions.
+    as one of ``n_above`` directions.  ``with_mask`` says that there is dropout.
 
     Attributes
     ----------
@@ -101,12 +101,15 @@ class Workspace(Space):
         with_R: bool = False,
         below: Sequence[Workspace] = (),
         n_above: int = 1,
+        with_mask: bool = False,
     ) -> None:
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
         cell = network.cell
         n_rows = sequences.most_rows(batch_size)
         symbols = not below and sequences.n_symbols > 0
-        room = Room(network, read_out, n_rows, batch_size, symbols=symbols, n_threads=n_threads)
+        room = Room(
+            network, read_out, n_rows, batch_size, symbols=symbols, n_threads=n_threads, with_mask=with_mask
+        )  # fmt: skip
         room.O_plus, room.lambda3 = room.zeros(dtype, 2, room.n_outputs, K)
         room.lambda1 = room.zeros(dtype, 2 * batch_size if cell.n_kept else min(2 * batch_size, n_rows), n)
         room.lambda_c = room.zeros(dtype, batch_size, n) if cell.has_cell_state else None
@@ -114,7 +117,7 @@ class Workspace(Space):
         if read_out == "none":
             room.lambda_s = room.zeros(dtype, n_rows, n)
         if below:
-            is_direct = len(below) == n_above == 1
+            is_direct = reads_in_place(below, n_above)
             room.lambda_x = below[0].room.lambda_s if is_direct else room.zeros(dtype, n_rows, d)
         room.sums = room.zeros(dtype, kernels.backward_room(cell, d, n, K, min(n_threads, batch_size), symbols))
         room.counts = room.zeros(np.float64, kernels.counts_room(cell, n, with_R))
