@@ -17,7 +17,8 @@ from admmirnn.losses import (
     SquaredError,
 )
 from admmirnn.networks import ElmanRNN
-from admmirnn.networks.cells import GATED
+from admmirnn.networks.cells import GATED, Elman
+from admmirnn.networks.start import new_network
 from admmirnn.solvers.algorithm1.solver import BACKWARD, FORWARD
 from admmirnn.solvers.algorithm1.variables import SweepSettings, Variables
 from admmirnn.solvers.rollout.state import Layer, Targets, Workspace
@@ -53,9 +54,15 @@ def problem(size, dtype, n_batches=1):
     return Sequences.of_lengths(observations, np.full(len(y), size.N)), y
 
 
-def network_of(size, dtype, read_out="last"):
-    return ElmanRNN.random(
-        size.d, size.n, size.K, dtype=np.dtype(dtype), random_state=np.random.RandomState(0), read_out=read_out
+def network_of(size, dtype, read_out="last", cell=None, n_layers=1):
+    return new_network(
+        size.d,
+        (size.n,) * n_layers,
+        size.K,
+        cell=cell or Elman(),
+        dtype=np.dtype(dtype),
+        random_state=np.random.RandomState(0),
+        read_out=read_out,
     )
 
 
@@ -186,6 +193,10 @@ class Training:
     loss : object, optional
         Cross-entropy of the classes by default; with a loss of values the network learns the first K features of the
         step, or of the last one.
+    cell : object, optional
+        That of an Elman network by default.
+    n_layers : int
+        Layers of ``size.n`` units each.
     **options
         Further ones of ``solve``.
     """
@@ -200,9 +211,11 @@ class Training:
         read_out="last",
         every_step=False,
         loss=None,
+        cell=None,
+        n_layers=1,
         **options,
     ):
-        self._network = network_of(size, dtype, read_out)
+        self._network = network_of(size, dtype, read_out, cell, n_layers)
         self._loss = loss or SoftmaxCrossEntropy()
         sequences, targets = problem(size, dtype, n_batches)
         if not self._loss.takes_labels:

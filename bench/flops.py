@@ -122,6 +122,26 @@ def iteration(size, every=8):
     return forward(size) + mean_backward + solves(size)
 
 
+def iteration_of_cell(size, cell, every=4):
+    """One iteration of `Rollout` of a network with gates, counted as `iteration` counts that of an Elman network.
+
+    A map with p rows and m columns makes 2 p times as many products as it reads numbers, in the roll-out and in L, and
+    2 p n for W^T; its R takes p (p + 1) a row of one of ``every``, and its step m^3 / 3 + 2 m^2 p + p^3 / 3 + 2 p^2 m.
+    A row of FastGRNN's has part in two equations, for both of which R is.
+    """
+    every, n_equations = min(every, size.N), 2 if cell.name == "fastgrnn" else 1
+    total = 2 * read_out(size) + output_statistics(size) + factorisation(size.n + 1) + 2 * (size.n + 1) ** 2 * size.K
+    total += sum(gram(size, first, every) for first in range(every)) / every
+    for of in cell.maps:
+        parts, p = [part for part, _ in of.columns], of.rows_per_unit * size.n
+        m = parts.count("x") * size.d + parts.count("s") * size.n + parts.count("1")
+        of_inputs = parts.count("x") * (size.d + 1) * size.rows + parts.count("s") * size.n * size.later_rows
+        total += 4 * p * of_inputs + 2 * p * parts.count("s") * size.n * size.later_rows
+        total += n_equations * p * (p + 1) * size.rows / every
+        total += factorisation(m) + 2 * m**2 * p + factorisation(p) + 2 * p**2 * m
+    return total
+
+
 def residuals(size):
     """The residuals of Algorithm 1: 2 n m a row for a_t - Theta z_t, 2 K (n + 1) a row for o_t - Psi h_t."""
     return size.rows * (2 * size.n * size.m + 2 * size.K * (size.n + 1))

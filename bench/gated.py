@@ -4,17 +4,25 @@ Settings of estimators that are not their defaults are named; none of them was c
 """
 
 import time
+from contextlib import ExitStack
 
 import numpy as np
 from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold
 
-from admmirnn import CharacterModel, RNNClassifier, RNNRegressor
+from admmirnn import CharacterModel, RNNClassifier, RNNRegressor, Rollout
 from admmirnn.datasets import adding_problem, load_japanese_vowels, load_mnist, load_text
-from bench.measure import report, spread
+from admmirnn.networks.cells import CELLS, GATED
+from bench import flops
+from bench.cases import BROAD, Training, problem
+from bench.flops import Size
+from bench.measure import alternately, median_and_range, report, skipped, spread
+from bench.pytorch import INSTALLED, MISSING, GradientTraining
 from bench.sequences import fit_quietly
+from bench.speed import shares_of_limit
 
 OF_ONE_EPOCH = {"fastgrnn": 0.987, "ugrnn": 0.989, "gru": 0.989, "lstm": 0.989}
 PASSES_OF_TEXT = 10
+LONG = Size(n=128, B=125, N=784, d=1, K=10)
 
 
 def _images(as_sequences):
@@ -110,4 +118,36 @@ def gated_text(seeds):
     return report("text, gru, bits per character", spread(bits), "<= 1.97", np.mean(bits) <= 1.97)
 
 
-SECTIONS = (gated_mnist, gated_mnist_10_epochs, pixels, gated_vowels, gated_adding, gated_text)
+def gated_speed(seeds):
+    """An iteration of each cell, as a share of the gemm limit, and against Elman's and torch's with Adam."""
+    met, slow = True, Rollout(schedule="constant", radius=1e-4, output_radius=1e-4)  # nothing is to be learnt of noise
+    for size in (BROAD, LONG):
+        for name, cell in GATED.items():
+            with Training(size, "float32", 2, cell=cell(), solver=slow) as training:
+                operations = 2 * flops.iteration_of_cell(size, cell())
+                shares = shares_of_limit(training.epoch, operations, "float32")
+            bar = 0.7 if name == "fastgrnn" else 0.8
+            found = f"{size} {name}: iteration, share of the gemm limit"
+            met &= report(found, median_and_range(shares), f">= {bar}", np.median(shares) >= bar)
+    n_batches = 8
+    with ExitStack() as stack:
+        epochs = {
+            name: stack.enter_context(Training(BROAD, "float32", n_batches, cell=cell())).epoch
+            for name, cell in CELLS.items()
+            if name != "ugrnn"
+        }
+        if INSTALLED:
+            for layer in ("GRU", "LSTM"):
+                epochs[layer] = GradientTraining(BROAD, *problem(BROAD, "float32", n_batches), layer=layer).epoch
+        seconds = alternately(5, **epochs)
+    for name, other, bar in (("fastgrnn", "elman", 1.25), ("gru", "GRU", 0.6), ("lstm", "LSTM", 0.9)):
+        found = f"{BROAD}: an epoch, {name} / {other}"
+        if other not in seconds:
+            skipped(found, MISSING)
+            continue
+        ratios = seconds[name] / seconds[other]
+        met &= report(found, median_and_range(ratios), f"<= {bar}", np.median(ratios) <= bar)
+    return met
+
+
+SECTIONS = (gated_mnist, gated_mnist_10_epochs, pixels, gated_vowels, gated_adding, gated_text, gated_speed)

@@ -19,9 +19,11 @@ class GradientTraining:
         Equally long sequences and their classes, some minibatches of them.
     max_norm : float or None
         Of the gradients, which are clipped to it; None leaves them as they are.
+    layer : {"RNN", "GRU", "LSTM"}
+        Of torch.nn, in the place of nn.RNN.
     """
 
-    def __init__(self, size, sequences, y, max_norm=None):
+    def __init__(self, size, sequences, y, max_norm=None, layer="RNN"):
         import torch
 
         torch.set_num_threads(1)
@@ -29,7 +31,7 @@ class GradientTraining:
         X = np.array(sequences.observations).reshape(len(sequences), size.N, size.d)
         dtype = torch.from_numpy(X).dtype
         self._X, self._y = torch.from_numpy(X), torch.from_numpy(np.array(y, np.int64))
-        self._rnn = torch.nn.RNN(size.d, size.n, batch_first=True, dtype=dtype)
+        self._rnn = getattr(torch.nn, layer)(size.d, size.n, batch_first=True, dtype=dtype)
         torch.nn.init.orthogonal_(self._rnn.weight_hh_l0)
         self._read_out = torch.nn.Linear(size.n, size.K, dtype=dtype)
         self._parameters = [*self._rnn.parameters(), *self._read_out.parameters()]
@@ -41,8 +43,8 @@ class GradientTraining:
         torch = self._torch
         for indices in torch.randperm(len(self._X)).split(self._batch_size):
             self._optimiser.zero_grad()
-            _, last = self._rnn(self._X[indices])
-            torch.nn.functional.cross_entropy(self._read_out(last[0]), self._y[indices]).backward()
+            states, _ = self._rnn(self._X[indices])
+            torch.nn.functional.cross_entropy(self._read_out(states[:, -1]), self._y[indices]).backward()
             if self._max_norm is not None:
                 torch.nn.utils.clip_grad_norm_(self._parameters, self._max_norm)
             self._optimiser.step()
