@@ -237,8 +237,8 @@ def linear_map(layer, scratch):
     (p, m), of which the weight step follows ``pull``: M itself, or M - lambda4 where something is penalised; G and its
     ``factor`` (m, m), D (m, p), which holds the transpose; R (p, p), the running Gram matrix of the multipliers, in
     float64, and ``P_factor`` (p, p), or None.  Of symbols, `backward` has the columns of [s 1] of G only: G and its
-    factor are then (m, m - n_symbols).  ``scratch`` holds as many numbers as D, or as the factor of symbols.  The map holds on to the
-    memory of these arrays as long as it lives.
+    factor are then (m, m - n_symbols).  ``scratch`` holds as many numbers as D, or as the factor of symbols.  The map
+    holds on to the memory of these arrays as long as it lives.
     """
     return _Map(layer, scratch)
 
