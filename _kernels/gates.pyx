@@ -2,7 +2,7 @@
 
 from cython cimport floating
 
-from admmirnn._kernels._cells cimport ELMAN, Cell, cell_of, gated_pull_back, gated_step
+from admmirnn._kernels._cells cimport ELMAN, FASTGRNN, Cell, cell_of, gated_pull_back, gated_step
 
 
 cdef bint fits(const floating[:, ::1] array, bint expected, Py_ssize_t rows, Py_ssize_t columns):
@@ -23,9 +23,10 @@ def step_rows(cell, floating[:, ::1] A, const floating[:, ::1] s_before, const f
               const floating[:, ::1] c_before, floating[:, ::1] states_out, floating[:, ::1] c_out):
     """s_t, and c_t if the cell has it, of pre-activations, the first columns of ``A``, in which gates are kept."""
     cdef Cell of_kernel = cell_with_gates(cell)
-    cdef Py_ssize_t rows = s_before.shape[0], n = s_before.shape[1], n_biases = cell.n_biases * n
-    cdef bint has_c = cell.has_cell_state
-    if not fits[floating](A, True, rows, cell.n_kept * n) or not fits[floating](states_out, True, rows, n) \
+    cdef Py_ssize_t rows = s_before.shape[0], n = s_before.shape[1], kept = of_kernel.kept * n
+    cdef Py_ssize_t n_biases = 2 * n if of_kernel.kind == FASTGRNN else 0
+    cdef bint has_c = of_kernel.has_c
+    if not fits[floating](A, True, rows, kept) or not fits[floating](states_out, True, rows, n) \
             or not fits[floating](c_before, has_c, rows, n) or not fits[floating](c_out, has_c, rows, n) \
             or (0 if biases is None else biases.shape[0]) != n_biases:
         raise ValueError("step_rows: the shapes do not belong together")
@@ -43,9 +44,9 @@ def pull_back_rows(cell, floating[:, ::1] A, const floating[:, ::1] s_before, co
     c_t has none, and leaves them alone; its ``lambda_c``, in those of c_t from step t + 1, become those of c_{t-1}.
     """
     cdef Cell of_kernel = cell_with_gates(cell)
-    cdef Py_ssize_t rows = s_before.shape[0], n = s_before.shape[1]
-    cdef bint has_c = cell.has_cell_state
-    if not fits[floating](A, True, rows, cell.n_kept * n) or not fits[floating](multipliers, True, rows, n) \
+    cdef Py_ssize_t rows = s_before.shape[0], n = s_before.shape[1], kept = of_kernel.kept * n
+    cdef bint has_c = of_kernel.has_c
+    if not fits[floating](A, True, rows, kept) or not fits[floating](multipliers, True, rows, n) \
             or not fits[floating](c_before, has_c, rows, n) or not fits[floating](c, has_c, rows, n) \
             or not fits[floating](lambda_c, has_c, rows, n):
         raise ValueError("pull_back_rows: the shapes do not belong together")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from admmirnn._typing import FloatArray, Record
 
 _MOST_IN_A_LEGEND = 12
+_MOST_ABOVE = 4  # lines of a legend above an axes, or there are two columns of them
 _WIDTH = 0.84  # of axes that leave room for what is beside them
 _MOST_CHARACTERS = 40  # below an axis
 _EQUATIONS = {"a": "#0072B2", "s": "#E69F00", "o": "#009E73"}  # in colours that the colour-blind tell apart
@@ -133,7 +134,7 @@ def plot_residuals(history: Any, *, ax: Axes | None = None, **kwargs: Any) -> Ax
 
 
 def plot_states(
-    estimator: Any, x: ArrayLike, *, ax: Any = None, cmap: Any = None, **kwargs: Any
+    estimator: Any, x: ArrayLike, *, layer: int | None = None, ax: Any = None, cmap: Any = None, **kwargs: Any
 ) -> NDArray[np.object_]:
     """Plot the states of one sequence as a heat map, and below it the output by step.
 
@@ -148,6 +149,8 @@ def plot_states(
         Fitted.
     x : array-like of shape (n_steps, n_features), or (n_steps,) of one feature
         The sequence.
+    layer : int, optional
+        Whose states, counted from 1; by default those of the last one, which V reads.
     ax : matplotlib.axes.Axes, or array of two, optional
         Where to draw: a pair for the heat map and the output, or one, of whose place the output takes the lower part.
         In a new figure by default.
@@ -165,12 +168,12 @@ def plot_states(
     Raises
     ------
     ValueError, TypeError
-        If ``x`` does not fit the estimator.
+        If ``x`` does not fit the estimator, or it has no such layer.
     ImportError
         If matplotlib is not installed: ``pip install 'admmirnn[plot]'``.
     """
     check_reads_sequences(estimator)
-    trace = estimator.trace(x)
+    trace = estimator.trace(x, layer)
     S, names = trace.states, trace.names
     upper, lower = _two_axes(ax, "plot_states")
     n_steps, n = S.shape
@@ -249,7 +252,8 @@ def plot_eigenvalues(estimator: Any, *, ax: Axes | None = None, **kwargs: Any) -
         ax.scatter(eigenvalues.real, eigenvalues.imag, **how | kwargs)
     ax.set(xlabel="real part", ylabel="imaginary part", aspect="equal")
     ax.grid(alpha=0.3)
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), fontsize="small", frameon=False)
+    n_columns = 2 if len(matrices) > _MOST_ABOVE else 1
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), fontsize="small", frameon=False, ncols=n_columns)
     return ax
 
 

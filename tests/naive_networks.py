@@ -49,9 +49,9 @@ def states_of(direction, x):
     return np.array(states)
 
 
-def last_layer(network, x):
-    """The states of each direction, in the order of the steps of the sequence."""
-    for directions in network.layers:
+def last_layer(network, x, n_layers=None):
+    """The states of each direction, in the order of the steps of the sequence; of the last one of so many layers."""
+    for directions in network.layers[:n_layers]:
         found = [states_of(one, x[::-1])[::-1] if i else states_of(one, x) for i, one in enumerate(directions)]
         x = np.hstack(found)
     return found

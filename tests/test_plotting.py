@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import naive_networks
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Status, plotting
 from admmirnn.activations import ACTIVATIONS
+from admmirnn.networks.cells import CELLS
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
@@ -277,6 +279,39 @@ def test_states_of_both_directions(waves, figure, form):
         assert found[0] == pytest.approx(model._values(first @ model.V_.T + model.c_)[0], abs=1e-5)
     assert lower.get_xlabel() == ("step" if form == "each" else "steps read from both ends")
     assert len(plotting.plot_eigenvalues(model, ax=figure.add_subplot()).collections) == 2
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+def test_states_of_every_layer(waves, figure, cell, bidirectional):
+    """Those below the last one are what a network of fewer layers, with all units for outputs, says."""
+    X, y = waves
+    model = RNNClassifier(
+        (6, 4, 5), cell=cell, bidirectional=bidirectional, max_epochs=1, random_state=0, dtype="float64"
+    ).fit(X, y)
+    last = None
+    for layer, n in ((1, 6), (2, 4), (None, 5)):
+        figure.clear()
+        upper, lower = plotting.plot_states(model, X[1], layer=layer, ax=figure.subplots(2))
+        S, n_units = upper.images[0].get_array().T, n * (1 + bidirectional)
+        expected = np.hstack(naive_networks.last_layer(model._network(), X[1], layer))
+        assert S.shape == (len(X[1]), n_units) and len(upper.lines) == bidirectional
+        np.testing.assert_allclose(S, expected, rtol=0, atol=1e-12)
+        found = np.column_stack([values for _, values in lines(lower).values()])
+        np.testing.assert_allclose(found[-1], model.predict_proba(X[1:2])[0], atol=1e-12)
+        last = found if last is None else last
+        np.testing.assert_array_equal(found, last)  # outputs are read from the last layer
+    figure.clear()
+    n_matrices = sum(name.startswith("W") for name in model._network().blocks)
+    assert len(plotting.plot_eigenvalues(model, ax=figure.add_subplot()).collections) == n_matrices
+
+
+@pytest.mark.parametrize(("layer", "error"), [(0, ValueError), (3, ValueError), (1.5, TypeError), ("1", TypeError)])
+def test_states_of_a_layer_that_is_not_there(waves, figure, layer, error):
+    X, y = waves
+    model = RNNRegressor((3, 2), max_epochs=1, random_state=0).fit(X, y)
+    with pytest.raises(error, match="^layer is "):
+        plotting.plot_states(model, X[0], layer=layer, ax=figure.subplots(2))
 
 
 def test_states_in_a_single_axes(model, waves, figure):

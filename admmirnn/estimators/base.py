@@ -27,7 +27,7 @@ from admmirnn.estimators.settings import (
 from admmirnn.files import models
 from admmirnn.files.fitted import Fitted, check_fitted_history, check_fitted_type
 from admmirnn.losses import loss_of
-from admmirnn.networks import network_of
+from admmirnn.networks import StackedRNN, network_of
 from admmirnn.networks.blocks import weights_of
 from admmirnn.networks.cells import CELLS, Elman, cell_named
 from admmirnn.solvers import SOLVERS, Capability, Status
@@ -385,19 +385,28 @@ class RecurrentEstimator(BaseEstimator):
         of_table = self._n_table_columns is not None
         return read_more_sequences(self, X, n_channels, network.dtype, self._scale, of_table=of_table)
 
-    def _states(self, x: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """The states of one sequence, and by step what is read from those up to there; for pictures."""
+    def _trace(self, x: ArrayLike, layer: int | None) -> Trace:
+        """The `Trace` of one sequence, with outputs as V reads them."""
         network = self._network()
+        n_layers = len(network.layers)
+        layer = n_layers if layer is None else validation.check_integer("layer", layer, 1)
+        if layer > n_layers:
+            raise ValueError(f"layer is {layer!r}, and the network has {n_layers}, counted from 1; pass one of them")
         x = np.asarray(x)
         sequences = self._sequences([x[:, None] if x.ndim == 1 else x], network)
-        S = network.states(sequences)
-        outputs = network.outputs_by_step(S, every_step=self._form_of_targets != "sequence")
-        return S, check_outputs(outputs, sequences.lengths)
-
-    def _trace(self, S: FloatArray, outputs: FloatArray, names: Any) -> Trace:
-        is_framed, every_step = tuple(self._frame) != (1, 1), self._form_of_targets != "sequence"
-        n_forward = self._network().layers[-1][0].n_hidden
-        return Trace(S, outputs, names, n_forward, self._activation, is_framed, every_step)
+        S, every_step = network.states(sequences), self._form_of_targets != "sequence"
+        outputs = check_outputs(network.outputs_by_step(S, every_step=every_step), sequences.lengths)
+        if isinstance(network, StackedRNN) and layer < n_layers:
+            S = network.states(sequences, layer)
+        return Trace(
+            states=S,
+            outputs=outputs,
+            names=[f"output {k}" for k in range(outputs.shape[1])],
+            n_forward=network.layers[layer - 1][0].n_hidden,
+            activation=self._activation,
+            is_framed=tuple(self._frame) != (1, 1),
+            every_step=every_step,
+        )
 
     def _outputs(self, X: ArrayLike) -> tuple[FloatArray, IntArray]:
         network = self._network()

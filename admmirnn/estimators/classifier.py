@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -620,11 +621,11 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         found: FloatArray = expit(outputs) if self._several else softmax(outputs, axis=1)
         return found
 
-    def trace(self, x: ArrayLike) -> Trace:
-        """Return the `Trace` of one sequence; for pictures."""
-        S, outputs = self._states(x)
-        values = self._probabilities(outputs) if hasattr(self, "predict_proba") else outputs
-        return self._trace(S, values, self.classes_)
+    def trace(self, x: ArrayLike, layer: int | None = None) -> Trace:
+        """Return the `Trace` of one sequence, with the states of a layer, counted from 1, or the last; for pictures."""
+        trace = self._trace(x, layer)
+        outputs = self._probabilities(trace.outputs) if hasattr(self, "predict_proba") else trace.outputs
+        return replace(trace, outputs=outputs, names=self.classes_)
 
     def _answer(self) -> Answer:
         if hasattr(self, "predict_proba"):

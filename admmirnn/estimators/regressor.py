@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -342,10 +343,10 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
     def _values(self, outputs: FloatArray) -> FloatArray:
         return self.target_mean_ + self.target_scale_ * outputs
 
-    def trace(self, x: ArrayLike) -> Trace:
-        """Return the `Trace` of one sequence; for pictures."""
-        S, outputs = self._states(x)
-        return self._trace(S, self._values(outputs), [f"output {k}" for k in range(outputs.shape[1])])
+    def trace(self, x: ArrayLike, layer: int | None = None) -> Trace:
+        """Return the `Trace` of one sequence, with the states of a layer, counted from 1, or the last; for pictures."""
+        trace = self._trace(x, layer)
+        return replace(trace, outputs=self._values(trace.outputs))
 
     def _answer(self) -> Answer:
         return Answer("values", self.target_mean_, self.target_scale_, self._single)

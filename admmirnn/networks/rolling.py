@@ -202,10 +202,6 @@ def _states(space: Space) -> list[FloatArray]:
     return [space.room.S, *([] if space.room.C is None else [space.room.C])]
 
 
-def _n_carried(space: Space) -> int:
-    return sum(states.shape[1] for states in _states(space))
-
-
 def _start(space: Space, states: FloatArray) -> dict[str, Any]:
     """What a roll-out is told of the states to start from: s_0 and, beside it, c_0."""
     if space.room.C is None:

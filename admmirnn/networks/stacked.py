@@ -198,9 +198,12 @@ class StackedRNN:
         self.share_out()
         return pieces_of_outputs(self, sequences, every_step=every_step, n_threads=n_threads)
 
-    def states(self, sequences: Sequences) -> FloatArray:
-        """Those of the last layer at each step, as `RNN.states`, of two directions side by side."""
-        *below, last = self.layers
+    def states(self, sequences: Sequences, n_layers: int | None = None) -> FloatArray:
+        """Those of the last layer at each step, as `RNN.states`, of two directions side by side.
+
+        With ``n_layers``, of the last one of so many.
+        """
+        *below, last = self.layers[:n_layers]
         sizes = [direction.n_hidden for direction in last]
         reader = np.eye(sum(sizes), sum(sizes) + 1, dtype=self.dtype)
         scratch = [np.zeros((sum(sizes), n + 1), self.dtype) for n in sizes] if len(sizes) > 1 else [reader]

@@ -35,7 +35,7 @@ class EpochRecord:
         self._n_correct = None if n_correct is None else (self._n_correct or 0) + n_correct
 
     def add(self, layers: Sequence[Layer], damping: float) -> None:
-        """Add a weight step: the hidden layers, one or that of each direction, and the output layer."""
+        """Add a weight step: the matrices of the hidden layers, and that of the outputs."""
         output, was_raised = layers[-1], False
         for layer in layers:
             D_norms, r = self._of_output if layer is output else self._of_hidden
@@ -54,11 +54,12 @@ class EpochRecord:
             ``epoch`` (from 1); ``rollout_loss``: mean over the epoch, each minibatch before its update,
             leaving out losses that are not finite, infinite if none is left; ``training_accuracy``:
             likewise, missing unless there are labels; ``radius``, ``output_radius``: limits in force at the
-            epoch's end, before the schedule, None when there is none; ``r``, ``output_r``: proximal weights
-            in force, 1 / step length, and ``D_norm``, ``output_D_norm``: ``|D|``, that of the hidden layer
-            in the metric of its penalty, each a mean over the epoch's steps (of both directions, where
-            there are two), None when there was none; ``capped_steps``: at how many steps multipliers were
-            scaled down, those of each sequence counted; ``damping_raised``: iterations whose damping was
+            epoch's end, before the schedule, None when there is none, of several hidden matrices that of the
+            first; ``r``, ``output_r``: proximal weights in force, 1 / step length, and ``D_norm``,
+            ``output_D_norm``: ``|D|``, that of the hidden layer in the metric of its penalty, each a mean
+            over the epoch's steps (and over the matrices of all hidden layers, their directions and the
+            maps of their cell), None when there was none; ``capped_steps``: at how many steps multipliers
+            were scaled down, those of each sequence counted; ``damping_raised``: iterations whose damping was
             raised; ``rollbacks``: how often the solver returned to its last good weights; ``seconds``.
         """
         record: Record = {"epoch": epoch, "rollout_loss": self._loss / self._n_finite if self._n_finite else math.inf}
