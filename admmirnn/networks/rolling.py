@@ -82,6 +82,7 @@ class Spaces:
 
     def __init__(self, kernels: Kernels, of_layers: Sequence[Sequence[Space]]) -> None:
         self._kernels, self._of_layers = kernels, of_layers
+        self._from_zero: list[list[dict[str, Any]]] = [[{} for _ in of_layer] for of_layer in of_layers]
         self._carried = [
             [sum(state.shape[1] for state in _states(space)) for space in of_layer] for of_layer in of_layers
         ]
@@ -141,7 +142,7 @@ class Spaces:
     def _starts(self, states: FloatArray | None) -> list[list[dict[str, Any]]]:
         """Of each direction, what the kernel is told of the states to start from: s_0 and, beside it, c_0."""
         if states is None:
-            return [[{} for _ in of_layer] for of_layer in self._of_layers]
+            return self._from_zero
         found: list[list[dict[str, Any]]] = []
         end = 0
         for of_layer, sizes in zip(self._of_layers, self._carried, strict=True):

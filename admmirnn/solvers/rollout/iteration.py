@@ -299,7 +299,7 @@ class Fit:
         """Point the workspaces at the sequences ``indices``."""
         batch = self.sequences.minibatch(indices)
         self.spaces.load(batch)
-        self.works[-1][0].load(batch, self.first_steps, self.targets, self.weights)
+        self.works[-1][0].set_targets(self.first_steps, self.targets, self.weights)
 
     @property
     def n_targets(self) -> int:

@@ -141,12 +141,15 @@ class Workspace(Space):
         return self.room.lambda3[: self.n_outputs]
 
     def load(self, batch: Minibatch, first_steps: IntArray, targets: Array, weights: FloatArray | None) -> None:
-        """Make ``batch`` the current minibatch, and its targets those of its outputs.
+        """Make ``batch`` the current minibatch, and its targets those of its outputs, see `set_targets`."""
+        self.fit(batch)
+        self.set_targets(first_steps, targets, weights)
+
+    def set_targets(self, first_steps: IntArray, targets: Array, weights: FloatArray | None) -> None:
+        """Make the targets of the current minibatch those of its outputs.
 
         Parameters
         ----------
-        batch : Minibatch
-            The sequences.
         first_steps : ndarray of intp
             Of all sequences: where the targets of their steps start.
         targets : ndarray
@@ -154,8 +157,7 @@ class Workspace(Space):
         weights : ndarray or None
             As many; None for all equal.
         """
-        self.fit(batch)
-        B = len(batch)
+        batch, B = self.batch, len(self.batch)
         if self.read_out == "each":
             targets, self.weights = self._of_steps(first_steps, targets, weights)
         else:
