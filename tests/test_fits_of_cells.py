@@ -1,6 +1,7 @@
 """All that a fit can have, for every cell, in layers and directions: both back ends, and again from the middle."""
 
 import pickle
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -158,6 +159,25 @@ def test_two_threads_that_share_a_minibatch(network, tmp_path):
     assert any((a != b).any() for a, b in zip(weights_of(alone).values(), weights_of(both).values(), strict=True))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+def test_back_ends_agree_where_sequences_are_taken_in_blocks(cell, bidirectional, monkeypatch):
+    """Layers so large that a minibatch is more than what is worked on at once."""
+    rng = np.random.default_rng(0)
+    X = [rng.normal(size=(length, 5)) for length in rng.integers(1, 24, 140)]
+    y = [rng.integers(0, 4, len(x)) for x in X]
+    settings = {"cell": cell, "hidden_size": (170, 130), "bidirectional": bidirectional, "max_epochs": 1}
+    settings |= {"random_state": 0, "batch_size": 70}
+    models = [RNNClassifier(**settings, n_threads=n, dtype="float64").fit(X, y) for n in (1, 2)]
+    single = RNNClassifier(**settings).fit(X, y)
+    monkeypatch.setenv("ADMMIRNN_BACKEND", "numpy")
+    expected = RNNClassifier(**settings, dtype="float64").fit(X, y)
+    for model in models:
+        assert_same(model, expected, atol=1e-9)
+    assert_same(single, expected, atol=1e-4)
+
+
 # From the middle of a fit
 
 
@@ -291,6 +311,26 @@ def test_single_precision_with_large_and_small_numbers(network, size):
     for one, found in ((model, model.predict_proba(large)), (values, values.predict(large))):
         assert np.isfinite(found).all()
         assert all(np.isfinite(weights).all() for weights in weights_of(one).values())
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_a_fit_takes_little_more_memory_than_what_the_cell_keeps(cell):
+    """Of each step the gates, the state, the cell state and the observation, in single precision."""
+    n, n_steps, batch_size, d = 128, 28, 125, 28
+    rng = np.random.default_rng(0)
+    images, y = rng.normal(size=(500, n_steps, d)).astype(np.float32), np.arange(500) % 10
+    model = RNNClassifier(n, cell=cell, batch_size=batch_size, max_epochs=1, random_state=0)
+    model.fit(images, y)  # what is loaded with the first fit is not counted
+    n_rows = batch_size * n_steps
+    n_states = n_rows + batch_size
+    kept = 4 * (n_rows * 4 * n + n_states * n * (2 if cell == "lstm" else 1) + n_rows * (d + 1))
+    tracemalloc.start()
+    try:
+        model.fit(images, y)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert kept < peak < 2.5 * kept
 
 
 @MOSTLY_SLOW
