@@ -97,6 +97,8 @@ FITS = {
     "no radius": lambda new: new(solver=Rollout(radius=None, output_radius=None, r=3.0)).fit(X, LABELS),
     "in calls": lambda new: twice(new(), LABELS, classes=range(K)),
     "early stopping": lambda new: new(early_stopping=True, patience=1).fit(X, LABELS),
+    "dropout": lambda new: new(dropout=0.3, readout="max").fit(X, LABELS),
+    "dropout of steps": lambda new: new(dropout=0.3).fit(X, LABELS_OF_STEPS),
     "one step": lambda new: new().fit([x[:1] for x in X], LABELS),
     "one sequence": lambda new: new(RNNRegressor).fit(X[:1], VALUES[:1]),
     "one of each": lambda new: new(RNNRegressor, hidden_size=(1, 1)).fit([x[:, :1] for x in X], VALUES[:, 0]),
@@ -193,6 +195,7 @@ def kill(state):
 CHECKPOINTS = {
     "plain": {},
     "early stopping": {"early_stopping": True},
+    "dropout": {"dropout": 0.3},
     "penalties": {"penalties": {"W": SpectralBall(0.5), "V": Lasso(1e-2)}},
     "rollbacks": {"solver": Rollout(radius=50.0, output_radius=50.0, r=1e-6, metric="identity")},
     "learnt": {"s_0": "learn"},
@@ -219,6 +222,7 @@ def test_a_fit_that_goes_on_from_a_checkpoint_ends_as_another(network, how, tmp_
 CALLS = {
     "plain": {},
     "penalties": {"penalties": {"W": Orthogonal()}},
+    "dropout": {"dropout": 0.3},
     "learnt": {"s_0": "learn"},
     "stateful": {"s_0": "learn", "stateful": True},
 }
