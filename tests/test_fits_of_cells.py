@@ -1,6 +1,7 @@
 """All that a fit can have, for every cell, in layers and directions: both back ends, and again from the middle."""
 
 import pickle
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -96,6 +97,8 @@ FITS = {
     "no radius": lambda new: new(solver=Rollout(radius=None, output_radius=None, r=3.0)).fit(X, LABELS),
     "in calls": lambda new: twice(new(), LABELS, classes=range(K)),
     "early stopping": lambda new: new(early_stopping=True, patience=1).fit(X, LABELS),
+    "dropout": lambda new: new(dropout=0.3, readout="max").fit(X, LABELS),
+    "dropout of steps": lambda new: new(dropout=0.3).fit(X, LABELS_OF_STEPS),
     "one step": lambda new: new().fit([x[:1] for x in X], LABELS),
     "one sequence": lambda new: new(RNNRegressor).fit(X[:1], VALUES[:1]),
     "one of each": lambda new: new(RNNRegressor, hidden_size=(1, 1)).fit([x[:, :1] for x in X], VALUES[:, 0]),
@@ -158,6 +161,25 @@ def test_two_threads_that_share_a_minibatch(network, tmp_path):
     assert any((a != b).any() for a, b in zip(weights_of(alone).values(), weights_of(both).values(), strict=True))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+def test_back_ends_agree_where_sequences_are_taken_in_blocks(cell, bidirectional, monkeypatch):
+    """Layers so large that a minibatch is more than what is worked on at once."""
+    rng = np.random.default_rng(0)
+    X = [rng.normal(size=(length, 5)) for length in rng.integers(1, 24, 140)]
+    y = [rng.integers(0, 4, len(x)) for x in X]
+    settings = {"cell": cell, "hidden_size": (170, 130), "bidirectional": bidirectional, "max_epochs": 1}
+    settings |= {"random_state": 0, "batch_size": 70}
+    models = [RNNClassifier(**settings, n_threads=n, dtype="float64").fit(X, y) for n in (1, 2)]
+    single = RNNClassifier(**settings).fit(X, y)
+    monkeypatch.setenv("ADMMIRNN_BACKEND", "numpy")
+    expected = RNNClassifier(**settings, dtype="float64").fit(X, y)
+    for model in models:
+        assert_same(model, expected, atol=1e-9)
+    assert_same(single, expected, atol=1e-4)
+
+
 # From the middle of a fit
 
 
@@ -173,6 +195,7 @@ def kill(state):
 CHECKPOINTS = {
     "plain": {},
     "early stopping": {"early_stopping": True},
+    "dropout": {"dropout": 0.3},
     "penalties": {"penalties": {"W": SpectralBall(0.5), "V": Lasso(1e-2)}},
     "rollbacks": {"solver": Rollout(radius=50.0, output_radius=50.0, r=1e-6, metric="identity")},
     "learnt": {"s_0": "learn"},
@@ -199,6 +222,7 @@ def test_a_fit_that_goes_on_from_a_checkpoint_ends_as_another(network, how, tmp_
 CALLS = {
     "plain": {},
     "penalties": {"penalties": {"W": Orthogonal()}},
+    "dropout": {"dropout": 0.3},
     "learnt": {"s_0": "learn"},
     "stateful": {"s_0": "learn", "stateful": True},
 }
@@ -291,6 +315,26 @@ def test_single_precision_with_large_and_small_numbers(network, size):
     for one, found in ((model, model.predict_proba(large)), (values, values.predict(large))):
         assert np.isfinite(found).all()
         assert all(np.isfinite(weights).all() for weights in weights_of(one).values())
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_a_fit_takes_little_more_memory_than_what_the_cell_keeps(cell):
+    """Of each step the gates, the state, the cell state and the observation, in single precision."""
+    n, n_steps, batch_size, d = 128, 28, 125, 28
+    rng = np.random.default_rng(0)
+    images, y = rng.normal(size=(500, n_steps, d)).astype(np.float32), np.arange(500) % 10
+    model = RNNClassifier(n, cell=cell, batch_size=batch_size, max_epochs=1, random_state=0)
+    model.fit(images, y)  # what is loaded with the first fit is not counted
+    n_rows = batch_size * n_steps
+    n_states = n_rows + batch_size
+    kept = 4 * (n_rows * 4 * n + n_states * n * (2 if cell == "lstm" else 1) + n_rows * (d + 1))
+    tracemalloc.start()
+    try:
+        model.fit(images, y)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert kept < peak < 2.5 * kept
 
 
 @MOSTLY_SLOW

@@ -15,6 +15,7 @@ from admmirnn.solvers.rollout.state import Layer, Targets, Workspace
 COMPILED = backend._compiled()
 LENGTHS = np.array([3, 1, 5, 2, 3])
 D, N_HIDDEN, K = 2, 4, 3  # of which no matrix is square
+FENCE = 1024  # bytes
 B, N_ROWS = len(LENGTHS), LENGTHS.sum()
 CHANGES = {
     "a row less": lambda array: array[:-1].copy(),
@@ -31,22 +32,29 @@ CHANGES = {
 class Case:
     """A layer of a cell, which another one reads or whose outputs are the last ones, with room for one minibatch."""
 
-    def __init__(self, cell, read_out="last"):
+    def __init__(self, cell, read_out="last", n=N_HIDDEN, dtype=np.float64):
         self.rng = rng = np.random.default_rng(0)
-        sequences = Sequences.of_lengths(rng.normal(size=(N_ROWS, D)), LENGTHS)
+        sequences = Sequences.of_lengths(rng.normal(size=(N_ROWS, D)).astype(dtype), LENGTHS)
         seed = np.random.RandomState(0)
-        network = new_network(D, [N_HIDDEN], K, cell=cell_named(cell), dtype=np.float64, random_state=seed)
+        network = new_network(D, [n], K, cell=cell_named(cell), dtype=dtype, random_state=seed)
+        network.Psi[:] = rng.normal(size=network.Psi.shape)
         if read_out == "none":
-            network.Psi = np.zeros((0, N_HIDDEN + 1))
-        network.s_0, network.learns_s_0 = np.zeros(N_HIDDEN), True
+            network.Psi = np.zeros((0, n + 1), dtype)
+        elif read_out != "each":
+            network.read_out = read_out
+        network.s_0, network.learns_s_0 = np.zeros(n, dtype), True
         with backend.one_blas_thread():
             work = Workspace(COMPILED, network, read_out, sequences, B, Targets(SoftmaxCrossEntropy()), with_R=True)
+        if read_out == "none":
+            work.room.lambda_s[:] = rng.normal(size=work.room.lambda_s.shape)
         self.room, self.maps = work.room, network.cell.maps
-        self.room.lambda_x = np.zeros((N_ROWS, D))
-        self.batch = sequences.minibatch(np.arange(B))
-        self.initial = rng.normal(size=(B, N_HIDDEN))
-        self.initial_c = rng.normal(size=(B, N_HIDDEN)) if network.cell.has_cell_state else None
-        self.lambda3 = None if read_out == "none" else rng.normal(size=(B, K))
+        self.room.lambda_x = np.zeros((N_ROWS, D), dtype)
+        self.batch = batch = sequences.minibatch(np.arange(B))
+        self.initial = rng.normal(size=(B, n)).astype(dtype)
+        self.initial_c = rng.normal(size=(B, n)).astype(dtype) if network.cell.has_cell_state else None
+        n_outputs = batch.offsets[-1] - batch.offsets[1] if read_out == "each" else B
+        self.lambda3 = None if read_out == "none" else rng.normal(size=(n_outputs, K)).astype(dtype)
+        self.weights = np.ones(n_outputs, dtype)
 
     def run(self):
         """Both sweeps, and what they say of the first map."""
@@ -54,12 +62,24 @@ class Case:
         work = COMPILED.work(room)
         of_kernel = COMPILED.batch(batch.observations, 1.0, batch.first_rows, batch.lengths, batch.offsets)
         COMPILED.forward(work, of_kernel, initial=self.initial, initial_c=self.initial_c)
-        COMPILED.backward(work, of_kernel, self.lambda3, np.ones(B), 1.0, 0, 1, 1, False)
+        COMPILED.backward(work, of_kernel, self.lambda3, self.weights, 1.0, 0, 1)
         for which, matrix in enumerate(room.maps):
             columns = self.maps[which].columns
             layer = Layer(matrix, 0.01, n_ones=[part for part, _ in columns].count("1"), matrix_penalty=True)
-            COMPILED.fold(work, COMPILED.linear_map(layer, np.zeros(layer.room)), 0.5, 0.5, 0.5, which)
+            COMPILED.fold(work, COMPILED.linear_map(layer, np.zeros(layer.room, matrix.dtype)), 0.5, 0.5, 0.5, which)
         return np.concatenate([room.S.ravel(), room.sums, room.counts])
+
+
+class Fenced:
+    """A copy of an array with something on both sides of it."""
+
+    def __init__(self, array):
+        self.buffer = np.full(array.nbytes + 2 * FENCE, 0xA5, np.uint8)
+        self.array = self.buffer[FENCE:-FENCE].view(array.dtype).reshape(array.shape)
+        self.array[:] = array
+
+    def stands(self):
+        return (self.buffer[:FENCE] == 0xA5).all() and (self.buffer[-FENCE:] == 0xA5).all()
 
 
 def arrays_of(cell, read_out):
@@ -83,6 +103,22 @@ WRONG_ARRAYS = [
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_layer_as_it_should_be_is_taken(cell, read_out):
     assert np.isfinite(Case(cell, read_out).run()).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("read_out", ["last", "mean", "max", "each", "none"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_nothing_is_written_beside_an_array(cell, read_out, dtype):
+    """However many units there are, and so many are left over of the last vector of a processor."""
+    for n in (1, 3, 4, 7, 16, 19, 33):
+        case = Case(cell, read_out, n, dtype)
+        expected, fences = case.run(), {}
+        for name, value in vars(case.room).items():
+            if isinstance(value, np.ndarray) and value.size:
+                fences[name] = Fenced(np.zeros_like(value) if name not in ("Psi", "lambda_s") else value)
+                setattr(case.room, name, fences[name].array)
+        np.testing.assert_array_equal(case.run(), expected)
+        assert not [name for name, fence in fences.items() if not fence.stands()]
 
 
 @pytest.mark.parametrize(("cell", "read_out", "name", "change"), WRONG_ARRAYS)
@@ -126,6 +162,15 @@ def test_a_cell_without_a_cell_state_starts_from_none(cell):
     case = Case(cell)
     case.initial_c = np.zeros((B, N_HIDDEN))
     with pytest.raises(ValueError, match="initial_c is not None, and the cell has no cell state"):
+        case.run()
+
+
+@pytest.mark.parametrize(("name", "value"), [("d", 1), ("d", 2**62), ("n", 3), ("n", 2**62), ("K", 2), ("K", 0)])
+@pytest.mark.parametrize("cell", GATED)
+def test_sizes_that_are_not_those_of_the_arrays_are_refused(cell, name, value):
+    case = Case(cell)
+    setattr(case.room, name, value)
+    with pytest.raises(ValueError):
         case.run()
 
 
