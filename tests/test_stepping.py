@@ -15,9 +15,10 @@ from admmirnn.networks.cells import CELLS, cell_named
 from admmirnn.streaming import Answer, Stream
 
 COMPILED = backend._compiled()
+SLOWER = pytest.mark.slow
 KERNELS = pytest.mark.parametrize("kernels", [COMPILED, reference], ids=["compiled", "numpy"])
 EVERY_CELL = pytest.mark.parametrize("cell", CELLS)
-EVERY_SHAPE = pytest.mark.parametrize("n_hidden", [(5,), (5, 4), (3, 6, 2)], ids=str)
+EVERY_SHAPE = pytest.mark.parametrize("n_hidden", [(5,), (5, 4), pytest.param((3, 6, 2), marks=SLOWER)], ids=str)
 READ_OUTS = ("last", "mean", "max")
 TOLERANCES = {"float32": 2e-5, "float64": 1e-12}
 D, K = 3, 2
@@ -55,8 +56,8 @@ def naive_outputs(network, x, frame=(1, 1)):
 @EVERY_CELL
 @EVERY_SHAPE
 @pytest.mark.parametrize("read_out", READ_OUTS)
-@pytest.mark.parametrize("frame", [(1, 1), (3, 2), (2, 3)], ids=str)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("frame", [(1, 1), (3, 2), pytest.param((2, 3), marks=SLOWER)], ids=str)
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=SLOWER), "float64"])
 def test_outputs_are_those_of_a_naive_program(cell, n_hidden, read_out, frame, dtype, backend_name):
     X = np.random.default_rng(1).normal(size=(4, 9, D))
     for states in (False, True):
