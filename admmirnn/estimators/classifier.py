@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import expit, softmax
+from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
@@ -616,6 +616,31 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         """
         outputs, lengths = self._outputs(X)
         return self._in_the_form_of_targets(self._probabilities(outputs), lengths)
+
+    @available_if(_has_probabilities)
+    def predict_log_proba(self, X: ArrayLike) -> Any:
+        """Return the logarithm of the probability of every class, in the order of ``classes_``.
+
+        It is computed from the outputs, and so it is finite where `predict_proba` is zero by rounding.
+
+        Parameters
+        ----------
+        X : array-like or list of arrays
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_sequences, n_classes)
+            In the form of what `predict_proba` returns.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `predict`.
+        """
+        outputs, lengths = self._outputs(X)
+        logarithms = log_expit(outputs) if self._several else log_softmax(outputs, axis=1)
+        return self._in_the_form_of_targets(logarithms, lengths)
 
     def _probabilities(self, outputs: FloatArray) -> FloatArray:
         found: FloatArray = expit(outputs) if self._several else softmax(outputs, axis=1)

@@ -356,11 +356,36 @@ random_state, n_threads
         OSError
             If a file cannot be read.
         """
+        found: FloatArray = softmax(self._outputs_of_text(text), axis=1)
+        return found
+
+    def predict_log_proba(self, text: Text) -> FloatArray:
+        """Return the logarithms of the probabilities of what follows each character of a text.
+
+        They are computed from the outputs, and so they are finite where `predict_proba` is zero by rounding.
+
+        Parameters
+        ----------
+        text : str, pathlib.Path or text file
+            One text, of at least one character.
+
+        Returns
+        -------
+        ndarray of shape (n_characters, K)
+            Row t holds those of the character after the t-th, in the order of ``vocabulary_``.
+
+        Raises
+        ------
+        ValueError, TypeError, OSError
+            As in `predict_proba`.
+        """
+        found: FloatArray = log_softmax(self._outputs_of_text(text), axis=1)
+        return found
+
+    def _outputs_of_text(self, text: Text) -> FloatArray:
         network = self._network()
         (codes,) = self._encode([read_text(text, least=1)])
-        outputs = network.outputs(_symbols([codes], len(self.vocabulary_)), every_step=True)
-        found: FloatArray = softmax(self._checked(outputs), axis=1)
-        return found
+        return self._checked(network.outputs(_symbols([codes], len(self.vocabulary_)), every_step=True))
 
     def generate(
         self, prefix: Text = "", n: int = 200, temperature: float = 1.0, random_state: RandomState = None
