@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from enum import Enum
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,9 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from admmirnn import CharacterModel, RNNClassifier, RNNRegressor, losses
-from admmirnn.losses import LOSSES_OF_CLASSES, LOSSES_OF_VALUES, Huber, Quantile, UserLoss
+from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Rollout, Status, losses
+from admmirnn.losses import LOSSES_OF_CLASSES, LOSSES_OF_VALUES, Huber, Quantile, SoftmaxCrossEntropy, UserLoss
+from admmirnn.penalties import Box, Lasso
 
 
 def classifier(**settings):
@@ -120,3 +122,73 @@ def test_log_probabilities_of_characters():
     np.testing.assert_allclose(np.exp(model.predict_log_proba("hello")), model.predict_proba("hello"), rtol=1e-5)
     model.c_[0] = -400
     assert (model.predict_proba("hello")[:, 0] == 0).all() and np.isfinite(model.predict_log_proba("hello")).all()
+
+
+# files of other tools
+
+
+def pickled(model):
+    return pickle.loads(pickle.dumps(model))
+
+
+def through_skops(model):
+    skops = pytest.importorskip("skops.io")
+    data = skops.dumps(model)
+    return skops.loads(data, trusted=skops.get_untrusted_types(data=data))
+
+
+def through_state(model):
+    """As tools do that know nothing but the protocol of pickle, and of values the types of JSON, numpy and scipy."""
+    state = model.__getstate__()
+    assert not any(isinstance(value, Enum) for value in state.values())
+    same = object.__new__(type(model))
+    same.__setstate__(state)
+    return same
+
+
+SETTINGS_OF_FITS = [
+    {},
+    {"solver": Rollout(radius=0.3), "loss": "hinge", "dtype": "float64"},
+    {"solver": Algorithm1()},
+    {"penalties": {"W": Lasso(1e-3), "U": Box(-1, 1)}, "loss": SoftmaxCrossEntropy()},
+    {"cell": "lstm", "s_0": "learn", "readout": "mean"},
+    {"hidden_size": (4, 3), "bidirectional": True, "early_stopping": True},
+    {"stateful": True, "chunk_size": 2, "batch_size": 2},
+]
+
+
+@pytest.mark.parametrize("way", [through_skops, through_state, copy.copy, copy.deepcopy, pickled])
+@pytest.mark.parametrize("settings", SETTINGS_OF_FITS, ids=str)
+def test_a_fitted_classifier_comes_back(ragged, settings, way):
+    X, y, of_steps = ragged
+    model = classifier(**settings).fit(X, of_steps if settings.get("stateful") else y)
+    same = way(model)
+    assert same.status_ is model.status_ and same.history_ == model.history_
+    assert repr(same.get_params()) == repr(model.get_params())
+    assert all(map(np.array_equal, same.predict(X), model.predict(X)))
+    assert model.status_ in Status  # the one that was written is as it was
+
+
+@pytest.mark.parametrize("way", [through_skops, through_state, copy.copy, copy.deepcopy, pickled])
+def test_other_estimators_come_back(ragged, way):
+    X = ragged[0]
+    model = RNNRegressor(hidden_size=4, max_epochs=2, random_state=0, loss=Quantile(0.9)).fit(X, [x.sum() for x in X])
+    same = way(model)
+    assert np.array_equal(same.predict(X), model.predict(X)) and same.status_ is model.status_
+    assert same.loss == Quantile(0.9)
+    text = CharacterModel(hidden_size=4, max_epochs=1, random_state=0).fit("hello there " * 40)
+    same = way(text)
+    assert np.array_equal(same.W_, text.W_) and same.status_ is text.status_
+    assert way(classifier()).get_params() == classifier().get_params()  # not fitted, and without a status
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # mlflow warns of itself
+def test_a_model_logged_in_mlflow_comes_back(ragged, tmp_path):
+    mlflow, skops = pytest.importorskip("mlflow.sklearn"), pytest.importorskip("skops.io")
+    X, y, _ = ragged
+    model = classifier().fit(X, y)
+    trusted = skops.get_untrusted_types(data=skops.dumps(model))
+    mlflow.save_model(model, tmp_path / "model", pip_requirements=[], skops_trusted_types=trusted)
+    same = mlflow.load_model(str(tmp_path / "model"))
+    assert np.array_equal(same.predict(X), model.predict(X)) and same.status_ is model.status_

@@ -154,9 +154,17 @@ class RecurrentEstimator(BaseEstimator):
     _reads_text = False
     _losses: Mapping[str, type[Loss]]
 
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        if isinstance(state.get("status_"), Status):  # not every format, as that of skops, can make a member of an enum
+            state["status_"] = state["status_"].name
+        return state
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         older: dict[str, Any] = {"cell": Elman.name, "forget_bias": "auto", "dropout": 0.0}  # and had no others
         state = older | state
+        if isinstance(state.get("status_"), str):
+            state["status_"] = Status[state["status_"]]
         if "_memory" in state and "_goes_on" not in state:  # of an older version: a dict, an empty one, or None
             memory = state["_memory"]
             try:
