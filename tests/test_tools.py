@@ -192,3 +192,37 @@ def test_a_model_logged_in_mlflow_comes_back(ragged, tmp_path):
     mlflow.save_model(model, tmp_path / "model", pip_requirements=[], skops_trusted_types=trusted)
     same = mlflow.load_model(str(tmp_path / "model"))
     assert np.array_equal(same.predict(X), model.predict(X)) and same.status_ is model.status_
+
+
+# predictions of every step
+
+
+@pytest.mark.parametrize("equal", [False, True])
+def test_cross_val_predict_of_labels_of_steps(ragged, equal):
+    X, _, y = ragged
+    if equal:
+        X, y = [x[:3] for x in X], [labels[:3] for labels in y]
+    found = cross_val_predict(classifier(), X, y, cv=KFold(3))
+    assert isinstance(found, np.ndarray) and found.shape == ((60, 3) if equal else (60,))
+    assert [labels.shape for labels in found] == [labels.shape for labels in y]
+    kept = list(range(20, 60))
+    model = classifier().fit([X[i] for i in kept], [y[i] for i in kept])
+    assert all(map(np.array_equal, found[:20], model.predict(X[:20])))
+
+
+def test_cross_val_predict_of_values_of_steps(ragged):
+    X = ragged[0]
+    model = RNNRegressor(hidden_size=4, max_epochs=1, random_state=0)
+    for y in ([x.sum(axis=1) for x in X], [x.cumsum(axis=0) for x in X]):
+        found = cross_val_predict(model, X, y, cv=3)
+        assert [values.shape for values in found] == [values.shape for values in y]
+
+
+@pytest.mark.parametrize("method", ["predict", "decision_function", "predict_proba", "predict_log_proba"])
+def test_predictions_of_unequal_lengths_are_an_array_of_arrays(ragged, method):
+    X, _, y = ragged
+    found = getattr(classifier().fit(X, y), method)(X)
+    assert isinstance(found, np.ndarray) and found.dtype == object and found.shape == (60,)
+    assert [len(one) for one in found] == [len(x) for x in X]
+    assert getattr(classifier().fit(X, y), method)(X[:1]).shape == (1,)  # whatever happens to be equal
+    assert isinstance(getattr(classifier().fit(X, y), method)(X[:1])[0], np.ndarray)

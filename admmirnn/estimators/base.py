@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 else:
     from sklearn.utils.metaestimators import available_if
 
+# one a sequence, or one a step: in an array, in a list, in a list for sequences of unequal lengths
+FORMS_OF_TARGETS = ("sequence", "array", "list", "unequal")
+
 # what makes an estimator fitted, but for its weights and the memory of its solver; the classes add their own
 FITTED = {
     "history_": Fitted.value(check_fitted_history),
@@ -65,7 +68,7 @@ FITTED_OF_SEQUENCES = {
     "n_features_in_": Fitted.value(partial(validation.check_integer, least=1)),
     "feature_names_in_": Fitted.labels("names", strings=True, may_be_missing=True),
     "_n_table_columns": Fitted.value(partial(validation.check_integer, least=1), optional=True),
-    "_form_of_targets": Fitted.value(partial(validation.check_choice, choices=("sequence", "array", "list"))),
+    "_form_of_targets": Fitted.value(partial(validation.check_choice, choices=FORMS_OF_TARGETS)),
     "_scale": Fitted.value(partial(validation.check_number, strict=True)),
     "_frame": Fitted.value(check_fitted_frame),
 }
@@ -241,7 +244,9 @@ class RecurrentEstimator(BaseEstimator):
         check_targets_suit(settings, targets)
         if not (settings.stateful and online):  # streams go on, those without a target as well
             sequences, targets = with_weight(sequences, targets)
-        return Data(sequences, targets, loss, attributes | of_targets | {"_form_of_targets": targets.form})
+        is_unequal = targets.form == "list" and sequences.lengths.min() < sequences.lengths.max()
+        of_targets["_form_of_targets"] = "unequal" if is_unequal else targets.form
+        return Data(sequences, targets, loss, attributes | of_targets)
 
     def _learn(
         self,
@@ -370,13 +375,16 @@ class RecurrentEstimator(BaseEstimator):
         pruned._memory = None  # that of all units does not fit
         return pruned
 
-    def _in_the_form_of_targets(self, rows: Array, lengths: IntArray) -> Any:
+    def _in_the_form_of_targets(self, rows: Array, lengths: IntArray) -> Array:
         """Cut one row a step into sequences, if there is one a step."""
         if self._form_of_targets == "sequence":
             return rows
-        if self._form_of_targets == "array" and lengths.min() == lengths.max():
+        if self._form_of_targets != "unequal" and lengths.min() == lengths.max():
             return rows.reshape(len(lengths), lengths[0], *rows.shape[1:])
-        return np.split(rows, np.cumsum(lengths)[:-1])
+        sequences = np.empty(len(lengths), object)  # one axis always: scikit-learn joins those of several folds
+        for i, of_sequence in enumerate(np.split(rows, np.cumsum(lengths)[:-1])):
+            sequences[i] = of_sequence
+        return sequences
 
     def _network(self) -> Network:
         check_is_fitted(self)

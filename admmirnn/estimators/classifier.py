@@ -543,7 +543,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
             raise ValueError(f"loss is {self.loss!r}, and targets had one label each when training began; call fit")
         return Targets(values, weights, form, n_labels), {"classes_": np.arange(n_labels), "_several": True}
 
-    def predict(self, X: ArrayLike) -> Any:
+    def predict(self, X: ArrayLike) -> Array:
         """Return the label of every sequence, or of every step if ``y`` had one for each.
 
         Parameters
@@ -554,8 +554,8 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         Returns
         -------
         ndarray of shape (n_sequences,)
-            Or of shape (n_sequences, n_steps), or a list of arrays of shape (n_steps_i,), as ``y`` was; a list
-            whenever the lengths differ.
+            Or of shape (n_sequences, n_steps), if ``y`` had a label for each step.  If lengths differ, here or in
+            `fit`, it is an array of n_sequences objects, which are arrays of shape (n_steps_i,).
 
         Raises
         ------
@@ -568,7 +568,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         answers = (outputs > 0).astype(int) if self._several else self.classes_[outputs.argmax(axis=1)]
         return self._in_the_form_of_targets(answers, lengths)
 
-    def decision_function(self, X: ArrayLike) -> Any:
+    def decision_function(self, X: ArrayLike) -> Array:
         """Return the outputs of the network, the largest or the positive ones of which `predict` names.
 
         Parameters
@@ -579,8 +579,8 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         Returns
         -------
         ndarray of shape (n_sequences, n_classes), or (n_sequences,) for two classes
-            Of two classes, the output of the second minus that of the first.  Or with the steps as second axis, or a
-            list of arrays, as in `predict`.
+            Of two classes, the output of the second minus that of the first.  Or with the steps as second axis, or an
+            array of arrays, as in `predict`.
 
         Raises
         ------
@@ -593,7 +593,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         return self._in_the_form_of_targets(outputs, lengths)
 
     @available_if(_has_probabilities)
-    def predict_proba(self, X: ArrayLike) -> Any:
+    def predict_proba(self, X: ArrayLike) -> Array:
         """Return the probability of every class, in the order of ``classes_``.
 
         Only cross-entropies have probabilities: the softmax of the outputs, or with ``loss="sigmoid_cross_entropy"``
@@ -607,7 +607,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         Returns
         -------
         ndarray of shape (n_sequences, n_classes)
-            Or with the steps as second axis, or a list of arrays of shape (n_steps_i, n_classes), as in `predict`.
+            Or with the steps as second axis, or an array of arrays of shape (n_steps_i, n_classes), as in `predict`.
 
         Raises
         ------
@@ -618,7 +618,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         return self._in_the_form_of_targets(self._probabilities(outputs), lengths)
 
     @available_if(_has_probabilities)
-    def predict_log_proba(self, X: ArrayLike) -> Any:
+    def predict_log_proba(self, X: ArrayLike) -> Array:
         """Return the logarithm of the probability of every class, in the order of ``classes_``.
 
         It is computed from the outputs, and so it is finite where `predict_proba` is zero by rounding.

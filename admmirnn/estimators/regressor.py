@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from admmirnn._typing import (
+        Array,
         CustomLoss,
         FilePath,
         FloatArray,
@@ -316,7 +317,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         attributes = {"target_mean_": mean, "target_scale_": deviation, "_single": single}
         return Targets(values, weights, form, values.shape[1]), attributes
 
-    def predict(self, X: ArrayLike) -> Any:
+    def predict(self, X: ArrayLike) -> Array:
         """Return the value of every sequence, or of every step if ``y`` had one for each.
 
         Parameters
@@ -327,7 +328,8 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         Returns
         -------
         ndarray of shape (n_sequences,), (n_sequences, k), (n_sequences, n_steps) or (n_sequences, n_steps, k)
-            As ``y`` was, or a list of arrays of shape (n_steps_i,) or (n_steps_i, k), whenever the lengths differ.
+            As ``y`` was.  If there is a value for each step and lengths differ, here or in `fit`, it is an array of
+            n_sequences objects, which are arrays of shape (n_steps_i,) or (n_steps_i, k).
 
         Raises
         ------
