@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from admmirnn.reference.kernels import Kernels
 
+__all__ = ["kernels", "one_blas_thread"]
+
 _COMPILED = (
     *("batch", "work", "forward", "output", "backward", "joint", "statistics", "weights", "streaming", "generation"),
     *("hidden", "residuals", "sweep", "gates"),

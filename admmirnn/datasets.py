@@ -24,6 +24,18 @@ if TYPE_CHECKING:
 
     from admmirnn._typing import Array, RandomState
 
+__all__ = [
+    "adding_problem",
+    "load_digits",
+    "load_japanese_vowels",
+    "load_mnist",
+    "load_osuleaf",
+    "load_text",
+    "mackey_glass",
+    "read_idx",
+    "read_ts",
+]
+
 _SUBSETS = ("train", "test")
 
 _IDX_TYPES: dict[int, DTypeLike] = {0x08: np.uint8, 0x09: np.int8, 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}

@@ -24,6 +24,18 @@ if TYPE_CHECKING:
     from admmirnn._typing import Array, CustomLoss, FloatArray, IntArray
     from admmirnn.reference.kernels import Kernels
 
+__all__ = [
+    "AbsoluteError",
+    "Hinge",
+    "Huber",
+    "Loss",
+    "Quantile",
+    "SigmoidCrossEntropy",
+    "SoftmaxCrossEntropy",
+    "SquaredError",
+    "UserLoss",
+]
+
 _HALVINGS = 60
 _ROUNDING = 1e-9  # of losses that are zero
 

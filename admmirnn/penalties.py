@@ -22,6 +22,18 @@ if TYPE_CHECKING:
 
     from admmirnn._typing import FloatArray, ProximalOperator
 
+__all__ = [
+    "Box",
+    "ElasticNet",
+    "Flattened",
+    "GroupLasso",
+    "Lasso",
+    "NonNegative",
+    "Orthogonal",
+    "Ridge",
+    "SpectralBall",
+]
+
 _TOLERANCE = 1e-6  # by which a constraint counts as met
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from admmirnn._typing import FloatArray, Record
 
+__all__ = ["plot_confusion_matrix", "plot_eigenvalues", "plot_history", "plot_residuals", "plot_states"]
+
 _MOST_IN_A_LEGEND = 12
 _MOST_ABOVE = 4  # lines of a legend above an axes, or there are two columns of them
 _WIDTH = 0.84  # of axes that leave room for what is beside them

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from admmirnn._typing import Array, DType, FloatArray, Frame, IntArray
     from admmirnn.networks import Network
 
+__all__ = ["Stream", "StreamState"]
+
 _OBSERVATION_NOT_FINITE = 2  # what the kernel returns then
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from admmirnn.losses import AnyLoss
     from admmirnn.networks import Network
 
+__all__ = ["Callback", "EpochListener", "EpochState", "History", "Limits"]
+
 logger = logging.getLogger("admmirnn")
 logger.addHandler(logging.NullHandler())  # a library is silent unless it is asked
 
