@@ -513,7 +513,7 @@ def check_history(history: Any, n_features: int, frame: int, dtype: DType, scale
     list of ndarray of shape (n_steps_i, n_features)
     bool
     """
-    is_one, items = _series_of(history, n_features)
+    is_one, items = _series_of(validation.in_lists(history), n_features)
     series = []
     for i, item in enumerate(items):
         name = "history" if is_one else f"history[{i}]"
@@ -536,8 +536,6 @@ def _series_of(history: Any, n_features: int) -> tuple[bool, Any]:
     if not isinstance(history, (list, tuple)):
         validation.n_dimensions("history", history)
         history = np.asarray(history)
-        if history.dtype == object and history.ndim == 1 and all(hasattr(item, "__len__") for item in history):
-            history = list(history)
     if isinstance(history, (list, tuple)):
         dimensions = {validation.n_dimensions(f"history[{i}]", item) for i, item in enumerate(history)}
         one_row_a_step = dimensions == {1} and (n_features > 1 or all(len(item) == 1 for item in history))

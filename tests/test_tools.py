@@ -1,5 +1,6 @@
 """What other people's tools ask of estimators and of their parameters."""
 
+import collections
 import copy
 import pickle
 from enum import Enum
@@ -226,3 +227,99 @@ def test_predictions_of_unequal_lengths_are_an_array_of_arrays(ragged, method):
     assert [len(one) for one in found] == [len(x) for x in X]
     assert getattr(classifier().fit(X, y), method)(X[:1]).shape == (1,)  # whatever happens to be equal
     assert isinstance(getattr(classifier().fit(X, y), method)(X[:1])[0], np.ndarray)
+
+
+# other containers of arrays
+
+
+class OnlyItems:
+    """A sequence by its protocol of old, with a length and items."""
+
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, i):
+        return self.items[i]
+
+
+def nested(items):
+    return [item.tolist() if isinstance(item, np.ndarray) else item for item in items]
+
+
+def in_objects(items):
+    found = np.empty(len(items), object)
+    for i, item in enumerate(items):
+        found[i] = in_objects(list(item)) if np.ndim(item) > 1 else item
+    return found
+
+
+def column_of_hugging_face(items):
+    return pytest.importorskip("datasets").Dataset.from_dict({"x": nested(items)})["x"]
+
+
+CONTAINERS = {
+    "UserList": collections.UserList,
+    "deque": collections.deque,
+    "values of a dict": lambda items: dict(enumerate(items)).values(),
+    "length and items": OnlyItems,
+    "objects in objects": in_objects,
+    "pandas": lambda items: pd.Series(list(items)),
+    "pandas, as read from parquet": lambda items: pd.Series(in_objects(items)),
+    "polars": lambda items: pytest.importorskip("polars").Series(nested(items)),
+    "pyarrow": lambda items: pytest.importorskip("pyarrow").array(nested(items)),
+    "pyarrow in chunks": lambda items: pytest.importorskip("pyarrow").chunked_array([nested(items)]),
+    "awkward": lambda items: pytest.importorskip("awkward").Array(nested(items)),
+    "list of awkward": lambda items: [pytest.importorskip("awkward").Array(item) for item in nested(items)],
+    "Hugging Face": column_of_hugging_face,
+}
+
+
+OF_ARRAYS_ONLY = ("objects in objects", "pandas, as read from parquet", "list of awkward")
+
+
+@pytest.mark.parametrize("equal", [False, True])
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_container_of_sequences_does_not_matter(ragged, container, equal):
+    X, y, of_steps = ragged
+    if equal:
+        X, of_steps = [x[:3] for x in X], [labels[:3] for labels in of_steps]
+    weights = [1.0 + np.arange(len(x)) for x in X]
+    form = CONTAINERS[container]
+    for labels, extra in ((y, {}), (of_steps, {"sample_weight": weights})):
+        expected = classifier().fit(X, labels, **extra)
+        # scikit-learn's metrics refuse numbers in arrays of objects
+        given = labels if labels is y and container in OF_ARRAYS_ONLY else form(labels)
+        extra = {name: form(value) for name, value in extra.items()}
+        model = classifier().fit(form(X), given, validation_data=(form(X), given), **extra)
+        np.testing.assert_array_equal(model.W_, expected.W_)
+        assert all(map(np.array_equal, model.predict(form(X)), expected.predict(X)))
+        assert model.score(form(X), given) == expected.score(X, labels)
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_container_of_values_does_not_matter(ragged, container):
+    X, form = ragged[0], CONTAINERS[container]
+    following = [np.roll(x, 1, axis=0) for x in X]
+    model, expected = (RNNRegressor(hidden_size=4, max_epochs=1, random_state=0) for _ in range(2))
+    model.fit(form(X), form(following)), expected.fit(X, following)
+    np.testing.assert_array_equal(model.W_, expected.W_)
+    assert model.score(form(X), form(following)) == expected.score(X, following)
+    np.testing.assert_array_equal(model.forecast(form(X), 2), expected.forecast(X, 2))
+
+
+@pytest.mark.parametrize("container", ["UserList", "deque", "length and items", "polars", "pandas"])
+def test_container_of_texts_does_not_matter(container):
+    texts = ["hello there " * 20, "here and there " * 20]
+    model, expected = (CharacterModel(hidden_size=4, max_epochs=1, random_state=0) for _ in range(2))
+    model.fit(CONTAINERS[container](texts)), expected.fit(texts)
+    np.testing.assert_array_equal(model.W_, expected.W_)
+
+
+def test_what_is_no_sequence_of_arrays_is_refused(ragged):
+    X, y, _ = ragged
+    for wrong in (dict(enumerate(X)), "a text", {1, 2}, collections.deque(), collections.deque([X[0], X[1][:, :1]])):
+        with pytest.raises((ValueError, TypeError)):
+            classifier().fit(wrong, y)

@@ -688,7 +688,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         if self._several:
             return self._subset_accuracy(X, y, sample_weight)
         if self._form_of_targets == "sequence":
-            return float(super().score(X, y, sample_weight))
+            return float(super().score(X, validation.in_lists(y), validation.in_lists(sample_weight)))
         labels, predicted, present, lengths = self._labels_of_steps(X, y)
         weights = check_sample_weight(sample_weight, lengths, per_step=True)
         found: float = accuracy_score(labels, predicted, sample_weight=weights[present])

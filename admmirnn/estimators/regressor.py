@@ -421,7 +421,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
 
         check_is_fitted(self)
         if self._form_of_targets == "sequence":
-            return float(super().score(X, y, sample_weight))
+            return float(super().score(X, validation.in_lists(y), validation.in_lists(sample_weight)))
         outputs, lengths = self._outputs(X)
         values, present, _, _ = check_values(y, lengths)
         if len(values) != len(outputs) or values.shape[1] != outputs.shape[1]:

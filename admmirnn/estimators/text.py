@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from admmirnn.networks import layers_of_one_direction
 from admmirnn.solvers import SOLVERS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
     from typing_extensions import Self
@@ -501,7 +502,7 @@ def _predictions(encoded: list[Array], n_symbols: int) -> tuple[Sequences, IntAr
 
 def read_texts(text: Any) -> list[str]:
     """Return the texts that ``text`` is, or that it tells where to read, as a list; each has two characters or more."""
-    if not isinstance(text, (list, tuple)):
+    if isinstance(text, (str, bytes, np.ndarray, Mapping, Set)) or not hasattr(text, "__len__"):
         return [read_text(text)]
     if not len(text):
         raise ValueError("text is an empty list; pass at least one text")
