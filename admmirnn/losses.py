@@ -9,20 +9,20 @@ constant output would cost; a solver compares with the latter to see whether a n
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import xlogy
 
+from admmirnn._typing import Array, CustomLoss, FloatArray, IntArray
 from admmirnn.validation import check_choice, check_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from numpy.typing import NDArray
-
-    from admmirnn._typing import Array, CustomLoss, FloatArray, IntArray
     from admmirnn.reference.kernels import Kernels
+else:
+    Kernels = Any
 
 __all__ = [
     "AbsoluteError",

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from admmirnn import backend, validation
+from admmirnn._typing import Array, DType, FloatArray, Frame, IntArray
 from admmirnn.data.reading import as_observations
-from admmirnn.networks import layers_of_one_direction
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import ArrayLike, NDArray
-
-    from admmirnn._typing import Array, DType, FloatArray, Frame, IntArray
-    from admmirnn.networks import Network
+from admmirnn.networks import Network, layers_of_one_direction
 
 __all__ = ["Stream", "StreamState"]
 

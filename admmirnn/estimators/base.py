@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import validation
+from admmirnn._typing import Array, FilePath, FloatArray, Frame, IntArray, Self
 from admmirnn.activations import ACTIVATIONS
 from admmirnn.data.reading import framed, read_more_sequences, read_sequences
-from admmirnn.data.targets import with_weight
+from admmirnn.data.sequences import Sequences
+from admmirnn.data.targets import HeldOut, Targets, with_weight
 from admmirnn.estimators.pipeline import Data, Earlier, Result, initial_network, learn
 from admmirnn.estimators.settings import (
     READ_OUTS,
+    EstimatorSettings,
     check_estimator_settings,
     check_fitted_frame,
     check_partial,
@@ -26,29 +31,20 @@ from admmirnn.estimators.settings import (
 )
 from admmirnn.files import models
 from admmirnn.files.fitted import Fitted, check_fitted_history, check_fitted_type
-from admmirnn.losses import loss_of
-from admmirnn.networks import StackedRNN, network_of
+from admmirnn.losses import Loss, loss_of
+from admmirnn.networks import Network, StackedRNN, network_of
 from admmirnn.networks.blocks import weights_of
 from admmirnn.networks.cells import CELLS, Elman, cell_named
 from admmirnn.solvers import SOLVERS, Capability, Status
+from admmirnn.solvers.memory import Memory
 from admmirnn.solvers.rollout.memory import memory_of
 from admmirnn.watching import History
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import ArrayLike, NDArray
-    from typing_extensions import Self
-
-    from admmirnn._typing import Array, FilePath, FloatArray, Frame, IntArray, available_if
-    from admmirnn.data.sequences import Sequences
-    from admmirnn.data.targets import HeldOut, Targets
-    from admmirnn.estimators.settings import EstimatorSettings
-    from admmirnn.losses import Loss
-    from admmirnn.networks import Network
-    from admmirnn.solvers.memory import Memory
+    from admmirnn._typing import available_if
 else:
     from sklearn.utils.metaestimators import available_if
+
 
 # one a sequence, or one a step: in an array, in a list, in a list for sequences of unequal lengths
 FORMS_OF_TARGETS = ("sequence", "array", "list", "unequal")

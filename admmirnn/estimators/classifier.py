@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from admmirnn import validation
+from admmirnn._typing import (
+    Activation,
+    Array,
+    BoolArray,
+    CellName,
+    CustomLoss,
+    FilePath,
+    FloatArray,
+    Frame,
+    IntArray,
+    LossOfClasses,
+    ProximalOperator,
+    RandomState,
+    ReadOut,
+    Self,
+    SolverName,
+    TorchModule,
+)
 from admmirnn.data.reading_targets import (
     at_least_tiny,
     check_class_weight,
@@ -25,39 +45,20 @@ from admmirnn.data.reading_targets import (
     numbers_of_classes,
 )
 from admmirnn.data.targets import Targets
-from admmirnn.estimators.base import FITTED, FITTED_OF_SEQUENCES, RecurrentEstimator, can_go_on
+from admmirnn.estimators.base import FITTED, FITTED_OF_SEQUENCES, RecurrentEstimator, Trace, can_go_on
 from admmirnn.estimators.layers import estimator_of_layers
+from admmirnn.estimators.settings import EstimatorSettings
 from admmirnn.export import Exports
 from admmirnn.files import models
 from admmirnn.files.fitted import Fitted
-from admmirnn.losses import LOSSES_OF_CLASSES, SigmoidCrossEntropy, SoftmaxCrossEntropy, loss_of
+from admmirnn.losses import LOSSES_OF_CLASSES, AnyLoss, Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, loss_of
 from admmirnn.solvers.capability import Capability
+from admmirnn.solvers.interface import Solver
 from admmirnn.streaming import Answer, ReadsStreams
+from admmirnn.watching import Callback
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import torch
-    from numpy.typing import ArrayLike, DTypeLike
-    from typing_extensions import Self
-
-    from admmirnn._typing import (
-        Array,
-        BoolArray,
-        CustomLoss,
-        FilePath,
-        FloatArray,
-        Frame,
-        IntArray,
-        ProximalOperator,
-        RandomState,
-        available_if,
-    )
-    from admmirnn.estimators.base import Trace
-    from admmirnn.estimators.settings import EstimatorSettings
-    from admmirnn.losses import AnyLoss, Loss
-    from admmirnn.solvers.interface import Solver
-    from admmirnn.watching import Callback
+    from admmirnn._typing import available_if
 else:
     from sklearn.utils.metaestimators import available_if
 
@@ -258,14 +259,14 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         self,
         hidden_size: int | Sequence[int] = 128,
         *,
-        cell: str = "elman",
-        activation: str = "tanh",
+        cell: CellName = "elman",
+        activation: Activation = "tanh",
         penalty: float | str = "auto",
         penalties: Mapping[str, ProximalOperator] | None = None,
-        solver: str | Solver = "rollout",
+        solver: SolverName | Solver = "rollout",
         max_epochs: int = 20,
         batch_size: int | str = "auto",
-        readout: str = "last",
+        readout: ReadOut = "last",
         frame: int | Frame | None = None,
         bidirectional: bool = False,
         dropout: float = 0.0,
@@ -280,7 +281,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         random_state: RandomState = None,
         scale: float = 1.0,
         n_threads: int | None = 1,
-        loss: str | Loss | CustomLoss = "cross_entropy",
+        loss: LossOfClasses | Loss | CustomLoss = "cross_entropy",
         class_weight: Mapping[Any, float] | str | None = None,
         ignore_label: object = None,
         early_stopping: bool = False,
@@ -350,8 +351,8 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
     @classmethod
     def from_torch(
         cls,
-        rnn: torch.nn.Module | Sequence[torch.nn.Module],
-        linear: torch.nn.Module,
+        rnn: TorchModule | Sequence[TorchModule],
+        linear: TorchModule,
         *,
         classes: ArrayLike | None = None,
         every_step: bool = False,

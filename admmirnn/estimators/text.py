@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Set
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy.special import log_softmax, softmax
 from sklearn.utils import check_random_state
 
 from admmirnn import backend, validation
+from admmirnn._typing import (
+    Activation,
+    Array,
+    CellName,
+    FilePath,
+    FloatArray,
+    IntArray,
+    ProximalOperator,
+    RandomState,
+    Self,
+    SolverName,
+    Text,
+)
 from admmirnn.data.sequences import Sequences
 from admmirnn.data.targets import Targets
 from admmirnn.estimators.base import FITTED, RecurrentEstimator
 from admmirnn.estimators.pipeline import Data
-from admmirnn.estimators.settings import check_estimator_settings, check_partial, check_same_network
+from admmirnn.estimators.settings import EstimatorSettings, check_estimator_settings, check_partial, check_same_network
 from admmirnn.files import models
 from admmirnn.files.fitted import Fitted
 from admmirnn.losses import SoftmaxCrossEntropy
-from admmirnn.networks import layers_of_one_direction
+from admmirnn.networks import Network, layers_of_one_direction
 from admmirnn.solvers import SOLVERS
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import ArrayLike, DTypeLike, NDArray
-    from typing_extensions import Self
-
-    from admmirnn._typing import Array, FilePath, FloatArray, IntArray, ProximalOperator, RandomState, Text
-    from admmirnn.estimators.settings import EstimatorSettings
-    from admmirnn.networks import Network
-    from admmirnn.solvers.interface import Solver
-    from admmirnn.watching import Callback
+from admmirnn.solvers.interface import Solver
+from admmirnn.watching import Callback
 
 
 def check_fitted_vocabulary(name: str, value: Any, sizes: dict[str, Any]) -> None:
@@ -109,11 +113,11 @@ random_state, n_threads
         self,
         hidden_size: int | Sequence[int] = 128,
         *,
-        cell: str = "elman",
-        activation: str = "tanh",
+        cell: CellName = "elman",
+        activation: Activation = "tanh",
         penalty: float | str = "auto",
         penalties: Mapping[str, ProximalOperator] | None = None,
-        solver: str | Solver = "rollout",
+        solver: SolverName | Solver = "rollout",
         max_epochs: int = 10,
         batch_size: int | str = "auto",
         chunk_size: int = 25,
