@@ -6,7 +6,9 @@
 model.
 """
 
+from importlib import import_module as _import_module
 from importlib.metadata import version as _version
+from typing import Any as _Any
 
 from admmirnn.estimators import CharacterModel, RNNClassifier, RNNRegressor
 from admmirnn.files.models import load
@@ -24,3 +26,15 @@ __all__ = [
     "__version__",
     "load",
 ]
+_SUBMODULES = ("backend", "datasets", "io", "losses", "penalties", "plotting", "streaming", "typing", "watching")
+
+
+def __getattr__(name: str) -> _Any:
+    """Import a public submodule when it is first used."""
+    if name in _SUBMODULES:
+        return _import_module(f"admmirnn.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_SUBMODULES])

@@ -1,25 +1,44 @@
 """Names for the types of arguments and attributes: aliases and protocols, which nothing of admmirnn is needed for.
 
-A type that is built of a class of admmirnn stands beside that class.  `import admmirnn` does not import this module.
+A type that is built of a class of admmirnn stands beside that class.  Public modules import these when they run, so
+that annotations can be read then, in which the classes of optional packages are `Any`.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol, TextIO, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TextIO, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from torch.nn import Module
+    from typing_extensions import Self as Self
+else:
+    Module = Any
+    if sys.version_info >= (3, 11):
+        from typing import Self
+    else:
+        Self = Any
+
+TorchModule: TypeAlias = Module
 Array: TypeAlias = NDArray[Any]
 FloatArray: TypeAlias = NDArray[np.floating[Any]]  # float32 or float64
 IntArray: TypeAlias = NDArray[np.intp]
 BoolArray: TypeAlias = NDArray[np.bool_]
 DType: TypeAlias = np.dtype[np.floating[Any]]
-RandomState: TypeAlias = "int | np.random.RandomState | None"
-FilePath: TypeAlias = "str | os.PathLike[str]"
-Text: TypeAlias = "str | os.PathLike[str] | TextIO"
+RandomState: TypeAlias = int | np.random.RandomState | None
+FilePath: TypeAlias = str | os.PathLike[str]
+Text: TypeAlias = str | os.PathLike[str] | TextIO
+SolverName: TypeAlias = Literal["rollout", "algorithm1"]
+CellName: TypeAlias = Literal["elman", "fastgrnn", "ugrnn", "gru", "lstm"]
+Activation: TypeAlias = Literal["tanh", "sigmoid", "relu", "leaky_relu", "identity"]
+ReadOut: TypeAlias = Literal["last", "mean", "max"]
+LossOfClasses: TypeAlias = Literal["cross_entropy", "hinge", "sigmoid_cross_entropy"]
+LossOfValues: TypeAlias = Literal["squared_error", "huber", "absolute_error", "quantile"]
 Record: TypeAlias = dict[str, Any]  # an epoch's entry of a history
 Frame: TypeAlias = tuple[int, int]  # length and stride
 Schedule: TypeAlias = Callable[[int], float]  # of the iteration, from 1

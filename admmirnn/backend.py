@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
@@ -17,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 from threadpoolctl import ThreadpoolController
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from admmirnn.reference.kernels import Kernels
+else:
+    Kernels = Any
+
+__all__ = ["kernels", "one_blas_thread"]
 
 _COMPILED = (
     *("batch", "work", "forward", "output", "backward", "joint", "statistics", "weights", "streaming", "generation"),

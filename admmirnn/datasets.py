@@ -12,17 +12,26 @@ import os
 import struct
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 from sklearn.utils import check_array, check_random_state
 
+from admmirnn._typing import Array, RandomState
 from admmirnn.validation import check_choice, check_integer, check_number
 
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, DTypeLike, NDArray
-
-    from admmirnn._typing import Array, RandomState
+__all__ = [
+    "adding_problem",
+    "load_digits",
+    "load_japanese_vowels",
+    "load_mnist",
+    "load_osuleaf",
+    "load_text",
+    "mackey_glass",
+    "read_idx",
+    "read_ts",
+]
 
 _SUBSETS = ("train", "test")
 

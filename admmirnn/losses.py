@@ -9,20 +9,32 @@ constant output would cost; a solver compares with the latter to see whether a n
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import xlogy
 
+from admmirnn._typing import Array, CustomLoss, FloatArray, IntArray
 from admmirnn.validation import check_choice, check_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from numpy.typing import NDArray
-
-    from admmirnn._typing import Array, CustomLoss, FloatArray, IntArray
     from admmirnn.reference.kernels import Kernels
+else:
+    Kernels = Any
+
+__all__ = [
+    "AbsoluteError",
+    "Hinge",
+    "Huber",
+    "Loss",
+    "Quantile",
+    "SigmoidCrossEntropy",
+    "SoftmaxCrossEntropy",
+    "SquaredError",
+    "UserLoss",
+]
 
 _HALVINGS = 60
 _ROUNDING = 1e-9  # of losses that are zero
@@ -61,6 +73,15 @@ class Loss:
     def constant_loss(self, targets: Array, weights: Array) -> float:
         """Return the loss of the best constant output."""
         raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+
+    def __eq__(self, other: object) -> bool:
+        return vars(self) == vars(other) if type(self) is type(other) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.parameter))
 
     def _of_kind(self, targets: Array) -> tuple[Array | None, Array | None]:
         return (targets, None) if self.takes_labels else (None, targets)
@@ -236,6 +257,17 @@ class UserLoss:
         self.takes_labels = bool(getattr(loss, "takes_labels", False))
         self.least_rho = float(getattr(loss, "least_rho", 0.0))
         self.target_dtype = np.intp if self.takes_labels else None
+
+    def __repr__(self) -> str:
+        return f"UserLoss(loss={self.loss!r}, n_outputs={self.n_outputs!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, UserLoss):
+            return NotImplemented
+        return bool(self.loss == other.loss) and self.n_outputs == other.n_outputs
+
+    def __hash__(self) -> int:
+        return hash((type(self.loss), self.n_outputs))  # the loss itself need not have one
 
     def step(
         self,

@@ -10,17 +10,26 @@ Formulas: N. Parikh, S. Boyd, "Proximal Algorithms" (2014), sections 2 and 6.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from admmirnn import validation
+from admmirnn._typing import FloatArray, ProximalOperator
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from admmirnn._typing import FloatArray, ProximalOperator
+__all__ = [
+    "Box",
+    "ElasticNet",
+    "Flattened",
+    "GroupLasso",
+    "Lasso",
+    "NonNegative",
+    "Orthogonal",
+    "Ridge",
+    "SpectralBall",
+]
 
 _TOLERANCE = 1e-6  # by which a constraint counts as met
 

@@ -5,24 +5,27 @@ Each function draws into the ``ax`` it is given, and otherwise into a new figure
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import validation
+from admmirnn._typing import FloatArray, Record
 from admmirnn.networks.blocks import place_of, weights_of
 from admmirnn.optional import import_optional
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
-    from numpy.typing import ArrayLike, NDArray
+else:
+    Axes = Any
+    Axis = Any
 
-    from admmirnn._typing import FloatArray, Record
+__all__ = ["plot_confusion_matrix", "plot_eigenvalues", "plot_history", "plot_residuals", "plot_states"]
 
 _MOST_IN_A_LEGEND = 12
 _MOST_ABOVE = 4  # lines of a legend above an axes, or there are two columns of them

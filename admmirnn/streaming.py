@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from admmirnn import backend, validation
+from admmirnn._typing import Array, DType, FloatArray, Frame, IntArray
 from admmirnn.data.reading import as_observations
-from admmirnn.networks import layers_of_one_direction
+from admmirnn.networks import Network, layers_of_one_direction
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import ArrayLike, NDArray
-
-    from admmirnn._typing import Array, DType, FloatArray, Frame, IntArray
-    from admmirnn.networks import Network
+__all__ = ["Stream", "StreamState"]
 
 _OBSERVATION_NOT_FINITE = 2  # what the kernel returns then
 
@@ -511,7 +508,7 @@ def check_history(history: Any, n_features: int, frame: int, dtype: DType, scale
     list of ndarray of shape (n_steps_i, n_features)
     bool
     """
-    is_one, items = _series_of(history, n_features)
+    is_one, items = _series_of(validation.in_lists(history), n_features)
     series = []
     for i, item in enumerate(items):
         name = "history" if is_one else f"history[{i}]"
@@ -534,8 +531,6 @@ def _series_of(history: Any, n_features: int) -> tuple[bool, Any]:
     if not isinstance(history, (list, tuple)):
         validation.n_dimensions("history", history)
         history = np.asarray(history)
-        if history.dtype == object and history.ndim == 1 and all(hasattr(item, "__len__") for item in history):
-            history = list(history)
     if isinstance(history, (list, tuple)):
         dimensions = {validation.n_dimensions(f"history[{i}]", item) for i, item in enumerate(history)}
         one_row_a_step = dimensions == {1} and (n_features > 1 or all(len(item) == 1 for item in history))

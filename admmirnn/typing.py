@@ -1,22 +1,28 @@
-"""What arguments and attributes are, for type checkers: nothing of it is imported when admmirnn runs.
+"""What arguments and attributes are, for type checkers and for whatever reads annotations at run time.
 
 Of use in annotations of one's own losses (`CustomLoss`), penalties (`ProximalOperator`), solvers (`Solver`) and
 callbacks (`Callback`).
 """
 
 from admmirnn._typing import (
+    Activation,
     Array,
     BoolArray,
+    CellName,
     CustomLoss,
     DType,
     FilePath,
     FloatArray,
     Frame,
     IntArray,
+    LossOfClasses,
+    LossOfValues,
     ProximalOperator,
     RandomState,
+    ReadOut,
     Record,
     Schedule,
+    SolverName,
     Text,
 )
 from admmirnn.losses import AnyLoss
@@ -25,10 +31,12 @@ from admmirnn.solvers.interface import EndOfEpoch, KeepState, Limits, Solver
 from admmirnn.watching import Callback, EpochListener
 
 __all__ = [
+    "Activation",
     "AnyLoss",
     "Array",
     "BoolArray",
     "Callback",
+    "CellName",
     "CustomLoss",
     "DType",
     "EndOfEpoch",
@@ -39,11 +47,15 @@ __all__ = [
     "IntArray",
     "KeepState",
     "Limits",
+    "LossOfClasses",
+    "LossOfValues",
     "Network",
     "ProximalOperator",
     "RandomState",
+    "ReadOut",
     "Record",
     "Schedule",
     "Solver",
+    "SolverName",
     "Text",
 ]

@@ -9,23 +9,20 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from types import FrameType
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from admmirnn import backend, validation
+from admmirnn._typing import Array, FloatArray, Record, Self
+from admmirnn.data.sequences import Sequences
+from admmirnn.losses import AnyLoss
+from admmirnn.networks import Network
 from admmirnn.optional import import_optional
 from admmirnn.solvers.status import Status
 
-if TYPE_CHECKING:
-    from types import FrameType
-
-    from typing_extensions import Self
-
-    from admmirnn._typing import Array, FloatArray, Record
-    from admmirnn.data.sequences import Sequences
-    from admmirnn.losses import AnyLoss
-    from admmirnn.networks import Network
+__all__ = ["Callback", "EpochListener", "EpochState", "History", "Limits"]
 
 logger = logging.getLogger("admmirnn")
 logger.addHandler(logging.NullHandler())  # a library is silent unless it is asked

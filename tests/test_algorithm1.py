@@ -785,11 +785,7 @@ def test_forms_of_labels_at_each_step(table, form):
     assert same_weights(model, expected)
     assert model.V_.shape == (3, 6)
     predicted, probabilities = model.predict(X), model.predict_proba(X)
-    assert (
-        isinstance(predicted, np.ndarray)
-        == (form in (np.asarray, np.asfortranarray))
-        == isinstance(probabilities, np.ndarray)
-    )
+    assert isinstance(predicted, np.ndarray) and isinstance(probabilities, np.ndarray)
     assert np.shape(predicted) == (24, 5) and np.shape(probabilities) == (24, 5, 3)
     assert np.allclose(np.sum(probabilities, axis=-1), 1, atol=1e-6)
     assert np.array_equal(np.argmax(probabilities, axis=-1), predicted)

@@ -59,6 +59,25 @@ def test_public_names():
         _ = admmirnn.Rolout
 
 
+@pytest.mark.parametrize("name", admmirnn._SUBMODULES)
+def test_public_submodules_are_there_and_export_only_their_own(name):
+    """A star import brings what is defined there or in another module of admmirnn, and no helper of the module."""
+    program = f"import admmirnn, sys\nassert admmirnn.{name} is sys.modules['admmirnn.{name}']"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+    module, names = getattr(admmirnn, name), {}
+    exec(f"from admmirnn.{name} import *", names)
+    assert set(names) - {"__builtins__"} == set(module.__all__) <= set(dir(module))
+    own = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
+    documented = {value.__name__ for value in own if isinstance(value, type) and not value.__name__.startswith("_")}
+    if name in ("losses", "penalties"):
+        assert set(module.__all__) == documented
+
+
+def test_what_is_offered_is_public():
+    """By completion in an editor: neither what the package imports, nor submodules that are its own affair."""
+    assert set(dir(admmirnn)) == {*admmirnn.__all__, *admmirnn._SUBMODULES}
+
+
 @pytest.mark.slow
 def test_import_time():
     """A loose guard, by the processor's time, which varies less; `python -m bench.imports` measures the claim."""

@@ -430,7 +430,7 @@ def test_stateful_partial_fit_of_one_step_at_a_time():
         for model, form in zip(models, (np.array, list), strict=True):
             for t in range(60):
                 model.partial_fit(form(X[:, t : t + 1]), form(y[:, t : t + 1]), **first)
-            assert np.shape(model.predict(X)) == y.shape and model.score(X, y) > 0.9
+            assert np.shape(list(model.predict(X))) == y.shape and model.score(X, y) > 0.9
         np.testing.assert_array_equal(models[0].W_, models[1].W_)
 
 

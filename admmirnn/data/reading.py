@@ -111,6 +111,7 @@ def _kind_of(X: Any) -> tuple[str, Any]:
     if issparse(X):
         return "table", X  # refused there, in scikit-learn's words
     validation.refuse_masked("X", X)
+    X = validation.in_lists(X)
     if hasattr(X, "iloc") and getattr(X, "ndim", 2) == 1:
         X = list(X)
     if isinstance(X, (list, tuple)):
@@ -130,8 +131,6 @@ def _kind_of(X: Any) -> tuple[str, Any]:
     if hasattr(X, "iloc") or not hasattr(X, "__array__"):
         return "table", X
     X = X if isinstance(X, np.ndarray) else np.asarray(X)
-    if X.dtype == object and X.ndim == 1 and len(X) and all(hasattr(item, "__len__") for item in X):
-        return _kind_of(list(X))
     if X.ndim == 3:
         return "array", X
     if X.ndim > 3:

@@ -48,6 +48,7 @@ def check_labels(
         What y was: one label a sequence, or a rectangular array or a list with one label a step.
     """
     validation.refuse_masked("y", y)
+    y = validation.in_lists(y)
     form = _form_of_labels(y, of_steps=stateful)
     if form != "sequence" and not per_step:
         found = f"an array of shape {y.shape}" if form == "array" else f"a list of {len(y)} arrays"
@@ -90,6 +91,7 @@ def _is_missing(label: Any) -> bool:
 
 def check_labels_per_step(y: Any, lengths: IntArray) -> Array:
     """Return the labels of all steps, one sequence after the other."""
+    y = validation.in_lists(y)
     form = "sequence" if y is None else _form_of_labels(y, of_steps=True)
     if form == "sequence" or len(y) != len(lengths):
         found = "is None" if y is None else f"has {len(y)} entries" if form == "sequence" else f"has {len(y)} sequences"
@@ -169,6 +171,7 @@ def check_values(y: Any, lengths: IntArray, *, stateful: bool = False) -> tuple[
         Whether y has no axis of length k.
     """
     validation.refuse_masked("y", y)
+    y = validation.in_lists(y)
     if not isinstance(y, (list, tuple)):
         y = np.asarray(y)
         if not y.ndim:
@@ -239,8 +242,7 @@ def check_indicators(y: Any, lengths: IntArray, *, ignore_label: Any = None) -> 
     form : {"sequence", "array", "list"}
         As `check_labels` says it.
     """
-    if issparse(y):
-        y = y.toarray()
+    y = y.toarray() if issparse(y) else validation.in_lists(y)
     items = _items_of_values(y) if len(y) == len(lengths) else None
     if items is not None and items[0].ndim == 2:
         form = "list"
@@ -323,6 +325,7 @@ def check_sample_weight(sample_weight: Any, lengths: IntArray, *, per_step: bool
     n_sequences = len(lengths)
     if sample_weight is None:
         return np.ones(lengths.sum() if per_step else n_sequences)
+    sample_weight = validation.in_lists(sample_weight)
     form = _form_of_labels(sample_weight, of_steps=per_step)
     if per_step and form != "sequence" and len(sample_weight) == n_sequences:
         sample_weight = _labels_per_step(sample_weight, form, lengths, "sample_weight", "weight")
@@ -356,7 +359,7 @@ def check_classes(classes: Any, fitted: Array | None) -> Array:
         if fitted is None:
             raise ValueError("classes is None in the first call of partial_fit; pass all labels that there will be")
         return fitted
-    found = np.unique(check_label_column(column_or_1d(classes), "index {} of classes")[0])
+    found = np.unique(check_label_column(column_or_1d(validation.in_lists(classes)), "index {} of classes")[0])
     if fitted is not None and not np.array_equal(found, fitted):
         raise ValueError(f"classes is {found.tolist()}, and was {fitted.tolist()} before; pass the same ones, or None")
     if len(found) < 2:

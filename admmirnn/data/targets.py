@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import TypeAlias
+from admmirnn._typing import Array, BoolArray, FloatArray, IntArray
+from admmirnn.data.sequences import Sequences
 
-    from admmirnn._typing import Array, BoolArray, FloatArray, IntArray
-    from admmirnn.data.sequences import Sequences
-
-    # sequences, their targets and weights, and whether there is one a step
-    HeldOut: TypeAlias = tuple[Sequences, Array, FloatArray, bool]
+# sequences, their targets and weights, and whether there is one a step
+HeldOut: TypeAlias = tuple[Sequences, Array, FloatArray, bool]
 
 
 @dataclass(frozen=True)

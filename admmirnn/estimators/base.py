@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import validation
+from admmirnn._typing import Array, FilePath, FloatArray, Frame, IntArray, Self
 from admmirnn.activations import ACTIVATIONS
 from admmirnn.data.reading import framed, read_more_sequences, read_sequences
-from admmirnn.data.targets import with_weight
+from admmirnn.data.sequences import Sequences
+from admmirnn.data.targets import HeldOut, Targets, with_weight
 from admmirnn.estimators.pipeline import Data, Earlier, Result, initial_network, learn
 from admmirnn.estimators.settings import (
     READ_OUTS,
+    EstimatorSettings,
     check_estimator_settings,
     check_fitted_frame,
     check_partial,
@@ -26,29 +31,23 @@ from admmirnn.estimators.settings import (
 )
 from admmirnn.files import models
 from admmirnn.files.fitted import Fitted, check_fitted_history, check_fitted_type
-from admmirnn.losses import loss_of
-from admmirnn.networks import StackedRNN, network_of
+from admmirnn.losses import Loss, loss_of
+from admmirnn.networks import Network, StackedRNN, network_of
 from admmirnn.networks.blocks import weights_of
 from admmirnn.networks.cells import CELLS, Elman, cell_named
 from admmirnn.solvers import SOLVERS, Capability, Status
+from admmirnn.solvers.memory import Memory
 from admmirnn.solvers.rollout.memory import memory_of
 from admmirnn.watching import History
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import ArrayLike, NDArray
-    from typing_extensions import Self
-
-    from admmirnn._typing import Array, FilePath, FloatArray, Frame, IntArray, available_if
-    from admmirnn.data.sequences import Sequences
-    from admmirnn.data.targets import HeldOut, Targets
-    from admmirnn.estimators.settings import EstimatorSettings
-    from admmirnn.losses import Loss
-    from admmirnn.networks import Network
-    from admmirnn.solvers.memory import Memory
+    from admmirnn._typing import available_if
 else:
     from sklearn.utils.metaestimators import available_if
+
+
+# one a sequence, or one a step: in an array, in a list, in a list for sequences of unequal lengths
+FORMS_OF_TARGETS = ("sequence", "array", "list", "unequal")
 
 # what makes an estimator fitted, but for its weights and the memory of its solver; the classes add their own
 FITTED = {
@@ -65,7 +64,7 @@ FITTED_OF_SEQUENCES = {
     "n_features_in_": Fitted.value(partial(validation.check_integer, least=1)),
     "feature_names_in_": Fitted.labels("names", strings=True, may_be_missing=True),
     "_n_table_columns": Fitted.value(partial(validation.check_integer, least=1), optional=True),
-    "_form_of_targets": Fitted.value(partial(validation.check_choice, choices=("sequence", "array", "list"))),
+    "_form_of_targets": Fitted.value(partial(validation.check_choice, choices=FORMS_OF_TARGETS)),
     "_scale": Fitted.value(partial(validation.check_number, strict=True)),
     "_frame": Fitted.value(check_fitted_frame),
 }
@@ -154,9 +153,17 @@ class RecurrentEstimator(BaseEstimator):
     _reads_text = False
     _losses: Mapping[str, type[Loss]]
 
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        if isinstance(state.get("status_"), Status):  # not every format, as that of skops, can make a member of an enum
+            state["status_"] = state["status_"].name
+        return state
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         older: dict[str, Any] = {"cell": Elman.name, "forget_bias": "auto", "dropout": 0.0}  # and had no others
         state = older | state
+        if isinstance(state.get("status_"), str):
+            state["status_"] = Status[state["status_"]]
         if "_memory" in state and "_goes_on" not in state:  # of an older version: a dict, an empty one, or None
             memory = state["_memory"]
             try:
@@ -233,7 +240,9 @@ class RecurrentEstimator(BaseEstimator):
         check_targets_suit(settings, targets)
         if not (settings.stateful and online):  # streams go on, those without a target as well
             sequences, targets = with_weight(sequences, targets)
-        return Data(sequences, targets, loss, attributes | of_targets | {"_form_of_targets": targets.form})
+        is_unequal = targets.form == "list" and sequences.lengths.min() < sequences.lengths.max()
+        of_targets["_form_of_targets"] = "unequal" if is_unequal else targets.form
+        return Data(sequences, targets, loss, attributes | of_targets)
 
     def _learn(
         self,
@@ -362,13 +371,16 @@ class RecurrentEstimator(BaseEstimator):
         pruned._memory = None  # that of all units does not fit
         return pruned
 
-    def _in_the_form_of_targets(self, rows: Array, lengths: IntArray) -> Any:
+    def _in_the_form_of_targets(self, rows: Array, lengths: IntArray) -> Array:
         """Cut one row a step into sequences, if there is one a step."""
         if self._form_of_targets == "sequence":
             return rows
-        if self._form_of_targets == "array" and lengths.min() == lengths.max():
+        if self._form_of_targets != "unequal" and lengths.min() == lengths.max():
             return rows.reshape(len(lengths), lengths[0], *rows.shape[1:])
-        return np.split(rows, np.cumsum(lengths)[:-1])
+        sequences = np.empty(len(lengths), object)  # one axis always: scikit-learn joins those of several folds
+        for i, of_sequence in enumerate(np.split(rows, np.cumsum(lengths)[:-1])):
+            sequences[i] = of_sequence
+        return sequences
 
     def _network(self) -> Network:
         check_is_fitted(self)

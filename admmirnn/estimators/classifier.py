@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import expit, softmax
+from numpy.typing import ArrayLike, DTypeLike
+from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from admmirnn import validation
+from admmirnn._typing import (
+    Activation,
+    Array,
+    BoolArray,
+    CellName,
+    CustomLoss,
+    FilePath,
+    FloatArray,
+    Frame,
+    IntArray,
+    LossOfClasses,
+    ProximalOperator,
+    RandomState,
+    ReadOut,
+    Self,
+    SolverName,
+    TorchModule,
+)
 from admmirnn.data.reading_targets import (
     at_least_tiny,
     check_class_weight,
@@ -25,39 +45,20 @@ from admmirnn.data.reading_targets import (
     numbers_of_classes,
 )
 from admmirnn.data.targets import Targets
-from admmirnn.estimators.base import FITTED, FITTED_OF_SEQUENCES, RecurrentEstimator, can_go_on
+from admmirnn.estimators.base import FITTED, FITTED_OF_SEQUENCES, RecurrentEstimator, Trace, can_go_on
 from admmirnn.estimators.layers import estimator_of_layers
+from admmirnn.estimators.settings import EstimatorSettings
 from admmirnn.export import Exports
 from admmirnn.files import models
 from admmirnn.files.fitted import Fitted
-from admmirnn.losses import LOSSES_OF_CLASSES, SigmoidCrossEntropy, SoftmaxCrossEntropy, loss_of
+from admmirnn.losses import LOSSES_OF_CLASSES, AnyLoss, Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, loss_of
 from admmirnn.solvers.capability import Capability
+from admmirnn.solvers.interface import Solver
 from admmirnn.streaming import Answer, ReadsStreams
+from admmirnn.watching import Callback
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import torch
-    from numpy.typing import ArrayLike, DTypeLike
-    from typing_extensions import Self
-
-    from admmirnn._typing import (
-        Array,
-        BoolArray,
-        CustomLoss,
-        FilePath,
-        FloatArray,
-        Frame,
-        IntArray,
-        ProximalOperator,
-        RandomState,
-        available_if,
-    )
-    from admmirnn.estimators.base import Trace
-    from admmirnn.estimators.settings import EstimatorSettings
-    from admmirnn.losses import AnyLoss, Loss
-    from admmirnn.solvers.interface import Solver
-    from admmirnn.watching import Callback
+    from admmirnn._typing import available_if
 else:
     from sklearn.utils.metaestimators import available_if
 
@@ -258,14 +259,14 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         self,
         hidden_size: int | Sequence[int] = 128,
         *,
-        cell: str = "elman",
-        activation: str = "tanh",
+        cell: CellName = "elman",
+        activation: Activation = "tanh",
         penalty: float | str = "auto",
         penalties: Mapping[str, ProximalOperator] | None = None,
-        solver: str | Solver = "rollout",
+        solver: SolverName | Solver = "rollout",
         max_epochs: int = 20,
         batch_size: int | str = "auto",
-        readout: str = "last",
+        readout: ReadOut = "last",
         frame: int | Frame | None = None,
         bidirectional: bool = False,
         dropout: float = 0.0,
@@ -280,7 +281,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         random_state: RandomState = None,
         scale: float = 1.0,
         n_threads: int | None = 1,
-        loss: str | Loss | CustomLoss = "cross_entropy",
+        loss: LossOfClasses | Loss | CustomLoss = "cross_entropy",
         class_weight: Mapping[Any, float] | str | None = None,
         ignore_label: object = None,
         early_stopping: bool = False,
@@ -350,8 +351,8 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
     @classmethod
     def from_torch(
         cls,
-        rnn: torch.nn.Module | Sequence[torch.nn.Module],
-        linear: torch.nn.Module,
+        rnn: TorchModule | Sequence[TorchModule],
+        linear: TorchModule,
         *,
         classes: ArrayLike | None = None,
         every_step: bool = False,
@@ -543,7 +544,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
             raise ValueError(f"loss is {self.loss!r}, and targets had one label each when training began; call fit")
         return Targets(values, weights, form, n_labels), {"classes_": np.arange(n_labels), "_several": True}
 
-    def predict(self, X: ArrayLike) -> Any:
+    def predict(self, X: ArrayLike) -> Array:
         """Return the label of every sequence, or of every step if ``y`` had one for each.
 
         Parameters
@@ -554,8 +555,8 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         Returns
         -------
         ndarray of shape (n_sequences,)
-            Or of shape (n_sequences, n_steps), or a list of arrays of shape (n_steps_i,), as ``y`` was; a list
-            whenever the lengths differ.
+            Or of shape (n_sequences, n_steps), if ``y`` had a label for each step.  If lengths differ, here or in
+            `fit`, it is an array of n_sequences objects, which are arrays of shape (n_steps_i,).
 
         Raises
         ------
@@ -568,7 +569,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         answers = (outputs > 0).astype(int) if self._several else self.classes_[outputs.argmax(axis=1)]
         return self._in_the_form_of_targets(answers, lengths)
 
-    def decision_function(self, X: ArrayLike) -> Any:
+    def decision_function(self, X: ArrayLike) -> Array:
         """Return the outputs of the network, the largest or the positive ones of which `predict` names.
 
         Parameters
@@ -579,8 +580,8 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         Returns
         -------
         ndarray of shape (n_sequences, n_classes), or (n_sequences,) for two classes
-            Of two classes, the output of the second minus that of the first.  Or with the steps as second axis, or a
-            list of arrays, as in `predict`.
+            Of two classes, the output of the second minus that of the first.  Or with the steps as second axis, or an
+            array of arrays, as in `predict`.
 
         Raises
         ------
@@ -593,7 +594,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         return self._in_the_form_of_targets(outputs, lengths)
 
     @available_if(_has_probabilities)
-    def predict_proba(self, X: ArrayLike) -> Any:
+    def predict_proba(self, X: ArrayLike) -> Array:
         """Return the probability of every class, in the order of ``classes_``.
 
         Only cross-entropies have probabilities: the softmax of the outputs, or with ``loss="sigmoid_cross_entropy"``
@@ -607,7 +608,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         Returns
         -------
         ndarray of shape (n_sequences, n_classes)
-            Or with the steps as second axis, or a list of arrays of shape (n_steps_i, n_classes), as in `predict`.
+            Or with the steps as second axis, or an array of arrays of shape (n_steps_i, n_classes), as in `predict`.
 
         Raises
         ------
@@ -616,6 +617,31 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         """
         outputs, lengths = self._outputs(X)
         return self._in_the_form_of_targets(self._probabilities(outputs), lengths)
+
+    @available_if(_has_probabilities)
+    def predict_log_proba(self, X: ArrayLike) -> Array:
+        """Return the logarithm of the probability of every class, in the order of ``classes_``.
+
+        It is computed from the outputs, and so it is finite where `predict_proba` is zero by rounding.
+
+        Parameters
+        ----------
+        X : array-like or list of arrays
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_sequences, n_classes)
+            In the form of what `predict_proba` returns.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `predict`.
+        """
+        outputs, lengths = self._outputs(X)
+        logarithms = log_expit(outputs) if self._several else log_softmax(outputs, axis=1)
+        return self._in_the_form_of_targets(logarithms, lengths)
 
     def _probabilities(self, outputs: FloatArray) -> FloatArray:
         found: FloatArray = expit(outputs) if self._several else softmax(outputs, axis=1)
@@ -663,7 +689,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         if self._several:
             return self._subset_accuracy(X, y, sample_weight)
         if self._form_of_targets == "sequence":
-            return float(super().score(X, y, sample_weight))
+            return float(super().score(X, validation.in_lists(y), validation.in_lists(sample_weight)))
         labels, predicted, present, lengths = self._labels_of_steps(X, y)
         weights = check_sample_weight(sample_weight, lengths, per_step=True)
         found: float = accuracy_score(labels, predicted, sample_weight=weights[present])

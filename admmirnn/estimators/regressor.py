@@ -2,46 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import validation
+from admmirnn._typing import (
+    Activation,
+    Array,
+    CellName,
+    CustomLoss,
+    FilePath,
+    FloatArray,
+    Frame,
+    IntArray,
+    LossOfValues,
+    ProximalOperator,
+    RandomState,
+    ReadOut,
+    Self,
+    SolverName,
+    TorchModule,
+)
 from admmirnn.data.reading_targets import at_least_tiny, check_sample_weight, check_scaled_values, check_values
 from admmirnn.data.targets import Targets
-from admmirnn.estimators.base import FITTED, FITTED_OF_SEQUENCES, RecurrentEstimator, can_go_on
+from admmirnn.estimators.base import FITTED, FITTED_OF_SEQUENCES, RecurrentEstimator, Trace, can_go_on
 from admmirnn.estimators.layers import estimator_of_layers
+from admmirnn.estimators.settings import EstimatorSettings
 from admmirnn.export import Exports
 from admmirnn.files import models
 from admmirnn.files.fitted import Fitted
-from admmirnn.losses import LOSSES_OF_VALUES
+from admmirnn.losses import LOSSES_OF_VALUES, AnyLoss, Loss
+from admmirnn.solvers.interface import Solver
 from admmirnn.streaming import Answer, ReadsStreams, check_can_forecast, check_history, forecast
+from admmirnn.watching import Callback
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import torch
-    from numpy.typing import ArrayLike, DTypeLike, NDArray
-    from typing_extensions import Self
-
-    from admmirnn._typing import (
-        CustomLoss,
-        FilePath,
-        FloatArray,
-        Frame,
-        IntArray,
-        ProximalOperator,
-        RandomState,
-        available_if,
-    )
-    from admmirnn.estimators.base import Trace
-    from admmirnn.estimators.settings import EstimatorSettings
-    from admmirnn.losses import AnyLoss, Loss
-    from admmirnn.solvers.interface import Solver
-    from admmirnn.watching import Callback
+    from admmirnn._typing import available_if
 else:
     from sklearn.utils.metaestimators import available_if
 
@@ -94,14 +96,14 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         self,
         hidden_size: int | Sequence[int] = 128,
         *,
-        cell: str = "elman",
-        activation: str = "tanh",
+        cell: CellName = "elman",
+        activation: Activation = "tanh",
         penalty: float | str = "auto",
         penalties: Mapping[str, ProximalOperator] | None = None,
-        solver: str | Solver = "rollout",
+        solver: SolverName | Solver = "rollout",
         max_epochs: int = 20,
         batch_size: int | str = "auto",
-        readout: str = "last",
+        readout: ReadOut = "last",
         frame: int | Frame | None = None,
         bidirectional: bool = False,
         dropout: float = 0.0,
@@ -116,7 +118,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         random_state: RandomState = None,
         scale: float = 1.0,
         n_threads: int | None = 1,
-        loss: str | Loss | CustomLoss = "squared_error",
+        loss: LossOfValues | Loss | CustomLoss = "squared_error",
         scale_targets: bool = True,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -183,8 +185,8 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
     @classmethod
     def from_torch(
         cls,
-        rnn: torch.nn.Module | Sequence[torch.nn.Module],
-        linear: torch.nn.Module,
+        rnn: TorchModule | Sequence[TorchModule],
+        linear: TorchModule,
         *,
         every_step: bool = False,
         **settings: Any,
@@ -316,7 +318,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         attributes = {"target_mean_": mean, "target_scale_": deviation, "_single": single}
         return Targets(values, weights, form, values.shape[1]), attributes
 
-    def predict(self, X: ArrayLike) -> Any:
+    def predict(self, X: ArrayLike) -> Array:
         """Return the value of every sequence, or of every step if ``y`` had one for each.
 
         Parameters
@@ -327,7 +329,8 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         Returns
         -------
         ndarray of shape (n_sequences,), (n_sequences, k), (n_sequences, n_steps) or (n_sequences, n_steps, k)
-            As ``y`` was, or a list of arrays of shape (n_steps_i,) or (n_steps_i, k), whenever the lengths differ.
+            As ``y`` was.  If there is a value for each step and lengths differ, here or in `fit`, it is an array of
+            n_sequences objects, which are arrays of shape (n_steps_i,) or (n_steps_i, k).
 
         Raises
         ------
@@ -419,7 +422,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
 
         check_is_fitted(self)
         if self._form_of_targets == "sequence":
-            return float(super().score(X, y, sample_weight))
+            return float(super().score(X, validation.in_lists(y), validation.in_lists(sample_weight)))
         outputs, lengths = self._outputs(X)
         values, present, _, _ = check_values(y, lengths)
         if len(values) != len(outputs) or values.shape[1] != outputs.shape[1]:

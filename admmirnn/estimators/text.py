@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy.special import log_softmax, softmax
 from sklearn.utils import check_random_state
 
 from admmirnn import backend, validation
+from admmirnn._typing import (
+    Activation,
+    Array,
+    CellName,
+    FilePath,
+    FloatArray,
+    IntArray,
+    ProximalOperator,
+    RandomState,
+    Self,
+    SolverName,
+    Text,
+)
 from admmirnn.data.sequences import Sequences
 from admmirnn.data.targets import Targets
 from admmirnn.estimators.base import FITTED, RecurrentEstimator
 from admmirnn.estimators.pipeline import Data
-from admmirnn.estimators.settings import check_estimator_settings, check_partial, check_same_network
+from admmirnn.estimators.settings import EstimatorSettings, check_estimator_settings, check_partial, check_same_network
 from admmirnn.files import models
 from admmirnn.files.fitted import Fitted
 from admmirnn.losses import SoftmaxCrossEntropy
-from admmirnn.networks import layers_of_one_direction
+from admmirnn.networks import Network, layers_of_one_direction
 from admmirnn.solvers import SOLVERS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import ArrayLike, DTypeLike, NDArray
-    from typing_extensions import Self
-
-    from admmirnn._typing import Array, FilePath, FloatArray, IntArray, ProximalOperator, RandomState, Text
-    from admmirnn.estimators.settings import EstimatorSettings
-    from admmirnn.networks import Network
-    from admmirnn.solvers.interface import Solver
-    from admmirnn.watching import Callback
+from admmirnn.solvers.interface import Solver
+from admmirnn.watching import Callback
 
 
 def check_fitted_vocabulary(name: str, value: Any, sizes: dict[str, Any]) -> None:
@@ -108,11 +113,11 @@ random_state, n_threads
         self,
         hidden_size: int | Sequence[int] = 128,
         *,
-        cell: str = "elman",
-        activation: str = "tanh",
+        cell: CellName = "elman",
+        activation: Activation = "tanh",
         penalty: float | str = "auto",
         penalties: Mapping[str, ProximalOperator] | None = None,
-        solver: str | Solver = "rollout",
+        solver: SolverName | Solver = "rollout",
         max_epochs: int = 10,
         batch_size: int | str = "auto",
         chunk_size: int = 25,
@@ -356,11 +361,36 @@ random_state, n_threads
         OSError
             If a file cannot be read.
         """
+        found: FloatArray = softmax(self._outputs_of_text(text), axis=1)
+        return found
+
+    def predict_log_proba(self, text: Text) -> FloatArray:
+        """Return the logarithms of the probabilities of what follows each character of a text.
+
+        They are computed from the outputs, and so they are finite where `predict_proba` is zero by rounding.
+
+        Parameters
+        ----------
+        text : str, pathlib.Path or text file
+            One text, of at least one character.
+
+        Returns
+        -------
+        ndarray of shape (n_characters, K)
+            Row t holds those of the character after the t-th, in the order of ``vocabulary_``.
+
+        Raises
+        ------
+        ValueError, TypeError, OSError
+            As in `predict_proba`.
+        """
+        found: FloatArray = log_softmax(self._outputs_of_text(text), axis=1)
+        return found
+
+    def _outputs_of_text(self, text: Text) -> FloatArray:
         network = self._network()
         (codes,) = self._encode([read_text(text, least=1)])
-        outputs = network.outputs(_symbols([codes], len(self.vocabulary_)), every_step=True)
-        found: FloatArray = softmax(self._checked(outputs), axis=1)
-        return found
+        return self._checked(network.outputs(_symbols([codes], len(self.vocabulary_)), every_step=True))
 
     def generate(
         self, prefix: Text = "", n: int = 200, temperature: float = 1.0, random_state: RandomState = None
@@ -476,7 +506,7 @@ def _predictions(encoded: list[Array], n_symbols: int) -> tuple[Sequences, IntAr
 
 def read_texts(text: Any) -> list[str]:
     """Return the texts that ``text`` is, or that it tells where to read, as a list; each has two characters or more."""
-    if not isinstance(text, (list, tuple)):
+    if isinstance(text, (str, bytes, np.ndarray, Mapping, Set)) or not hasattr(text, "__len__"):
         return [read_text(text)]
     if not len(text):
         raise ValueError("text is an empty list; pass at least one text")

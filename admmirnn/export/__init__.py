@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
-from admmirnn import validation
+from admmirnn import networks, validation
+from admmirnn._typing import Array, FilePath, FloatArray, Frame, TorchModule
 from admmirnn.export.network import Network
 from admmirnn.files.format import replace_file
 from admmirnn.optional import import_optional
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import torch
-    from numpy.typing import ArrayLike, DTypeLike
     from onnx import ModelProto
-
-    from admmirnn import networks
-    from admmirnn._typing import Array, FilePath, FloatArray, Frame
+else:
+    ModelProto = Any
 
 
 class Exports:
@@ -46,7 +44,7 @@ class Exports:
             dtype=dtype,
         )
 
-    def to_torch(self) -> torch.nn.Module:
+    def to_torch(self) -> TorchModule:
         """Return the network as a torch module: `torch.nn.RNN`, GRU or LSTM, then `torch.nn.Linear`.
 
         Its outputs are those of the network: of a classifier o, what `torch.nn.CrossEntropyLoss` calls logits, column k
@@ -54,7 +52,7 @@ class Exports:
 
         Returns
         -------
-        torch.nn.Module
+        TorchModule
             ``module(x, lengths=None)``: ``x`` (n_sequences, n_steps, n_features) holds observations as `predict` takes
             them, shorter sequences filled up at their ends with anything; ``lengths`` (n_sequences,) says how long each
             is, by default all of ``n_steps``.  Returns (n_sequences, K), or with a target for each step (n_sequences,
@@ -63,7 +61,7 @@ class Exports:
             ``module.rnn`` is a `torch.nn.RNN` (``cell="elman"`` with the activation "tanh" or "relu"), a `torch.nn.GRU`
             ("gru") or a `torch.nn.LSTM` ("lstm") of as many layers and directions.  With other activations, and of
             "fastgrnn" and "ugrnn", a layer is a loop with parameters of the same names, and layers of different sizes
-            are modules of their own: then ``module.rnn`` is a `torch.nn.ModuleList`, from the first layer up.
+            are modules of their own: then ``module.rnn`` is a `TorchModuleList`, from the first layer up.
             ``module.linear`` is a `torch.nn.Linear`.  ``scale`` and a regressor's scaling of targets are parts of
             their weights, so that `from_torch` needs neither.  The weights are copies, of the estimator's dtype.
 
@@ -85,7 +83,7 @@ class Exports:
         >>> logits = module(torch.from_numpy(X))  # doctest: +SKIP
         """
         network = self._exported()
-        found: torch.nn.Module = _torch_part("to_torch").module_of(network, learns_s_0=isinstance(self.s_0, str))
+        found: TorchModule = _torch_part("to_torch").module_of(network, learns_s_0=isinstance(self.s_0, str))
         return found
 
     def to_onnx(self, path: FilePath, *, lengths: bool = True, states: bool = False) -> ModelProto:
@@ -174,7 +172,7 @@ class Exports:
 
 
 def layers_of_torch(
-    rnn: torch.nn.Module | Sequence[torch.nn.Module], linear: torch.nn.Module
+    rnn: TorchModule | Sequence[TorchModule], linear: TorchModule
 ) -> tuple[dict[str, FloatArray], dict[str, Any]]:
     """Read recurrent layers, such as a `torch.nn.GRU`, or a list of them, and a `torch.nn.Linear`.
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar, overload
 
 from sklearn.base import BaseEstimator
 
 from admmirnn import losses, penalties, validation
+from admmirnn._typing import FilePath
 from admmirnn.files.fitted import check_fitted_attributes, fitted_attributes_of
 from admmirnn.files.format import ModelFileError, Values, parameters, read_file, write_file
 from admmirnn.solvers import Algorithm1, Rollout, Status
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    from admmirnn._typing import FilePath
 
 _Estimator = TypeVar("_Estimator", bound=BaseEstimator)
 

@@ -3,7 +3,7 @@
 Any other check lives with what it guards.
 """
 
-from admmirnn.validation.arrays import as_numbers, n_dimensions, refuse_masked
+from admmirnn.validation.arrays import as_numbers, in_lists, n_dimensions, refuse_masked
 from admmirnn.validation.basic import (
     DTYPES,
     MOST_OF_C,
@@ -38,6 +38,7 @@ __all__ = [
     "different",
     "expect",
     "finite",
+    "in_lists",
     "is_auto",
     "n_dimensions",
     "naming",

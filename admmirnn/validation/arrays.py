@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,56 @@ from scipy.sparse import issparse
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
+
+
+def in_lists(values: Any) -> Any:
+    """Return a sequence of arrays, in whatever holds it, as a list of them; arrays of numbers and tables as they are.
+
+    A deque, a column of a data set, and nested lists of pyarrow, polars or awkward are such; so are arrays of objects
+    that are arrays, which is what a column of nested lists becomes in pandas.
+    """
+    if isinstance(values, np.ndarray):
+        return [in_lists(item) for item in values] if _is_nested(values) else values
+    if isinstance(values, (list, tuple)):
+        return [in_lists(item) for item in values] if any(map(_may_be_nested, values)) else values
+    if values is None or isinstance(values, (str, bytes, Mapping, Set)) or issparse(values) or _is_table(values):
+        return values
+    if hasattr(values, "__array__"):
+        return _in_lists_by_its_own_method(values)
+    is_sequence = isinstance(values, Collection) or (hasattr(values, "__len__") and hasattr(values, "__getitem__"))
+    return in_lists(list(values)) if is_sequence else values
+
+
+def _is_table(values: object) -> bool:
+    return getattr(values, "ndim", 2) == 2 and any(hasattr(values, name) for name in ("columns", "column_names"))
+
+
+def _is_nested(values: object) -> bool:
+    """Whether this is an array of objects that are all arrays or lists."""
+    if not (isinstance(values, np.ndarray) and values.dtype == object and values.ndim == 1 and len(values)):
+        return False
+    return all(hasattr(item, "__len__") and not isinstance(item, (str, bytes, Mapping, Set)) for item in values)
+
+
+def _may_be_nested(item: object) -> bool:
+    """Whether an item of a list may have to be read as lists itself."""
+    if isinstance(item, np.ndarray):
+        return _is_nested(item)
+    return not isinstance(item, (list, tuple)) and (hasattr(item, "to_pylist") or hasattr(item, "to_list"))
+
+
+def _in_lists_by_its_own_method(values: Any) -> Any:
+    """The lists in what calls itself an array, and is none of numbers."""
+    method = getattr(values, "to_pylist", None) or getattr(values, "to_list", None)
+    if method is None:
+        return values
+    try:
+        array = np.asarray(values)
+    except ValueError:  # of awkward: its rows are of unequal lengths
+        return method()
+    if hasattr(values, "iloc"):  # of pandas, whose missing values and labels are looked at later
+        return in_lists(array) if _is_nested(array) else values
+    return method() if _is_nested(array) else array
 
 
 def n_dimensions(name: str, values: Any) -> int:
