@@ -129,7 +129,7 @@ def fitted(kind, X, y, **settings):
 
 
 @EVERY_CELL
-@pytest.mark.parametrize("hidden_size", [5, (5, 4)])
+@pytest.mark.parametrize("hidden_size", [pytest.param(5, marks=SLOWER), (5, 4)])
 @pytest.mark.parametrize("settings", [{"readout": "mean"}, {"readout": "max", "s_0": "learn"}, {"frame": (3, 2)},
                                       {"s_0": "given"}, {"s_0": "learn", "dtype": "float64"},
                                       {"scale": 0.5, "frame": 2}], ids=str)  # fmt: skip
@@ -227,7 +227,7 @@ def stepper_of(kernels, network, B=3, answer=None, **changed):
 
 @EVERY_CELL
 @pytest.mark.parametrize("n_hidden", [(70,), (33, 16), (1,), (2, 1)], ids=str)
-@pytest.mark.parametrize("B", [1, 2, 5])
+@pytest.mark.parametrize("B", [1, pytest.param(2, marks=SLOWER), 5])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_compiled_streams_agree_with_their_twin(cell, n_hidden, B, dtype):
     network, results = network_for(cell, n_hidden, "mean", dtype), []
@@ -354,7 +354,7 @@ def test_symbols_are_drawn_from_the_outputs_of_a_stream(kernels, cell, n_hidden,
 
 
 @EVERY_CELL
-@pytest.mark.parametrize("hidden_size", [8, (8, 6)])
+@pytest.mark.parametrize("hidden_size", [pytest.param(8, marks=SLOWER), (8, 6)])
 @pytest.mark.parametrize("s_0", [None, "learn"])
 def test_text_of_any_network(cell, hidden_size, s_0, backend_name):
     settings = {"cell": cell, "hidden_size": hidden_size, "s_0": s_0}
