@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from admmirnn._typing import BoolArray, FloatArray, IntArray
-    from admmirnn.networks import Network
+    from admmirnn._typing import BoolArray, FloatArray, IntArray, LayeredNetwork
 
 
-def pruned_weights(network: Network) -> dict[str, FloatArray]:
+def pruned_weights(network: LayeredNetwork) -> dict[str, FloatArray]:
     """The weights by name of a network without the units that its outputs never depend on.
 
     These are the units whose state nobody reads, other than such units themselves, and those whose state is zero at

@@ -13,15 +13,14 @@ from admmirnn.networks.side_by_side import set_apart, set_side_by_side
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from admmirnn._typing import FloatArray, IntArray
+    from admmirnn._typing import FloatArray, IntArray, LayeredNetwork
     from admmirnn.data.sequences import Minibatch, Sequences
-    from admmirnn.networks import Network
     from admmirnn.reference.kernels import Kernels
 
 _ROWS_AT_A_TIME = 1 << 13
 
 
-def outputs_of(network: Network, sequences: Sequences, *, every_step: bool, n_threads: int) -> FloatArray:
+def outputs_of(network: LayeredNetwork, sequences: Sequences, *, every_step: bool, n_threads: int) -> FloatArray:
     """The outputs of `pieces_of_outputs` in one array."""
     outputs = np.empty((sequences.lengths.sum() if every_step else len(sequences), network.n_outputs), network.dtype)
     for rows, some in pieces_of_outputs(network, sequences, every_step=every_step, n_threads=n_threads):
@@ -30,7 +29,7 @@ def outputs_of(network: Network, sequences: Sequences, *, every_step: bool, n_th
 
 
 def pieces_of_outputs(
-    network: Network, sequences: Sequences, *, every_step: bool, n_threads: int
+    network: LayeredNetwork, sequences: Sequences, *, every_step: bool, n_threads: int
 ) -> Iterator[tuple[IntArray, FloatArray]]:
     """Yield numbers of outputs, of sequences or of steps, and what they are.
 
@@ -91,7 +90,7 @@ class Spaces:
     def of_network(
         cls,
         kernels: Kernels,
-        network: Network,
+        network: LayeredNetwork,
         read_out: str,
         n_rows: int,
         n_sequences: int,

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from admmirnn._typing import AnyCell, DType
-    from admmirnn.networks import Network
     from admmirnn.networks.rnn import RNN
 
 LONG = 200  # steps, from which on gates that keep the past for one or two of them are no start
@@ -31,7 +30,7 @@ def new_network(
     read_out: str = "last",
     bidirectional: bool = False,
     symbols: bool = False,
-) -> Network:
+) -> RNN | StackedRNN:
     """A network with weights as its cell starts, layer by layer and direction by direction, and with V and c zero.
 
     Where states are read in the place of observations, U is twice as large as for these, as states are about 0.5 in
@@ -83,7 +82,7 @@ def new_network(
 
 
 def start_gates_of_past(
-    network: Network, forget_bias: float | str, n_steps: int, random_state: np.random.RandomState
+    network: RNN | StackedRNN, forget_bias: float | str, n_steps: int, random_state: np.random.RandomState
 ) -> None:
     """Write the biases of the gates that keep the past.
 
