@@ -5,10 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from admmirnn import backend
+from admmirnn import Rollout, backend
 from admmirnn.data.sequences import Sequences
 from admmirnn.losses import SoftmaxCrossEntropy
-from admmirnn.networks.cells import CELLS
+from admmirnn.networks.cells import CELLS, cell_named
+from admmirnn.networks.start import new_network
 from admmirnn.solvers.rollout.state import Layer, Targets, Workspace
 
 TOLERANCES = {"float64": 1e-9, "float32": 1e-4}
@@ -62,3 +63,34 @@ def test_one_iteration(golden_cells, backend_name, name, dtype, metric):
                 _, length, _, _ = kernels.weight_step(of_kernel, float(case["damping"]), float(case["r"]), radius, 1.0)
                 assert kernels.move_weights(of_kernel, length)
                 np.testing.assert_allclose(matrix, case[f"{of.name}.0{kind}_{ending}"], atol=tolerance)
+
+
+@pytest.mark.parametrize("ending", ["free", "radius"])
+@pytest.mark.parametrize("metric", ["identity", "multipliers"])
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize("layers", [*([name] for name in CELLS), ["gru", "gru"]], ids="_".join)
+def test_weights_after_an_iteration_of_the_solver(golden_cells, backend_name, layers, dtype, metric, ending):
+    case = golden_cells("_".join(layers))
+    steps = np.concatenate([x[:length] for x, length in zip(case["X"], case["lengths"], strict=True)])
+    sequences = Sequences.of_lengths(steps.astype(dtype), case["lengths"])
+    sizes, seed = [4] * len(layers), np.random.RandomState(0)
+    network = new_network(3, sizes, 3, cell=cell_named(layers[0]), dtype=np.dtype(dtype), random_state=seed)
+    matrices = {"Psi": network.Psi}
+    for i, (direction,) in enumerate(network.layers):
+        for of, matrix in zip(direction.cell.maps, direction.maps, strict=True):
+            matrices[f"{of.name}.{i}"] = matrix
+    for name, matrix in matrices.items():
+        matrix[:] = case[name]
+    rho, r, damping, radius = (float(case[name]) for name in ("rho", "r", "damping", "radius"))
+    solver = Rollout(
+        rho=rho, r=r, damping=damping, radius=radius if ending == "radius" else None,
+        output_radius=radius if ending == "radius" else None, schedule="constant", gram_decay=0.0, momentum=0.0,
+        multiplier_cap=None, gram_every=1, metric=metric,
+    )  # fmt: skip
+    options = {"penalty": 0.0, "max_epochs": 1, "batch_size": len(case["y"]), "random_state": seed}
+    outcome = solver.solve(network, sequences, case["y"], SoftmaxCrossEntropy(), **options)
+    assert outcome.history[-1]["rollbacks"] == 0
+    for name, matrix in matrices.items():
+        kind = "_matrix" if metric == "multipliers" and name != "Psi" else ""
+        np.testing.assert_allclose(matrix, case[f"{name}{kind}_{ending}"], rtol=0, atol=TOLERANCES[dtype])
+        assert not np.allclose(matrix, case[name], rtol=0, atol=TOLERANCES[dtype])
