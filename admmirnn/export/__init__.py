@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from admmirnn import networks, validation
 from admmirnn._typing import Array, FilePath, FloatArray, Frame, TorchModule
+from admmirnn.export import c
+from admmirnn.export.c import CReport
 from admmirnn.export.network import Network
 from admmirnn.files.format import replace_file
 from admmirnn.optional import import_optional
@@ -169,6 +171,72 @@ class Exports:
         model = onnx_graph.model_of(network, lengths=lengths, labels=labels, probabilities=probabilities, states=states)
         replace_file(path, model.SerializeToString())
         return model
+
+    def to_c(self, path: FilePath, dtype: str = "float32") -> CReport:
+        """Write the network as C99: a source and a header, which need no library, no memory but the caller's, no libm.
+
+        Weights are constants; a matrix with many zeros, as `Lasso` makes them, or of a low rank is kept without
+        them, where that is smaller.  ``scale``, and a regressor's scaling of targets, are parts of the weights.
+
+        Parameters
+        ----------
+        path : path-like
+            The source, such as "model.c"; the header, "model.h", is written beside it.  Both replace files that are
+            there.  Its name, here ``model``, is what names in C begin with.
+        dtype : {"float32"}, default="float32"
+            The arithmetic.
+
+        Returns
+        -------
+        admmirnn.export.c.CReport
+            Bytes of weights, of a state and of the stack; its `measure` asks a compiler for the bytes of code.
+
+        Raises
+        ------
+        ValueError
+            If the network is bidirectional, weights are too large for float32, or ``path`` does not end with ".c" or
+            is no name for C.
+        OSError
+            If the files cannot be written.
+
+        Notes
+        -----
+        The header says what there is:
+
+        * ``void model_init(model_state *state)`` lets a stream start; there may be any number of states.
+        * ``int model_step(model_state *state, const float *x, float *outputs)`` reads the next observation, as
+          `predict` takes it, and writes the outputs for all that has been read: of a regressor the values that
+          `predict` returns, of a classifier o, one for each class.
+        * ``size_t model_predict(const float *x, size_t n_steps, float *outputs)`` reads a sequence, and writes one row
+          of outputs or, with a target for each step, one for each.
+        * Of a classifier ``int model_label(const float *outputs)``, the index of the label in ``classes_``, and
+          ``void model_probabilities(const float *outputs, float *probabilities)``, unless the loss has none.
+
+        In float32 tanh, sigmoid and exp are the file's own, within 4e-7.  With ``frame=(length, stride)`` a stream has
+        ``stride`` states, so that its outputs are those of `predict` after each observation.
+
+        Examples
+        --------
+        >>> report = model.to_c("model.c")  # doctest: +SKIP
+        >>> report.weight_bytes, report.state_bytes  # doctest: +SKIP
+        (6420, 128)
+        """
+        validation.check_choice("dtype", dtype, ("float32",))
+        name = c.name_of(path)
+        network = self._exported(np.float32)
+        c.check_reads_from_the_start(network)
+        return c.write(c.FloatSource(network, self._answers_in_c(), name), path, dtype)
+
+    def _answers_in_c(self) -> c.Answers:
+        if not hasattr(self, "classes_"):
+            return c.Answers(("Outputs are values, in the units of y.",))
+        classes = self.classes_.tolist()
+        about = [f"Output {k} is that of {label!r}." for k, label in enumerate(classes)]
+        if not hasattr(self, "predict_proba"):
+            return c.Answers(tuple(about), label=not self._several)
+        return c.Answers(
+            tuple(about), label=not self._several, probabilities="logistic" if self._several else "softmax"
+        )
 
 
 def layers_of_torch(
