@@ -6,6 +6,7 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.modified import newer_group
 
 KERNELS = Path("_kernels")
 GENERATED = Path("build/cython")
@@ -21,6 +22,25 @@ class BuildKernels(build_ext):
     def finalize_options(self):
         super().finalize_options()
         self.parallel = self.parallel or True  # as many compilers as there are cores
+
+    def build_extension(self, extension):
+        """Compile a kernel, unless the one in ``_kernels/`` is newer than all that it is made of.
+
+        setuptools builds an editable install in a new folder, and would compile everything whenever one is asked for,
+        as for another extra.
+        """
+        in_place = KERNELS / Path(self.get_ext_filename(extension.name)).name
+        made_of = [*extension.sources, *extension.depends, __file__]
+        if self.inplace_wanted and not self.force and not newer_group(made_of, in_place):
+            built = Path(self.get_ext_fullpath(extension.name))
+            built.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(in_place, built)
+        else:
+            super().build_extension(extension)
+
+    def run(self):
+        self.inplace_wanted = bool(self.inplace)  # setuptools takes it for 0 while it builds
+        super().run()
 
     def build_extensions(self):
         if self.compiler.compiler_type != "msvc":
