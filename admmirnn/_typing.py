@@ -205,11 +205,29 @@ class LayeredNetwork(Protocol):
     def initial_states(self, n_sequences: int, /) -> FloatArray | None: ...
 
 
+class AddedUp(Protocol):
+    """What workers add up in an iteration; see `admmirnn.solvers.rollout.sums.Sums`.
+
+    Attributes
+    ----------
+    whole : ndarray of uint8
+        One contiguous piece of memory, and two views of it:
+    doubles : ndarray of float64
+        Its first numbers.
+    numbers : ndarray of float32 or float64
+        The others.
+    """
+
+    whole: NDArray[np.uint8]
+    doubles: NDArray[np.float64]
+    numbers: FloatArray
+
+
 class Reducer(Protocol):
     """Adds up what several workers, each with a part of a minibatch, have summed up over their parts."""
 
-    def sum(self, sums: FloatArray, /) -> None:
-        """Put the sum over all workers in the place of one worker's own, a contiguous array of numbers of one type."""
+    def sum(self, sums: AddedUp, /) -> None:
+        """Put the sum over all workers in the place of one worker's own."""
 
 
 class Variables(Protocol):

@@ -122,6 +122,7 @@ def iterate(c, which=None, rho=1e9, n_threads=1):
         keep_multipliers(fit.kernels, work)
     fit.sweep_forward()
     fit.sweep_backward()
+    fit.fold()
     return fit
 
 

@@ -145,6 +145,7 @@ def iterate(c, which, rho=1e9):
     keep_multipliers(fit.kernels, fit.works[0][0])
     fit.sweep_forward()
     fit.sweep_backward()
+    fit.fold()
     return fit
 
 

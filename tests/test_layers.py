@@ -268,6 +268,7 @@ class Case:
             keep_multipliers(fit.kernels, work)
         fit.sweep_forward()
         fit.sweep_backward()
+        fit.fold()
         return fit
 
 

@@ -391,6 +391,7 @@ def test_R_is_a_running_mean_over_minibatches(backend_name):
         keep_multipliers(fit.kernels, fit.works[0][0])
         fit.sweep_forward()
         fit.sweep_backward()
+        fit.fold()
         lambda1 = fit.works[0][0].room.lambda1
         means.append(lambda1.T @ lambda1 / len(lambda1))
         beta = 1 - 1 / k
@@ -406,6 +407,7 @@ def test_a_rollback_forgets_R():
         fit.take(np.arange(4))
         fit.sweep_forward()
         fit.sweep_backward()
+        fit.fold()
         fit.update_weights()
     assert fit.layers[0].R.trace() > 0
     fit.roll_back()

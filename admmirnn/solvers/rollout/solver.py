@@ -313,14 +313,15 @@ def _run_epoch(fit: Fit) -> Status | None:
     for indices in islice(fit.order.epoch(), min(fit.n_iterations - fit.iteration, fit.order.n_batches)):
         fit.take(indices)
         fit.sweep_forward()  # 1, 2
-        if fit.n_targets:  # streams may say nothing here
-            if fit.is_to_roll_back():
-                fit.roll_back()
-            else:
-                fit.sweep_backward()  # 3, 4
-                fit.update_weights()  # 5
-        if ending := fit.judge.after_iteration():
-            return ending
+        fit.sweep_backward()  # 3
+        decision = fit.agree()
+        if decision.rolls_back:
+            fit.roll_back()
+        elif decision.moves:
+            fit.fold()  # 4
+            fit.update_weights()  # 5
+        if decision.ending:
+            return decision.ending
     return None
 
 

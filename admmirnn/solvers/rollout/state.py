@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from admmirnn._typing import Array, BoolArray, FloatArray, IntArray, LayerOutcome, Reducer
+    from admmirnn._typing import Array, BoolArray, FloatArray, IntArray, LayerOutcome
     from admmirnn.data.sequences import Minibatch, Sequences
     from admmirnn.losses import AnyLoss
     from admmirnn.networks import RNN
@@ -64,7 +64,8 @@ class Workspace(Space):
     """What the iterations of a fit work on, of one direction of a layer; see `Space` for the roll-out's.
 
     ``read_out`` is "none" where another layer reads the states, and ``below`` is the layer whose states this one reads,
-    as one of ``n_above`` directions.  ``with_mask`` says that there is dropout.
+    as one of ``n_above`` directions.  ``with_mask`` says that there is dropout.  ``memory`` is what the backward sweep
+    writes its sums and counts to, of the sizes of `room_of_sums`, or None to allocate it.
 
     Attributes
     ----------
@@ -102,6 +103,7 @@ class Workspace(Space):
         below: Sequence[Workspace] = (),
         n_above: int = 1,
         with_mask: bool = False,
+        memory: tuple[FloatArray, NDArray[np.float64]] | None = None,
     ) -> None:
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
         cell = network.cell
@@ -119,8 +121,10 @@ class Workspace(Space):
         if below:
             is_direct = reads_in_place(below, n_above)
             room.lambda_x = below[0].room.lambda_s if is_direct else room.zeros(dtype, n_rows, d)
-        room.sums = room.zeros(dtype, kernels.backward_room(cell, d, n, K, min(n_threads, batch_size), symbols))
-        room.counts = room.zeros(np.float64, kernels.counts_room(cell, n, with_R))
+        if memory is None:
+            (_, n_numbers), n_counts = room_of_sums(kernels, network, batch_size, symbols, n_threads, with_R=with_R)
+            memory = room.zeros(dtype, n_numbers), room.zeros(np.float64, n_counts)
+        room.sums, room.counts = memory
         super().__init__(kernels, room, sequences.scale, below, n_above)
         end, of_hidden = kernels.sums_room(cell, d, n, K, symbols)
         self.sums, self.output_sums = room.sums[:end], room.sums[of_hidden:end]
@@ -184,6 +188,16 @@ class Workspace(Space):
         weights_of_rows = np.zeros(self.n_outputs, self._ones.dtype)
         weights_of_rows[where] = 1 if weights is None else weights[rows]
         return of_rows, weights_of_rows
+
+
+def room_of_sums(
+    kernels: Kernels, network: RNN, batch_size: int, symbols: bool, n_threads: int, *, with_R: bool
+) -> tuple[tuple[int, int], int]:
+    """How many sums a backward sweep leaves, and how many numbers it needs for them and its scratch; its counts."""
+    cell, sizes = network.cell, (network.n_features, network.n_hidden, network.n_outputs)
+    n_sums, _ = kernels.sums_room(cell, *sizes, symbols)
+    n_numbers = kernels.backward_room(cell, *sizes, min(n_threads, batch_size), symbols)
+    return (n_sums, n_numbers), kernels.counts_room(cell, network.n_hidden, with_R)
 
 
 class Layer:
@@ -347,23 +361,16 @@ class InitialState:
     ----------
     M : ndarray of shape (n,)
         Running mean of the multipliers of the state, summed over the sequences, by the number of targets.
-    sums : ndarray of shape (n + 1,)
-        That sum over a minibatch, and the number of targets.
     """
 
     def __init__(self, state: FloatArray, readers: Sequence[FloatArray]) -> None:
         self._state, self._readers = state, readers
         self.M = np.zeros_like(state)
-        self.sums = np.zeros(len(self.M) + 1, self.M.dtype)
 
-    def add(self, multipliers: FloatArray, n_targets: int) -> None:
-        """Sum up the multipliers of the sequences that start from it; ``n_targets`` of the minibatch."""
-        self.sums[:-1], self.sums[-1] = multipliers.sum(axis=0), n_targets
-
-    def fold(self, momentum: float) -> None:
-        """Fold the sums into the mean."""
+    def fold(self, sums: FloatArray, n_targets: float, momentum: float) -> None:
+        """Fold the sums over a minibatch of so many targets into the mean."""
         self.M *= momentum
-        self.M += (1 - momentum) / float(self.sums[-1]) * self.sums[:-1]
+        self.M += (1 - momentum) / n_targets * sums
 
     def update(self, r: float, radius: float, schedule: float) -> bool:
         """s_0 <- s_0 + min(1/r, radius / rms(W M_0)) M_0; return False if it has become infinite."""
@@ -389,10 +396,12 @@ class InitialStates:
         The direction.
     work : Workspace
         Where the multipliers of its states are.
+    sums : ndarray of shape (n,), or (2 n,) with c_0
+        Where their sums over the sequences of a minibatch go.
     """
 
-    def __init__(self, network: RNN, work: Workspace) -> None:
-        self._work = work
+    def __init__(self, network: RNN, work: Workspace, sums: FloatArray) -> None:
+        self._work, self._sums = work, sums
         self._states = [InitialState(network.initial["s_0"], network.recurrent_weights)]
         if "c_0" in network.initial:
             self._states.append(InitialState(network.initial["c_0"], []))
@@ -407,14 +416,18 @@ class InitialStates:
         for state, earlier in zip(self._states, np.split(M, len(self._states)), strict=True):
             state.M[:] = earlier
 
-    def fold(self, are_start: slice | BoolArray, n_targets: int, reducer: Reducer, momentum: float) -> None:
-        """Fold in what the sequences say that start from these states, the rows ``are_start`` of the minibatch."""
+    def sum_up(self, are_start: slice | BoolArray) -> None:
+        """Sum up what the sequences say that start from these states, the rows ``are_start`` of the minibatch."""
         room, B = self._work.room, len(self._work.batch)
-        for state, multipliers in zip(self._states, (room.initial_multipliers, room.lambda_c), strict=False):
+        of_states = np.split(self._sums, len(self._states))
+        for sums, multipliers in zip(of_states, (room.initial_multipliers, room.lambda_c), strict=False):
             assert multipliers is not None
-            state.add(multipliers[:B][are_start], n_targets)
-            reducer.sum(state.sums)
-            state.fold(momentum)
+            sums[:] = multipliers[:B][are_start].sum(axis=0)
+
+    def fold(self, n_targets: float, momentum: float) -> None:
+        """Fold in the sums over a minibatch of so many targets."""
+        for state, sums in zip(self._states, np.split(self._sums, len(self._states)), strict=True):
+            state.fold(sums, n_targets, momentum)
 
     def update(self, r: float, radius: float, schedule: float) -> bool:
         """Move all, see `InitialState.update`; return False if one has become infinite."""

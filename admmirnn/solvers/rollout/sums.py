@@ -1,0 +1,138 @@
+"""What a minibatch says, as numbers that several workers, each with a part of it, can add up: one buffer."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from admmirnn.solvers.status import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from admmirnn._typing import DType, FloatArray
+
+_ENDINGS = tuple(Status)
+_ALIGNMENT = 64  # bytes; numbers of any type may start there
+# which of the first numbers in float64 is what
+LOSS, WEIGHT, CORRECT, TARGETS, SEQUENCES, CAPPED, PROGRESS, FIRST_ENDING = range(8)
+_N_FIGURES = FIRST_ENDING + len(_ENDINGS)
+_NOTHING_ASKED = array("d", [0.0] * (_N_FIGURES - PROGRESS))
+
+
+class Sums:
+    """The buffer of a fit, allocated once: everything that an iteration has to add up over workers, side by side.
+
+    First come numbers in float64: the loss of the minibatch and other figures that decide how the fit goes on, then the
+    counts that kernels leave, with R.  The sums of kernels follow, in the precision of the network, in the order in
+    which the kernels write them: what comes after those of one kernel serves it as scratch, and then holds the sums of
+    the next ones.
+
+    Parameters
+    ----------
+    dtype : dtype
+        Precision of the network.
+    of_counts : sequence of int
+        How many numbers in float64 each kernel leaves.
+    of_kernels : sequence of (int, int)
+        How many sums each leaves, and how many numbers it needs for these and its scratch.
+
+    Attributes
+    ----------
+    whole : ndarray of uint8
+        All that is added up, as bytes.
+    doubles : ndarray of float64
+        Its first part.
+    numbers : ndarray of ``dtype``
+        The rest of it.
+    counts : list of ndarray of float64
+        The parts of ``doubles`` for each kernel.
+    rooms : list of ndarray of ``dtype``
+        What each kernel writes its sums and its scratch to.
+    """
+
+    def __init__(self, dtype: DType, of_counts: Sequence[int], of_kernels: Sequence[tuple[int, int]]) -> None:
+        n_doubles = _N_FIGURES + sum(of_counts)
+        n_doubles += -n_doubles % (_ALIGNMENT // 8)
+        n_numbers = sum(n_sums for n_sums, _ in of_kernels)
+        starts = [sum(n_sums for n_sums, _ in of_kernels[:i]) for i in range(len(of_kernels))]
+        n_needed = max(start + room for start, (_, room) in zip(starts, of_kernels, strict=True))
+        n_bytes = n_doubles * 8 + n_needed * dtype.itemsize
+        # written to, so that the first iteration finds its memory there
+        memory = np.full(n_bytes + _ALIGNMENT, 0, np.uint8)
+        memory = memory[-memory.ctypes.data % _ALIGNMENT :][:n_bytes]
+        numbers = memory[n_doubles * 8 :].view(dtype)
+        self.doubles: NDArray[np.float64] = memory[: n_doubles * 8].view(np.float64)
+        self._figures: Any = self.doubles[:_N_FIGURES].data  # whose items are Python's own
+        self.numbers: FloatArray = numbers[:n_numbers]
+        self.whole: NDArray[np.uint8] = memory[: n_doubles * 8 + n_numbers * dtype.itemsize]
+        ends = np.cumsum([_N_FIGURES, *of_counts])
+        self.counts = [self.doubles[first:end] for first, end in zip(ends, ends[1:], strict=False)]
+        self.rooms = [numbers[start:][:room] for start, (_, room) in zip(starts, of_kernels, strict=True)]
+
+    def clear(self) -> None:
+        """Set all sums to zero."""
+        self.whole[:] = 0
+
+    def write(
+        self, loss: float, weight: float, n_correct: int | None, n_targets: int, n_sequences: int, n_capped: int
+    ) -> None:
+        """Write the figures of a worker's part: its mean loss, of targets of that weight together, and others.
+
+        ``n_correct`` is None where there is no such number.
+        """
+        figures = self._figures
+        figures[LOSS] = loss * weight if weight else 0.0  # one worker's loss is its own, to the last bit
+        figures[WEIGHT] = weight
+        figures[CORRECT] = math.nan if n_correct is None else n_correct
+        figures[TARGETS], figures[SEQUENCES], figures[CAPPED] = n_targets, n_sequences, n_capped
+        figures[PROGRESS:] = _NOTHING_ASKED
+
+    def ask_for_end(self, status: Status | None, progress: float) -> None:
+        """Write the status that a worker wants to end with, and, of one of them, the share of time that is over."""
+        if status is not None:
+            self._figures[FIRST_ENDING + _ENDINGS.index(status)] = 1
+        self._figures[PROGRESS] = progress
+
+    @property
+    def loss(self) -> float:
+        """The mean over the minibatch, NaN where there is no target."""
+        weight = float(self._figures[WEIGHT])
+        return float(self._figures[LOSS]) / weight if weight else math.nan
+
+    @property
+    def n_correct(self) -> int | None:
+        """How many targets the outputs were right about, None where that is not asked."""
+        correct = self._figures[CORRECT]
+        return None if math.isnan(correct) else int(correct)
+
+    @property
+    def n_targets(self) -> int:
+        """Outputs that have one."""
+        return int(self._figures[TARGETS])
+
+    @property
+    def n_sequences(self) -> int:
+        """In the minibatch."""
+        return int(self._figures[SEQUENCES])
+
+    @property
+    def n_capped(self) -> int:
+        """Steps at which multipliers were scaled down."""
+        return int(self._figures[CAPPED])
+
+    @property
+    def progress(self) -> float:
+        """The share of the time that is over."""
+        return float(self._figures[PROGRESS])
+
+    @property
+    def ending(self) -> Status | None:
+        """The status that any worker wants to end with, or None."""
+        asked = self._figures[FIRST_ENDING:].tolist()
+        return next((status for status, n in zip(_ENDINGS, asked, strict=True) if n), None) if any(asked) else None
