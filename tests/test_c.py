@@ -9,6 +9,7 @@ from c_programs import SANITIZERS, STRICT, build, run
 from test_export import FORMS, KINDS, expected_of, fitted
 
 from admmirnn import RNNClassifier, RNNRegressor
+from admmirnn.export import c
 from admmirnn.networks.blocks import weights_of
 from admmirnn.networks.cells import CELLS
 
@@ -64,8 +65,8 @@ def test_it_predicts(cell, form, tmp_path):
     assert_answers(model, X[:4], found)
 
 
-def check_any_network(data, folder, compiler="gcc", flags=("-O1",), runner=()):
-    """Draw a network, and compare the program of its export with it."""
+def drawn(data):
+    """Any network, some of whose weights may be zeros."""
     cell = data.draw(st.sampled_from(sorted(CELLS)))
     activations = ("tanh", "sigmoid", "relu", "leaky_relu", "identity") if cell == "elman" else ("tanh",)
     settings = {
@@ -83,10 +84,36 @@ def check_any_network(data, folder, compiler="gcc", flags=("-O1",), runner=()):
     rng = np.random.default_rng(settings["seed"])
     for weights in weights_of(model).values():
         weights[rng.random(weights.shape) < share] = 0
-    report = exported(model, folder)
-    found = run(build(report, folder, compiler, flags), X[:3], len(model.c_), runner)
+    return model, X
+
+
+def check_any_network(data, folder, compiler="gcc", flags=("-O1",), runner=()):
+    """Draw a network, and compare the program of its export with it."""
+    model, X = drawn(data)
+    found = run(build(exported(model, folder), folder, compiler, flags), X[:3], len(model.c_), runner)
     assert_is_predict(model, X[:3], found)
     assert_answers(model, X[:3], found)
+
+
+def in_integers(model, calibration):
+    """The twin of an export in integers."""
+    sequences = model._sequences(calibration, model._network())
+    network = model._exported(np.float32)
+    return c.Fixed(network, model._ranges(network, sequences))
+
+
+def check_any_network_in_integers(data, folder, compiler="gcc", flags=("-O1",), runner=()):
+    """Draw a network, and compare the program of its export, bit by bit, with its twin; also where numbers saturate."""
+    model, X = drawn(data)
+    X = [x * data.draw(st.sampled_from([1.0, 30.0, 1e30])) for x in X[:3]]
+    calibration = [x / max(1.0, np.abs(x).max()) for x in X]
+    report = exported(model, folder, dtype="int8", calibration_data=(calibration, None))
+    found = run(build(report, folder, compiler, flags), X, len(model.c_), runner)
+    twin = in_integers(model, calibration)
+    for x, of_one in zip(X, found, strict=True):
+        sequences = model._sequences([x.astype(np.float32)], model._network())
+        np.testing.assert_array_equal(of_one.outputs, twin.outputs(sequences))
+        np.testing.assert_array_equal(of_one.outputs[-1], of_one.steps[-1][1])
 
 
 @pytest.mark.hypothesis
@@ -96,16 +123,75 @@ def test_any_network(tmp_path_factory, data):
     check_any_network(data, tmp_path_factory.mktemp("c"), flags=("-O0", *SANITIZERS))
 
 
+@pytest.mark.hypothesis
+@hypothesis.settings(max_examples=6)
+@hypothesis.given(st.data())
+def test_any_network_in_integers(tmp_path_factory, data):
+    check_any_network_in_integers(data, tmp_path_factory.mktemp("c"), flags=("-O0", *SANITIZERS))
+
+
 @pytest.mark.slow
 @pytest.mark.hypothesis
+@pytest.mark.parametrize("check", [check_any_network, check_any_network_in_integers])
 @pytest.mark.parametrize("compiler, flags, runner", COMPILERS)
-@hypothesis.settings(max_examples=60)
+@hypothesis.settings(max_examples=40)
 @hypothesis.given(data=st.data())
-def test_any_network_of_any_compiler(tmp_path_factory, compiler, flags, runner, data):
+def test_any_network_of_any_compiler(tmp_path_factory, check, compiler, flags, runner, data):
     if shutil.which(compiler) is None or any(shutil.which(one) is None for one in runner):
         pytest.skip(f"{compiler} is not installed")
     sanitized = () if runner else SANITIZERS
-    check_any_network(data, tmp_path_factory.mktemp("c"), compiler, ("-O2", *flags, *sanitized), runner)
+    check(data, tmp_path_factory.mktemp("c"), compiler, ("-O2", *flags, *sanitized), runner)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_integers_cost_little(cell, waves, tmp_path):
+    X, y = waves
+    model = RNNClassifier(12, cell=cell, max_epochs=8, random_state=0).fit(X, y)
+    report = exported(model, tmp_path, dtype="int8", calibration_data=(X, y))
+    assert report.accuracy["score"] > 0.95 and report.accuracy["score_int8"] >= report.accuracy["score"] - 0.005
+    outputs = model._outputs(X)[0]
+    twin = in_integers(model, X).outputs(model._sequences(X, model._network()))
+    assert report.accuracy["largest_error"] == np.abs(twin - outputs).max() < 0.05 * np.abs(outputs).max()
+    assert report.weight_bytes < 0.5 * exported(model, tmp_path).weight_bytes + 514
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "identity", "sigmoid"])
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e4])
+def test_integers_go_by_how_large_numbers_are(activation, size):
+    rng = np.random.default_rng(0)
+    X = size * rng.normal(size=(30, 10, 2))
+    y = X[:, -3:, 0].sum(axis=1)
+    model = RNNRegressor(10, activation=activation, scale=1 / size, max_epochs=30, random_state=0).fit(X, y)
+    exact = model.predict(X)
+    found = in_integers(model, X).outputs(model._sequences(X, model._network()))[:, 0]
+    assert np.abs(found - exact).max() < 0.03 * np.abs(exact).max()
+
+
+def test_steps_too_small_for_a_narrow_state_add_up():
+    """A gate that is nearly closed for a thousand steps: (1 - z) (c - s) is less than what products read of s."""
+    model, _ = fitted("value", "last", cell="ugrnn", hidden_size=1)
+    for name, weights in weights_of(model).items():
+        weights[:] = {"b_z": np.log(1000), "b_c": 0.05, "V": 1.0}.get(name, 0.0)
+    model.target_mean_[:], model.target_scale_[:] = 0, 1
+    X = [np.ones((2000, 2))]
+    found = in_integers(model, X).outputs(model._sequences(X, model._network()))[0, 0]
+    assert abs(found - model.predict(X)[0]) < 0.05 * model.predict(X)[0]
+
+
+def test_calibration_data_are_asked_for(tmp_path):
+    model, X = fitted("classes", "last")
+    for data, error, match in (
+        (None, ValueError, "calibration_data is None"),
+        (X, TypeError, r"pass a pair \(X, y\)"),
+        ((None, None), TypeError, "pass a pair"),
+        (([x[:, :1] for x in X], None), ValueError, "features"),
+        (([0 * x for x in X], None), ValueError, "nothing but zeros"),
+    ):
+        with pytest.raises(error, match=match):
+            model.to_c(tmp_path / "model.c", dtype="int8", calibration_data=data)
+    with pytest.raises(ValueError, match="needs none"):
+        model.to_c(tmp_path / "model.c", calibration_data=(X, None))
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_not_finite_leaves_a_stream_where_it_was(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from admmirnn import networks, validation
-from admmirnn._typing import Array, FilePath, FloatArray, Frame, TorchModule
+from admmirnn._typing import Array, FilePath, FloatArray, Frame, IntArray, TorchModule
+from admmirnn.data.sequences import Sequences
 from admmirnn.export import c
 from admmirnn.export.c import CReport
 from admmirnn.export.network import Network
 from admmirnn.files.format import replace_file
+from admmirnn.networks import StackedRNN
 from admmirnn.optional import import_optional
 
 if TYPE_CHECKING:
@@ -34,6 +37,10 @@ class Exports:
         classes_: Array
 
         def _network(self) -> networks.Network: ...
+
+        def _sequences(self, X: ArrayLike, network: networks.Network) -> Sequences: ...
+
+        def _outputs(self, X: ArrayLike) -> tuple[FloatArray, IntArray]: ...
 
     def _exported(self, dtype: DTypeLike | None = None) -> Network:
         return Network.of_fitted(
@@ -172,7 +179,13 @@ class Exports:
         replace_file(path, model.SerializeToString())
         return model
 
-    def to_c(self, path: FilePath, dtype: str = "float32") -> CReport:
+    def to_c(
+        self,
+        path: FilePath,
+        dtype: str = "float32",
+        *,
+        calibration_data: tuple[ArrayLike, ArrayLike | None] | None = None,
+    ) -> CReport:
         """Write the network as C99: a source and a header, which need no library, no memory but the caller's, no libm.
 
         Weights are constants; a matrix with many zeros, as `Lasso` makes them, or of a low rank is kept without
@@ -183,19 +196,28 @@ class Exports:
         path : path-like
             The source, such as "model.c"; the header, "model.h", is written beside it.  Both replace files that are
             there.  Its name, here ``model``, is what names in C begin with.
-        dtype : {"float32"}, default="float32"
-            The arithmetic.
+        dtype : {"float32", "int8"}, default="float32"
+            The arithmetic.  With "int8" weights have 8 bits and a factor for each row, what they are multiplied by has
+            16, sums of products have 32, and tanh and the sigmoid come from a table; observations and outputs are
+            float32.
+        calibration_data : (X, y), optional
+            Sequences such as the network will read, which "int8" needs: they say how large observations are, feature by
+            feature, and with activations that have no bound states; twice as much is reckoned with, and what is larger
+            is cut off.  With their targets ``y``, which may be None, the accuracy is measured as well.
 
         Returns
         -------
         admmirnn.export.c.CReport
-            Bytes of weights, of a state and of the stack; its `measure` asks a compiler for the bytes of code.
+            Bytes of weights, of a state and of the stack; its `measure` asks a compiler for the bytes of code.  With
+            "int8" its ``accuracy`` compares the outputs for the calibration data with those of the network:
+            "largest_error" and "mean_error" of the outputs as the source computes them, of a classifier "agreement",
+            the share of equal answers, and with ``y`` "score" and "score_int8", what `score` says of both.
 
         Raises
         ------
         ValueError
-            If the network is bidirectional, weights are too large for float32, or ``path`` does not end with ".c" or
-            is no name for C.
+            If the network is bidirectional, weights are too large for float32 or integers, or ``path`` does not end
+            with ".c" or is no name for C; or calibration data are missing, not wanted, or do not fit the network.
         OSError
             If the files cannot be written.
 
@@ -212,8 +234,9 @@ class Exports:
         * Of a classifier ``int model_label(const float *outputs)``, the index of the label in ``classes_``, and
           ``void model_probabilities(const float *outputs, float *probabilities)``, unless the loss has none.
 
-        In float32 tanh, sigmoid and exp are the file's own, within 4e-7.  With ``frame=(length, stride)`` a stream has
-        ``stride`` states, so that its outputs are those of `predict` after each observation.
+        In float32 tanh, sigmoid and exp are the file's own, within 4e-7; in integers they are within 1.2e-4.  With
+        ``frame=(length, stride)`` a stream has ``stride`` states, so that its outputs are those of `predict` after each
+        observation.
 
         Examples
         --------
@@ -221,11 +244,56 @@ class Exports:
         >>> report.weight_bytes, report.state_bytes  # doctest: +SKIP
         (6420, 128)
         """
-        validation.check_choice("dtype", dtype, ("float32",))
+        validation.check_choice("dtype", dtype, ("float32", "int8"))
+        X, y = check_calibration_data(calibration_data, dtype)
         name = c.name_of(path)
         network = self._exported(np.float32)
         c.check_reads_from_the_start(network)
-        return c.write(c.FloatSource(network, self._answers_in_c(), name), path, dtype)
+        if dtype == "float32":
+            return c.write(c.FloatSource(network, self._answers_in_c(), name), path, dtype)
+        sequences = self._sequences(X, self._network())
+        fixed = c.Fixed(network, self._ranges(network, sequences))
+        accuracy = self._accuracy(fixed.outputs(sequences), sequences, X, y)
+        return c.write(c.FixedSource(fixed, self._answers_in_c(), name), path, dtype, accuracy)
+
+    def _ranges(self, exported: Network, sequences: Sequences) -> c.Ranges:
+        """How large numbers are in sequences."""
+        largest = np.zeros(sequences.observations.shape[1])
+        for _, piece in sequences.pieces(1 << 20):
+            largest = np.maximum(largest, np.abs(piece.astype(np.float64)).max(axis=0))
+        if not largest.any():
+            raise ValueError("calibration_data has nothing but zeros in X; pass sequences such as will be read")
+        largest[largest == 0] = largest.max()  # as large as others, if it is ever seen
+        states: list[float | None] = [None] * len(exported.layers)
+        network = self._network()
+        if not network.layers[0][0].cell.is_bounded:
+            for layer in range(len(states)):
+                S = (
+                    network.states(sequences, layer + 1)
+                    if isinstance(network, StackedRNN)
+                    else network.states(sequences)
+                )
+                states[layer] = float(np.abs(S).max()) or 1.0
+        return c.Ranges(largest, states)
+
+    def _accuracy(self, outputs: FloatArray, sequences: Sequences, X: Any, y: Any) -> dict[str, float]:
+        """What outputs of integers cost, in comparison with those of the network."""
+        scale, mean = (
+            getattr(self, name, of_none) for name, of_none in (("target_scale_", 1.0), ("target_mean_", 0.0))
+        )
+        exact = self._outputs(X)[0]
+        error = np.abs(outputs - (scale * exact + mean))
+        found = {"largest_error": float(error.max()), "mean_error": float(error.mean())}
+        estimator: Any = self
+        probe = copy.copy(estimator)
+        probe._outputs = lambda X: ((outputs - mean) / scale, sequences.lengths)
+        if hasattr(self, "classes_"):
+            several = self._several
+            answers = [o > 0 if several else o.argmax(axis=1) for o in (exact, outputs)]
+            found["agreement"] = float((answers[0] == answers[1]).mean())
+        if y is not None:
+            found |= {"score": float(estimator.score(X, y)), "score_int8": float(probe.score(X, y))}
+        return found
 
     def _answers_in_c(self) -> c.Answers:
         if not hasattr(self, "classes_"):
@@ -265,6 +333,24 @@ def _torch_part(what: str) -> Any:
     from admmirnn.export import torch_module
 
     return torch_module
+
+
+def check_calibration_data(calibration_data: Any, dtype: str) -> tuple[Any, Any]:
+    """Return X and y of ``calibration_data``, or raise unless they are there where they are needed."""
+    if dtype != "int8":
+        if calibration_data is not None:
+            raise ValueError(f"calibration_data is given and dtype is {dtype!r}, which needs none; leave it out")
+        return None, None
+    if calibration_data is None:
+        raise ValueError(
+            "dtype is 'int8' and calibration_data is None; pass (X, y) with sequences such as the network will read, "
+            "or (X, None)"
+        )
+    if not isinstance(calibration_data, (tuple, list)) or len(calibration_data) != 2 or calibration_data[0] is None:
+        raise TypeError(
+            f"calibration_data is of type {type(calibration_data).__name__}; pass a pair (X, y), or (X, None)"
+        )
+    return calibration_data[0], calibration_data[1]
 
 
 def check_carries_states(network: Network) -> None:

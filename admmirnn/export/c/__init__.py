@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from admmirnn.export.c.fixed import Fixed, Ranges
+from admmirnn.export.c.fixed_source import FixedSource
 from admmirnn.export.c.floating import FloatSource
 from admmirnn.export.c.report import CReport, paths_of
 from admmirnn.export.c.source import Answers
@@ -14,7 +16,17 @@ if TYPE_CHECKING:
     from admmirnn.export.c.source import Source
     from admmirnn.export.network import Network
 
-__all__ = ["Answers", "CReport", "FloatSource", "check_reads_from_the_start", "name_of", "write"]
+__all__ = [
+    "Answers",
+    "CReport",
+    "Fixed",
+    "FixedSource",
+    "FloatSource",
+    "Ranges",
+    "check_reads_from_the_start",
+    "name_of",
+    "write",
+]
 
 
 def name_of(path: object) -> str:

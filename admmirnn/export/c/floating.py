@@ -78,67 +78,6 @@ static float sigmoid_of(float x)
     return 0.5f + 0.5f * tanh_of(0.5f * x);
 }
 """
-EXP = """
-/* exp(x) for x <= 0, within 2e-7; below -87 that of -87 */
-static float exp_of(float x)
-{
-    float k, e = 1.0f / 5040.0f, power = 1.0f;
-    int i;
-    x = x > -87.0f ? x : -87.0f;
-    i = (int)(x * 1.44269504f - 0.5f);
-    k = (float)i;
-    x = x - k * 0.693359375f;
-    x = x + k * 2.12194440e-4f;
-    e = e * x + 1.0f / 720.0f;
-    e = e * x + 1.0f / 120.0f;
-    e = e * x + 1.0f / 24.0f;
-    e = e * x + 1.0f / 6.0f;
-    e = e * x + 0.5f;
-    e = e * x + 1.0f;
-    e = e * x + 1.0f;
-    for (; i < 0; i++) {
-        power *= 0.5f;
-    }
-    return e * power;
-}
-"""
-LABEL = Template("""
-int ${name}_label(const float *outputs)
-{
-    int k, largest = 0;
-    for (k = 1; k < $K; k++) {
-        largest = outputs[k] > outputs[largest] ? k : largest;
-    }
-    return largest;
-}
-""")
-SOFTMAX = Template("""
-void ${name}_probabilities(const float *outputs, float *probabilities)
-{
-    float largest = outputs[0], sum = 0.0f;
-    int k;
-    for (k = 1; k < $K; k++) {
-        largest = outputs[k] > largest ? outputs[k] : largest;
-    }
-    for (k = 0; k < $K; k++) {
-        probabilities[k] = exp_of(outputs[k] - largest);
-        sum += probabilities[k];
-    }
-    for (k = 0; k < $K; k++) {
-        probabilities[k] /= sum;
-    }
-}
-""")
-LOGISTIC = Template("""
-void ${name}_probabilities(const float *outputs, float *probabilities)
-{
-    int k;
-    for (k = 0; k < $K; k++) {
-        float e = exp_of(outputs[k] < 0.0f ? outputs[k] : -outputs[k]);
-        probabilities[k] = (outputs[k] < 0.0f ? e : 1.0f) / (1.0f + e);
-    }
-}
-""")
 _LAYER = Template("""
 static void step_of_layer_$number(const float *x, $states)
 {
@@ -253,16 +192,6 @@ class FloatSource(Source):
         functions += [self._layer(layer) for layer in self.layers]
         return "\n".join(pieces) + "".join(functions) + "\n" + self.functions_of_sequences() + self.of_classes()
 
-    def of_classes(self) -> str:
-        """Functions that make labels and probabilities of outputs."""
-        pieces, substitutes = [], {"name": self.name, "K": len(self.network.c)}
-        if self.answers.probabilities:
-            of_probabilities = SOFTMAX if self.answers.probabilities == "softmax" else LOGISTIC
-            pieces += [EXP, of_probabilities.substitute(substitutes)]
-        if self.answers.label:
-            pieces.append(LABEL.substitute(substitutes))
-        return "".join(pieces)
-
     def _layer(self, layer: Layer) -> str:
         products = [self._product(product) for product in layer.products]
         cell = Template(_CELLS[self.network.cell].replace("$f", _ACTIVATIONS[self.network.activation]))
@@ -348,4 +277,5 @@ class FloatSource(Source):
         """Bytes of the largest arrays that are on the stack at one time, those of `predict` included."""
         inner = [4 * len(s.right) for s in self.storages.values() if isinstance(s, Factors)]
         layers = max(4 * len(layer.b) for layer in self.layers)
-        return self.turn_bytes + layers + max(inner, default=0)
+        mean = 4 * self.layers[-1].n if self.network.read_out == "mean" else 0
+        return self.turn_bytes + max(layers, mean) + max(inner, default=0)

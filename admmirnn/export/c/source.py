@@ -157,6 +157,69 @@ $each    }
 $at_the_end""")
 
 
+_EXP = """
+/* exp(x) for x <= 0, within 2e-7; below -87 that of -87 */
+static float exp_of(float x)
+{
+    float k, e = 1.0f / 5040.0f, power = 1.0f;
+    int i;
+    x = x > -87.0f ? x : -87.0f;
+    i = (int)(x * 1.44269504f - 0.5f);
+    k = (float)i;
+    x = x - k * 0.693359375f;
+    x = x + k * 2.12194440e-4f;
+    e = e * x + 1.0f / 720.0f;
+    e = e * x + 1.0f / 120.0f;
+    e = e * x + 1.0f / 24.0f;
+    e = e * x + 1.0f / 6.0f;
+    e = e * x + 0.5f;
+    e = e * x + 1.0f;
+    e = e * x + 1.0f;
+    for (; i < 0; i++) {
+        power *= 0.5f;
+    }
+    return e * power;
+}
+"""
+_LABEL_FUNCTION = Template("""
+int ${name}_label(const float *outputs)
+{
+    int k, largest = 0;
+    for (k = 1; k < $K; k++) {
+        largest = outputs[k] > outputs[largest] ? k : largest;
+    }
+    return largest;
+}
+""")
+_SOFTMAX = Template("""
+void ${name}_probabilities(const float *outputs, float *probabilities)
+{
+    float largest = outputs[0], sum = 0.0f;
+    int k;
+    for (k = 1; k < $K; k++) {
+        largest = outputs[k] > largest ? outputs[k] : largest;
+    }
+    for (k = 0; k < $K; k++) {
+        probabilities[k] = exp_of(outputs[k] - largest);
+        sum += probabilities[k];
+    }
+    for (k = 0; k < $K; k++) {
+        probabilities[k] /= sum;
+    }
+}
+""")
+_LOGISTIC = Template("""
+void ${name}_probabilities(const float *outputs, float *probabilities)
+{
+    int k;
+    for (k = 0; k < $K; k++) {
+        float e = exp_of(outputs[k] < 0.0f ? outputs[k] : -outputs[k]);
+        probabilities[k] = (outputs[k] < 0.0f ? e : 1.0f) / (1.0f + e);
+    }
+}
+""")
+
+
 @dataclass(frozen=True)
 class Answers:
     """What the outputs mean.
@@ -321,6 +384,16 @@ class Source:
             step=step,
             predict=predict,
         )
+
+    def of_classes(self) -> str:
+        """Functions that make labels and probabilities of outputs."""
+        pieces, substitutes = [], {"name": self.name, "K": len(self.network.c)}
+        if self.answers.probabilities:
+            of_probabilities = _SOFTMAX if self.answers.probabilities == "softmax" else _LOGISTIC
+            pieces += [_EXP, of_probabilities.substitute(substitutes)]
+        if self.answers.label:
+            pieces.append(_LABEL_FUNCTION.substitute(substitutes))
+        return "".join(pieces)
 
     def start_of_turn(self) -> str:
         """Statements that set a turn to its start."""
