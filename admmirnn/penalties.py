@@ -25,8 +25,10 @@ __all__ = [
     "Flattened",
     "GroupLasso",
     "Lasso",
+    "Levels",
     "NonNegative",
     "Orthogonal",
+    "Rank",
     "Ridge",
     "SpectralBall",
 ]
@@ -287,6 +289,66 @@ class Orthogonal(_Penalty):
 
 
 @dataclass(frozen=True)
+class Rank(_Penalty):
+    """The rank is at most ``rank``: a matrix that is a product of two narrow ones, as which `to_c` keeps it.
+
+    The constraint is not convex.  A projection takes a singular value decomposition, as with `SpectralBall`.
+
+    Parameters
+    ----------
+    rank : int
+        >= 1.
+    """
+
+    rank: int
+
+    def _rank(self) -> int:
+        return validation.check_integer("rank of Rank", self.rank, 1)
+
+    def _value(self, x: FloatArray) -> float:
+        sigma = np.linalg.svd(x.astype(np.float64), compute_uv=False)
+        return _indicator(sigma[self._rank() :].max(initial=0) <= _TOLERANCE * max(1.0, sigma.max(initial=0)))
+
+    def _prox(self, x: FloatArray, tau: float) -> FloatArray:
+        rank = self._rank()
+        P, sigma, Q = np.linalg.svd(x.astype(np.float64), full_matrices=False)
+        found: FloatArray = (P[:, :rank] * sigma[:rank]) @ Q[:rank]
+        return found
+
+
+@dataclass(frozen=True)
+class Levels(_Penalty):
+    """The entries of a row are whole numbers from -levels to levels times a factor, that of its largest entry.
+
+    W and V that are made of 127 levels lose nothing when `to_c` writes them with 8 bits: training goes on with what the
+    device will have.  The constraint is not convex, and ``prox`` keeps the largest entry of each row, so that the
+    result is the nearest one among those that have it.
+
+    Parameters
+    ----------
+    levels : int, default=127
+        >= 1.
+    """
+
+    levels: int = 127
+
+    def _steps(self, x: FloatArray) -> FloatArray:
+        levels = validation.check_integer("levels of Levels", self.levels, 1)
+        largest = np.abs(x.astype(np.float64)).max(axis=1, initial=0, keepdims=True)
+        found: FloatArray = np.where(largest > 0, largest, 1) / levels
+        return found
+
+    def _value(self, x: FloatArray) -> float:
+        steps = self._steps(x)
+        return _indicator(bool((np.abs(x - np.round(x / steps) * steps) <= _TOLERANCE * np.maximum(1, steps)).all()))
+
+    def _prox(self, x: FloatArray, tau: float) -> FloatArray:
+        steps = self._steps(x)
+        found: FloatArray = np.round(x / steps) * steps
+        return found
+
+
+@dataclass(frozen=True)
 class Flattened:
     """A penalty from an operator on vectors: ``prox`` is given the rows of the matrix one after the other.
 
@@ -303,7 +365,7 @@ class Flattened:
         return np.asarray(self.operator.prox(x.ravel(), tau), x.dtype).reshape(x.shape)
 
 
-PENALTIES = (Ridge, Lasso, ElasticNet, GroupLasso, NonNegative, Box, SpectralBall, Orthogonal, Flattened)
+PENALTIES = (Ridge, Lasso, ElasticNet, GroupLasso, NonNegative, Box, SpectralBall, Orthogonal, Rank, Levels, Flattened)
 
 
 def _soft_threshold(x: FloatArray, threshold: float) -> FloatArray:

@@ -12,6 +12,7 @@ from admmirnn import RNNClassifier, RNNRegressor
 from admmirnn.export import c
 from admmirnn.networks.blocks import weights_of
 from admmirnn.networks.cells import CELLS
+from admmirnn.penalties import Levels, Rank
 
 hypothesis = pytest.importorskip("hypothesis")
 st = hypothesis.strategies
@@ -153,6 +154,22 @@ def test_integers_cost_little(cell, waves, tmp_path):
     twin = in_integers(model, X).outputs(model._sequences(X, model._network()))
     assert report.accuracy["largest_error"] == np.abs(twin - outputs).max() < 0.05 * np.abs(outputs).max()
     assert report.weight_bytes < 0.5 * exported(model, tmp_path).weight_bytes + 514
+
+
+def test_a_refit_with_what_the_device_will_have(waves, tmp_path):
+    X, y = waves
+    model = RNNClassifier(16, max_epochs=10, random_state=0).fit(X, y)
+    in_full = exported(model, tmp_path).weight_bytes
+    settings = {"init": {name: weights for name, weights in weights_of(model).items()}, "max_epochs": 3}
+    narrow = RNNClassifier(16, penalties={"W": Rank(3)}, random_state=0, **settings).fit(X, y)
+    assert np.linalg.matrix_rank(narrow.W_) <= 3 and narrow.score(X, y) > 0.95
+    assert exported(narrow, tmp_path).weight_bytes == in_full - 4 * (16 * 16 - 2 * 16 * 3)
+    in_levels = RNNClassifier(16, penalties={"W": Levels(), "V": Levels()}, random_state=0, **settings).fit(X, y)
+    assert in_levels.score(X, y) > 0.95
+    (layer,) = in_integers(in_levels, X).layers
+    W = layer.products[1]
+    exact = W.matrix * (W.factors * 2.0 ** -W.shifts.astype(float) / 2)[:, None]
+    np.testing.assert_allclose(exact, in_levels.W_, rtol=0, atol=4e-5 * np.abs(in_levels.W_).max())
 
 
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "identity", "sigmoid"])

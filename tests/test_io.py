@@ -187,7 +187,7 @@ def test_parameters_of_any_kind(name, value, path):
 
 
 def test_every_penalty_and_loss_of_ours_can_be_saved(path):
-    settings = {"weight": 0.5, "low": -1.0, "high": 2.0, "radius": 0.9}
+    settings = {"weight": 0.5, "low": -1.0, "high": 2.0, "radius": 0.9, "rank": 2, "levels": 7}
     for penalty in PENALTIES[:-1]:
         known = {name: settings[name] for name in parameters(penalty) if name in settings}
         model = classifier().set_params(penalties={"W": penalty(**known)})

@@ -22,8 +22,10 @@ from admmirnn.penalties import (
     Flattened,
     GroupLasso,
     Lasso,
+    Levels,
     NonNegative,
     Orthogonal,
+    Rank,
     Ridge,
     SpectralBall,
 )
@@ -78,7 +80,7 @@ def test_moreau(penalty, dual_ball, x, tau):
 
 
 @DTYPES
-@pytest.mark.parametrize("penalty", [*CONVEX_SETS, Orthogonal()], ids=repr)
+@pytest.mark.parametrize("penalty", [*CONVEX_SETS, Orthogonal(), Rank(1), Rank(2), Levels(), Levels(7)], ids=repr)
 @settings(max_examples=50)
 @given(st.data())
 def test_projections_are_met_and_idempotent(penalty, dtype, data):
@@ -88,6 +90,21 @@ def test_projections_are_met_and_idempotent(penalty, dtype, data):
     np.testing.assert_allclose(penalty.prox(p, 1.0), p, rtol=0, atol=50 * np.finfo(dtype).eps)
     if not (p == x).all():
         assert penalty.value(x) == np.inf or np.abs(p - x).max() < 1e-5
+
+
+@settings(max_examples=50)
+@given(matrices(st.just((4, 5))), st.integers(0, 2**32 - 1))
+def test_a_rank_is_the_nearest(x, seed):
+    p = Rank(2).prox(x, 1.0)
+    assert np.linalg.matrix_rank(p) <= 2
+    for P in np.random.default_rng(seed).normal(size=(20, 5, 2)):
+        other = P[:4] @ np.linalg.lstsq(P[:4], x, rcond=None)[0]  # the nearest one with these columns
+        assert np.linalg.norm(x - p) <= np.linalg.norm(x - other) + 1e-12
+
+
+def test_levels_are_whole_numbers():
+    x = np.array([[1.0, -0.2, 0.1], [0.0, 0.0, 0.0], [-3.0, 1.4, 0.4]])
+    np.testing.assert_allclose(Levels(3).prox(x, 1.0), [[1, -1 / 3, 0], [0, 0, 0], [-3, 1, 0]], atol=1e-15)
 
 
 @settings(max_examples=50)

@@ -48,12 +48,12 @@ static void quantise(const float *x, int n_observations, int16_t *q)
     }
 }
 
-/* states as products read them */
+/* states as products read them; they are less than 2**23 */
 static void narrowed(const int32_t *s, int n, int16_t *q)
 {
     int i;
     for (i = 0; i < n; i++) {
-        q[i] = (int16_t)shifted(s[i], 8);
+        q[i] = (int16_t)(s[i] < 0 ? -((128 - s[i]) >> 8) : (s[i] + 128) >> 8);
     }
 }
 """)
@@ -109,20 +109,19 @@ static void add_sparse_product(const int8_t *values, const $index *columns, cons
 """)
 _TANH = """
 /* 2**15 tanh(a / 2**(bits + 5)): straight lines between the entries of a table, within 1.2e-4 */
-static int32_t tanh_of(int64_t a, int bits)
+static int32_t tanh_of(int32_t a, int bits)
 {
-    int64_t size = a < 0 ? -a : a, most = ((int64_t)256 << bits) - 1;
-    int32_t i, rest, found;
+    int32_t size = a < 0 ? -a : a, most = ((int32_t)256 << bits) - 1, i, found;
     size = size < most ? size : most;
-    i = (int32_t)(size >> bits);
-    rest = (int32_t)(size & (((int64_t)1 << bits) - 1));
-    found = table_of_tanh[i] + (((table_of_tanh[i + 1] - table_of_tanh[i]) * rest) >> bits);
+    i = size >> bits;
+    size &= ((int32_t)1 << bits) - 1;
+    found = table_of_tanh[i] + (((table_of_tanh[i + 1] - table_of_tanh[i]) * size) >> bits);
     return a < 0 ? -found : found;
 }
 """
 _SIGMOID = """
 /* 2**15 / (1 + exp(-a / 2**(bits + 5))) */
-static int32_t sigmoid_of(int64_t a, int bits)
+static int32_t sigmoid_of(int32_t a, int bits)
 {
     return (32768 + tanh_of(a, bits + 1)) >> 1;
 }
@@ -147,8 +146,8 @@ _GATED = """\
         s[i] = c + (int32_t)shifted((int64_t)z * (s[i] - c), 15);"""
 _CELLS = {
     "fastgrnn": """\
-        int32_t z = sigmoid_of((int64_t)a[i] + b_gates_$l[i], $bits);
-        int32_t c = $one * tanh_of((int64_t)a[i] + b_gates_$l[i + $n], $bits);
+        int32_t z = sigmoid_of(saturated((int64_t)a[i] + b_gates_$l[i]), $bits);
+        int32_t c = $one * tanh_of(saturated((int64_t)a[i] + b_gates_$l[i + $n]), $bits);
 """
     + _GATED,
     "ugrnn": """\
@@ -159,7 +158,7 @@ _CELLS = {
     "gru": """\
         int32_t z = sigmoid_of(a[i], $bits);
         int32_t r = sigmoid_of(a[i + $n], $bits);
-        int32_t c = $one * tanh_of(a[i + 2 * $n] + shifted((int64_t)r * a[i + 3 * $n], 15), $bits);
+        int32_t c = $one * tanh_of(saturated(a[i + 2 * $n] + shifted((int64_t)r * a[i + 3 * $n], 15)), $bits);
 """
     + _GATED,
     "lstm": """\
