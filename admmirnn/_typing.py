@@ -37,6 +37,7 @@ SolverName: TypeAlias = Literal["rollout", "algorithm1"]
 CellName: TypeAlias = Literal["elman", "fastgrnn", "ugrnn", "gru", "lstm"]
 Activation: TypeAlias = Literal["tanh", "sigmoid", "relu", "leaky_relu", "identity"]
 ReadOut: TypeAlias = Literal["last", "mean", "max"]
+TargetsOf: TypeAlias = Literal["auto", "sequence", "step"]
 LossOfClasses: TypeAlias = Literal["cross_entropy", "hinge", "sigmoid_cross_entropy"]
 LossOfValues: TypeAlias = Literal["squared_error", "huber", "absolute_error", "quantile"]
 Record: TypeAlias = dict[str, Any]  # an epoch's entry of a history

@@ -23,6 +23,7 @@ from admmirnn._typing import (
     Record,
     Schedule,
     SolverName,
+    TargetsOf,
     Text,
 )
 from admmirnn.losses import AnyLoss
@@ -57,5 +58,6 @@ __all__ = [
     "Schedule",
     "Solver",
     "SolverName",
+    "TargetsOf",
     "Text",
 ]

@@ -64,7 +64,7 @@ def error_of_forecast(series, seed, n_test=400, max_epochs=1000):
     x, y = series[:-1], series[1:]
     windows = np.arange(0, len(x) - n_test - 60 + 1, 10)[:, None] + np.arange(60)
     targets = np.where(np.arange(60) < 20, np.nan, y[windows])
-    model = RNNRegressor(max_epochs=max_epochs, penalty=0.0, random_state=seed)
+    model = RNNRegressor(targets="step", max_epochs=max_epochs, penalty=0.0, random_state=seed)
     predicted = fit_quietly(model, x[windows][:, :, None], targets).predict(x[None, :, None])[0]
     return float(np.sqrt(np.mean((predicted - y)[-n_test:] ** 2)))
 

@@ -254,6 +254,7 @@ def test_settings_of_any_kind_are_known_again(settings, label, tmp_path):
     np.testing.assert_array_equal(clone(model).fit(X, Y, resume=True).W_, whole)
 
 
+@pytest.mark.filterwarnings("ignore:X has .* sequences of a single step")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(
     ("activation", "n_steps", "radius", "scale", "seed"),

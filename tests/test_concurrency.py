@@ -42,7 +42,7 @@ CASES = {
     "classifier": (RNNClassifier(32, max_epochs=3, random_state=0), waves()),
     "two threads": (RNNClassifier(64, max_epochs=3, batch_size=200, random_state=0, n_threads=2), waves()),
     "float64, two threads": (
-        RNNRegressor(64, max_epochs=3, batch_size=200, random_state=0, n_threads=2, dtype="float64"),
+        RNNRegressor(64, max_epochs=3, batch_size=200, random_state=0, n_threads=2, dtype="float64", targets="step"),
         values(),
     ),
     "bidirectional": (RNNClassifier(32, max_epochs=3, bidirectional=True, random_state=0), waves()),

@@ -89,6 +89,10 @@ def largest_difference(model, x):
     return 2 * (of_state @ V.T + (V.shape[1] + 1) * eps * (np.tanh(argument) @ V.T + c))
 
 
+ONE_STEP = pytest.mark.filterwarnings("ignore:X has .* sequences of a single step")
+
+
+@ONE_STEP
 @pytest.mark.parametrize("n_classes", [3, 20])
 def test_in_float32_other_sequences_change_an_output_by_rounding_only(backend_name, n_classes):
     rng = np.random.default_rng(0)
@@ -336,6 +340,7 @@ def test_corner_sizes(ragged, settings, activation):
     assert all(np.isfinite(getattr(model, name)).all() for name in WEIGHTS)
 
 
+@ONE_STEP
 @pytest.mark.parametrize("n_features", [1, 5])
 def test_sequences_of_one_step(n_features):
     y = np.arange(40) % 2

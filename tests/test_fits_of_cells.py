@@ -132,6 +132,7 @@ def fitted(network, how, n_threads=1):
     return (FITS | FITS_OF_ONE_DIRECTION)[how](new)
 
 
+@pytest.mark.filterwarnings("ignore:X has .* sequences of a single step")
 @in_turns([*FITS, *FITS_OF_ONE_DIRECTION, "penalties"], FITS_OF_ONE_DIRECTION, every=20)
 def test_back_ends_and_threads_agree(network, how, monkeypatch):
     found = [fitted(network, how), fitted(network, how, n_threads=2)]

@@ -94,7 +94,7 @@ def test_every_attribute_of_a_fit_is_saved_but_the_memory():
     """A new attribute has to be declared, or a loaded model would be without it."""
     X, table = sequences(), np.random.RandomState(0).standard_normal((12, 6))
     pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame(table, columns=list("abcdef"))
+    frame = pandas.DataFrame(table, columns=[f"t{i}" for i in range(6)])
     fitted = [model for model, _ in fuzz.models()]
     fitted += [
         RNNClassifier(3, **QUICK).fit(frame, table[:, 0] > 0),
@@ -309,18 +309,18 @@ def test_headers_have_a_limit_that_saving_keeps_too(path):
 
 def test_pruned_and_scaled_and_tables(path):
     pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame(np.random.RandomState(0).standard_normal((12, 6)), columns=list("abcdef"))
+    frame = pandas.DataFrame(np.random.RandomState(0).standard_normal((12, 6)), columns=[f"t{i}" for i in range(6)])
     model = RNNRegressor(6, penalties={"WV": GroupLasso(0.1)}, scale=0.5, readout="mean", **QUICK).fit(
-        frame, frame["a"]
+        frame, frame["t0"]
     )
     for one in (model, model.prune()):
         one.save(path)
         loaded = RNNRegressor.load(path)
         assert_equal(loaded, one)
-        assert loaded.feature_names_in_.tolist() == list("abcdef")
+        assert loaded.feature_names_in_.tolist() == list(frame)
         np.testing.assert_array_equal(loaded.predict(frame), one.predict(frame))
         with pytest.raises(ValueError, match="feature names"):
-            loaded.predict(frame[list("bacdef")])
+            loaded.predict(frame[["t1", "t0", *list(frame)[2:]]])
 
 
 def test_two_directions_of_unequal_sizes(path):

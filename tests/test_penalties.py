@@ -460,7 +460,7 @@ def test_prune_returns_an_equal_estimator(waves):
 def test_prune_keeps_the_names_of_features():
     pd = pytest.importorskip("pandas")
     rng = np.random.default_rng(0)
-    X = pd.DataFrame(rng.normal(size=(40, 6)), columns=list("abcdef"))
-    model = classifier(None).fit(X, X["f"] > 0)
+    X = pd.DataFrame(rng.normal(size=(40, 6)), columns=[f"t{i}" for i in range(6)])
+    model = classifier(None).fit(X, X["t5"] > 0)
     assert model.prune().hidden_size == 8
     np.testing.assert_array_equal(model.prune().feature_names_in_, model.feature_names_in_)

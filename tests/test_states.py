@@ -146,7 +146,8 @@ def test_state_is_carried_over_the_border_of_chunks():
     carried = RNNClassifier(64, stateful=True, batch_size=8, **options).fit(X, y)
     Xt, yt = echo(500, seed=1)
     assert carried.score(Xt, yt) > 0.95
-    alone = RNNClassifier(64, batch_size=8, **options).fit(X.reshape(-1, 1, 1), y.ravel())
+    with pytest.warns(UserWarning, match="sequences of a single step each"):
+        alone = RNNClassifier(64, batch_size=8, **options).fit(X.reshape(-1, 1, 1), y.ravel())
     assert max(record["training_accuracy"] for record in alone.history_) < 0.6
 
 
@@ -249,7 +250,14 @@ def test_s_0_is_learnt_where_the_data_start_in_the_middle():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(64, 12, 1))
     Y = np.tile(0.7 ** np.arange(12), (64, 1))
-    options = {"max_epochs": 60, "random_state": 0, "penalty": 0.0, "batch_size": 8, "scale_targets": False}
+    options = {
+        "max_epochs": 60,
+        "random_state": 0,
+        "penalty": 0.0,
+        "batch_size": 8,
+        "scale_targets": False,
+        "targets": "step",
+    }
     learnt = RNNRegressor(8, s_0="learn", **options).fit(X, Y)
     assert learnt.s_0_.shape == (8,) and learnt.s_0_.dtype == np.float32
     assert np.abs(learnt.s_0_).max() > 0.1
@@ -458,7 +466,7 @@ def test_partial_fit_refuses_what_does_not_go_on():
     with pytest.raises(ValueError, match="s_0 is 'learn', and was of another kind"):
         model.set_params(s_0="learn").partial_fit(X, y)
     model.set_params(s_0=None)
-    with pytest.raises(ValueError, match="one target a sequence where"):
+    with pytest.raises(ValueError, match="one label per step, where one per sequence is due"):
         model.partial_fit(X, np.tile(y[:, None], 15))
     with pytest.raises(ValueError, match="X has 2 features"):
         model.partial_fit(np.zeros((60, 15, 2)), y)

@@ -97,7 +97,8 @@ def test_outputs_have_the_form_of_the_targets(backend_name, data, form):
         "values a step": Y,
         "labels": np.where(Y[:, :, 0] > 0, "up", "down"),
     }
-    model = fitted(RNNClassifier if form == "labels" else RNNRegressor, X, targets[form])
+    kind = {"targets": "step"} if form == "value a step" else {}
+    model = fitted(RNNClassifier if form == "labels" else RNNRegressor, X, targets[form], **kind)
     assert_equals_predict(model, X[:3])
     if form == "labels":
         stream = model.stream(3)

@@ -61,19 +61,13 @@ def test_predictions_have_the_shape_of_the_targets(sums, form, outputs):
         X, Y = rectangular(X, Y)
     elif form == "sequence":
         Y = np.array([y[-1] for y in Y])
-    model = RNNRegressor(4, max_epochs=2, random_state=0).fit(X, Y)
+    targets = "sequence" if form == "sequence" else "step"
+    model = RNNRegressor(4, max_epochs=2, targets=targets, random_state=0).fit(X, Y)
     for found, given in zip(model.predict(X), Y, strict=True):
         assert np.shape(found) == np.shape(given)
     assert np.isfinite(model.score(X, Y))
     if outputs == 3:  # outputs are learnt apart from one another, but for what they share
         assert np.corrcoef(np.concatenate([np.atleast_2d(p)[:, 0] for p in model.predict(X)]), rowvar=False) == 1
-
-
-def test_two_dimensions_are_a_value_a_step_where_there_are_as_many_steps():
-    X = np.random.default_rng(0).normal(size=(30, 5, 2))
-    Y = X.sum(axis=2)
-    assert RNNRegressor(4, max_epochs=1).fit(X, Y).V_.shape == (1, 4)
-    assert RNNRegressor(4, max_epochs=1).fit(X, Y[:, :4]).V_.shape == (4, 4)
 
 
 def test_targets_are_scaled_and_scaled_back(sums):
@@ -143,7 +137,10 @@ def test_pandas_has_another_value_for_labels_that_are_missing():
 
 def test_sequences_of_one_step_are_scored_as_others(sums):
     X, values = rectangular(*sums)
-    for model, Y in ((RNNRegressor(4, max_epochs=1), values), (RNNClassifier(4, max_epochs=1), values > 0)):
+    for model, Y in (
+        (RNNRegressor(4, max_epochs=1, targets="step"), values),
+        (RNNClassifier(4, max_epochs=1), values > 0),
+    ):
         model.set_params(random_state=0).fit(X, Y)
         for targets in (Y[:, :1], list(Y[:, :1])):
             weights = np.zeros(Y.shape)
@@ -256,13 +253,13 @@ def refused(match, X, y, estimator=RNNRegressor, **settings):
 def test_what_does_not_fit_is_refused(sums):
     X, Y = sums
     y = np.array([values[-1] for values in Y])
-    refused("y has 149; pass one target a sequence", X, y[1:])
+    refused("y has 149 entries; pass one target per sequence", X, y[1:])
     refused("RNNRegressor requires y to be passed", X, None)
     refused(r"Input y contains NaN or infinity, first at index 5", X, np.where(np.arange(150) == 5, np.nan, y))
     refused(r"first at step 1 of all", X, [np.r_[values[:1], np.inf, values[2:]] for values in Y])
     refused(r"first at step 0", X, [np.column_stack([v, np.where(np.arange(len(v)) == 0, np.nan, v)]) for v in Y])
     refused("NaN everywhere", X, [np.full(len(values), np.nan) for values in Y])
-    refused(r"y\[\d+\] has 3 values and X", X, np.zeros((150, 3, 2)))
+    refused(r"y\[\d+\] has 3 rows of 2 value\(s\) and X", X, np.zeros((150, 3, 2)))
     refused("readout is 'first'", X, y, readout="first")
     refused("readout is 'mean' and y has a target for each step", X, Y, readout="mean")
     refused("readout is 'max', which Algorithm1 does not have", X, y, readout="max", solver="algorithm1")

@@ -83,7 +83,7 @@ def test_validation_loss_has_no_class_weights():
         (np.zeros((3, 4)), "validation_data is of type ndarray; pass a pair"),
         ((np.zeros((5, 12, 2)), np.zeros(5, int)), "validation_data has 2 features and X has 1"),
         ((np.zeros((5, 12, 1)), np.full(5, 7)), "in validation_data: y has the label 7, which is not among"),
-        ((np.zeros((5, 12, 1)), np.tile([0, 1], (5, 6))), "one target a sequence where y has one a step"),
+        ((np.zeros((5, 12, 1)), np.tile([0, 1], (5, 6))), "one label per step, where one per sequence is due"),
         ((np.full((5, 12, 1), np.nan), np.zeros(5, int)), "in validation_data: X contains NaN"),
     ],
 )
@@ -470,7 +470,7 @@ def test_lines_of_progress_show_validation(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == "epoch roll-out loss accuracy val. loss val. accuracy seconds".split()
     assert [len(line.split()) for line in lines[1:]] == [6, 6]
-    RNNRegressor(**OPTIONS, max_epochs=1, verbose=2).fit(*series(30))
+    RNNRegressor(**OPTIONS, max_epochs=1, verbose=2, targets="step").fit(*series(30))
     assert capsys.readouterr().out.splitlines()[0].split() == "epoch roll-out loss seconds".split()
 
 
@@ -510,7 +510,8 @@ def test_bar_shows_epochs_loss_validation_and_time_left(capsys):
     assert last.startswith("epoch 30/30 |") and "<00:00, " in last
     assert last.endswith("roll-out loss={:#.4g}, val. accuracy={:.4f}".format(*losses))
     assert len(last.replace(chr(0x2588), "")) < 75  # of 80 columns
-    last = shown_by_bar(RNNRegressor(**OPTIONS, max_epochs=2), capsys, *series(30), validation_data=series(30))[-1]
+    regressor = RNNRegressor(**OPTIONS, max_epochs=2, targets="step")
+    last = shown_by_bar(regressor, capsys, *series(30), validation_data=series(30))[-1]
     assert "roll-out loss=" in last and "val. loss=" in last
     assert "accuracy=" in shown_by_bar(RNNClassifier(**OPTIONS, max_epochs=2), capsys, X, y)[-1]
 

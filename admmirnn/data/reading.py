@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
+import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +13,7 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, validate_data
 
 from admmirnn import validation
+from admmirnn.data.names import as_fitted, feature_names, in_one_order, names_of
 from admmirnn.data.sequences import OBSERVATION_DTYPES, Sequences
 
 if TYPE_CHECKING:
@@ -32,7 +36,9 @@ def framed(sequences: Sequences, frame: Frame) -> Sequences:
     return sequences.framed(*frame)
 
 
-def read_sequences(estimator: Any, X: Any, dtype: DType, scale: float = 1.0) -> tuple[Sequences, dict[str, Any]]:
+def read_sequences(
+    estimator: Any, X: Any, dtype: DType, scale: float = 1.0, names: Array | None = None
+) -> tuple[Sequences, dict[str, Any]]:
     """Read X in any of its forms, for fit.
 
     Parameters
@@ -45,6 +51,8 @@ def read_sequences(estimator: Any, X: Any, dtype: DType, scale: float = 1.0) -> 
         float32 or float64.
     scale : float, default=1.0
         What the observations are multiplied by when a minibatch is made.
+    names : ndarray of str, optional
+        Names of the features in the order in which they are read; by default, that of the first sequence.
 
     Returns
     -------
@@ -52,16 +60,18 @@ def read_sequences(estimator: Any, X: Any, dtype: DType, scale: float = 1.0) -> 
         C-contiguous observations, finite in ``dtype``: those of X itself where the kernels can read them as they are,
         otherwise converted to ``dtype``.
     dict
-        The attributes that tell a fitted estimator what X was like: ``n_features_in_``, for a data frame
+        The attributes that tell a fitted estimator what X was like: ``n_features_in_``, if features have names
         ``feature_names_in_``, and ``_n_table_columns``, None when X was no table.
     """
-    kind, X = _kind_of(X)
+    kind, X, order = _kind_of(X, names)
     if kind != "table":
         sequences = _read_nested(kind, X, dtype, scale)
-        return sequences, {"n_features_in_": sequences.n_features, "_n_table_columns": None}
+        of_nested = {"n_features_in_": sequences.n_features, "_n_table_columns": None}
+        return sequences, of_nested | feature_names(order)
+    refuse_long_table(X)
     probe = copy.copy(estimator)
     sequences = _read_table(validate_data(probe, X, reset=True, **_TABLE), X, dtype, scale)
-    attributes = {"n_features_in_": probe.n_features_in_, "_n_table_columns": probe.n_features_in_}
+    attributes: dict[str, Any] = {"n_features_in_": probe.n_features_in_, "_n_table_columns": probe.n_features_in_}
     if hasattr(probe, "feature_names_in_"):
         attributes["feature_names_in_"] = probe.feature_names_in_
     return sequences, attributes
@@ -74,19 +84,91 @@ def read_more_sequences(
 
     ``of_table`` says whether the estimator was fitted on a table, whose columns another one has to have then.
     """
-    kind, X = _kind_of(X)
+    known = None if of_table else getattr(estimator, "feature_names_in_", None)
+    kind, X, names = _kind_of(X, known)
     if kind != "table":
+        as_fitted(names, known, type(estimator).__name__)
         sequences = _read_nested(kind, X, dtype, scale)
     elif of_table:
         sequences = _read_table(validate_data(estimator, X, reset=False, **_TABLE), X, dtype, scale)
     else:  # fitted on sequences: a table of any number of columns will do
+        refuse_one_sequence(X, n_features)
+        refuse_long_table(X)
         sequences = _read_table(check_array(X, input_name="X", **_TABLE), X, dtype, scale)
     if sequences.n_features != n_features:
+        remedy = "pass the features it was fitted with"
+        if kind == "table":
+            remedy = f"pass a list of arrays (n_steps_i, {n_features}); a table has one feature"
+        elif kind == "array" and X.shape[1] == n_features:
+            remedy += ", which are in its second axis: X.transpose(0, 2, 1) has them in the last one"
+        elif kind == "list" and len(X[0]) == n_features:
+            remedy += ", which are in the first axis of X[0]: [x.T for x in X] has them in the last one"
         raise ValueError(
             f"X has {sequences.n_features} features, but {type(estimator).__name__} is expecting {n_features} "
-            "features as input: pass the features it was fitted with"
+            f"features as input: {remedy}"
         )
     return sequences
+
+
+def refuse_one_sequence(X: Any, n_features: int) -> None:
+    """Raise if a table is one sequence of observations with these features, and not one sequence per row."""
+    shape = np.shape(X)
+    if len(shape) == 2 and shape[1] == n_features:
+        raise ValueError(
+            f"X has the shape {shape}, one sequence of {shape[0]} steps with the {n_features} feature(s) the estimator "
+            "was fitted with: pass it in a list, [X]; in a table every row is a sequence of one feature"
+        )
+
+
+def refuse_long_table(X: Any) -> None:
+    """Raise if the columns of a frame are features and not steps, so that its rows are no sequences."""
+    if issparse(X):
+        return
+    labels = names_of(X)
+    if not labels or are_steps(labels):
+        return
+    raise ValueError(
+        f"X is a table with the columns {[str(label) for label in labels[:6]]}, which look like features of an "
+        "observation per row, and not like steps: make sequences of it with admmirnn.sequences_from_table(X, "
+        "series=..., time=..., label=...), or pass [X] if it is a single sequence; if every row is a sequence, and "
+        "every column a step, pass X.to_numpy()"
+    )
+
+
+_NUMBERED = re.compile(r"(.*?)(-?\d+(?:\.\d+)?)(\D*)", re.DOTALL)
+
+
+def are_steps(labels: Sequence[Any]) -> bool:
+    """Whether the columns of a table are numbered, as steps are: t0, t1, t2, or lag3, lag2, lag1; or times."""
+    if not any(isinstance(label, str) for label in labels):
+        return True
+    found = [_NUMBERED.fullmatch(str(label)) for label in labels]
+    parts = [(match[1], match[3], float(match[2])) for match in found if match]
+    if len(parts) < len(labels) or len({part[:2] for part in parts}) > 1:
+        return _are_times(labels)
+    numbers = np.array([part[2] for part in parts])
+    return len(numbers) > 0 and bool((np.diff(numbers) > 0).all() or (np.diff(numbers) < 0).all())
+
+
+def _are_times(labels: Sequence[Any]) -> bool:
+    try:
+        times = np.array([str(label) for label in labels], dtype="datetime64")
+    except ValueError:
+        return False
+    return bool((np.diff(times) > np.timedelta64(0)).all())
+
+
+def warn_of_single_steps(sequences: Sequences) -> None:
+    """Warn if all sequences have a single step, in which there is nothing to remember."""
+    if len(sequences) < 2 or sequences.lengths.max() > 1:
+        return
+    n, d = len(sequences), sequences.n_features
+    what = "the column of X is one series" if d == 1 else f"X is one series of {n} steps and {d} features"
+    validation.warn(
+        f"X has {n} sequences of a single step each, so that there is nothing to remember: if {what}, pass it in a "
+        "list of one array, fit([x], [y]) with x of shape (n_steps, n_features) and one target per step in y, or cut "
+        "it into windows; arrays (n_sequences, n_features, n_steps) are X.transpose(0, 2, 1)",
+    )
 
 
 _TABLE = {"dtype": None, "order": "C", "ensure_all_finite": False}  # values are checked with their place
@@ -106,10 +188,11 @@ def _read_table(table: Any, given: Any, dtype: DType, scale: float) -> Sequences
     return sequences
 
 
-def _kind_of(X: Any) -> tuple[str, Any]:
-    """Say which form X has: "table" (2-D), "array" (3-D) or "list", and return it as such."""
+def _kind_of(X: Any, names: Array | None = None) -> tuple[str, Any, list[Any] | None]:
+    """Say which form X has: "table" (2-D), "array" (3-D) or "list", and return it as such, with names of features."""
     if issparse(X):
-        return "table", X  # refused there, in scikit-learn's words
+        return "table", X, None  # refused there, in scikit-learn's words
+    refuse_no_sequences(X)
     validation.refuse_masked("X", X)
     X = validation.in_lists(X)
     if hasattr(X, "iloc") and getattr(X, "ndim", 2) == 1:
@@ -117,27 +200,58 @@ def _kind_of(X: Any) -> tuple[str, Any]:
     if isinstance(X, (list, tuple)):
         if len(X) == 0:
             raise ValueError("X is an empty list; pass at least one sequence (0 sample(s) found)")
-        dimensions = [validation.n_dimensions(f"X[{i}]", item) for i, item in enumerate(X)]
-        if set(dimensions) == {1} and len({len(item) for item in X}) > 1:
-            return "list", [_column(item, i) for i, item in enumerate(X)]
-        if len(set(dimensions)) == 1 and dimensions[0] < 2:
-            return "table", X
-        for i, dimension in enumerate(dimensions):
-            if dimension != 2:
-                raise ValueError(
-                    f"X[{i}] has {dimension} dimension(s); every sequence must have 2, (n_steps, n_features)"
-                )
-        return "list", X
-    if hasattr(X, "iloc") or not hasattr(X, "__array__"):
-        return "table", X
+        X, found = in_one_order(X, names)
+        kind, X = _kind_of_list(X)
+        return kind, X, found
+    if names_of(X) is not None or not hasattr(X, "__array__"):
+        return "table", X, None
     X = X if isinstance(X, np.ndarray) else np.asarray(X)
     if X.ndim == 3:
-        return "array", X
+        return "array", X, None
     if X.ndim > 3:
         raise ValueError(
             f"X has {X.ndim} dimensions; pass (n_sequences, n_steps, n_features), or (n_sequences, n_steps)"
         )
-    return "table", X
+    refuse_one_series(X.shape)
+    return "table", X, None
+
+
+def refuse_no_sequences(X: Any) -> None:
+    """Raise if X is text, a dict, or nothing."""
+    if isinstance(X, (str, bytes, os.PathLike)):
+        raise TypeError(f"X is {X!r:.60}; read the file, and pass its sequences as a list of arrays")
+    if isinstance(X, Mapping):
+        raise TypeError(
+            f"X is a dict with the keys {list(X)[:4]}; pass list(X.values()) if its values are sequences, or, if its "
+            "keys are features, [X] for one sequence, and a list with one such dict per sequence"
+        )
+
+
+def refuse_one_series(shape: tuple[int, ...]) -> None:
+    """Raise if X has one axis, or none."""
+    if len(shape) == 1:
+        raise ValueError(
+            f"X has the shape {shape}, of one series or one observation, and not of several sequences. Pass a list of "
+            "arrays (n_steps_i, n_features): [np.asarray(X)[:, None]] for one series of one feature, with [y] for its "
+            "targets by step, as in fit([x[:-1, None]], [x[1:]]); or cut it into windows"
+        )
+    if not shape:
+        raise ValueError("X is a single number; pass a list of arrays (n_steps_i, n_features)")
+
+
+def _kind_of_list(X: Any) -> tuple[str, Any]:
+    """Say which form a list has: "table" or "list"."""
+    dimensions = [validation.n_dimensions(f"X[{i}]", item) for i, item in enumerate(X)]
+    if set(dimensions) == {0}:
+        refuse_one_series((len(X),))
+    if set(dimensions) == {1} and len({len(item) for item in X}) > 1:
+        return "list", [_column(item, i) for i, item in enumerate(X)]
+    if set(dimensions) == {1}:
+        return "table", X
+    for i, dimension in enumerate(dimensions):
+        if dimension != 2:
+            raise ValueError(f"X[{i}] has {dimension} dimension(s); every sequence must have 2, (n_steps, n_features)")
+    return "list", X
 
 
 def _column(item: Any, i: int) -> Array:
@@ -173,10 +287,13 @@ def _read_list(X: Any, dtype: DType, scale: float) -> Sequences:
         if array.shape[1] == 0:
             raise ValueError(f"X[{i}] has 0 features; every step needs at least one")
         if array.shape[1] != arrays[0].shape[1]:
-            raise ValueError(
-                f"X[{i}] has {array.shape[1]} features and X[0] has {arrays[0].shape[1]}; "
-                "give every sequence the same features"
-            )
+            remedy = "give every sequence the same features"
+            if all(len(other) == len(array) for other in arrays):
+                remedy += (
+                    f"; all have {len(array)} rows: if these are the features, and columns the steps, pass "
+                    "[x.T for x in X]"
+                )
+            raise ValueError(f"X[{i}] has {array.shape[1]} features and X[0] has {arrays[0].shape[1]}; {remedy}")
     if len({array.dtype for array in arrays}) > 1:
         arrays = [validation.as_numbers(array, f"X[{i}]", dtype) for i, array in enumerate(arrays)]
     return Sequences.of_lengths(np.concatenate(arrays), [len(array) for array in arrays], scale)

@@ -10,15 +10,23 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from admmirnn import validation
+from admmirnn.data.meaning import is_list, values_and_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from admmirnn._typing import Array, BoolArray, DType, FloatArray, IntArray
+    from admmirnn.data.sequences import Sequences
 
 
 def check_labels(
-    y: Any, lengths: IntArray, *, per_step: bool = False, stateful: bool = False, ignore_label: Any = None
+    y: Any,
+    lengths: IntArray,
+    *,
+    targets: str = "auto",
+    per_step: bool = False,
+    stateful: bool = False,
+    ignore_label: Any = None,
 ) -> tuple[Array, IntArray, BoolArray, str]:
     """Return the classes, sorted, the class number of every sequence or step, and how y held them.
 
@@ -28,6 +36,8 @@ def check_labels(
         Labels of any type that can be sorted, one for each sequence or one for each of its steps.
     lengths : ndarray of shape (n_sequences,)
         Numbers of steps.
+    targets : {"auto", "sequence", "step"}, default="auto"
+        Which of them y is said to have; "auto" looks at its axes.
     per_step : bool, default=False
         Whether the solver takes a label for each step.
     stateful : bool, default=False
@@ -49,7 +59,8 @@ def check_labels(
     """
     validation.refuse_masked("y", y)
     y = validation.in_lists(y)
-    form = _form_of_labels(y, of_steps=stateful)
+    form = _form_of_labels(y, of_steps=stateful or targets == "step")
+    check_form(form, targets, y)
     if form != "sequence" and not per_step:
         found = f"an array of shape {y.shape}" if form == "array" else f"a list of {len(y)} arrays"
         raise ValueError(
@@ -58,20 +69,28 @@ def check_labels(
         )
     if form == "sequence":
         y = column_or_1d(y, warn=True)
-    if len(y) != len(lengths):
-        raise ValueError(
-            f"Found input variables with inconsistent numbers of samples: X has {len(lengths)} sequences and y has "
-            f"{len(y)} labels; pass one label a sequence"
-        )
+    check_n_targets(len(y), lengths)
     where = "index {}" if form == "sequence" else "label {} of all steps"
     column = y if form == "sequence" else _labels_per_step(y, form, lengths)
     present = np.ones(len(column), bool) if ignore_label is None else differs(column, ignore_label)
     if not present.any():
         raise ValueError(f"y holds ignore_label = {ignore_label!r} alone; give at least two classes a label")
     classes, of_present = check_label_column(column[present], where)
-    targets = np.zeros(len(column), np.intp)
-    targets[present] = of_present
-    return classes, targets, present, form
+    numbers = np.zeros(len(column), np.intp)
+    numbers[present] = of_present
+    return classes, numbers, present, form
+
+
+def check_form(form: str, targets: str, y: Any) -> None:
+    """Raise unless y, of this form, has the labels that it is said to have."""
+    if targets == "auto" or (form == "sequence") == (targets == "sequence"):
+        return
+    shape = f"an array of shape {np.shape(y)}" if hasattr(y, "shape") else f"a list of {len(y)}"
+    found, other = ("one label per sequence", "sequence") if form == "sequence" else ("one label per step", "step")
+    raise ValueError(
+        f"y is {shape}, {found}, where one per {targets} is due, by the setting targets or the targets that came "
+        f"first; pass such labels, or targets={other!r} to fit"
+    )
 
 
 def differs(labels: Iterable[Any], ignore_label: Any) -> BoolArray:
@@ -147,18 +166,23 @@ def check_label_column(y: Array, where: str) -> tuple[Array, IntArray]:
         raise TypeError(f"y holds labels that cannot be sorted ({error}); make them all one type") from error
 
 
-def check_values(y: Any, lengths: IntArray, *, stateful: bool = False) -> tuple[FloatArray, BoolArray, str, bool]:
+def check_values(
+    y: Any, lengths: IntArray, *, targets: str = "auto", stateful: bool = False, sequences: Sequences | None = None
+) -> tuple[FloatArray, BoolArray, str, bool]:
     """Return targets of a regression, a row each, which of them are there, and how y held them.
 
     Parameters
     ----------
     y : array-like of shape (n_sequences,) or (n_sequences, k), or (n_sequences, n_steps[, k]), or list of arrays
-        A value, or k of them, a sequence; or, NaN where there is none, a step.  Two dimensions are read as one
-        value a step if every sequence has as many steps as there are columns, and several.
+        A value, or k of them, per sequence; or, NaN where there is none, per step.
     lengths : ndarray of shape (n_sequences,)
         Numbers of steps.
+    targets : {"auto", "sequence", "step"}, default="auto"
+        Which of them; see `values_and_form`.
     stateful : bool, default=False
-        Whether values are those of steps, even if every sequence has but one.
+        Whether values are those of steps wherever there are several.
+    sequences : Sequences, optional
+        What X was read as, which may tell what y is.
 
     Returns
     -------
@@ -175,42 +199,49 @@ def check_values(y: Any, lengths: IntArray, *, stateful: bool = False) -> tuple[
     if not isinstance(y, (list, tuple)):
         y = np.asarray(y)
         if not y.ndim:
-            raise ValueError(f"y is {y!r}; pass one target a sequence, or one array of them")
-    if len(y) != len(lengths):
-        raise ValueError(
-            f"Found input variables with inconsistent numbers of samples: X has {len(lengths)} sequences and y has "
-            f"{len(y)}; pass one target a sequence, or one array of them"
-        )
-    items = _items_of_values(y)
-    if items is not None and all(len(item) == length for item, length in zip(items, lengths, strict=True)):
-        values, form = np.concatenate(items), "list"
-    else:
-        values, form = validation.as_numbers(y, "y", np.float64), "sequence"
-        several = values.ndim == 2 and (values.shape[1] > 1 or stateful)
-        if values.ndim == 3 or (several and (lengths == values.shape[1]).all()):
-            form = "array"
-        if values.ndim not in (1, 2, 3):
-            raise ValueError(f"y has {values.ndim} dimensions; pass one value a sequence or a step, or k of them")
-        if values.ndim == 3 and (lengths != values.shape[1]).any():
-            i = int(np.flatnonzero(lengths != values.shape[1])[0])
-            raise ValueError(f"y[{i}] has {values.shape[1]} values and X[{i}] has {lengths[i]} steps; pass one a step")
-        if form == "array":
-            values = values.reshape(-1, *values.shape[2:])
+            raise ValueError(f"y is {y!r}; pass one target per sequence, or one array of them")
+    check_n_targets(len(y), lengths)
+    if stateful and targets == "auto" and (getattr(y, "ndim", 1) > 1 or (is_list(y) and hasattr(y[0], "__len__"))):
+        targets = "step"
+    values, form = values_and_form(y, lengths, targets, sequences)
     single = values.ndim == 1
     values = values.reshape(len(values), -1)
-    missing = np.isnan(values)
+    missing: Any = np.isnan(values)
     present = ~missing.all(axis=1)
-    wrong = np.isinf(values).any(axis=1) | (missing.any(axis=1) & (present | (form == "sequence")))
+    partly = missing.any(axis=1) if form == "sequence" else missing.any(axis=1) & present
+    wrong = np.isinf(values).any(axis=1) | partly
     if wrong.any():
         i = int(np.flatnonzero(wrong)[0])
         where = f"index {i}" if form == "sequence" else f"step {i} of all"
-        raise ValueError(
-            f"Input y contains NaN or infinity, first at {where}; leave these sequences out, or, at a step without a "
-            "target, pass NaN for all its values"
+        remedy = (
+            "leave these sequences out" if form == "sequence" else "pass NaN for all values of a step without a target"
         )
+        if form == "sequence" and values.shape[1] > 1:
+            remedy += ", or pass targets='step' if y has one value per step, NaN where there is none"
+        raise ValueError(f"Input y contains NaN or infinity, first at {where}; {remedy}")
     if not present.any():
         raise ValueError("y is NaN everywhere; give some steps a target")
     return np.where(present[:, None], values, 0.0), present, form, single
+
+
+def check_n_targets(n: int, lengths: IntArray) -> None:
+    """Raise unless y has an entry for each sequence of X."""
+    if n == len(lengths):
+        return
+    remedy = "pass one target per sequence, or one array of them"
+    if n == lengths.sum():
+        one = len(lengths) == 1
+        remedy = (
+            "for one target per step of this sequence pass [y]"
+            if one
+            else "for one target per step pass np.split(y, np.cumsum(lengths)[:-1]), of the lengths of the sequences"
+        )
+    elif n == 1:
+        remedy = "a single sequence x is passed in a list, [x]"
+    raise ValueError(
+        f"Found input variables with inconsistent numbers of samples: X has {len(lengths)} sequences and y has "
+        f"{n} entries; {remedy}"
+    )
 
 
 def check_scaled_values(values: Any, deviation: FloatArray, dtype: DType) -> None:
@@ -257,11 +288,7 @@ def check_indicators(y: Any, lengths: IntArray, *, ignore_label: Any = None) -> 
                 f"y has the shape {values.shape}; with this loss a sequence, or each of its steps, has several labels: "
                 "pass an indicator matrix of zeros and ones, (n_sequences, n_labels), or a loss of class numbers"
             )
-        if len(values) != len(lengths):
-            raise ValueError(
-                f"Found input variables with inconsistent numbers of samples: X has {len(lengths)} sequences and y "
-                f"has {len(values)} rows; pass one a sequence"
-            )
+        check_n_targets(len(values), lengths)
         form = "sequence" if values.ndim == 2 else "array"
         if form == "array" and (lengths != values.shape[1]).any():
             i = int(np.flatnonzero(lengths != values.shape[1])[0])

@@ -16,7 +16,10 @@ from sklearn.utils.validation import check_is_fitted
 from admmirnn import validation
 from admmirnn._typing import Array, FilePath, FloatArray, Frame, IntArray, Self
 from admmirnn.activations import ACTIVATIONS
-from admmirnn.data.reading import framed, read_more_sequences, read_sequences
+from admmirnn.data.indexed import by_series
+from admmirnn.data.meaning import TARGETS
+from admmirnn.data.names import names_of
+from admmirnn.data.reading import framed, read_more_sequences, read_sequences, warn_of_single_steps
 from admmirnn.data.sequences import Sequences
 from admmirnn.data.targets import HeldOut, Targets, with_weight
 from admmirnn.estimators.pipeline import Data, Earlier, Result, initial_network, learn
@@ -161,6 +164,8 @@ class RecurrentEstimator(BaseEstimator):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         older: dict[str, Any] = {"cell": Elman.name, "forget_bias": "auto", "dropout": 0.0}  # and had no others
+        if not self._reads_text:
+            older["targets"] = "auto"
         state = older | state
         if isinstance(state.get("status_"), str):
             state["status_"] = Status[state["status_"]]
@@ -189,8 +194,8 @@ class RecurrentEstimator(BaseEstimator):
     ) -> Self:
         """Validate, solve, and become fitted with new weights.
 
-        Each estimator has ``_read_targets(y, sample_weight, lengths, settings, loss)``, which returns the `Targets` of
-        y and the attributes that tell what they mean, and knows its ``_losses`` by name.
+        Each estimator has ``_read_targets(y, sample_weight, sequences, settings, loss)``, which returns the `Targets`
+        of y and the attributes that tell what they mean, and knows its ``_losses`` by name.
         """
         settings = check_estimator_settings(self, SOLVERS)
         data = self._read(X, y, sample_weight, settings)
@@ -209,6 +214,7 @@ class RecurrentEstimator(BaseEstimator):
         network = self._network() if hasattr(self, "V_") else None
         if network is not None:
             network.learns_s_0 = isinstance(settings.s_0, str)
+            known = (known or {}) | {"_form_of_targets": self._form_of_targets}
         data = self._read(X, y, sample_weight, settings, network, known, online=True)
         if network is not None:
             check_same_network(self, settings, network, frame=self._frame, scale=self._scale)
@@ -230,19 +236,29 @@ class RecurrentEstimator(BaseEstimator):
         """What the user has passed, for a new network or as a fitted one reads it; ``known`` as in `_partial_fit`."""
         loss = loss_of(self.loss, self._losses)
         check_y_is_there(self, y)
+        X, y, sample_weight = by_series(X, y, sample_weight)
         if network is None:
             sequences, attributes = read_sequences(self, X, settings.dtype, settings.scale)
             attributes |= how_to_read(settings)
         else:
             sequences, attributes = self._more_sequences(X, network), {}
+        if not (settings.stateful and online):
+            warn_of_single_steps(sequences)
         sequences = framed(sequences, settings.frame)
-        targets, of_targets = self._read_targets(y, sample_weight, sequences.lengths, settings, loss, known)
+        targets, of_targets = self._read_targets(y, sample_weight, sequences, settings, loss, known)
         check_targets_suit(settings, targets)
         if not (settings.stateful and online):  # streams go on, those without a target as well
             sequences, targets = with_weight(sequences, targets)
         is_unequal = targets.form == "list" and sequences.lengths.min() < sequences.lengths.max()
         of_targets["_form_of_targets"] = "unequal" if is_unequal else targets.form
         return Data(sequences, targets, loss, attributes | of_targets)
+
+    def _what_targets_are(self, known: dict[str, Any] | None) -> str:
+        """What the targets of y are said to be: by the setting, or else as those were that came first."""
+        said = validation.check_choice("targets", self.targets, TARGETS)
+        if said != "auto" or not known or "_form_of_targets" not in known:
+            return said
+        return "sequence" if known["_form_of_targets"] == "sequence" else "step"
 
     def _learn(
         self,
@@ -286,11 +302,13 @@ class RecurrentEstimator(BaseEstimator):
             return None
         X, y = check_pair(validation_data)
         with validation.naming("validation_data"):
-            sequences, others = read_sequences(self, X, settings.dtype, settings.scale)
+            X, y = by_series(X, y)
+            names = data.attributes.get("feature_names_in_")
+            sequences, others = read_sequences(self, X, settings.dtype, settings.scale, names)
             sequences = framed(sequences, settings.frame)
             probe = copy.copy(self)
             probe.class_weight = None
-            more, _ = probe._read_targets(y, None, sequences.lengths, settings, data.loss, data.attributes)
+            more, _ = probe._read_targets(y, None, sequences, settings, data.loss, data.attributes)
         check_same_features(data.attributes, others)
         check_same_kind(data.targets, more)
         return sequences, more.values, more.weights, more.every_step
@@ -393,6 +411,7 @@ class RecurrentEstimator(BaseEstimator):
 
     def _more_sequences(self, X: ArrayLike, network: Network) -> Sequences:
         """X as that of the fit was read, before it is framed."""
+        (X,) = by_series(X)
         n_channels = network.n_features // self._frame[0]
         of_table = self._n_table_columns is not None
         return read_more_sequences(self, X, n_channels, network.dtype, self._scale, of_table=of_table)
@@ -404,8 +423,11 @@ class RecurrentEstimator(BaseEstimator):
         layer = n_layers if layer is None else validation.check_integer("layer", layer, 1)
         if layer > n_layers:
             raise ValueError(f"layer is {layer!r}, and the network has {n_layers}, counted from 1; pass one of them")
-        x = np.asarray(x)
-        sequences = self._sequences([x[:, None] if x.ndim == 1 else x], network)
+        sequence: Any = x
+        if names_of(x) is None:
+            sequence = np.asarray(x)
+            sequence = sequence[:, None] if sequence.ndim == 1 else sequence
+        sequences = self._sequences([sequence], network)
         S, every_step = network.states(sequences), self._form_of_targets != "sequence"
         outputs = check_outputs(network.outputs_by_step(S, every_step=every_step), sequences.lengths)
         if isinstance(network, StackedRNN) and layer < n_layers:

@@ -29,12 +29,15 @@ from admmirnn._typing import (
     ReadOut,
     Self,
     SolverName,
+    TargetsOf,
     TorchModule,
 )
+from admmirnn.data.indexed import by_series
 from admmirnn.data.reading_targets import (
     at_least_tiny,
     check_class_weight,
     check_classes,
+    check_form,
     check_indicators,
     check_label_column,
     check_labels,
@@ -44,6 +47,7 @@ from admmirnn.data.reading_targets import (
     differs,
     numbers_of_classes,
 )
+from admmirnn.data.sequences import Sequences
 from admmirnn.data.targets import Targets
 from admmirnn.estimators.base import FITTED, FITTED_OF_SEQUENCES, RecurrentEstimator, Trace, can_go_on
 from admmirnn.estimators.layers import estimator_of_layers
@@ -172,6 +176,10 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         against all others.  With "sigmoid_cross_entropy" a sequence or a step may have **several labels** or none, and
         ``y`` says which by zeros and ones; so it is with an object, unless ``takes_labels`` says that its y are class
         numbers.
+    targets : {"auto", "sequence", "step"}, default="auto"
+        What ``y`` has a label for: each sequence, or each step.  "auto" reads one axis as labels of sequences, and two,
+        or a list of arrays, as labels of steps, in the first call; later calls of `partial_fit` and validation data
+        then have to have the same.
     class_weight : dict, "balanced" or None, default=None
         Weights of labels, 1 for those that a dict does not have; "balanced" makes all classes count the same.  None
         where there may be several labels.
@@ -282,6 +290,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         scale: float = 1.0,
         n_threads: int | None = 1,
         loss: LossOfClasses | Loss | CustomLoss = "cross_entropy",
+        targets: TargetsOf = "auto",
         class_weight: Mapping[Any, float] | str | None = None,
         ignore_label: object = None,
         early_stopping: bool = False,
@@ -317,6 +326,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         self.scale = scale
         self.n_threads = n_threads
         self.loss = loss
+        self.targets = targets
         self.class_weight = class_weight
         self.ignore_label = ignore_label
         self.early_stopping = early_stopping
@@ -494,18 +504,23 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         self,
         y: Any,
         sample_weight: ArrayLike | None,
-        lengths: IntArray,
+        sequences: Sequences,
         settings: EstimatorSettings,
         loss: AnyLoss,
         known: dict[str, Any] | None = None,
     ) -> tuple[Targets, dict[str, Any]]:
         if not loss.takes_labels:
-            return self._read_indicators(y, sample_weight, lengths, known)
+            return self._read_indicators(y, sample_weight, sequences.lengths, known)
         if known is not None and getattr(self, "_several", False):
             raise ValueError(f"loss is {self.loss!r}, and targets had several labels when training began; call fit")
-        per_step = Capability.LABELS_PER_STEP in settings.solver.capabilities
+        lengths, per_step = sequences.lengths, Capability.LABELS_PER_STEP in settings.solver.capabilities
         classes, targets, present, form = check_labels(
-            y, lengths, per_step=per_step, stateful=settings.stateful, ignore_label=self.ignore_label
+            y,
+            lengths,
+            targets=self._what_targets_are(known),
+            per_step=per_step,
+            stateful=settings.stateful,
+            ignore_label=self.ignore_label,
         )
         weights = check_sample_weight(sample_weight, lengths, per_step=form != "sequence")
         if known is not None:
@@ -533,6 +548,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
                 "classes; pass None, or sample_weight"
             )
         values, present, form = check_indicators(y, lengths, ignore_label=self.ignore_label)
+        check_form(form, self._what_targets_are(known), y)
         weights = check_sample_weight(sample_weight, lengths, per_step=form != "sequence") * present
         if not weights.any():
             raise ValueError("y has no row of positive weight; give some rows labels and a positive weight")
@@ -686,6 +702,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         from sklearn.metrics import accuracy_score  # here, as `ClassifierMixin.score` does: it is slow to import
 
         check_is_fitted(self)
+        X, y, sample_weight = by_series(X, y, sample_weight)
         if self._several:
             return self._subset_accuracy(X, y, sample_weight)
         if self._form_of_targets == "sequence":

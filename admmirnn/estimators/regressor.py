@@ -20,16 +20,18 @@ from admmirnn._typing import (
     FilePath,
     FloatArray,
     Frame,
-    IntArray,
     LossOfValues,
     ProximalOperator,
     RandomState,
     ReadOut,
     Self,
     SolverName,
+    TargetsOf,
     TorchModule,
 )
+from admmirnn.data.indexed import by_series
 from admmirnn.data.reading_targets import at_least_tiny, check_sample_weight, check_scaled_values, check_values
+from admmirnn.data.sequences import Sequences
 from admmirnn.data.targets import Targets
 from admmirnn.estimators.base import FITTED, FITTED_OF_SEQUENCES, RecurrentEstimator, Trace, can_go_on
 from admmirnn.estimators.layers import estimator_of_layers
@@ -63,6 +65,12 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
     loss : {"squared_error", "huber", "absolute_error", "quantile"} or object, default="squared_error"
         R, of scaled targets: a name, an object of `admmirnn.losses` such as ``Quantile(0.9)``, or any with
         ``value(o, y)`` and ``prox(q, y, rho)`` in numpy (see `admmirnn.losses.UserLoss`), which is slower.
+    targets : {"auto", "sequence", "step"}, default="auto"
+        What ``y`` has values for: each sequence, such as the next 24 hours in an array (n_sequences, 24), or each step.
+        "auto" reads an array (n_sequences, k) as k values per sequence, unless they evidently are the observations of
+        later steps, and a list of arrays as values of steps; it warns where there are about as many values as steps, so
+        that both may be meant.  Three axes always are those of steps.  What the first call has found holds for later
+        calls of `partial_fit` and for validation data.
     scale_targets : bool, default=True
         Whether the network learns targets of mean 0 and deviation 1, output by output, which `predict` scales back.
 
@@ -87,7 +95,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
     >>> rng = np.random.default_rng(0)
     >>> X = rng.normal(size=(200, 20, 1))
     >>> y = X.cumsum(axis=1)[:, :, 0]  # one value for each step
-    >>> model = RNNRegressor(hidden_size=16, random_state=0).fit(X, y)
+    >>> model = RNNRegressor(hidden_size=16, targets="step", random_state=0).fit(X, y)
     >>> model.predict(X[:3]).shape
     (3, 20)
     """
@@ -119,6 +127,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         scale: float = 1.0,
         n_threads: int | None = 1,
         loss: LossOfValues | Loss | CustomLoss = "squared_error",
+        targets: TargetsOf = "auto",
         scale_targets: bool = True,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -153,6 +162,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         self.scale = scale
         self.n_threads = n_threads
         self.loss = loss
+        self.targets = targets
         self.scale_targets = scale_targets
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -237,9 +247,8 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         X : array-like of shape (n_sequences, n_steps, n_features) or (n_sequences, n_steps), or list of arrays
             As in `RNNClassifier.fit`.
         y : array-like of shape (n_sequences,), (n_sequences, k), (n_sequences, n_steps) or (n_sequences, n_steps, k)
-            A value or k of them a sequence; or a step, where NaN stands for none, also as a list of arrays of shape
-            (n_steps_i,) or (n_steps_i, k).  Two dimensions are one value a step if every sequence has as many steps
-            as there are columns, and more than one.
+            A value or k of them per sequence; or per step, where NaN stands for none, also as a list of arrays of shape
+            (n_steps_i,) or (n_steps_i, k).  ``targets`` says which, where the shape does not.
         sample_weight : array-like of shape (n_sequences,), optional
             As in `RNNClassifier.fit`.
         validation_data, resume
@@ -290,7 +299,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         self,
         y: Any,
         sample_weight: ArrayLike | None,
-        lengths: IntArray,
+        sequences: Sequences,
         settings: EstimatorSettings,
         loss: AnyLoss,
         known: dict[str, Any] | None = None,
@@ -298,7 +307,14 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         if loss.takes_labels:
             raise ValueError(f"loss is {self.loss!r}, which takes class numbers; pass one of values, or RNNClassifier")
         validation.check_boolean("scale_targets", self.scale_targets)
-        values, present, form, single = check_values(y, lengths, stateful=settings.stateful)
+        lengths = sequences.lengths
+        values, present, form, single = check_values(
+            y,
+            lengths,
+            targets=self._what_targets_are(known),
+            stateful=settings.stateful,
+            sequences=sequences,
+        )
         weights = check_sample_weight(sample_weight, lengths, per_step=form != "sequence") * present
         if not weights.any():
             raise ValueError("sample_weight is zero wherever y has a target; give some of those a positive weight")
@@ -421,10 +437,11 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         from sklearn.metrics import r2_score  # here: it is slow to import
 
         check_is_fitted(self)
+        X, y, sample_weight = by_series(X, y, sample_weight)
         if self._form_of_targets == "sequence":
             return float(super().score(X, validation.in_lists(y), validation.in_lists(sample_weight)))
         outputs, lengths = self._outputs(X)
-        values, present, _, _ = check_values(y, lengths)
+        values, present, _, _ = check_values(y, lengths, targets="step")
         if len(values) != len(outputs) or values.shape[1] != outputs.shape[1]:
             raise ValueError("y has no target for each step of X, as it had in fit; pass such targets")
         weights = check_sample_weight(sample_weight, lengths, per_step=True)[present]

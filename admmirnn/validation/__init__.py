@@ -17,6 +17,7 @@ from admmirnn.validation.basic import (
     check_path,
     is_auto,
     naming,
+    warn,
 )
 from admmirnn.validation.forms import Form, check_state, count, different, expect, finite, number, one_of
 
@@ -45,4 +46,5 @@ __all__ = [
     "number",
     "one_of",
     "refuse_masked",
+    "warn",
 ]

@@ -6,6 +6,8 @@ import errno
 import math
 import numbers
 import os
+import sys
+import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from admmirnn._typing import DType
 
 
+_PACKAGE = __name__.partition(".")[0]
 DTYPES = ("float32", "float64")
 MOST_OF_C = (1 << 31) - 1  # what kernels can count to on every machine
 
@@ -136,6 +139,14 @@ def check_new_path(path: object, name: str = "path") -> str:
     if not os.access(folder, os.W_OK):
         raise PermissionError(errno.EACCES, f"the folder of {name} cannot be written to; pass another one", path)
     return path
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn, as if the line of the caller outside of this package did so."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_back.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
 
 
 @contextmanager

@@ -20,7 +20,8 @@ windows = np.lib.stride_tricks.sliding_window_view(train, 61)[::10]
 targets = np.where(np.arange(60) < 20, np.nan, windows[:, 1:])
 # a little noise on what it reads teaches it to come back from its own errors, at some cost for the next value
 noisy = windows[:, :-1] + 0.01 * np.random.default_rng(0).normal(size=targets.shape)
-model = RNNRegressor(hidden_size=64, max_epochs=300, penalty=0, random_state=0).fit(noisy[:, :, None], targets)
+model = RNNRegressor(hidden_size=64, targets="step", max_epochs=300, penalty=0, random_state=0)
+model.fit(noisy[:, :, None], targets)
 
 one_step = model.predict(test[None, :-1, None])[0]
 error = np.sqrt(np.mean((one_step[20:] - test[21:]) ** 2))
