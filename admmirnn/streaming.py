@@ -1,13 +1,12 @@
-"""Streams: sequences that have not ended, read one observation at a time, and forecasts, which read themselves."""
+"""Streams: sequences that have not ended, read one observation at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from admmirnn import backend, validation
 from admmirnn._typing import Array, DType, FloatArray, Frame, IntArray
@@ -367,39 +366,6 @@ class ReadsStreams:
         return Stream(self._network(), self._answer(), self._scale, self._frame, n_streams, state)
 
 
-def forecast(stream_of: Callable[[int], Stream], series: list[Array], horizon: int) -> NDArray[np.float64]:
-    """Read all series, then go on reading what has been predicted.
-
-    Parameters
-    ----------
-    stream_of : callable
-        Makes a `Stream` of a number of streams, whose answers are the next observations.
-    series : list of ndarray of shape (n_steps_i, n_features)
-        What there was.
-    horizon : int
-        How many steps to predict.
-
-    Returns
-    -------
-    ndarray of shape (n_series, horizon, n_features)
-    """
-    outputs = np.empty((len(series), horizon, series[0].shape[1]))
-    streams = stream_of(len(series))
-    state, following = streams.state, np.empty_like(outputs[:, 0])
-    lengths = np.array([len(values) for values in series])
-    for length in np.unique(lengths):
-        which = np.flatnonzero(lengths == length)
-        equally_long = stream_of(len(which))
-        last = equally_long.read(np.stack([series[i] for i in which]), every_step=False)
-        outputs[which, 0] = last.reshape(len(which), -1)
-        state.take(equally_long.state, which)
-    streams.state = state
-    for h in range(1, horizon):
-        streams._read_with_care("the forecast", outputs[:, h - 1].copy(), following)
-        outputs[:, h] = following
-    return outputs
-
-
 def check_observations(name: str, values: Any, shape: tuple[int | None, ...], what: str) -> Array:
     """Return observations of streams as an array that the kernels can read: as they are, or in float64.
 
@@ -485,67 +451,3 @@ def check_streams(streams: Any, n_streams: int) -> IntArray:
         return index[chosen if chosen.size else []]
     except IndexError as error:
         raise ValueError(f"streams does not fit the {n_streams} streams ({error}); pass numbers below that") from error
-
-
-def check_history(history: Any, n_features: int, frame: int, dtype: DType, scale: float) -> tuple[list[Array], bool]:
-    """Return the series that a forecast starts from, and whether it is a single one.
-
-    Parameters
-    ----------
-    history : array-like of shape (n_steps, n_features) or (n_series, n_steps, n_features), or list of arrays
-        With one feature also without the last axis: (n_steps,), or (n_series, n_steps) of more than one step.
-    n_features : int
-        Of an observation.
-    frame : int
-        Observations that a step reads.
-    dtype : dtype
-        float32 or float64.
-    scale : float
-        What observations are multiplied by.
-
-    Returns
-    -------
-    list of ndarray of shape (n_steps_i, n_features)
-    bool
-    """
-    is_one, items = _series_of(validation.in_lists(history), n_features)
-    series = []
-    for i, item in enumerate(items):
-        name = "history" if is_one else f"history[{i}]"
-        if n_features == 1 and validation.n_dimensions(name, item) == 1:
-            item = np.asarray(item).reshape(-1, 1)
-        what = f"(n_steps, {n_features}), with the features that the model was fitted on"
-        array = check_observations(name, item, (None, n_features), what)
-        if len(array) < frame:
-            raise ValueError(f"{name} has {len(array)} steps, fewer than the frame of {frame}; pass more of them")
-        if not np.isfinite(scale * array.astype(dtype, copy=False)).all():
-            refuse_not_finite(name, array, dtype, scale)
-        series.append(array)
-    if not series:
-        raise ValueError("history is empty; pass at least one series")
-    return series, is_one
-
-
-def _series_of(history: Any, n_features: int) -> tuple[bool, Any]:
-    """Whether ``history`` is one series, and the list of its series."""
-    if not isinstance(history, (list, tuple)):
-        validation.n_dimensions("history", history)
-        history = np.asarray(history)
-    if isinstance(history, (list, tuple)):
-        dimensions = {validation.n_dimensions(f"history[{i}]", item) for i, item in enumerate(history)}
-        one_row_a_step = dimensions == {1} and (n_features > 1 or all(len(item) == 1 for item in history))
-        is_one = dimensions == {0} or one_row_a_step
-    elif history.ndim in (1, 2, 3):
-        is_one = history.ndim == 1 or (history.ndim == 2 and (n_features > 1 or history.shape[1] == 1))
-    else:
-        raise ValueError(f"history has {history.ndim} dimension(s); pass (n_steps, n_features), or a list of such")
-    return is_one, [history] if is_one else history
-
-
-def check_can_forecast(estimator: Any, n_outputs: int, n_features: int) -> None:
-    """Raise unless predictions can be read as observations."""
-    if n_outputs != n_features:
-        raise ValueError(
-            f"{type(estimator).__name__} was fitted on {n_features} feature(s) and {n_outputs} target(s) and cannot "
-            "read its own predictions; fit it with all features of the next observation as the targets"
-        )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from sklearn.base import RegressorMixin
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import validation
@@ -40,8 +41,22 @@ from admmirnn.export import Exports
 from admmirnn.files import models
 from admmirnn.files.fitted import Fitted
 from admmirnn.losses import LOSSES_OF_VALUES, AnyLoss, Loss
+from admmirnn.recursion import (
+    Known,
+    check_future_inputs,
+    check_history,
+    check_quantiles,
+    check_residuals,
+    check_state_of_series,
+    check_target_features,
+    forecast,
+    names_of_features,
+    residuals_of,
+    sampled,
+    warn_of_kept_inputs,
+)
 from admmirnn.solvers.interface import Solver
-from admmirnn.streaming import Answer, ReadsStreams, check_can_forecast, check_history, forecast
+from admmirnn.streaming import Answer, ReadsStreams, StreamState
 from admmirnn.watching import Callback
 
 if TYPE_CHECKING:
@@ -370,10 +385,23 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
     def _answer(self) -> Answer:
         return Answer("values", self.target_mean_, self.target_scale_, self._single)
 
-    def forecast(self, history: ArrayLike, horizon: int) -> NDArray[np.float64]:
+    def forecast(
+        self,
+        history: ArrayLike,
+        horizon: int,
+        future_inputs: ArrayLike | None = None,
+        *,
+        target_features: Sequence[int | str] | int | str | None = None,
+        state: StreamState | None = None,
+        quantiles: ArrayLike | None = None,
+        n_paths: int = 500,
+        residuals: ArrayLike | None = None,
+        random_state: RandomState = None,
+    ) -> NDArray[np.float64]:
         """Predict the observations that follow a series, by reading predictions as if they had been observed.
 
-        For a model whose targets are the next observations: those after each step, or the one after each sequence.
+        For a model whose targets are some features of the next observations, or all: those after each step, or the one
+        after each sequence.  The other features are inputs that are known in advance, such as calendars and prices.
 
         Parameters
         ----------
@@ -382,17 +410,44 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
             last axis may be missing, and two dimensions are several series if there is more than one column.
         horizon : int
             How many observations to predict, >= 1.
+        future_inputs : array-like of shape (n_steps, n_inputs) or (n_series, n_steps, n_inputs), or list, optional
+            The features that are no targets, in their order, of the steps that follow ``history``: its row h is read
+            together with the h-th prediction, so that at least ``horizon - 1`` rows are needed; more are not read.  If
+            there are such features and this is None, they stay what they are at the end of ``history``, with a warning.
+        target_features : list of int or str, optional
+            Which features the targets are, in the order of the targets: indices, or names if ``feature_names_in_`` or
+            the data frames of ``history`` have them.  By default the first ones.  An empty list says that targets are
+            no features; then all of these are inputs.
+        state : StreamState, optional
+            Where the streams of all series are, such as ``stream.state``; ``history`` is what follows, one observation
+            or more.  None starts from s_0.
+        quantiles : array-like of float, optional
+            Numbers between 0 and 1 that increase, such as (0.1, 0.5, 0.9): return quantiles of ``n_paths`` forecasts,
+            in each of which a residual, drawn at random, is added to every prediction before it is read.
+        n_paths : int, default=500
+            How many of them for each series, >= 1.
+        residuals : array-like of shape (n_steps,) or (n_steps, k), optional
+            Errors of predictions of one step on other data, observed minus predicted, that are drawn from.  By default
+            those of each series in ``history`` after its first tenth, which are too small if it was trained on.
+        random_state : int, RandomState or None, default=None
+            Seed of the draws.
 
         Returns
         -------
-        ndarray of shape (horizon, n_features) or (n_series, horizon, n_features)
-            Without the last axis if ``y`` had no such axis.  The first is what `predict` returns for ``history``, after
-            its last step; each of the others that for the series with all predictions before it at its end.
+        ndarray of shape (horizon, k) or (n_series, horizon, k)
+            k values as ``y`` had, without the last axis if it had no such axis.  The first is what `predict` returns
+            for ``history``, after its last step; each of the others that for the series with all predictions before it
+            at its end.  With ``quantiles`` there is a last axis for them.
+
+        Warns
+        -----
+        UserWarning
+            If inputs are kept, as ``future_inputs`` is None.
 
         Raises
         ------
         ValueError, TypeError
-            If the model has not as many targets as features, an argument does not fit, or the forecast overflows.
+            If the model has more targets than features, an argument does not fit, or the forecast overflows.
 
         Examples
         --------
@@ -402,15 +457,48 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         >>> model = RNNRegressor(hidden_size=16, random_state=0).fit(waves[:, :-1], waves[:, 1:])
         >>> model.forecast(waves[0], horizon=5).shape
         (5,)
+        >>> model.forecast(waves[0], horizon=5, quantiles=(0.1, 0.9), random_state=0).shape
+        (5, 2)
         """
         network = self._network()
-        n_features = network.n_features // self._frame[0]
-        check_can_forecast(self, network.n_outputs, n_features)
+        n_features, K = network.n_features // self._frame[0], network.n_outputs
+        names = names_of_features(history, getattr(self, "feature_names_in_", None))
+        targets = check_target_features(target_features, K, n_features, names, type(self).__name__)
         horizon = validation.check_integer("horizon", horizon, 1)
         series, is_one = check_history(history, n_features, self._frame[0], network.dtype, self._scale)
-        values = forecast(self._stream, series, horizon)
-        values = values[:, :, 0] if self._single else values
-        return values[0] if is_one else values
+        state = check_state_of_series(state, len(series))
+        inputs = np.setdiff1d(np.arange(n_features), targets)
+        values = check_future_inputs(future_inputs, len(series), is_one, horizon, len(inputs))
+        if values is None and len(inputs) and horizon > 1:
+            warn_of_kept_inputs(inputs)
+        known = Known(targets, inputs, values)
+        disturbances = None
+        if quantiles is not None:
+            levels = check_quantiles(quantiles)
+            n_paths = validation.check_integer("n_paths", n_paths, 1)
+            drawn = self._residuals(series, known, residuals, K)
+            disturbances = sampled(drawn, n_paths, horizon, check_random_state(random_state))
+        found = forecast(self._stream, series, horizon, known, K, state=state, disturbances=disturbances)
+        if quantiles is None:
+            found = found[:, 0]
+        else:
+            found = np.moveaxis(np.quantile(found, levels, axis=1), 0, -1)
+        found = found[:, :, 0] if self._single else found
+        return found[0] if is_one else found
+
+    def _residuals(self, series: list[Array], known: Known, residuals: Any, n_outputs: int) -> list[FloatArray]:
+        """Those to draw from, of each series."""
+        if residuals is not None:
+            return [check_residuals(residuals, n_outputs)] * len(series)
+        if not len(known.targets):
+            raise ValueError(
+                "residuals is None and target_features is empty, so that history does not tell them; pass residuals"
+            )
+        found = residuals_of(self._stream, series, known)
+        for i, of_one in enumerate(found):
+            if not len(of_one):
+                raise ValueError(f"history[{i}] is too short to have residuals; pass residuals")
+        return found
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the coefficient of determination R^2 of `predict`, over all sequences or all steps with a target.
