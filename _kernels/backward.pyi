@@ -19,4 +19,5 @@ def backward(
     R_every: int = 1,
     from_zero: bool = True,
     with_outputs: bool = True,
+    roots: FloatArray | None = None,
 ) -> int: ...

@@ -28,7 +28,7 @@ from admmirnn._kernels._pool_simd cimport add_all, multiply_all, take_where
 from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
 from admmirnn._kernels.batch cimport _Batch, n_outputs_of
 from admmirnn._kernels.statistics cimport Sums, numbers_of_R, sums_of_part
-from admmirnn._kernels.work cimport GRAM_ROWS, OUTPUT_ROWS, R_ROWS, WEIGHT, _Work, has_room
+from admmirnn._kernels.work cimport GRAM_ROWS, OUTPUT_ROWS, R_ROWS, TARGETS, _Work, has_room
 
 
 cdef double LEAST_SQUARE = 1e-20                  # of the multipliers of a step: below it, squares of small ones vanish
@@ -53,6 +53,7 @@ cdef struct Sweep:                               # what all parts of a backward 
     void* lambda_c                               # (B, n): their multipliers, or NULL
     const void* lambda3                          # (B, K), or a row for each row of S from offsets[1] on
     const void* weights                          # as many, or NULL for all 1
+    const void* roots                            # (B,): square roots of the sequences' weights, or NULL for all 1
     const void* mask                             # (B, n): what the states that outputs see are multiplied by, or NULL
     void* H                                      # (B, n): pooled states, then lambda_h; with a mask, what outputs see
     const int32_t* steps                         # (B, n): at which step a state was the largest
@@ -320,29 +321,33 @@ cdef void gather_multipliers(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_t fi
                              const floating* multipliers, floating* sums) noexcept nogil:
     """Gather those of step t that R takes, one of R_every; ``square`` is their sum of squares, as far as it fits in.
 
-    Which sequences they are of changes from step to step: multipliers differ more between steps than within one.
+    Which sequences they are of changes from step to step: multipliers differ more between steps than within one.  Those
+    of a sequence have its weight in them, so their squares are divided by it: R has each as often as the loss has.
     """
     cdef Py_ssize_t n = sweep.n, every = sweep.R_every, i, j
     cdef Py_ssize_t ld = max(sweep.cell.kept, 1) * n, width = width_of(sweep.cell) * n
     cdef const floating* of_sequence
     cdef floating* row
     cdef floating* gathered = sums + sweep.at.gathered
-    cdef floating unit
+    cdef floating unit, by
     if not square <= MOST_SQUARE or max(square, sweep.largest_in_R[part]) < LEAST_SQUARE:
         square = largest_square((last - first) * ld, multipliers)
     if square > sweep.largest_in_R[part]:
         change_unit(sweep, part, square, sums)
     unit = <floating> sweep.unit[part]
+    by = unit
     i = first + (every - (first + t + sweep.gram_first) % every) % every
     multipliers += sweep.cell.first_multiplier * n
     while i < last:
         row = gathered + sweep.n_gathered[part] * width
         of_sequence = multipliers + (i - first) * ld
-        if unit == 1:
+        if sweep.roots != NULL:
+            by = unit / (<const floating*> sweep.roots)[i]
+        if by == 1:
             memcpy(row, of_sequence, width * sizeof(floating))
         else:
             for j in range(width):
-                row[j] = unit * of_sequence[j]
+                row[j] = by * of_sequence[j]
         sweep.n_gathered[part] += 1
         sweep.R_rows[part] += 1
         if sweep.n_gathered[part] == sweep.most_gathered:
@@ -350,11 +355,61 @@ cdef void gather_multipliers(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_t fi
         i += every
 
 
+cdef void scale_rows(const floating* roots, Py_ssize_t rows, Py_ssize_t columns, const floating* A,
+                     floating* out) noexcept nogil:
+    """out = roots[:, None] * A"""
+    cdef Py_ssize_t i, j
+    for i in range(rows):
+        for j in range(columns):
+            out[i * columns + j] = roots[i] * A[i * columns + j]
+
+
+cdef void add_gram_of_states(Sweep* sweep, Py_ssize_t first, Py_ssize_t rows, const floating* S,
+                             floating* sums) noexcept nogil:
+    """G_s += s.T @ s, with the weights of the sequences."""
+    cdef Py_ssize_t n = sweep.n, row = 0, some, at_once = rows_at_once(n, n)
+    cdef floating* scaled = sums + sweep.at.scaled
+    if sweep.roots == NULL:
+        add_gram[floating](rows, n, 1, S, n, sums + sweep.at.G_s, n)
+        return
+    while row < rows:
+        some = min(at_once, rows - row)
+        scale_rows[floating](<const floating*> sweep.roots + first + row, some, n, S + row * n, scaled)
+        add_gram[floating](some, n, 1, scaled, n, sums + sweep.at.G_s, n)
+        row += some
+
+
+cdef void add_gram_of_inputs(Sweep* sweep, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t rows_of_s, const floating* X,
+                             const floating* S, floating* sums) noexcept nogil:
+    """G_x += [x 1].T @ [x 1], G_sx += s.T @ [x 1], G_s += s.T @ s, with the weights of the sequences."""
+    cdef Py_ssize_t n = sweep.n, d_1 = sweep.d + 1, row = 0, some, of_s, at_once = rows_at_once(n, n)
+    cdef const floating* roots = <const floating*> sweep.roots + first
+    cdef floating* X_scaled = sums + sweep.at.scaled
+    cdef floating* S_scaled = X_scaled + at_once * d_1
+    if sweep.roots == NULL:
+        add_gram[floating](rows, d_1, 1, X, d_1, sums + sweep.at.G_x, d_1)
+        add_gram[floating](rows_of_s, n, 1, S, n, sums + sweep.at.G_s, n)
+        add_products[floating](rows_of_s, n, d_1, 1, S, n, X, d_1, sums + sweep.at.G_sx, d_1)
+        return
+    while row < rows:
+        some = min(at_once, rows - row)
+        of_s = max(min(some, rows_of_s - row), 0)
+        scale_rows[floating](roots + row, some, d_1, X + row * d_1, X_scaled)
+        scale_rows[floating](roots + row, of_s, n, S + row * n, S_scaled)
+        add_gram[floating](some, d_1, 1, X_scaled, d_1, sums + sweep.at.G_x, d_1)
+        add_gram[floating](of_s, n, 1, S_scaled, n, sums + sweep.at.G_s, n)
+        add_products[floating](of_s, n, d_1, 1, S_scaled, n, X_scaled, d_1, sums + sweep.at.G_sx, d_1)
+        row += some
+
+
 cdef void add_symbols(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t rows_of_s,
                       const floating* multipliers, floating* sums) noexcept nogil:
     """Add what step t of these sequences of symbols says to L and G; the states but for ``rows_of_s`` are zero."""
-    cdef Py_ssize_t n = sweep.n, i, ld = max(sweep.cell.kept, 1) * n
+    cdef Py_ssize_t n = sweep.n, i, j, ld = max(sweep.cell.kept, 1) * n
     cdef Py_ssize_t p_x = sweep.cell.of_x * n, p_s = sweep.cell.of_s * n
+    cdef const floating* roots = <const floating*> sweep.roots
+    cdef floating* of_symbol
+    cdef floating weight
     cdef const int32_t* codes = sweep.codes + sweep.offsets[t] + first
     cdef const floating* S = <const floating*> sweep.S + (sweep.offsets[t] + first) * n
     cdef floating* G_xs = sums + sweep.at.G_sx
@@ -366,10 +421,15 @@ cdef void add_symbols(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t r
     if not in_gram(sweep, t):
         return
     for i in range(rows):
-        if i < rows_of_s:
-            add_all(n, S + i * n, G_xs + codes[i] * (n + 1))
-        G_xs[codes[i] * (n + 1) + n] += 1
-    add_gram[floating](rows_of_s, n, 1, S, n, sums + sweep.at.G_s, n)
+        of_symbol = G_xs + codes[i] * (n + 1)
+        weight = 1 if roots == NULL else roots[first + i] * roots[first + i]
+        if i < rows_of_s and roots == NULL:
+            add_all(n, S + i * n, of_symbol)
+        elif i < rows_of_s:
+            for j in range(n):
+                of_symbol[j] += weight * S[i * n + j]
+        of_symbol[n] += weight
+    add_gram_of_states[floating](sweep, first, rows_of_s, S, sums)
 
 
 cdef void add_step(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t last, Py_ssize_t continuing,
@@ -404,10 +464,7 @@ cdef void add_step(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t last
                            sums + sweep.at.L_s, n)
     if not in_gram(sweep, t):
         return
-    # G_sx += s.T @ [x 1]
-    add_gram[floating](rows, d_1, 1, X, d_1, sums + sweep.at.G_x, d_1)
-    add_gram[floating](rows_of_s, n, 1, S, n, sums + sweep.at.G_s, n)
-    add_products[floating](rows_of_s, n, d_1, 1, S, n, X, d_1, sums + sweep.at.G_sx, d_1)
+    add_gram_of_inputs[floating](sweep, first, rows, rows_of_s, X, S, sums)
 
 
 cdef void add_rows(const floating* A, Py_ssize_t rows, Py_ssize_t columns, floating* total,
@@ -419,13 +476,21 @@ cdef void add_rows(const floating* A, Py_ssize_t rows, Py_ssize_t columns, float
             total[j * apart] += A[i * columns + j]
 
 
-cdef Py_ssize_t gather(const floating* weights, Py_ssize_t rows, Py_ssize_t n, const floating* H,
-                       floating* out) noexcept nogil:
-    """The rows of H that have a weight, one after the other; how many they are."""
-    cdef Py_ssize_t i, found = 0
+cdef Py_ssize_t gather(const floating* weights, Py_ssize_t rows, Py_ssize_t n, const floating* H, floating* out,
+                       floating* of_ones) noexcept nogil:
+    """The rows of H that have a weight, times its root, one after the other; how many they are.
+
+    The row of ones takes the weights times [h 1].
+    """
+    cdef Py_ssize_t i, j, found = 0
+    cdef floating root
     for i in range(rows):
         if weights[i] != 0:
-            memcpy(out + found * n, H + i * n, n * sizeof(floating))
+            root = <floating> sqrt(weights[i])
+            for j in range(n):
+                out[found * n + j] = root * H[i * n + j]
+                of_ones[j] += weights[i] * H[i * n + j]
+            of_ones[n] += weights[i]
             found += 1
     return found
 
@@ -435,6 +500,7 @@ cdef void add_outputs(Sweep* sweep, int part, Py_ssize_t row, Py_ssize_t rows, c
     """Add what these rows of outputs, read from H, say to L and G of the output layer; ``room`` holds as many as H."""
     cdef Py_ssize_t n = sweep.n, K = sweep.K, i
     cdef Sums at = sweep.at
+    cdef floating* of_ones = sums + at.output_G + n * (n + 1)
     cdef const floating* lambda3 = <const floating*> sweep.lambda3 + row * K
     cdef const floating* weights = <const floating*> sweep.weights
     # L += lambda3.T @ [h 1]
@@ -442,15 +508,16 @@ cdef void add_outputs(Sweep* sweep, int part, Py_ssize_t row, Py_ssize_t rows, c
     add_rows[floating](lambda3, rows, K, sums + at.output_L + n, n + 1)
     if not in_gram:
         return
-    if weights != NULL:
-        for i in range(rows):
-            if weights[row + i] == 0:                  # no target there
-                rows = gather(weights + row, rows, n, H, room)
-                H = room
-                break
-    # G += [h 1].T @ [h 1], but for the number of rows
+    # G += [h 1].T @ [h 1], with the weights of the targets
+    for i in range(rows if weights != NULL else 0):
+        if weights[row + i] != 1:
+            rows = gather(weights + row, rows, n, H, room, of_ones)
+            H = room
+            break
+    else:
+        add_rows[floating](H, rows, n, of_ones, 1)
+        of_ones[n] += rows
     add_gram[floating](rows, n, 1, H, n, sums + at.output_G, n + 1)
-    add_rows[floating](H, rows, n, sums + at.output_G + n * (n + 1), 1)
     sweep.output_rows[part] += rows
 
 
@@ -549,7 +616,6 @@ cdef void add_up(Sweep* sweep, _Work work, int n_parts, floating* sums) noexcept
         of_part = sums + part * at.total
         for i in range(at.end):
             sums[i] += of_part[i]
-    sums[at.end - 1] = <floating> work.counts[<int> OUTPUT_ROWS]
     if sweep.codes != NULL:
         # L_1 = L_x.sum(axis=0)
         add_rows[floating](sums + at.L_x, sweep.d, p_x, sums + at.L_x + sweep.d * p_x, 1)
@@ -565,13 +631,12 @@ cdef void add_up(Sweep* sweep, _Work work, int n_parts, floating* sums) noexcept
             first += p * p
 
 
-cdef Py_ssize_t backward_of(_Work work, _Batch batch, of_lambda3, of_weights, Sweep* sweep, int n_parts,
+cdef Py_ssize_t backward_of(_Work work, _Batch batch, of_lambda3, of_weights, of_roots, Sweep* sweep, int n_parts,
                             floating* sums) except -1:
     """`backward`, in the precision of the work, of a sweep that knows the rest."""
     cdef const floating[:, ::1] lambda3 = of_lambda3
-    cdef const floating[::1] weights = of_weights
-    cdef Py_ssize_t n_outputs = n_outputs_of(batch, work.read_out == EACH), n_capped = 0, i
-    cdef double total = 0
+    cdef const floating[::1] weights = of_weights, roots = of_roots
+    cdef Py_ssize_t n_outputs = n_outputs_of(batch, work.read_out == EACH), n_targets = 0, n_capped = 0, i
     cdef int part
     if work.read_out == NONE:
         if lambda3 is not None:
@@ -580,11 +645,17 @@ cdef Py_ssize_t backward_of(_Work work, _Batch batch, of_lambda3, of_weights, Sw
     elif lambda3 is None or lambda3.shape[0] != n_outputs or lambda3.shape[1] != work.K \
             or (weights is not None and weights.shape[0] != n_outputs):
         raise ValueError("backward: the shapes do not belong together")
+    if roots is not None and roots.shape[0] != batch.B:
+        raise ValueError("backward: the shapes do not belong together")
     for i in range(n_outputs):
-        total += 1 if weights is None else weights[i]
-    if not total > 0:
+        n_targets += weights is None or weights[i] > 0
+    if n_targets == 0:
         raise ValueError("backward: no output has a weight")
-    work.counts[<int> WEIGHT] = total
+    for i in range(0 if roots is None else batch.B):
+        if not roots[i] > 0:
+            raise ValueError(f"backward: the root of the weight of sequence {i} is not positive")
+    work.counts[<int> TARGETS] = n_targets
+    sweep.roots = NULL if roots is None else &roots[0]
     sweep.weights = NULL if weights is None else &weights[0]
     sweep.lambda3 = NULL if lambda3 is None else &lambda3[0, 0]
     sweep.squares = <double*> malloc((3 * batch.B + 2 * n_parts) * sizeof(double) + 4 * n_parts * sizeof(Py_ssize_t))
@@ -609,7 +680,7 @@ cdef Py_ssize_t backward_of(_Work work, _Batch batch, of_lambda3, of_weights, Sw
 
 
 def backward(_Work work not None, _Batch batch not None, lambda3, weights, double cap, Py_ssize_t gram_first,
-             Py_ssize_t gram_every, Py_ssize_t R_every=1, bint from_zero=True, bint with_outputs=True):
+             Py_ssize_t gram_every, Py_ssize_t R_every=1, bint from_zero=True, bint with_outputs=True, roots=None):
     """Pass the multipliers back, and leave the sums of what they say in the work, for `fold` and `fold_outputs`.
 
     lambda1_t = f'(a_t) * (V^T lambda3_t + W^T lambda1_{t+1}), where with the read-out "last" there are outputs after
@@ -629,7 +700,10 @@ def backward(_Work work not None, _Batch batch not None, lambda3, weights, doubl
     ...; and, unless ``with_outputs`` is False, likewise lambda3 and [h, 1] for the outputs, of which G takes those that
     have a weight, with "each" at the same steps.  If the work has room for it, so is R = sum lambda1 lambda1^T of the
     rows for which ``R_every`` divides t + i + gram_first, of sequence i at step t.  ``counts`` says of how many rows
-    they are.  Of G and R the lower triangle is of use.  ``from_zero`` says that s_0 = 0.
+    they are, and targets L.  Of G and R the lower triangle is of use.  ``from_zero`` says that s_0 = 0.
+
+    Weights are in lambda3 already.  ``roots`` (B,) are the square roots of the sequences' weights, all 1 if None: z z^T
+    counts w times, and lambda1 lambda1^T, which has w^2, by 1/w, as if the sequence were there w times.
     """
     cdef Sweep sweep
     cdef Py_ssize_t N = batch.N, n = work.n, t, i, gram_rows = 0
@@ -673,5 +747,5 @@ def backward(_Work work not None, _Batch batch not None, lambda3, weights, doubl
     n_parts = n_parts_of(min(work.n_threads, work.room_of_sums // room), batch.B,
                          6.0 * batch.n_rows * (p_s * n + (0 if work.symbols else p_x * (work.d + 1))))
     if work.single:
-        return backward_of[float](work, batch, lambda3, weights, &sweep, n_parts, <float*> work.sums)
-    return backward_of[double](work, batch, lambda3, weights, &sweep, n_parts, <double*> work.sums)
+        return backward_of[float](work, batch, lambda3, weights, roots, &sweep, n_parts, <float*> work.sums)
+    return backward_of[double](work, batch, lambda3, weights, roots, &sweep, n_parts, <double*> work.sums)

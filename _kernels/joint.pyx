@@ -5,12 +5,13 @@ read from its end, step ``t`` is the one that reads what step ``L - 1 - t`` read
 """
 
 from cython cimport floating
+from libc.math cimport sqrt
 from libc.string cimport memcpy, memset
 
 from admmirnn._kernels._blas cimport add_gram, add_products, rows_at_once
 from admmirnn._kernels._layout cimport EACH
 from admmirnn._kernels.batch cimport _Batch, n_outputs_of
-from admmirnn._kernels.work cimport COUNTS, OUTPUT_ROWS, WEIGHT, _Work, has_room
+from admmirnn._kernels.work cimport COUNTS, OUTPUT_ROWS, TARGETS, _Work, has_room
 
 
 def mirror(const floating[:, ::1] A, _Batch batch not None, floating[:, ::1] A_out):
@@ -42,7 +43,8 @@ cdef Py_ssize_t add_rows(Py_ssize_t rows, Py_ssize_t n, Py_ssize_t n_reverse, Py
                          const floating* H_reverse, const floating* lambda3, const floating* weights, bint in_gram,
                          floating* piece, floating* L, floating* G) noexcept nogil:
     """Add what these rows, few enough for ``piece``, say to L and G; how many G has taken."""
-    cdef Py_ssize_t h = n + n_reverse + 1, i, found = 0
+    cdef Py_ssize_t h = n + n_reverse + 1, i, j, found = 0
+    cdef floating root
     cdef floating* row = piece
     for i in range(rows):
         memcpy(row, H + i * n, n * sizeof(floating))
@@ -55,8 +57,9 @@ cdef Py_ssize_t add_rows(Py_ssize_t rows, Py_ssize_t n, Py_ssize_t n_reverse, Py
         return 0
     for i in range(rows):
         if weights[i] != 0:
-            if found < i:
-                memcpy(piece + found * h, piece + i * h, h * sizeof(floating))
+            root = <floating> sqrt(weights[i])
+            for j in range(h if found < i or root != 1 else 0):
+                piece[found * h + j] = root * piece[i * h + j]
             found += 1
     add_gram[floating](found, h, 1, piece, h, G, h)
     return found
@@ -73,7 +76,7 @@ cdef int joint_sums_of(_Work work, _Batch batch, of_H_reverse, Py_ssize_t n_reve
     cdef const Py_ssize_t* offsets = batch.offsets
     cdef Py_ssize_t n = work.n, K = work.K, h = n + n_reverse + 1, rows = n_outputs_of(batch, each), gram_rows = 0
     cdef Py_ssize_t at_once = rows_at_once(h, h), i, t, row, end
-    cdef double total = 0
+    cdef Py_ssize_t n_targets = 0
     cdef floating *L
     cdef floating *G
     if H_reverse.shape[0] != rows or H_reverse.shape[1] != n_reverse or lambda3.shape[0] != rows \
@@ -81,8 +84,8 @@ cdef int joint_sums_of(_Work work, _Batch batch, of_H_reverse, Py_ssize_t n_reve
             or not 0 <= gram_first < batch.N or gram_every < 1:
         raise ValueError("joint_sums: the shapes do not belong together")
     for i in range(rows):
-        total += weights[i]
-    if not total > 0:
+        n_targets += weights[i] > 0
+    if n_targets == 0:
         raise ValueError("joint_sums: no output has a weight")
     L, G = &sums[0], &sums[K * h]
     with nogil:
@@ -96,7 +99,7 @@ cdef int joint_sums_of(_Work work, _Batch batch, of_H_reverse, Py_ssize_t n_reve
                                                 &H_reverse[row, 0], &lambda3[row, 0], &weights[row], in_gram,
                                                 G + h * h, L, G)
                 row += at_once
-    counts[<int> WEIGHT], counts[<int> OUTPUT_ROWS] = total, gram_rows
+    counts[<int> TARGETS], counts[<int> OUTPUT_ROWS] = n_targets, gram_rows
     return 0
 
 
@@ -105,8 +108,8 @@ def joint_sums(_Work work not None, _Batch batch not None, H_reverse, Py_ssize_t
     """What an output layer says that reads [h, h_reverse, 1], summed up as `backward` does, for `fold_outputs`.
 
     h (n,) is what the read-out of ``work``, the first network, reads; ``H_reverse`` (rows, n_reverse) has, like
-    ``lambda3`` and ``weights``, a row for each output.  G takes the rows that have a weight; with the read-out "each"
-    those after the steps gram_first, gram_first + gram_every, ... of the first network.
+    ``lambda3`` and ``weights``, a row for each output.  G takes the rows that have a weight, times that;
+    with the read-out "each" those after the steps gram_first, gram_first + gram_every, ... of the first network.
     """
     cdef Py_ssize_t first = batch.offsets[1] if work.read_out == EACH else batch.offsets[batch.N]
     if not has_room(work, batch) or n_reverse < 1 or counts_out.shape[0] != COUNTS:

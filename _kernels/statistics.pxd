@@ -13,6 +13,7 @@ cdef struct Sums:                                 # of a part, in numbers from t
     Py_ssize_t R                                  # of each map (p, p), lower triangle
     Py_ssize_t gathered                           # (rows_at_once, width_of n): multipliers that R is to take
     Py_ssize_t piece                              # (rows_at_once, n): scratch
+    Py_ssize_t scaled                             # (rows_at_once, n), or (rows_at_once, d + 1 + n): rows times roots
     Py_ssize_t total
 
 cdef Sums sums_of_part(Cell cell, Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, bint symbols) noexcept nogil

@@ -11,7 +11,7 @@ from admmirnn._kernels._arrays cimport DOUBLE, FLOATING, VECTOR, Holder
 from admmirnn._kernels._blas cimport rows_at_once
 from admmirnn._kernels._cells cimport Cell, MapOf, cell_of, columns_of, width_of
 from admmirnn._kernels.weights cimport _Map
-from admmirnn._kernels.work cimport COUNTS, GRAM_ROWS, OUTPUT_ROWS, R_ROWS, WEIGHT, _Work
+from admmirnn._kernels.work cimport COUNTS, GRAM_ROWS, OUTPUT_ROWS, R_ROWS, TARGETS, _Work
 
 
 cdef Sums sums_of_part(Cell cell, Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, bint symbols) noexcept nogil:
@@ -28,7 +28,8 @@ cdef Sums sums_of_part(Cell cell, Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, bint
     at.R = at.end
     at.gathered = at.R + numbers_of_R(cell, n)
     at.piece = at.gathered + rows_at_once(n, n) * width_of(cell) * n
-    at.total = at.piece + rows_at_once(n, n) * n
+    at.scaled = at.piece + rows_at_once(n, n) * n
+    at.total = at.scaled + rows_at_once(n, n) * (n + (0 if symbols else d + 1))
     return at
 
 
@@ -67,7 +68,7 @@ cdef void fold_block(Py_ssize_t rows, Py_ssize_t columns, bint is_lower, const f
 
 
 cdef void fold_symbols(MapOf of, const floating* sums, Sums at, Py_ssize_t d, Py_ssize_t n, floating keep,
-                       floating share, floating gram_rows, floating* G) noexcept nogil:
+                       floating share, floating of_ones, floating* G) noexcept nogil:
     """G <- keep G + share G_batch, of symbols: the columns [s 1] of the Gram matrix of [x s 1], or a part of it."""
     cdef Py_ssize_t n_s = n if of.has_s else 0, h = n_s + of.n_ones, i, j
     cdef const floating* G_xs = sums + at.G_sx
@@ -85,12 +86,12 @@ cdef void fold_symbols(MapOf of, const floating* sums, Sums at, Py_ssize_t d, Py
         for i in range(d):
             for j in range(n_s):
                 G[j] += share * G_xs[i * (n + 1) + j]
-        G[n_s + one] += share * gram_rows
+        G[n_s + one] += share * of_ones
         G += h
 
 
 cdef void fold_rows(MapOf of, Py_ssize_t d, Py_ssize_t n, const floating* sums, Sums at, floating keep,
-                    floating share, floating gram_rows, floating* G) noexcept nogil:
+                    floating share, floating of_ones, floating* G) noexcept nogil:
     """G <- keep G + share G_batch, of observations that are no symbols.
 
     With several ones in place of one it is the sum over equations: what is before them is in all of these, and each of
@@ -106,7 +107,7 @@ cdef void fold_rows(MapOf of, Py_ssize_t d, Py_ssize_t n, const floating* sums, 
     for one in range(of.n_ones):                       # the column of ones
         fold_block[floating](1, n_x, False, sums + at.G_x + d * (d + 1), 0, 1, keep, share, G, m)
         fold_block[floating](1, n_s, False, sums + at.G_sx + d, 0, d + 1, keep, share, G + n_x, m)
-        G[n_x + n_s + one] = keep * G[n_x + n_s + one] + share * gram_rows
+        G[n_x + n_s + one] = keep * G[n_x + n_s + one] + share * of_ones
         G += m
 
 
@@ -138,6 +139,17 @@ cdef void fold_M(Cell cell, int which, const floating* sums, Sums at, Py_ssize_t
             fold_block[floating](p, 1, False, L_x + d * p_x, 1, 1, keep, share, M + one, m)
 
 
+cdef floating weight_of_gram(_Work work, const floating* sums, Sums at) noexcept nogil:
+    """The weight of the rows that the sums of G are of: of symbols, each has one."""
+    cdef Py_ssize_t d = work.d, n = work.n, i
+    cdef floating found = 0
+    if not work.symbols:
+        return sums[at.G_x + (d + 1) * (d + 1) - 1]
+    for i in range(d):
+        found += sums[at.G_sx + i * (n + 1) + n]
+    return found
+
+
 cdef void fold_of(_Work work, int which, _Map map, double momentum, double decay, double R_decay,
                   const floating* sums) noexcept nogil:
     cdef Py_ssize_t d = work.d, n = work.n, first_of_R = 0
@@ -145,14 +157,14 @@ cdef void fold_of(_Work work, int which, _Map map, double momentum, double decay
     cdef Sums at = sums_of_part(work.cell, d, n, work.K, work.symbols)
     cdef const double* counts = work.counts
     cdef floating keep_G = <floating> decay, share_G = <floating> ((1 - decay) / counts[<int> GRAM_ROWS])
-    cdef floating gram_rows = <floating> counts[<int> GRAM_ROWS]
+    cdef floating of_ones = weight_of_gram(work, sums, at)
     cdef int i
     fold_M[floating](work.cell, which, sums, at, d, n, <floating> momentum,
-                     <floating> ((1 - momentum) / counts[<int> WEIGHT]), <floating*> map.M)
+                     <floating> ((1 - momentum) / counts[<int> TARGETS]), <floating*> map.M)
     if work.symbols:
-        fold_symbols[floating](of, sums, at, d, n, keep_G, share_G, gram_rows, <floating*> map.G)
+        fold_symbols[floating](of, sums, at, d, n, keep_G, share_G, of_ones, <floating*> map.G)
     else:
-        fold_rows[floating](of, d, n, sums, at, keep_G, share_G, gram_rows, <floating*> map.G)
+        fold_rows[floating](of, d, n, sums, at, keep_G, share_G, of_ones, <floating*> map.G)
     if map.R != NULL and counts[<int> R_ROWS] > 0:
         for i in range(which):
             first_of_R += work.cell.maps[i].rows * n * work.cell.maps[i].rows * n
@@ -160,7 +172,7 @@ cdef void fold_of(_Work work, int which, _Map map, double momentum, double decay
 
 
 def fold(_Work work not None, _Map map not None, double momentum, double decay, double R_decay=0, int which=0):
-    """M <- momentum M + (1 - momentum) L / weight of the targets, G <- decay G + (1 - decay) G_batch / rows; R as G.
+    """M <- momentum M + (1 - momentum) L / number of targets, G <- decay G + (1 - decay) G_batch / rows; R as G.
 
     Of the ``which``-th map of a hidden layer; L, G_batch, R_batch and what they are divided by are what `backward` has
     left in the work.  Of G and R the lower triangle is kept up.  Where observations are symbols, G is (m, m - d): the
@@ -189,7 +201,7 @@ cdef void fold_outputs_of(_Map map, const double* counts, double momentum, doubl
     cdef const floating* sums_of_G = L + K * h
     cdef floating* M = <floating*> map.M
     cdef floating* G = <floating*> map.G
-    cdef floating keep = <floating> momentum, share = <floating> ((1 - momentum) / counts[<int> WEIGHT]), share_G
+    cdef floating keep = <floating> momentum, share = <floating> ((1 - momentum) / counts[<int> TARGETS]), share_G
     for i in range(K * h):
         M[i] = keep * M[i] + share * L[i]
     if counts[<int> OUTPUT_ROWS] == 0:                 # none of these steps has a target

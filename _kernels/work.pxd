@@ -38,7 +38,7 @@ cdef class _Work(Holder):
     cdef Py_ssize_t rows_of_lambda1, rows_of_lambda_s, rows_of_lambda_x, rows_of_lambda_c, rows_of_initial, room_of_sums
 
 cdef enum Count:                                  # what sums are of
-    WEIGHT                                        # of all targets
+    TARGETS                                       # that L is of
     GRAM_ROWS                                     # states in G
     OUTPUT_ROWS                                   # of the output layer's G
     R_ROWS                                        # multipliers in R

@@ -116,7 +116,7 @@ class Hinge(Loss):
     def constant_loss(self, targets: Array, weights: Array) -> float:
         """Twice the sum of the rarer answers: o_k = -1 for a class of frequency p below a half costs 2 p."""
         frequencies = _class_frequencies(targets, weights)
-        return float(2 * np.minimum(frequencies, 1 - frequencies).sum())
+        return max(0.0, float(2 * np.minimum(frequencies, 1 - frequencies).sum()))  # 1 may be a little more
 
 
 class SquaredError(Loss):

@@ -155,8 +155,10 @@ class Validation:
     ----------
     sequences : Sequences
         What the network reads.
-    values, weights : ndarray
-        Targets and their weights, one a sequence or one a step.
+    values : ndarray
+        Targets, one a sequence or one a step.
+    weights : ndarray or None
+        Theirs; None for all 1.
     every_step : bool
         Which of these.
     loss : Loss
@@ -166,10 +168,17 @@ class Validation:
     """
 
     def __init__(
-        self, sequences: Sequences, values: Array, weights: FloatArray, every_step: bool, loss: AnyLoss, n_threads: int
+        self,
+        sequences: Sequences,
+        values: Array,
+        weights: FloatArray | None,
+        every_step: bool,
+        loss: AnyLoss,
+        n_threads: int,
     ) -> None:
         self._sequences, self._every_step = sequences, every_step
-        self._values, self._weights, self._loss, self._n_threads = values, weights, loss, n_threads
+        self._values, self._loss, self._n_threads = values, loss, n_threads
+        self._weights = np.ones(len(values)) if weights is None else weights / weights.max()
 
     def measure(self, network: Network, record: Record) -> None:
         """Add the loss of the network's roll-out to the record, and of class numbers its accuracy."""

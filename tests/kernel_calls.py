@@ -119,7 +119,7 @@ def batch_of_steps(kernels, offsets, d):
 def backward(
     kernels, Theta, Psi, X, S, offsets, lambda3, activation, cap, momentum, decay, gram_first, gram_every, lambda1, M,
     G, output_M, output_G, sums, n_threads=1, read_out="last", weights=None, lengths=None, H=None, steps=None,
-    from_zero=True, initial_multipliers=None, codes=None, R=None, R_every=1, R_decay=0.0,
+    from_zero=True, initial_multipliers=None, codes=None, R=None, R_every=1, R_decay=0.0, roots=None,
 ):  # fmt: skip
     """The multipliers, and their sums folded into M, G and R, and into those of the outputs if they are given."""
     n, K, dtype = len(Theta), len(Psi), np.asarray(S).dtype
@@ -145,7 +145,7 @@ def backward(
     hidden = map_of(M, G, R, n_symbols)
     output = None if output_M is None else map_of(output_M, output_G)
     n_capped = kernels.backward(
-        work, batch, lambda3, weights, cap, gram_first, gram_every, R_every, from_zero, output is not None
+        work, batch, lambda3, weights, cap, gram_first, gram_every, R_every, from_zero, output is not None, roots
     )
     kernels.fold(work, hidden, momentum, decay, R_decay)
     if output is not None:

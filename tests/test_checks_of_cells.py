@@ -1,20 +1,19 @@
 """scikit-learn's own checks of estimators whose networks have gates and layers, and two directions."""
 
 import pytest
-from expected_failures import IN_FLOAT32
+from expected_failures import DEPENDS_ON_NUMBER, IN_FLOAT32
 from sklearn.base import clone
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from admmirnn import RNNClassifier, RNNRegressor
 
-STOCHASTIC = "sample_weight is not equivalent to removing/repeating samples: it changes the minibatches"
 ESTIMATORS = [
     RNNClassifier(cell="gru"),
     RNNRegressor(cell="lstm", hidden_size=(8, 4)),
     RNNClassifier(cell="fastgrnn", hidden_size=(8, 4), bidirectional=True),
 ]
-EXPECTED_FAILURES = IN_FLOAT32 | {"check_sample_weight_equivalence_on_dense_data": STOCHASTIC}
+EXPECTED_FAILURES = IN_FLOAT32 | {"check_sample_weight_equivalence_on_dense_data": DEPENDS_ON_NUMBER}
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),

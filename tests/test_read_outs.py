@@ -91,7 +91,7 @@ def forward(kernels, c, rho=0.7, n_threads=1, **changed):
     return out
 
 
-def backward(kernels, c, at, cap=0.8, first=0, every=2, momentum=0.6, decay=0.9, n_threads=1, R_every=1):
+def backward(kernels, c, at, cap=0.8, first=0, every=2, momentum=0.6, decay=0.9, n_threads=1, R_every=1, roots=None):
     B, n_rows, _, d, n, K = c.shape
     rng = np.random.default_rng(1)
 
@@ -113,7 +113,7 @@ def backward(kernels, c, at, cap=0.8, first=0, every=2, momentum=0.6, decay=0.9,
         *(c.Theta, c.Psi, at.X, at.S, c.batch.offsets, at.lambda3, c.activation, cap, momentum, decay, first, every),
         *(out.lambda1, out.M, out.G, out.output_M, out.output_G),
         *(np.empty(COMPILED.backward_room(Elman(), d, n, K, n_threads), c.dtype), n_threads, c.read_out, c.weights),
-        *(c.batch.lengths, out.H, at.steps, c.initial is None, out.initial, None, out.R, R_every, decay),
+        *(c.batch.lengths, out.H, at.steps, c.initial is None, out.initial, None, out.R, R_every, decay, roots),
     )
     out.G, out.output_G, out.R = np.tril(out.G), np.tril(out.output_G), np.tril(out.R)
     return out
@@ -134,7 +134,9 @@ def test_compiled_agrees_with_its_twin(read_out, lengths, initial, dtype):
     expected = forward(reference, c)
     found = forward(COMPILED, c)
     assert_same(found, expected, TOLERANCES[dtype])
-    for settings in ({}, {"cap": np.inf}, {"cap": 0.05, "every": 1}, {"first": len(c.batch.offsets) - 3, "every": 9}):
+    roots = np.linspace(0.4, 3, len(c.batch)).astype(dtype)
+    settings_of_calls = ({}, {"cap": np.inf}, {"cap": 0.05, "every": 1, "roots": roots})
+    for settings in (*settings_of_calls, {"first": len(c.batch.offsets) - 3, "every": 9}, {"roots": roots, "every": 1}):
         assert_same(
             backward(COMPILED, c, found, **settings), backward(reference, c, found, **settings), TOLERANCES[dtype]
         )
@@ -145,7 +147,12 @@ def test_threads_differ_by_rounding(read_out):
     c = make_case((30, 25, 40, 31) * 8, read_out, "float64", n=64, initial=True)
     alone, shared = forward(COMPILED, c), forward(COMPILED, c, n_threads=3)
     assert_same(shared, alone, 1e-11)
-    assert_same(backward(COMPILED, c, alone, n_threads=3), backward(COMPILED, c, alone), 1e-11)
+    for roots in (None, np.linspace(0.4, 3, len(c.batch))):
+        together, one = (
+            backward(COMPILED, c, alone, n_threads=3, roots=roots),
+            backward(COMPILED, c, alone, roots=roots),
+        )
+        assert_same(together, one, 1e-11)
 
 
 @pytest.mark.parametrize("frame, stride", [(1, 1), (3, 1), (3, 2), (3, 3), (2, 5)])
@@ -167,12 +174,13 @@ def test_frames_are_what_copies_of_the_observations_would_be(frame, stride, dtyp
 @pytest.mark.parametrize("kernels", [COMPILED, reference], ids=["compiled", "numpy"])
 @pytest.mark.parametrize("read_out", READ_OUTS)
 def test_multipliers_are_the_gradient(read_out, kernels, activation):
-    """As rho grows, L and the multipliers of s_0 become minus the gradient of the mean loss."""
+    """As rho grows, L and the multipliers of s_0 become minus the gradient of the weighted losses' sum."""
     c = make_case((4, 2, 5), read_out, "float64", initial=True, activation=activation, n=5)
     at = forward(kernels, c, rho=1e9)
     found = backward(kernels, c, at, cap=np.inf, momentum=0.0)
-    total = c.weights.sum()
-    for name, statistic in (("Theta", found.M), ("Psi", found.output_M), ("initial", found.initial / total)):
+    total, n_targets = c.weights.sum(), np.count_nonzero(c.weights)
+    for name, mean in (("Theta", found.M), ("Psi", found.output_M), ("initial", found.initial / n_targets)):
+        statistic = mean * n_targets / total
         start = getattr(c, name)
         gradient = np.empty_like(start)
         for index in np.ndindex(start.shape):
@@ -202,6 +210,9 @@ def test_wrong_shapes_are_refused():
     for name, wrong in (("H", at.H[1:]), ("steps", at.steps[:, 1:].copy()), ("H", None), ("steps", None)):
         with pytest.raises(ValueError, match="backward|work: "):
             backward(COMPILED, c, SimpleNamespace(**vars(at) | {name: wrong}))
+    for roots in (np.ones(len(c.batch) + 1), np.zeros(len(c.batch)), np.full(len(c.batch), np.nan)):
+        with pytest.raises(ValueError, match="backward"):
+            backward(COMPILED, c, at, roots=roots)
     c.weights[:] = 0
     with pytest.raises(ValueError, match="weight"):
         backward(COMPILED, c, at)

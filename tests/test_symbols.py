@@ -92,7 +92,7 @@ def forward(kernels, c, symbols, n_threads=1, **changed):
     return out
 
 
-def backward(kernels, c, at, first=0, every=1, cap=0.8, n_threads=1, **changed):
+def backward(kernels, c, at, first=0, every=1, cap=0.8, n_threads=1, roots=None, **changed):
     B, n_rows, _, d, n, K = c.shape
     m, rng, symbols = d + n + 1, np.random.default_rng(2), at.X is None
     G = rng.normal(size=(m, 2 * m))
@@ -115,6 +115,7 @@ def backward(kernels, c, at, first=0, every=1, cap=0.8, n_threads=1, **changed):
         *(c.Theta, c.Psi, at.X, at.S, c.batch.offsets, at.lambda3, "tanh", cap, 0.6, 0.9, first, every),
         *(out.lambda1, out.M, out.G, out.output_M, out.output_G, out.scratch, n_threads, c.read_out, c.weights),
         *(c.batch.lengths, None if at.H is None else at.H.copy(), at.steps, c.initial is None, out.initial, at.codes),
+        roots=roots,
     )
     out.scratch = None
     out.G, out.output_G = whole(out.G), np.tril(out.output_G)
@@ -149,7 +150,8 @@ def test_sweeps_over_symbols_are_those_over_rows_of_the_unit_matrix(kernels, rea
     found, expected = forward(kernels, c, True), forward(kernels, c, False)
     assert_same(found, SimpleNamespace(**vars(expected) | {"codes": expected.X[:, :-1].argmax(axis=1)}), dtype)
     last = len(c.batch.offsets) - 3
-    for settings in ({}, {"cap": np.inf, "first": last, "every": 9}, {"cap": 0.05, "first": min(1, last), "every": 2}):
+    of_calls = ({"roots": np.linspace(0.5, 2, len(c.batch)).astype(dtype)}, {"cap": np.inf, "first": last, "every": 9})
+    for settings in ({}, *of_calls, {"cap": 0.05, "first": min(1, last), "every": 2}):
         assert_same(backward(kernels, c, found, **settings), backward(kernels, c, expected, **settings), dtype)
 
 

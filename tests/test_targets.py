@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from expected_failures import IN_FLOAT32
+from expected_failures import DEPENDS_ON_NUMBER, IN_FLOAT32
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -27,7 +27,7 @@ def rectangular(X, Y, n_steps=4):
     return np.array([x[:n_steps] for x in X]), np.array([y[:n_steps] for y in Y])
 
 
-EXPECTED_FAILURES = {"check_sample_weight_equivalence_on_dense_data": "it changes the minibatches, as for SGDRegressor"}
+EXPECTED_FAILURES = {"check_sample_weight_equivalence_on_dense_data": DEPENDS_ON_NUMBER}
 
 
 @parametrize_with_checks([RNNRegressor()], expected_failed_checks=lambda _: EXPECTED_FAILURES | IN_FLOAT32)

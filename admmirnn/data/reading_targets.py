@@ -108,6 +108,28 @@ def _is_missing(label: Any) -> bool:
     return not (isinstance(is_itself, (bool, np.bool_)) and is_itself)
 
 
+def check_labels_of_sequences(y: Any, n_sequences: int) -> Array:
+    """Return the labels to compare predictions with, one for each sequence."""
+    validation.refuse_masked("y", y)
+    labels: Array = column_or_1d(validation.in_lists(y), warn=True)
+    if len(labels) != n_sequences:
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: X has {n_sequences} sequences and y has "
+            f"{len(labels)} labels; pass one label a sequence"
+        )
+    return labels
+
+
+def check_weights_of_score(weights: FloatArray | None, present: slice | BoolArray) -> FloatArray | None:
+    """Return the weights of the targets that are there, or raise if all of those are zero."""
+    if weights is None:
+        return None
+    found: FloatArray = weights[present]
+    if not found.any():
+        raise ValueError("sample_weight is zero wherever y has a target; give some of those a positive weight")
+    return found
+
+
 def check_labels_per_step(y: Any, lengths: IntArray) -> Array:
     """Return the labels of all steps, one sequence after the other."""
     y = validation.in_lists(y)
@@ -244,6 +266,19 @@ def check_n_targets(n: int, lengths: IntArray) -> None:
     )
 
 
+def mean_and_deviation(values: FloatArray, weights: FloatArray | None) -> tuple[FloatArray, FloatArray]:
+    """Return the weighted mean and the standard deviation of each column; of a column of one value it is 1."""
+    with np.errstate(over="ignore", invalid="ignore"):  # which `check_scaled_values` finds
+        if weights is None:
+            mean, spread, largest = values.mean(axis=0), values.std(axis=0), np.abs(values).max(axis=0)
+        else:
+            values, shares = values[weights > 0], weights[weights > 0] / weights.max()
+            shares = shares / shares.sum()
+            mean, largest = shares @ values, np.abs(values).max(axis=0)
+            spread = np.sqrt(shares @ (values - mean) ** 2)
+    return mean, np.where(spread > 1e-12 * largest, spread, 1.0)
+
+
 def check_scaled_values(values: Any, deviation: FloatArray, dtype: DType) -> None:
     """Raise if targets, by their deviation, are too large to compute with."""
     largest = float(np.abs(values).max(initial=0))
@@ -332,8 +367,8 @@ def check_several_classes(classes: Array, targets: Array) -> None:
         )
 
 
-def check_sample_weight(sample_weight: Any, lengths: IntArray, *, per_step: bool = False) -> FloatArray:
-    """Return the weights as a float64 array whose largest is one.
+def check_sample_weight(sample_weight: Any, lengths: IntArray, *, per_step: bool = False) -> FloatArray | None:
+    """Return the weights as a float64 array, or None if there are none.
 
     Parameters
     ----------
@@ -346,12 +381,12 @@ def check_sample_weight(sample_weight: Any, lengths: IntArray, *, per_step: bool
 
     Returns
     -------
-    ndarray of shape (n_sequences,) or (n_steps,)
-        The latter if ``per_step``.
+    ndarray of shape (n_sequences,) or (n_steps,), or None
+        The second shape if ``per_step``.
     """
     n_sequences = len(lengths)
     if sample_weight is None:
-        return np.ones(lengths.sum() if per_step else n_sequences)
+        return None
     sample_weight = validation.in_lists(sample_weight)
     form = _form_of_labels(sample_weight, of_steps=per_step)
     if per_step and form != "sequence" and len(sample_weight) == n_sequences:
@@ -372,12 +407,15 @@ def check_sample_weight(sample_weight: Any, lengths: IntArray, *, per_step: bool
         raise ValueError("sample_weight is zero everywhere; give some sequences a positive weight")
     if per_step and n_weights == n_sequences:
         weights = np.repeat(weights, lengths)
-    return at_least_tiny(weights / weights.max())
+    found: FloatArray = weights
+    return found
 
 
-def at_least_tiny(weights: Array) -> FloatArray:
-    """The weights, none of them so small that it would underflow in float32, as a minibatch may consist of such."""
-    return np.where(weights > 0, np.maximum(weights, 1e-20), 0.0)
+def weights_of_present(weights: FloatArray | None, present: BoolArray) -> FloatArray | None:
+    """The weights of targets, 0 where there is none; None if all are 1."""
+    if present.all():
+        return weights
+    return present.astype(np.float64) if weights is None else np.where(present, weights, 0.0)
 
 
 def check_classes(classes: Any, fitted: Array | None) -> Array:
@@ -394,48 +432,70 @@ def check_classes(classes: Any, fitted: Array | None) -> Array:
     return found
 
 
-def numbers_of_classes(labels: Array, classes: Array) -> IntArray:
-    """The places of these labels among the classes, or raise if one is not there."""
+def numbers_of_classes(labels: Array, classes: Array, targets: IntArray, weights: FloatArray | None) -> IntArray:
+    """The places among the classes of targets, which are places among the labels; raise if one is not there.
+
+    What has no weight is left out, whatever its label is.
+    """
     known = {label: i for i, label in enumerate(classes.tolist())}
-    for label in labels.tolist():
-        if label not in known:
+    are_needed = np.ones(len(labels), bool)
+    if weights is not None:
+        are_needed = np.bincount(targets, weights > 0, minlength=len(labels)) > 0
+    for label, is_needed in zip(labels.tolist(), are_needed.tolist(), strict=True):
+        if label not in known and is_needed:
             raise ValueError(f"y has the label {label!r}, which is not among the classes {classes.tolist()}")
-    return np.array([known[label] for label in labels.tolist()], np.intp)
+    return np.array([known.get(label, 0) for label in labels.tolist()], np.intp)[targets]
 
 
 def check_class_weight(
-    class_weight: Any, classes: Array, targets: Array, present: BoolArray, *, partial: bool = False
-) -> FloatArray:
-    """Return the weight of every target by its class.
+    class_weight: Any, classes: Array, targets: Array, weights: FloatArray | None, *, partial: bool = False
+) -> FloatArray | None:
+    """Return the weight of every target, that of its class times its own, or None if all are 1.
 
     Parameters
     ----------
     class_weight : dict, "balanced" or None
-        Weights >= 0 by label, 1 where there is none; "balanced" is n / (n_classes * n of the class).
+        Weights >= 0 by label, 1 where there is none; "balanced" is n / (n_classes * n of the class), where n counts
+        a target by its own weight.
     classes : ndarray
         The labels, sorted.
-    targets, present : ndarray
+    targets : ndarray
         As `check_labels` returns them.
+    weights : ndarray or None
+        Those of the targets themselves, 0 where there is none; None if all are 1.
     partial : bool, default=False
         Whether there are more labels than these.
     """
     if class_weight is None:
-        return np.ones(len(targets))
+        return weights
     if isinstance(class_weight, str) and class_weight == "balanced":
         if partial:
             raise ValueError("class_weight is 'balanced', and partial_fit does not see all of y; pass a dict")
-        counts = np.bincount(targets[present], minlength=len(classes))
-        found: FloatArray = (present.sum() / (len(classes) * counts))[targets]
-        return found
+        own = np.ones(len(targets)) if weights is None else weights / weights.max()
+        counts = np.bincount(targets, own, minlength=len(classes))
+        are_there = counts > 0
+        of_class = np.zeros(len(classes))
+        of_class[are_there] = counts.sum() / (are_there.sum() * counts[are_there])
+        return _product(of_class[targets], weights)
     if not isinstance(class_weight, dict):
         raise TypeError(f"class_weight is {class_weight!r}; pass a dict of weights by label, 'balanced' or None")
     known = {label.item() if isinstance(label, np.generic) else label: i for i, label in enumerate(classes)}
-    weights = np.ones(len(classes))
+    of_class = np.ones(len(classes))
     for label, weight in class_weight.items():
         label = label.item() if isinstance(label, np.generic) else label
         if label not in known:
             raise ValueError(
                 f"class_weight has the label {label!r}, which y does not have; the labels are {list(known)}"
             )
-        weights[known[label]] = validation.check_number(f"class_weight[{label!r}]", weight)
-    return weights[targets]
+        of_class[known[label]] = validation.check_number(f"class_weight[{label!r}]", weight)
+    return _product(of_class[targets], weights)
+
+
+def _product(of_classes: FloatArray, weights: FloatArray | None) -> FloatArray:
+    if weights is None:
+        return of_classes
+    with np.errstate(over="ignore"):
+        found: FloatArray = of_classes * weights
+    if not np.isfinite(found).all():
+        raise ValueError("class_weight times sample_weight is too large a number; pass smaller weights")
+    return found

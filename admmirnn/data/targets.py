@@ -11,8 +11,8 @@ import numpy as np
 from admmirnn._typing import Array, BoolArray, FloatArray, IntArray
 from admmirnn.data.sequences import Sequences
 
-# sequences, their targets and weights, and whether there is one a step
-HeldOut: TypeAlias = tuple[Sequences, Array, FloatArray, bool]
+# sequences, their targets and weights (None for all 1), and whether there is one a step
+HeldOut: TypeAlias = tuple[Sequences, Array, FloatArray | None, bool]
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Targets:
     ----------
     values : ndarray of shape (n_rows,) or (n_rows, K)
         Class numbers or values: one a sequence, or one for each step, one sequence after the other.
-    weights : ndarray of shape (n_rows,)
-        Weights >= 0; zero where there is no target.
+    weights : ndarray of shape (n_rows,), or None
+        Weights >= 0, as they were given; zero where there is no target.  None if all of them are 1.
     form : {"sequence", "array", "list"}
         How y held them: one a sequence, or one a step in an array or in a list.
     n_outputs : int
@@ -32,7 +32,7 @@ class Targets:
     """
 
     values: np.ndarray
-    weights: np.ndarray
+    weights: np.ndarray | None
     form: str
     n_outputs: int
 
@@ -44,9 +44,11 @@ class Targets:
 
 def with_weight(sequences: Sequences, targets: Targets) -> tuple[Sequences, Targets]:
     """Leave out the sequences none of whose targets has a weight."""
+    if targets.weights is None:
+        return sequences, targets
     of_sequences = targets.weights
     if targets.every_step:
-        of_sequences = np.add.reduceat(targets.weights, sequences.first_steps)
+        of_sequences = np.maximum.reduceat(targets.weights, sequences.first_steps)
     kept = np.flatnonzero(of_sequences)
     return (sequences, targets) if len(kept) == len(sequences) else _selected(sequences, targets, kept)
 
@@ -57,7 +59,11 @@ def _selected(sequences: Sequences, targets: Targets, indices: IntArray) -> tupl
     if targets.every_step:
         rows = np.concatenate([np.arange(first, first + n) for first, n in _steps(sequences, indices)])
     sequences = replace(sequences, first_rows=sequences.first_rows[indices], lengths=sequences.lengths[indices])
-    return sequences, replace(targets, values=targets.values[rows], weights=targets.weights[rows])
+    return sequences, replace(targets, values=targets.values[rows], weights=_taken(targets.weights, rows))
+
+
+def _taken(weights: FloatArray | None, rows: IntArray | BoolArray) -> FloatArray | None:
+    return None if weights is None else weights[rows]
 
 
 def _steps(sequences: Sequences, indices: IntArray) -> Iterator[tuple[np.intp, np.intp]]:
@@ -87,12 +93,14 @@ def hold_out_ends(sequences: Sequences, targets: Targets, fraction: float) -> tu
     """As `hold_out`, the last steps of every sequence; to measure there, the network reads what is before as well."""
     n_kept = sequences.lengths - np.ceil(fraction * sequences.lengths).astype(np.intp)
     check_some_steps_left(n_kept, fraction)
-    step_of = np.arange(len(targets.weights)) - np.repeat(sequences.first_steps, sequences.lengths)
-    is_kept = step_of < np.repeat(n_kept, sequences.lengths)
-    weights = np.where(is_kept, 0.0, targets.weights)
-    check_some_weight(targets.weights, is_kept, fraction)
+    is_kept = np.zeros(len(targets.values), bool)
+    for first, n in zip(sequences.first_steps.tolist(), n_kept.tolist(), strict=True):
+        is_kept[first : first + n] = True
+    weights = np.where(is_kept, 0.0, 1.0 if targets.weights is None else targets.weights)
+    if targets.weights is not None:
+        check_some_weight(targets.weights, is_kept, fraction)
     apart = sequences, targets.values, weights, True
-    targets = replace(targets, values=targets.values[is_kept], weights=targets.weights[is_kept])
+    targets = replace(targets, values=targets.values[is_kept], weights=_taken(targets.weights, is_kept))
     return replace(sequences, lengths=n_kept), targets, apart
 
 

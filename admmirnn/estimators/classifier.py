@@ -34,18 +34,20 @@ from admmirnn._typing import (
 )
 from admmirnn.data.indexed import by_series
 from admmirnn.data.reading_targets import (
-    at_least_tiny,
     check_class_weight,
     check_classes,
     check_form,
     check_indicators,
     check_label_column,
     check_labels,
+    check_labels_of_sequences,
     check_labels_per_step,
     check_sample_weight,
     check_several_classes,
+    check_weights_of_score,
     differs,
     numbers_of_classes,
+    weights_of_present,
 )
 from admmirnn.data.sequences import Sequences
 from admmirnn.data.targets import Targets
@@ -181,8 +183,8 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         or a list of arrays, as labels of steps, in the first call; later calls of `partial_fit` and validation data
         then have to have the same.
     class_weight : dict, "balanced" or None, default=None
-        Weights of labels, 1 for those that a dict does not have; "balanced" makes all classes count the same.  None
-        where there may be several labels.
+        Weights of labels, 1 for those that a dict does not have; "balanced" makes all classes count the same, given
+        the weights of their sequences.  None where there may be several labels.
     ignore_label : label or None, default=None
         What stands in ``y`` where a step has no label; such a step is read, and says nothing.  Where there may be
         several labels, all of the row.
@@ -441,9 +443,10 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
             several (see ``loss``), ones and zeros in the shape (n_sequences, n_labels), (n_sequences, n_steps,
             n_labels), or a list of arrays of shape (n_steps_i, n_labels).
         sample_weight : array-like of shape (n_sequences,), optional
-            Weights >= 0 of the sequences in the loss, relative to the largest one; a sequence of weight 0 is left out.
-            With a label for each step, ``y``'s form gives each step a weight.
-            With "algorithm1" they weigh the losses only, not the penalties of the equations.
+            Weights >= 0 of the sequences, relative to their mean: one of 2 counts as much as two equal sequences, in
+            every minibatch, and one of 0 is left out.  With a label for each step, ``y``'s form gives each step a
+            weight.  What depends on the number of sequences, as "auto" does, counts them without weights.  With
+            "algorithm1" they weigh the losses only, not the penalties of the equations.
         validation_data : tuple, optional
             (X, y) to measure the loss on after every epoch, not to train with.
         resume : bool, default=False
@@ -483,7 +486,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
             All labels that there will be; needed in the first call, unless `fit` has been called, or a target may have
             several labels: then y has a column for each.
         sample_weight : array-like or list of arrays, optional
-            As in `fit`.
+            As in `fit`, but that the mean is of the targets of all calls so far, of which the last 1,600 count.
 
         Returns
         -------
@@ -522,20 +525,20 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
             stateful=settings.stateful,
             ignore_label=self.ignore_label,
         )
-        weights = check_sample_weight(sample_weight, lengths, per_step=form != "sequence")
+        weights = weights_of_present(check_sample_weight(sample_weight, lengths, per_step=form != "sequence"), present)
         if known is not None:
-            targets = numbers_of_classes(classes, known["classes_"])[targets]
+            targets = numbers_of_classes(classes, known["classes_"], targets, weights)
             classes = known["classes_"]
-        of_class = check_class_weight(self.class_weight, classes, targets, present, partial=known is not None)
-        weights = weights * of_class * present
+        weights = check_class_weight(self.class_weight, classes, targets, weights, partial=known is not None)
+        are_weighty = slice(None) if weights is None else weights > 0
         if known is None:
-            check_several_classes(classes, targets[weights > 0])
-            kept, targets[weights > 0] = np.unique(targets[weights > 0], return_inverse=True)
+            check_several_classes(classes, targets[are_weighty])
+            kept, targets[are_weighty] = np.unique(targets[are_weighty], return_inverse=True)
             classes = classes[kept]
-        elif not weights.any():
+        elif weights is not None and not weights.any():
             raise ValueError("y has no label of positive weight; leave such a call out")
-        targets[weights == 0] = 0
-        weights = at_least_tiny(weights / weights.max())
+        if weights is not None:
+            targets[weights == 0] = 0
         return Targets(targets, weights, form, len(classes)), {"classes_": classes, "_several": False}
 
     def _read_indicators(
@@ -549,10 +552,9 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
             )
         values, present, form = check_indicators(y, lengths, ignore_label=self.ignore_label)
         check_form(form, self._what_targets_are(known), y)
-        weights = check_sample_weight(sample_weight, lengths, per_step=form != "sequence") * present
-        if not weights.any():
+        weights = weights_of_present(check_sample_weight(sample_weight, lengths, per_step=form != "sequence"), present)
+        if weights is not None and not weights.any():
             raise ValueError("y has no row of positive weight; give some rows labels and a positive weight")
-        weights = at_least_tiny(weights / weights.max())
         n_labels = values.shape[1]
         if known is not None and known["classes_"] is not None and len(known["classes_"]) != n_labels:
             raise ValueError(f"y has {n_labels} columns, and there are {len(known['classes_'])} labels; pass as many")
@@ -685,7 +687,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         X : array-like or list of arrays
             As in `fit`.
         y : array-like or list of arrays
-            True labels, as in `fit`.
+            True labels, as in `fit`; where one is ``ignore_label``, the sequence or step does not count.
         sample_weight : array-like of shape (n_sequences,), optional
             Weights of the sequences, or of the steps as in `fit`.
 
@@ -705,20 +707,27 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         X, y, sample_weight = by_series(X, y, sample_weight)
         if self._several:
             return self._subset_accuracy(X, y, sample_weight)
-        if self._form_of_targets == "sequence":
-            return float(super().score(X, validation.in_lists(y), validation.in_lists(sample_weight)))
-        labels, predicted, present, lengths = self._labels_of_steps(X, y)
-        weights = check_sample_weight(sample_weight, lengths, per_step=True)
-        found: float = accuracy_score(labels, predicted, sample_weight=weights[present])
+        labels, predicted, present, lengths = self._labels(X, y)
+        of_targets = check_sample_weight(sample_weight, lengths, per_step=self._form_of_targets != "sequence")
+        weights = check_weights_of_score(of_targets, present)
+        found: float = accuracy_score(labels, predicted, sample_weight=weights)
         return found
 
-    def _labels_of_steps(self, X: ArrayLike, y: ArrayLike) -> tuple[Array, Array, slice | BoolArray, IntArray]:
-        """True and predicted labels of the steps that have one, which those are, and the lengths."""
+    def _labels(self, X: ArrayLike, y: ArrayLike) -> tuple[Array, Array, slice | BoolArray, IntArray]:
+        """True and predicted labels of the sequences or steps that have one, which those are, and the lengths."""
         predicted = self.predict(X)
-        lengths = np.array([len(labels) for labels in predicted])
-        labels = check_labels_per_step(y, lengths)
-        present = slice(None) if self.ignore_label is None else differs(labels, self.ignore_label)
-        return labels[present], np.concatenate(list(predicted))[present], present, lengths
+        if self._form_of_targets == "sequence":
+            lengths = np.ones(len(predicted), np.intp)
+            labels = check_labels_of_sequences(y, len(predicted))
+        else:
+            lengths = np.array([len(of_sequence) for of_sequence in predicted])
+            labels, predicted = check_labels_per_step(y, lengths), np.concatenate(list(predicted))
+        if self.ignore_label is None:
+            return labels, predicted, slice(None), lengths
+        present = differs(labels, self.ignore_label)
+        if not present.any():
+            raise ValueError(f"y holds ignore_label = {self.ignore_label!r} alone; pass some labels to compare with")
+        return labels[present], predicted[present], present, lengths
 
     def true_and_predicted(self, X: ArrayLike, y: ArrayLike) -> tuple[Any, Any]:
         """Return the true and the predicted label of each sequence, or of each step that has one; for pictures."""
@@ -727,9 +736,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
                 f"loss is {self.loss!r}, with which there may be several labels at once; see "
                 "sklearn.metrics.multilabel_confusion_matrix"
             )
-        if self._form_of_targets == "sequence":
-            return y, self.predict(X)
-        return self._labels_of_steps(X, y)[:2]
+        return self._labels(X, y)[:2]
 
     def _subset_accuracy(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> float:
         outputs, lengths = self._outputs(X)
@@ -737,9 +744,11 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         per_step = self._form_of_targets != "sequence"
         if (form != "sequence") != per_step or values.shape != outputs.shape:
             raise ValueError(f"y has {values.shape} indicators where {outputs.shape} are predicted; pass y as in fit")
-        weights = check_sample_weight(sample_weight, lengths, per_step=per_step)
+        if not present.any():
+            raise ValueError(f"y holds ignore_label = {self.ignore_label!r} alone; pass some labels to compare with")
+        weights = check_weights_of_score(check_sample_weight(sample_weight, lengths, per_step=per_step), present)
         right = ((outputs > 0) == values).all(axis=1)
-        return float(np.average(right[present], weights=weights[present]))
+        return float(np.average(right[present], weights=weights))
 
 
 def check_torch_classes(classes: Any, n_outputs: int) -> tuple[Array, IntArray]:

@@ -27,7 +27,7 @@ from admmirnn.solvers.memory import Memory
 from admmirnn.watching import EarlyStopping, EpochState, History, Interruption, Limits, Progress, Validation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from admmirnn._typing import Array, FloatArray, Record
     from admmirnn.data.sequences import Sequences
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from admmirnn.solvers.status import Outcome
 
 _N_STREAMS = 16  # chosen on text, see CharacterModel
+_LEAST_WEIGHT = 1e-20  # where the largest one is 1: smaller ones would underflow in float32
 _FEWEST_CHUNKS = 4  # of a stream, or its first state would say too much
 
 
@@ -200,7 +201,7 @@ def _solve(
             read,
             targets.values,
             data.loss,
-            weights=None if (targets.weights == 1).all() else targets.weights,
+            weights=weights_for(settings.solver.capabilities, targets.weights),
             penalty=settings.penalty,
             max_epochs=1 if start.online else settings.max_epochs,
             batch_size=settings.batch_size,
@@ -292,6 +293,13 @@ class Watch:
     def _result(self, history: History) -> Result:
         goes_on = Capability.MEMORY in self._settings.solver.capabilities
         return Result(self._attributes, self._network, history, goes_on)
+
+
+def weights_for(capabilities: Collection[Capability], weights: FloatArray | None) -> FloatArray | None:
+    """The weights as a solver takes them: as given if it remembers those of earlier calls, else with 1 as largest."""
+    if weights is None or Capability.MEMORY in capabilities:
+        return weights
+    return np.where(weights > 0, np.maximum(weights / weights.max(), _LEAST_WEIGHT), 0.0)
 
 
 def held_out(estimator: Any, settings: EstimatorSettings, data: Data) -> Data:

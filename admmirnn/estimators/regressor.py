@@ -31,7 +31,14 @@ from admmirnn._typing import (
     TorchModule,
 )
 from admmirnn.data.indexed import by_series
-from admmirnn.data.reading_targets import at_least_tiny, check_sample_weight, check_scaled_values, check_values
+from admmirnn.data.reading_targets import (
+    check_sample_weight,
+    check_scaled_values,
+    check_values,
+    check_weights_of_score,
+    mean_and_deviation,
+    weights_of_present,
+)
 from admmirnn.data.sequences import Sequences
 from admmirnn.data.targets import Targets
 from admmirnn.estimators.base import FITTED, FITTED_OF_SEQUENCES, RecurrentEstimator, Trace, can_go_on
@@ -330,22 +337,20 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
             stateful=settings.stateful,
             sequences=sequences,
         )
-        weights = check_sample_weight(sample_weight, lengths, per_step=form != "sequence") * present
-        if not weights.any():
-            raise ValueError("sample_weight is zero wherever y has a target; give some of those a positive weight")
-        kept = values[weights > 0]
-        mean, deviation = np.zeros(values.shape[1]), np.ones(values.shape[1])
+        weights = weights_of_present(check_sample_weight(sample_weight, lengths, per_step=form != "sequence"), present)
+        check_weights_of_score(weights, slice(None))
+        mean: FloatArray = np.zeros(values.shape[1])
+        deviation: FloatArray = np.ones(values.shape[1])
         if known is not None:
             check_n_outputs(values.shape[1], len(known["target_mean_"]))
             mean, deviation, single = known["target_mean_"], known["target_scale_"], known["_single"]
         elif self.scale_targets:
-            with np.errstate(over="ignore", invalid="ignore"):  # which is found below
-                mean, spread = kept.mean(axis=0), kept.std(axis=0)
-            deviation = np.where(spread > 1e-12 * np.abs(kept).max(axis=0, initial=0), spread, 1.0)
+            mean, deviation = mean_and_deviation(values, weights)
         with np.errstate(over="ignore", invalid="ignore"):
-            values = np.where(weights[:, None] > 0, (values - mean) / deviation, 0.0)
+            values = (values - mean) / deviation
+        if weights is not None:
+            values[weights == 0] = 0.0
         check_scaled_values(values, deviation, settings.dtype)
-        weights = at_least_tiny(weights / weights.max())
         attributes = {"target_mean_": mean, "target_scale_": deviation, "_single": single}
         return Targets(values, weights, form, values.shape[1]), attributes
 
@@ -532,7 +537,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         values, present, _, _ = check_values(y, lengths, targets="step")
         if len(values) != len(outputs) or values.shape[1] != outputs.shape[1]:
             raise ValueError("y has no target for each step of X, as it had in fit; pass such targets")
-        weights = check_sample_weight(sample_weight, lengths, per_step=True)[present]
+        weights = check_weights_of_score(check_sample_weight(sample_weight, lengths, per_step=True), present)
         predicted = self._values(outputs)
         found: float = r2_score(values[present], predicted[present], sample_weight=weights)
         return found

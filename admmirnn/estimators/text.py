@@ -274,13 +274,13 @@ random_state, n_threads
             "_activation": settings.activation,
             "_readout": settings.readout,
         }
-        targets = Targets(following, np.ones(len(following)), "list", n_symbols)
+        targets = Targets(following, None, "list", n_symbols)
         data = Data(sequences, targets, SoftmaxCrossEntropy(), attributes)
         if validation_text is not None:
             with validation.naming("validation_text"):
                 encoded = _encoded(read_texts(validation_text), vocabulary, stand_in)
             more, following = _predictions(encoded, n_symbols)
-            data.apart = more, following, np.ones(len(following)), True
+            data.apart = more, following, None, True
         return self._learn(settings, data, network, online=online, resume=resume)
 
     def bits_per_character(self, text: Text | Sequence[Text]) -> float:

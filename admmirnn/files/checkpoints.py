@@ -87,7 +87,7 @@ class Checkpoint:
         return history, solver, early_stopping
 
 
-def fingerprint(estimator: Any, *data: tuple[Sequences, Array, Array]) -> dict[str, Any]:
+def fingerprint(estimator: Any, *data: tuple[Sequences, Array, Array | None]) -> dict[str, Any]:
     """What tells a fit from others: parameters that matter, and samples of what it learns from.
 
     Parameters
@@ -95,7 +95,7 @@ def fingerprint(estimator: Any, *data: tuple[Sequences, Array, Array]) -> dict[s
     estimator : estimator
         Whose parameters they are.
     *data : tuple of Sequences, ndarray and ndarray
-        What the network reads, class numbers or values, and their weights: those to train with, and those apart.
+        What the network reads, class numbers or values, and their weights or None: of training, and what is apart.
     """
     parameters = {
         name: _brief(_described(value))
@@ -106,7 +106,7 @@ def fingerprint(estimator: Any, *data: tuple[Sequences, Array, Array]) -> dict[s
     for sequences, targets, weights in data:
         observations = sequences.observations
         some = observations[:: max(1, observations.size // _SAMPLE)]
-        for array in (some, sequences.first_rows, sequences.lengths, targets, weights):
+        for array in (some, sequences.first_rows, sequences.lengths, targets, *([] if weights is None else [weights])):
             digest.update(np.ascontiguousarray(array).tobytes())
     shapes = [[len(sequences), int(sequences.lengths.sum()), sequences.n_features] for sequences, _, _ in data]
     return {

@@ -31,6 +31,7 @@ def backward(
     R_every: int = 1,
     from_zero: bool = True,
     with_outputs: bool = True,
+    roots: FloatArray | None = None,
 ) -> int:
     """lambda1_t = f'(a_t) * (V^T lambda3_t + W^T lambda1_{t+1}), bounded; the sums L and G of both layers, and R.
 
@@ -41,6 +42,8 @@ def backward(
     assert work.lambda1 is not None and work.sums is not None and work.counts is not None
     sums, counts = sums_by_name(work.sums, cell, d, n, work.K, work.codes is not None), work.counts
     parts, X = parts_of(cell, work.maps, d, n), _observations(work, batch)
+    if roots is None:
+        roots = np.ones(B, dtype)
     if weights is None:
         weights = np.ones(B if lambda3 is None else len(lambda3), dtype)
     output_rows, lambda_h = 0, S[:0]
@@ -88,16 +91,16 @@ def backward(
         _hand_down(work, batch, t, parts, multipliers, direct)
         _add_products(sums, cell, n, multipliers, X[rows], S[rows])
         if t >= gram_first and (t - gram_first) % gram_every == 0:
-            z = np.concatenate([X[rows, :-1], S[rows], X[rows, -1:]], axis=1)
+            z = roots[:size, None] * np.concatenate([X[rows, :-1], S[rows], X[rows, -1:]], axis=1)
             gram += z.T @ z
             gram_rows += size
-        taken = multipliers[-(t + gram_first) % R_every :: R_every].astype(np.float64)
+        taken = (multipliers.astype(np.float64) / roots[:size, None])[-(t + gram_first) % R_every :: R_every]
         for of_map, part in zip(R, parts, strict=True):
             for columns in part.equations(n, first_equation(cell) * n):
                 of_map += taken[:, columns].T @ taken[:, columns]
         n_taken += len(taken)
     _write_gram(sums, gram, d)
-    counts[:COUNTS] = weights.sum(dtype=np.float64), gram_rows, output_rows, n_taken
+    counts[:COUNTS] = np.count_nonzero(weights), gram_rows, output_rows, n_taken
     if work.has_R:
         counts[COUNTS:] = np.concatenate([of_map.ravel() for of_map in R])
     return n_capped
@@ -202,7 +205,8 @@ def _add_outputs(
         in_gram = (step_of >= gram_first) & ((step_of - gram_first) % gram_every == 0) & ~holes(offsets)
     h = np.concatenate([H, np.ones((len(H), 1), H.dtype)], axis=1)
     sums["output_L"][:] = lambda3.T @ h
-    h = h[in_gram & (weights != 0)]
+    in_gram &= weights != 0
+    h = np.sqrt(weights[in_gram, None]) * h[in_gram]
     sums["output_G"][:] = h.T @ h
     return len(h)
 

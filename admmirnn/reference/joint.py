@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from admmirnn.reference.work import OUTPUT_ROWS, WEIGHT
+from admmirnn.reference.work import OUTPUT_ROWS, TARGETS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +50,8 @@ def joint_sums(
     if work.read_out == "each":
         step_of = np.repeat(np.arange(batch.N), np.diff(batch.offsets)[1:])
         in_gram &= (step_of >= gram_first) & ((step_of - gram_first) % gram_every == 0)
-    L, G = lambda3.T @ h, h[in_gram].T @ h[in_gram]
+    taken = np.sqrt(weights[in_gram, None]) * h[in_gram]
+    L, G = lambda3.T @ h, taken.T @ taken
     sums_out[: L.size + G.size] = np.concatenate([L.ravel(), G.ravel()])
     counts_out[:] = 0
-    counts_out[WEIGHT], counts_out[OUTPUT_ROWS] = weights.sum(dtype=np.float64), in_gram.sum()
+    counts_out[TARGETS], counts_out[OUTPUT_ROWS] = np.count_nonzero(weights), in_gram.sum()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from admmirnn.reference.maps import n_separate_biases, parts_of
-from admmirnn.reference.work import COUNTS, GRAM_ROWS, OUTPUT_ROWS, R_ROWS, WEIGHT
+from admmirnn.reference.work import COUNTS, GRAM_ROWS, OUTPUT_ROWS, R_ROWS, TARGETS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,9 +66,9 @@ def fold(work: _Work, map: _Map, momentum: float, decay: float, R_decay: float =
     L_x, L_s = sums["L_x"][:, columns], sums["L_s"][of_s][: map.p]
     L_b = L_x[-1:] if part.has_own_biases else sums["L_b"].reshape(part.n_ones, map.p)
     L = np.hstack([L_x[:-1].T[:, x] if has_x else L_b.T[:, :0], L_s[:, s] if has_s else L_b.T[:, :0], L_b.T])
-    _fold_in(map.M, momentum, L, counts[WEIGHT])
+    _fold_in(map.M, momentum, L, counts[TARGETS])
     if symbols:
-        of_1 = np.append(sums["G_xs"][:, :-1].sum(axis=0)[s], counts[GRAM_ROWS])
+        of_1 = np.append(sums["G_xs"][:, :-1].sum(axis=0)[s], sums["G_xs"][:, -1].sum())
         G_x1, G_s = sums["G_xs"], sums["G_s"][s, s]
         of_x = [np.hstack([part.n_ones * G_x1[:, s], np.tile(G_x1[:, -1:], part.n_ones)])] if has_x else []
         of_states = np.hstack([part.n_ones * G_s, np.zeros((len(G_s), part.n_ones))])
@@ -81,7 +81,7 @@ def fold(work: _Work, map: _Map, momentum: float, decay: float, R_decay: float =
         gram[at_s, at_s] = part.n_ones * sums["G_s"][s, s]
         for one in range(at_s.stop, map.m):
             gram[one, x], gram[one, at_s] = sums["G_x"][-1, x], sums["G_sx"][s, -1]
-            gram[one, one] = counts[GRAM_ROWS]
+            gram[one, one] = sums["G_x"][-1, -1]
     _fold_in(map.G, decay, gram, counts[GRAM_ROWS])
     if map.R is not None:
         first = counts_room(cell, n, True) - sum(len(matrix) ** 2 for matrix in work.maps[which:])
@@ -91,7 +91,7 @@ def fold(work: _Work, map: _Map, momentum: float, decay: float, R_decay: float =
 def fold_outputs(map: _Map, sums: FloatArray, counts: NDArray[np.float64], momentum: float, decay: float) -> None:
     """M and G of an output layer from [L, G_batch]."""
     of_M = map.p * map.m
-    _fold_in(map.M, momentum, sums[:of_M].reshape(map.p, map.m), counts[WEIGHT])
+    _fold_in(map.M, momentum, sums[:of_M].reshape(map.p, map.m), counts[TARGETS])
     _fold_in(map.G, decay, sums[of_M : of_M + map.m * map.m].reshape(map.m, map.m), counts[OUTPUT_ROWS])
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 # what sums are of, in ``counts``: all targets' weights, states in G, those in the output layer's G, multipliers in R
-WEIGHT, GRAM_ROWS, OUTPUT_ROWS, R_ROWS, COUNTS = range(5)
+TARGETS, GRAM_ROWS, OUTPUT_ROWS, R_ROWS, COUNTS = range(5)
 
 
 class Room(Protocol):

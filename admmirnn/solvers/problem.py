@@ -72,8 +72,8 @@ def check_problem(
         raise ValueError("sequences is empty; pass at least one sequence")
     if weights is not None:
         of_steps = per_step and len(weights) != len(sequences) and len(weights) == sequences.lengths.sum()
-        least = np.add.reduceat(weights, sequences.first_steps) if of_steps else weights
-        least = np.sum(weights) if any_missing else least
+        least = np.maximum.reduceat(weights, sequences.first_steps) if of_steps else weights
+        least = np.max(weights) if any_missing else least
         if not (np.isfinite(weights).all() and np.min(weights) >= 0 and np.min(least) > 0):
             raise ValueError("weights holds values that are not finite or not positive; leave those sequences out")
     if sequences.n_features != network.n_features:

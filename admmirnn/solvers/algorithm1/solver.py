@@ -170,7 +170,8 @@ class Algorithm1(BaseEstimator):
         loss : SoftmaxCrossEntropy or SquaredError
             R.
         weights : ndarray of shape (n_sequences,) or (n_steps,), optional
-            Positive weights of the sequences; or of their steps, >= 0: where one is 0 there is no target.
+            Positive weights of the sequences; or of their steps, >= 0: where one is 0 there is no target.  Penalties of
+            the equations do not have them.
         penalty : float, default=0.0
             Weight of Omega(W), >= 0.
         max_epochs : int

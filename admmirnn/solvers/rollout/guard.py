@@ -63,7 +63,7 @@ class Guard:
         self._leeway = math.sqrt(max(1.0, _SMALL_WINDOW / self.window))  # means of fewer losses vary more
         self.constant_loss = constant_loss
         self._best = math.inf
-        self._loss_sum, self._n_seen = 0.0, 0
+        self._loss_sum, self._n_seen, self._weight_seen = 0.0, 0, 0.0
         self._previous: tuple[float, int] | None = None  # loss, and number of sequences
         self._square_sum, self._n_differences = 0.0, 0
         self._variance: float | None = None  # of the losses of single sequences
@@ -80,6 +80,7 @@ class Guard:
             best=self._best,
             loss_sum=self._loss_sum,
             n_seen=self._n_seen,
+            weight_seen=self._weight_seen,
             previous=self._previous,
             square_sum=self._square_sum,
             n_differences=self._n_differences,
@@ -98,6 +99,7 @@ class Guard:
         return as_dict(self.state()) | {
             "_best": validation.number(),
             "_loss_sum": validation.number(),
+            "_weight_seen": validation.number(0),
             "_previous": validation.one_of(None, (validation.number(), validation.count(1))),
             "_square_sum": validation.number(0),
             "_variance": validation.one_of(None, validation.number(0)),
@@ -109,6 +111,7 @@ class Guard:
     def go_on_from(self, state: GuardMemory) -> None:
         """Take over the state of another guard."""
         self._best, self._loss_sum, self._n_seen = state.best, state.loss_sum, state.n_seen
+        self._weight_seen = state.weight_seen
         self._previous, self._square_sum, self._n_differences = state.previous, state.square_sum, state.n_differences
         self._variance, self._loss_after_return = state.variance, state.loss_after_return
         self._any_finite, self.rollbacks_in_a_row = state.any_finite, state.rollbacks_in_a_row
@@ -127,15 +130,19 @@ class Guard:
             margin = max(margin, min(_DEVIATIONS * deviation, _MOST_LEVEL * level))
         return self._best + margin
 
-    def lost(self, loss: float, n_sequences: int) -> bool:
-        """Take the loss of one minibatch, measured before its update; say whether the network is lost."""
+    def lost(self, loss: float, n_sequences: int, mean_weight: float = 1.0) -> bool:
+        """Take the loss of one minibatch, measured before its update; say whether the network is lost.
+
+        The loss is a mean over targets with that mean weight, where all of the training set have 1.
+        """
         if self._loss_after_return is None:
             self._loss_after_return = loss
         if not math.isfinite(loss):
             return True
         self._any_finite = True
         self._compare(loss, n_sequences)
-        self._loss_sum += loss * n_sequences
+        self._loss_sum += loss * (n_sequences * mean_weight)
+        self._weight_seen += n_sequences * mean_weight
         self._n_seen += n_sequences
         if self._best == math.inf:
             self._best = max(loss, self.constant_loss)
@@ -143,8 +150,8 @@ class Guard:
             return True
         if self._n_seen < self.window:
             return False
-        mean = self._loss_sum / self._n_seen
-        self._loss_sum = self._n_seen = 0
+        mean = self._loss_sum / self._weight_seen
+        self._loss_sum, self._n_seen, self._weight_seen = 0.0, 0, 0.0
         if mean > self.most:
             return self._is_lost_at(mean)
         self._learn_variance()
@@ -211,7 +218,7 @@ class Guard:
     def begin_again(self) -> None:
         """Forget how low losses were: the law of the data has changed."""
         self._best = math.inf
-        self._loss_sum, self._n_seen = 0.0, 0
+        self._loss_sum, self._n_seen, self._weight_seen = 0.0, 0, 0.0
         self._previous = self._variance = None
         self._square_sum, self._n_differences = 0.0, 0
         self._loss_after_return = -math.inf
@@ -227,7 +234,7 @@ class Guard:
         self._loss_after_return = None
         self._previous = None
         self._square_sum = self._n_differences = 0
-        self._loss_sum = self._n_seen = 0
+        self._loss_sum, self._n_seen, self._weight_seen = 0.0, 0, 0.0
         if not self._any_finite:  # not even the first weights are good: bring them nearer to zero
             for weights in (*self._good, *self._safest):
                 weights *= weights.dtype.type(0.5)

@@ -21,17 +21,18 @@ class EpochRecord:
         self._started = time.perf_counter()
         self._loss = 0.0
         self._n_correct: int | None = 0
-        self._n_targets = self._n_finite = self._damping_raised = 0
+        self._n_targets = self._damping_raised = 0
+        self._weight_of_finite = 0.0
         # |D|, and 1 / step
         self._of_hidden: tuple[list[float], list[float]] = ([], [])
         self._of_output: tuple[list[float], list[float]] = ([], [])
 
-    def count(self, loss: float, n_correct: int | None, n_sequences: int, n_targets: int) -> None:
-        """Count a minibatch in, as its roll-out was before its update."""
+    def count(self, loss: float, n_correct: int | None, weight: float, n_targets: int) -> None:
+        """Count a minibatch in, as its roll-out was before its update; ``weight`` is that of its sequences together."""
         self._n_targets += n_targets
         if math.isfinite(loss):
-            self._loss += loss * n_sequences
-            self._n_finite += n_sequences
+            self._loss += loss * weight
+            self._weight_of_finite += weight
         self._n_correct = None if n_correct is None else (self._n_correct or 0) + n_correct
 
     def add(self, layers: Sequence[Layer], damping: float) -> None:
@@ -62,7 +63,10 @@ class EpochRecord:
             were scaled down, those of each sequence counted; ``damping_raised``: iterations whose damping was
             raised; ``rollbacks``: how often the solver returned to its last good weights; ``seconds``.
         """
-        record: Record = {"epoch": epoch, "rollout_loss": self._loss / self._n_finite if self._n_finite else math.inf}
+        record: Record = {
+            "epoch": epoch,
+            "rollout_loss": self._loss / self._weight_of_finite if self._weight_of_finite else math.inf,
+        }
         if self._n_correct is not None and self._n_targets:
             record["training_accuracy"] = self._n_correct / self._n_targets
         for name, layer in (("radius", hidden), ("output_radius", output)):

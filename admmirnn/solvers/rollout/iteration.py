@@ -23,6 +23,7 @@ from admmirnn.solvers.rollout.reducer import OneProcess
 from admmirnn.solvers.rollout.splitting import Splitting, penalised_layers
 from admmirnn.solvers.rollout.state import InitialStates, Layer, Targets, Workspace, room_of_sums
 from admmirnn.solvers.rollout.sums import Sums
+from admmirnn.solvers.rollout.weighting import mean_of_positive, relative_weights, roots_of_sequences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,14 +134,26 @@ class Fit:
     def read_targets(self) -> None:
         """Take the targets as kernels do, and their weights, if those are not all the same."""
         problem, sequences = self.problem, self.sequences
-        self.targets = np.ascontiguousarray(problem.targets, self.loss.target_dtype or self.network.dtype)
+        dtype = self.loss.target_dtype or self.network.dtype
+        is_short = (
+            self.loss.takes_labels and problem.targets.dtype.kind == "u"
+        )  # of a text, whose minibatches are made intp
+        self.targets = np.ascontiguousarray(problem.targets, None if is_short else dtype)
         weights = problem.weights
         if weights is not None and len(weights) < len(problem.targets):
             weights = np.repeat(weights, sequences.lengths)
-        self.weights: FloatArray | None = None
-        if weights is not None and not (weights == weights[0]).all():
-            self.weights = np.ascontiguousarray(weights, self.network.dtype)
         self.first_steps = sequences.first_steps
+        self.online_schedule = OnlineSchedule()
+        if problem.memory is not None and problem.memory.online is not None:
+            self.online_schedule.go_on_from(problem.memory.online)
+        n_targets = len(problem.targets) if weights is None else int(np.count_nonzero(weights))
+        self.online_schedule.weigh(mean_of_positive(weights), n_targets)
+        self.weights = relative_weights(
+            weights, len(self.targets), self.online_schedule.mean_weight, self.network.dtype
+        )
+        self.roots = None
+        if self.weights is not None:
+            self.roots = roots_of_sequences(self.weights, sequences, every_step=len(self.targets) > len(sequences))
 
     def make_layers(self, constant_loss: float) -> None:
         """Give every weight matrix its statistics, and penalised blocks their multipliers."""
@@ -251,7 +264,6 @@ class Fit:
     def watch(self, constant_loss: float) -> None:
         """Set up the guard, the schedule where the end is not known, and who decides by them."""
         problem = self.problem
-        self.online_schedule = OnlineSchedule()
         is_online = problem.is_online and self.settings.metric == "multipliers"
         self.online = self.online_schedule if is_online else None
         self.guard = Guard(self.network, WINDOW if self.online else len(self.sequences), constant_loss)
@@ -292,8 +304,6 @@ class Fit:
                 states.remember(M)
         if self.dropout and memory.dropout is not None:
             self.dropout.remember(memory.dropout)
-        if memory.online is not None:
-            self.online_schedule.go_on_from(memory.online)
         # what is trained may be more or less than then: s_0
         if self.online and memory.guard is not None and len(memory.guard.good) == len(self.network.trained):
             self.guard.go_on_from(memory.guard)
@@ -323,7 +333,6 @@ class Fit:
         for weights, earlier in zip(self.network.trained, state.weights, strict=True):
             np.copyto(weights, earlier)
         self.remember(state.memory)
-        self.online_schedule = OnlineSchedule()  # the iterations of this fit are counted already
         self.guard.go_on_from(state.guard)
         self.order.go_on_from(state.order)
 
@@ -341,7 +350,7 @@ class Fit:
         """Point the workspaces at the sequences ``indices``."""
         batch = self.sequences.minibatch(indices)
         self.spaces.load(batch)
-        self.works[-1][0].set_targets(self.first_steps, self.targets, self.weights)
+        self.works[-1][0].set_targets(self.first_steps, self.targets, self.weights, self.roots)
 
     @property
     def n_targets(self) -> int:
@@ -380,8 +389,8 @@ class Fit:
             self.sum_up()
         else:
             self.sums.clear()  # there is nothing to say, or nothing that anybody will listen to
-        n_sequences = len(self.works[0][0].batch)
-        self.sums.write(self.batch_loss, 1.0, self.batch_correct, self.n_targets, n_sequences, self.n_capped)
+        n_sequences, mean_weight = len(self.works[0][0].batch), self.works[-1][0].mean_weight
+        self.sums.write(self.batch_loss, mean_weight, self.batch_correct, self.n_targets, n_sequences, self.n_capped)
 
     def sum_up(self) -> None:
         """Pass the multipliers back through all layers, and sum up what they say."""
@@ -409,7 +418,7 @@ class Fit:
         self.reducer.sum(sums)
         decision = self.judge.after_sweeps(sums)
         if sums.n_targets:
-            self.record.count(sums.loss, sums.n_correct, sums.n_sequences, sums.n_targets)
+            self.record.count(sums.loss, sums.n_correct, sums.n_sequences * sums.mean_weight, sums.n_targets)
         if decision.restores_radius:
             for layer in self.layers:
                 layer.restore_radius()
@@ -463,6 +472,7 @@ class Fit:
             self.R_every,
             self.initial is None,
             self.joint is None,
+            self.works[-1][0].roots,
         )
 
     def update_weights(self) -> None:
@@ -533,16 +543,17 @@ class Fit:
             self.roll_back()
 
     def _mean_loss(self, sample: Sequence[tuple[IntArray, FloatArray | None]]) -> float:
-        loss, n_sequences = 0.0, 0
+        loss, weight = 0.0, 0.0
         if self.dropout:
             self.dropout.rest()
         for indices, self.initial in sample:
             self.load(indices)
             self.sweep_forward()
             if self.n_targets:
-                loss += self.batch_loss * len(indices)
-                n_sequences += len(indices)
-        return loss / n_sequences if n_sequences else 0.0
+                of_batch = len(indices) * self.works[-1][0].mean_weight
+                loss += self.batch_loss * of_batch
+                weight += of_batch
+        return loss / weight if weight else 0.0
 
 
 def check_version_of_state(state: Any) -> None:

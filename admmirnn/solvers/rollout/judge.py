@@ -73,17 +73,17 @@ class Judge:
         self._progress = sums.progress
         if not sums.n_targets:  # streams may say nothing here
             return Decision(moves=False, ending=sums.ending)
-        rolls_back, restores_radius = self._after_roll_out(sums.loss, sums.n_sequences)
+        rolls_back, restores_radius = self._after_roll_out(sums.loss, sums.n_sequences, sums.mean_weight)
         return Decision(rolls_back, restores_radius, not rolls_back, sums.ending)
 
-    def _after_roll_out(self, loss: float, n_sequences: int) -> tuple[bool, bool]:
+    def _after_roll_out(self, loss: float, n_sequences: int, mean_weight: float) -> tuple[bool, bool]:
         """Whether the loss says that the last updates have ruined the network, and whether the law has changed."""
         if self._online is None or self._guard.is_ruined_by(loss):
-            return self._guard.lost(loss, n_sequences), False
+            return self._guard.lost(loss, n_sequences, mean_weight), False
         law_has_changed = self._online.observe(loss)
         if law_has_changed:
             self._guard.begin_again()
-        is_lost = self._guard.lost(loss, n_sequences)
+        is_lost = self._guard.lost(loss, n_sequences, mean_weight)
         if is_lost and self._online.is_in_doubt:
             self._guard.begin_again()  # another law may be what has raised the loss, before that can be told
             is_lost = False

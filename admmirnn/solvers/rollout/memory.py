@@ -53,6 +53,8 @@ class OnlineMemory:
     previous: float
     constant_loss: float
     weight: int
+    mean_weight: float = 1.0
+    n_weighed: int = 0
 
 
 def _named(key: str) -> Any:
@@ -67,6 +69,7 @@ class GuardMemory:
     best: float = _named("_best")
     loss_sum: float = _named("_loss_sum")
     n_seen: int = _named("_n_seen")
+    weight_seen: float = _named("_weight_seen")
     previous: tuple[float, int] | None = _named("_previous")
     square_sum: float = _named("_square_sum")
     n_differences: int = _named("_n_differences")
@@ -166,4 +169,7 @@ def memory_of(found: dict[str, Any]) -> RolloutMemory:
 
 
 def _guard_of(found: dict[str, Any]) -> GuardMemory:
+    found = {
+        "_weight_seen": float(found["_n_seen"])
+    } | found  # of a version that took the losses of minibatches as they are
     return GuardMemory(**{of.name: found[of.metadata.get("key", of.name)] for of in fields(GuardMemory)})

@@ -16,6 +16,7 @@ _TAIL = 3.0  # mean and variance are those of the last third of the losses since
 _LONGEST = 200  # but not of more losses than that
 _MOST_LOSS = 1e100  # whose square is a number
 _SEQUENCES = 1600  # that the mean of the best constant's loss is of
+_TARGETS = 1600  # that the mean weight is of
 _MOST_RISE = 4.0  # of that mean in one call, or one bad call would hide all that follows
 
 
@@ -35,10 +36,13 @@ class OnlineSchedule:
     ----------
     constant_loss : float
         Loss of the best constant output: a mean over the sequences of calls, of which the last 1,600 count.
+    mean_weight : float
+        Of the targets of all calls, of which the last 1,600 count: what a weight is measured by.
     """
 
     def __init__(self) -> None:
         self.constant_loss = 0.0
+        self.mean_weight, self._n_weighed = 1.0, 0
         self._weight = 0  # sequences that the mean of constant_loss has seen
         self._iterations = 0  # since the start, or since the law has changed
         self._n_losses = self._n_high = 0
@@ -55,6 +59,8 @@ class OnlineSchedule:
             previous=self._previous,
             constant_loss=self.constant_loss,
             weight=self._weight,
+            mean_weight=self.mean_weight,
+            n_weighed=self._n_weighed,
         )
 
     def go_on_from(self, state: OnlineMemory) -> None:
@@ -62,6 +68,7 @@ class OnlineSchedule:
         self._iterations, self._n_losses, self._n_high = state.iterations, state.n_losses, state.n_high
         self._mean, self._variance, self._previous = state.mean, state.variance, state.previous
         self.constant_loss, self._weight = state.constant_loss, state.weight
+        self.mean_weight, self._n_weighed = state.mean_weight, state.n_weighed
 
     def begin_call(self, constant_loss: float, n_sequences: int) -> None:
         """Average the loss of the best constant output over calls: few targets say little of it."""
@@ -69,6 +76,12 @@ class OnlineSchedule:
             constant_loss = min(constant_loss, _MOST_RISE * self.constant_loss)
         self._weight = min(self._weight + n_sequences, _SEQUENCES)
         self.constant_loss += n_sequences / max(self._weight, n_sequences) * (constant_loss - self.constant_loss)
+
+    def weigh(self, mean_weight: float, n_targets: int) -> None:
+        """Take the mean weight of the targets of a call; of the first one, it is that of all so far."""
+        self._n_weighed = min(self._n_weighed + n_targets, _TARGETS)
+        share = n_targets / max(self._n_weighed, n_targets)
+        self.mean_weight = (1 - share) * self.mean_weight + share * mean_weight
 
     @property
     def factor(self) -> float:

@@ -186,8 +186,9 @@ class Rollout(BaseEstimator):
         loss : object
             R, of `admmirnn.losses`.
         weights : ndarray of shape (n_sequences,) or (n_steps,), optional
-            Positive weights of the sequences; or of their steps, >= 0: where one is 0 the network rolls on, and the
-            target is not looked at.
+            Positive weights of the sequences, relative to their mean, and with ``online`` to that of all calls; or of
+            their steps, >= 0: where one is 0 the network rolls on, and the target is not looked at.  A weight of 2 is
+            the same as two equal sequences in the minibatch, in the losses and in the Gram matrices.
         penalty : float or None, default=0.0
             Ridge weight, >= 0: every iteration multiplies U and W, and W alone where observations are symbols, by
             1 - penalty times the distance by which it moves the pre-activations.  None is 6 times, of symbols 14 times,

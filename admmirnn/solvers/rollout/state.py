@@ -40,6 +40,8 @@ class Targets:
         Penalty of the output equation.
     loss : str or None
         The kernel's name of the loss; None if it has none.
+    dtype : type or None
+        Of the targets that the loss takes; None is that of the network.
     parameter : float
         Of the loss.
     """
@@ -51,6 +53,7 @@ class Targets:
         self.values: FloatArray | None = None
         self.rho = max(rho, loss.least_rho)
         self.loss = loss.name
+        self.dtype = loss.target_dtype
         self.parameter = 0.0 if loss.name is None else loss.parameter
         self._are_labels = loss.takes_labels
 
@@ -77,6 +80,10 @@ class Workspace(Space):
         Of the outputs; zero where there is no target.
     n_targets : int
         Outputs that have one.
+    mean_weight : float
+        Of these, where the mean over all targets is 1.
+    roots : ndarray of shape (n_sequences,), or None
+        Square roots of the weights of the minibatch's sequences; None for all 1.
     sums, output_sums : ndarray
         What the backward sweep leaves, and that part of it which is of the output layer.
     counts, output_counts : ndarray
@@ -130,6 +137,8 @@ class Workspace(Space):
         self.sums, self.output_sums = room.sums[:end], room.sums[of_hidden:end]
         self.counts, self.output_counts = room.counts, room.counts[: kernels.counts_room(cell, n, False)]
         self.targets = targets
+        self._target_dtype = targets.dtype or dtype
+        self.roots: FloatArray | None = None
         self._ones = np.ones(room.n_outputs, dtype)
 
     @property
@@ -149,7 +158,9 @@ class Workspace(Space):
         self.fit(batch)
         self.set_targets(first_steps, targets, weights)
 
-    def set_targets(self, first_steps: IntArray, targets: Array, weights: FloatArray | None) -> None:
+    def set_targets(
+        self, first_steps: IntArray, targets: Array, weights: FloatArray | None, roots: FloatArray | None = None
+    ) -> None:
         """Make the targets of the current minibatch those of its outputs.
 
         Parameters
@@ -159,7 +170,9 @@ class Workspace(Space):
         targets : ndarray
             One a sequence or, with the read-out "each", one a step.
         weights : ndarray or None
-            As many; None for all equal.
+            As many, of a mean of 1 over all targets; None for all equal.
+        roots : ndarray of shape (n_sequences,) or None
+            Square roots of the sequences' weights; None for all equal.
         """
         batch, B = self.batch, len(self.batch)
         if self.read_out == "each":
@@ -170,8 +183,12 @@ class Workspace(Space):
         self.n_targets = B
         if weights is not None or self.read_out == "each":
             self.n_targets = int(np.count_nonzero(self.weights))
+        self.mean_weight = 1.0
         if weights is not None and self.n_targets:
-            self.weights *= self.n_targets / self.weights.sum()  # tiny ones would underflow
+            self.mean_weight = float(self.weights.sum(dtype=np.float64)) / self.n_targets
+        self.roots = None if roots is None else roots[batch.indices]
+        if self._target_dtype is not None:
+            targets = targets.astype(self._target_dtype, copy=False)
         self.raw_targets = targets
         self.targets.set(targets, self.weights)
 

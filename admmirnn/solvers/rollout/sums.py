@@ -82,7 +82,7 @@ class Sums:
     def write(
         self, loss: float, weight: float, n_correct: int | None, n_targets: int, n_sequences: int, n_capped: int
     ) -> None:
-        """Write the figures of a worker's part: its mean loss, of targets of that weight together, and others.
+        """Write the figures of a worker's part: its mean loss, the mean weight of its targets, and others.
 
         ``n_correct`` is None where there is no such number.
         """
@@ -104,6 +104,11 @@ class Sums:
         """The mean over the minibatch, NaN where there is no target."""
         weight = float(self._figures[WEIGHT])
         return float(self._figures[LOSS]) / weight if weight else math.nan
+
+    @property
+    def mean_weight(self) -> float:
+        """That of the targets, where all of the training set have 1."""
+        return float(self._figures[WEIGHT])
 
     @property
     def n_correct(self) -> int | None:
