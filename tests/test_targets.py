@@ -131,7 +131,9 @@ def test_pandas_has_another_value_for_labels_that_are_missing():
     found = RNNClassifier(**settings, ignore_label=pd.NA).fit(X, missing)
     np.testing.assert_array_equal(found.W_, expected.W_)
     assert found.score(X, missing) == expected.score(X, y)
-    with pytest.raises(ValueError, match="y contains NaN or infinity, first at label"):
+    with pytest.raises(
+        ValueError, match=r"y contains NaN or a missing label, None, first at step \d+ of y\[0\]; say with ignore_label"
+    ):
         RNNClassifier(**settings, ignore_label="").fit(X, missing)
 
 

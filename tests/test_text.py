@@ -1,10 +1,12 @@
 """CharacterModel: vocabulary, bits per character, generated text, and what is refused."""
 
+import gzip
 import io
 import pickle
 import string
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from admmirnn import CharacterModel, Rollout
+from admmirnn import CharacterModel, RNNClassifier, Rollout
 from admmirnn.estimators.text import _characters, _code_points
 from admmirnn.penalties import SpectralBall
 
@@ -296,8 +298,12 @@ def test_stand_ins_that_cannot_be_are_refused(model, unknown, error):
         (["ab", 3], TypeError, r"text\[1\] is of type int"),
         (b"abc", TypeError, "decode it"),
         (io.BytesIO(b"abc"), TypeError, "open the file as text"),
-        (None, TypeError, "text is of type NoneType"),
-        (np.zeros(3), TypeError, "text is of type ndarray"),
+        (None, TypeError, "text is None, a missing text"),
+        (np.zeros(3), TypeError, r"text\[0\] is of type float64"),
+        (np.zeros((3, 2)), TypeError, "text is of type ndarray, a table"),
+        (pd.DataFrame({"a": ["hello"]}), TypeError, "text is of type DataFrame, a table"),
+        (["abc", None], TypeError, r"text\[1\] is None, a missing text"),
+        (pd.Series(["abc", pd.NA], dtype="string"), TypeError, r"text\[1\] is .*, a missing text"),
     ],
 )
 def test_texts_that_cannot_be_learnt_are_refused(text, error, match):
@@ -354,3 +360,77 @@ def test_networks_that_overflow_are_named(model):
     for call in (broken.bits_per_character, broken.predict_proba, broken.generate):
         with pytest.raises(ValueError, match="outputs are not finite"):
             call(SENTENCE)
+
+
+# Files, marks, columns of texts
+
+
+PLAIN = "to be, or not to be. " * 30
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_with_byte_order_marks_and_packed_ones_are_read_as_their_text(tmp_path, encoding, packed):
+    path = tmp_path / ("book.txt.gz" if packed else "book.txt")
+    with gzip.open(path, "wb") if packed else open(path, "wb") as file:
+        file.write(PLAIN.encode(encoding))
+    model = CharacterModel(4, max_epochs=1, random_state=0).fit(PLAIN)
+    assert model.bits_per_character(path) == model.bits_per_character(PLAIN)
+    np.testing.assert_array_equal(model.predict_proba(path), model.predict_proba(PLAIN))
+    assert model.generate(path, n=3, random_state=0) == model.generate(PLAIN, n=3, random_state=0)
+    for of_file in (
+        CharacterModel(4, max_epochs=1, random_state=0).fit(path, validation_text=path),
+        CharacterModel(4, max_epochs=1, random_state=0).partial_fit([path, PLAIN]),
+    ):
+        assert of_file.vocabulary_ == model.vocabulary_
+
+
+def test_a_mark_at_the_beginning_of_a_text_is_no_character():
+    marked = "\ufeff" + PLAIN
+    assert "\ufeff" not in CharacterModel(4, max_epochs=1).fit(marked).vocabulary_
+    assert "\ufeff" not in CharacterModel(4, max_epochs=1).fit([io.StringIO(marked), marked]).vocabulary_
+
+
+@pytest.mark.parametrize("kind", ["object", "string", "categorical", "array", "StringDType", "polars", "pyarrow"])
+def test_a_column_of_texts_is_a_list_of_them(kind):
+    texts = [PLAIN, "not to be " * 20]
+    columns = {
+        "object": lambda: pd.Series(texts, dtype=object, index=[7, 9]),
+        "string": lambda: pd.Series(texts, dtype="string"),
+        "categorical": lambda: pd.Series(texts).astype("category"),
+        "array": lambda: np.array(texts),
+        "StringDType": lambda: np.array(texts, dtype=np.dtypes.StringDType()),
+        "polars": lambda: pytest.importorskip("polars").Series(texts),
+        "pyarrow": lambda: pytest.importorskip("pyarrow").array(texts),
+    }
+    if kind == "StringDType" and not hasattr(np.dtypes, kind):
+        pytest.skip("of numpy 2")
+    found = CharacterModel(4, max_epochs=1, random_state=0).fit(columns[kind]())
+    expected = CharacterModel(4, max_epochs=1, random_state=0).fit(texts)
+    np.testing.assert_array_equal(found.W_, expected.W_)
+
+
+def test_the_name_of_a_file_is_no_text(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "book.txt").write_text(PLAIN)
+    model = CharacterModel(4, max_epochs=1, random_state=0).fit(PLAIN)
+    for call in (
+        lambda: CharacterModel().fit("book.txt"),
+        lambda: CharacterModel().fit([PLAIN, str(tmp_path / "book.txt")]),
+        lambda: CharacterModel().fit(PLAIN, validation_text="book.txt"),
+        lambda: model.partial_fit("book.txt"),
+        lambda: model.bits_per_character("book.txt"),
+        lambda: model.predict_proba("book.txt"),
+    ):
+        with pytest.raises(ValueError, match=r"book.txt', the name of a file; pass pathlib.Path\("):
+            call()
+    with pytest.warns(UserWarning, match="looks like the name of a file, and none of that name is there"):
+        CharacterModel(4, max_epochs=1).fit("data/boook.txt")
+    with pytest.raises(TypeError, match="X is 'readings.csv'; read the file"):
+        RNNClassifier().fit("readings.csv", [0, 1])
+
+
+def test_a_damaged_packed_file_is_named(tmp_path):
+    (tmp_path / "book.gz").write_bytes(gzip.compress(PLAIN.encode())[:-9])
+    with pytest.raises(ValueError, match="book.gz, which is not a whole gzip file"):
+        CharacterModel().fit(tmp_path / "book.gz")

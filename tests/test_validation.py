@@ -334,7 +334,7 @@ def test_y_is_refused(y, error, parts):
 @pytest.mark.parametrize("other", [1, None, np.nan])
 def test_labels_that_cannot_be_sorted_are_refused(other):
     y = np.array(["a", other] * (N // 2), dtype=object)
-    assert_refused(classifier(), (TypeError, ValueError), "y ", y=y)
+    assert_refused(classifier(), (TypeError, ValueError), "y", y=y)
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from admmirnn import validation
+from admmirnn.data.labels import as_labels, check_comparable, check_label_column, differs
 from admmirnn.data.meaning import is_list, values_and_form
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from admmirnn._typing import Array, BoolArray, DType, FloatArray, IntArray
     from admmirnn.data.sequences import Sequences
 
@@ -68,14 +66,22 @@ def check_labels(
             "pass solver='rollout', or the labels of the last steps"
         )
     if form == "sequence":
-        y = column_or_1d(y, warn=True)
+        y = as_labels(y, ignore_label=ignore_label)
     check_n_targets(len(y), lengths)
-    where = "index {}" if form == "sequence" else "label {} of all steps"
-    column = y if form == "sequence" else _labels_per_step(y, form, lengths)
+    column = y if form == "sequence" else _labels_per_step(y, form, lengths, ignore_label)
     present = np.ones(len(column), bool) if ignore_label is None else differs(column, ignore_label)
     if not present.any():
         raise ValueError(f"y holds ignore_label = {ignore_label!r} alone; give at least two classes a label")
-    classes, of_present = check_label_column(column[present], where)
+    rows = np.flatnonzero(present)
+
+    def where(i: int) -> str:
+        if form == "sequence":
+            return f"index {rows[i]}"
+        sequence = int(np.searchsorted(np.cumsum(lengths), rows[i], side="right"))
+        return f"step {rows[i] - lengths[:sequence].sum()} of y[{sequence}]"
+
+    remedy = "leave these sequences out" if form == "sequence" else "say with ignore_label what stands for none"
+    classes, of_present = check_label_column(column[present], where, remedy)
     numbers = np.zeros(len(column), np.intp)
     numbers[present] = of_present
     return classes, numbers, present, form
@@ -93,30 +99,11 @@ def check_form(form: str, targets: str, y: Any) -> None:
     )
 
 
-def differs(labels: Iterable[Any], ignore_label: Any) -> BoolArray:
-    """Where the labels are not ``ignore_label``, which may be NaN or the like."""
-    if np.ndim(ignore_label):
-        raise TypeError(f"ignore_label is {ignore_label!r}; pass one label, or None")
-    if _is_missing(ignore_label):
-        return np.array([not _is_missing(label) for label in labels], dtype=bool)
-    return np.array([_is_missing(label) or not (label == ignore_label) for label in labels], dtype=bool)
-
-
-def _is_missing(label: Any) -> bool:
-    """Whether this is NaN or NaT, which are not equal to themselves, or pandas.NA, which does not say."""
-    is_itself = label == label
-    return not (isinstance(is_itself, (bool, np.bool_)) and is_itself)
-
-
-def check_labels_of_sequences(y: Any, n_sequences: int) -> Array:
+def check_labels_of_sequences(y: Any, lengths: IntArray, ignore_label: Any = None) -> Array:
     """Return the labels to compare predictions with, one for each sequence."""
     validation.refuse_masked("y", y)
-    labels: Array = column_or_1d(validation.in_lists(y), warn=True)
-    if len(labels) != n_sequences:
-        raise ValueError(
-            f"Found input variables with inconsistent numbers of samples: X has {n_sequences} sequences and y has "
-            f"{len(labels)} labels; pass one label a sequence"
-        )
+    labels = as_labels(validation.in_lists(y), ignore_label=ignore_label)
+    check_n_targets(len(labels), lengths)
     return labels
 
 
@@ -130,7 +117,7 @@ def check_weights_of_score(weights: FloatArray | None, present: slice | BoolArra
     return found
 
 
-def check_labels_per_step(y: Any, lengths: IntArray) -> Array:
+def check_labels_per_step(y: Any, lengths: IntArray, ignore_label: Any = None) -> Array:
     """Return the labels of all steps, one sequence after the other."""
     y = validation.in_lists(y)
     form = "sequence" if y is None else _form_of_labels(y, of_steps=True)
@@ -139,14 +126,33 @@ def check_labels_per_step(y: Any, lengths: IntArray) -> Array:
         raise ValueError(
             f"y {found} for the {len(lengths)} sequences of X; pass one label for each step of X, as it had in fit"
         )
-    return _labels_per_step(y, form, lengths)
+    return _labels_per_step(y, form, lengths, ignore_label)
 
 
-def _labels_per_step(y: Any, form: str, lengths: IntArray, name: str = "y", what: str = "label") -> Array:
+def _labels_per_step(y: Any, form: str, lengths: IntArray, ignore_label: Any = None) -> Array:
+    rows = _rows_of_steps("y", y, form)
+    columns = [as_labels(labels, f"y[{i}]", ignore_label) for i, labels in enumerate(rows)]
+    check_one_per_step(columns, "y", y, form, lengths, "label")
+    for column in columns[1:]:
+        check_comparable(column, columns[0], strict=True)
+    return np.concatenate(columns)
+
+
+def _weights_per_step(weights: Any, form: str, lengths: IntArray) -> Array:
+    columns = [column_or_1d(row) for row in _rows_of_steps("sample_weight", weights, form)]
+    check_one_per_step(columns, "sample_weight", weights, form, lengths, "weight")
+    return np.concatenate(columns)
+
+
+def _rows_of_steps(name: str, y: Any, form: str) -> Any:
     validation.refuse_masked(name, y)
     for i, labels in enumerate(y if form == "list" else ()):
         validation.refuse_masked(f"{name}[{i}]", labels)
-    columns = [column_or_1d(labels) for labels in (np.asarray(y) if form == "array" else y)]
+    return np.asarray(y) if form == "array" else y
+
+
+def check_one_per_step(columns: list[Array], name: str, y: Any, form: str, lengths: IntArray, what: str) -> None:
+    """Raise unless there is one entry for each step of every sequence."""
     for i, (labels, length) in enumerate(zip(columns, lengths, strict=True)):
         if len(labels) != length and form == "array":
             raise ValueError(
@@ -158,7 +164,6 @@ def _labels_per_step(y: Any, form: str, lengths: IntArray, name: str = "y", what
             raise ValueError(
                 f"{name}[{i}] has {len(labels)} {what}s and X[{i}] has {length} steps; pass one {what} a step"
             )
-    return np.concatenate(columns)
 
 
 def _form_of_labels(y: Any, *, of_steps: bool = False) -> str:
@@ -169,23 +174,6 @@ def _form_of_labels(y: Any, *, of_steps: bool = False) -> str:
         nested = len(y) and all(hasattr(labels, "__len__") and np.ndim(labels) == 1 for labels in y)
         return "list" if nested and (of_steps or any(len(labels) != 1 for labels in y)) else "sequence"
     return "sequence"
-
-
-def check_label_column(y: Array, where: str) -> tuple[Array, IntArray]:
-    """Return the sorted labels, and the place of each among them; ``where`` says of an index what it counts."""
-    if y.dtype.kind == "f":
-        finite = np.isfinite(y)
-    else:
-        finite = np.array([not _is_missing(label) for label in y], dtype=bool)
-    if not finite.all():
-        i = int(np.flatnonzero(~finite)[0])
-        raise ValueError(f"Input y contains NaN or infinity, first at {where.format(i)}; leave these sequences out")
-    if y.dtype.kind in "fc":
-        check_classification_targets(y)
-    try:
-        return np.unique(y, return_inverse=True)
-    except TypeError as error:
-        raise TypeError(f"y holds labels that cannot be sorted ({error}); make them all one type") from error
 
 
 def check_values(
@@ -390,7 +378,7 @@ def check_sample_weight(sample_weight: Any, lengths: IntArray, *, per_step: bool
     sample_weight = validation.in_lists(sample_weight)
     form = _form_of_labels(sample_weight, of_steps=per_step)
     if per_step and form != "sequence" and len(sample_weight) == n_sequences:
-        sample_weight = _labels_per_step(sample_weight, form, lengths, "sample_weight", "weight")
+        sample_weight = _weights_per_step(sample_weight, form, lengths)
         n_weights = int(lengths.sum())
     else:
         n_weights = n_sequences
@@ -424,7 +412,9 @@ def check_classes(classes: Any, fitted: Array | None) -> Array:
         if fitted is None:
             raise ValueError("classes is None in the first call of partial_fit; pass all labels that there will be")
         return fitted
-    found = np.unique(check_label_column(column_or_1d(validation.in_lists(classes)), "index {} of classes")[0])
+    found = np.unique(
+        check_label_column(as_labels(validation.in_lists(classes), "classes"), "index {} of classes".format)[0]
+    )
     if fitted is not None and not np.array_equal(found, fitted):
         raise ValueError(f"classes is {found.tolist()}, and was {fitted.tolist()} before; pass the same ones, or None")
     if len(found) < 2:

@@ -33,19 +33,18 @@ from admmirnn._typing import (
     TorchModule,
 )
 from admmirnn.data.indexed import by_series
+from admmirnn.data.labels import as_labels, check_comparable, check_label_column, differs
 from admmirnn.data.reading_targets import (
     check_class_weight,
     check_classes,
     check_form,
     check_indicators,
-    check_label_column,
     check_labels,
     check_labels_of_sequences,
     check_labels_per_step,
     check_sample_weight,
     check_several_classes,
     check_weights_of_score,
-    differs,
     numbers_of_classes,
     weights_of_present,
 )
@@ -701,8 +700,6 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         ValueError, TypeError
             As in `predict`, or if y or ``sample_weight`` does not belong to X.
         """
-        from sklearn.metrics import accuracy_score  # here, as `ClassifierMixin.score` does: it is slow to import
-
         check_is_fitted(self)
         X, y, sample_weight = by_series(X, y, sample_weight)
         if self._several:
@@ -710,23 +707,23 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         labels, predicted, present, lengths = self._labels(X, y)
         of_targets = check_sample_weight(sample_weight, lengths, per_step=self._form_of_targets != "sequence")
         weights = check_weights_of_score(of_targets, present)
-        found: float = accuracy_score(labels, predicted, sample_weight=weights)
-        return found
+        return float(np.average(labels == predicted, weights=weights))
 
     def _labels(self, X: ArrayLike, y: ArrayLike) -> tuple[Array, Array, slice | BoolArray, IntArray]:
         """True and predicted labels of the sequences or steps that have one, which those are, and the lengths."""
         predicted = self.predict(X)
         if self._form_of_targets == "sequence":
             lengths = np.ones(len(predicted), np.intp)
-            labels = check_labels_of_sequences(y, len(predicted))
+            labels = check_labels_of_sequences(y, lengths, self.ignore_label)
         else:
             lengths = np.array([len(of_sequence) for of_sequence in predicted])
-            labels, predicted = check_labels_per_step(y, lengths), np.concatenate(list(predicted))
-        if self.ignore_label is None:
-            return labels, predicted, slice(None), lengths
-        present = differs(labels, self.ignore_label)
-        if not present.any():
+            labels = check_labels_per_step(y, lengths, self.ignore_label)
+            predicted = np.concatenate(list(predicted))
+        present: Any = slice(None) if self.ignore_label is None else differs(labels, self.ignore_label)
+        if not labels[present].size:
             raise ValueError(f"y holds ignore_label = {self.ignore_label!r} alone; pass some labels to compare with")
+        check_label_column(labels[present], lambda i: f"entry {i} of those to compare with")
+        check_comparable(labels[present], self.classes_)
         return labels[present], predicted[present], present, lengths
 
     def true_and_predicted(self, X: ArrayLike, y: ArrayLike) -> tuple[Any, Any]:
@@ -756,7 +753,7 @@ def check_torch_classes(classes: Any, n_outputs: int) -> tuple[Array, IntArray]:
     if classes is None:
         return np.arange(n_outputs), np.arange(n_outputs)
     given = column_or_1d(classes)
-    known, places = check_label_column(given, "index {} of classes")
+    known, places = check_label_column(given, "index {} of classes".format)
     order = np.argsort(places)
     if len(known) != len(given):
         raise ValueError("classes has a label twice; pass one for each output")

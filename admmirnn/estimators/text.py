@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from admmirnn._typing import (
 )
 from admmirnn.data.sequences import Sequences
 from admmirnn.data.targets import Targets
+from admmirnn.data.texts import read_text, read_texts
 from admmirnn.estimators.base import FITTED, RecurrentEstimator
 from admmirnn.estimators.pipeline import Data
 from admmirnn.estimators.settings import EstimatorSettings, check_estimator_settings, check_partial, check_same_network
@@ -185,8 +185,9 @@ random_state, n_threads
         Parameters
         ----------
         text : str, pathlib.Path, text file, or list of them
-            A text, or where to read one, in UTF-8; a list holds texts that each begin with s_0.  Every text has at
-            least two characters.
+            A text, or where to read one: in UTF-8, in UTF-16 or UTF-32 if a byte order mark says so, and packed if the
+            name ends in ``.gz``.  A list, an array or a column of a table holds texts that each begin with s_0.  Every
+            text has at least two characters.
         y : None
             Not used; here for scikit-learn's sake.
         validation_text : str, pathlib.Path, text file, or list of them, optional
@@ -502,35 +503,6 @@ def _predictions(encoded: list[Array], n_symbols: int) -> tuple[Sequences, IntAr
     """All characters but the last of each text, and those that follow them."""
     following = np.concatenate([codes[1:] for codes in encoded]).astype(np.intp)
     return _symbols([codes[:-1] for codes in encoded], n_symbols), following
-
-
-def read_texts(text: Any) -> list[str]:
-    """Return the texts that ``text`` is, or that it tells where to read, as a list; each has two characters or more."""
-    if isinstance(text, (str, bytes, np.ndarray, Mapping, Set)) or not hasattr(text, "__len__"):
-        return [read_text(text)]
-    if not len(text):
-        raise ValueError("text is an empty list; pass at least one text")
-    return [read_text(item, f"text[{i}]") for i, item in enumerate(text)]
-
-
-def read_text(text: Any, name: str = "text", least: float = 2) -> str:
-    """Return ``text``, or what the file that it names, or is, holds in UTF-8; of ``least`` characters at least."""
-    given = text
-    if isinstance(text, os.PathLike):
-        try:
-            with open(text, encoding="utf-8") as file:
-                text = file.read()
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{name} is the file {given}, which is not UTF-8 ({error}); pass its text") from error
-    elif hasattr(text, "read"):
-        text = text.read()
-    if not isinstance(text, str):
-        remedy = "decode it, or open the file as text" if isinstance(text, bytes) else "pass a str, or a pathlib.Path"
-        raise TypeError(f"{name} is of type {type(text).__name__}; {remedy}")
-    if len(text) < least:
-        wanted = "one to read and one to predict" if least == 2 else f"at least {least}"
-        raise ValueError(f"{name} has {len(text)} character(s); pass {wanted}")
-    return text
 
 
 def check_characters(vocabulary: object) -> str:
