@@ -231,9 +231,9 @@ def refuse_one_series(shape: tuple[int, ...]) -> None:
     """Raise if X has one axis, or none."""
     if len(shape) == 1:
         raise ValueError(
-            f"X has the shape {shape}, of one series or one observation, and not of several sequences. Reshape your data "
-            "into a list of arrays (n_steps_i, n_features): [np.asarray(X)[:, None]] for one series of one feature, [y] for "
-            "its targets by step, as in fit([x[:-1, None]], [x[1:]]); or cut it into windows"
+            f"X has the shape {shape}, of one series or observation, and not of several sequences. Reshape your "
+            "data into a list of arrays (n_steps_i, n_features): [np.asarray(X)[:, None]] for one series of one feature, "
+            "[y] for its targets by step, as in fit([x[:-1, None]], [x[1:]]); or cut it into windows"
         )
     if not shape:
         raise ValueError("X is a single number; pass a list of arrays (n_steps_i, n_features)")
