@@ -232,7 +232,7 @@ def refuse_one_series(shape: tuple[int, ...]) -> None:
     if len(shape) == 1:
         raise ValueError(
             f"X has the shape {shape}, of one series or observation, and not of several sequences. Reshape your "
-            "data into a list of arrays (n_steps_i, n_features): [np.asarray(X)[:, None]] for one series of one feature, "
+            "data into a list of arrays (n_steps_i, n_features): [np.asarray(X)[:, None]] for a series of one feature, "
             "[y] for its targets by step, as in fit([x[:-1, None]], [x[1:]]); or cut it into windows"
         )
     if not shape:

@@ -33,7 +33,7 @@ from admmirnn._typing import (
     TorchModule,
 )
 from admmirnn.data.indexed import by_series
-from admmirnn.data.labels import as_labels, check_comparable, check_label_column, differs
+from admmirnn.data.labels import check_comparable, check_label_column, differs
 from admmirnn.data.reading_targets import (
     check_class_weight,
     check_classes,
