@@ -43,9 +43,7 @@ def update_weights(
     ]
     if all(math.isfinite(norm * length) for norm, length, _, _ in outcomes):
         for i, (norm, length, *others) in enumerate(outcomes):
-            by_radius = R is None and math.isfinite(radius)
-            distance = schedule * radius if by_radius else norm * length
-            keep = max(0.0, 1 - shrinkage * distance) if i == 0 else 1.0
+            keep = max(0.0, 1 - shrinkage * norm * length) if i == 0 else 1.0
             if not kernels.move_weights(maps[i], length, keep):
                 outcomes[i] = norm, math.inf, *others
     return tuple(outcomes) if len(outcomes) == 2 else (outcomes[0], (0.0, 0.0, 0.0, 0.0))

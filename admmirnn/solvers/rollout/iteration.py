@@ -48,6 +48,8 @@ _RIDGE, _USUAL_UNITS, _MOST_RIDGE = 6.0, 128, 2.0  # of [U W]
 _RIDGE_OF_SYMBOLS = 14.0  # of W alone
 _RIDGE_ONLINE = 0.5
 _RIDGE_OF_W = 0.2  # where the penalty is a number
+_FEWEST_STEPS = 64  # that tell whether a unit depends on what it reads
+_REST = 1e-5  # of its states, by which they may differ if it does not
 _ROWS_IN_MEMORY = 10  # times n: what the running R is a mean of at least
 _LARGE_RADIUS, _LARGE_OUTPUT_RADIUS = 0.04, 0.12  # twice these are known to diverge
 
@@ -343,7 +345,7 @@ class Fit:
         self.load(indices)
         if self.dropout:
             self.dropout.draw(len(indices))
-        self.initial, self.from_s_0 = self.order.start(self.works[0][0].batch)
+        self.initial, self.from_s_0 = self.order.start(self.works[0][0].batch, self.n_targets > 0)
         self.iteration += 1
 
     def load(self, indices: IntArray) -> None:
@@ -479,7 +481,7 @@ class Fit:
         """5. D = P^-1 M (G + damping tr(G)/m I)^-1;  Theta <- Theta + min(1/r, radius / |D|) D, Psi with P = I.
 
         With a penalty, [U W] <- (1 - penalty * length |D|) [U W] before the move: the ridge term, apart from the
-        proximal step; where the penalty of the equation is a number, W <- (1 - penalty * radius) W.
+        proximal step; where the penalty of the equation is a number, W alone is multiplied.
         With penalties, M - lambda4 in place of M, and then Theta <- Y, see `Splitting`.
         """
         settings, schedule = self.settings, self.schedule()
@@ -492,7 +494,7 @@ class Fit:
             )
         if math.isfinite(sum([layer.moved for layer in self.layers])):
             for layer, of_kernel in zip(self.layers, self.maps, strict=True):
-                if not self.kernels.move_weights(of_kernel, layer.step, layer.kept(schedule)):
+                if not self.kernels.move_weights(of_kernel, layer.step, layer.kept()):
                     layer.step = math.inf
         is_finite = math.isfinite(sum([layer.moved for layer in self.layers]))
         for states in self.initial_states:
@@ -523,7 +525,7 @@ class Fit:
             layer.forget()
         for states in self.initial_states:
             states.forget()
-        self.order.forget()
+        self.order.forget(are_bounded=self.states_are_bounded)
         if self.splitting:
             self.splitting.start()
         self.n_remembered = 0
@@ -534,15 +536,39 @@ class Fit:
         Dropout rests: what is judged is the network that there will be.
         """
         # states without a bound may overflow on any one sequence
-        are_bounded = all(direction.cell.is_bounded for layer in self.network.layers for direction in layer)
-        sample = self.order.sample(self.guard.window if are_bounded else None)
+        sample = self.order.sample(self.guard.window if self.states_are_bounded else None)
         n_sequences = sum(len(indices) for indices, _ in sample)
         for _ in range(2):  # the weights that the first rollback returns to are judged as well
-            if not self.judge.after_last_update(self._mean_loss(sample), n_sequences):
+            loss = self._mean_loss(sample)
+            if loss is None or not self.judge.after_last_update(loss, n_sequences):
                 return
             self.roll_back()
 
-    def _mean_loss(self, sample: Sequence[tuple[IntArray, FloatArray | None]]) -> float:
+    @property
+    def states_are_bounded(self) -> bool:
+        """Whether those of all layers are, whatever the pre-activations may be."""
+        return all(direction.cell.is_bounded for layer in self.network.layers for direction in layer)
+
+    def n_units_at_rest(self) -> tuple[int, int]:
+        """How many units do not depend on what they read, and of how many, of the minibatch that was read last.
+
+        They are saturated or dead: their states are the same after every step of every sequence.  Of a minibatch whose
+        observations do not differ, and of few steps, nothing is known.
+        """
+        n_at_rest = n_units = 0
+        first = self.works[0][0]
+        inputs = first.room.codes if first.room.X is None else first.room.X
+        n_rows = first.batch.n_rows
+        if n_rows < _FEWEST_STEPS or inputs is None or not np.ptp(inputs[:n_rows], axis=0).any():
+            return 0, 0
+        for work in chain.from_iterable(self.works):
+            states = work.S[work.batch.rows_of_states()]
+            n_at_rest += int((np.ptp(states, axis=0) <= _REST * np.abs(states).max(axis=0)).sum())
+            n_units += states.shape[1]
+        return n_at_rest, n_units
+
+    def _mean_loss(self, sample: Sequence[tuple[IntArray, FloatArray | None]]) -> float | None:
+        """That of the minibatches in the sample that have targets, None without any."""
         loss, weight = 0.0, 0.0
         if self.dropout:
             self.dropout.rest()
@@ -553,7 +579,7 @@ class Fit:
                 of_batch = len(indices) * self.works[-1][0].mean_weight
                 loss += self.batch_loss * of_batch
                 weight += of_batch
-        return loss / weight if weight else 0.0
+        return loss / weight if weight else None
 
 
 def check_version_of_state(state: Any) -> None:

@@ -71,15 +71,18 @@ class Shuffled:
             self._order = self.random_state.permutation(len(self.sequences))
         yield from split(self._order, self.batch_size)
 
-    def start(self, batch: Minibatch) -> tuple[FloatArray | None, slice | BoolArray]:
-        """Return the states that the sequences start from, one row each, None for zeros, and which rows are s_0."""
+    def start(self, batch: Minibatch, has_targets: bool = True) -> tuple[FloatArray | None, slice | BoolArray]:
+        """Return the states that the sequences start from, one row each, None for zeros, and which rows are s_0.
+
+        ``has_targets`` says whether the minibatch can be judged by its loss.
+        """
         return self._network.initial_states(len(batch)), _ALL
 
     def keep(self, batch: Minibatch, last_states: Callable[[], FloatArray]) -> None:
         """Take note of the last states of the sequences, which the function returns, those of all layers."""
 
-    def forget(self) -> None:
-        """Drop all states."""
+    def forget(self, *, are_bounded: bool) -> None:
+        """Drop the states that weights have left which were thrown away; those that are bounded may do."""
 
     def state(self) -> ShuffledState:
         """What another one needs to go on from here, after an epoch."""
@@ -155,7 +158,7 @@ class Carried:
         for i in order:
             yield from self._streams.minibatches(self._groups[i])
 
-    def start(self, batch: Minibatch) -> tuple[FloatArray, BoolArray]:
+    def start(self, batch: Minibatch, has_targets: bool = True) -> tuple[FloatArray, BoolArray]:
         """As in `Shuffled`; the states are a copy."""
         stream = self._streams.stream_of[batch.indices]
         initial = self.states[stream]
@@ -164,16 +167,24 @@ class Carried:
         of_start = self._network.initial_states(1)
         if of_start is not None:
             initial[starts] = of_start
-        self._recent.append((batch.indices, initial))
+        if has_targets:
+            self._recent.append((batch.indices, initial))
         return initial, starts
 
     def keep(self, batch: Minibatch, last_states: Callable[[], FloatArray]) -> None:
         """As in `Shuffled`."""
         self.states[self._streams.stream_of[batch.indices]] = last_states()
 
-    def forget(self) -> None:
-        """As in `Shuffled`: streams go on from s_0."""
-        self.states = self._start()
+    def forget(self, *, are_bounded: bool) -> None:
+        """As in `Shuffled`: streams go on from s_0, those whose states are finite and bounded from these.
+
+        What a network that was thrown away has left in bounded states, the good weights soon forget.
+        """
+        if are_bounded:
+            is_lost = ~np.isfinite(self.states).all(axis=1)
+            self.states[is_lost] = self._start()[is_lost]
+        else:
+            self.states = self._start()
 
     def state(self) -> CarriedState:
         """As in `Shuffled`."""

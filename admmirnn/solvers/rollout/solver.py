@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from admmirnn.solvers.interface import EndOfEpoch, KeepState, Limits
 
 
+_LOST_SHARE, _LOST_LEVEL = 0.5, 0.2  # of the gain over the best constant output, and of the larger loss
+_AT_REST = 0.9  # of the units
 _ONLINE_BATCH = 64  # a call of no more sequences is one minibatch
 
 
@@ -194,8 +196,7 @@ class Rollout(BaseEstimator):
             1 - penalty times the distance by which it moves the pre-activations.  None is 6 times, of symbols 14 times,
             the root of the number of units, at least 128, per target, and at most 2; with ``online`` it is 0.5.  Where
             the penalty of the equation is a number (``metric="identity"``, or a layer with ``penalties``), W is
-            multiplied, by 1 - penalty times the radius in force, or the distance moved when there is none, and None is
-            0.2.
+            multiplied, and None is 0.2.
         penalties : dict or None, default=None
             Penalties and constraints by the blocks they act on: objects with ``prox(x, tau)``, such as those of
             `admmirnn.penalties`, under the names U, W, V, UW (the matrix [U W]), UWb ([U W b]) and WV ([W; V]); no
@@ -285,7 +286,7 @@ class Rollout(BaseEstimator):
             if state is not None:
                 fit.go_on_from(len(history), state)
             status = _run(fit, history, checkpoint)
-            return Outcome(history, status, warning=_warning_of_rollbacks(history), memory=fit.memory())
+            return Outcome(history, status, warning=_warning(fit, history), memory=fit.memory())
 
 
 def _run(fit: Fit, history: list[Record], checkpoint: KeepState | None) -> Status:
@@ -345,6 +346,37 @@ def _order_of(
 
 def _default_batch_size(n_sequences: int, least: int = 16) -> int:
     return min(max(n_sequences // 8, least), 125)
+
+
+def _warning(fit: Fit, history: list[Record]) -> str | None:
+    """What the user should know of how a fit went, or None."""
+    found = [_warning_of_rollbacks(history)]
+    if not fit.problem.is_online:
+        found += [_warning_of_losses(history, fit.guard.constant_loss), _warning_of_units(*fit.n_units_at_rest())]
+    return ". ".join(filter(None, found)) or None
+
+
+def _warning_of_losses(history: list[Record], constant_loss: float) -> str | None:
+    """Say if half of what had been gained over the best constant output has been lost again."""
+    losses = [float(record["rollout_loss"]) for record in history]
+    best, last = min(losses), losses[-1]
+    level = max(best, constant_loss)
+    if not last - best > max(_LOST_SHARE * (constant_loss - best), _LOST_LEVEL * level):  # NaN of losses all infinite
+        return None
+    return (
+        f"the loss of the last epoch is {last:.4g}, and was {best:.4g} in epoch {losses.index(best) + 1}: training has "
+        "lost what it had learnt. A smaller radius, early_stopping=True or activation='tanh' avoids this"
+    )
+
+
+def _warning_of_units(n_at_rest: int, n_units: int) -> str | None:
+    """Say if hardly any unit depends on what it reads."""
+    if n_at_rest < _AT_REST * n_units or not n_units:
+        return None
+    return (
+        f"{n_at_rest} of {n_units} units have the same state whatever they read: they are saturated or dead. Rescale "
+        "X, or pass a smaller radius or activation='tanh'"
+    )
 
 
 def _warning_of_rollbacks(history: list[Record]) -> str | None:

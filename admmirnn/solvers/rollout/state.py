@@ -304,13 +304,9 @@ class Layer:
         """Root-mean-square change of the layer's outputs in the last iteration."""
         return self.step * self.D_norm
 
-    def kept(self, schedule: float) -> float:
-        """What the ridge leaves of the weights: 1 - ridge times the distance moved, or times the radius in force.
-
-        The latter where the penalty of the equation is a number, unless there is no radius.
-        """
-        distance: float = schedule * self.radius if self.R is None and math.isfinite(self.radius) else self.moved
-        return max(0.0, 1 - self.ridge * distance)
+    def kept(self) -> float:
+        """What the ridge leaves of the weights: 1 - ridge times the distance moved."""
+        return max(0.0, 1 - self.ridge * self.moved)
 
     @property
     def mean_square(self) -> float:
