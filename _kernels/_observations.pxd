@@ -25,6 +25,13 @@ cdef inline void convert(const numeric* x, Py_ssize_t count, floating scale, flo
         out[j] = scale * <floating> x[j]
 
 
+cdef inline void standardise(const numeric* x, Py_ssize_t count, const double* standard, floating* out) noexcept nogil:
+    """out = (x - mean) * factor, computed in double precision: x may be large, and vary little."""
+    cdef Py_ssize_t j
+    for j in range(count):
+        out[j] = <floating> ((x[j] - standard[j]) * standard[count + j])
+
+
 cdef inline void copy_scaled(const char* observations, char format, Py_ssize_t at, Py_ssize_t count, floating scale,
                              floating* x) noexcept nogil:
     """x = scale * observations[at:at + count], of any known type."""
@@ -43,3 +50,20 @@ cdef inline void copy_scaled(const char* observations, char format, Py_ssize_t a
         convert[uint16_t, floating](<const uint16_t*> observations + at, count, scale, x)
     else:
         convert[int16_t, floating](<const int16_t*> observations + at, count, scale, x)
+
+
+cdef inline void copy_standardised(const char* observations, char format, Py_ssize_t at, Py_ssize_t count,
+                                   const double* standard, floating* x) noexcept nogil:
+    """x = (observations[at:at + count] - mean) * factor, of any known type; standard (2, count) has these."""
+    if format == c"f":
+        standardise[float, floating](<const float*> observations + at, count, standard, x)
+    elif format == c"d":
+        standardise[double, floating](<const double*> observations + at, count, standard, x)
+    elif format == c"B":
+        standardise[uint8_t, floating](<const uint8_t*> observations + at, count, standard, x)
+    elif format == c"b":
+        standardise[int8_t, floating](<const int8_t*> observations + at, count, standard, x)
+    elif format == c"H":
+        standardise[uint16_t, floating](<const uint16_t*> observations + at, count, standard, x)
+    else:
+        standardise[int16_t, floating](<const int16_t*> observations + at, count, standard, x)

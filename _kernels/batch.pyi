@@ -16,4 +16,5 @@ def batch(
     offsets: IntArray,
     frame: int = 1,
     stride: int = 1,
+    standard: Array | None = None,
 ) -> _Batch: ...

@@ -2,7 +2,7 @@
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, Py_buffer, PyObject_GetBuffer
 
-from admmirnn._kernels._arrays cimport ANY, INDEX, VECTOR, Holder
+from admmirnn._kernels._arrays cimport ANY, DOUBLE, INDEX, VECTOR, Holder
 from admmirnn._kernels._layout cimport fits_of
 from admmirnn._kernels._observations cimport is_known
 
@@ -10,7 +10,8 @@ from admmirnn._kernels._observations cimport is_known
 cdef class _Batch(Holder):
     """A minibatch whose sequences are among the observations, and where the offsets have them; see ``batch``."""
 
-    def __cinit__(self, observations, double scale, first_rows, lengths, offsets, Py_ssize_t frame, Py_ssize_t stride):
+    def __cinit__(self, observations, double scale, first_rows, lengths, offsets, Py_ssize_t frame, Py_ssize_t stride,
+                  standard):
         cdef Py_buffer* view = &self.views[0]
         cdef Py_ssize_t i, reach, rows = 0
         self.owner = b"batch"
@@ -21,6 +22,10 @@ cdef class _Batch(Holder):
         self.observations, self.format = <const char*> view.buf, view.format[0]
         self.n_observations, self.width = view.shape[0], view.shape[1]
         self.scale, self.frame, self.stride = scale, frame, stride
+        if standard is not None:
+            self.standard = <const double*> self.hold(standard, "standard", DOUBLE, False, 2, self.width)
+            if scale != 1 or first_rows is None:
+                raise ValueError("batch: observations that are standardised have a scale, or are states of a layer")
         self.lengths = <const Py_ssize_t*> self.hold(lengths, "lengths", INDEX, False, ANY, VECTOR)
         self.B = self.rows
         if first_rows is not None:
@@ -46,14 +51,17 @@ cdef class _Batch(Holder):
             raise ValueError("batch: lengths and offsets do not belong together")
 
 
-def batch(observations, double scale, first_rows, lengths, offsets, Py_ssize_t frame=1, Py_ssize_t stride=1):
+def batch(observations, double scale, first_rows, lengths, offsets, Py_ssize_t frame=1, Py_ssize_t stride=1,
+          standard=None):
     """Which sequences, longest first, and where their steps stand (see ``_kernels``).
 
     Step ``t`` of sequence ``i`` reads ``scale`` times ``frame`` rows of ``observations`` from row ``first_rows[i] +
-    stride t`` on.  A negative stride reads a sequence from its end.  With ``first_rows`` None the observations are the
-    S of another layer, and a step reads the state that that layer's same step has reached.
+    stride t`` on.  With ``standard`` (2, width), means and factors in float64, and a scale of 1 it reads
+    ``(observations - mean) * factor``, column by column.  A negative stride reads a sequence from its end.  With
+    ``first_rows`` None the observations are the S of another layer, and a step reads the state that that layer's same
+    step has reached.
     """
-    return _Batch(observations, scale, first_rows, lengths, offsets, frame, stride)
+    return _Batch(observations, scale, first_rows, lengths, offsets, frame, stride, standard)
 
 
 cdef Py_ssize_t n_outputs_of(_Batch batch, bint each) noexcept nogil:

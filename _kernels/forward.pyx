@@ -9,7 +9,7 @@ from libc.string cimport memcpy, memset
 from admmirnn._kernels._blas cimport multiply_rows
 from admmirnn._kernels._cells cimport FASTGRNN, Cell, MapOf, columns_of, gated_step, step
 from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, ReadOut, transpose
-from admmirnn._kernels._observations cimport copy_scaled
+from admmirnn._kernels._observations cimport copy_scaled, copy_standardised
 from admmirnn._kernels._pool_simd cimport add_all, keep_largest, multiply_all
 from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
 from admmirnn._kernels.batch cimport _Batch, n_outputs_of
@@ -21,6 +21,7 @@ cdef struct Sweep:                               # what all parts of a forward s
     const char* observations                     # (any number of rows, d / frame length)
     char format                                  # of its numbers, as the struct module names them
     double scale
+    const double* standard                       # (2, width): means, and factors; or NULL
     Py_ssize_t stride                            # numbers from one step's observations to the next
     Py_ssize_t width                             # columns of observations
     const int32_t* codes                         # (rows,): of symbols, or NULL
@@ -56,7 +57,7 @@ cdef struct Sweep:                               # what all parts of a forward s
 
 cdef void pack(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, floating* X) noexcept nogil:
     """Copy the observations of these sequences into X, a row [x, 1] for each step."""
-    cdef Py_ssize_t i, t, d = sweep.d, start, at
+    cdef Py_ssize_t i, t, k, d = sweep.d, width = sweep.width, start, at
     cdef floating* x
     cdef floating scale = <floating> sweep.scale
     for i in range(first, last):
@@ -67,7 +68,12 @@ cdef void pack(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, floating* X) noe
                 at = (sweep.offsets[t + 1] + i) * sweep.width
             else:
                 at = sweep.first_rows[i] * sweep.width + (t - start) * sweep.stride
-            copy_scaled(sweep.observations, sweep.format, at, d, scale, x)
+            if sweep.standard == NULL:
+                copy_scaled(sweep.observations, sweep.format, at, d, scale, x)
+            else:
+                for k in range(d // width):
+                    copy_standardised(sweep.observations, sweep.format, at + k * width, width, sweep.standard,
+                                      x + k * width)
             x[d] = 1
 
 
@@ -303,7 +309,7 @@ cdef object forward_of(_Work work, _Batch batch, of_initial, of_plus, of_targets
     if initial_c is not None and not work.cell.has_c:
         raise ValueError("forward: initial_c is not None, and the cell has no cell state")
     if work.symbols and (batch.first_rows == NULL or batch.width != 1 or batch.frame != 1
-                         or batch.format not in b"BH" or batch.scale != 1):
+                         or batch.format not in b"BH" or batch.scale != 1 or batch.standard != NULL):
         raise ValueError("forward: the codes of symbols are no column of uint8 or uint16, or have a scale")
     if not work.symbols and batch.frame * batch.width != d:
         raise ValueError(f"forward: the observations of a step do not have {d} numbers")
@@ -318,6 +324,7 @@ cdef object forward_of(_Work work, _Batch batch, of_initial, of_plus, of_targets
         targets.O_plus, targets.lambda3 = work.O_plus, work.lambda3
         sweep.targets = &targets
     sweep.observations, sweep.format, sweep.scale = batch.observations, batch.format, batch.scale
+    sweep.standard = batch.standard
     sweep.width, sweep.stride = batch.width, batch.stride * batch.width
     sweep.first_rows, sweep.lengths, sweep.offsets = batch.first_rows, batch.lengths, batch.offsets
     sweep.cell, sweep.read_out = work.cell, work.read_out

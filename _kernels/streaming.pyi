@@ -41,4 +41,5 @@ def stepper(
     scale: float,
     state: State,
     answer: Answer,
+    standard: NDArray[np.float64] | None = None,
 ) -> _Stepper: ...

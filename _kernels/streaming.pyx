@@ -13,7 +13,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from admmirnn._kernels._layout cimport EACH, LAST, MEAN, NONE, ReadOut, read_out_named, transpose
-from admmirnn._kernels._observations cimport copy_scaled, is_known
+from admmirnn._kernels._observations cimport copy_scaled, copy_standardised, is_known
 from admmirnn._kernels._stepping cimport (
     Layer, _Layers, hand_up, layers_of, load, make_states, multiply, multiply_maps, read_again, unload
 )
@@ -37,6 +37,7 @@ cdef struct Streams:
     Py_ssize_t B, d, K, frame, stride             # d features of an observation, of which a step reads ``frame``
     Py_ssize_t n                                  # units of the last layer, which the outputs read
     double scale
+    const double* standard                        # (2, d): means, and factors; or NULL
     ReadOut read_out
     Layer* layers
     Py_ssize_t n_layers, n_carried
@@ -69,7 +70,10 @@ cdef bint gather(Streams* streams, const char* observations, char format, Py_ssi
     for i in range(streams.B):
         z = Z + i * m
         memcpy(z, <floating*> streams.recent + i * old, old * sizeof(floating))
-        copy_scaled(observations, format, at + i * between, d, <floating> streams.scale, z + old)
+        if streams.standard == NULL:
+            copy_scaled(observations, format, at + i * between, d, <floating> streams.scale, z + old)
+        else:
+            copy_standardised(observations, format, at + i * between, d, streams.standard, z + old)
         for j in range(old, old + d):
             finite &= z[j] - z[j] == 0
         turn = max(turn_of(streams, i), 0)
@@ -284,13 +288,14 @@ cdef class _Stepper:
 
 
 def stepper(Py_ssize_t d, tuple frame, layers, const floating[:, ::1] Psi, str read_out, double scale, state,
-            answer):
+            answer, const double[:, ::1] standard=None):
     """B streams that a network's layers read, one observation at a time: q = V h + c, Psi = [V c].
 
     An observation has d features, a step reads ``frame[0]`` of them and follows the step ``frame[1]``, the stride,
     before.  Returns an object whose ``read(observations, outputs)`` goes on with all streams; observations are
-    multiplied by ``scale``.  A layer has ``n_hidden`` units, a ``cell`` and matrices, ``maps``; it reads the states of
-    the one below it, the first one frames.  Where the streams are is kept in the arrays of ``state``:
+    multiplied by ``scale``, or, with ``standard`` (2, d), means and factors, and a scale of 1, read as
+    ``(observation - mean) * factor``.  A layer has ``n_hidden`` units, a ``cell`` and matrices, ``maps``; it reads the
+    states of the one below it, the first one frames.  Where the streams are is kept in the arrays of ``state``:
 
     * ``states`` (B, stride, n_carried): those after observation k, from 0 on, at (k + 1 - length) % stride; of all
       layers side by side, [s c] of a layer that has a cell state;
@@ -320,6 +325,8 @@ def stepper(Py_ssize_t d, tuple frame, layers, const floating[:, ::1] Psi, str r
             or streams.read_out in (EACH, NONE) or (pooled is None) != (streams.read_out == LAST) \
             or (mean is None) != (deviation is None) or (mean is not None and streams.answer != VALUES):
         raise ValueError("stepper: the shapes do not belong together")
+    if standard is not None and (standard.shape[0] != 2 or standard.shape[1] != d or scale != 1):
+        raise ValueError("stepper: standard does not belong to the features, or there is a scale")
     if pooled is not None and (pooled.shape[0] != B or pooled.shape[1] != stride or pooled.shape[2] != n):
         raise ValueError("stepper: pooled does not belong to the other shapes")
     if mean is not None and (mean.shape[0] != K or deviation.shape[0] != K):
@@ -334,6 +341,7 @@ def stepper(Py_ssize_t d, tuple frame, layers, const floating[:, ::1] Psi, str r
         raise ValueError("stepper: the layers do not belong to the other shapes")
     streams.B, streams.d, streams.n, streams.K = B, d, n, K
     streams.frame, streams.stride, streams.scale = length, stride, scale
+    streams.standard = NULL if standard is None else &standard[0, 0]
     streams.Psi, streams.carried = &Psi[0, 0], &S[0, 0, 0]
     streams.pooled = NULL if pooled is None else &pooled[0, 0, 0]
     streams.recent = &recent[0, 0, 0]
@@ -341,7 +349,7 @@ def stepper(Py_ssize_t d, tuple frame, layers, const floating[:, ::1] Psi, str r
     streams.mean = NULL if mean is None else &mean[0]
     streams.deviation = NULL if mean is None else &deviation[0]
     self.single_precision = floating is float
-    self.owners = (Psi, S, pooled, recent, n_read, mean, deviation)
+    self.owners = (Psi, S, pooled, recent, n_read, mean, deviation, standard)
     self.reserve(sizeof(floating))
     if B > 1:
         transpose(K, n + 1, &Psi[0, 0], n + 1, <floating*> streams.Psi_T, K)

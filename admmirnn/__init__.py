@@ -26,7 +26,18 @@ __all__ = [
     "__version__",
     "load",
 ]
-_SUBMODULES = ("backend", "datasets", "io", "losses", "penalties", "plotting", "streaming", "typing", "watching")
+_SUBMODULES = (
+    "backend",
+    "datasets",
+    "io",
+    "losses",
+    "penalties",
+    "plotting",
+    "preprocessing",
+    "streaming",
+    "typing",
+    "watching",
+)
 
 
 def __getattr__(name: str) -> _Any:

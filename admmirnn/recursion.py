@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from admmirnn import validation
 from admmirnn._typing import Array, DType, FloatArray, IntArray
+from admmirnn.data.sequences import as_read
 from admmirnn.streaming import Stream, StreamState, check_observations, refuse_not_finite
 
 _BURN_IN = 10  # one part in so many of a series comes before its residuals
@@ -133,7 +134,9 @@ def sampled(residuals: list[FloatArray], n_paths: int, horizon: int, random_stat
     return np.stack(drawn)
 
 
-def check_history(history: Any, n_features: int, frame: int, dtype: DType, scale: float) -> tuple[list[Array], bool]:
+def check_history(
+    history: Any, n_features: int, frame: int, dtype: DType, scale: float, standard: Array | None = None
+) -> tuple[list[Array], bool]:
     """Return the series that a forecast starts from, and whether it is a single one.
 
     Parameters
@@ -148,6 +151,8 @@ def check_history(history: Any, n_features: int, frame: int, dtype: DType, scale
         float32 or float64.
     scale : float
         What observations are multiplied by.
+    standard : ndarray of shape (2, n_features), optional
+        Means and factors that they are standardised with.
 
     Returns
     -------
@@ -164,8 +169,10 @@ def check_history(history: Any, n_features: int, frame: int, dtype: DType, scale
         array = check_observations(name, item, (None, n_features), what)
         if len(array) < frame:
             raise ValueError(f"{name} has {len(array)} steps, fewer than the frame of {frame}; pass more of them")
-        if not np.isfinite(scale * array.astype(dtype, copy=False)).all():
-            refuse_not_finite(name, array, dtype, scale)
+        with np.errstate(over="ignore", invalid="ignore"):
+            is_finite = np.isfinite(as_read(array, dtype, scale, standard)).all()
+        if not is_finite:
+            refuse_not_finite(name, array, dtype, scale, standard)
         series.append(array)
     if not series:
         raise ValueError("history is empty; pass at least one series")

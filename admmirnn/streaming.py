@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from admmirnn import backend, validation
 from admmirnn._typing import Array, DType, FloatArray, Frame, IntArray
 from admmirnn.data.reading import as_observations
+from admmirnn.data.sequences import as_read
 from admmirnn.networks import Network, layers_of_one_direction
 
 __all__ = ["Stream", "StreamState"]
@@ -111,6 +112,8 @@ class Stream:
         How many.
     state : StreamState, optional
         Where they go on from.
+    standard : ndarray of shape (2, n_features), optional
+        Means and factors, with a scale of 1: the network reads ``(observation - mean) * factor``.
 
     Attributes
     ----------
@@ -140,11 +143,12 @@ class Stream:
         frame: Frame,
         n_streams: int = 1,
         state: StreamState | None = None,
+        standard: NDArray[np.float64] | None = None,
     ) -> None:
         self._arguments = network, answer, scale, frame, n_streams
         length, stride = frame
         self._n_features, self._dtype = network.n_features // length, network.dtype
-        self._scale, self._n_streams = scale, n_streams
+        self._scale, self._standard, self._n_streams = scale, standard, n_streams
         layers = layers_of_one_direction(
             network, "a stream has no end that it could read from; pass bidirectional=False"
         )
@@ -175,6 +179,7 @@ class Stream:
                 scale,
                 self._state,
                 answer,
+                standard,
             )
             .read
         )
@@ -271,7 +276,7 @@ class Stream:
         self._state.take(self._start, streams, streams)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (*self._arguments, self.state)
+        return type(self), (*self._arguments, self.state, self._standard)
 
     def _observation(self, x: ArrayLike) -> Array:
         """``x`` in a form that the kernel reads."""
@@ -289,19 +294,22 @@ class Stream:
             return
         self._state.take(before)
         if outcome == _OBSERVATION_NOT_FINITE:
-            refuse_not_finite(name, array, self._dtype, self._scale)
+            refuse_not_finite(name, array, self._dtype, self._scale, self._standard)
         refuse_overflow(name)
 
 
 class ReadsStreams:
     """Mixin of estimators that read streams: ``step`` and ``stream``.
 
-    They have ``_network()``, ``_answer()``, which returns the `Answer`, ``_scale`` and ``_frame``.
+    They have ``_network()``, ``_answer()``, which returns the `Answer`, ``_scale``, ``_standard`` and ``_frame``.
     """
 
     if TYPE_CHECKING:
         _scale: float
         _frame: Frame
+
+        @property
+        def _standard(self) -> NDArray[np.float64] | None: ...
 
         def _network(self) -> Network: ...
 
@@ -363,7 +371,9 @@ class ReadsStreams:
         return self._stream(validation.check_integer("n_streams", n_streams, 1))
 
     def _stream(self, n_streams: int, state: StreamState | None = None) -> Stream:
-        return Stream(self._network(), self._answer(), self._scale, self._frame, n_streams, state)
+        return Stream(
+            self._network(), self._answer(), self._scale, self._frame, n_streams, state, standard=self._standard
+        )
 
 
 def check_observations(name: str, values: Any, shape: tuple[int | None, ...], what: str) -> Array:
@@ -389,10 +399,10 @@ def check_observations(name: str, values: Any, shape: tuple[int | None, ...], wh
     return array
 
 
-def refuse_not_finite(name: str, array: Array, dtype: DType, scale: float) -> NoReturn:
+def refuse_not_finite(name: str, array: Array, dtype: DType, scale: float, standard: Array | None = None) -> NoReturn:
     """Raise with the place of the first number that is not finite, or does not stay so in ``dtype``."""
     with np.errstate(over="ignore", invalid="ignore"):
-        finite = np.isfinite(dtype.type(scale) * array.astype(dtype))
+        finite = np.isfinite(as_read(array, dtype, scale, standard))
     at = tuple(int(index) for index in np.argwhere(~finite)[0])
     if np.isfinite(array[at]):
         raise ValueError(f"{name} contains a value too large for {dtype} (it becomes infinite), at {at}; rescale it")

@@ -39,7 +39,8 @@ PENALTIES = ("rho1", "rho2", "rho3", "nu", "r")
 
 
 def classifier(solver="algorithm1", **settings):
-    return RNNClassifier(**{"hidden_size": 6, "max_epochs": 4, "random_state": 0, **settings}, solver=solver)
+    usual = {"hidden_size": 6, "max_epochs": 4, "random_state": 0, "standardize": False}
+    return RNNClassifier(**usual | settings, solver=solver)
 
 
 def same_weights(one, other):

@@ -76,7 +76,7 @@ def drawn(data):
         "hidden_size": data.draw(st.lists(st.integers(1, 6), min_size=1, max_size=3).map(tuple)),
         "frame": data.draw(st.sampled_from([(1, 1), (1, 2), (2, 1), (3, 2), (2, 5), (4, 3)])),
         "dtype": data.draw(st.sampled_from(["float32", "float64"])),
-        "scale": data.draw(st.sampled_from([1.0, 0.1])),
+        **data.draw(st.sampled_from([{"scale": 0.1}, {"standardize": True}, {"standardize": False}])),
         "s_0": data.draw(st.sampled_from([None, "learn"])),
         "seed": data.draw(st.integers(0, 1000)),
     }
@@ -99,7 +99,7 @@ def check_any_network(data, folder, compiler="gcc", flags=("-O1",), runner=()):
 def in_integers(model, calibration):
     """The twin of an export in integers."""
     sequences = model._sequences(calibration, model._network())
-    network = model._exported(np.float32)
+    network = model._exported(np.float32, folds=False)
     return c.Fixed(network, model._ranges(network, sequences))
 
 
@@ -115,6 +115,21 @@ def check_any_network_in_integers(data, folder, compiler="gcc", flags=("-O1",), 
         sequences = model._sequences([x.astype(np.float32)], model._network())
         np.testing.assert_array_equal(of_one.outputs, twin.outputs(sequences))
         np.testing.assert_array_equal(of_one.outputs[-1], of_one.steps[-1][1])
+
+
+@pytest.mark.parametrize("frame", [(1, 1), (3, 2)])
+def test_features_far_from_zero_are_standardised(frame, tmp_path):
+    model, X = fitted("classes", "last", frame=frame, hidden_size=5, standardize=True)
+    X = [(x + 100).astype(np.float32) for x in X]
+    model.fit(X, np.arange(len(X)) % 2)
+    found = run(build(exported(model, tmp_path), tmp_path), X[:4], len(model.c_))
+    assert "means_of_x" in (tmp_path / "model.c").read_text()
+    assert_is_predict(model, X[:4], found)
+    report = exported(model, tmp_path, dtype="int8", calibration_data=(X, None))
+    found, twin = run(build(report, tmp_path), X[:4], len(model.c_)), in_integers(model, X)
+    for x, of_one in zip(X, found, strict=False):
+        np.testing.assert_array_equal(of_one.outputs, twin.outputs(model._sequences([x], model._network())))
+    assert report.accuracy["largest_error"] < 0.01
 
 
 @pytest.mark.hypothesis

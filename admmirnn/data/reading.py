@@ -6,6 +6,7 @@ import copy
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,11 +67,13 @@ def read_sequences(
     kind, X, order = _kind_of(X, names)
     if kind != "table":
         sequences = _read_nested(kind, X, dtype, scale)
+        _check_finite(sequences, dtype, X)
         of_nested = {"n_features_in_": sequences.n_features, "_n_table_columns": None}
         return sequences, of_nested | feature_names(order)
     refuse_long_table(X)
     probe = copy.copy(estimator)
-    sequences = _read_table(validate_data(probe, X, reset=True, **_TABLE), X, dtype, scale)
+    sequences = _read_table(validate_data(probe, X, reset=True, **_TABLE), dtype, scale)
+    _check_finite(sequences, dtype, X)
     attributes: dict[str, Any] = {"n_features_in_": probe.n_features_in_, "_n_table_columns": probe.n_features_in_}
     if hasattr(probe, "feature_names_in_"):
         attributes["feature_names_in_"] = probe.feature_names_in_
@@ -78,10 +81,18 @@ def read_sequences(
 
 
 def read_more_sequences(
-    estimator: Any, X: Any, n_features: int, dtype: DType, scale: float = 1.0, *, of_table: bool = False
+    estimator: Any,
+    X: Any,
+    n_features: int,
+    dtype: DType,
+    scale: float = 1.0,
+    standard: Array | None = None,
+    *,
+    of_table: bool = False,
 ) -> Sequences:
     """Read X in any of its forms, for predict: its observations must have ``n_features`` features.
 
+    ``standard`` are the means and factors that they are standardised with.
     ``of_table`` says whether the estimator was fitted on a table, whose columns another one has to have then.
     """
     known = None if of_table else getattr(estimator, "feature_names_in_", None)
@@ -90,11 +101,11 @@ def read_more_sequences(
         as_fitted(names, known, type(estimator).__name__)
         sequences = _read_nested(kind, X, dtype, scale)
     elif of_table:
-        sequences = _read_table(validate_data(estimator, X, reset=False, **_TABLE), X, dtype, scale)
+        sequences = _read_table(validate_data(estimator, X, reset=False, **_TABLE), dtype, scale)
     else:  # fitted on sequences: a table of any number of columns will do
         refuse_one_sequence(X, n_features)
         refuse_long_table(X)
-        sequences = _read_table(check_array(X, input_name="X", **_TABLE), X, dtype, scale)
+        sequences = _read_table(check_array(X, input_name="X", **_TABLE), dtype, scale)
     if sequences.n_features != n_features:
         remedy = "pass the features it was fitted with"
         if kind == "table":
@@ -107,6 +118,8 @@ def read_more_sequences(
             f"X has {sequences.n_features} features, but {type(estimator).__name__} is expecting {n_features} "
             f"features as input: {remedy}"
         )
+    sequences = replace(sequences, standard=standard)
+    _check_finite(sequences, dtype, X)
     return sequences
 
 
@@ -175,17 +188,13 @@ _TABLE = {"dtype": None, "order": "C", "ensure_all_finite": False}  # values are
 
 
 def _read_nested(kind: str, X: Any, dtype: DType, scale: float) -> Sequences:
-    sequences = _read_array(X, dtype, scale) if kind == "array" else _read_list(X, dtype, scale)
-    _check_finite(sequences, dtype, X)
-    return sequences
+    return _read_array(X, dtype, scale) if kind == "array" else _read_list(X, dtype, scale)
 
 
-def _read_table(table: Any, given: Any, dtype: DType, scale: float) -> Sequences:
+def _read_table(table: Any, dtype: DType, scale: float) -> Sequences:
     """Every row is a sequence of one feature."""
     table = as_observations(table, "X", dtype)
-    sequences = Sequences.of_lengths(table.reshape(-1, 1), np.full(len(table), table.shape[1]), scale)
-    _check_finite(sequences, dtype, given)
-    return sequences
+    return Sequences.of_lengths(table.reshape(-1, 1), np.full(len(table), table.shape[1]), scale)
 
 
 def _kind_of(X: Any, names: Array | None = None) -> tuple[str, Any, list[Any] | None]:
@@ -301,10 +310,8 @@ def _read_list(X: Any, dtype: DType, scale: float) -> Sequences:
 
 def _check_finite(sequences: Sequences, dtype: DType, given: Any) -> None:
     """Raise with the place of the first NaN or infinity, reading the observations a piece at a time."""
-    scale = dtype.type(sequences.scale)
     for first, piece in sequences.pieces(1 << 20):
-        with np.errstate(over="ignore", invalid="ignore"):
-            piece = scale * piece.astype(dtype, copy=False)
+        piece = sequences.as_read(piece, dtype)
         finite = np.isfinite(piece)
         if finite.all():
             continue

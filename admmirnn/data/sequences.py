@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from admmirnn._typing import Array, IntArray
+    from admmirnn._typing import Array, DType, FloatArray, IntArray
 
 # what the kernels read as it is: floating-point numbers and short integers, in the machine's own order
 OBSERVATION_DTYPES = tuple(np.dtype(name) for name in ("f4", "f8", "u1", "i1", "u2", "i2"))
@@ -40,6 +40,9 @@ class Sequences:
         Numbers of steps.
     scale : float
         What the observations are multiplied by.
+    standard : ndarray of shape (2, n_channels) or None
+        Means and factors, with a scale of 1: the network reads ``(observation - mean) * factor``, made minibatch by
+        minibatch.
     frame, stride : int
         Observations that a step reads, and by how many it is further on than the step before.
     n_symbols : int
@@ -53,13 +56,16 @@ class Sequences:
     scale: float = 1.0
     frame: int = 1
     stride: int = 1
+    standard: np.ndarray | None = None
     n_symbols: int = 0
 
     @classmethod
-    def of_lengths(cls, observations: Array, lengths: ArrayLike, scale: float = 1.0) -> Sequences:
+    def of_lengths(
+        cls, observations: Array, lengths: ArrayLike, scale: float = 1.0, standard: Array | None = None
+    ) -> Sequences:
         """Sequences of so many observations that follow one another without gaps."""
         lengths = np.asarray(lengths, dtype=np.intp)
-        return cls(observations, np.cumsum(lengths) - lengths, lengths, scale)
+        return cls(observations, np.cumsum(lengths) - lengths, lengths, scale, standard=standard)
 
     def framed(self, frame: int, stride: int) -> Sequences:
         """The same sequences, of one observation a step, in frames of which the last one ends with the sequence.
@@ -123,6 +129,14 @@ class Sequences:
         found: IntArray = np.cumsum(self.lengths) - self.lengths
         return found
 
+    def as_read(self, rows: Array, dtype: DType) -> FloatArray:
+        """Some of the observations as the network reads them."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.standard is None:
+                found: FloatArray = dtype.type(self.scale) * rows.astype(dtype, copy=False)
+                return found
+            return as_read(rows, dtype, self.scale, self.standard)
+
     def pieces(self, n_numbers: int) -> Iterator[tuple[int, Array]]:
         """Yield the observations, some rows of at most about ``n_numbers`` at a time, with the first one's number."""
         n_rows = max(1, n_numbers // self.observations.shape[1])
@@ -130,6 +144,28 @@ class Sequences:
             if self._mapped_file is not None:
                 self._mapped_file.will_read(n_rows * self.observations[:1].nbytes)
             yield first, self.observations[first : first + n_rows]
+
+    def rows_in_use(self, n_numbers: int) -> Iterator[Array]:
+        """Yield the observations that some step reads, as `pieces`."""
+        starts, ends = self._spans()
+        for first, piece in self.pieces(n_numbers):
+            last = first + len(piece)
+            inside = slice(np.searchsorted(ends, first, "right"), np.searchsorted(starts, last, "left"))
+            change = np.zeros(len(piece) + 1, np.intp)
+            change[np.maximum(starts[inside] - first, 0)] += 1
+            change[np.minimum(ends[inside] - first, len(piece))] -= 1
+            is_in_use = np.cumsum(change[:-1]) > 0
+            yield piece if is_in_use.all() else piece[is_in_use]
+
+    def _spans(self) -> tuple[IntArray, IntArray]:
+        """First rows, and those after the last ones, of the runs of observations that steps read."""
+        reach = self.stride * (self.lengths - 1)
+        starts = self.first_rows + np.minimum(reach, 0)
+        by_start = np.argsort(starts, kind="stable")
+        starts = starts[by_start]
+        ends = np.maximum.accumulate((self.first_rows + np.maximum(reach, 0) + self.frame)[by_start])
+        begins = np.append(True, starts[1:] > ends[:-1])
+        return starts[begins], ends[np.append(begins[1:], True)]
 
     @cached_property
     def _mapped_file(self) -> _MappedFile | None:
@@ -188,6 +224,17 @@ class Sequences:
         observations = self._mapped_file.read(self.observations, first_rows - before, n_rows)
         first_rows = np.cumsum(n_rows) - n_rows + before
         return Minibatch(indices, observations, first_rows, lengths, offsets, self.frame, self.stride)
+
+
+def as_read(rows: Array, dtype: DType, scale: float, standard: Array | None) -> FloatArray:
+    """Observations, several in a row where there are frames, as the network reads them: scaled, or standardised."""
+    if standard is None:
+        # numpy 1 would multiply in the type of the rows
+        common = np.result_type(rows.dtype, dtype)
+        found: FloatArray = np.multiply(rows, dtype.type(scale), dtype=common).astype(dtype)
+        return found
+    mean, factor = np.tile(standard, rows.shape[-1] // standard.shape[1])
+    return np.asarray((rows - mean) * factor, dtype)
 
 
 def _cut(lengths: IntArray, longest: int) -> tuple[IntArray, IntArray]:

@@ -69,6 +69,8 @@ FITTED_OF_SEQUENCES = {
     "_n_table_columns": Fitted.value(partial(validation.check_integer, least=1), optional=True),
     "_form_of_targets": Fitted.value(partial(validation.check_choice, choices=FORMS_OF_TARGETS)),
     "_scale": Fitted.value(partial(validation.check_number, strict=True)),
+    "feature_mean_": Fitted.array("channels", dtypes=("float64",), optional=True, may_be_missing=True),
+    "feature_scale_": Fitted.array("channels", dtypes=("float64",), optional=True, may_be_missing=True),
     "_frame": Fitted.value(check_fitted_frame),
 }
 
@@ -142,6 +144,8 @@ class RecurrentEstimator(BaseEstimator):
     best_epoch_: int | None
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
+    feature_mean_: NDArray[np.float64] | None = None  # of those fitted by a version that did not standardise
+    feature_scale_: NDArray[np.float64] | None = None
     _activation: str
     _readout: str
     _scale: float
@@ -165,7 +169,7 @@ class RecurrentEstimator(BaseEstimator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         older: dict[str, Any] = {"cell": Elman.name, "forget_bias": "auto", "dropout": 0.0}  # and had no others
         if not self._reads_text:
-            older["targets"] = "auto"
+            older |= {"targets": "auto", "standardize": False}
         state = older | state
         if isinstance(state.get("status_"), str):
             state["status_"] = Status[state["status_"]]
@@ -217,7 +221,9 @@ class RecurrentEstimator(BaseEstimator):
             known = (known or {}) | {"_form_of_targets": self._form_of_targets}
         data = self._read(X, y, sample_weight, settings, network, known, online=True)
         if network is not None:
-            check_same_network(self, settings, network, frame=self._frame, scale=self._scale)
+            check_same_network(
+                self, settings, network, frame=self._frame, scale=self._scale, feature_mean=self.feature_mean_
+            )
             if data.targets.every_step != (self._form_of_targets != "sequence"):
                 raise ValueError("y has one target a sequence where it had one a step before, or the reverse; call fit")
         return self._learn(settings, data, network, online=True)
@@ -414,7 +420,14 @@ class RecurrentEstimator(BaseEstimator):
         (X,) = by_series(X)
         n_channels = network.n_features // self._frame[0]
         of_table = self._n_table_columns is not None
-        return read_more_sequences(self, X, n_channels, network.dtype, self._scale, of_table=of_table)
+        return read_more_sequences(self, X, n_channels, network.dtype, self._scale, self._standard, of_table=of_table)
+
+    @property
+    def _standard(self) -> NDArray[np.float64] | None:
+        """Means and factors of the features, as networks are told them."""
+        if self.feature_mean_ is None or self.feature_scale_ is None:
+            return None
+        return np.stack([self.feature_mean_, 1 / self.feature_scale_])
 
     def _trace(self, x: ArrayLike, layer: int | None) -> Trace:
         """The `Trace` of one sequence, with outputs as V reads them."""
@@ -473,6 +486,7 @@ class RecurrentEstimator(BaseEstimator):
             network.weights[name][:] = weights
         form = "array" if every_step else "sequence"
         attributes = {"n_features_in_": n_channels, "_n_table_columns": None, "_form_of_targets": form}
+        attributes |= {"feature_mean_": None, "feature_scale_": None}
         attributes |= of_targets | how_to_read(settings)
         self._become_fitted(Result(attributes, network, History(), goes_on=True))
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -168,6 +168,13 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         What observations are multiplied by, > 0, in `fit` and in `predict`: 1/255 for images of bytes.  Integers of 8
         and 16 bits stay as they are until their minibatch is made, and so do float32 and float64; a memory-mapped
         file (`numpy.load` with ``mmap_mode="r"``) is read a minibatch at a time.
+    standardize : bool or "auto", default="auto"
+        Whether every feature is brought to the mean 0 and the deviation 1 before the network reads it, by
+        ``feature_mean_`` and ``feature_scale_``, the means and standard deviations of the training set that the first
+        call has found; a constant feature becomes 0.  "auto" leaves features as they are that are near enough to that
+        (a mean between -1 and 1, and a deviation between 0.5 and 2), that are within [0, 1] and vary by at least 0.5,
+        such as shares and those of zeros and ones, or that are constant and within [-2, 2]; and all where ``scale`` is
+        given.
     n_threads : int or None, default=1
         Threads that share the sequences of a minibatch, in `fit` and in `predict`; None means all cores.  The result
         is reproducible for a given number; those for another one differ by rounding.
@@ -242,6 +249,9 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         Epochs done, the last one perhaps in part.
     best_epoch_ : int or None
         With ``early_stopping``, the epoch whose weights these are.
+    feature_mean_, feature_scale_ : ndarray of shape (n_features,), or None
+        What is subtracted from features, and what they are divided by then; 0 and 1 where "auto" has left a feature as
+        it is, and None if all of them.
     n_features_in_ : int
         Features of an observation; of a 2-D X, the number of its columns (steps), as scikit-learn counts.
     feature_names_in_ : ndarray of str
@@ -289,6 +299,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         verbose: int = 0,
         random_state: RandomState = None,
         scale: float = 1.0,
+        standardize: bool | Literal["auto"] = "auto",
         n_threads: int | None = 1,
         loss: LossOfClasses | Loss | CustomLoss = "cross_entropy",
         targets: TargetsOf = "auto",
@@ -325,6 +336,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         self.verbose = verbose
         self.random_state = random_state
         self.scale = scale
+        self.standardize = standardize
         self.n_threads = n_threads
         self.loss = loss
         self.targets = targets

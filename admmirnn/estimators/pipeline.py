@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from admmirnn import backend
 from admmirnn.data.sequences import Streams
+from admmirnn.data.standardising import standard_of
 from admmirnn.data.targets import hold_out, hold_out_ends
 from admmirnn.estimators.settings import check_drawn_again, check_init, check_resume
 from admmirnn.networks import new_network
@@ -133,6 +134,8 @@ def learn(
     check_resume(settings, resume)
     if settings.early_stopping and data.apart is None:
         data = held_out(estimator, settings, data)
+    if not earlier:
+        data = standardized(settings, data)
     network = earlier.network if earlier else network_for(settings, data, estimator.init)
     checkpoint = checkpoint_for(estimator, settings, data)
     memory = earlier.memory if earlier else None
@@ -312,6 +315,24 @@ def held_out(estimator: Any, settings: EstimatorSettings, data: Data) -> Data:
         by_class = isinstance(estimator, ClassifierMixin)
         sequences, targets, apart = hold_out(sequences, targets, fraction, settings.random_state, by_class=by_class)
     return replace(data, sequences=sequences, targets=targets, apart=apart)
+
+
+def standardized(settings: EstimatorSettings, data: Data) -> Data:
+    """Let the network read features as the training set's means and deviations have them, if it is to."""
+    sequences, is_auto = data.sequences, settings.standardize == "auto"
+    if sequences.n_symbols:
+        return data
+    standard = None
+    if settings.standardize and not (is_auto and settings.scale != 1):
+        standard = standard_of(sequences, only_where_needed=is_auto)
+    mean, scale = (None, None) if standard is None else (standard[0].copy(), 1 / standard[1])
+    apart = data.apart
+    return replace(
+        data,
+        sequences=replace(sequences, standard=standard),
+        attributes=data.attributes | {"feature_mean_": mean, "feature_scale_": scale},
+        apart=apart and (replace(apart[0], standard=standard), *apart[1:]),
+    )
 
 
 def network_for(settings: EstimatorSettings, data: Data, init: Any) -> Network:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -147,6 +147,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         verbose: int = 0,
         random_state: RandomState = None,
         scale: float = 1.0,
+        standardize: bool | Literal["auto"] = "auto",
         n_threads: int | None = 1,
         loss: LossOfValues | Loss | CustomLoss = "squared_error",
         targets: TargetsOf = "auto",
@@ -182,6 +183,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         self.verbose = verbose
         self.random_state = random_state
         self.scale = scale
+        self.standardize = standardize
         self.n_threads = n_threads
         self.loss = loss
         self.targets = targets
@@ -470,7 +472,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         names = names_of_features(history, getattr(self, "feature_names_in_", None))
         targets = check_target_features(target_features, K, n_features, names, type(self).__name__)
         horizon = validation.check_integer("horizon", horizon, 1)
-        series, is_one = check_history(history, n_features, self._frame[0], network.dtype, self._scale)
+        series, is_one = check_history(history, n_features, self._frame[0], network.dtype, self._scale, self._standard)
         state = check_state_of_series(state, len(series))
         inputs = np.setdiff1d(np.arange(n_features), targets)
         values = check_future_inputs(future_inputs, len(series), is_one, horizon, len(inputs))

@@ -87,6 +87,7 @@ class EstimatorSettings:
     verbose: int
     random_state: np.random.RandomState
     scale: float
+    standardize: bool | str
     n_threads: int
     readout: str
     frame: Frame
@@ -156,6 +157,7 @@ def check_estimator_settings(
         verbose=_check_verbose(estimator.verbose),
         random_state=check_random_state(estimator.random_state),
         scale=validation.check_number("scale", estimator.scale, strict=True),
+        standardize=_check_standardize(estimator.standardize),
         n_threads=validation.check_n_threads(estimator.n_threads),
         **_check_watching(estimator),
         callbacks=_check_callbacks(estimator.callbacks),
@@ -196,6 +198,14 @@ def check_forget_bias(forget_bias: Any, cell: str) -> float | str:
     if cell == Elman.name and forget_bias != "auto":
         raise ValueError(f"forget_bias is {forget_bias!r} and cell is {cell!r}, which has no gates; pass 'auto'")
     return forget_bias if isinstance(forget_bias, str) else float(forget_bias)
+
+
+def _check_standardize(standardize: Any) -> bool | str:
+    if validation.is_auto(standardize):
+        return "auto"
+    if not isinstance(standardize, (bool, np.bool_)):
+        raise TypeError(f"standardize is {standardize!r}; pass True, False, or 'auto'")
+    return bool(standardize)
 
 
 def _check_batch_size(batch_size: Any) -> int | None:
@@ -316,6 +326,10 @@ def check_together(estimator: BaseEstimator, settings: EstimatorSettings) -> Non
         name, value = ("stateful", True) if stateful else ("s_0", estimator.s_0)
         why = "a stream has no end to read from" if stateful else "both directions start from zero"
         raise ValueError(f"{name} is {value!r} and bidirectional is True: {why}; pass only one of them")
+    if settings.standardize is True and settings.scale != 1:
+        raise ValueError(
+            f"standardize is True and scale is {settings.scale!r}, which then says nothing; pass only one of them"
+        )
     if stateful and settings.readout != "last":
         raise ValueError(f"readout is {settings.readout!r}, and stateful=True reads every state; pass readout='last'")
 
@@ -444,6 +458,12 @@ def check_same_network(estimator: BaseEstimator, settings: EstimatorSettings, ne
         "bidirectional": len(network.layers[0]) == 2,
         "dtype": network.dtype,
     }
+    is_standardized = more.pop("feature_mean", None) is not None
+    if settings.standardize not in ("auto", is_standardized):
+        raise ValueError(
+            f"standardize is {settings.standardize!r}, and features were {'' if is_standardized else 'not '}"
+            "standardised when training began; pass 'auto', or call fit"
+        )
     for name, value in (fitted | more).items():
         if getattr(settings, name) != value:
             raise ValueError(f"{name} is {getattr(settings, name)!r}, and was {value!r} when training began; call fit")

@@ -102,6 +102,7 @@ random_state, n_threads
 
     # what a text leaves no choice of
     readout, frame, scale, bidirectional, stateful, shuffle = "last", None, 1.0, False, True, True
+    standardize = False
     _reads_text = True
 
     fitted_attributes = FITTED | {

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from admmirnn import networks, validation
 from admmirnn._typing import Array, FilePath, FloatArray, Frame, IntArray, TorchModule
@@ -32,6 +32,10 @@ class Exports:
         s_0: str | ArrayLike | None
         _several: bool
         _scale: float
+
+        @property
+        def _standard(self) -> NDArray[np.float64] | None: ...
+
         _frame: Frame
         _form_of_targets: str
         classes_: Array
@@ -42,15 +46,17 @@ class Exports:
 
         def _outputs(self, X: ArrayLike) -> tuple[FloatArray, IntArray]: ...
 
-    def _exported(self, dtype: DTypeLike | None = None) -> Network:
+    def _exported(self, dtype: DTypeLike | None = None, *, folds: bool = True) -> Network:
         return Network.of_fitted(
             self._network(),
             scale=self._scale,
+            standard=self._standard,
             frame=self._frame,
             every_step=self._form_of_targets != "sequence",
             target_scale=getattr(self, "target_scale_", 1.0),
             target_mean=getattr(self, "target_mean_", 0.0),
             dtype=dtype,
+            folds=folds,
         )
 
     def to_torch(self) -> TorchModule:
@@ -71,8 +77,11 @@ class Exports:
             ("gru") or a `torch.nn.LSTM` ("lstm") of as many layers and directions.  With other activations, and of
             "fastgrnn" and "ugrnn", a layer is a loop with parameters of the same names, and layers of different sizes
             are modules of their own: then ``module.rnn`` is a `TorchModuleList`, from the first layer up.
-            ``module.linear`` is a `torch.nn.Linear`.  ``scale`` and a regressor's scaling of targets are parts of
-            their weights, so that `from_torch` needs neither.  The weights are copies, of the estimator's dtype.
+            ``module.linear`` is a `torch.nn.Linear`.  ``scale``, the standardisation of features and a regressor's
+            scaling of targets are parts of their weights, so that `from_torch` needs none of them.  But where the mean
+            of a feature is more than 32 standard deviations from zero, rounding would not let the weights take it up:
+            then ``module.standard`` (2, n_features) has the means and the factors by which the module itself
+            standardises ``x``.  The weights are copies, of the estimator's dtype.
 
         Raises
         ------
@@ -247,7 +256,7 @@ class Exports:
         validation.check_choice("dtype", dtype, ("float32", "int8"))
         X, y = check_calibration_data(calibration_data, dtype)
         name = c.name_of(path)
-        network = self._exported(np.float32)
+        network = self._exported(np.float32, folds=dtype != "int8")
         c.check_reads_from_the_start(network)
         if dtype == "float32":
             return c.write(c.FloatSource(network, self._answers_in_c(), name), path, dtype)
@@ -260,7 +269,8 @@ class Exports:
         """How large numbers are in sequences."""
         largest = np.zeros(sequences.observations.shape[1])
         for _, piece in sequences.pieces(1 << 20):
-            largest = np.maximum(largest, np.abs(piece.astype(np.float64)).max(axis=0))
+            read = piece if exported.standard is None else sequences.as_read(piece, np.dtype(np.float64))
+            largest = np.maximum(largest, np.abs(read.astype(np.float64)).max(axis=0))
         if not largest.any():
             raise ValueError("calibration_data has nothing but zeros in X; pass sequences such as will be read")
         largest[largest == 0] = largest.max()  # as large as others, if it is ever seen

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from admmirnn._typing import FloatArray, Frame
     from admmirnn.networks.blocks import Block
 
+_LARGEST_MEAN = 32.0  # in deviations: then five of the 24 bits of float32 are lost
+
 Direction: TypeAlias = Mapping[str, np.ndarray]
 
 
@@ -24,7 +26,8 @@ Direction: TypeAlias = Mapping[str, np.ndarray]
 class Network:
     """A fitted network in the units of X and y: it reads observations as they are, and its outputs are values of y.
 
-    ``scale`` is a factor of U, and what a regressor multiplies by and adds are parts of V and c.
+    ``scale`` is a factor of U, and so is that of standardised features, whose means are parts of biases, unless they
+    are so far from zero that this would not be exact.  What a regressor multiplies by and adds are parts of V and c.
 
     Attributes
     ----------
@@ -41,6 +44,8 @@ class Network:
         "each" is an output for each step.
     frame : tuple of int
         (length, stride).
+    standard : ndarray of shape (2, n_channels), float64, or None
+        Means and factors: the first layer reads ``(x - mean) * factor``.
     """
 
     cell: str
@@ -50,6 +55,7 @@ class Network:
     activation: str
     read_out: str
     frame: Frame
+    standard: np.ndarray | None = None
 
     @classmethod
     def of_fitted(
@@ -57,18 +63,26 @@ class Network:
         network: networks.Network,
         *,
         scale: float,
+        standard: FloatArray | None = None,
         frame: Frame,
         every_step: bool,
         target_scale: float | FloatArray = 1.0,
         target_mean: float | FloatArray = 0.0,
         dtype: DTypeLike | None = None,
+        folds: bool = True,
     ) -> Network:
-        """That of the network of a fitted estimator, in ``dtype`` or its own."""
+        """That of the network of a fitted estimator, in ``dtype`` or its own.
+
+        ``folds`` lets weights take up the standardisation of features, where that is exact.
+        """
         blocks = network.blocks
         weights = _of_most_units(blocks, network.weights)
         factor = np.broadcast_to(target_scale, network.n_outputs)
         weights["V"] = factor[:, None] * weights["V"]
         weights["c"] = factor * weights["c"] + target_mean
+        if folds and standard is not None and (np.abs(standard[0] * standard[1]) <= _LARGEST_MEAN).all():
+            _fold_in(weights, blocks, *np.tile(standard, frame[0]))
+            standard = None
         for name, block in blocks.items():
             if block.letter == "U" and not block.layer:
                 weights[name] = scale * weights[name]
@@ -85,6 +99,7 @@ class Network:
             activation=network.activation,
             read_out="each" if every_step else network.read_out,
             frame=frame,
+            standard=standard,
         )
 
     @property
@@ -113,6 +128,19 @@ def stacked(blocks: Direction, parts: Sequence[str | None]) -> FloatArray:
     """Blocks of a direction below one another; None is zeros in the place of a bias that it does not have."""
     none = 0 * next(block for part, block in blocks.items() if part[0] == "b")
     return np.concatenate([none if part is None else blocks[part] for part in parts])
+
+
+def _fold_in(weights: dict[str, FloatArray], blocks: Mapping[str, Block], mean: FloatArray, factor: FloatArray) -> None:
+    """Let the first layer read x in the place of (x - mean) * factor: U (x - mean) * factor + b = U' x + b'."""
+    first = {name: block for name, block in blocks.items() if block.layer == 0}
+    for name, block in first.items():
+        if block.letter != "U":
+            continue
+        weights[name] = weights[name] * factor
+        biases = {other: one for other, one in first.items() if one.direction == block.direction and one.part[0] == "b"}
+        own = {other for other, one in biases.items() if one.part[1:] == block.part[1:]}
+        for other in own or biases:  # those of both gates, where they have the same U
+            weights[other] = weights[other] - weights[name] @ mean
 
 
 def _of_most_units(blocks: Mapping[str, Block], weights: Mapping[str, FloatArray]) -> dict[str, FloatArray]:

@@ -116,6 +116,10 @@ def model_of(
     X, own = "X", "lengths" if lengths else None
     if tuple(network.frame) != (1, 1):
         X, own = _add_frames(graph, network, own)
+    if network.standard is not None:
+        mean, factor = np.tile(network.standard, network.frame[0])
+        X = graph.add("Sub", X, graph.constant(mean, np.float32))
+        X = graph.add("Mul", X, graph.constant(factor, np.float32))
     S, last = _add_layers(graph, network, graph.add("Transpose", X, perm=[1, 0, 2]), own, states=states)
     is_there = None
     if own is not None and network.read_out != "last":

@@ -168,7 +168,11 @@ class RecurrentModule(nn.Module):
     initial : dict, optional
         Tensors or parameters of shape (n,): the states s_0, s_0_2 and so on of each layer before the first step, and
         the cell states c_0, c_0_2 and so on, where they are not zero.
+    standard : torch.Tensor of shape (2, n_features), optional
+        Means and factors: the first layer reads ``(x - mean) * factor``.
     """
+
+    standard: torch.Tensor | None
 
     def __init__(
         self,
@@ -177,8 +181,10 @@ class RecurrentModule(nn.Module):
         read_out: str = "last",
         frame: Frame = (1, 1),
         initial: dict[str, torch.Tensor] | None = None,
+        standard: torch.Tensor | None = None,
     ) -> None:
         super().__init__()
+        self.register_buffer("standard", standard)
         self.rnn, self.linear = rnn, linear
         self.read_out, self.frame = read_out, frame
         for name, state in (initial or {}).items():
@@ -200,6 +206,8 @@ class RecurrentModule(nn.Module):
         n_channels = _in_a_list(self.rnn)[0].input_size // self.frame[0]
         lengths = None if lengths is None else torch.as_tensor(lengths, device=x.device)
         check_padded_batch(x.shape, lengths, n_channels, self.frame[0])
+        if self.standard is not None:
+            x = (x - self.standard[0]) * self.standard[1]
         x = x.to(self.linear.weight.dtype)
         if tuple(self.frame) != (1, 1):
             x, lengths = _framed(x, lengths, *self.frame)
@@ -306,7 +314,8 @@ def module_of(network: Network, *, learns_s_0: bool = False) -> RecurrentModule:
     if learns_s_0:
         initial = {name: nn.Parameter(state) for name, state in initial.items()}
     modules: Any = rnns[0] if len(rnns) == 1 else nn.ModuleList(rnns)
-    return RecurrentModule(modules, linear, network.read_out, network.frame, initial)
+    standard = None if network.standard is None else torch.tensor(network.standard)
+    return RecurrentModule(modules, linear, network.read_out, network.frame, initial, standard)
 
 
 def _state_of(layers: Iterable[Sequence[Direction]], parameters: _Parameters) -> dict[str, torch.Tensor]:

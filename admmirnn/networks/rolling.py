@@ -112,7 +112,9 @@ class Spaces:
                     n_threads=n_threads,
                     rows_of_A=kernels.scratch_rows(direction.cell, direction.n_hidden, n_threads),
                 )
-                of_layers[-1].append(Space(kernels, room, sequences.scale, below, n_above=len(directions)))
+                of_layers[-1].append(
+                    Space(kernels, room, sequences.scale, below, len(directions), standard=sequences.standard)
+                )
         return cls(kernels, of_layers)
 
     def load(self, batch: Minibatch) -> None:

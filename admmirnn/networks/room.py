@@ -146,7 +146,13 @@ class Space:
     n_outputs: int
 
     def __init__(
-        self, kernels: Kernels, room: Room, scale: float = 1.0, below: Sequence[Space] = (), n_above: int = 1
+        self,
+        kernels: Kernels,
+        room: Room,
+        scale: float = 1.0,
+        below: Sequence[Space] = (),
+        n_above: int = 1,
+        standard: Array | None = None,
     ) -> None:
         self.room = room
         self.joined: FloatArray | None = None
@@ -158,7 +164,7 @@ class Space:
                 self._states_below = self.joined = room.zeros(room.dtype, len(room.S), room.d)
         self.read_out = room.read_out
         self.work = kernels.work(room)
-        self._scale = scale
+        self._scale, self._standard = scale, standard
         self._batch_of = kernels.batch
 
     def fit(self, batch: Minibatch) -> None:
@@ -167,7 +173,7 @@ class Space:
         if self._states_below is None:
             self.kernel_batch = self._batch_of(
                 batch.observations, self._scale, batch.first_rows, batch.lengths, batch.offsets, batch.frame,
-                batch.stride,
+                batch.stride, self._standard,
             )  # fmt: skip
         else:
             self.kernel_batch = self._batch_of(self._states_below, 1.0, None, batch.lengths, batch.offsets)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from admmirnn.data.sequences import as_read
+
 if TYPE_CHECKING:
-    from admmirnn._typing import Array, IntArray
+    from admmirnn._typing import Array, DType, FloatArray, IntArray
 
 
 class _Batch:
@@ -20,10 +22,16 @@ class _Batch:
         offsets: IntArray,
         frame: int,
         stride: int,
+        standard: Array | None,
     ) -> None:
         self.observations, self.scale, self.frame, self.stride = observations, scale, frame, stride
+        self.standard = standard
         self.first_rows, self.lengths, self.offsets = first_rows, lengths, offsets
         self.B, self.N, self.n_rows = len(lengths), len(offsets) - 2, int(offsets[-2])
+
+    def as_read(self, rows: Array, dtype: DType) -> FloatArray:
+        """Observations, several in a row where there are frames, as the network reads them."""
+        return as_read(rows, dtype, self.scale, self.standard)
 
 
 def batch(
@@ -34,11 +42,13 @@ def batch(
     offsets: IntArray,
     frame: int = 1,
     stride: int = 1,
+    standard: Array | None = None,
 ) -> _Batch:
     """Which sequences, longest first, and where their steps stand (see ``_kernels``).
 
     Step ``t`` of sequence ``i`` reads ``scale`` times ``frame`` rows of ``observations`` from row ``first_rows[i] +
-    stride t`` on.  With ``first_rows`` None the observations are the S of another layer, and a step reads the state
-    that that layer's same step has reached.
+    stride t`` on.  With ``standard`` (2, width), means and factors in float64, and a scale of 1 it reads
+    ``(observations - mean) * factor``, column by column.  With ``first_rows`` None the observations are the S of
+    another layer, and a step reads the state that that layer's same step has reached.
     """
-    return _Batch(observations, scale, first_rows, lengths, offsets, frame, stride)
+    return _Batch(observations, scale, first_rows, lengths, offsets, frame, stride, standard)

@@ -61,9 +61,7 @@ def forward(
         else:
             of_states = np.arange(offsets[t + 1], offsets[t + 1] + len(x))
             rows = frames[of_states if batch.first_rows is None else batch.first_rows[: len(x)] + batch.stride * step]
-            # numpy 1 would multiply in the type of the rows
-            common = np.result_type(rows.dtype, dtype)
-            np.multiply(rows, dtype.type(batch.scale), out=x[:, :-1], casting="unsafe", dtype=common)
+            x[:, :-1] = batch.as_read(rows, dtype)
         s[running:] = 0 if initial is None else initial[running : len(x)]
         c = None if work.C is None else work.C[offsets[t] : offsets[t + 1]]
         if c is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from scipy.special import expit, softmax
 
-from admmirnn.data.sequences import OBSERVATION_DTYPES
+from admmirnn.data.sequences import OBSERVATION_DTYPES, as_read
 from admmirnn.reference.stepping import Layers
 
 if TYPE_CHECKING:
@@ -60,9 +60,10 @@ class _Stepper:
         scale: float,
         state: State,
         answer: Answer,
+        standard: NDArray[np.float64] | None,
     ) -> None:
         self.layers, self.d, self.stride = layers, d, frame[1]
-        self.Psi, self.read_out, self.scale = Psi, read_out, scale
+        self.Psi, self.read_out, self.scale, self.standard = Psi, read_out, scale, standard
         self.S, self.pooled, self.recent, self.n_read = state.states, state.pooled, state.recent, state.n_read
         self.answer, self.mean, self.deviation = answer.name, answer.mean, answer.deviation
 
@@ -90,7 +91,7 @@ class _Stepper:
     def _take(self, x: Array, outputs: FloatArray | None) -> int:
         """One observation of every stream; nothing has changed unless it is read."""
         streams = np.arange(len(x))
-        x = (self.Psi.dtype.type(self.scale) * x.astype(self.Psi.dtype))[:, None]
+        x = as_read(x, self.Psi.dtype, self.scale, self.standard)[:, None]
         if not np.isfinite(x).all():
             return _OBSERVATION_NOT_FINITE
         frames = np.concatenate([self.recent, x], axis=1)
@@ -129,6 +130,7 @@ def stepper(
     scale: float,
     state: State,
     answer: Answer,
+    standard: NDArray[np.float64] | None = None,
 ) -> _Stepper:
     """B streams that go on one observation at a time: an object with ``read(observations, outputs)``."""
     (length, stride), B, K, n = frame, len(state.states), len(Psi), Psi.shape[1] - 1
@@ -142,6 +144,7 @@ def stepper(
         or (pooled is None) != (read_out == "last")
         or (pooled is not None and pooled.shape != (B, stride, n))
         or answer.name not in ("softmax", "logistic", "values")
+        or (standard is not None and (standard.shape != (2, d) or scale != 1))
         or (mean is None) != (deviation is None)
         or (mean is not None and answer.name != "values")
         or (mean is not None and deviation is not None and not len(mean) == len(deviation) == K)
@@ -152,4 +155,4 @@ def stepper(
     found = Layers("stepper", layers, length * d, Psi.dtype)
     if state.states.shape[2] != found.n_carried or n != found.n_hidden:
         raise ValueError("stepper: the layers do not belong to the other shapes")
-    return _Stepper(d, frame, found, Psi, read_out, scale, state, answer)
+    return _Stepper(d, frame, found, Psi, read_out, scale, state, answer, standard)

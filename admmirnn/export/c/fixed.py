@@ -109,6 +109,8 @@ class Fixed:
     ----------
     factors_of_x : ndarray of shape (n_channels,), float32
         What observations are multiplied by, before they are rounded.
+    means_of_x : ndarray of shape (n_channels,), float32, or None
+        What is subtracted from them before that.
     layers : tuple of Layer
     V : ndarray of shape (K, n), int8
     factors_of_V, c : ndarray of shape (K,), float32
@@ -119,6 +121,10 @@ class Fixed:
         self.network = network
         self.factors_of_x = (MOST / (ROOM * ranges.observations)).astype(np.float32)
         units = np.tile(1 / self.factors_of_x.astype(np.float64), network.frame[0])  # of what the first layer reads
+        self.means_of_x = None
+        if network.standard is not None:
+            self.means_of_x = network.standard[0].astype(np.float32)
+            self.factors_of_x = (self.factors_of_x * network.standard[1]).astype(np.float32)
         found = []
         for layer, largest in zip(layers_of(network), ranges.states, strict=True):
             found.append(_layer_of(layer, units, largest))
@@ -151,7 +157,8 @@ class Fixed:
         return found
 
     def _narrowed(self, observations: Array) -> Integers:
-        x = observations.astype(np.float32) * self.factors_of_x
+        x = observations.astype(np.float32)
+        x = (x if self.means_of_x is None else x - self.means_of_x) * self.factors_of_x
         x = np.clip(x, np.float32(-MOST), np.float32(MOST))
         x = x + np.where(x < 0, np.float32(-0.5), np.float32(0.5))
         found: Integers = np.trunc(x).astype(np.int64).reshape(len(x), -1)

@@ -39,7 +39,7 @@ static void quantise(const float *x, int n_observations, int16_t *q)
     int i, j;
     for (i = 0; i < n_observations; i++) {
         for (j = 0; j < $n_channels; j++) {
-            float value = *x++ * factors_of_x[j];
+            float value = $x * factors_of_x[j];
             value = value > 32767.0f ? 32767.0f : value;
             value = value < -32767.0f ? -32767.0f : value;
             value = value < 0.0f ? value - 0.5f : value + 0.5f;
@@ -223,6 +223,8 @@ class FixedSource(Source):
         self.index = index_dtype([*(product.matrix for product in products), of.V])
         self.storages: dict[str, Storage] = {}
         self.constants["factors_of_x"] = of.factors_of_x
+        if of.means_of_x is not None:
+            self.constants["means_of_x"] = of.means_of_x
         self.has_tanh = of.network.cell != "elman" or of.network.activation in ("tanh", "sigmoid")
         if self.has_tanh:
             self.constants["table_of_tanh"] = fixed.TANH
@@ -252,7 +254,8 @@ class FixedSource(Source):
         """The text of the source file."""
         pieces = [comment(self.about()), f'#include "{self.name}.h"\n']
         pieces += [constants(name, array) for name, array in self.constants.items()]
-        functions = [_FUNCTIONS.substitute(n_channels=self.network.n_channels)]
+        read = "(*x++ - means_of_x[j])" if "means_of_x" in self.constants else "*x++"
+        functions = [_FUNCTIONS.substitute(n_channels=self.network.n_channels, x=read)]
         index = {"index": "uint8_t" if self.index is np.uint8 else "uint16_t"}
         of_layers = {type(storage) for name, storage in self.storages.items() if name != "V"}
         for kind, dot, product in (

@@ -151,6 +151,19 @@ $product
 """)
 
 
+_STANDARDISE = Template("""
+static void standardise(const float *x, int n_observations, float *z)
+{
+    int i, j;
+    for (i = 0; i < n_observations; i++) {
+        for (j = 0; j < $n_channels; j++) {
+            *z++ = (*x++ - means_of_x[j]) * factors_of_x[j];
+        }
+    }
+}
+""")
+
+
 class FloatSource(Source):
     """C99 in float32; see `Source`."""
 
@@ -171,6 +184,8 @@ class FloatSource(Source):
                 self.constants[f"{part[0]}_{layer.number}_0"] = initial
         self._store("V", network.V)
         self.constants["c_out"] = network.c
+        if network.standard is not None:
+            self.constants["means_of_x"], self.constants["factors_of_x"] = network.standard.astype(np.float32)
 
     def _store(self, name: str, matrix: np.ndarray) -> None:
         storage = self.storages[name] = smallest(matrix, self.index, with_factors=True)
@@ -185,6 +200,8 @@ class FloatSource(Source):
         functions = [_PRODUCT] if kinds & {Dense, Factors} else []
         if Sparse in kinds:
             functions.append(_SPARSE_PRODUCT.substitute(index="uint8_t" if self.index is np.uint8 else "uint16_t"))
+        if self.network.standard is not None:
+            functions.append(_STANDARDISE.substitute(n_channels=self.network.n_channels))
         if self.network.cell != "elman" or self.network.activation in ("tanh", "sigmoid"):
             functions.append(_TANH)
         if self.network.cell != "elman" or self.network.activation == "sigmoid":
@@ -239,15 +256,22 @@ class FloatSource(Source):
         return "-3.402823466e38f" if (field, self.network.read_out) == ("pooled", "max") else "0.0f"
 
     def observations_of_sequence(self, where: str) -> Entered:
-        """A frame is read where it is."""
-        return Entered("", "", where)
+        """A frame is read where it is, or a copy of it that is standardised."""
+        if self.network.standard is None:
+            return Entered("", "", where)
+        length, n = self.network.frame[0], self.network.n_features
+        return Entered(f"    float z[{n}];\n", f"        standardise({where}, {length}, z);\n", "z")
 
     def observations_of_step(self) -> Entered:
         """As is an observation."""
-        return Entered("", "", "x")
+        if self.network.standard is None:
+            return Entered("", "", "x")
+        return Entered(f"    float z[{self.network.n_channels}];\n", "    standardise(x, 1, z);\n", "z")
 
     def enter_frame(self, where: str) -> str:
         """A copy."""
+        if self.network.standard is not None:
+            return f"standardise(x, 1, {where});"
         n = self.network.n_channels
         target = where.replace("state->recent + ", "")
         return f"for (i = 0; i < {n}; i++) {{\n        state->recent[i + {target}] = x[i];\n    }}"
@@ -278,4 +302,5 @@ class FloatSource(Source):
         inner = [4 * len(s.right) for s in self.storages.values() if isinstance(s, Factors)]
         layers = max(4 * len(layer.b) for layer in self.layers)
         mean = 4 * self.layers[-1].n if self.network.read_out == "mean" else 0
-        return self.turn_bytes + max(layers, mean) + max(inner, default=0)
+        standardised = 0 if self.network.standard is None else 4 * self.network.n_features
+        return self.turn_bytes + standardised + max(layers, mean) + max(inner, default=0)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from admmirnn.data.sequences import as_read
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -100,6 +102,7 @@ class Variables:
         row_weights: FloatArray,
         *,
         scale: float = 1.0,
+        standard: Array | None = None,
         penalised: bool = False,
     ) -> None:
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
@@ -119,8 +122,11 @@ class Variables:
         self.lambda3 = np.zeros((B, K), dtype)
         self.scratch_size = kernels.sweep_room(rows, B, d, n, K, penalised)
         self._scratch: FloatArray | None = None
-        self.Z[:rows, :d] = batch.inputs()
-        self.Z[:rows, :d] *= dtype.type(scale)
+        if standard is None:
+            self.Z[:rows, :d] = batch.inputs()
+            self.Z[:rows, :d] *= dtype.type(scale)
+        else:
+            self.Z[:rows, :d] = as_read(batch.inputs(), dtype, scale, standard)
 
     @classmethod
     def of_sequences(
@@ -168,7 +174,7 @@ class Variables:
         labels, values = (of_rows, None) if loss.takes_labels else (np.zeros(len(of_rows), np.intp), of_rows)
         return cls(
             kernels, network, batch, labels, values, row_weights, scale=sequences.scale,
-            penalised=penalised,
+            standard=sequences.standard, penalised=penalised,
         )  # fmt: skip
 
     @property

@@ -1,0 +1,91 @@
+"""Means and deviations of features, over the observations that a network is trained with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from admmirnn._typing import Array, BoolArray
+    from admmirnn.data.sequences import Sequences
+
+_NUMBERS_AT_A_TIME = 1 << 18
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What features are like: arrays of shape (n_channels,).
+
+    Attributes
+    ----------
+    mean, deviation : ndarray
+        Standard deviations are zero where a feature is constant.
+    least, largest : ndarray
+        Values.
+    """
+
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+    least: NDArray[np.float64]
+    largest: NDArray[np.float64]
+
+    @property
+    def factor(self) -> NDArray[np.float64]:
+        """What differences from the mean are multiplied by, for the deviation 1; it is 1 of constant features."""
+        return 1 / np.where(self.deviation > 0, self.deviation, 1.0)
+
+    @property
+    def is_usual(self) -> BoolArray:
+        """Where features are standardised already, but for a factor of 2, or brought into [0, 1], or constant."""
+        is_standard = (np.abs(self.mean) <= 1) & (self.deviation >= 0.5) & (self.deviation <= 2)
+        is_share = (self.least >= 0) & (self.largest <= 1) & (self.largest - self.least >= 0.5)
+        is_constant = (self.deviation == 0) & (np.abs(self.mean) <= 2)
+        found: BoolArray = is_standard | is_share | is_constant
+        return found
+
+
+def moments(pieces: Iterable[Array]) -> Moments:
+    """Those of all rows of some arrays of as many columns, read one after the other."""
+    n = 0
+    for piece in pieces:
+        if not len(piece):
+            continue
+        rows = piece.astype(np.float64)
+        least, largest = rows.min(axis=0), rows.max(axis=0)
+        mean = np.full(len(rows), 1 / len(rows)) @ rows
+        rows -= mean
+        squares = np.einsum("ij,ij->j", rows, rows)
+        if not n:
+            n, of_all, total, bounds = len(rows), mean, squares, (least, largest)
+            continue
+        n += len(rows)  # T. F. Chan, G. H. Golub, R. J. LeVeque, 1979
+        further, share = mean - of_all, len(rows) / n
+        of_all = of_all + share * further
+        total = total + squares + further * further * (n - len(rows)) * share
+        bounds = np.minimum(bounds[0], least), np.maximum(bounds[1], largest)
+    least, largest = bounds
+    is_constant = least == largest
+    return Moments(np.where(is_constant, least, of_all), np.where(is_constant, 0.0, np.sqrt(total / n)), least, largest)
+
+
+def standard_of(sequences: Sequences, *, only_where_needed: bool) -> NDArray[np.float64] | None:
+    """Means and factors, (2, n_channels), that give features the mean 0 and the deviation 1, or None.
+
+    Parameters
+    ----------
+    sequences : Sequences
+        The training set.
+    only_where_needed : bool
+        Whether features that are of a usual size stay as they are, with a mean of 0 and a factor of 1; None if all are.
+    """
+    found = moments(sequences.rows_in_use(_NUMBERS_AT_A_TIME))
+    standard = np.stack([found.mean, found.factor])
+    if only_where_needed:
+        standard[:, found.is_usual] = [[0.0], [1.0]]
+    return None if only_where_needed and found.is_usual.all() else standard

@@ -1,0 +1,161 @@
+"""Preparation of sequences, as steps of scikit-learn pipelines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from admmirnn._typing import Array, DType, Self
+from admmirnn.data.reading import read_more_sequences, read_sequences
+from admmirnn.data.sequences import Sequences
+from admmirnn.data.standardising import moments
+
+__all__ = ["SequenceScaler"]
+
+_NUMBERS_AT_A_TIME = 1 << 18
+
+
+class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Bring every feature of sequences to the mean 0 and the deviation 1, over all steps of the training set.
+
+    What `sklearn.preprocessing.StandardScaler` is for tables, this is for sequences of unequal lengths.
+    `RNNClassifier` and `RNNRegressor` do so inside, with ``standardize``; this is for other estimators and steps.
+
+    Attributes
+    ----------
+    mean_, scale_ : ndarray of shape (n_features,)
+        What is subtracted, and what differences are divided by: means and standard deviations, or 1 where a feature is
+        constant.  Of a 2-D X, whose rows are sequences of one feature, they have the shape (1,).
+    n_features_in_ : int
+        Features of an observation; of a 2-D X, the number of its columns (steps), as scikit-learn counts.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of X, where it has such.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from admmirnn import RNNClassifier
+    >>> from admmirnn.preprocessing import SequenceScaler
+    >>> rng = np.random.default_rng(0)
+    >>> X = [300 + 20 * rng.normal(size=(n, 2)) for n in rng.integers(5, 12, size=60)]
+    >>> y = [x[-1, 0] > 300 for x in X]
+    >>> model = make_pipeline(SequenceScaler(), RNNClassifier(hidden_size=16, random_state=0)).fit(X, y)
+    >>> model.predict(X[:3]).shape
+    (3,)
+    """
+
+    mean_: NDArray[np.float64]
+    scale_: NDArray[np.float64]
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
+    _n_table_columns: int | None
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
+        """Find means and deviations.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_sequences, n_steps, n_features) or (n_sequences, n_steps), or list of arrays
+            As in `RNNClassifier.fit`.
+        y : object, optional
+            Ignored.
+
+        Returns
+        -------
+        SequenceScaler
+            self.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X is no such thing, or not finite.
+        """
+        sequences, attributes = read_sequences(self, X, np.dtype(np.float64))
+        found = moments(sequences.rows_in_use(_NUMBERS_AT_A_TIME))
+        self.__dict__.pop("feature_names_in_", None)
+        self.__dict__.update(attributes)
+        self.mean_, self.scale_ = found.mean, 1 / found.factor
+        return self
+
+    def transform(self, X: ArrayLike) -> Any:
+        """Return standardised sequences in the form of X.
+
+        Parameters
+        ----------
+        X : array-like or list of arrays
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray, or list of ndarray or DataFrame
+            Of X's shape, or a list if X is one of sequences; in float32 where X is that, otherwise in float64.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        ValueError, TypeError
+            If X does not fit.
+        """
+        check_is_fitted(self)
+        return self._changed(X, np.stack([self.mean_, 1 / self.scale_]))
+
+    def inverse_transform(self, X: ArrayLike) -> Any:
+        """Return sequences in the units that they had before `transform`.
+
+        Parameters
+        ----------
+        X : array-like or list of arrays
+            As `transform` returns it.
+
+        Returns
+        -------
+        ndarray, or list of ndarray or DataFrame
+            As of `transform`.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As there.
+        """
+        check_is_fitted(self)
+        return self._changed(X, np.stack([-self.mean_ / self.scale_, self.scale_]))
+
+    def _changed(self, X: Any, standard: NDArray[np.float64]) -> Any:
+        """X with every feature less its mean, times its factor."""
+        of_table = self._n_table_columns is not None
+        sequences = read_more_sequences(self, X, len(self.mean_), np.dtype(np.float64), of_table=of_table)
+        is_single = sequences.observations.dtype == np.float32
+        changed = _changed(sequences, np.dtype(np.float32 if is_single else np.float64), standard)
+        array = np.asarray(X) if hasattr(X, "__array__") else None
+        if array is not None and array.ndim > 1:
+            return changed.reshape(array.shape)
+        if len({len(item) for item in X}) == 1 and all(np.ndim(item) == 1 for item in X):  # a table
+            return changed.reshape(len(X), -1)
+        items = np.split(changed, np.cumsum(sequences.lengths)[:-1])
+        return [_like(given, item) for given, item in zip(X, items, strict=True)]
+
+
+def _changed(sequences: Sequences, dtype: DType, standard: NDArray[np.float64]) -> Array:
+    changed = np.empty(sequences.observations.shape, dtype)
+    for first, piece in sequences.pieces(_NUMBERS_AT_A_TIME):
+        changed[first : first + len(piece)] = (piece - standard[0]) * standard[1]
+    return changed
+
+
+def _like(given: Any, values: Array) -> Any:
+    """Values in a DataFrame, if what was given is one, and without the axis of one feature, if that had none."""
+    if hasattr(given, "iloc") and getattr(given, "ndim", 1) == 2:
+        return type(given)(values, index=given.index, columns=given.columns)
+    return values[:, 0] if np.ndim(given) == 1 else values
