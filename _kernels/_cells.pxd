@@ -43,7 +43,7 @@ cdef struct Cell:
     int of_a, of_x, of_s                          # columns of pre-activations, in units of n
     int kept                                      # columns of what is kept, or 0
     int n_biases                                  # biases that are not those of [x 1]
-    int first_multiplier                          # of the columns of what is kept: multipliers of equations
+    bint shares                                   # the equations of its one map share the rows of that
     bint has_c                                    # a cell state is carried beside the state
     int n_maps
     MapOf[MOST_MAPS] maps
@@ -58,14 +58,14 @@ cdef inline MapOf map_of(int first, int rows, bint has_x, bint has_s, int n_ones
 cdef inline Cell cell_of(described) except *:
     """The cell that an object describes: its ``name``, and what belongs to a cell of that name."""
     cdef Cell cell
-    cell.f, cell.n_biases, cell.first_multiplier, cell.has_c, cell.n_maps = named("tanh"), 0, 0, False, 1
+    cell.f, cell.n_biases, cell.shares, cell.has_c, cell.n_maps = named("tanh"), 0, False, False, 1
     if described.name == "elman":
         cell.kind, cell.f = ELMAN, named(described.activation)
         cell.of_a, cell.of_x, cell.of_s, cell.kept = 1, 1, 1, 0
         cell.maps[0] = map_of(0, 1, True, True, 1)
-    elif described.name == "fastgrnn":            # one product for two equations: columns of both, and of their sum
-        cell.kind = FASTGRNN
-        cell.of_a, cell.of_x, cell.of_s, cell.kept, cell.n_biases, cell.first_multiplier = 1, 1, 1, 3, 2, 1
+    elif described.name == "fastgrnn":            # one product for two equations
+        cell.kind, cell.shares = FASTGRNN, True
+        cell.of_a, cell.of_x, cell.of_s, cell.kept, cell.n_biases = 1, 1, 1, 2, 2
         cell.maps[0] = map_of(0, 1, True, True, 2)
     elif described.name == "ugrnn":
         cell.kind = UGRNN
@@ -93,7 +93,7 @@ cdef inline Py_ssize_t columns_of(MapOf map, Py_ssize_t d, Py_ssize_t n) noexcep
 
 cdef inline Py_ssize_t width_of(Cell cell) noexcept nogil:
     """How many columns of multipliers there are, one for each equation, in units of n."""
-    return max(cell.kept, 1) - cell.first_multiplier
+    return max(cell.kept, 1)
 
 
 cdef inline void step(Cell cell, Py_ssize_t rows, Py_ssize_t n, floating* A) noexcept nogil:
@@ -134,14 +134,16 @@ cdef inline void gated_step(Cell cell, Py_ssize_t rows, Py_ssize_t n, floating* 
 
 cdef inline void gated_pull_back(Cell cell, Py_ssize_t rows, Py_ssize_t n, floating* A, Py_ssize_t lda,
                                  const floating* s_before, const floating* c_before, const floating* c,
-                                 floating* multipliers, floating* lambda_c) noexcept nogil:
-    """Multipliers of the pre-activations of a cell with gates, in the place of what it has kept of the step.
+                                 floating* multipliers, floating* lambda_c, floating* sums) noexcept nogil:
+    """Multipliers of the equations of a cell with gates, in the place of what it has kept of the step.
 
     ``multipliers``, in those of s_t, are left as the part of those of s_{t-1} that skips the maps; lstm has none, and
     leaves them alone.  Of lstm, ``lambda_c`` are those of c_t that come from step t + 1, and then those of c_{t-1}.
+    Of a cell whose equations share the rows of a map, ``sums`` (rows, n) are the sums of their multipliers: those of
+    the pre-activations.  Of others they are those of the equations.
     """
     if cell.kind == FASTGRNN:
-        fastgrnn_pull_back(rows, n, A, lda, s_before, c_before, c, multipliers, lambda_c)
+        fastgrnn_pull_back(rows, n, A, lda, s_before, multipliers, sums)
     elif cell.kind == UGRNN:
         ugrnn_pull_back(rows, n, A, lda, s_before, c_before, c, multipliers, lambda_c)
     elif cell.kind == GRU:

@@ -10,15 +10,14 @@ from admmirnn._kernels._gates_simd cimport fastgrnn_gates, fastgrnn_gates_back
 
 cdef void fastgrnn_step(Py_ssize_t rows, Py_ssize_t n, floating* A, Py_ssize_t lda, const floating* s_before,
                         const floating* biases, const floating* c_before, floating* states, floating* c) noexcept nogil:
-    """s_t of a, leaving z and c behind it; ``biases`` is [b_z, b_c]."""
+    """s_t of a, leaving [z, c] in its place and behind it; ``biases`` is [b_z, b_c]."""
     fastgrnn_gates(rows, n, A, lda, s_before, biases, states)
 
 
 cdef void fastgrnn_pull_back(Py_ssize_t rows, Py_ssize_t n, floating* A, Py_ssize_t lda, const floating* s_before,
-                             const floating* c_before, const floating* c, floating* multipliers,
-                             floating* lambda_c) noexcept nogil:
-    """[lambda_z + lambda_c, lambda_z, lambda_c] of lambda_t: the multipliers of a, a + b_z and a + b_c.
+                             floating* multipliers, floating* sums) noexcept nogil:
+    """[lambda_z, lambda_c] of lambda_t, the multipliers of a + b_z and a + b_c; their sum is that of a.
 
     ``multipliers``, in those of s_t, are left as z lambda_t, the part of lambda_{t-1} that skips the maps.
     """
-    fastgrnn_gates_back(rows, n, A, lda, s_before, multipliers)
+    fastgrnn_gates_back(rows, n, A, lda, s_before, multipliers, sums)

@@ -15,38 +15,37 @@ from admmirnn._kernels._simd cimport dispatched_void, hyperbolic_tangent, sigmoi
 
 cdef dispatched_void fastgrnn_gates(Py_ssize_t rows, Py_ssize_t n, floating* A, Py_ssize_t lda,
                                     const floating* s_before, const floating* biases, floating* states) noexcept nogil:
-    # of [a . .]: A = [a z c], z = sigmoid(a + b_z), c = tanh(a + b_c); states = (1 - z) c + z s_before
+    # of [a .]: A = [z c], z = sigmoid(a + b_z), c = tanh(a + b_c); states = (1 - z) c + z s_before
     cdef Py_ssize_t j, _
     cdef floating one = 1
-    cdef floating* z
     cdef floating* c
     cdef const floating* b_c = biases + n
     for _ in range(rows):
-        z, c = A + n, A + 2 * n
-        for j in range(n):
-            z[j] = sigmoid(A[j] + biases[j])
+        c = A + n
         for j in range(n):
             c[j] = hyperbolic_tangent(A[j] + b_c[j])
-            states[j] = (one - z[j]) * c[j] + z[j] * s_before[j]
+        for j in range(n):
+            A[j] = sigmoid(A[j] + biases[j])
+            states[j] = (one - A[j]) * c[j] + A[j] * s_before[j]
         A, s_before, states = A + lda, s_before + n, states + n
 
 
 cdef dispatched_void fastgrnn_gates_back(Py_ssize_t rows, Py_ssize_t n, floating* A, Py_ssize_t lda,
-                                         const floating* s_before, floating* multipliers) noexcept nogil:
-    # of [. z c]: A = [lambda_z + lambda_c, lambda_z, lambda_c]; multipliers *= z
+                                         const floating* s_before, floating* multipliers,
+                                         floating* sums) noexcept nogil:
+    # of [z c]: A = [lambda_z lambda_c], sums = lambda_z + lambda_c; multipliers *= z
     cdef Py_ssize_t j, _
     cdef floating one = 1
-    cdef floating* z
     cdef floating* c
     cdef floating of_z, of_c
     for _ in range(rows):
-        z, c = A + n, A + 2 * n
+        c = A + n
         for j in range(n):
-            of_z = multipliers[j] * (s_before[j] - c[j]) * (z[j] * (one - z[j]))
-            of_c = multipliers[j] * (one - z[j]) * (one - c[j] * c[j])
-            multipliers[j] *= z[j]
-            A[j], z[j], c[j] = of_z + of_c, of_z, of_c
-        A, s_before, multipliers = A + lda, s_before + n, multipliers + n
+            of_z = multipliers[j] * (s_before[j] - c[j]) * (A[j] * (one - A[j]))
+            of_c = multipliers[j] * (one - A[j]) * (one - c[j] * c[j])
+            multipliers[j] *= A[j]
+            sums[j], A[j], c[j] = of_z + of_c, of_z, of_c
+        A, s_before, multipliers, sums = A + lda, s_before + n, multipliers + n, sums + n
 
 
 cdef dispatched_void ugrnn_gates(Py_ssize_t rows, Py_ssize_t n, floating* A, Py_ssize_t lda,

@@ -50,6 +50,7 @@ cdef struct Sweep:                               # what all parts of a backward 
     const void* S                                # (rows + B, n)
     void* A                                      # (rows, kept n): what the cell has kept, then its multipliers; or NULL
     const void* C                                # (rows + B, n): cell states, or NULL
+    Py_ssize_t apart                             # how far apart the multipliers of two rows' pre-activations are
     void* lambda_c                               # (B, n): their multipliers, or NULL
     const void* lambda3                          # (B, K), or a row for each row of S from offsets[1] on
     const void* weights                          # as many, or NULL for all 1
@@ -163,13 +164,23 @@ cdef double square_of(Py_ssize_t n, const floating* x) noexcept nogil:
 
 
 cdef floating* equations_of(Sweep* sweep, Py_ssize_t row, floating* A) noexcept nogil:
-    """The multipliers of a_t from that row on, of a cell that keeps something; `elman` has them elsewhere."""
+    """The multipliers of all equations from that row on, of a cell that keeps something; `elman` has them elsewhere."""
     return A + row * sweep.cell.kept * sweep.n
+
+
+cdef floating* summed(Sweep* sweep, Py_ssize_t i, Py_ssize_t row, floating* lambda1) noexcept nogil:
+    """Those of pre-activations, from sequence ``i`` on: of its equations, or, where these share rows, sums of them.
+
+    The sums are kept of one step, behind the multipliers of s_t.
+    """
+    if not sweep.cell.shares:
+        return equations_of[floating](sweep, row, <floating*> sweep.A)
+    return lambda1 + (2 * (sweep.offsets[sweep.N + 1] - sweep.offsets[sweep.N]) + i) * sweep.n
 
 
 cdef void multiply_by_W(Sweep* sweep, Py_ssize_t rows, const floating* multipliers, floating* out) noexcept nogil:
     """out = sum of multipliers of a map @ its W, of all maps that take the state."""
-    cdef Py_ssize_t n = sweep.n, ld = max(sweep.cell.kept, 1) * n
+    cdef Py_ssize_t n = sweep.n, ld = sweep.apart
     cdef floating beta = 0
     cdef MapOf of
     cdef int i
@@ -184,7 +195,7 @@ cdef void multiply_by_W(Sweep* sweep, Py_ssize_t rows, const floating* multiplie
 
 cdef void hand_down(Sweep* sweep, Py_ssize_t row, Py_ssize_t rows, const floating* multipliers) noexcept nogil:
     """lambda_x = sum of multipliers of a map @ its U, of all maps that take the observations; from ``row`` on."""
-    cdef Py_ssize_t n = sweep.n, d = sweep.d, ld = max(sweep.cell.kept, 1) * n
+    cdef Py_ssize_t n = sweep.n, d = sweep.d, ld = sweep.apart
     cdef floating beta = 0
     cdef MapOf of
     cdef int i
@@ -199,15 +210,15 @@ cdef void hand_down(Sweep* sweep, Py_ssize_t row, Py_ssize_t rows, const floatin
 
 cdef void find_gated_multipliers(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_t first, Py_ssize_t last,
                                  floating* lambda1) noexcept nogil:
-    """Of a cell that keeps something: those of s_t, bounded, and from them those of a_t, in the place of what is kept.
+    """Of a cell that keeps something: those of s_t, bounded, and from them the equations', in place of what is kept.
 
     In lambda1 stays what s_{t-1} is given by s_t without a map.
     """
     cdef Py_ssize_t n = sweep.n, i = first, j, rows, at_once = rows_at_once(n, n)
     cdef floating* piece = <floating*> sweep.sums + part * sweep.at.total + sweep.at.piece
-    cdef floating* A = <floating*> sweep.A
-    cdef floating* equations
+    cdef floating* of_a
     cdef floating* own
+    cdef floating* all_multipliers = lambda1
     cdef const floating* S = <const floating*> sweep.S
     cdef const floating* C = <const floating*> sweep.C
     cdef const floating* following = multipliers_of(sweep, t + 1, lambda1)
@@ -218,8 +229,8 @@ cdef void find_gated_multipliers(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_
     while i < last:                                    # a piece that stays in the cache
         rows, own = min(at_once, last - i), lambda1 + i * n
         if t < sweep.N - 1:
-            # lambda1[t] = direct[t + 1] + A[t + 1] @ W
-            multiply_by_W[floating](sweep, rows, equations_of[floating](sweep, after + i, A), own)
+            # lambda1[t] = direct[t + 1] + of_a[t + 1] @ W
+            multiply_by_W[floating](sweep, rows, summed[floating](sweep, i, after + i, all_multipliers), own)
             if not sweep.cell.has_c:
                 add_all(rows * n, following + i * n, own)
         if t == sweep.N - 1 or sweep.at_every_step:
@@ -234,12 +245,13 @@ cdef void find_gated_multipliers(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_
             sweep.squares[i + j] = square_of(n, own + j * n)
         if is_bounded:
             bound(sweep, t, part, i, i + rows, lambda1)
-        equations = equations_of[floating](sweep, before + i, A)
-        gated_pull_back(sweep.cell, rows, n, equations, sweep.cell.kept * n, S + (before + i) * n,
-                        NULL if C == NULL else C + (before + i) * n, NULL if C == NULL else C + (after + i) * n, own,
-                        NULL if C == NULL else <floating*> sweep.lambda_c + i * n)
+        of_a = summed[floating](sweep, i, before + i, all_multipliers)
+        gated_pull_back(sweep.cell, rows, n, equations_of[floating](sweep, before + i, <floating*> sweep.A),
+                        sweep.cell.kept * n, S + (before + i) * n, NULL if C == NULL else C + (before + i) * n,
+                        NULL if C == NULL else C + (after + i) * n, own,
+                        NULL if C == NULL else <floating*> sweep.lambda_c + i * n, of_a)
         if sweep.lambda_x != NULL:
-            hand_down[floating](sweep, before + i, rows, equations)
+            hand_down[floating](sweep, before + i, rows, of_a)
         i += rows
 
 
@@ -337,7 +349,6 @@ cdef void gather_multipliers(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_t fi
     unit = <floating> sweep.unit[part]
     by = unit
     i = first + (every - (first + t + sweep.gram_first) % every) % every
-    multipliers += sweep.cell.first_multiplier * n
     while i < last:
         row = gathered + sweep.n_gathered[part] * width
         of_sequence = multipliers + (i - first) * ld
@@ -405,7 +416,7 @@ cdef void add_gram_of_inputs(Sweep* sweep, Py_ssize_t first, Py_ssize_t rows, Py
 cdef void add_symbols(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t rows_of_s,
                       const floating* multipliers, floating* sums) noexcept nogil:
     """Add what step t of these sequences of symbols says to L and G; the states but for ``rows_of_s`` are zero."""
-    cdef Py_ssize_t n = sweep.n, i, j, ld = max(sweep.cell.kept, 1) * n
+    cdef Py_ssize_t n = sweep.n, i, j, ld = sweep.apart
     cdef Py_ssize_t p_x = sweep.cell.of_x * n, p_s = sweep.cell.of_s * n
     cdef const floating* roots = <const floating*> sweep.roots
     cdef floating* of_symbol
@@ -433,14 +444,16 @@ cdef void add_symbols(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t r
 
 
 cdef void add_step(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t last, Py_ssize_t continuing,
-                   const floating* multipliers, const floating* direct, floating* sums) noexcept nogil:
+                   const floating* multipliers, const floating* equations, const floating* direct,
+                   floating* sums) noexcept nogil:
     """Add what step t of these sequences says to L and G; the states of those from ``continuing`` on are s_0.
 
-    ``direct`` has what s_t gives the multipliers of s_{t-1} without a map, or is NULL.
+    ``equations`` has the multipliers that those of pre-activations are sums of.  ``direct`` has what s_t gives the
+    multipliers of s_{t-1} without a map, or is NULL.
     """
     cdef Py_ssize_t n = sweep.n, d_1 = sweep.d + 1, rows = last - first, rows_of_s = rows, i
-    cdef Py_ssize_t ld = max(sweep.cell.kept, 1) * n, p_x = sweep.cell.of_x * n, p_s = sweep.cell.of_s * n
-    cdef Py_ssize_t n_b = sweep.cell.n_biases * n
+    cdef Py_ssize_t ld = sweep.apart, p_x = sweep.cell.of_x * n, p_s = sweep.cell.of_s * n
+    cdef Py_ssize_t n_b = sweep.cell.n_biases * n, kept = sweep.cell.kept * n
     cdef const floating* X
     cdef const floating* S = <const floating*> sweep.S + (sweep.offsets[t] + first) * n
     cdef floating* initial = <floating*> sweep.initial_multipliers
@@ -453,7 +466,7 @@ cdef void add_step(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t last
             add_all((last - continuing) * n, direct + (continuing - first) * n, initial + continuing * n)
     for i in range(rows if n_b > 0 else 0):
         # they are those of the last columns
-        add_all(n_b, multipliers + (i + 1) * ld - n_b, sums + sweep.at.L_b)
+        add_all(n_b, equations + (i + 1) * kept - n_b, sums + sweep.at.L_b)
     if sweep.codes != NULL:
         add_symbols(sweep, t, first, rows, rows_of_s, multipliers, sums)
         return
@@ -550,6 +563,7 @@ cdef void sweep_part(Sweep* sweep, int part, floating* all_multipliers) noexcept
     cdef floating* sums = <floating*> sweep.sums + part * at.total
     cdef floating* lambda1
     cdef floating* multipliers
+    cdef floating* equations
     cdef const floating* direct
     cdef const floating* H = <const floating*> sweep.H
     cdef double square
@@ -575,18 +589,19 @@ cdef void sweep_part(Sweep* sweep, int part, floating* all_multipliers) noexcept
         direct = NULL
         if is_gated:
             find_gated_multipliers(sweep, t, part, first, running, all_multipliers)
-            multipliers = equations_of[floating](sweep, sweep.offsets[t] + first, <floating*> sweep.A)
+            equations = equations_of[floating](sweep, sweep.offsets[t] + first, <floating*> sweep.A)
+            multipliers = summed[floating](sweep, first, sweep.offsets[t] + first, all_multipliers)
             if not sweep.cell.has_c:
                 direct = lambda1 + first * n
         else:
             square = find_multipliers(sweep, t, part, first, running, all_multipliers)
-            multipliers = lambda1 + first * n
+            multipliers = equations = lambda1 + first * n
         before = max(first, min(last, sweep.offsets[t] - sweep.offsets[t - 1])) if t > 0 else first
-        add_step(sweep, t, first, running, before, multipliers, direct, sums)
+        add_step(sweep, t, first, running, before, multipliers, equations, direct, sums)
         if sweep.with_R:
             if is_gated:
-                square = square_of((running - first) * sweep.cell.kept * n, multipliers)
-            gather_multipliers(sweep, t, part, first, running, square, multipliers, sums)
+                square = square_of((running - first) * sweep.cell.kept * n, equations)
+            gather_multipliers(sweep, t, part, first, running, square, equations, sums)
         running = before
         t -= 1
     if sweep.with_R:
@@ -712,7 +727,8 @@ def backward(_Work work not None, _Batch batch not None, lambda3, weights, doubl
     cdef Py_ssize_t room = at.total
     cdef int n_parts
     if work.lambda1 == NULL or not has_room(work, batch) or work.room_of_sums < room \
-            or (work.rows_of_lambda1 < 2 * batch.B and (work.rows_of_lambda1 < batch.n_rows or work.cell.kept > 0)) \
+            or (work.rows_of_lambda1 < (3 if work.cell.shares else 2) * batch.B
+                and (work.rows_of_lambda1 < batch.n_rows or work.cell.kept > 0)) \
             or (work.initial_multipliers != NULL and work.rows_of_initial < batch.B) \
             or (work.lambda_s != NULL and work.rows_of_lambda_s < batch.n_rows) \
             or (work.lambda_x != NULL and work.rows_of_lambda_x < batch.n_rows) \
@@ -729,6 +745,7 @@ def backward(_Work work not None, _Batch batch not None, lambda3, weights, doubl
     work.counts[<int> GRAM_ROWS] = gram_rows
     sweep.offsets, sweep.lengths = batch.offsets, batch.lengths
     sweep.cell, sweep.read_out, sweep.from_zero = work.cell, work.read_out, from_zero
+    sweep.apart = n if work.cell.shares else max(work.cell.kept, 1) * n
     sweep.with_outputs = with_outputs and work.read_out != NONE
     sweep.lambda_s, sweep.lambda_x = work.lambda_s, work.lambda_x
     sweep.at_every_step = work.read_out != LAST or work.lambda_s != NULL

@@ -32,4 +32,5 @@ def pull_back_rows(
     c: FloatArray | None,
     multipliers: FloatArray,
     lambda_c: FloatArray | None,
+    sums_out: FloatArray | None = None,
 ) -> None: ...

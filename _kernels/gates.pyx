@@ -37,21 +37,24 @@ def step_rows(cell, floating[:, ::1] A, const floating[:, ::1] s_before, const f
 
 
 def pull_back_rows(cell, floating[:, ::1] A, const floating[:, ::1] s_before, const floating[:, ::1] c_before,
-                   const floating[:, ::1] c, floating[:, ::1] multipliers, floating[:, ::1] lambda_c):
-    """Multipliers of pre-activations in the place of what `step_rows` has kept in ``A``.
+                   const floating[:, ::1] c, floating[:, ::1] multipliers, floating[:, ::1] lambda_c,
+                   floating[:, ::1] sums_out=None):
+    """Multipliers of the cell's equations in the place of what `step_rows` has kept in ``A``.
 
     ``multipliers``, in those of s_t, are left as those that s_{t-1} has from s_t past all maps.  A cell that carries
     c_t has none, and leaves them alone; its ``lambda_c``, in those of c_t from step t + 1, become those of c_{t-1}.
+    Where equations share the rows of a map, ``sums_out`` are the multipliers of what that makes, the sums of theirs.
     """
     cdef Cell of_kernel = cell_with_gates(cell)
     cdef Py_ssize_t rows = s_before.shape[0], n = s_before.shape[1], kept = of_kernel.kept * n
     cdef bint has_c = of_kernel.has_c
     if not fits[floating](A, True, rows, kept) or not fits[floating](multipliers, True, rows, n) \
             or not fits[floating](c_before, has_c, rows, n) or not fits[floating](c, has_c, rows, n) \
-            or not fits[floating](lambda_c, has_c, rows, n):
+            or not fits[floating](lambda_c, has_c, rows, n) \
+            or not fits[floating](sums_out, of_kernel.shares, rows, n):
         raise ValueError("pull_back_rows: the shapes do not belong together")
     if rows and n:
         with nogil:
             gated_pull_back(of_kernel, rows, n, &A[0, 0], A.shape[1], &s_before[0, 0],
                             &c_before[0, 0] if has_c else NULL, &c[0, 0] if has_c else NULL, &multipliers[0, 0],
-                            &lambda_c[0, 0] if has_c else NULL)
+                            &lambda_c[0, 0] if has_c else NULL, &sums_out[0, 0] if of_kernel.shares else NULL)

@@ -102,8 +102,8 @@ def work(room):
     * ``lambda1`` with a row for each step of each sequence, or 2 B rows when the multipliers are not wanted,
       ``initial_multipliers`` (B, n), those of s_0, or None, ``sums``, as many numbers as `backward_room` says, and
       ``counts`` in float64, as many as `counts_room` says, and ``lambda_c`` (B, n), multipliers of cell states; or
-      None where nothing is passed back.  A cell that keeps something has the multipliers of a_t in A, and in
-      ``lambda1``, of 2 B rows, those of s_t;
+      None where nothing is passed back.  A cell that keeps something has the multipliers of its equations in A, and in
+      ``lambda1``, of 2 B rows, those of s_t, and of 3 B rows, where equations share rows, also those of a_t;
     * ``lambda_s`` (rows, n), multipliers of the states, which the layer above has found, and ``lambda_x`` (rows, d),
       those of the observations, for the layer below; or None where there is no such layer;
     * ``weights_T`` ((d + 1) of_x + of_s n + n_biases, n): scratch.

@@ -145,6 +145,7 @@ def calls_of_cells(kernels, size, normal):
             following,
             normal(B, n),
             None if c is None else c.copy(),
+            np.empty((B, n), kept.dtype) if of.n_biases else None,
         )
     return found
 

@@ -45,16 +45,13 @@ def step(kernels, cell, A, s_before, biases, c_before):
 
 
 def pull_back(kernels, cell, kept, s_before, c_before, c, multipliers, lambda_c):
-    """`pull_back_rows` with arrays of its own: multipliers of columns, direct ones of s_{t-1}, and those of c_{t-1}."""
-    of_columns, direct = kept.copy(), multipliers.copy()
-    of_c = None if lambda_c is None else lambda_c.copy()
-    kernels.pull_back_rows(cell, of_columns, s_before, c_before, c, direct, of_c)
-    return of_columns, direct, of_c
-
-
-def used(cell, kept):
-    """Without the pre-activations that fastgrnn has no more use for."""
-    return np.delete(kept, np.s_[: kept.shape[1] // 3], axis=1) if cell == FastGRNN() else kept
+    """`pull_back_rows` with arrays of its own: of equations, direct ones of s_{t-1}, of c_{t-1}, and of shared rows."""
+    equations, direct = kept.copy(), multipliers.copy()
+    of_c, sums = None if lambda_c is None else lambda_c.copy(), None
+    if cell.n_biases:
+        sums = np.full_like(direct, np.nan)
+    kernels.pull_back_rows(cell, equations, s_before, c_before, c, direct, of_c, sums)
+    return equations, direct, of_c, sums
 
 
 def assert_same(found, expected, rtol, atol):
@@ -74,7 +71,7 @@ def test_kernels_are_their_twin(cell, rows, n, dtype):
     tolerance = 40 * np.finfo(dtype).eps
     kept, states, c = step(NUMPY, cell, *inputs)
     found = step(COMPILED, cell, *inputs)
-    assert_same((used(cell, found[0]), *found[1:]), (used(cell, kept), states, c), tolerance, tolerance)
+    assert_same(found, (kept, states, c), tolerance, tolerance)
     arguments = kept, s_before, c_before, c, multipliers, lambda_c
     # 1 - z and 1 - c c have lost digits in both where they are small
     assert_same(pull_back(COMPILED, cell, *arguments), pull_back(NUMPY, cell, *arguments), tolerance, tolerance)
@@ -103,10 +100,10 @@ def test_pull_back_is_the_derivative_of_the_step_transposed(kernels, cell):
         return gradient
 
     kept, _, c = step(kernels, cell, A, s_before, biases, c_before)
-    of_columns, direct, of_c = pull_back(kernels, cell, kept, s_before, c_before, c, multipliers, lambda_c)
-    np.testing.assert_allclose(of_columns[:, : A.shape[1]], differences(A), rtol=0, atol=1e-8)
+    equations, direct, of_c, sums = pull_back(kernels, cell, kept, s_before, c_before, c, multipliers, lambda_c)
+    np.testing.assert_allclose(equations if sums is None else sums, differences(A), rtol=0, atol=1e-8)
     if biases is not None:  # of which every row has the same
-        np.testing.assert_allclose(of_columns[:, n:].sum(axis=0), differences(biases), rtol=0, atol=1e-8)
+        np.testing.assert_allclose(equations.sum(axis=0), differences(biases), rtol=0, atol=1e-8)
     if c_before is None:
         np.testing.assert_allclose(direct, differences(s_before), rtol=0, atol=1e-8)
     else:
@@ -124,7 +121,7 @@ def test_single_precision_is_as_accurate_as_its_gates(cell):
     wide = [None if one is None else one.astype(np.float64) for one in inputs]
     kept, states, c = step(COMPILED, cell, *inputs)
     exact_kept, exact_states, exact_c = step(NUMPY, cell, *wide)
-    for found, expected in ((used(cell, kept), used(cell, exact_kept)), (states, exact_states), (c, exact_c)):
+    for found, expected in ((kept, exact_kept), (states, exact_states), (c, exact_c)):
         if found is not None:
             assert np.abs(found - expected).max() < 12 * np.finfo(np.float32).eps
     found = pull_back(COMPILED, cell, kept, inputs[1], inputs[3], c, multipliers, lambda_c)
@@ -145,12 +142,12 @@ def test_saturated_gates_are_at_their_limits_and_pass_nothing(kernels, cell, dty
     multipliers, lambda_c = multipliers_of(cell, rows, n, dtype)
     for large in (200, 1e4, HUGE[dtype], np.inf):
         A = np.repeat(signs[:, : cell.n_columns] * large, n, axis=1).astype(dtype)
-        if cell == GRU():  # infinity minus infinity, and zero times infinity, are no limits
-            A[:, 3 * n :] = np.repeat(signs[:, 3:], n, axis=1)
+        of_x = cell.columns_of_x  # the others are no gates: infinity minus it, and zero times it, are no limits
+        A[:, of_x * n :] = np.repeat(signs[:, of_x : cell.n_columns], n, axis=1)
         with np.errstate(over="ignore"):
             kept, states, c = step(kernels, cell, A, s_before, biases, c_before)
-            of_columns, direct, of_c = pull_back(kernels, cell, kept, s_before, c_before, c, multipliers, lambda_c)
-        of_gates = used(cell, kept)[:, : 3 * n if cell == GRU() else None]
+            of_columns, direct, of_c, _ = pull_back(kernels, cell, kept, s_before, c_before, c, multipliers, lambda_c)
+        of_gates = kept[:, : None if of_x == cell.n_columns else of_x * n]
         np.testing.assert_allclose(np.abs(2 * np.abs(of_gates) - 1), 1, rtol=1e-6)  # each is -1, 0 or 1
         assert (np.abs(states) <= 1).all()
         np.testing.assert_allclose(of_columns, 0, atol=1e-30 if cell != LSTM() else 1e-6)
@@ -166,7 +163,13 @@ def test_saturated_gates_are_at_their_limits_and_pass_nothing(kernels, cell, dty
 
 def gate_that_keeps(cell, n):
     """Its columns."""
-    return slice(n, 2 * n) if cell == GRU() else slice(0, n)
+    (first,) = (
+        of.first + of.names(letter).index(cell.bias_of_past)
+        for of in cell.maps
+        for part, letter in of.columns
+        if part == "1" and cell.bias_of_past in of.names(letter)
+    )
+    return slice(first * n, (first + 1) * n)
 
 
 @DTYPES
@@ -220,8 +223,21 @@ def test_a_cell_takes_what_it_has_and_nothing_else(cell, name):
         with pytest.raises(ValueError, match="step_rows: the shapes do not belong together"):
             COMPILED.step_rows(cell, kept, s_before, biases, c_before, states, c)
     if name != "biases":
+        sums = np.zeros_like(multipliers) if cell.n_biases else None
         with pytest.raises(ValueError, match="pull_back_rows: the shapes do not belong together"):
-            COMPILED.pull_back_rows(cell, kept, s_before, c_before, c, multipliers, lambda_c)
+            COMPILED.pull_back_rows(cell, kept, s_before, c_before, c, multipliers, lambda_c, sums)
+
+
+@EVERY_GATED_CELL
+def test_sums_are_those_of_equations_that_share_rows(cell):
+    """Of other cells there are none."""
+    rows, n = 3, 4
+    A, s_before, biases, c_before = inputs_of(cell, rows, n)
+    multipliers, lambda_c = multipliers_of(cell, rows, n)
+    kept, _, c = step(NUMPY, cell, A, s_before, biases, c_before)
+    wrong = None if cell.n_biases else np.zeros((rows, n))
+    with pytest.raises(ValueError, match="pull_back_rows: the shapes do not belong together"):
+        COMPILED.pull_back_rows(cell, kept, s_before, c_before, c, multipliers, lambda_c, wrong)
 
 
 def test_elman_has_no_gates():
@@ -248,7 +264,7 @@ def test_start(cell):
     d, n = 40, 30
     weights, arrays = weights_of(cell, d, n)
     assert not any(np.isnan(array).any() for array in arrays)
-    keeps = {"fastgrnn": "b_z", "ugrnn": "b_z", "gru": "b_z", "lstm": "b_f"}.get(cell.name)
+    keeps = getattr(cell, "bias_of_past", None)
     for name, block in weights.items():
         if name.startswith("W"):
             np.testing.assert_allclose(block @ block.T, np.eye(n), atol=1e-12)
@@ -259,6 +275,11 @@ def test_start(cell):
     of_others = [weights_of(cell, d, n, seed=seed)[1] for seed in (0, 1)]
     assert all(np.array_equal(one, other) for one, other in zip(arrays, of_others[0], strict=True))
     assert not any(np.array_equal(one, other) for one, other in zip(arrays, of_others[1], strict=True))
+
+
+def test_which_gate_keeps_the_past():
+    kept = {name: cell.bias_of_past for name, cell in GATED.items() if name in ("fastgrnn", "ugrnn", "gru", "lstm")}
+    assert kept == {"fastgrnn": "b_z", "ugrnn": "b_z", "gru": "b_z", "lstm": "b_f"}
 
 
 def test_maps_make_all_pre_activations():
@@ -304,7 +325,7 @@ def test_units_that_are_not_driven_rest(kernels, cell):
         array += 0.3 * rng.normal(size=array.shape)
     candidate = "g" if cell == LSTM() else "c"
     U = weights["U" if cell == FastGRNN() else f"U_{candidate}"]
-    biases = [f"b_{candidate}", *(["b_s"] if cell == GRU() else [])]
+    biases = [f"b_{candidate}", *(["b_s"] if "b_s" in weights else [])]
     assert cell.is_driven(weights).all()
     U[:3] = 0
     assert cell.is_driven(weights).all()

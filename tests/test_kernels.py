@@ -208,8 +208,10 @@ def gates_calls(c):
         step = [kind(), A.copy(), s_before, biases, c_before, nan(dtype, B, n), c_out]
         found[f"step_rows {name}"] = step, [1, 5, 6] if kind.has_cell_state else [1, 5]
         gates = expit(A) if name == "lstm" else np.tanh(A)
-        back = [kind(), gates, s_before, c_before, c_after, multipliers.copy(), lambda_c]
-        found[f"pull_back_rows {name}"] = back, [1, 5, 6] if kind.has_cell_state else [1, 5]
+        sums = nan(dtype, B, n) if kind.n_biases else None
+        back = [kind(), gates, s_before, c_before, c_after, multipliers.copy(), lambda_c, sums]
+        written = [1, 5, *([6] if kind.has_cell_state else []), *([7] if kind.n_biases else [])]
+        found[f"pull_back_rows {name}"] = back, written
     return found
 
 

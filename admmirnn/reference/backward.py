@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from admmirnn.reference.layout import holes, mask_of_outputs
-from admmirnn.reference.maps import parts_of, through_U, through_W
-from admmirnn.reference.statistics import first_equation, sums_by_name
+from admmirnn.reference.maps import of_pre_activations, parts_of, through_U, through_W
+from admmirnn.reference.statistics import sums_by_name
 from admmirnn.reference.work import COUNTS
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def backward(
         if cell.n_kept == 0:
             lambda1[:] = cell.pull_back(S[states], lambda1)
             n_capped += _bound(lambda1, cap * cap * largest[:size]) if is_bounded else 0
-            multipliers = lambda1
+            equations = lambda1
         else:
             assert work.A is not None
             n_capped += _bound(lambda1, cap * cap * largest[:size]) if is_bounded else 0
@@ -83,20 +83,20 @@ def backward(
             if C is not None:
                 assert work.lambda_c is not None
                 of_c = C[rows], C[states], work.lambda_c[:size]
-            multipliers, direct, lambda_c = cell.pull_back(work.A[rows], S[rows], lambda1, *of_c)
-            work.A[rows] = multipliers
+            equations, direct, lambda_c = cell.pull_back(work.A[rows], S[rows], lambda1, *of_c)
+            work.A[rows] = equations
             if work.lambda_c is not None:
                 work.lambda_c[:size], direct = lambda_c, direct[:0]
-        following = multipliers
+        following = multipliers = of_pre_activations(parts, equations, n)
         _hand_down(work, batch, t, parts, multipliers, direct)
-        _add_products(sums, cell, n, multipliers, X[rows], S[rows])
+        _add_products(sums, cell, n, multipliers, equations, X[rows], S[rows])
         if t >= gram_first and (t - gram_first) % gram_every == 0:
             z = roots[:size, None] * np.concatenate([X[rows, :-1], S[rows], X[rows, -1:]], axis=1)
             gram += z.T @ z
             gram_rows += size
-        taken = (multipliers.astype(np.float64) / roots[:size, None])[-(t + gram_first) % R_every :: R_every]
+        taken = (equations.astype(np.float64) / roots[:size, None])[-(t + gram_first) % R_every :: R_every]
         for of_map, part in zip(R, parts, strict=True):
-            for columns in part.equations(n, first_equation(cell) * n):
+            for columns in part.equations(n):
                 of_map += taken[:, columns].T @ taken[:, columns]
         n_taken += len(taken)
     _write_gram(sums, gram, d)
@@ -167,14 +167,20 @@ def _hand_down(
 
 
 def _add_products(
-    sums: dict[str, FloatArray], cell: AnyCell, n: int, multipliers: FloatArray, X: FloatArray, s: FloatArray
+    sums: dict[str, FloatArray],
+    cell: AnyCell,
+    n: int,
+    multipliers: FloatArray,
+    equations: FloatArray,
+    X: FloatArray,
+    s: FloatArray,
 ) -> None:
     """Add what a step says to L, by what the multipliers are multiplied with: [x 1], s, or a bias of its own."""
     end, of_s, of_biases = cell.n_columns * n, len(sums["L_s"]), len(sums["L_b"])
     sums["L_x"] += X.T @ multipliers[:, : cell.columns_of_x * n]
     sums["L_s"] += multipliers[:, end - of_s : end].T @ s
     if of_biases:
-        sums["L_b"] += multipliers[:, -of_biases:].sum(axis=0)[:, None]
+        sums["L_b"] += equations[:, -of_biases:].sum(axis=0)[:, None]
 
 
 def _write_gram(sums: dict[str, FloatArray], gram: FloatArray, d: int) -> None:

@@ -32,13 +32,17 @@ def pull_back_rows(
     c: FloatArray | None,
     multipliers: FloatArray,
     lambda_c: FloatArray | None,
+    sums_out: FloatArray | None = None,
 ) -> None:
-    """Multipliers of pre-activations in the place of what `step_rows` has kept in ``A``.
+    """Multipliers of the cell's equations in the place of what `step_rows` has kept in ``A``.
 
     ``multipliers``, in those of s_t, are left as those that s_{t-1} has from s_t past all maps.  A cell that carries
     c_t has none, and leaves them alone; its ``lambda_c``, in those of c_t from step t + 1, become those of c_{t-1}.
+    Where equations share the rows of a map, ``sums_out`` are the multipliers of what that makes, the sums of theirs.
     """
     A[:], direct, of_c_before = cell.pull_back(A, s_before, multipliers, c_before, c, lambda_c)
+    if sums_out is not None:
+        sums_out[:] = A.reshape(len(A), -1, s_before.shape[1]).sum(axis=1)
     if lambda_c is None:
         multipliers[:] = direct
     else:

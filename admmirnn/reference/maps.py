@@ -37,9 +37,9 @@ class Parts:
         self.columns = slice(of.first * n, of.first * n + len(matrix))
         self.has_own_biases = n_x > 0 and self.n_ones == 1
 
-    def equations(self, n: int, first: int) -> list[slice]:
-        """The columns of the multipliers of its equations, of which the first of all cells' are at ``first``."""
-        begin, end = self.columns.start + first, self.columns.stop + first
+    def equations(self, n: int) -> list[slice]:
+        """The columns of the multipliers of its equations."""
+        begin, end = self.columns.start, self.columns.stop
         return [slice(begin + one * n, end + one * n) for one in range(self.n_ones)]
 
 
@@ -66,6 +66,14 @@ def pre_activations(parts: Sequence[Parts], n_columns: int, x: FloatArray, s: Fl
         if part.n_ones == 1:
             of_map += part.biases[:, 0]
     return A
+
+
+def of_pre_activations(parts: Sequence[Parts], equations: FloatArray, n: int) -> FloatArray:
+    """The multipliers of what maps make: those of the equations, or sums of them, where a row is part of two."""
+    if all(part.n_ones == 1 for part in parts):
+        return equations
+    columns = [sum(equations[:, one] for one in part.equations(n)) for part in parts]
+    return np.hstack(columns).astype(equations.dtype, copy=False)
 
 
 def through_W(parts: Sequence[Parts], multipliers: FloatArray, n: int) -> FloatArray:

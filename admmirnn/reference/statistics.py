@@ -17,12 +17,6 @@ if TYPE_CHECKING:
     from admmirnn.reference.work import _Work
 
 
-def first_equation(cell: AnyCell) -> int:
-    """Where, in units of n, the multipliers of equations begin: before them may be sums of them, for products."""
-    n_equations = sum(of.rows_per_unit * [part for part, _ in of.columns].count("1") for of in cell.maps)
-    return max(cell.n_kept, 1) - n_equations
-
-
 def sums_by_name(sums: FloatArray, cell: AnyCell, d: int, n: int, K: int, symbols: bool) -> dict[str, FloatArray]:
     """The sums by name, as views: those of G in its lower triangle, those of the outputs with the column of ones."""
     of_G = {"G_xs": (d, n + 1)} if symbols else {"G_x": (d + 1, d + 1), "G_sx": (n, d + 1)}

@@ -30,7 +30,7 @@ class FastGRNN:
     n_columns: ClassVar[int] = 1
     columns_of_x: ClassVar[int] = 1
     columns_of_s: ClassVar[int] = 1
-    n_kept: ClassVar[int] = 3
+    n_kept: ClassVar[int] = 2
     n_biases: ClassVar[int] = 2
     has_cell_state: ClassVar[bool] = False
     is_bounded: ClassVar[bool] = True  # whatever pre-activations may be
@@ -53,11 +53,11 @@ class FastGRNN:
         biases: FloatArray | None = None,
         c_before: FloatArray | None = None,
     ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
-        """What is kept, [a z c], and s_t; ``A`` is a, ``biases`` is [b_z b_c]."""
+        """What is kept, [z c], and s_t; ``A`` is a, ``biases`` is [b_z b_c]."""
         assert biases is not None
         b_z, b_c = np.split(biases, 2)
         z, c = expit(A + b_z), np.tanh(A + b_c)
-        return np.hstack([A, z, c]), (1 - z) * c + z * s_before, None
+        return np.hstack([z, c]), (1 - z) * c + z * s_before, None
 
     def pull_back(
         self,
@@ -68,8 +68,8 @@ class FastGRNN:
         c: FloatArray | None = None,
         lambda_c: FloatArray | None = None,
     ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
-        """[lambda_z + lambda_c, lambda_z, lambda_c], and the part of lambda_{t-1} that skips the maps."""
-        _, z, candidate = np.split(kept, 3, axis=1)
+        """[lambda_z, lambda_c], of which the sum is that of a, and the part of lambda_{t-1} that skips the maps."""
+        z, candidate = np.split(kept, 2, axis=1)
         lambda_z = multipliers * (s_before - candidate) * (z * (1 - z))
         lambda_candidate = multipliers * (1 - z) * (1 - candidate * candidate)
-        return np.hstack([lambda_z + lambda_candidate, lambda_z, lambda_candidate]), z * multipliers, None
+        return np.hstack([lambda_z, lambda_candidate]), z * multipliers, None

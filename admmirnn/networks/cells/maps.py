@@ -33,6 +33,11 @@ class Map:
         """How many pre-activations of a hidden unit it makes."""
         return len(self.rows)
 
+    @property
+    def n_equations(self) -> int:
+        """In how many equations each of its rows has part; each of them has a bias of its own."""
+        return [part for part, _ in self.columns].count("1")
+
     def names(self, letter: str) -> tuple[str, ...]:
         """The blocks of these columns, one for each gate."""
         return tuple(f"{letter}_{gate}" if gate else letter for gate in self.rows)

@@ -120,7 +120,8 @@ class Workspace(Space):
             network, read_out, n_rows, batch_size, symbols=symbols, n_threads=n_threads, with_mask=with_mask
         )  # fmt: skip
         room.O_plus, room.lambda3 = room.zeros(dtype, 2, room.n_outputs, K)
-        room.lambda1 = room.zeros(dtype, 2 * batch_size if cell.n_kept else min(2 * batch_size, n_rows), n)
+        n_blocks = 3 if any(of.n_equations > 1 for of in cell.maps) else 2
+        room.lambda1 = room.zeros(dtype, n_blocks * batch_size if cell.n_kept else min(2 * batch_size, n_rows), n)
         room.lambda_c = room.zeros(dtype, batch_size, n) if cell.has_cell_state else None
         room.initial_multipliers = room.zeros(dtype, batch_size, n) if network.learns_s_0 else None
         if read_out == "none":
