@@ -13,6 +13,7 @@ from typing import Any as _Any
 from admmirnn.estimators import CharacterModel, RNNClassifier, RNNRegressor
 from admmirnn.files.models import load
 from admmirnn.solvers import Algorithm1, Capability, Rollout, Status
+from admmirnn.tables import sequences_from_channels_first, sequences_from_nested, sequences_from_table
 
 __version__ = _version("admmirnn")
 __all__ = [
@@ -25,6 +26,9 @@ __all__ = [
     "Status",
     "__version__",
     "load",
+    "sequences_from_channels_first",
+    "sequences_from_nested",
+    "sequences_from_table",
 ]
 _SUBMODULES = (
     "backend",
@@ -35,6 +39,7 @@ _SUBMODULES = (
     "plotting",
     "preprocessing",
     "streaming",
+    "tables",
     "typing",
     "watching",
 )

@@ -9,8 +9,10 @@ from __future__ import annotations
 import gzip
 import math
 import os
+import re
 import struct
 import zlib
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +102,8 @@ def load_japanese_vowels(subset: str) -> tuple[list[NDArray[np.float64]], NDArra
         If the two ``.ts`` files are not in ``$ADMMIRNN_DATA/japanese_vowels``.
     """
     subset = check_choice("subset", subset, _SUBSETS).upper()
-    return read_ts(_data_file("japanese_vowels", f"JapaneseVowels_{subset}.ts"))
+    X, y = read_ts(_data_file("japanese_vowels", f"JapaneseVowels_{subset}.ts"))
+    return X, y
 
 
 def load_osuleaf(subset: str) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
@@ -307,7 +310,7 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
         raise ValueError(f"{path} holds an array of shape {shape}, which numpy cannot make ({error})") from error
 
 
-def read_ts(path: str | os.PathLike[str], *, missing: str = "raise") -> tuple[list[NDArray[np.float64]], Any]:
+def read_ts(path: str | os.PathLike[str], *, missing: str = "raise", return_times: bool = False) -> Any:
     """Read series from a UCR/UEA ``.ts`` file.
 
     Parameters
@@ -318,6 +321,9 @@ def read_ts(path: str | os.PathLike[str], *, missing: str = "raise") -> tuple[li
         and those that begin with ``#`` are skipped.
     missing : {"raise", "nan"}
         Whether a missing value, ``?`` or ``NaN``, is an error or becomes NaN.
+    return_times : bool, default=False
+        Whether to return the time stamps as well, of a file that says ``@timeStamps true``: there a channel is written
+        as ``(time,value),(time,value)``, and its steps are sorted by time.
 
     Returns
     -------
@@ -325,14 +331,16 @@ def read_ts(path: str | os.PathLike[str], *, missing: str = "raise") -> tuple[li
     y : ndarray of shape (n_series,), str or float64, or None
         Class labels; targets to regress on if the file says ``@targetLabel true``; None if it says
         ``@classLabel false`` only. A file with neither tag has class labels.
+    times : list of ndarray of shape (n_steps_i,), float64 or datetime64[us]
+        Only with ``return_times``: numbers or times, in UTC if they have a zone.
 
     Raises
     ------
     ValueError
         If a line cannot be read, if the channels of a series have unequal lengths, or if a series has another number
         of channels than the one before or contradicts the header (``@dimensions``, ``@univariate``, ``@equalLength``,
-        the classes that ``@classLabel`` lists); if there are time stamps, or no series. The message names the file
-        and, where there is one, the line.
+        the classes that ``@classLabel`` lists); if the channels of a series have other time stamps; if there is no
+        series, or no time stamp that is to be returned. The message names the file and, where there is one, the line.
 
     References
     ----------
@@ -340,16 +348,17 @@ def read_ts(path: str | os.PathLike[str], *, missing: str = "raise") -> tuple[li
     """
     check_choice("missing", missing, ("raise", "nan"))
     path = Path(path)
-    X, y, header, in_data = [], [], _TsHeader(), False
+    X, y, times, header, in_data = [], [], [], _TsHeader(), False
     for number, line in enumerate(map(bytes.strip, _read(path).splitlines()), 1):
         if not line or line.startswith(b"#"):  # comments may be in any encoding
             continue
         try:
             text = line.decode("utf-8-sig")
             if in_data:
-                series, label = header.read_series(text, missing)
+                series, label, of_steps = header.read_series(text, missing)
                 X.append(series)
                 y.append(label)
+                times.append(of_steps)
             elif text.lower() == "@data":
                 in_data = True
             elif text.startswith("@"):
@@ -358,7 +367,12 @@ def read_ts(path: str | os.PathLike[str], *, missing: str = "raise") -> tuple[li
             raise ValueError(f"{path}, line {number}: {error}") from error
     if not X:
         raise ValueError(f"{path} has no {'series after' if in_data else 'line'} @data")
-    return X, np.array(y) if header.labels else None
+    labels = np.array(y) if header.labels else None
+    if not return_times:
+        return X, labels
+    if not header.has_times:
+        raise ValueError(f"{path} has no time stamps, as it does not say @timeStamps true; pass return_times=False")
+    return X, labels, times
 
 
 class _TsHeader:
@@ -377,6 +391,11 @@ class _TsHeader:
             return "target"
         return "class" if self.switches.get("@classlabel", True) else ""
 
+    @property
+    def has_times(self) -> bool:
+        """Whether every value has a time stamp."""
+        return self.switches.get("@timestamps", False)
+
     def read_tag(self, line: str) -> None:
         """Take over what a line of the header says."""
         tag, *values = line.lower().split()
@@ -390,16 +409,14 @@ class _TsHeader:
             self.switches[tag] = values[0] == "true"
         if tag == "@classlabel":
             self.classes = values[1:]
-        if tag == "@timestamps" and self.switches[tag]:
-            raise ValueError("series with time stamps cannot be read; write their values only, with @timeStamps false")
         if tag == "@univariate" and self.switches[tag]:
             self._agree("n_channels", 1, "channels")
         if self.switches.get("@classlabel") and self.switches.get("@targetlabel"):
             raise ValueError("@classLabel and @targetLabel are both true; a series can have one label")
 
-    def read_series(self, line: str, missing: str) -> tuple[NDArray[np.float64], str | float | None]:
-        """Return the series, of shape (n_steps, n_channels), and the label that a line of the data holds."""
-        channels = line.split(":")
+    def read_series(self, line: str, missing: str) -> tuple[NDArray[np.float64], str | float | None, Any]:
+        """Return the series, of shape (n_steps, n_channels), the label and the times that a line of the data holds."""
+        channels = _COLON_OUTSIDE.split(line) if self.has_times else line.split(":")
         label = channels.pop().strip() if self.labels else None
         if self.labels and not channels:
             raise ValueError("a series and a label should be separated by ':'")
@@ -410,6 +427,9 @@ class _TsHeader:
             if len(target) != 1:
                 raise ValueError(f"the target is {label!r}; it should be one number")
             label = target[0]
+        times: Any = None
+        if self.has_times:
+            times, channels = _split_times(channels)
         values = [_numbers(channel, missing) for channel in channels]
         lengths = {len(channel) for channel in values}
         if len(lengths) > 1:
@@ -417,13 +437,49 @@ class _TsHeader:
         self._agree("n_channels", len(channels), "channels")
         if self.switches.get("@equallength"):
             self._agree("n_steps", lengths.pop(), "steps")
-        return np.stack(values, axis=1), label
+        series = np.stack(values, axis=1)
+        if times is None:
+            return series, label, None
+        order = np.argsort(times, kind="stable")
+        return series[order], label, times[order]
 
     def _agree(self, name: str, number: int, unit: str) -> None:
         expected = getattr(self, name)
         if expected not in (None, number):
             raise ValueError(f"there are {number} {unit}; the lines above have {expected}")
         setattr(self, name, number)
+
+
+_COLON_OUTSIDE = re.compile(r":(?![^()]*\))")  # of what is in brackets
+_STAMPED = re.compile(r"\(([^()]*),([^(),]*)\)")
+
+
+def _split_times(channels: list[str]) -> tuple[Array, list[str]]:
+    """The time stamps that all channels have, and the values of each as they are written without them."""
+    stamps: list[str] = []
+    values = []
+    for channel in channels:
+        found = _STAMPED.findall(channel)
+        if not found or _STAMPED.sub("", channel).strip(", "):
+            raise ValueError(f"{channel[:40]!r} should be pairs (time,value), separated by commas")
+        own = [time.strip() for time, _ in found]
+        if stamps and own != stamps:
+            raise ValueError("the channels have different time stamps; they should be those of the same steps")
+        stamps = own
+        values.append(",".join(value for _, value in found))
+    return _as_times(stamps), values
+
+
+def _as_times(stamps: list[str]) -> Array:
+    """Time stamps as numbers, or as times of numpy."""
+    try:
+        return np.array([float(stamp) for stamp in stamps])
+    except ValueError:
+        pass
+    times = [datetime.fromisoformat(re.sub("Z$", "+00:00", stamp)) for stamp in stamps]
+    return np.array(
+        [time.astimezone(timezone.utc).replace(tzinfo=None) if time.tzinfo else time for time in times], "M8[us]"
+    )
 
 
 def _numbers(text: str, missing: str) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from admmirnn import validation
 from admmirnn._typing import Array, DType, FloatArray, IntArray
+from admmirnn.data.indexed import by_series
+from admmirnn.data.names import in_known_order
 from admmirnn.data.sequences import as_read
 from admmirnn.streaming import Stream, StreamState, check_observations, refuse_not_finite
 
@@ -177,6 +179,16 @@ def check_history(
     if not series:
         raise ValueError("history is empty; pass at least one series")
     return series, is_one
+
+
+def histories_in_order(history: Any, names: Sequence[str] | None) -> Any:
+    """Return the series of a forecast with their features in the order of the fit, where they have names."""
+    (history,) = by_series(history)
+    if names is None and not isinstance(history, Mapping):
+        return history  # names, if it has some, are those of the caller
+    if isinstance(history, (list, tuple)):
+        return [in_known_order(item, names, f"history[{i}]") for i, item in enumerate(history)]
+    return in_known_order(history, names, "history")
 
 
 def _series_of(history: Any, n_features: int) -> tuple[bool, Any]:

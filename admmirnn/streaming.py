@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from admmirnn import backend, validation
 from admmirnn._typing import Array, DType, FloatArray, Frame, IntArray
+from admmirnn.data.names import in_known_order, names_of
 from admmirnn.data.reading import as_observations
 from admmirnn.data.sequences import as_read
 from admmirnn.networks import Network, layers_of_one_direction
@@ -51,6 +53,59 @@ class StreamState:
         found: FloatArray = self.states[np.arange(len(turn)), turn]
         return found
 
+    def __repr__(self) -> str:
+        return f"StreamState({_read_by(self.n_read)}, states of shape {self.states.shape} and {self.states.dtype})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the state as lists, numbers and strings, which JSON can hold; `from_dict` makes the same of it.
+
+        Returns
+        -------
+        dict
+            With the name of the dtype, the number of features, and a nested list for each array, or None.
+        """
+        arrays = {name: None if array is None else _in_json(array) for name, array in vars(self).items()}
+        return {"dtype": self.states.dtype.name, "n_features": self.recent.shape[2], **arrays}
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> StreamState:
+        """Return the state that `to_dict` has written, to the last bit.
+
+        Parameters
+        ----------
+        state : dict
+            As `to_dict` returned it, or as it came back from JSON.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If it is no such dict.  Whether a state belongs to a model is looked at when a stream takes it.
+        """
+        names = [field.name for field in fields(cls)]
+        if not isinstance(state, Mapping) or set(state) != {"dtype", "n_features", *names}:
+            found = list(state)[:6] if isinstance(state, Mapping) else type(state).__name__
+            raise ValueError(
+                f"state is {found!r}; pass a dict that to_dict has made, with dtype, n_features, {', '.join(names)}"
+            )
+        dtype: Any = validation.check_dtype(state["dtype"])
+        n_features = validation.check_integer("state['n_features']", state["n_features"], 1)
+        dtypes = {"pooled": np.float64, "n_read": np.int64}
+        axes = {"states": 3, "pooled": 3, "recent": 3, "n_read": 1}
+        arrays: dict[str, Any] = {"pooled": None}
+        for name in names:
+            if name == "pooled" and state[name] is None:
+                continue
+            try:
+                array = np.array(_from_json(state[name]), dtypes.get(name, dtype))
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"state[{name!r}] is no nested list of numbers ({error})") from error
+            if name == "recent" and array.ndim == 2 and not array.size:  # without frames
+                array = array.reshape(*array.shape, n_features)
+            if array.ndim != axes[name]:
+                raise ValueError(f"state[{name!r}] has {array.ndim} dimension(s), and should have {axes[name]}")
+            arrays[name] = array
+        return cls(**arrays)
+
     def copy(self) -> StreamState:
         """Return a state of its own, for a fork."""
         pooled = None if self.pooled is None else self.pooled.copy()
@@ -63,6 +118,23 @@ class StreamState:
         for array, given in zip(vars(self).values(), vars(other).values(), strict=True):
             if array is not None:
                 array[streams] = given[others]
+
+
+def _read_by(n_read: IntArray) -> str:
+    """How many streams there are, and how much they have read."""
+    least, most = int(n_read.min()), int(n_read.max())
+    return f"n_streams={len(n_read)}, n_read={least}" + (f" to {most}" if most > least else "")
+
+
+def _in_json(array: Array) -> Any:
+    """An array as nested lists; -inf, which JSON has not, as a string."""
+    if array.dtype.kind != "f" or np.isfinite(array).all():
+        return array.tolist()
+    return [_in_json(row) if row.ndim else float(row) if np.isfinite(row) else repr(float(row)) for row in array]
+
+
+def _from_json(values: Any) -> Any:
+    return [_from_json(value) for value in values] if isinstance(values, list) else float(values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +151,10 @@ class Answer:
         Whether the axis of length K = 1 is left out.
     difference : bool
         Whether the only output is the second one minus the first.
+    classes : ndarray of shape (n_classes,) or None
+        The labels, of a classifier.
+    several : bool
+        Whether there may be several labels at once.
     """
 
     name: str
@@ -86,6 +162,8 @@ class Answer:
     deviation: np.ndarray | None = None
     single: bool = False
     difference: bool = False
+    classes: np.ndarray | None = None
+    several: bool = False
 
 
 class Stream:
@@ -114,11 +192,17 @@ class Stream:
         Where they go on from.
     standard : ndarray of shape (2, n_features), optional
         Means and factors, with a scale of 1: the network reads ``(observation - mean) * factor``.
+    names : sequence of str, optional
+        Of the features, if the estimator was fitted with such.
 
     Attributes
     ----------
     state : StreamState
         Where the streams are, as a copy; can be set.
+    classes_ : ndarray of shape (n_classes,)
+        The labels, of a classifier.
+    feature_names_in_ : ndarray of str
+        Names of the features, if the estimator was fitted with such.
 
     Examples
     --------
@@ -132,7 +216,10 @@ class Stream:
     ...     probabilities = stream(x)
     >>> bool(np.allclose(probabilities, model.predict_proba(X[:1])[0], atol=1e-5))
     True
-    >>> label = model.classes_[probabilities.argmax()]
+    >>> bool(stream.labels(probabilities) == model.predict(X[:1])[0])
+    True
+    >>> stream
+    Stream(n_streams=1, n_read=12, n_features=2, classes_=['down', 'up'])
     """
 
     def __init__(
@@ -144,7 +231,11 @@ class Stream:
         n_streams: int = 1,
         state: StreamState | None = None,
         standard: NDArray[np.float64] | None = None,
+        names: Sequence[str] | None = None,
     ) -> None:
+        self._names, self._answer = names, answer
+        if names is not None:
+            self.feature_names_in_ = np.array(names, dtype=object)
         self._arguments = network, answer, scale, frame, n_streams
         length, stride = frame
         self._n_features, self._dtype = network.n_features // length, network.dtype
@@ -193,8 +284,9 @@ class Stream:
         Parameters
         ----------
         x : array-like of shape (n_streams, n_features), or (n_features,) of a single stream
-            A C-contiguous numpy array of float32, float64, or integers of 8 or 16 bits is read as it is, which is
-            fastest.
+            Also a dict of numbers by the name of each feature, or of arrays (n_streams,), a row of a DataFrame, or a
+            DataFrame with a row for each stream: features with names are found by these.  A C-contiguous numpy array of
+            float32, float64, or integers of 8 or 16 bits is read as it is, which is fastest.
 
         Returns
         -------
@@ -220,7 +312,8 @@ class Stream:
         Parameters
         ----------
         X : array-like of shape (n_streams, n_steps, n_features), or (n_steps, n_features) of a single stream
-            What is read as it is when the stream is called is read so here.
+            What is read as it is when the stream is called is read so here.  Also a DataFrame, or dict of arrays
+            (n_steps,), of a single stream, and a list of these, one for each stream.
         every_step : bool, default=True
             Whether to return the output after every step, or only that after the last one.
 
@@ -236,6 +329,7 @@ class Stream:
         """
         validation.check_boolean("every_step", every_step)
         n, d = self._n_streams, self._n_features
+        X = self._with_names_in_order(X)
         n_axes = validation.n_dimensions("X", X)
         if n == d == n_axes == 1:
             X, n_axes = np.reshape(X, (-1, 1)), 2
@@ -248,6 +342,87 @@ class Stream:
         outputs = np.empty((n, X.shape[1] if every_step else 1, *self._answer_shape), self._answer_dtype)
         self._read_with_care("X", X, outputs)
         return outputs if every_step else outputs[:, 0]
+
+    def _with_names_in_order(self, X: Any) -> Any:
+        """What `read` is given, as arrays or frames with the features in the order of the fit."""
+        if not isinstance(X, (list, tuple)):
+            return in_known_order(X, self._names, "X")
+        items = [in_known_order(item, self._names, f"X[{i}]") for i, item in enumerate(X)]
+        if self._n_streams == 1 and len(items) == 1 and names_of(X[0]) is not None:
+            return items[0]
+        return [np.asarray(item) if names_of(item) is not None else item for item in items]
+
+    def predict(self, x: ArrayLike) -> Any:
+        """Read one more observation of every stream, and return the labels, or of a regressor the values.
+
+        Parameters
+        ----------
+        x : array-like of shape (n_streams, n_features), or (n_features,) of a single stream
+            As when the stream is called.
+
+        Returns
+        -------
+        label or ndarray of shape (n_streams,)
+            As `labels` returns them.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As when the stream is called.
+        """
+        outputs = self(x)
+        return outputs if self._answer.classes is None else self.labels(outputs)
+
+    def labels(self, outputs: ArrayLike) -> Any:
+        """Return the labels that outputs stand for, as `predict` of the estimator names them.
+
+        Parameters
+        ----------
+        outputs : array-like of shape (..., n_classes)
+            What the stream has returned, when it was called or from `read`.
+
+        Returns
+        -------
+        label or ndarray of shape (...)
+            Where there may be several labels, zeros and ones of shape (..., n_classes).  None where there is no output
+            yet, with frames.
+
+        Raises
+        ------
+        TypeError
+            If the estimator is a regressor.
+        ValueError
+            If outputs have another shape.
+        """
+        classes, answer, outputs = self._answer.classes, self._answer, np.asarray(outputs)
+        if classes is None:
+            raise TypeError("outputs of a regressor are values, and have no labels; use them as they are")
+        if not answer.single and outputs.shape[-1:] != (len(classes),):
+            raise ValueError(
+                f"outputs has the shape {outputs.shape}; pass one output for each of {len(classes)} classes"
+            )
+        if answer.several:
+            return (outputs > (0.5 if answer.name == "logistic" else 0.0)).astype(int)
+        found = classes[
+            (outputs > 0).astype(int) if answer.single else np.nan_to_num(outputs, nan=-1.0).argmax(axis=-1)
+        ]
+        missing = np.isnan(outputs if answer.single else outputs[..., 0])
+        if missing.any():
+            found = np.array(found, dtype=object)
+            found[missing] = None
+        return found[()] if isinstance(found, np.ndarray) and not found.ndim else found
+
+    def __repr__(self) -> str:
+        names = "" if self._names is None else f", feature_names_in_={list(self._names)!r:.80}"
+        classes = "" if self._answer.classes is None else f", classes_={self._answer.classes.tolist()!r:.80}"
+        return f"Stream({_read_by(self._state.n_read)}, n_features={self._n_features}{names}{classes})"
+
+    @property
+    def classes_(self) -> Array:
+        """The labels, of a classifier."""
+        if self._answer.classes is None:
+            raise AttributeError("a stream of a regressor has no classes_; it returns values")
+        return self._answer.classes
 
     @property
     def state(self) -> StreamState:
@@ -276,10 +451,11 @@ class Stream:
         self._state.take(self._start, streams, streams)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (*self._arguments, self.state, self._standard)
+        return type(self), (*self._arguments, self.state, self._standard, self._names)
 
     def _observation(self, x: ArrayLike) -> Array:
         """``x`` in a form that the kernel reads."""
+        x = in_known_order(x, self._names, "x", (0, 1))
         n, d, n_axes = self._n_streams, self._n_features, validation.n_dimensions("x", x)
         if n == 1 and n_axes < 2:
             x = np.reshape(x, 1) if d == 1 and n_axes == 0 else x
@@ -343,6 +519,7 @@ class ReadsStreams:
         ValueError, TypeError
             If an argument does not fit, or is not finite.
         """
+        x = in_known_order(x, self._names_of_features, "x", (0, 1))
         n_streams = max(len(np.asarray(x)), 1) if validation.n_dimensions("x", x) == 2 else 1
         stream = self._stream(n_streams, state)
         return stream(x), stream._state
@@ -371,9 +548,14 @@ class ReadsStreams:
         return self._stream(validation.check_integer("n_streams", n_streams, 1))
 
     def _stream(self, n_streams: int, state: StreamState | None = None) -> Stream:
-        return Stream(
-            self._network(), self._answer(), self._scale, self._frame, n_streams, state, standard=self._standard
-        )
+        network, names = self._network(), self._names_of_features
+        return Stream(network, self._answer(), self._scale, self._frame, n_streams, state, self._standard, names)
+
+    @property
+    def _names_of_features(self) -> Sequence[str] | None:
+        """Those of an observation, None if there are none; the columns of a table are names of steps."""
+        of_table = getattr(self, "_n_table_columns", None) is not None
+        return None if of_table else getattr(self, "feature_names_in_", None)
 
 
 def check_observations(name: str, values: Any, shape: tuple[int | None, ...], what: str) -> Array:

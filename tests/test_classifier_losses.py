@@ -224,7 +224,7 @@ def test_what_does_not_fit_is_refused(several_labels, three_classes):
     refused("y contains 2, first at index 4", X, np.where(np.arange(160)[:, None] == 4, 2, y), loss=SEVERAL)
     refused("y contains nan", X, np.where(np.arange(160)[:, None] == 4, np.nan, y), loss=SEVERAL)
     refused("y holds", X, np.full((160, 2), "a"), TypeError, loss=SEVERAL)
-    refused("X has 160 sequences and y has 159 rows", X, y[1:], loss=SEVERAL)
+    refused("X has 160 sequences and y has 159 entries", X, y[1:], loss=SEVERAL)
     refused(r"y\[0\] has \d rows and X\[0\] has \d steps", X, [Y[0][1:], *Y[1:]], loss=SEVERAL)
     refused(r"y\[0\] has 2 rows and X\[0\] has \d steps", X, np.zeros((160, 2, 3)), loss=SEVERAL)
     refused("no column", X, np.zeros((160, 0)), loss=SEVERAL)

@@ -160,7 +160,6 @@ def test_broken_ts_lines_are_named(tmp_path, line, message):
 @pytest.mark.parametrize(
     ("tags", "message"),
     [
-        ("@problemName x\n@timeStamps true", "line 2: series with time stamps"),
         ("@univariate\n", "line 1: '@univariate' should say true or false"),
         ("@equalLength maybe\n", "line 1: '@equalLength maybe' should say"),
         ("@dimensions two\n", "line 1: '@dimensions two' should name one number"),
@@ -321,3 +320,53 @@ def test_osuleaf_files():
 def test_text_file():
     text = datasets.load_text()
     assert len(text) == 118_564 and len(set(text)) == 61 and text.startswith("One morning, when Gregor Samsa woke")
+
+
+# time stamps
+
+
+STAMPED = "(2024-03-01 00:20:00,3),(2024-03-01 00:00:00,1),(2024-03-01 00:10:00,2)"
+
+
+@pytest.mark.parametrize(
+    ("channels", "times"),
+    [
+        (
+            [STAMPED, STAMPED.replace(",3)", ",30)")],
+            np.array("2024-03-01", "M8[us]") + np.arange(3) * np.timedelta64(600, "s"),
+        ),
+        (["(0.5,1),(1,2),(10,3)", "(0.5,1),(1,2),(10,30)"], [0.5, 1, 10]),
+        (
+            ["(2024-03-01T02:00:00+02:00, 1), (2024-03-01T00:30:00Z, 2)"],
+            np.array(["2024-03-01T00:00", "2024-03-01T00:30"], "M8[us]"),
+        ),
+    ],
+    ids=["times", "numbers", "zones"],
+)
+def test_series_with_time_stamps_are_sorted_by_them(tmp_path, channels, times):
+    write_ts(tmp_path / "x.ts", ["@timeStamps true", "@classLabel true a b"], [[*channels, "a"]])
+    (x,), y = datasets.read_ts(tmp_path / "x.ts")
+    assert x[:, 0].tolist() == list(range(1, len(times) + 1)) and y.tolist() == ["a"]
+    assert len(channels) == 1 or x[-1].tolist() == [3, 30]
+    (same,), _, (found,) = datasets.read_ts(tmp_path / "x.ts", return_times=True)
+    np.testing.assert_array_equal(same, x)
+    np.testing.assert_array_equal(found, times)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (["1,2", "a"], r"line 4: '1,2' should be pairs \(time,value\)"),
+        (["(0,1),2", "a"], r"line 4: '\(0,1\),2' should be pairs"),
+        (["(0,1),(1,2)", "(0,1),(2,2)", "a"], "line 4: the channels have different time stamps"),
+        (["(0,1),(1,?)", "a"], "line 4: a value is missing"),
+        (["(noon,1),(1,2)", "a"], "line 4: Invalid isoformat string"),
+    ],
+)
+def test_time_stamps_that_cannot_be_read_are_named(tmp_path, row, message):
+    write_ts(tmp_path / "x.ts", ["@timeStamps true", "@classLabel true a b"], [row])
+    with pytest.raises(ValueError, match=message):
+        datasets.read_ts(tmp_path / "x.ts")
+    write_ts(tmp_path / "x.ts", ["@classLabel true a b"], [["1,2", "a"]])
+    with pytest.raises(ValueError, match="x.ts has no time stamps, as it does not say @timeStamps true"):
+        datasets.read_ts(tmp_path / "x.ts", return_times=True)

@@ -83,7 +83,7 @@ def test_inputs_that_nobody_knows_stay_what_they_are(model, driven):
 
 def test_targets_that_are_no_features(backend_name, driven):
     X, y = driven
-    model = RNNRegressor(6, max_epochs=2, dtype="float64", random_state=0).fit(X[:, :, 1:2], y[:, :, 0])
+    model = RNNRegressor(6, targets="step", max_epochs=2, dtype="float64", random_state=0).fit(X[:, :, 1:2], y[:, :, 0])
     found = model.forecast(X[0, :30, 1], 8, X[0, 30:37, 1], target_features=[])
     np.testing.assert_allclose(found, model.predict(X[:1, :37, 1:2])[0, 29:], rtol=1e-9)
 
@@ -105,7 +105,7 @@ def test_a_forecast_goes_on_from_a_state(backend_name, model, driven):
 
 def test_quantiles_are_those_of_paths(backend_name):
     """An autoregression that the network knows: the spread of its paths is the one of the process."""
-    model = RNNRegressor(1, activation="identity", max_epochs=1, dtype="float64", random_state=0)
+    model = RNNRegressor(1, activation="identity", max_epochs=1, dtype="float64", targets="step", random_state=0)
     model.fit(np.random.default_rng(0).normal(size=(4, 8, 1)), np.ones((4, 8)))
     model.U_[:], model.W_[:], model.b_[:], model.V_[:], model.c_[:] = 0.8, 0, 0, 1, 0
     model.target_mean_[:], model.target_scale_[:] = 0, 1

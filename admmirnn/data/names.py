@@ -65,39 +65,34 @@ def in_one_order(items: Sequence[Any], names: Array | None = None) -> tuple[Sequ
     ValueError, TypeError
         If some have other names, or none.
     """
-    order = None if names is None else list(names)
-    found, seen = [], None
-    for i, item in enumerate(items):
-        labels = names_of(item)
-        if labels is None or labels != seen:
-            _check_as_first(labels, seen, i)
-            if labels is not None and i == 0:
-                check_names(labels, "X[0]")
-                if order is None or not isinstance(labels[0], str):
-                    order = labels
-        if labels is None:
-            return items, None
-        seen = seen or labels
-        found.append(selected(item, order, labels, f"X[{i}]"))
-    return found, order
+    labels = [names_of(item) for item in items]
+    first = labels[0]
+    if not any(labels):
+        return items, None
+    for i, of_one in enumerate(labels):
+        if (of_one is None) != (first is None):
+            this, other = (f"X[{i}]", "X[0]") if of_one is None else ("X[0]", f"X[{i}]")
+            raise ValueError(
+                f"{this} has no names of features and {other} has {(of_one or first)!r:.80}; pass frames, or arrays, "
+                "for all sequences"
+            )
+        if i == 0 or of_one != first:
+            check_names(of_one or [], f"X[{i}]")
+    assert first is not None  # as there are names
+    order = list(names) if names is not None and first and isinstance(first[0], str) else first
+    return [
+        selected(item, order, of_one or [], f"X[{i}]")
+        for i, (item, of_one) in enumerate(zip(items, labels, strict=True))
+    ], order
 
 
-def _check_as_first(labels: list[Any] | None, first: list[Any] | None, i: int) -> None:
-    """Raise if only one of a sequence and the first one has names, or they are numbers in another order."""
-    if i == 0:
-        return
-    if (labels is None) != (first is None):
-        this, other = (f"X[{i}]", "X[0]") if labels is None else ("X[0]", f"X[{i}]")
-        raise ValueError(
-            f"{this} has no names of features and {other} has {(labels or first)!r:.80}; pass frames, or arrays, for "
-            "all sequences"
-        )
-    if labels is not None:
-        check_names(labels, f"X[{i}]")
+def selected(
+    item: Any, names: Sequence[Any] | None, labels: Sequence[Any], name: str, n_axes: Sequence[int] = (1,)
+) -> Any:
+    """One sequence with its features in the order of ``names``; as a frame if it is one, otherwise as an array.
 
-
-def selected(item: Any, names: Sequence[Any] | None, labels: Sequence[Any], name: str) -> Any:
-    """One sequence with its features in the order of ``names``; as a frame if it is one, otherwise as an array."""
+    ``n_axes`` are the numbers of axes that a feature may have in a dict of arrays: one, of the steps.
+    """
     names = list(labels) if names is None else list(names)
     if set(names) != set(labels):
         missing = [label for label in names if label not in labels]
@@ -105,23 +100,24 @@ def selected(item: Any, names: Sequence[Any] | None, labels: Sequence[Any], name
         said = [f"lacks {missing!r:.80}"] if missing else []
         said += [f"has {more!r:.80}, which is not among them"] if more else []
         raise ValueError(f"{name} {' and '.join(said)}; the features are {names!r:.120}: give every sequence the same")
-    if isinstance(item, Mapping) or isinstance(item, np.ndarray):
-        return _stacked({label: item[label] for label in names}, name)
+    if isinstance(item, (Mapping, np.ndarray, np.void)):
+        return _stacked({label: item[label] for label in names}, name, n_axes)
     if list(labels) == names:
         return item
     return item.select(names) if hasattr(item, "select") else item[names]
 
 
-def _stacked(columns: Mapping[Any, Any], name: str) -> Array:
+def _stacked(columns: Mapping[Any, Any], name: str, n_axes: Sequence[int]) -> Array:
     arrays = {label: np.asarray(column) for label, column in columns.items()}
     first = next(iter(arrays))
     for label, array in arrays.items():
-        if array.ndim != 1:
-            raise ValueError(f"{name}[{label!r}] has {array.ndim} dimension(s); pass one value per step, (n_steps,)")
-        if len(array) != len(arrays[first]):
+        if array.ndim not in n_axes:
+            wanted = "one value per step, (n_steps,)" if tuple(n_axes) == (1,) else "one number, or one per stream"
+            raise ValueError(f"{name}[{label!r}] has {array.ndim} dimension(s); pass {wanted}")
+        if array.shape != arrays[first].shape:
             raise ValueError(
-                f"{name}[{label!r}] has {len(array)} steps and {name}[{first!r}] has {len(arrays[first])}; give all "
-                "features as many"
+                f"{name}[{label!r}] has the shape {array.shape} and {name}[{first!r}] has {arrays[first].shape}; give "
+                "all features as many values"
             )
     return np.stack(list(arrays.values()), axis=-1)
 
@@ -140,3 +136,47 @@ def feature_names(names: list[Any] | None) -> dict[str, Any]:
     if not names or not isinstance(names[0], str):
         return {}
     return {"feature_names_in_": np.array(names, dtype=object)}
+
+
+def names_of_observation(x: Any) -> list[Any] | None:
+    """Return the labels of the features of one observation, or of one per stream, or None if it has none."""
+    if isinstance(x, np.void):
+        return None if x.dtype.names is None else list(x.dtype.names)
+    if hasattr(x, "iloc") and getattr(x, "ndim", 2) == 1:  # a row of a frame of pandas
+        labels = list(x.index)
+        return labels if labels and all(isinstance(label, str) for label in labels) else None
+    return names_of(x)
+
+
+def in_known_order(x: Any, names: Sequence[str] | None, name: str, n_axes: Sequence[int] = (1,)) -> Any:
+    """Return observations with their features in the order of ``names``, if they have names.
+
+    Parameters
+    ----------
+    x : dict, pandas Series or frame, or array-like
+        One observation, one per stream, or a sequence; arrays have no names, and are returned as they are.
+    names : sequence of str or None
+        Those that the model was fitted with; None if it was fitted without any.
+    name : str
+        Of the argument.
+    n_axes : sequence of int
+        How many axes a feature may have in a dict.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there are other names, or a dict is to be read without any.
+    """
+    labels = names_of_observation(x)
+    if labels is None or not labels:
+        return x
+    if names is not None and isinstance(labels[0], str):
+        return selected(x, names, labels, name, n_axes)
+    if names is None and isinstance(x, Mapping):
+        raise TypeError(
+            f"{name} is a dict, and the model was fitted without names of features; pass an array, or fit with frames"
+        )
+    check_names(labels, name)
+    if names is None and isinstance(labels[0], str):
+        as_fitted(labels, None, "the model")
+    return x

@@ -70,6 +70,7 @@ def read_sequences(
         _check_finite(sequences, dtype, X)
         of_nested = {"n_features_in_": sequences.n_features, "_n_table_columns": None}
         return sequences, of_nested | feature_names(order)
+    refuse_nested_table(X)
     refuse_long_table(X)
     probe = copy.copy(estimator)
     sequences = _read_table(validate_data(probe, X, reset=True, **_TABLE), dtype, scale)
@@ -97,6 +98,8 @@ def read_more_sequences(
     """
     known = None if of_table else getattr(estimator, "feature_names_in_", None)
     kind, X, names = _kind_of(X, known)
+    if kind == "table":
+        refuse_nested_table(X)
     if kind != "table":
         as_fitted(names, known, type(estimator).__name__)
         sequences = _read_nested(kind, X, dtype, scale)
@@ -146,6 +149,19 @@ def refuse_long_table(X: Any) -> None:
         "series=..., time=..., label=...), or pass [X] if it is a single sequence; if every row is a sequence, and "
         "every column a step, pass X.to_numpy()"
     )
+
+
+def refuse_nested_table(X: Any) -> None:
+    """Raise if the cells of a frame are series."""
+    labels = None if issparse(X) else names_of(X)
+    if not labels:
+        return
+    cell: Any = next(iter(X[labels[0]]), None)
+    cell = cell.as_py() if hasattr(cell, "as_py") else cell
+    if hasattr(cell, "__len__") and not isinstance(cell, (str, bytes)):
+        raise ValueError(
+            f"X is a table whose cells hold series, as {labels[0]!r} does: pass admmirnn.sequences_from_nested(X)"
+        )
 
 
 _NUMBERED = re.compile(r"(.*?)(-?\d+(?:\.\d+)?)(\D*)", re.DOTALL)

@@ -684,9 +684,10 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
 
     def _answer(self) -> Answer:
         if hasattr(self, "predict_proba"):
-            return Answer("logistic" if self._several else "softmax")
+            name = "logistic" if self._several else "softmax"
+            return Answer(name, classes=self.classes_, several=self._several)
         of_two = not self._several and len(self.classes_) == 2
-        return Answer("values", single=of_two, difference=of_two)
+        return Answer("values", single=of_two, difference=of_two, classes=self.classes_, several=self._several)
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the accuracy of `predict`: the share of right sequences, or of right steps.

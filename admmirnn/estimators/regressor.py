@@ -57,6 +57,7 @@ from admmirnn.recursion import (
     check_state_of_series,
     check_target_features,
     forecast,
+    histories_in_order,
     names_of_features,
     residuals_of,
     sampled,
@@ -469,9 +470,10 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         """
         network = self._network()
         n_features, K = network.n_features // self._frame[0], network.n_outputs
-        names = names_of_features(history, getattr(self, "feature_names_in_", None))
+        names = names_of_features(history, self._names_of_features)
         targets = check_target_features(target_features, K, n_features, names, type(self).__name__)
         horizon = validation.check_integer("horizon", horizon, 1)
+        history = histories_in_order(history, self._names_of_features)
         series, is_one = check_history(history, n_features, self._frame[0], network.dtype, self._scale, self._standard)
         state = check_state_of_series(state, len(series))
         inputs = np.setdiff1d(np.arange(n_features), targets)
