@@ -33,6 +33,7 @@ __all__ = [
 _SUBMODULES = (
     "backend",
     "datasets",
+    "forecasting",
     "io",
     "losses",
     "penalties",

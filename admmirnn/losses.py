@@ -9,7 +9,7 @@ constant output would cost; a solver compares with the latter to see whether a n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -30,6 +30,7 @@ __all__ = [
     "Huber",
     "Loss",
     "Quantile",
+    "Quantiles",
     "SigmoidCrossEntropy",
     "SoftmaxCrossEntropy",
     "SquaredError",
@@ -208,6 +209,72 @@ class Quantile(Loss):
         return _constant_pinball(y, shares, self.quantile)
 
 
+class Quantiles(Loss):
+    """The sum of the losses of `Quantile` of several quantiles: outputs tend to all of them at once.
+
+    y has the shape (n_outputs,), and output j is that of the quantile j modulo their number: a target is repeated for
+    each of them.  Outputs may cross; sorted, they cost no more.
+
+    Parameters
+    ----------
+    quantiles : sequence of float, default=(0.1, 0.5, 0.9)
+        > 0 and < 1.
+    """
+
+    name = None  # type: ignore[assignment]  # no kernel knows it
+    least_rho = 100.0  # not smooth
+
+    def __init__(self, quantiles: Sequence[float] = (0.1, 0.5, 0.9)) -> None:
+        self.quantiles = tuple(check_number("an entry of quantiles", q, strict=True, below=1.0) for q in quantiles)
+        if not self.quantiles:
+            raise ValueError("quantiles is empty; pass one or more")
+
+    def __hash__(self) -> int:
+        return hash(self.quantiles)
+
+    def step(
+        self,
+        kernels: Kernels,
+        Q: FloatArray,
+        targets: Array,
+        weights: FloatArray,
+        rho: float,
+        O_plus: FloatArray,
+        lambda3: FloatArray,
+    ) -> tuple[float, int | None]:
+        """Write o+ and lambda3; return the loss at Q."""
+        of_outputs = self._of_outputs(Q)
+        rows = weights > 0
+        with np.errstate(invalid="ignore"):  # the network's fault, which the solver sees by its loss
+            moved = np.clip(np.where(rows[:, None], targets, Q) - Q, (of_outputs - 1) / rho, of_outputs / rho)
+        O_plus[:] = Q + moved
+        lambda3[:] = (rho * weights[:, None]) * moved
+        return self.value(kernels, Q, targets, weights)
+
+    def value(
+        self, kernels: Kernels | None, O: FloatArray, targets: Array, weights: FloatArray
+    ) -> tuple[float, int | None]:
+        """Return the weighted mean at O."""
+        rows = np.flatnonzero(weights)
+        o, w = O[rows].astype(np.float64), weights[rows].astype(np.float64)
+        if not len(rows) or not np.isfinite(o).all():
+            return np.nan, None
+        R = _pinball(targets[rows] - o, self._of_outputs(O)).sum(axis=1)
+        return float(w @ R / w.sum()), None
+
+    def constant_loss(self, targets: Array, weights: Array) -> float:
+        """That of the quantiles of the targets."""
+        y, shares = _weighty(targets, weights)
+        of_outputs = self._of_outputs(y)
+        return sum(_constant_pinball(y[:, [k]], shares, float(q)) for k, q in enumerate(of_outputs))
+
+    def _of_outputs(self, O: FloatArray) -> NDArray[np.floating[Any]]:
+        n, K = len(self.quantiles), O.shape[1]
+        if K % n:
+            raise ValueError(f"y has {K} value(s) a target and loss has {n} quantiles; repeat each value {n} times")
+        return np.tile(np.array(self.quantiles, O.dtype), K // n)
+
+
 class AbsoluteError(Loss):
     """R(o, y) = sum_k ``|o_k - y_k|``, with y of shape (n_outputs,).
 
@@ -224,7 +291,10 @@ class AbsoluteError(Loss):
 
 
 LOSSES_OF_CLASSES = {loss.name: loss for loss in (SoftmaxCrossEntropy, Hinge, SigmoidCrossEntropy)}
-LOSSES_OF_VALUES = {loss.name: loss for loss in (SquaredError, Huber, AbsoluteError, Quantile)}
+LOSSES_OF_VALUES: dict[str, type[Loss]] = {
+    **{loss.name: loss for loss in (SquaredError, Huber, AbsoluteError, Quantile)},
+    "quantiles": Quantiles,
+}
 
 
 class UserLoss:
@@ -370,10 +440,15 @@ def _class_frequencies(targets: Array, weights: FloatArray) -> NDArray[np.float6
     return np.bincount(labels.astype(np.intp), shares).astype(np.float64, copy=False)
 
 
+def _pinball(residuals: FloatArray, quantiles: FloatArray) -> FloatArray:
+    found: FloatArray = np.maximum(quantiles * residuals, (quantiles - 1) * residuals)
+    return found
+
+
 def _constant_pinball(y: NDArray[np.float64], shares: NDArray[np.float64], quantile: float) -> float:
     order = np.argsort(y, axis=0)
     below = np.cumsum(shares[order], axis=0)
     first = np.minimum((below < quantile).sum(axis=0), len(y) - 1)
     columns = np.arange(y.shape[1])
     residual = y - y[order[first, columns], columns]
-    return float((shares @ np.maximum(quantile * residual, (quantile - 1) * residual)).sum())
+    return float((shares @ _pinball(residual, np.float64(quantile))).sum())

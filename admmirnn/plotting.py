@@ -25,7 +25,14 @@ else:
     Axes = Any
     Axis = Any
 
-__all__ = ["plot_confusion_matrix", "plot_eigenvalues", "plot_history", "plot_residuals", "plot_states"]
+__all__ = [
+    "plot_confusion_matrix",
+    "plot_eigenvalues",
+    "plot_forecast",
+    "plot_history",
+    "plot_residuals",
+    "plot_states",
+]
 
 _MOST_IN_A_LEGEND = 12
 _MOST_ABOVE = 4  # lines of a legend above an axes, or there are two columns of them
@@ -134,6 +141,82 @@ def plot_residuals(history: Any, *, ax: Axes | None = None, **kwargs: Any) -> Ax
     if ax.get_lines():  # there are none of a fit that diverged at once
         ax.legend(fontsize="small", ncols=3, columnspacing=1)  # a column an equation
     return ax
+
+
+def plot_forecast(
+    history: ArrayLike,
+    forecast: ArrayLike,
+    quantiles: ArrayLike | None = None,
+    *,
+    observed: ArrayLike | None = None,
+    n_shown: int | None = None,
+    ax: Axes | None = None,
+    label: str = "forecast",
+    **kwargs: Any,
+) -> Axes:
+    """Plot a forecast behind the series that it goes on from, with the interval between its outer quantiles.
+
+    Call it again with the same ``ax`` and another ``label`` to compare forecasts.
+
+    Parameters
+    ----------
+    history : array-like of shape (n_steps,)
+        One value of a series.
+    forecast : array-like of shape (horizon,)
+        What follows.
+    quantiles : array-like of shape (horizon, n_levels), optional
+        As `Forecaster.forecast` returns them: pairs of them, the outer ones first, are drawn as bands.
+    observed : array-like of shape (horizon,), optional
+        What did follow.
+    n_shown : int, optional
+        How many of the last steps of ``history`` are drawn; by default three times the horizon.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; in a new figure by default.
+    label : str, default="forecast"
+        Name of the forecast in the legend.
+    **kwargs
+        For `matplotlib.axes.Axes.plot`, of the forecast.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        If an argument has another shape.
+    ImportError
+        If matplotlib is not installed: ``pip install 'admmirnn[plot]'``.
+    """
+    history, forecast = check_curve("history", history, None), check_curve("forecast", forecast, None)
+    horizon, n = len(forecast), len(history)
+    n_shown = 3 * horizon if n_shown is None else validation.check_integer("n_shown", n_shown, 1)
+    bands = None if quantiles is None else validation.as_numbers(quantiles, "quantiles", np.float64)
+    if bands is not None and (bands.ndim != 2 or len(bands) != horizon):
+        raise ValueError(f"quantiles has the shape {bands.shape}; pass ({horizon}, n_levels), a row for each step")
+    truth = None if observed is None else check_curve("observed", observed, horizon)
+    ax = _axes(ax, "plot_forecast")
+    steps = np.arange(n, n + horizon)
+    if not ax.get_lines():
+        ax.plot(np.arange(n)[-n_shown:], history[-n_shown:], color="0.4", label="series")
+        if truth is not None:
+            ax.plot(steps, truth, color="0.4", linestyle=":", label="observed")
+    (line,) = ax.plot(steps, forecast, **{"label": label} | kwargs)
+    for k in range(0 if bands is None else bands.shape[1] // 2):
+        assert bands is not None
+        ax.fill_between(steps, bands[:, k], bands[:, -1 - k], color=line.get_color(), alpha=0.2, linewidth=0)
+    ax.set(xlabel="step")
+    ax.grid(alpha=0.3)
+    ax.legend()
+    return ax
+
+
+def check_curve(name: str, values: Any, length: int | None) -> NDArray[np.float64]:
+    """Return numbers of one axis, or raise; None is any length but 0."""
+    found: NDArray[np.float64] = validation.as_numbers(values, name, np.float64)
+    if found.ndim != 1 or len(found) == 0 or (length is not None and len(found) != length):
+        raise ValueError(f"{name} has the shape {found.shape}; pass ({length or 'n_steps'},), one value of a series")
+    return found
 
 
 def plot_states(

@@ -547,6 +547,10 @@ class ReadsStreams:
         """
         return self._stream(validation.check_integer("n_streams", n_streams, 1))
 
+    def stream_with(self, answer: Answer, n_streams: int = 1) -> Stream:
+        """Return a `Stream` as `stream` does, with outputs in other units."""
+        return Stream(self._network(), answer, self._scale, self._frame, n_streams, None, self._standard)
+
     def _stream(self, n_streams: int, state: StreamState | None = None) -> Stream:
         network, names = self._network(), self._names_of_features
         return Stream(network, self._answer(), self._scale, self._frame, n_streams, state, self._standard, names)

@@ -30,7 +30,7 @@ from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.networks import ElmanRNN
 from admmirnn.solvers.algorithm1.solver import BACKWARD, FORWARD
 from admmirnn.solvers.algorithm1.variables import SweepSettings, Variables
-from bench import device, gated, learning
+from bench import device, forecasts, gated, learning
 from bench import memory as memory_use
 from bench import sequences as sequence_problems
 from bench import speed as speed_of_rollout
@@ -429,6 +429,7 @@ SECTIONS = (
     *speed_of_rollout.SECTIONS,
     *speed_of_streams.SECTIONS,
     *device.SECTIONS,
+    *forecasts.SECTIONS,
 )
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from admmirnn import streaming
 from admmirnn.estimators import classifier, regressor, text
+from admmirnn.forecasting import backtesting, forecaster, transformers
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
@@ -89,7 +90,10 @@ def test_getting_started_in_processes_of_their_own(elsewhere):
     assert {"readings.csv", "model.safetensors", "scaling.npz", "model.png", "states.png"} <= left
 
 
-@pytest.mark.parametrize("module", [classifier, regressor, streaming, text], ids=lambda module: module.__name__)
+WITH_EXAMPLES = [backtesting, classifier, forecaster, regressor, streaming, text, transformers]
+
+
+@pytest.mark.parametrize("module", WITH_EXAMPLES, ids=lambda module: module.__name__)
 def test_docstring_examples(module):
     found = doctest.testmod(module)
     assert found.attempted > 0 and found.failed == 0

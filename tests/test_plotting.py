@@ -481,3 +481,33 @@ def test_without_matplotlib(tmp_path):
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert "ImportError: plot_eigenvalues needs matplotlib" in done.stderr
     assert "pip install 'admmirnn[plot]'" in done.stderr
+
+
+# plot_forecast
+
+
+def test_forecasts_and_their_bands(figure):
+    history, forecast, observed = np.arange(50.0), np.arange(50, 60) + 0.5, np.arange(50.0, 60)
+    quantiles = forecast[:, None] + np.array([-2, -1, 0, 1, 2])
+    ax = plotting.plot_forecast(history, forecast, quantiles, observed=observed, ax=figure.add_subplot())
+    series, truth, line = ax.get_lines()
+    np.testing.assert_array_equal(series.get_xydata(), np.column_stack([history, history])[-30:])
+    np.testing.assert_array_equal(truth.get_xydata(), np.column_stack([observed, observed]))
+    np.testing.assert_array_equal(line.get_xydata(), np.column_stack([observed, forecast]))
+    outer, inner = (band.get_paths()[0].get_extents() for band in ax.collections)
+    assert (outer.y0, outer.y1, inner.y0, inner.y1) == (48.5, 61.5, 49.5, 60.5)
+    plotting.plot_forecast(history, forecast + 1, ax=ax, label="another")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["series", "observed", "forecast", "another"]
+
+
+def test_forecasts_refuse(figure):
+    ax = figure.add_subplot()
+    for arguments, match in (
+        (([[1.0]], [1.0]), "history has the shape"),
+        (([1.0], []), "forecast has the shape"),
+        (([1.0], [1.0, 2.0], [[1.0, 2.0]]), r"quantiles has the shape \(1, 2\); pass \(2, n_levels\)"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            plotting.plot_forecast(*arguments, ax=ax)
+    with pytest.raises(ValueError, match="observed has the shape"):
+        plotting.plot_forecast([1.0], [1.0], observed=[1.0, 2.0], ax=ax)

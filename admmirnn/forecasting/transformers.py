@@ -1,0 +1,127 @@
+"""Reversible transformers of series: what they do to a series is undone of its forecast."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+
+from admmirnn import validation
+from admmirnn._typing import FloatArray
+
+
+class Difference(BaseEstimator):
+    """Differences between each value and the one ``lag`` steps before: of a trend, or with its period of a season.
+
+    Parameters
+    ----------
+    lag : int, default=1
+        1 for a trend, 7 for weeks of days and so on, >= 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from admmirnn.forecasting import Difference
+    >>> z = np.array([[1.0], [3.0], [6.0], [10.0]])
+    >>> Difference().transform(z).ravel()
+    array([2., 3., 4.])
+    >>> Difference().inverse_transform(np.array([[5.0], [6.0]]), z).ravel()
+    array([15., 21.])
+    """
+
+    keeps_order = False  # of values at one step: the larger one may come from the smaller one
+
+    def __init__(self, lag: int = 1) -> None:
+        self.lag = lag
+
+    @property
+    def n_lost(self) -> int:
+        """How many of the first values have no difference."""
+        return validation.check_integer("lag of Difference", self.lag, 1)
+
+    def transform(self, z: ArrayLike) -> FloatArray:
+        """Return the differences.
+
+        Parameters
+        ----------
+        z : array-like of shape (n_steps, k)
+            A series of more than ``lag`` steps.
+
+        Returns
+        -------
+        ndarray of shape (n_steps - lag, k)
+        """
+        lag = self.n_lost
+        values: FloatArray = validation.as_numbers(z, "z", np.float64)
+        if len(values) <= lag:
+            raise ValueError(f"z has {len(values)} steps, and differences of lag {lag} take more than that; pass more")
+        found: FloatArray = values[lag:] - values[:-lag]
+        return found
+
+    def inverse_transform(self, differences: ArrayLike, history: ArrayLike) -> FloatArray:
+        """Return the values whose differences these are.
+
+        Parameters
+        ----------
+        differences : array-like of shape (..., n_steps, k)
+            Of the steps that follow ``history``; several forecasts may be before the last two axes.
+        history : array-like of shape (at least lag, k)
+            The values before.
+
+        Returns
+        -------
+        ndarray of shape (..., n_steps, k)
+        """
+        lag, d = self.n_lost, np.asarray(differences, np.float64)
+        before = np.asarray(history, np.float64)
+        if len(before) < lag:
+            raise ValueError(f"history has {len(before)} steps; pass at least {lag}, as many as the lag")
+        found = np.empty_like(d)
+        for h in range(d.shape[-2]):
+            last = before[len(before) - lag + h] if h < lag else found[..., h - lag, :]
+            found[..., h, :] = last + d[..., h, :]
+        return found
+
+
+class Log(BaseEstimator):
+    """log(z + offset), for series whose changes grow with their size.
+
+    Parameters
+    ----------
+    offset : float, default=0.0
+        What is added, such as 1 for counts that may be 0, >= 0.
+    """
+
+    keeps_order = True
+    n_lost = 0
+
+    def __init__(self, offset: float = 0.0) -> None:
+        self.offset = offset
+
+    def transform(self, z: ArrayLike) -> FloatArray:
+        """Return the logarithms.
+
+        Parameters
+        ----------
+        z : array-like of shape (n_steps, k)
+            Larger than ``-offset``.
+
+        Returns
+        -------
+        ndarray of shape (n_steps, k)
+        """
+        offset = validation.check_number("offset of Log", self.offset)
+        values: FloatArray = validation.as_numbers(z, "z", np.float64) + offset
+        if not (values > 0).all():
+            least = float(values.min()) - offset
+            raise ValueError(
+                f"z has the value {least:g}, which has no logarithm with offset={offset:g}; pass a larger one"
+            )
+        found: FloatArray = np.log(values)
+        return found
+
+    def inverse_transform(self, logarithms: ArrayLike, history: ArrayLike) -> FloatArray:
+        """Return the values whose logarithms these are; ``history`` is not looked at."""
+        with np.errstate(over="ignore"):
+            found: FloatArray = np.exp(np.asarray(logarithms, np.float64)) - self.offset
+        return found
