@@ -36,6 +36,8 @@ _SUBMODULES = (
     "forecasting",
     "io",
     "losses",
+    "metrics",
+    "model_selection",
     "penalties",
     "plotting",
     "preprocessing",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from admmirnn import streaming
+from admmirnn import metrics, model_selection, streaming, tables
 from admmirnn.estimators import classifier, regressor, text
 from admmirnn.forecasting import backtesting, forecaster, transformers
 
@@ -90,7 +90,18 @@ def test_getting_started_in_processes_of_their_own(elsewhere):
     assert {"readings.csv", "model.safetensors", "scaling.npz", "model.png", "states.png"} <= left
 
 
-WITH_EXAMPLES = [backtesting, classifier, forecaster, regressor, streaming, text, transformers]
+WITH_EXAMPLES = [
+    backtesting,
+    classifier,
+    forecaster,
+    metrics,
+    model_selection,
+    regressor,
+    streaming,
+    tables,
+    text,
+    transformers,
+]
 
 
 @pytest.mark.parametrize("module", WITH_EXAMPLES, ids=lambda module: module.__name__)
