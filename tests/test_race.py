@@ -23,11 +23,13 @@ from bench.race import __main__ as race_main
 from bench.race import run as race_run
 from bench.race.curves import ACCURACY, Curve, MeanCurve, Metric, Point, evaluation_points, mean_curves
 from bench.race.ours import OurSide, initial_network
-from bench.race.report import print_standing, standings, verdict, write_json
+from bench.race.report import print_standing, standings, verdict
 from bench.race.selection import choose, try_settings
 from bench.race.task import Data, Goal, Ours, Task, Theirs, around, standardised
 from bench.race.tasks import load_task, names
+from bench.record import write_json
 
+OPTIMISERS = ("SGD", "Momentum", "AdaGrad", "RMSprop", "Adam", "SOAP", "Muon", "PSGD-Kron", "Shampoo")
 BITS = Metric("bits a character", lambda outputs, targets: 2.0, higher_is_better=False)
 OURS = Ours(epochs=3)
 
@@ -324,12 +326,40 @@ def test_data_of_labels_and_the_first_of_them(waves):
 
 
 def test_every_task_has_five_learning_rates_and_goals_of_one_kind():
-    assert {"mnist", "vowels", "digits", "text"} <= set(names())
+    known = {"mnist", "pixels", "vowels", "osuleaf", "digits", "text", "adding", "mackey_glass"}
+    assert set(names()) == known
     for task in map(load_task, names()):
         assert all(len(rates) == 5 and sorted(rates) == list(rates) for rates in task.learning_rates.values())
         assert list(task.budgets) == sorted(task.budgets)
         assert len({goal.value is None for goal in task.goals}) == 1
         assert any(goal.share is not None for goal in task.goals)
+
+
+def test_gates_of_long_sequences_start_as_those_of_estimators(task):
+    X = np.zeros((4, 300, 2), np.float32)
+    data = Data.of_labels(X, [0, 1, 0, 1], X, [0, 1, 0, 1])
+    network = initial_network(data, 50, 0, cell="gru")
+    assert 3 < network.weights["b_z"].mean() < 6 and network.weights["b_z"].max() <= np.log(299)
+    assert (initial_network(data.first(4, 4), 50, 0, cell="elman").weights["b"] == 0).all()
+    short = Data.of_labels(X[:, :20], [0, 1, 0, 1], X[:, :20], [0, 1, 0, 1])
+    assert (initial_network(short, 50, 0, cell="gru").weights["b_z"] == 1).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", ["RNN", "GRU"])
+def test_torch_learns_values(layer, task):
+    pytest.importorskip("torch").set_num_threads(1)
+    from bench.race import peers
+
+    X = np.random.default_rng(0).normal(size=(80, 6, 2))
+    data = Data.of_values(X, X.sum(axis=1), X[:20], X[:20].sum(axis=1))
+    assert data.n_outputs == 2
+    training = peers._Training("Adam", data, task, 0.02, 0, layer)
+    train, test = peers._tensors(data, task.batch_size)
+    before = np.mean((training.outputs(test) - data.test_targets) ** 2)
+    for _ in range(60):
+        training.step(train, np.arange(80), 0.0)
+    assert np.mean((training.outputs(test) - data.test_targets) ** 2) < 0.3 * before
 
 
 def test_without_torch_there_is_a_message(monkeypatch, tmp_path):
@@ -352,7 +382,9 @@ def test_a_race_is_read_again_and_drawn(monkeypatch, tmp_path, capsys, task, cur
         "options": {"quick": False},  # and more
     }
     write_json(tmp_path / "before.json", record)
-    options = SimpleNamespace(task="waves", read=tmp_path / "before.json", output=tmp_path, clock="processor")
+    options = SimpleNamespace(
+        task="waves", read=tmp_path / "before.json", output=tmp_path, clock="processor", publish=False
+    )
     assert race_run.race(options) == 0
     assert "ours / peer = 1/2.50 (target at most 1/2)" in capsys.readouterr().out
     assert (tmp_path / "race-waves.png").read_bytes().startswith(b"\x89PNG")
@@ -389,6 +421,30 @@ def test_torch_has_the_same_network(form, waves, task):
     for _ in range(20):
         training.step(train, np.arange(len(data.train)), 0.0)
     assert cross_entropy_of(training, train, data) < 0.9 * before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_every_optimiser_trains_every_layer(name, layer, waves, task):
+    pytest.importorskip("torch").set_num_threads(1)
+    from bench.race import optimisers, peers
+
+    if name in optimisers.OF_MATRICES:
+        pytest.importorskip("pytorch_optimizer")
+    X, y = waves
+    data = Data.of_labels(X[:90], y[:90], X[90:], y[90:])
+    rate = {"SGD": 0.2, "Momentum": 0.04, "PSGD-Kron": 0.01, "Shampoo": 0.05}.get(name, 0.01)
+    training = peers._Training(name, data, task, rate, 3, layer)
+    train, _ = peers._tensors(data, task.batch_size)
+    for block in training.rnn.weight_hh_l0.detach().numpy().reshape(-1, 8, 8):
+        assert block @ block.T == pytest.approx(np.eye(8), abs=1e-5)
+    before = cross_entropy_of(training, train, data)
+    for _ in range(20):
+        training.step(train, np.arange(len(data.train)), 0.0)
+    assert cross_entropy_of(training, train, data) < 0.95 * before
+    training.step(train, np.arange(len(data.train)), 1.0)
+    assert all(group["lr"] == 0 for group in training.optimiser.param_groups)
 
 
 def cross_entropy_of(training, tensors, data):

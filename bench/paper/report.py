@@ -13,7 +13,7 @@ from bench.paper.claims import CLAIMS, COLUMNS
 from bench.paper.figures import FIGURES, QUICK, Sizes
 from bench.paper.jobs import Choice, Runner
 from bench.paper.plots import DRAWINGS
-from bench.race.report import write_json
+from bench.record import write_json
 
 PACKAGES = ("admmirnn", "torch", "numpy", "scipy")
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"

@@ -39,7 +39,16 @@ def _options():
     parser.add_argument(
         "--same-start", action="store_true", help="torch starts from our initial weights instead of its own"
     )
-    parser.add_argument("--peers", nargs="+", help="only these optimisers, such as Adam (default: all five)")
+    parser.add_argument("--peers", nargs="+", help="only these optimisers, such as Adam (default: all)")
+    parser.add_argument(
+        "--layers", nargs="+", choices=("RNN", "GRU", "LSTM"), help="what torch trains (default: what the task says)"
+    )
+    parser.add_argument(
+        "--cheap", action="store_true", help="three learning rates and two budgets: all tasks take about an hour"
+    )
+    parser.add_argument(
+        "--publish", action="store_true", help="write what README shows of it, into bench/results/, as well"
+    )
     parser.add_argument("--quick", action="store_true", help="a few sequences and settings, to see that it runs")
     parser.add_argument(
         "--output",

@@ -6,24 +6,30 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from admmirnn.data.sequences import Sequences, Streams
-from admmirnn.networks import ElmanRNN
+from admmirnn.networks.cells import GATED, cell_named
+from admmirnn.networks.start import new_network, start_gates_of_past
 from bench.race.curves import Clock, Point, evaluation_points
 
 
-def initial_network(data, n_hidden, seed, scale=1.0):
+def initial_network(data, n_hidden, seed, scale=1.0, cell="elman"):
     """Where our side starts: W orthogonal, V = 0, U normal with variance 1 / n_features, or 1 if those are symbols.
 
     All of them are multiplied by ``scale``.
     """
-    network = ElmanRNN.random(
+    network = new_network(
         data.train.n_features,
-        n_hidden,
+        (n_hidden,),
         data.n_outputs,
+        cell=cell_named(cell),
+        dtype=np.dtype(np.float32),
         random_state=np.random.RandomState([seed, 1]),
         symbols=data.train.n_symbols > 0,
     )
-    if scale != 1:
-        network.Theta[:] *= network.dtype.type(scale)
+    if cell in GATED:
+        draws = np.random.RandomState([seed, 2])
+        start_gates_of_past(network, "auto", int(data.train.lengths.mean()), draws)
+    for matrix in network.maps if scale != 1 else ():
+        matrix *= network.dtype.type(scale)
     return network
 
 
@@ -55,9 +61,9 @@ class OurSide:
         ``points`` are the iterations after which to evaluate, by default those of `evaluation_points`.
         """
         few = data.first(32, 0)  # to warm up
-        self._train(few, few.train, setting, seed, self._initial_network(data, seed))
+        self._train(few, few.train, setting, seed, self._initial_network(data, setting, seed))
 
-        network, clock, found = self._initial_network(data, seed), Clock(), []
+        network, clock, found = self._initial_network(data, setting, seed), Clock(), []
 
         def evaluate(iteration):
             clock.stop()
@@ -76,8 +82,8 @@ class OurSide:
         evaluate(n_iterations)
         return found
 
-    def _initial_network(self, data, seed):
-        return initial_network(data, self.task.n_hidden, seed, self.task.start_scale)
+    def _initial_network(self, data, setting, seed):
+        return initial_network(data, self.task.n_hidden, seed, self.task.start_scale, setting.cell)
 
     @staticmethod
     def _n_iterations(setting, sequences):

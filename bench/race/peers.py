@@ -1,27 +1,23 @@
-"""torch's side of a race: torch.optim on torch.nn.RNN."""
+"""torch's side of a race: an optimiser on torch.nn.RNN, GRU or LSTM."""
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import islice
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import cross_entropy, mse_loss, one_hot
 from torch.nn.utils import clip_grad_norm_
 
 from admmirnn.data.sequences import split
+from admmirnn.networks.start import LONG
 from bench.race.curves import Clock, Point, evaluation_points
+from bench.race.optimisers import optimiser
 from bench.race.ours import initial_network
 from bench.race.task import Theirs
 
-OPTIMISERS = {
-    "SGD": partial(torch.optim.SGD, fused=True),
-    "Momentum": partial(torch.optim.SGD, momentum=0.9, fused=True),
-    "AdaGrad": partial(torch.optim.Adagrad, fused=True),
-    "RMSprop": partial(torch.optim.RMSprop, foreach=True),
-    "Adam": partial(torch.optim.Adam, fused=True),
-}
+KEEPS = {"GRU": 1, "LSTM": 1}  # which of its gates keeps the past, and starts from a bias of 1
 LARGEST_NORM = 1.0  # to which gradients are clipped
 NO_TARGET = -100  # what torch's cross-entropy ignores
 _SEQUENCES_AT_A_TIME = 500  # in evaluations
@@ -35,19 +31,27 @@ def use_threads(n_threads):
 
 @dataclass(frozen=True)
 class TorchPeer:
-    """An optimiser of torch.optim.
+    """An optimiser, and what it trains.
 
     Attributes
     ----------
-    name : str
-        One of `OPTIMISERS`.
+    optimiser : str
+        One of `bench.race.optimisers.NAMES`.
     task : Task
+    layer : {"RNN", "GRU", "LSTM"}
+        Of torch.nn.
     """
 
-    name: str
+    optimiser: str
     task: object
+    layer: str = "RNN"
 
     kind = "peer"
+
+    @property
+    def name(self):
+        """For tables: "Adam", or "Adam, GRU"."""
+        return self.optimiser if self.layer == "RNN" else f"{self.optimiser}, {self.layer}"
 
     @property
     def settings(self):
@@ -55,7 +59,7 @@ class TorchPeer:
         return [
             Theirs(epochs, learning_rate)
             for epochs in self.task.budgets
-            for learning_rate in self.task.learning_rates[self.name]
+            for learning_rate in self.task.learning_rates[self.optimiser]
         ]
 
     def n_iterations(self, data, setting):
@@ -71,7 +75,7 @@ class TorchPeer:
         train, test = _tensors(data, self.task.batch_size)
         n_iterations = self.n_iterations(data, setting)
         self._warm_up(data, setting, seed)
-        training = _Training(self.name, data, self.task, setting.learning_rate, seed)
+        training = _Training(self.optimiser, data, self.task, setting.learning_rate, seed, self.layer)
         batches = islice(train.minibatches(seed), n_iterations)
         points = points or evaluation_points(self.task.first_evaluation * n_iterations)
         next_point = next(points)
@@ -87,7 +91,7 @@ class TorchPeer:
                 clock.start()
 
     def _warm_up(self, data, setting, seed):
-        training = _Training(self.name, data, self.task, setting.learning_rate, seed)
+        training = _Training(self.optimiser, data, self.task, setting.learning_rate, seed, self.layer)
         train, _ = _tensors(data, self.task.batch_size)
         for indices in islice(train.minibatches(seed), 3):
             training.step(train, indices, 0.0)
@@ -96,18 +100,32 @@ class TorchPeer:
 class _Training:
     """A network, its optimiser, and what happens in an iteration."""
 
-    def __init__(self, name, data, task, learning_rate, seed):
+    def __init__(self, name, data, task, learning_rate, seed, layer="RNN"):
         torch.manual_seed(seed)
-        self.rnn = torch.nn.RNN(data.train.n_features, task.n_hidden, batch_first=True)
+        self.rnn = getattr(torch.nn, layer)(data.train.n_features, task.n_hidden, batch_first=True)
         self.read_out = torch.nn.Linear(task.n_hidden, data.n_outputs)
-        torch.nn.init.orthogonal_(self.rnn.weight_hh_l0)
+        self._start(layer, data.train.lengths.mean())
         self.parameters = [*self.rnn.parameters(), *self.read_out.parameters()]
         if task.same_start:
+            if layer != "RNN":
+                raise ValueError(f"same_start is of an Elman network, and torch trains a {layer}")
             self._start_from(initial_network(data, task.n_hidden, seed, task.start_scale).weights)
         elif task.start_scale != 1:
             self._multiply_start(task.start_scale)
-        self.learning_rate = learning_rate
-        self.optimiser = OPTIMISERS[name](self.parameters, lr=learning_rate)
+        hidden = [self.rnn.weight_ih_l0, self.rnn.weight_hh_l0]
+        self.optimiser = optimiser(name, self.parameters, hidden, learning_rate)
+        self._rates = [group["lr"] for group in self.optimiser.param_groups]
+
+    @torch.no_grad()
+    def _start(self, layer, n_steps):
+        """W of each gate orthogonal, and the bias of the one that keeps the past as on our side; else torch's start."""
+        n = self.rnn.hidden_size
+        for block in self.rnn.weight_hh_l0.split(n):
+            torch.nn.init.orthogonal_(block)
+        if layer in KEEPS:
+            keeps = 1.0 if n_steps < LONG else torch.log(torch.empty(n).uniform_(1, float(n_steps) - 1))
+            for bias, value in ((self.rnn.bias_ih_l0, keeps), (self.rnn.bias_hh_l0, 0.0)):
+                bias[KEEPS[layer] * n : (KEEPS[layer] + 1) * n] = value
 
     @torch.no_grad()
     def _start_from(self, weights):
@@ -128,10 +146,12 @@ class _Training:
 
     def step(self, train, indices, progress):
         """Learn a minibatch."""
-        self.optimiser.param_groups[0]["lr"] = self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+        for group, rate in zip(self.optimiser.param_groups, self._rates, strict=True):
+            group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * progress))
         self.optimiser.zero_grad()
         states, targets = train.read(self.rnn, indices)
-        cross_entropy(self.read_out(states), targets).backward()
+        loss = mse_loss if targets.is_floating_point() else cross_entropy
+        loss(self.read_out(states), targets).backward()
         clip_grad_norm_(self.parameters, LARGEST_NORM, foreach=True)
         self.optimiser.step()
 
@@ -156,7 +176,7 @@ class _Tensors:
         self.lengths = torch.from_numpy(lengths)
         self.equal = bool(self.is_step.all())
         self.every_step = every_step
-        targets = torch.from_numpy(targets.astype(np.int64))
+        targets = torch.from_numpy(targets if targets.dtype.kind == "f" else targets.astype(np.int64))
         if every_step:
             self.targets = torch.zeros(self.is_step.shape, dtype=torch.int64)
             self.targets[self.is_step] = targets
@@ -175,7 +195,7 @@ class _Tensors:
         targets = self.targets[indices]
         if self.equal:
             states, last = rnn(self.X[indices])
-            return (states.flatten(0, 1), targets.flatten()) if self.every_step else (last[0], targets)
+            return (states.flatten(0, 1), targets.flatten()) if self.every_step else (_parts(last)[0][0], targets)
         lengths = self.lengths[indices]
         longest = int(lengths.max())
         states, _ = rnn(self.X[indices, :longest])
@@ -214,10 +234,16 @@ class _StreamsOfTensors:
     def read(self, rnn, chunk):
         """Run the network over a chunk of every stream; return its states and their targets."""
         if chunk == 0 and self._states is not None:
-            self._states = self._states[:, self._follows] * (self._follows >= 0)[:, None]
-        states, last = rnn(self._X[chunk].contiguous(), self._states)
-        self._states = last.detach()
+            self._states = [part[:, self._follows] * (self._follows >= 0)[:, None] for part in self._states]
+        before = self._states and (self._states[0] if len(self._states) == 1 else tuple(self._states))
+        states, last = rnn(self._X[chunk].contiguous(), before)
+        self._states = [part.detach() for part in _parts(last)]
         return states.flatten(0, 1), self._targets[chunk].flatten()
+
+
+def _parts(states):
+    """The state, and the cell state where there is one, of what a layer of torch returns."""
+    return states if isinstance(states, tuple) else (states,)
 
 
 def _rows(sequences):

@@ -9,6 +9,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 OURS = "#c8102e"
 PEERS = {"SGD": "#8c6d31", "Momentum": "#e08e0b", "AdaGrad": "#7b5ea7", "RMSprop": "#2a8a57", "Adam": "#2166ac"}
+PEERS |= {"SOAP": "#111111", "Muon": "#d6589f", "PSGD-Kron": "#17a2b8", "Shampoo": "#6b8e23"}
 OTHER = "#666666"
 STYLES = ("-", "--", ":")
 SHARES = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999)
@@ -45,7 +46,7 @@ def draw(path, task, standings, machine):
 
     axes.set(xscale="log", xlabel=f"seconds of training ({machine})", ylabel=task.metric.name)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-    axes.set_title(f"{task.title}; Elman network of {task.n_hidden} units", loc="left")
+    axes.set_title(f"{task.title}; networks of {task.n_hidden} units", loc="left")
     _limit(axes, task.metric, judged, drawn)
     axes.grid(alpha=0.25)
     figure.legend(loc="outside lower center", ncols=3, fontsize=9, frameon=False)
@@ -73,7 +74,7 @@ def _draw_place(axes, place, drawn, metric):
 
 
 def _color(place):
-    return {"ours": OURS, "peer": PEERS.get(place.curve.contender, "#444444"), "other": OTHER}[place.kind]
+    return {"ours": OURS, "peer": PEERS.get(place.curve.contender.split(",")[0], "#444444"), "other": OTHER}[place.kind]
 
 
 def _label(place):

@@ -1,6 +1,5 @@
 """Who reached what when: the table, the verdict and the JSON file."""
 
-import json
 import math
 from dataclasses import dataclass
 
@@ -191,18 +190,3 @@ def _seconds(seconds):
 def _ratio(ours, theirs):
     """As one part in so many; empty unless both are there."""
     return f"1/{theirs / ours:.2f}" if math.isfinite(ours) and math.isfinite(theirs) else ""
-
-
-def write_json(path, record):
-    """Write a record of dicts, lists, text and numbers; what is not finite becomes null."""
-    path.write_text(json.dumps(_plain(record), indent=1) + "\n")
-
-
-def _plain(value):
-    if isinstance(value, dict):
-        return {key: _plain(of_key) for key, of_key in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return float(f"{value:.7g}") if math.isfinite(value) else None
-    return value

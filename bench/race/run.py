@@ -1,22 +1,21 @@
 """A race from the start to the verdict."""
 
 import json
-import os
-import platform
 import time
 from dataclasses import asdict, replace
-from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 
 import numpy as np
 
-from bench.accept import processor
 from bench.race.curves import Curve, mean_curves
 from bench.race.ours import OurSide
-from bench.race.report import print_standing, standings, verdict, write_json
+from bench.race.report import print_standing, standings, verdict
 from bench.race.selection import choose, try_settings
 from bench.race.tasks import load_task
+from bench.record import RESULTS, machine, write_json
 
-PACKAGES = ("admmirnn", "torch", "numpy", "scipy", "scikit-learn", "reservoirpy")
+OPTIONS = ("seeds", "first_seed", "threads", "same_start", "cheap", "quick")
+PACKAGES = ("torch", "pytorch-optimizer", "reservoirpy")
 
 
 def race(options):
@@ -45,6 +44,8 @@ def race(options):
     path = options.output / f"race-{options.task}"
     record |= {"clock": options.clock, "standings": [standing.record() for standing in found]}
     write_json(path.with_suffix(".json"), record)
+    if options.publish:
+        write_json(RESULTS / f"race-{options.task}.json", published(record))
     try:
         from bench.race.plot import draw
     except ModuleNotFoundError as error:
@@ -59,6 +60,11 @@ def race(options):
         print("a quick run: nothing is judged")
         return 0
     return 0 if all(standing.met is not False for standing in found) else 1
+
+
+def published(record):
+    """What README and docs/ show of a race: all but what happened on the way."""
+    return {name: of_name for name, of_name in record.items() if name not in ("trials", "curves")}
 
 
 def run(task, options):
@@ -76,17 +82,25 @@ def run(task, options):
         task = replace(task, same_start=True)
     if options.peers:
         task = _against(task, options.peers)
+    task = replace(task, learning_rates=_installed(task.learning_rates))
+    if options.layers:
+        task = replace(task, torch_layers=tuple(options.layers))
     if options.quick:
         task = task.quick()
+    elif options.cheap:
+        task = task.cheap()
     seeds = list(range(options.first_seed, options.first_seed + (1 if options.quick else options.seeds)))
     ours = OurSide(task, options.threads)
-    torch_peers = [peers.TorchPeer(name, task) for name in task.learning_rates]
+    torch_peers = [
+        peers.TorchPeer(optimiser, task, layer) for layer in task.torch_layers for optimiser in task.learning_rates
+    ]
     contenders = [ours, *torch_peers, *(other(task) for other in task.others)]
-    machine = _machine(options.threads)
-    print(f"{task.title}, {task.n_hidden} hidden units; seeds {seeds[0]} to {seeds[-1]}\n{machine['summary']}")
+    of_machine = machine(options.threads, PACKAGES)
+    print(f"{task.title}, {task.n_hidden} hidden units; seeds {seeds[0]} to {seeds[-1]}\n{of_machine['summary']}")
     print(f"torch: batches of {task.batch_size}, cosine to 0 over {_list(task.budgets)} epochs; learning rates")
     for name, learning_rates in task.learning_rates.items():
         print(f"  {name:9} {_list(learning_rates)}")
+    print(f"  each on torch.nn.{', '.join(task.torch_layers)}")
 
     started = time.perf_counter()
     settings = {contender.name: contender.settings for contender in contenders}
@@ -112,8 +126,8 @@ def run(task, options):
         "task": options.task,
         "title": task.title,
         "metric": {"name": task.metric.name, "higher_is_better": task.metric.higher_is_better},
-        "options": {name: getattr(options, name) for name in ("seeds", "first_seed", "threads", "same_start", "quick")},
-        "machine": machine,
+        "options": {name: getattr(options, name) for name in OPTIONS},
+        "machine": of_machine,
         "contenders": {contender.name: contender.kind for contender in contenders},
         "hidden": task.n_hidden,
         "batch_size": task.batch_size,
@@ -132,28 +146,22 @@ def _against(task, names):
     return replace(task, learning_rates={name: task.learning_rates[name] for name in names})
 
 
+def _installed(learning_rates):
+    """Those of optimisers that are there."""
+    from bench.race.optimisers import OF_MATRICES
+
+    missing = [name for name in learning_rates if name in OF_MATRICES and find_spec("pytorch_optimizer") is None]
+    if missing:
+        print(f"without {', '.join(missing)}: pytorch_optimizer is missing (pip install pytorch_optimizer)")
+    return {name: rates for name, rates in learning_rates.items() if name not in missing}
+
+
 def _runs(contender, settings, data, seed):
     """Run one contender at all its settings."""
     curves = []
     for setting in settings:
         curves.append(Curve.of_points(contender.name, setting, seed, contender.run(data, setting, seed)))
     return curves
-
-
-def _machine(n_threads):
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = None
-    threads = "one thread" if n_threads == 1 else f"{n_threads} threads"
-    return {
-        "summary": f"{processor()}, {os.cpu_count()} cores, {threads}",
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "versions": versions,
-    }
 
 
 def _print_how_busy(curves):

@@ -23,7 +23,7 @@ class Data:
     train, test : Sequences
         Observations in float32.
     train_targets, test_targets : ndarray
-        Class numbers: one a sequence, or one a step, one sequence after the other.
+        Class numbers: one a sequence, or one a step, one sequence after the other; or a row of values a sequence.
     n_outputs : int
         Number of classes.
     chunk_size : int or None
@@ -45,6 +45,12 @@ class Data:
         return cls(
             _sequences(X), train_targets, _sequences(X_test), np.searchsorted(classes, y_test), n_outputs=len(classes)
         )
+
+    @classmethod
+    def of_values(cls, X, y, X_test, y_test):
+        """Data of one row of values for each sequence; y is of shape (n_sequences, n_outputs)."""
+        targets = [np.ascontiguousarray(part, np.float32) for part in (y, y_test)]
+        return cls(_sequences(X), targets[0], _sequences(X_test), targets[1], n_outputs=targets[0].shape[1])
 
     @classmethod
     def of_text(cls, text, text_to_test, chunk_size):
@@ -101,6 +107,8 @@ class Ours:
         Called without arguments, returns the solver.
     note : str
         What is special about the solver, for tables.
+    cell : str
+        That of the network.
     """
 
     epochs: float
@@ -108,11 +116,13 @@ class Ours:
     batch_size: int | None = None
     solver: Callable = Rollout
     note: str = ""
+    cell: str = "elman"
 
     def __str__(self):
         batch_size = f"batches of {self.batch_size}" if self.batch_size else ""
         penalty = "" if self.penalty is None else f"penalty {self.penalty:g}"
-        return ", ".join(filter(None, (_epochs(self.epochs), batch_size, penalty, self.note)))
+        cell = "" if self.cell == "elman" else self.cell
+        return ", ".join(filter(None, (cell, _epochs(self.epochs), batch_size, penalty, self.note)))
 
 
 @dataclass(frozen=True)
@@ -175,7 +185,7 @@ class Task:
     metric : Metric
         What is measured on the test set.
     loss : object
-        Of our side; torch's is the cross-entropy.
+        Of our side; torch's is the cross-entropy, and where targets are values the squared error.
     first_evaluation : float
         Part of a run after which to look at the test set first.
     others : tuple of callable
@@ -184,6 +194,8 @@ class Task:
         Whether torch starts from our initial weights instead of its own.
     start_scale : float
         What the initial weights of both sides are multiplied by.
+    torch_layers : tuple of {"RNN", "GRU", "LSTM"}
+        What torch's optimisers train, each of them.
     """
 
     title: str
@@ -199,6 +211,7 @@ class Task:
     others: tuple = ()
     same_start: bool = False
     start_scale: float = 1.0
+    torch_layers: tuple = ("RNN",)
 
     @property
     def goals_are_known(self):
@@ -206,12 +219,21 @@ class Task:
         return all(goal.value is not None for goal in self.goals)
 
     def quick(self):
-        """The same with few sequences, the smallest budget and two learning rates."""
+        """The same with few sequences, one layer of torch, a small budget and two learning rates."""
         return replace(
             self,
             load=lambda seed: self.load(seed).first(300, 100),
-            budgets=self.budgets[:1],
+            torch_layers=self.torch_layers[:1],
+            budgets=(0.2 * self.budgets[0],),
             learning_rates={name: rates[2:4] for name, rates in self.learning_rates.items()},
+        )
+
+    def cheap(self):
+        """The same with the three learning rates in the middle and two budgets."""
+        return replace(
+            self,
+            budgets=self.budgets[1:3] or self.budgets,
+            learning_rates={name: rates[1:4] for name, rates in self.learning_rates.items()},
         )
 
 

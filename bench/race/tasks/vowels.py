@@ -22,6 +22,7 @@ TASK = Task(
         Goal(Ours(epochs=20, penalty=0.0), share=None),
         Goal(Ours(epochs=20), share=None, off=0.005),
     ),
+    torch_layers=("RNN", "GRU", "LSTM"),
     batch_size=32,
     learning_rates={
         "SGD": around(0.4),
@@ -29,6 +30,10 @@ TASK = Task(
         "AdaGrad": around(0.02),
         "RMSprop": around(2e-3),
         "Adam": around(4e-3),
+        "SOAP": around(5e-3),
+        "Muon": around(2e-2),
+        "PSGD-Kron": around(2e-3),
+        "Shampoo": around(2e-2),
     },
     budgets=(10, 20, 40),
     others=(partial(EchoState, leak_rates=(0.05, 0.1, 0.2, 0.3, 0.6)),),
