@@ -811,3 +811,32 @@ def test_exports_need_a_fitted_estimator(tmp_path):
     model, _ = fitted("classes", "last")
     with pytest.raises(TypeError, match="lengths"):
         model.to_onnx(tmp_path / "model.onnx", lengths=3)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "fastgrnn", "ugrnn"])
+@pytest.mark.parametrize("each", [False, True])
+def test_onnx_with_weights_of_8_bits(onnxruntime, tmp_path, waves, cell, each):
+    X, y = waves
+    y = [np.repeat(label, len(x)) for x, label in zip(X, y, strict=True)] if each else y
+    model = RNNClassifier((80, 64), cell=cell, max_epochs=3, random_state=0).fit(X, y)
+    model.to_onnx(tmp_path / "float32.onnx")
+    model.to_onnx(tmp_path / "int8.onnx", dtype="int8")
+    assert (tmp_path / "int8.onnx").stat().st_size < 0.6 * (tmp_path / "float32.onnx").stat().st_size
+    batch, lengths = padded(X, np.float32)
+    session = onnxruntime.InferenceSession(tmp_path / "int8.onnx", providers=["CPUExecutionProvider"])
+    outputs = session.run(["outputs"], {"X": batch, "lengths": lengths.astype(np.int64)})[0]
+    expected = expected_of(model, X)
+    largest = max(np.abs(rows).max() for rows in expected)
+    for own, rows in zip(outputs, expected, strict=True):
+        own = own[: len(rows)] if each else own
+        assert np.abs(own - rows).max() < 0.1 * largest
+
+
+@pytest.mark.parametrize("cell", ["elman", "gru"])
+def test_what_onnxruntime_cannot_quantise_is_refused(onnxruntime, tmp_path, cell):
+    model, _ = fitted("classes", "last", cell=cell)
+    with pytest.raises(ValueError, match=f"dtype is 'int8' and the cell is '{cell}'"):
+        model.to_onnx(tmp_path / "model.onnx", dtype="int8")
+    with pytest.raises(ValueError, match="dtype is 'int4'"):
+        model.to_onnx(tmp_path / "model.onnx", dtype="int4")
+    assert not list(tmp_path.iterdir())

@@ -104,7 +104,9 @@ class Exports:
         found: TorchModule = _torch_part("to_torch").module_of(network, learns_s_0=isinstance(self.s_0, str))
         return found
 
-    def to_onnx(self, path: FilePath, *, lengths: bool = True, states: bool = False) -> ModelProto:
+    def to_onnx(
+        self, path: FilePath, *, lengths: bool = True, states: bool = False, dtype: str = "float32"
+    ) -> ModelProto:
         """Write the network to an ONNX file, which onnxruntime and other programs run.
 
         The file takes and returns float32, whatever the estimator's dtype: onnxruntime has no other RNN.  Layers are
@@ -121,6 +123,9 @@ class Exports:
             Whether sequences can be read in pieces, one call after the other: what is carried from step to step is
             given to each call and returned by it.  With ``frame``, which must not overlap, every piece has a multiple
             of the stride of observations.
+        dtype : {"float32", "int8"}, default="float32"
+            With "int8" onnxruntime's dynamic quantisation makes the weights integers of 8 bits, of the cells that it
+            has so: "lstm", "fastgrnn" and "ugrnn"; the file is for onnxruntime alone then.
 
         Returns
         -------
@@ -162,7 +167,7 @@ class Exports:
         ValueError
             If ``label`` has no type for ``classes_``, such as bytes, times and integers that int64 does not hold, or
             targets are too large for float32; or ``states`` is True and the network reads from the end as well, or
-            frames overlap.
+            frames overlap; or ``dtype`` is "int8" and onnxruntime has the cell with floating-point weights alone.
         OSError
             If the file cannot be written; one that was there is as it was.
 
@@ -174,6 +179,8 @@ class Exports:
         """
         network = self._exported(np.float32)
         validation.check_boolean("lengths", lengths)
+        if validation.check_choice("dtype", dtype, ("float32", "int8")) == "int8":
+            check_quantised_in_onnx(network)
         if validation.check_boolean("states", states):
             check_carries_states(network)
         path = validation.check_new_path(path)
@@ -185,6 +192,9 @@ class Exports:
             labels = "several" if self._several else check_onnx_classes(self.classes_)
         probabilities = hasattr(self, "predict_proba")
         model = onnx_graph.model_of(network, lengths=lengths, labels=labels, probabilities=probabilities, states=states)
+        if dtype == "int8":
+            import_optional("onnxruntime.quantization", "onnx", "to_onnx with dtype='int8'")
+            model = onnx_graph.quantised(model)
         replace_file(path, model.SerializeToString())
         return model
 
@@ -375,6 +385,15 @@ def check_carries_states(network: Network) -> None:
         raise ValueError(
             f"states is True and frames of {length} observations overlap, as there is one every {stride}: a piece of a "
             "sequence does not hold all of them; pass states=False"
+        )
+
+
+def check_quantised_in_onnx(network: Network) -> None:
+    """Raise unless onnxruntime has a network's layers with weights of 8 bits."""
+    if network.cell not in ("lstm", "fastgrnn", "ugrnn"):
+        raise ValueError(
+            f"dtype is 'int8' and the cell is {network.cell!r}, of which onnxruntime has no form with 8 bits; "
+            "pass dtype='float32', fit with cell='lstm', 'fastgrnn' or 'ugrnn', or see to_c, which has all cells"
         )
 
 
