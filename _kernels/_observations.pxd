@@ -25,11 +25,16 @@ cdef inline void convert(const numeric* x, Py_ssize_t count, floating scale, flo
         out[j] = scale * <floating> x[j]
 
 
-cdef inline void standardise(const numeric* x, Py_ssize_t count, const double* standard, floating* out) noexcept nogil:
-    """out = (x - mean) * factor, computed in double precision: x may be large, and vary little."""
+ctypedef fused real:                              # what observations are standardised in
+    float
+    double
+
+
+cdef inline void standardise(const numeric* x, Py_ssize_t count, const real* standard, floating* out) noexcept nogil:
+    """out = (x - mean) * factor"""
     cdef Py_ssize_t j
     for j in range(count):
-        out[j] = <floating> ((x[j] - standard[j]) * standard[count + j])
+        out[j] = <floating> ((<real> x[j] - standard[j]) * standard[count + j])
 
 
 cdef inline void copy_scaled(const char* observations, char format, Py_ssize_t at, Py_ssize_t count, floating scale,
@@ -53,17 +58,17 @@ cdef inline void copy_scaled(const char* observations, char format, Py_ssize_t a
 
 
 cdef inline void copy_standardised(const char* observations, char format, Py_ssize_t at, Py_ssize_t count,
-                                   const double* standard, floating* x) noexcept nogil:
+                                   const real* standard, floating* x) noexcept nogil:
     """x = (observations[at:at + count] - mean) * factor, of any known type; standard (2, count) has these."""
     if format == c"f":
-        standardise[float, floating](<const float*> observations + at, count, standard, x)
+        standardise[float, real, floating](<const float*> observations + at, count, standard, x)
     elif format == c"d":
-        standardise[double, floating](<const double*> observations + at, count, standard, x)
+        standardise[double, real, floating](<const double*> observations + at, count, standard, x)
     elif format == c"B":
-        standardise[uint8_t, floating](<const uint8_t*> observations + at, count, standard, x)
+        standardise[uint8_t, real, floating](<const uint8_t*> observations + at, count, standard, x)
     elif format == c"b":
-        standardise[int8_t, floating](<const int8_t*> observations + at, count, standard, x)
+        standardise[int8_t, real, floating](<const int8_t*> observations + at, count, standard, x)
     elif format == c"H":
-        standardise[uint16_t, floating](<const uint16_t*> observations + at, count, standard, x)
+        standardise[uint16_t, real, floating](<const uint16_t*> observations + at, count, standard, x)
     else:
-        standardise[int16_t, floating](<const int16_t*> observations + at, count, standard, x)
+        standardise[int16_t, real, floating](<const int16_t*> observations + at, count, standard, x)

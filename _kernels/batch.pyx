@@ -2,7 +2,7 @@
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, Py_buffer, PyObject_GetBuffer
 
-from admmirnn._kernels._arrays cimport ANY, DOUBLE, INDEX, VECTOR, Holder
+from admmirnn._kernels._arrays cimport ANY, FLOATING, INDEX, VECTOR, Holder
 from admmirnn._kernels._layout cimport fits_of
 from admmirnn._kernels._observations cimport is_known
 
@@ -23,7 +23,8 @@ cdef class _Batch(Holder):
         self.n_observations, self.width = view.shape[0], view.shape[1]
         self.scale, self.frame, self.stride = scale, frame, stride
         if standard is not None:
-            self.standard = <const double*> self.hold(standard, "standard", DOUBLE, False, 2, self.width)
+            self.single = self.standard_is_single = memoryview(standard).format == "f"
+            self.standard = self.hold(standard, "standard", FLOATING, False, 2, self.width)
             if scale != 1 or first_rows is None:
                 raise ValueError("batch: observations that are standardised have a scale, or are states of a layer")
         self.lengths = <const Py_ssize_t*> self.hold(lengths, "lengths", INDEX, False, ANY, VECTOR)
@@ -56,10 +57,10 @@ def batch(observations, double scale, first_rows, lengths, offsets, Py_ssize_t f
     """Which sequences, longest first, and where their steps stand (see ``_kernels``).
 
     Step ``t`` of sequence ``i`` reads ``scale`` times ``frame`` rows of ``observations`` from row ``first_rows[i] +
-    stride t`` on.  With ``standard`` (2, width), means and factors in float64, and a scale of 1 it reads
-    ``(observations - mean) * factor``, column by column.  A negative stride reads a sequence from its end.  With
-    ``first_rows`` None the observations are the S of another layer, and a step reads the state that that layer's same
-    step has reached.
+    stride t`` on.  With ``standard`` (2, width), means and factors, and a scale of 1 it reads
+    ``(observations - mean) * factor``, column by column and in their precision.  A negative stride reads a sequence
+    from its end.  With ``first_rows`` None the observations are the S of another layer, and a step reads the state that
+    that layer's same step has reached.
     """
     return _Batch(observations, scale, first_rows, lengths, offsets, frame, stride, standard)
 

@@ -21,7 +21,8 @@ cdef struct Sweep:                               # what all parts of a forward s
     const char* observations                     # (any number of rows, d / frame length)
     char format                                  # of its numbers, as the struct module names them
     double scale
-    const double* standard                       # (2, width): means, and factors; or NULL
+    const void* standard                         # (2, width): means, and factors; or NULL
+    bint standard_is_single                      # their precision
     Py_ssize_t stride                            # numbers from one step's observations to the next
     Py_ssize_t width                             # columns of observations
     const int32_t* codes                         # (rows,): of symbols, or NULL
@@ -72,8 +73,12 @@ cdef void pack(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, floating* X) noe
                 copy_scaled(sweep.observations, sweep.format, at, d, scale, x)
             else:
                 for k in range(d // width):
-                    copy_standardised(sweep.observations, sweep.format, at + k * width, width, sweep.standard,
-                                      x + k * width)
+                    if sweep.standard_is_single:
+                        copy_standardised(sweep.observations, sweep.format, at + k * width, width,
+                                          <const float*> sweep.standard, x + k * width)
+                    else:
+                        copy_standardised(sweep.observations, sweep.format, at + k * width, width,
+                                          <const double*> sweep.standard, x + k * width)
             x[d] = 1
 
 
@@ -324,7 +329,7 @@ cdef object forward_of(_Work work, _Batch batch, of_initial, of_plus, of_targets
         targets.O_plus, targets.lambda3 = work.O_plus, work.lambda3
         sweep.targets = &targets
     sweep.observations, sweep.format, sweep.scale = batch.observations, batch.format, batch.scale
-    sweep.standard = batch.standard
+    sweep.standard, sweep.standard_is_single = batch.standard, batch.standard_is_single
     sweep.width, sweep.stride = batch.width, batch.stride * batch.width
     sweep.first_rows, sweep.lengths, sweep.offsets = batch.first_rows, batch.lengths, batch.offsets
     sweep.cell, sweep.read_out = work.cell, work.read_out

@@ -10,13 +10,51 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from admmirnn._typing import Array, DType, Self
+from admmirnn.data.missing import nan_for_missing
 from admmirnn.data.reading import read_more_sequences, read_sequences
 from admmirnn.data.sequences import Sequences
 from admmirnn.data.standardising import moments
 
-__all__ = ["SequenceScaler"]
+__all__ = ["SequenceScaler", "cut_padding"]
 
 _NUMBERS_AT_A_TIME = 1 << 18
+
+
+def cut_padding(X: ArrayLike) -> list[Array]:
+    """Return the sequences of an array that is padded with NaN, without the steps that are nothing but NaN at its ends.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_sequences, n_steps, n_features) or (n_sequences, n_steps), or list of arrays
+        Sequences that have been filled up at their ends; of the steps before, some values may be missing.
+
+    Returns
+    -------
+    list of ndarray of shape (n_steps_i, n_features) or (n_steps_i,)
+        Parts of X.  Of targets for each step, ``[y_i[: len(x)] for y_i, x in zip(y, cut_padding(X))]`` are left.
+
+    Raises
+    ------
+    ValueError
+        If a sequence has nothing but NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from admmirnn.preprocessing import cut_padding
+    >>> cut_padding([[1.0, 2.0, np.nan], [3.0, 4.0, 5.0]])
+    [array([1., 2.]), array([3., 4., 5.])]
+    """
+    found = []
+    items: Any = np.asarray(X) if hasattr(X, "__array__") else X
+    for i, item in enumerate(items):
+        x = np.asarray(nan_for_missing(item))
+        x = x if x.dtype.kind == "f" else x.astype(np.float64)
+        is_there = ~np.isnan(x).reshape(len(x), -1).all(axis=1)
+        if not is_there.any():
+            raise ValueError(f"X[{i}] has nothing but NaN; leave it out")
+        found.append(x[: len(x) - int(np.argmax(is_there[::-1]))])
+    return found
 
 
 class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):

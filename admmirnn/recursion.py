@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from admmirnn import validation
 from admmirnn._typing import Array, DType, FloatArray, IntArray
 from admmirnn.data.indexed import by_series
+from admmirnn.data.missing import Gaps
 from admmirnn.data.names import in_known_order
 from admmirnn.data.sequences import as_read
 from admmirnn.streaming import Stream, StreamState, check_observations, refuse_not_finite
@@ -137,7 +138,13 @@ def sampled(residuals: list[FloatArray], n_paths: int, horizon: int, random_stat
 
 
 def check_history(
-    history: Any, n_features: int, frame: int, dtype: DType, scale: float, standard: Array | None = None
+    history: Any,
+    n_features: int,
+    frame: int,
+    dtype: DType,
+    scale: float,
+    standard: Array | None = None,
+    gaps: Gaps | None = None,
 ) -> tuple[list[Array], bool]:
     """Return the series that a forecast starts from, and whether it is a single one.
 
@@ -155,6 +162,8 @@ def check_history(
         What observations are multiplied by.
     standard : ndarray of shape (2, n_features), optional
         Means and factors that they are standardised with.
+    gaps : Gaps, optional
+        What is done about missing values; refuses them by default.
 
     Returns
     -------
@@ -171,10 +180,11 @@ def check_history(
         array = check_observations(name, item, (None, n_features), what)
         if len(array) < frame:
             raise ValueError(f"{name} has {len(array)} steps, fewer than the frame of {frame}; pass more of them")
-        with np.errstate(over="ignore", invalid="ignore"):
-            is_finite = np.isfinite(as_read(array, dtype, scale, standard)).all()
-        if not is_finite:
-            refuse_not_finite(name, array, dtype, scale, standard)
+        if gaps is None or gaps.way == "refuse":  # otherwise streams look at what they have filled in
+            with np.errstate(over="ignore", invalid="ignore"):
+                is_finite = np.isfinite(as_read(array, dtype, scale, standard)).all()
+            if not is_finite:
+                refuse_not_finite(name, array, dtype, scale, standard)
         series.append(array)
     if not series:
         raise ValueError("history is empty; pass at least one series")

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from admmirnn import backend, validation
 from admmirnn._typing import Array, DType, FloatArray, Frame, IntArray
+from admmirnn.data.missing import Gaps, carried_on, without_masks
 from admmirnn.data.names import in_known_order, names_of
 from admmirnn.data.reading import as_observations
 from admmirnn.data.sequences import as_read
@@ -39,12 +40,15 @@ class StreamState:
         The last observations, scaled; none without frames.
     n_read : ndarray of shape (n_streams,), int64
         How many observations there were.
+    last : ndarray of shape (n_streams, n_features), float64, or None
+        Unless missing observations are refused, the last values that were not missing.
     """
 
     states: np.ndarray
     pooled: np.ndarray | None
     recent: np.ndarray
     n_read: np.ndarray
+    last: np.ndarray | None = None
 
     @property
     def s(self) -> FloatArray:
@@ -109,7 +113,8 @@ class StreamState:
     def copy(self) -> StreamState:
         """Return a state of its own, for a fork."""
         pooled = None if self.pooled is None else self.pooled.copy()
-        return StreamState(self.states.copy(), pooled, self.recent.copy(), self.n_read.copy())
+        last = None if self.last is None else self.last.copy()
+        return StreamState(self.states.copy(), pooled, self.recent.copy(), self.n_read.copy(), last)
 
     def take(
         self, other: StreamState, streams: slice | IntArray = slice(None), others: slice | IntArray = slice(None)
@@ -194,6 +199,8 @@ class Stream:
         Means and factors, with a scale of 1: the network reads ``(observation - mean) * factor``.
     names : sequence of str, optional
         Of the features, if the estimator was fitted with such.
+    gaps : Gaps, optional
+        What is done about missing observations; refuses them by default.
 
     Attributes
     ----------
@@ -232,13 +239,16 @@ class Stream:
         state: StreamState | None = None,
         standard: NDArray[np.float64] | None = None,
         names: Sequence[str] | None = None,
+        gaps: Gaps | None = None,
     ) -> None:
         self._names, self._answer = names, answer
         if names is not None:
             self.feature_names_in_ = np.array(names, dtype=object)
         self._arguments = network, answer, scale, frame, n_streams
         length, stride = frame
-        self._n_features, self._dtype = network.n_features // length, network.dtype
+        self._gaps = gaps or Gaps()
+        n_channels = network.n_features // length
+        self._n_features, self._dtype = n_channels // self._gaps.n_columns, network.dtype
         self._scale, self._standard, self._n_streams = scale, standard, n_streams
         layers = layers_of_one_direction(
             network, "a stream has no end that it could read from; pass bidirectional=False"
@@ -246,8 +256,9 @@ class Stream:
         start = StreamState(
             np.zeros((n_streams, stride, network.n_carried), network.dtype),
             None,
-            np.zeros((n_streams, length - 1, self._n_features), network.dtype),
+            np.zeros((n_streams, length - 1, n_channels), network.dtype),
             np.zeros(n_streams, np.int64),
+            None if self._gaps.values is None else np.tile(self._gaps.values, (n_streams, 1)),
         )
         initial = network.initial_states(1)
         if initial is not None:
@@ -262,7 +273,7 @@ class Stream:
         self._read = (
             backend.kernels()
             .stepper(
-                self._n_features,
+                n_channels,
                 frame,
                 layers,
                 Psi,
@@ -299,10 +310,11 @@ class Stream:
         ValueError, TypeError
             If ``x`` does not fit, or is not finite, or is so large that outputs are not; the streams have not moved.
         """
-        if type(x) is not np.ndarray or x.ndim not in self._shapes:
+        fills = self._gaps.way != "refuse"
+        if fills or type(x) is not np.ndarray or x.ndim not in self._shapes:
             x = self._observation(x)
         outputs = np.empty(self._shapes[x.ndim], self._answer_dtype)
-        if self._read(x, outputs):
+        if fills or self._read(x, outputs):
             self._read_with_care("x", self._observation(x), outputs)
         return outputs if outputs.ndim else outputs[()]
 
@@ -330,6 +342,7 @@ class Stream:
         validation.check_boolean("every_step", every_step)
         n, d = self._n_streams, self._n_features
         X = self._with_names_in_order(X)
+        X = X if self._gaps.way == "refuse" else without_masks(X)
         n_axes = validation.n_dimensions("X", X)
         if n == d == n_axes == 1:
             X, n_axes = np.reshape(X, (-1, 1)), 2
@@ -451,11 +464,12 @@ class Stream:
         self._state.take(self._start, streams, streams)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (*self._arguments, self.state, self._standard, self._names)
+        return type(self), (*self._arguments, self.state, self._standard, self._names, self._gaps)
 
     def _observation(self, x: ArrayLike) -> Array:
-        """``x`` in a form that the kernel reads."""
+        """``x`` in a form that the kernel reads, but for gaps."""
         x = in_known_order(x, self._names, "x", (0, 1))
+        x = x if self._gaps.way == "refuse" else without_masks(x)
         n, d, n_axes = self._n_streams, self._n_features, validation.n_dimensions("x", x)
         if n == 1 and n_axes < 2:
             x = np.reshape(x, 1) if d == 1 and n_axes == 0 else x
@@ -465,6 +479,10 @@ class Stream:
     def _read_with_care(self, name: str, array: Array, outputs: FloatArray) -> None:
         """Read what has the right shape, or say what is wrong with it and leave the streams where they were."""
         before = self.state
+        if self._state.last is not None:
+            steps = array.reshape(self._n_streams, -1, self._n_features)
+            steps, self._state.last[:] = carried_on(steps, self._state.last, self._gaps.n_columns)
+            array = steps.reshape(*array.shape[:-1], -1)
         outcome = self._read(array, outputs)
         if not outcome:
             return
@@ -477,7 +495,8 @@ class Stream:
 class ReadsStreams:
     """Mixin of estimators that read streams: ``step`` and ``stream``.
 
-    They have ``_network()``, ``_answer()``, which returns the `Answer`, ``_scale``, ``_standard`` and ``_frame``.
+    They have ``_network()``, ``_answer()``, which returns the `Answer`, ``_scale``, ``_standard``, ``_gaps`` and
+    ``_frame``.
     """
 
     if TYPE_CHECKING:
@@ -486,6 +505,9 @@ class ReadsStreams:
 
         @property
         def _standard(self) -> NDArray[np.float64] | None: ...
+
+        @property
+        def _gaps(self) -> Gaps: ...
 
         def _network(self) -> Network: ...
 
@@ -549,11 +571,14 @@ class ReadsStreams:
 
     def stream_with(self, answer: Answer, n_streams: int = 1) -> Stream:
         """Return a `Stream` as `stream` does, with outputs in other units."""
-        return Stream(self._network(), answer, self._scale, self._frame, n_streams, None, self._standard)
+        return self._stream_with(answer, n_streams, None)
 
     def _stream(self, n_streams: int, state: StreamState | None = None) -> Stream:
-        network, names = self._network(), self._names_of_features
-        return Stream(network, self._answer(), self._scale, self._frame, n_streams, state, self._standard, names)
+        return self._stream_with(self._answer(), n_streams, state)
+
+    def _stream_with(self, answer: Answer, n_streams: int, state: StreamState | None) -> Stream:
+        how = self._scale, self._frame, n_streams, state, self._standard, self._names_of_features, self._gaps
+        return Stream(self._network(), answer, *how)
 
     @property
     def _names_of_features(self) -> Sequence[str] | None:

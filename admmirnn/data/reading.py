@@ -14,6 +14,7 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, validate_data
 
 from admmirnn import validation
+from admmirnn.data.missing import Gaps, filled, nan_for_missing, without_masks
 from admmirnn.data.names import as_fitted, feature_names, in_one_order, names_of
 from admmirnn.data.sequences import OBSERVATION_DTYPES, Sequences
 
@@ -38,7 +39,7 @@ def framed(sequences: Sequences, frame: Frame) -> Sequences:
 
 
 def read_sequences(
-    estimator: Any, X: Any, dtype: DType, scale: float = 1.0, names: Array | None = None
+    estimator: Any, X: Any, dtype: DType, scale: float = 1.0, names: Array | None = None, gaps: Gaps | None = None
 ) -> tuple[Sequences, dict[str, Any]]:
     """Read X in any of its forms, for fit.
 
@@ -54,6 +55,8 @@ def read_sequences(
         What the observations are multiplied by when a minibatch is made.
     names : ndarray of str, optional
         Names of the features in the order in which they are read; by default, that of the first sequence.
+    gaps : Gaps, optional
+        What is done about missing values; refuses them by default.
 
     Returns
     -------
@@ -62,20 +65,22 @@ def read_sequences(
         otherwise converted to ``dtype``.
     dict
         The attributes that tell a fitted estimator what X was like: ``n_features_in_``, if features have names
-        ``feature_names_in_``, and ``_n_table_columns``, None when X was no table.
+        ``feature_names_in_``, and ``_n_table_columns``, None when X was no table; ``_missing``, and ``fill_values_``,
+        None when missing values are refused.
     """
-    kind, X, order = _kind_of(X, names)
+    gaps = gaps or Gaps()
+    kind, X, order = _kind_of(X if gaps.way == "refuse" else without_masks(X), names)
     if kind != "table":
         sequences = _read_nested(kind, X, dtype, scale)
-        _check_finite(sequences, dtype, X)
         of_nested = {"n_features_in_": sequences.n_features, "_n_table_columns": None}
-        return sequences, of_nested | feature_names(order)
+        sequences, of_gaps = _without_gaps(sequences, gaps, dtype, X)
+        return sequences, of_nested | of_gaps | feature_names(order)
     refuse_nested_table(X)
     refuse_long_table(X)
     probe = copy.copy(estimator)
     sequences = _read_table(validate_data(probe, X, reset=True, **_TABLE), dtype, scale)
-    _check_finite(sequences, dtype, X)
-    attributes: dict[str, Any] = {"n_features_in_": probe.n_features_in_, "_n_table_columns": probe.n_features_in_}
+    sequences, of_gaps = _without_gaps(sequences, gaps, dtype, X)
+    attributes = of_gaps | {"n_features_in_": probe.n_features_in_, "_n_table_columns": probe.n_features_in_}
     if hasattr(probe, "feature_names_in_"):
         attributes["feature_names_in_"] = probe.feature_names_in_
     return sequences, attributes
@@ -88,16 +93,18 @@ def read_more_sequences(
     dtype: DType,
     scale: float = 1.0,
     standard: Array | None = None,
+    gaps: Gaps | None = None,
     *,
     of_table: bool = False,
 ) -> Sequences:
     """Read X in any of its forms, for predict: its observations must have ``n_features`` features.
 
-    ``standard`` are the means and factors that they are standardised with.
-    ``of_table`` says whether the estimator was fitted on a table, whose columns another one has to have then.
+    ``standard`` are the means and factors that they are standardised with, and ``gaps`` says what is done about missing
+    values.  ``of_table`` says whether the estimator was fitted on a table, whose columns another one has to have then.
     """
+    gaps = gaps or Gaps()
     known = None if of_table else getattr(estimator, "feature_names_in_", None)
-    kind, X, names = _kind_of(X, known)
+    kind, X, names = _kind_of(X if gaps.way == "refuse" else without_masks(X), known)
     if kind == "table":
         refuse_nested_table(X)
     if kind != "table":
@@ -121,9 +128,7 @@ def read_more_sequences(
             f"X has {sequences.n_features} features, but {type(estimator).__name__} is expecting {n_features} "
             f"features as input: {remedy}"
         )
-    sequences = replace(sequences, standard=standard)
-    _check_finite(sequences, dtype, X)
-    return sequences
+    return _without_gaps(replace(sequences, standard=standard), gaps, dtype, X)[0]
 
 
 def refuse_one_sequence(X: Any, n_features: int) -> None:
@@ -287,6 +292,7 @@ def _column(item: Any, i: int) -> Array:
 
 def as_observations(values: Any, name: str, dtype: DTypeLike) -> Array:
     """Return a C-contiguous array that the kernels can read: as it is if they can, of ``dtype`` otherwise."""
+    values = nan_for_missing(values)
     if isinstance(values, np.ndarray) and values.dtype in OBSERVATION_DTYPES:
         return np.require(values, requirements=["C_CONTIGUOUS", "ALIGNED"])
     found: Array = validation.as_numbers(values, name, dtype)
@@ -324,7 +330,16 @@ def _read_list(X: Any, dtype: DType, scale: float) -> Sequences:
     return Sequences.of_lengths(np.concatenate(arrays), [len(array) for array in arrays], scale)
 
 
-def _check_finite(sequences: Sequences, dtype: DType, given: Any) -> None:
+def _without_gaps(sequences: Sequences, gaps: Gaps, dtype: DType, given: Any) -> tuple[Sequences, dict[str, Any]]:
+    """Sequences that are finite, and the attributes that tell how missing values were filled in."""
+    n_features = sequences.n_features
+    if gaps.way != "refuse":
+        sequences, gaps = filled(sequences, gaps)
+    _check_finite(sequences, dtype, given, n_features)
+    return sequences, {"_missing": gaps.way, "fill_values_": gaps.values}
+
+
+def _check_finite(sequences: Sequences, dtype: DType, given: Any, n_features: int) -> None:
     """Raise with the place of the first NaN or infinity, reading the observations a piece at a time."""
     for first, piece in sequences.pieces(1 << 20):
         piece = sequences.as_read(piece, dtype)
@@ -337,12 +352,26 @@ def _check_finite(sequences: Sequences, dtype: DType, given: Any) -> None:
         i = int(np.searchsorted(sequences.first_rows, row, side="right")) - 1
         step = int(row - sequences.first_rows[i])
         where = f"sequence {i}, step {step}, feature {feature}"
-        if not np.isnan(value) and _was_finite(given, i, step, int(feature)):
+        if not np.isnan(value) and _was_finite(given, i, step, int(feature) % n_features):
             raise ValueError(
                 f"X contains a value too large for {dtype} (it becomes infinity), first at {where}; rescale it"
             )
-        found = "NaN" if np.isnan(value) else "infinity (inf)"
-        raise ValueError(f"X contains {found}, first at {where}; remove it or fill it in")
+        if not np.isnan(value):
+            raise ValueError(f"X contains infinity (inf), first at {where}; remove it or fill it in")
+        if _is_padding(sequences, i, step):
+            raise ValueError(
+                f"X contains NaN, first at {where}, and in all steps after it: if that is padding, pass "
+                "admmirnn.preprocessing.cut_padding(X), a list of arrays without it"
+            )
+        raise ValueError(
+            f"X contains NaN, first at {where}; remove it or fill it in, as missing='forward' of the estimators does"
+        )
+
+
+def _is_padding(sequences: Sequences, i: int, step: int) -> bool:
+    """Whether a sequence has nothing but NaN from a step on."""
+    first = int(sequences.first_rows[i])
+    return bool(np.isnan(sequences.observations[first + step : first + int(sequences.lengths[i])]).all())
 
 
 def _was_finite(given: Any, i: int, step: int, feature: int) -> bool:

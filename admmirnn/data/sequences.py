@@ -135,7 +135,13 @@ class Sequences:
             if self.standard is None:
                 found: FloatArray = dtype.type(self.scale) * rows.astype(dtype, copy=False)
                 return found
-            return as_read(rows, dtype, self.scale, self.standard)
+            return as_read(rows, dtype, self.scale, self.standard_in(dtype))
+
+    def standard_in(self, dtype: DType) -> Array | None:
+        """Means and factors in the precision in which observations are standardised for networks of this dtype."""
+        if self.standard is None or self.observations.dtype == np.float64:
+            return self.standard
+        return self.standard.astype(dtype)
 
     def pieces(self, n_numbers: int) -> Iterator[tuple[int, Array]]:
         """Yield the observations, some rows of at most about ``n_numbers`` at a time, with the first one's number."""

@@ -18,6 +18,7 @@ from admmirnn._typing import Array, FilePath, FloatArray, Frame, IntArray, Self
 from admmirnn.activations import ACTIVATIONS
 from admmirnn.data.indexed import by_series
 from admmirnn.data.meaning import TARGETS
+from admmirnn.data.missing import WAYS, Gaps
 from admmirnn.data.names import names_of
 from admmirnn.data.reading import framed, read_more_sequences, read_sequences, warn_of_single_steps
 from admmirnn.data.sequences import Sequences
@@ -69,6 +70,8 @@ FITTED_OF_SEQUENCES = {
     "_n_table_columns": Fitted.value(partial(validation.check_integer, least=1), optional=True),
     "_form_of_targets": Fitted.value(partial(validation.check_choice, choices=FORMS_OF_TARGETS)),
     "_scale": Fitted.value(partial(validation.check_number, strict=True)),
+    "_missing": Fitted.value(partial(validation.check_choice, choices=WAYS), may_be_missing=True),
+    "fill_values_": Fitted.array("channels", dtypes=("float64",), optional=True, may_be_missing=True),
     "feature_mean_": Fitted.array("channels", dtypes=("float64",), optional=True, may_be_missing=True),
     "feature_scale_": Fitted.array("channels", dtypes=("float64",), optional=True, may_be_missing=True),
     "_frame": Fitted.value(check_fitted_frame),
@@ -146,6 +149,8 @@ class RecurrentEstimator(BaseEstimator):
     feature_names_in_: NDArray[np.object_]
     feature_mean_: NDArray[np.float64] | None = None  # of those fitted by a version that did not standardise
     feature_scale_: NDArray[np.float64] | None = None
+    fill_values_: NDArray[np.float64] | None = None
+    _missing = "refuse"
     _activation: str
     _readout: str
     _scale: float
@@ -169,7 +174,7 @@ class RecurrentEstimator(BaseEstimator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         older: dict[str, Any] = {"cell": Elman.name, "forget_bias": "auto", "dropout": 0.0}  # and had no others
         if not self._reads_text:
-            older |= {"targets": "auto", "standardize": False}
+            older |= {"targets": "auto", "standardize": False, "missing": "refuse"}
         state = older | state
         if isinstance(state.get("status_"), str):
             state["status_"] = Status[state["status_"]]
@@ -185,6 +190,7 @@ class RecurrentEstimator(BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = self.missing != "refuse"
         tags.non_deterministic = False
         return tags
 
@@ -222,7 +228,13 @@ class RecurrentEstimator(BaseEstimator):
         data = self._read(X, y, sample_weight, settings, network, known, online=True)
         if network is not None:
             check_same_network(
-                self, settings, network, frame=self._frame, scale=self._scale, feature_mean=self.feature_mean_
+                self,
+                settings,
+                network,
+                frame=self._frame,
+                scale=self._scale,
+                missing=self._missing,
+                feature_mean=self.feature_mean_,
             )
             if data.targets.every_step != (self._form_of_targets != "sequence"):
                 raise ValueError("y has one target a sequence where it had one a step before, or the reverse; call fit")
@@ -244,7 +256,8 @@ class RecurrentEstimator(BaseEstimator):
         check_y_is_there(self, y)
         X, y, sample_weight = by_series(X, y, sample_weight)
         if network is None:
-            sequences, attributes = read_sequences(self, X, settings.dtype, settings.scale)
+            gaps = Gaps(settings.missing)
+            sequences, attributes = read_sequences(self, X, settings.dtype, settings.scale, gaps=gaps)
             attributes |= how_to_read(settings)
         else:
             sequences, attributes = self._more_sequences(X, network), {}
@@ -310,7 +323,8 @@ class RecurrentEstimator(BaseEstimator):
         with validation.naming("validation_data"):
             X, y = by_series(X, y)
             names = data.attributes.get("feature_names_in_")
-            sequences, others = read_sequences(self, X, settings.dtype, settings.scale, names)
+            gaps = Gaps(settings.missing, data.attributes["fill_values_"])
+            sequences, others = read_sequences(self, X, settings.dtype, settings.scale, names, gaps)
             sequences = framed(sequences, settings.frame)
             probe = copy.copy(self)
             probe.class_weight = None
@@ -418,16 +432,25 @@ class RecurrentEstimator(BaseEstimator):
     def _more_sequences(self, X: ArrayLike, network: Network) -> Sequences:
         """X as that of the fit was read, before it is framed."""
         (X,) = by_series(X)
-        n_channels = network.n_features // self._frame[0]
         of_table = self._n_table_columns is not None
-        return read_more_sequences(self, X, n_channels, network.dtype, self._scale, self._standard, of_table=of_table)
+        how = network.dtype, self._scale, self._standard, self._gaps
+        return read_more_sequences(self, X, self._n_channels(network), *how, of_table=of_table)
+
+    def _n_channels(self, network: Network) -> int:
+        """How many features observations have: those that say where others are missing are not among them."""
+        return network.n_features // self._frame[0] // self._gaps.n_columns
+
+    @property
+    def _gaps(self) -> Gaps:
+        return Gaps(self._missing, self.fill_values_)
 
     @property
     def _standard(self) -> NDArray[np.float64] | None:
-        """Means and factors of the features, as networks are told them."""
+        """Means and factors of what the network reads of an observation."""
         if self.feature_mean_ is None or self.feature_scale_ is None:
             return None
-        return np.stack([self.feature_mean_, 1 / self.feature_scale_])
+        standard = np.stack([self.feature_mean_, 1 / self.feature_scale_])
+        return np.hstack([standard, *[[[0.0], [1.0]]] * (self._gaps.n_columns - 1) * standard.shape[1]])
 
     def _trace(self, x: ArrayLike, layer: int | None) -> Trace:
         """The `Trace` of one sequence, with outputs as V reads them."""
@@ -486,7 +509,7 @@ class RecurrentEstimator(BaseEstimator):
             network.weights[name][:] = weights
         form = "array" if every_step else "sequence"
         attributes = {"n_features_in_": n_channels, "_n_table_columns": None, "_form_of_targets": form}
-        attributes |= {"feature_mean_": None, "feature_scale_": None}
+        attributes |= {"feature_mean_": None, "feature_scale_": None, "_missing": "refuse", "fill_values_": None}
         attributes |= of_targets | how_to_read(settings)
         self._become_fitted(Result(attributes, network, History(), goes_on=True))
         return self

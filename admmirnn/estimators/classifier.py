@@ -175,6 +175,11 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         (a mean between -1 and 1, and a deviation between 0.5 and 2), that are within [0, 1] and vary by at least 0.5,
         such as shares and those of zeros and ones, or that are constant and within [-2, 2]; and all where ``scale`` is
         given.
+    missing : {"refuse", "forward", "indicator"}, default="refuse"
+        What is done about observations that are missing (NaN, None, pandas.NA, NaT, or masked).  "forward" carries the
+        last value of the feature on, and before the first one takes ``fill_values_``.  "indicator" does so too, and
+        lets the network read one more feature for each one, which is 1 where that was missing.  A memory-mapped file
+        that lacks observations is copied for it.
     n_threads : int or None, default=1
         Threads that share the sequences of a minibatch, in `fit` and in `predict`; None means all cores.  The result
         is reproducible for a given number; those for another one differ by rounding.
@@ -249,6 +254,8 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         Epochs done, the last one perhaps in part.
     best_epoch_ : int or None
         With ``early_stopping``, the epoch whose weights these are.
+    fill_values_ : ndarray of shape (n_features,), or None
+        The means of the values that were there in the first call; None where missing observations are refused.
     feature_mean_, feature_scale_ : ndarray of shape (n_features,), or None
         What is subtracted from features, and what they are divided by then; 0 and 1 where "auto" has left a feature as
         it is, and None if all of them.
@@ -300,6 +307,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         random_state: RandomState = None,
         scale: float = 1.0,
         standardize: bool | Literal["auto"] = "auto",
+        missing: Literal["refuse", "forward", "indicator"] = "refuse",
         n_threads: int | None = 1,
         loss: LossOfClasses | Loss | CustomLoss = "cross_entropy",
         targets: TargetsOf = "auto",
@@ -337,6 +345,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         self.random_state = random_state
         self.scale = scale
         self.standardize = standardize
+        self.missing = missing
         self.n_threads = n_threads
         self.loss = loss
         self.targets = targets

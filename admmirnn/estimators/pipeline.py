@@ -325,7 +325,13 @@ def standardized(settings: EstimatorSettings, data: Data) -> Data:
     standard = None
     if settings.standardize and not (is_auto and settings.scale != 1):
         standard = standard_of(sequences, only_where_needed=is_auto)
-    mean, scale = (None, None) if standard is None else (standard[0].copy(), 1 / standard[1])
+    mean, scale = None, None
+    if standard is not None:
+        n_features = standard.shape[1]
+        if settings.missing == "indicator":  # these stay zeros and ones
+            n_features //= 2
+            standard[:, n_features:] = [[0.0], [1.0]]
+        mean, scale = standard[0, :n_features].copy(), 1 / standard[1, :n_features]
     apart = data.apart
     return replace(
         data,

@@ -149,6 +149,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         random_state: RandomState = None,
         scale: float = 1.0,
         standardize: bool | Literal["auto"] = "auto",
+        missing: Literal["refuse", "forward", "indicator"] = "refuse",
         n_threads: int | None = 1,
         loss: LossOfValues | Loss | CustomLoss = "squared_error",
         targets: TargetsOf = "auto",
@@ -185,6 +186,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         self.random_state = random_state
         self.scale = scale
         self.standardize = standardize
+        self.missing = missing
         self.n_threads = n_threads
         self.loss = loss
         self.targets = targets
@@ -469,12 +471,14 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         (5, 2)
         """
         network = self._network()
-        n_features, K = network.n_features // self._frame[0], network.n_outputs
+        n_features, K = self._n_channels(network), network.n_outputs
         names = names_of_features(history, self._names_of_features)
         targets = check_target_features(target_features, K, n_features, names, type(self).__name__)
         horizon = validation.check_integer("horizon", horizon, 1)
         history = histories_in_order(history, self._names_of_features)
-        series, is_one = check_history(history, n_features, self._frame[0], network.dtype, self._scale, self._standard)
+        series, is_one = check_history(
+            history, n_features, self._frame[0], network.dtype, self._scale, self._standard, self._gaps
+        )
         state = check_state_of_series(state, len(series))
         inputs = np.setdiff1d(np.arange(n_features), targets)
         values = check_future_inputs(future_inputs, len(series), is_one, horizon, len(inputs))

@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 
 from admmirnn import validation
 from admmirnn.activations import ACTIVATIONS
+from admmirnn.data.missing import WAYS
 from admmirnn.networks.blocks import penalised_parts
 from admmirnn.networks.cells import CELLS, Elman
 from admmirnn.penalties import check_penalties
@@ -88,6 +89,7 @@ class EstimatorSettings:
     random_state: np.random.RandomState
     scale: float
     standardize: bool | str
+    missing: str
     n_threads: int
     readout: str
     frame: Frame
@@ -158,6 +160,7 @@ def check_estimator_settings(
         random_state=check_random_state(estimator.random_state),
         scale=validation.check_number("scale", estimator.scale, strict=True),
         standardize=_check_standardize(estimator.standardize),
+        missing=validation.check_choice("missing", estimator.missing, WAYS),
         n_threads=validation.check_n_threads(estimator.n_threads),
         **_check_watching(estimator),
         callbacks=_check_callbacks(estimator.callbacks),

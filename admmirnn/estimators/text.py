@@ -102,7 +102,7 @@ random_state, n_threads
 
     # what a text leaves no choice of
     readout, frame, scale, bidirectional, stateful, shuffle = "last", None, 1.0, False, True, True
-    standardize = False
+    standardize, missing = False, "refuse"
     _reads_text = True
 
     fitted_attributes = FITTED | {

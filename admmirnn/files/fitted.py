@@ -95,6 +95,7 @@ def check_fitted_attributes(attributes: Mapping[str, Any], expected: Mapping[str
     if "_frame" in attributes:
         of_table, n_features = attributes["_n_table_columns"], attributes["n_features_in_"]
         n_channels = n_features if of_table is None else 1
+        n_channels *= 2 if attributes.get("_missing") == "indicator" else 1
         if sizes["d"] != n_channels * attributes["_frame"][0] or of_table not in (None, n_features):
             raise ValueError(f"U has {sizes['d']} columns, which observations of {n_features} features do not have")
 

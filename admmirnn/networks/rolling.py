@@ -112,9 +112,9 @@ class Spaces:
                     n_threads=n_threads,
                     rows_of_A=kernels.scratch_rows(direction.cell, direction.n_hidden, n_threads),
                 )
-                of_layers[-1].append(
-                    Space(kernels, room, sequences.scale, below, len(directions), standard=sequences.standard)
-                )
+                standard = sequences.standard_in(network.dtype)
+                space = Space(kernels, room, sequences.scale, below, len(directions), standard=standard)
+                of_layers[-1].append(space)
         return cls(kernels, of_layers)
 
     def load(self, batch: Minibatch) -> None:

@@ -47,8 +47,8 @@ def batch(
     """Which sequences, longest first, and where their steps stand (see ``_kernels``).
 
     Step ``t`` of sequence ``i`` reads ``scale`` times ``frame`` rows of ``observations`` from row ``first_rows[i] +
-    stride t`` on.  With ``standard`` (2, width), means and factors in float64, and a scale of 1 it reads
-    ``(observations - mean) * factor``, column by column.  With ``first_rows`` None the observations are the S of
-    another layer, and a step reads the state that that layer's same step has reached.
+    stride t`` on.  With ``standard`` (2, width), means and factors, and a scale of 1 it reads
+    ``(observations - mean) * factor``, column by column and in their precision.  With ``first_rows`` None the
+    observations are the S of another layer, and a step reads the state that that layer's same step has reached.
     """
     return _Batch(observations, scale, first_rows, lengths, offsets, frame, stride, standard)

@@ -174,7 +174,7 @@ class Variables:
         labels, values = (of_rows, None) if loss.takes_labels else (np.zeros(len(of_rows), np.intp), of_rows)
         return cls(
             kernels, network, batch, labels, values, row_weights, scale=sequences.scale,
-            standard=sequences.standard, penalised=penalised,
+            standard=sequences.standard_in(network.dtype), penalised=penalised,
         )  # fmt: skip
 
     @property

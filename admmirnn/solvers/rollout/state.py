@@ -133,7 +133,7 @@ class Workspace(Space):
             (_, n_numbers), n_counts = room_of_sums(kernels, network, batch_size, symbols, n_threads, with_R=with_R)
             memory = room.zeros(dtype, n_numbers), room.zeros(np.float64, n_counts)
         room.sums, room.counts = memory
-        super().__init__(kernels, room, sequences.scale, below, n_above, sequences.standard)
+        super().__init__(kernels, room, sequences.scale, below, n_above, sequences.standard_in(dtype))
         end, of_hidden = kernels.sums_room(cell, d, n, K, symbols)
         self.sums, self.output_sums = room.sums[:end], room.sums[of_hidden:end]
         self.counts, self.output_counts = room.counts, room.counts[: kernels.counts_room(cell, n, False)]

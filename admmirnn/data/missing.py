@@ -1,0 +1,126 @@
+"""Observations that are missing: what they are told by, and what stands in their place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from admmirnn._typing import Array, FloatArray
+    from admmirnn.data.sequences import Sequences
+
+WAYS = ("refuse", "forward", "indicator")
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """What is done about missing values.
+
+    Attributes
+    ----------
+    way : {"refuse", "forward", "indicator"}
+        Refuse them; carry the last value on; or that, and add a feature for each one that says where it was missing.
+    values : ndarray of shape (n_features,) or None
+        What stands before the first value of a feature; None takes the means of those that are there.
+    """
+
+    way: str = "refuse"
+    values: NDArray[np.float64] | None = None
+
+    @property
+    def n_columns(self) -> int:
+        """How many columns the network reads of a feature."""
+        return 2 if self.way == "indicator" else 1
+
+
+def is_missing(value: Any) -> bool:
+    """Whether this is None, NaN or NaT, which are not equal to themselves, or pandas.NA, which does not say."""
+    is_itself = value == value
+    return value is None or not (isinstance(is_itself, (bool, np.bool_)) and is_itself)
+
+
+def nan_for_missing(values: Any) -> Any:
+    """Values with NaN in the place of None, pandas.NA and NaT; as they are if there are no such."""
+    if np.ma.isMaskedArray(values):  # which others refuse, or fill in, first
+        return values
+    array = values if isinstance(values, np.ndarray) else np.asarray(values)
+    if array.dtype != object:
+        return values
+    mask = np.fromiter((np.ndim(value) == 0 and is_missing(value) for value in array.flat), bool, array.size)
+    if not mask.any():
+        return values
+    found = array.copy()
+    found[mask.reshape(array.shape)] = np.nan
+    return found
+
+
+def without_masks(X: Any) -> Any:
+    """Arrays, or a list of them, with NaN in the place of masked values."""
+    if isinstance(X, (list, tuple)) and any(np.ma.isMaskedArray(item) for item in X):
+        return [without_masks(item) if np.ma.isMaskedArray(item) else item for item in X]
+    if not np.ma.isMaskedArray(X):
+        return X
+    masked: Any = X
+    dtype = np.result_type(masked.dtype, np.float32)
+    return masked.astype(dtype).filled(np.nan) if np.ma.is_masked(masked) else masked.data
+
+
+def filled(sequences: Sequences, gaps: Gaps) -> tuple[Sequences, Gaps]:
+    """Sequences without missing values, as `Gaps` has it, and with which values that was done.
+
+    Parameters
+    ----------
+    sequences : Sequences
+        Without frames, one after the other.  Their observations are not changed; those that are there are the same
+        array if nothing is missing and no features are added.
+    gaps : Gaps
+        Not "refuse".
+    """
+    X = sequences.observations
+    there = ~np.isnan(X)
+    values = means_of(X, there) if gaps.values is None else gaps.values
+    if there.all() and gaps.way == "forward":
+        return sequences, replace(gaps, values=values)
+    dtype = X.dtype if X.dtype.kind == "f" else np.dtype(np.float64)
+    found = np.empty((len(X), gaps.n_columns * X.shape[1]), dtype)
+    first_rows = np.repeat(sequences.first_rows, sequences.lengths)
+    found[:, : X.shape[1]] = _last_ones(X, there, first_rows, values)
+    if gaps.n_columns > 1:
+        found[:, X.shape[1] :] = ~there
+    return replace(sequences, observations=found), replace(gaps, values=values)
+
+
+def means_of(X: Array, there: Array) -> NDArray[np.float64]:
+    """Of the values of each column that are there."""
+    n = there.sum(axis=0)
+    if not n.all():
+        j = int(np.flatnonzero(n == 0)[0])
+        raise ValueError(f"X has no value of feature {j}, which is missing everywhere; leave that feature out")
+    found: NDArray[np.float64] = np.where(there, X, 0).sum(axis=0, dtype=np.float64) / n
+    return found
+
+
+def _last_ones(X: Array, there: Array, first_rows: Array, values: Array) -> Array:
+    """Of each column the last value that is there, from the first row of its sequence on, or else ``values``."""
+    rows = np.where(there, np.arange(len(X))[:, None], -1)
+    np.maximum.accumulate(rows, axis=0, out=rows)
+    found: Array = np.where(rows >= first_rows[:, None], np.take_along_axis(X, np.maximum(rows, 0), axis=0), values)
+    return found
+
+
+def carried_on(X: Array, last: FloatArray, n_columns: int) -> tuple[Array, NDArray[np.float64]]:
+    """Observations of streams, (n_streams, n_steps, n_features), without gaps, and the last values of all.
+
+    ``last`` (n_streams, n_features) are those before.
+    """
+    X = np.concatenate([last[:, None], X], axis=1)
+    there = ~np.isnan(X)
+    rows = np.where(there, np.arange(X.shape[1])[:, None], 0)
+    np.maximum.accumulate(rows, axis=1, out=rows)
+    found = np.take_along_axis(X, rows, axis=1)
+    parts = [found[:, 1:], (~there)[:, 1:].astype(found.dtype)]
+    return np.ascontiguousarray(np.concatenate(parts[:n_columns], axis=2)), found[:, -1]
