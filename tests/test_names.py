@@ -90,6 +90,7 @@ def test_each_sequence_may_have_an_order_of_its_own(kind, fitted):
 def test_partial_fit_finds_features_by_their_names(kind):
     one, other = (classifier().partial_fit(in_frames(kind), Y, ["high", "low"]) for _ in range(2))
     one.partial_fit(in_frames(kind), Y)
+    assert one.feature_names_in_.tolist() == NAMES
     other.partial_fit(in_frames(kind, OTHER), Y)
     np.testing.assert_array_equal(one.U_, other.U_)
 

@@ -104,7 +104,12 @@ def selected(
         return _stacked({label: item[label] for label in names}, name, n_axes)
     if list(labels) == names:
         return item
-    return item.select(names) if hasattr(item, "select") else item[names]
+    if hasattr(item, "select") and not hasattr(item, "iloc"):
+        return item.select(names)
+    try:
+        return item[names]
+    except ValueError:  # pandas takes no columns of the other byte order
+        return np.asarray(item)[:, [list(labels).index(label) for label in names]]
 
 
 def _stacked(columns: Mapping[Any, Any], name: str, n_axes: Sequence[int]) -> Array:

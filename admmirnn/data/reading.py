@@ -225,7 +225,8 @@ def _kind_of(X: Any, names: Array | None = None) -> tuple[str, Any, list[Any] | 
     refuse_no_sequences(X)
     validation.refuse_masked("X", X)
     X = validation.in_lists(X)
-    if hasattr(X, "iloc") and getattr(X, "ndim", 2) == 1:
+    of_dicts = isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1 and len(X) and isinstance(X[0], Mapping)
+    if of_dicts or (hasattr(X, "iloc") and getattr(X, "ndim", 2) == 1):
         X = list(X)
     if isinstance(X, (list, tuple)):
         if len(X) == 0:

@@ -321,10 +321,12 @@ class RecurrentEstimator(BaseEstimator):
             return None
         X, y = check_pair(validation_data)
         with validation.naming("validation_data"):
+            check_y_is_there(self, y)
             X, y = by_series(X, y)
             names = data.attributes.get("feature_names_in_")
             gaps = Gaps(settings.missing, data.attributes["fill_values_"])
             sequences, others = read_sequences(self, X, settings.dtype, settings.scale, names, gaps)
+            warn_of_single_steps(sequences)
             sequences = framed(sequences, settings.frame)
             probe = copy.copy(self)
             probe.class_weight = None
@@ -487,7 +489,8 @@ class RecurrentEstimator(BaseEstimator):
 
     def _become_fitted(self, result: Result) -> None:
         """Replace all attributes of an earlier fit at once."""
-        self.__dict__.pop("feature_names_in_", None)
+        if "n_features_in_" in result.attributes:  # which later calls of partial_fit leave as they are
+            self.__dict__.pop("feature_names_in_", None)
         self.__dict__.update(result.attributes)
         self._take_weights(result.network)
         self.history_, self.n_iter_ = result.history, len(result.history)

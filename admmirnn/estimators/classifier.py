@@ -50,7 +50,14 @@ from admmirnn.data.reading_targets import (
 )
 from admmirnn.data.sequences import Sequences
 from admmirnn.data.targets import Targets
-from admmirnn.estimators.base import FITTED, FITTED_OF_SEQUENCES, RecurrentEstimator, Trace, can_go_on
+from admmirnn.estimators.base import (
+    FITTED,
+    FITTED_OF_SEQUENCES,
+    RecurrentEstimator,
+    Trace,
+    can_go_on,
+    check_y_is_there,
+)
 from admmirnn.estimators.layers import estimator_of_layers
 from admmirnn.estimators.settings import EstimatorSettings
 from admmirnn.export import Exports
@@ -723,6 +730,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
             As in `predict`, or if y or ``sample_weight`` does not belong to X.
         """
         check_is_fitted(self)
+        check_y_is_there(self, y)
         X, y, sample_weight = by_series(X, y, sample_weight)
         if self._several:
             return self._subset_accuracy(X, y, sample_weight)

@@ -41,7 +41,14 @@ from admmirnn.data.reading_targets import (
 )
 from admmirnn.data.sequences import Sequences
 from admmirnn.data.targets import Targets
-from admmirnn.estimators.base import FITTED, FITTED_OF_SEQUENCES, RecurrentEstimator, Trace, can_go_on
+from admmirnn.estimators.base import (
+    FITTED,
+    FITTED_OF_SEQUENCES,
+    RecurrentEstimator,
+    Trace,
+    can_go_on,
+    check_y_is_there,
+)
 from admmirnn.estimators.layers import estimator_of_layers
 from admmirnn.estimators.settings import EstimatorSettings
 from admmirnn.export import Exports
@@ -538,17 +545,17 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         from sklearn.metrics import r2_score  # here: it is slow to import
 
         check_is_fitted(self)
+        check_y_is_there(self, y)
         X, y, sample_weight = by_series(X, y, sample_weight)
-        if self._form_of_targets == "sequence":
-            return float(super().score(X, validation.in_lists(y), validation.in_lists(sample_weight)))
         outputs, lengths = self._outputs(X)
-        values, present, _, _ = check_values(y, lengths, targets="step")
-        if len(values) != len(outputs) or values.shape[1] != outputs.shape[1]:
-            raise ValueError("y has no target for each step of X, as it had in fit; pass such targets")
-        weights = check_weights_of_score(check_sample_weight(sample_weight, lengths, per_step=True), present)
+        per_step = self._form_of_targets != "sequence"
+        values, present, _, _ = check_values(y, lengths, targets="step" if per_step else "sequence")
+        if values.shape[1] != outputs.shape[1]:
+            found, due = values.shape[1], outputs.shape[1]
+            raise ValueError(f"y has {found} value(s) per target and {due} are predicted; pass targets as in fit")
+        weights = check_weights_of_score(check_sample_weight(sample_weight, lengths, per_step=per_step), present)
         predicted = self._values(outputs)
-        found: float = r2_score(values[present], predicted[present], sample_weight=weights)
-        return found
+        return float(r2_score(values[present], predicted[present], sample_weight=weights))
 
 
 def check_n_outputs(found: int, expected: int) -> None:

@@ -1,0 +1,305 @@
+"""Data as people bring them, right or wrong: they are read right in any container, or it is said what is not.
+
+What is wrong raises an error, or warns, and names the argument, what was found, and what to write instead; nothing is
+read as something else without a word.
+"""
+
+import collections
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from admmirnn import RNNClassifier, RNNRegressor
+
+try:
+    import polars
+    import pyarrow
+except ImportError:
+    polars = pyarrow = None
+
+NAMES = ["temp", "press", "rpm"]
+REMEDIES = ("Reshape", "pass", "give", "make", "leave", "put", "read the file", "remove")
+
+
+def frame(x, names):
+    return pd.DataFrame(x, columns=names)
+
+
+def records(x, names):
+    return np.array([tuple(row) for row in x], dtype=[(name, x.dtype) for name in names])
+
+
+def columns_of(x, names):
+    return {name: x[:, j].astype(x.dtype.newbyteorder("=")) for j, name in enumerate(names)}
+
+
+# one sequence (n_steps, 3), with or without names
+OF_ONE = {
+    "array": lambda x, names: x,
+    "lists": lambda x, names: x.tolist(),
+    "Fortran": lambda x, names: np.asfortranarray(x),
+    "strided": lambda x, names: np.repeat(x, 2, axis=1)[:, ::2],
+    "pandas": frame,
+    "dict": lambda x, names: {name: x[:, j] for j, name in enumerate(names)},
+    "structured": records,
+}
+if polars is not None:
+    OF_ONE["polars"] = lambda x, names: polars.DataFrame(columns_of(x, names))
+    OF_ONE["pyarrow"] = lambda x, names: pyarrow.table(columns_of(x, names))
+NAMED = ("pandas", "dict", "structured", "polars", "pyarrow")
+
+# all of them
+OF_ALL = {
+    "list": list,
+    "tuple": tuple,
+    "deque": collections.deque,
+    "series": lambda items: pd.Series(list(items), index=[f"s{i}" for i in range(len(items))]),
+    "objects": lambda items: objects(items),
+}
+
+
+def objects(items):
+    found = np.empty(len(items), object)
+    for i, item in enumerate(items):
+        found[i] = item
+    return found
+
+
+DTYPES = ["f8", "f4", "i2", "u1", "i8", ">f4"]
+OF_TARGETS = {
+    "list": list,
+    "array": np.asarray,
+    "tuple": tuple,
+    "series": lambda y: pd.Series(list(y)),
+    "objects": lambda y: objects(list(y)),
+}
+KINDS = ("label", "labels", "value", "values", "step values")
+
+
+def drawn(seed, ragged, n_steps, dtype):
+    """Sequences, and what they are to be told by."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(3, n_steps + 1, 16) if ragged else np.full(16, n_steps)
+    if ragged:
+        lengths[:2] = 3, n_steps
+    return [rng.integers(0, 100, (n, 3)).astype(dtype) for n in lengths]
+
+
+def targets(kind, X):
+    sums = [x.sum(axis=1).astype(float) for x in X]
+    if kind == "label":
+        return ["high" if i % 2 else "low" for i in range(len(X))]
+    if kind == "labels":
+        return [np.where(np.arange(len(x)) % 2, "high", "low") for x in X]
+    if kind == "value":
+        return [x[-1] for x in sums]
+    if kind == "values":
+        return [np.array([x[-1], x[0]]) for x in sums]
+    return sums
+
+
+def model_of(kind, **more):
+    of = {"hidden_size": 3, "max_epochs": 1, "scale": 0.01, "random_state": 0, "shuffle": False, **more}
+    if kind in ("label", "labels"):
+        return RNNClassifier(**of)
+    return RNNRegressor(**of)
+
+
+def target_of(kind):
+    return "step" if kind in ("labels", "step values") else "sequence"
+
+
+def assert_said(call, argument):
+    """It raises, or warns, and says of what argument, and what to write instead; what it warned of, or None."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            found = call()
+        except (ValueError, TypeError) as error:
+            said = str(error)
+            assert argument in said and any(word in said for word in REMEDIES), said
+            return
+    said = [str(warning.message) for warning in caught if warning.category is UserWarning]
+    assert any(argument in text and any(word in text for word in REMEDIES) for text in said), (found, said)
+
+
+def rows(found):
+    return np.concatenate([np.ravel(np.asarray(row, dtype=object)) for row in found])
+
+
+COMMON = {
+    "seed": st.integers(0, 99),
+    "kind": st.sampled_from(KINDS),
+    "dtype": st.sampled_from(DTYPES),
+    "one": st.sampled_from(sorted(OF_ONE)),
+    "all_": st.sampled_from(sorted(OF_ALL)),
+    "of_y": st.sampled_from(sorted(OF_TARGETS)),
+    "ragged": st.booleans(),
+    "n_steps": st.integers(4, 7),
+}
+HOW = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@HOW
+@given(**COMMON, order=st.permutations(range(3)), entry=st.sampled_from(["fit", "partial_fit", "validation", "score"]))
+def test_what_is_right_is_read_right(seed, kind, dtype, one, all_, of_y, ragged, n_steps, order, entry):
+    X = drawn(seed, ragged, n_steps, dtype)
+    plain = [np.asarray(x, float) for x in X]
+    y = targets(kind, plain)
+    said = {"targets": target_of(kind)}
+    expected = model_of(kind, **said).fit(plain, y, validation_data=(plain, y))
+    if of_y == "array" and kind in ("labels", "step values") and ragged:
+        of_y = "list"  # which has no array
+    given_y = OF_TARGETS[of_y](y)
+    names = [NAMES[j] for j in order]
+    in_names = OF_ALL[all_]([OF_ONE[one](x, NAMES) for x in X])
+    in_order = in_names if one not in NAMED else OF_ALL[all_]([OF_ONE[one](x[:, list(order)], names) for x in X])
+    model = model_of(kind, **said)
+    model.fit(in_names, given_y, validation_data=(in_order, given_y))
+    for name in ("U_", "W_", "V_"):
+        np.testing.assert_allclose(getattr(model, name), getattr(expected, name), rtol=1e-3, atol=1e-5)
+    if entry == "validation":
+        assert model.history_[0]["validation_loss"] == pytest.approx(expected.history_[0]["validation_loss"], rel=1e-3)
+    elif entry == "score":
+        assert model.score(in_order, given_y) == pytest.approx(expected.score(plain, y), rel=1e-3, abs=1e-5)
+    elif entry == "partial_fit":
+        model.set_params(targets="auto").partial_fit(in_order, given_y)
+        expected.partial_fit(plain, y)
+        np.testing.assert_allclose(model.W_, expected.W_, rtol=1e-3, atol=1e-5)
+    found, wanted = rows(model.predict(in_order)), rows(expected.predict(plain))
+    if kind in ("label", "labels"):
+        assert np.mean(found == wanted) > 0.9  # but for ties by rounding
+    else:
+        np.testing.assert_allclose(found.astype(float), wanted.astype(float), rtol=1e-3, atol=1e-3)
+
+
+@HOW
+@given(**COMMON)
+def test_without_a_setting_it_is_the_same_or_there_is_a_warning(seed, kind, dtype, one, all_, of_y, ragged, n_steps):
+    X = drawn(seed, ragged, n_steps, dtype)
+    y = targets(kind, [np.asarray(x, float) for x in X])
+    if of_y == "array" and kind in ("labels", "step values") and ragged:
+        of_y = "list"
+    given_X = OF_ALL[all_]([OF_ONE[one](x, NAMES) for x in X])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            model = model_of(kind).fit(given_X, OF_TARGETS[of_y](y))
+        except ValueError as error:
+            assert "y[" in str(error) and "targets='sequence'" in str(error)
+            return
+    told = any("targets=" in str(warning.message) for warning in caught)
+    assert told or (model._form_of_targets != "sequence") == (target_of(kind) == "step")
+
+
+def one_step_less(y, i):
+    y = [np.asarray(row) for row in y]
+    return [row[:-1] if j == i else row for j, row in enumerate(y)]
+
+
+MISTAKES = {
+    "a bare sequence": lambda X, y, names: (X[0], y),
+    "a bare series": lambda X, y, names: (X[0][:, 0], y),
+    "one observation": lambda X, y, names: (X[0][0], y),
+    "transposed": lambda X, y, names: ([x.T for x in X], y),
+    "renamed": lambda X, y, names: ([frame(x, ["temp", "press", "speed"]) for x in X], y),
+    "a feature less": lambda X, y, names: ([frame(x[:, :2], names[:2]) for x in X], y),
+    "names in some": lambda X, y, names: ([frame(x, names) if i else x for i, x in enumerate(X)], y),
+    "twice": lambda X, y, names: ([frame(x, ["temp", "temp", "rpm"]) for x in X], y),
+    "numbered in another order": lambda X, y, names: ([frame(x, [2, 0, 1]) for x in X], y),
+    "a long table": lambda X, y, names: (frame(np.concatenate(X), names), y),
+    "a table with series": lambda X, y, names: (frame(np.concatenate(X), names).assign(s=0), y),
+    "a nested frame": lambda X, y, names: (pd.DataFrame({n: [x[:, j] for x in X] for j, n in enumerate(names)}), y),
+    "a dict": lambda X, y, names: ({str(i): x for i, x in enumerate(X)}, y),
+    "text": lambda X, y, names: ("readings.csv", y),
+    "strings": lambda X, y, names: ([x.astype(str) + "a" for x in X], y),
+    "an empty sequence": lambda X, y, names: ([*X[:-1], X[-1][:0]], y),
+    "four axes": lambda X, y, names: (np.zeros((16, 2, 3, 4)), y),
+    "single steps": lambda X, y, names: (np.stack([x[:1] for x in X]), y),
+}
+OF_Y = {
+    "one less": lambda y, kind: y[:-1],
+    "a step less in one": lambda y, kind: one_step_less(y, 3) if target_of(kind) == "step" else None,
+    "a step less in all": lambda y, kind: [row[:-1] for row in y] if target_of(kind) == "step" else None,
+    "a step more in all": lambda y, kind: [np.r_[row, row[:1]] for row in y] if target_of(kind) == "step" else None,
+    "all steps in one array": lambda y, kind: np.concatenate(y) if target_of(kind) == "step" else None,
+    "missing": lambda y, kind: [*y[:5], None, *y[6:]] if kind in ("label", "value") else None,
+    "mixed": lambda y, kind: [*y[:5], 3, *y[6:]] if kind == "label" else None,
+    "infinite": lambda y, kind: [*y[:5], np.inf, *y[6:]] if kind == "value" else None,
+    "three axes": lambda y, kind: np.zeros((16, 1, 9)) if kind in ("value", "values") else None,
+    "strings for numbers": lambda y, kind: ["a"] * 16 if kind == "value" else None,
+    "none": lambda y, kind: None if kind == "label" else None,
+}
+
+
+@HOW
+@given(
+    seed=st.integers(0, 99),
+    kind=st.sampled_from(KINDS),
+    mistake=st.sampled_from(sorted(MISTAKES)),
+    entry=st.sampled_from(["fit", "partial_fit", "validation", "predict", "score"]),
+    ragged=st.booleans(),
+)
+def test_what_is_wrong_with_X_is_said(seed, kind, mistake, entry, ragged):
+    X = drawn(seed, ragged, 6, "f8")
+    y = targets(kind, X)
+    named = [frame(x, NAMES) for x in X]
+    wrong, of_wrong = MISTAKES[mistake](X, y, NAMES)
+    model = model_of(kind, targets=target_of(kind))
+    if entry == "validation":
+        assert_said(lambda: model.fit(named, y, validation_data=(wrong, of_wrong)), "X")
+    elif entry == "fit":
+        if mistake == "renamed" or mistake == "a feature less":
+            return  # which are names like others
+        if mistake in ("a bare sequence",):
+            return  # an array of two axes may be a table of sequences of one feature
+        if mistake == "transposed" and not ragged:
+            return  # and arrays of one length are read as they stand
+        assert_said(lambda: model.fit(wrong, of_wrong), "X")
+    elif entry == "partial_fit":
+        model.partial_fit(named, y, **({"classes": ["high", "low"]} if kind[:5] == "label" else {}))
+        if mistake != "single steps" or target_of(kind) == "step":
+            assert_said(lambda: model.partial_fit(wrong, of_wrong), "X")
+    else:
+        model.fit(named, y)
+        if mistake == "single steps":
+            return  # of which there may be some
+        call = model.predict if entry == "predict" else lambda X: model.score(X, of_wrong)
+        assert_said(lambda: call(wrong), "X")
+
+
+@HOW
+@given(
+    seed=st.integers(0, 99),
+    kind=st.sampled_from(KINDS),
+    mistake=st.sampled_from(sorted(OF_Y)),
+    entry=st.sampled_from(["fit", "partial_fit", "validation", "score"]),
+    ragged=st.booleans(),
+    said=st.booleans(),
+)
+def test_what_is_wrong_with_y_is_said(seed, kind, mistake, entry, ragged, said):
+    X = drawn(seed, ragged, 6, "f8")
+    y = targets(kind, X)
+    wrong = OF_Y[mistake](y, kind)
+    if wrong is None and mistake != "none":
+        return
+    said = said or kind == "values"  # two of which are about as many as steps
+    model = model_of(kind, targets=target_of(kind) if said else "auto")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is right, which other tests look at
+        if entry == "partial_fit":
+            model.partial_fit(X, y, **({"classes": ["high", "low"]} if kind[:5] == "label" else {}))
+        elif entry == "score":
+            model.fit(X, y)
+    if entry == "fit":
+        assert_said(lambda: model.fit(X, wrong), "y")
+    elif entry == "validation":
+        assert_said(lambda: model.fit(X, y, validation_data=(X, wrong)), "y")
+    elif entry == "partial_fit":
+        assert_said(lambda: model.partial_fit(X, wrong), "y")
+    else:
+        assert_said(lambda: model.score(X, wrong), "y")
