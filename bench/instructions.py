@@ -2,8 +2,9 @@
 
 Instructions do not depend on what else the machine is doing, so a regression shows on a noisy one.  A small fit runs
 under ``valgrind --tool=callgrind``, which writes its counts at two marks, the ends of two epochs of one minibatch
-each.  What lies between is iterations only, four of them, so that G takes every step once.  Instructions are counted
-where they are executed: in BLAS, in our own kernels, and in Python with all other libraries.
+each.  What lies between is iterations only, four of them, so that G takes every step once.  Beside Elman networks
+there are two with gates.  Instructions are counted where they are executed: in BLAS, in our own kernels, and in Python
+with all other libraries.
 
 bench/instructions.json is the baseline; more than 5 % above it is a regression (exit code 1).  A count depends on
 more than our code: BLAS is only compared with the same version and architecture of BLAS, our kernels with the same
@@ -35,13 +36,16 @@ import scipy
 import admmirnn
 from admmirnn import Rollout
 from admmirnn.losses import SoftmaxCrossEntropy
+from admmirnn.networks.cells import cell_named
 from bench.cases import SMALL, network_of, problem
 from bench.flops import Size
 from bench.measure import blas_of_kernels
 
 BASELINE = Path(__file__).with_suffix(".json")
 ROOT = Path(__file__).parent.parent
-SIZES = (SMALL, Size(n=64, B=50, N=28, d=28, K=10), Size(n=128, B=50, N=28, d=28, K=10))
+MIDDLE = Size(n=64, B=50, N=28, d=28, K=10)
+SIZES = {str(size): (size, "elman") for size in (SMALL, MIDDLE, Size(n=128, B=50, N=28, d=28, K=10))}
+SIZES |= {f"{cell} {MIDDLE}": (MIDDLE, cell) for cell in ("fastgrnn", "gru")}
 ITERATIONS = 4
 TOLERANCE = 0.05
 MARK = "getppid"  # callgrind writes its counts when it sees this function called; nothing else calls it
@@ -59,7 +63,7 @@ DEPENDS_ON = {"blas": ("blas",), "kernels": ("compiler",), "python": ("python", 
 def drive():
     """What runs under valgrind: fits of all sizes, with a mark before and after the iterations that count."""
     gc.disable()
-    for size in SIZES:
+    for size, cell in SIZES.values():
         sequences, y = problem(size, "float32")
 
         def mark(record):
@@ -68,7 +72,7 @@ def drive():
             return record["epoch"] == 1 + ITERATIONS
 
         outcome = Rollout(schedule="constant").solve(
-            network_of(size, "float32"),
+            network_of(size, "float32", cell=cell_named(cell)),
             sequences,
             y,
             SoftmaxCrossEntropy(),
@@ -123,11 +127,11 @@ def count():
             raise RuntimeError(f"valgrind has failed:\n{done.stderr[-2000:]}")
         # written at a mark is what happened since the one before; those of even number end an epoch that counts
         instructions = {
-            str(size): {
+            name: {
                 part: round(total / ITERATIONS)
                 for part, total in by_part(Path(f"{output}.{2 * i}").read_text()).items()
             }
-            for i, size in enumerate(SIZES, 1)
+            for i, name in enumerate(SIZES, 1)
         }
     return json.loads(done.stdout.splitlines()[-1]), instructions
 
@@ -189,12 +193,12 @@ def compare(baseline, found):
                 f"{part} is not compared: the baseline is of {name} {baseline['versions'][name]}, this is "
                 f"{found['versions'][name]}"
             )
-    lines.append(f"{'instructions of an iteration':32}  {'part':8}  {'baseline':>12}  {'now':>12}  change")
+    lines.append(f"{'instructions of an iteration':36}  {'part':8}  {'baseline':>12}  {'now':>12}  change")
     for size, parts in found["instructions"].items():
         for part, now in parts.items():
             before = baseline["instructions"].get(size, {}).get(part)
             if before is None:
-                lines.append(f"{size:32}  {part:8}  {'none':>12}  {now:12,}")
+                lines.append(f"{size:36}  {part:8}  {'none':>12}  {now:12,}")
                 continue
             change = now / before - 1 if before else float(now > 0)
             verdict = ""
@@ -204,7 +208,7 @@ def compare(baseline, found):
                 verdict, met = "  REGRESSION", False
             elif change < -TOLERANCE:
                 verdict = "  fewer: --update the baseline"
-            lines.append(f"{size:32}  {part:8}  {before:12,}  {now:12,}  {change:+6.1%}{verdict}")
+            lines.append(f"{size:36}  {part:8}  {before:12,}  {now:12,}  {change:+6.1%}{verdict}")
     if not comparable:
         lines.append("nothing has been compared: run this with the versions of the baseline, or --update it")
     return lines, met

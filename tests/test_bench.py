@@ -271,7 +271,7 @@ summary: 5017
 
 def test_baseline_has_all_sizes_and_parts():
     baseline = json.loads(instructions.BASELINE.read_text())
-    assert set(baseline["instructions"]) == {str(size) for size in instructions.SIZES}
+    assert set(baseline["instructions"]) == set(instructions.SIZES)
     assert all(set(parts) == set(instructions.DEPENDS_ON) for parts in baseline["instructions"].values())
     assert {name for names in instructions.DEPENDS_ON.values() for name in names} <= set(baseline["versions"])
     assert instructions.compare(baseline, baseline)[1]
