@@ -7,6 +7,7 @@ from .batch import _Batch
 from .work import _Work
 
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
+IntArray: TypeAlias = NDArray[np.intp]
 
 def backward(
     work: _Work,
@@ -20,4 +21,5 @@ def backward(
     from_zero: bool = True,
     with_outputs: bool = True,
     roots: FloatArray | None = None,
+    R_positions: IntArray | None = None,
 ) -> int: ...

@@ -68,6 +68,7 @@ cdef struct Sweep:                               # what all parts of a backward 
     bint with_outputs                            # whether the output layer's statistics are wanted
     bint with_R                                  # whether the multipliers' Gram matrix is wanted
     Py_ssize_t gram_first, gram_every, R_every
+    const Py_ssize_t* R_positions                # (B,): of the sequences, as R counts them, or NULL: their order here
     double cap
     double* squares                              # (B,): |lambda1_t|^2 before it is scaled down
     double* injected                             # (B,): |f'(a_t) * V^T lambda3_t|^2
@@ -329,6 +330,17 @@ cdef void change_unit(Sweep* sweep, int part, double square, floating* sums) noe
     sweep.unit[part], sweep.largest_in_R[part] = unit, square
 
 
+cdef Py_ssize_t first_in_R(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    """The first of these sequences whose multipliers of step t R takes; one that is not before ``last`` if none is."""
+    cdef Py_ssize_t every = sweep.R_every, i
+    if sweep.R_positions == NULL:
+        return first + (every - (first + t + sweep.gram_first) % every) % every
+    for i in range(first, last):
+        if (sweep.R_positions[i] + t) % every == 0:
+            return i
+    return last
+
+
 cdef void gather_multipliers(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_t first, Py_ssize_t last, double square,
                              const floating* multipliers, floating* sums) noexcept nogil:
     """Gather those of step t that R takes, one of R_every; ``square`` is their sum of squares, as far as it fits in.
@@ -348,7 +360,7 @@ cdef void gather_multipliers(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_t fi
         change_unit(sweep, part, square, sums)
     unit = <floating> sweep.unit[part]
     by = unit
-    i = first + (every - (first + t + sweep.gram_first) % every) % every
+    i = first_in_R(sweep, t, first, last)
     while i < last:
         row = gathered + sweep.n_gathered[part] * width
         of_sequence = multipliers + (i - first) * ld
@@ -363,7 +375,7 @@ cdef void gather_multipliers(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_t fi
         sweep.R_rows[part] += 1
         if sweep.n_gathered[part] == sweep.most_gathered:
             add_gathered[floating](sweep, part, sums)
-        i += every
+        i = i + every if sweep.R_positions == NULL else first_in_R(sweep, t, i + 1, last)
 
 
 cdef void scale_rows(const floating* roots, Py_ssize_t rows, Py_ssize_t columns, const floating* A,
@@ -646,13 +658,20 @@ cdef void add_up(Sweep* sweep, _Work work, int n_parts, floating* sums) noexcept
             first += p * p
 
 
-cdef Py_ssize_t backward_of(_Work work, _Batch batch, of_lambda3, of_weights, of_roots, Sweep* sweep, int n_parts,
-                            floating* sums) except -1:
+cdef Py_ssize_t backward_of(_Work work, _Batch batch, of_lambda3, of_weights, of_roots, of_R, Sweep* sweep,
+                            int n_parts, floating* sums) except -1:
     """`backward`, in the precision of the work, of a sweep that knows the rest."""
     cdef const floating[:, ::1] lambda3 = of_lambda3
     cdef const floating[::1] weights = of_weights, roots = of_roots
+    cdef const Py_ssize_t[::1] R_positions = of_R
     cdef Py_ssize_t n_outputs = n_outputs_of(batch, work.read_out == EACH), n_targets = 0, n_capped = 0, i
     cdef int part
+    if R_positions is not None and R_positions.shape[0] != batch.B:
+        raise ValueError("backward: the shapes do not belong together")
+    for i in range(0 if R_positions is None else batch.B):
+        if R_positions[i] < 0:
+            raise ValueError("backward: a position in R is negative")
+    sweep.R_positions = NULL if R_positions is None else &R_positions[0]
     if work.read_out == NONE:
         if lambda3 is not None:
             raise ValueError("backward: there are no outputs, and lambda3 is not None")
@@ -695,7 +714,8 @@ cdef Py_ssize_t backward_of(_Work work, _Batch batch, of_lambda3, of_weights, of
 
 
 def backward(_Work work not None, _Batch batch not None, lambda3, weights, double cap, Py_ssize_t gram_first,
-             Py_ssize_t gram_every, Py_ssize_t R_every=1, bint from_zero=True, bint with_outputs=True, roots=None):
+             Py_ssize_t gram_every, Py_ssize_t R_every=1, bint from_zero=True, bint with_outputs=True, roots=None,
+             R_positions=None):
     """Pass the multipliers back, and leave the sums of what they say in the work, for `fold` and `fold_outputs`.
 
     lambda1_t = f'(a_t) * (V^T lambda3_t + W^T lambda1_{t+1}), where with the read-out "last" there are outputs after
@@ -714,8 +734,9 @@ def backward(_Work work not None, _Batch batch not None, lambda3, weights, doubl
     Summed up are L = sum lambda1 z^T; G = sum z z^T over the rows of the steps gram_first, gram_first + gram_every,
     ...; and, unless ``with_outputs`` is False, likewise lambda3 and [h, 1] for the outputs, of which G takes those that
     have a weight, with "each" at the same steps.  If the work has room for it, so is R = sum lambda1 lambda1^T of the
-    rows for which ``R_every`` divides t + i + gram_first, of sequence i at step t.  ``counts`` says of how many rows
-    they are, and targets L.  Of G and R the lower triangle is of use.  ``from_zero`` says that s_0 = 0.
+    rows for which ``R_every`` divides t + i + gram_first, of sequence i at step t, or, where the minibatch is a part of
+    a larger one, t + R_positions[i].  ``counts`` says of how many rows they are, which may be none, and targets L.  Of
+    G and R the lower triangle is of use.  ``from_zero`` says that s_0 = 0.
 
     Weights are in lambda3 already.  ``roots`` (B,) are the square roots of the sequences' weights, all 1 if None: z z^T
     counts w times, and lambda1 lambda1^T, which has w^2, by 1/w, as if the sequence were there w times.
@@ -735,7 +756,7 @@ def backward(_Work work not None, _Batch batch not None, lambda3, weights, doubl
             or (work.read_out == NONE and work.lambda_s == NULL) \
             or (work.cell.kept > 0 and work.rows_of_A < batch.n_rows) \
             or (work.cell.has_c and work.rows_of_lambda_c < batch.B) \
-            or not 0 <= gram_first < N or gram_every < 1 or R_every < 1:
+            or gram_first < 0 or gram_every < 1 or R_every < 1:
         raise ValueError("backward: the shapes do not belong together")
     for i in range(batch.n_rows if work.symbols else 0):
         if not 0 <= work.codes[i] < work.d:
@@ -764,5 +785,7 @@ def backward(_Work work not None, _Batch batch not None, lambda3, weights, doubl
     n_parts = n_parts_of(min(work.n_threads, work.room_of_sums // room), batch.B,
                          6.0 * batch.n_rows * (p_s * n + (0 if work.symbols else p_x * (work.d + 1))))
     if work.single:
-        return backward_of[float](work, batch, lambda3, weights, roots, &sweep, n_parts, <float*> work.sums)
-    return backward_of[double](work, batch, lambda3, weights, roots, &sweep, n_parts, <double*> work.sums)
+        return backward_of[float](work, batch, lambda3, weights, roots, R_positions, &sweep, n_parts,
+                                  <float*> work.sums)
+    return backward_of[double](work, batch, lambda3, weights, roots, R_positions, &sweep, n_parts,
+                               <double*> work.sums)

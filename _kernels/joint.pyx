@@ -81,7 +81,7 @@ cdef int joint_sums_of(_Work work, _Batch batch, of_H_reverse, Py_ssize_t n_reve
     cdef floating *G
     if H_reverse.shape[0] != rows or H_reverse.shape[1] != n_reverse or lambda3.shape[0] != rows \
             or lambda3.shape[1] != K or weights.shape[0] != rows or sums.shape[0] < joint_room(h, K) \
-            or not 0 <= gram_first < batch.N or gram_every < 1:
+            or gram_first < 0 or gram_every < 1:
         raise ValueError("joint_sums: the shapes do not belong together")
     for i in range(rows):
         n_targets += weights[i] > 0

@@ -33,6 +33,7 @@ __all__ = [
 _SUBMODULES = (
     "backend",
     "datasets",
+    "distributed",
     "forecasting",
     "io",
     "losses",

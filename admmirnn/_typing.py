@@ -227,10 +227,26 @@ class AddedUp(Protocol):
 
 
 class Reducer(Protocol):
-    """Adds up what several workers, each with a part of a minibatch, have summed up over their parts."""
+    """Joins several workers, each with a part of every minibatch, all of which run the same program.
+
+    Attributes
+    ----------
+    rank : int
+        Of this worker, from 0.
+    size : int
+        How many there are.
+    """
+
+    @property
+    def rank(self) -> int: ...
+    @property
+    def size(self) -> int: ...
 
     def sum(self, sums: AddedUp, /) -> None:
-        """Put the sum over all workers in the place of one worker's own."""
+        """Put the sum over all workers in the place of one worker's own: to all of them the same, to the last bit."""
+
+    def gather(self, value: Any, /) -> list[Any]:
+        """Return the values of all workers, which are objects that can be pickled, by rank."""
 
 
 class Variables(Protocol):

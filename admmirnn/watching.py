@@ -15,12 +15,13 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from admmirnn import backend, validation
-from admmirnn._typing import Array, FloatArray, Record, Self
+from admmirnn._typing import Array, FloatArray, Record, Reducer, Self
 from admmirnn.data.sequences import Sequences
 from admmirnn.losses import AnyLoss
 from admmirnn.networks import Network
 from admmirnn.optional import import_optional
 from admmirnn.solvers.status import Status
+from admmirnn.solvers.workers import gather
 
 __all__ = ["Callback", "EpochListener", "EpochState", "History", "Limits"]
 
@@ -165,6 +166,8 @@ class Validation:
         R.
     n_threads : int
         That share the sequences.
+    reducer : Reducer
+        Of the workers, each of which has a part of the data, or none: no sequences.
     """
 
     def __init__(
@@ -175,20 +178,30 @@ class Validation:
         every_step: bool,
         loss: AnyLoss,
         n_threads: int,
+        reducer: Reducer,
     ) -> None:
-        self._sequences, self._every_step = sequences, every_step
+        self._sequences, self._every_step, self._reducer = sequences, every_step, reducer
         self._values, self._loss, self._n_threads = values, loss, n_threads
-        self._weights = np.ones(len(values)) if weights is None else weights / weights.max()
+        weights = np.ones(len(values)) if weights is None else weights
+        self._weights = weights / (max(gather(reducer, float(weights.max(initial=0.0)))) or 1.0)
 
     def measure(self, network: Network, record: Record) -> None:
         """Add the loss of the network's roll-out to the record, and of class numbers its accuracy."""
+        parts = gather(self._reducer, self._measure_own(network) if len(self._sequences) else (0.0, 0.0, 0, 0))
+        weight = sum(part[1] for part in parts)
+        found = parts[0][0] if len(parts) == 1 else sum(loss * share for loss, share, *_ in parts) / weight
+        record["validation_loss"] = found if math.isfinite(found) else math.inf
+        correct = [part[2] for part in parts]
+        if None not in correct:
+            record["validation_accuracy"] = sum(n or 0 for n in correct) / sum(part[3] for part in parts)
+
+    def _measure_own(self, network: Network) -> tuple[float, float, int | None, int]:
+        """The mean loss, the weight of the targets, how many of these the outputs are right about, and their number."""
         outputs = network.outputs(self._sequences, every_step=self._every_step, n_threads=self._n_threads)
         values = np.ascontiguousarray(self._values, self._loss.target_dtype or network.dtype)
         weights = np.ascontiguousarray(self._weights, network.dtype)
         found, n_correct = self._loss.value(backend.kernels(), outputs, values, weights)
-        record["validation_loss"] = found if math.isfinite(found) else math.inf
-        if n_correct is not None:
-            record["validation_accuracy"] = n_correct / int(np.count_nonzero(weights))
+        return found, float(weights.sum(dtype=np.float64)), n_correct, int(np.count_nonzero(weights))
 
 
 class EarlyStopping:

@@ -17,7 +17,7 @@ from admmirnn.forecasting import backtesting, forecaster, transformers
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "guide").glob("*.md"))]
-OPTIONAL = ("torch", "onnxruntime")  # those of .[test] are always there
+OPTIONAL = ("torch", "onnxruntime", "mpi4py")  # those of .[test] are always there
 
 
 def blocks_of(page):
@@ -60,7 +60,7 @@ def test_all_pages_are_looked_at():
 def test_blocks_of_a_page_run_one_after_the_other(page, elsewhere, monkeypatch):
     blocks = list(blocks_of(page))
     for package in OPTIONAL:
-        if any(f"import {package}" in block for block in blocks):
+        if any(f"import {package}" in block or f"from {package} import" in block for block in blocks):
             pytest.importorskip(package)
     namespace = {"__name__": "__main__"}
     monkeypatch.syspath_prepend(elsewhere)

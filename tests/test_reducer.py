@@ -10,10 +10,10 @@ from admmirnn import RNNClassifier, RNNRegressor, Status, backend
 from admmirnn.data.sequences import Sequences
 from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.networks import ElmanRNN
-from admmirnn.solvers.rollout import iteration
-from admmirnn.solvers.rollout.reducer import OneProcess
+from admmirnn.solvers.rollout import solver
 from admmirnn.solvers.rollout.state import Layer, Targets, Workspace
 from admmirnn.solvers.rollout.sums import Sums
+from admmirnn.solvers.workers import OneProcess
 
 COMPILED, NUMPY = backend._compiled(), backend._numpy()
 BACKENDS = pytest.mark.parametrize("kernels", [COMPILED, NUMPY], ids=["compiled", "numpy"])
@@ -111,9 +111,10 @@ def test_sums_of_workers_fold_to_what_one_would_have(kernels, read_out, symbols)
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-12 * np.abs(other).max())
 
 
-class Twice:
+class Twice(OneProcess):
     """The reducer of two workers that have found the same."""
 
+    rank, size = 0, 1
     n_calls = 0
 
     def sum(self, sums):
@@ -131,7 +132,7 @@ def test_twice_the_same_minibatch_moves_the_weights_alike(estimator, options, mo
     X = rng.normal(size=(40, 6, 2))
     y = (X[:, :, 0].sum(axis=1) > 0).astype(int)
     kept = estimator(6, max_epochs=2, random_state=0, **options).fit(X, y)
-    monkeypatch.setattr(iteration, "OneProcess", Twice)
+    monkeypatch.setattr(solver, "OneProcess", Twice)
     doubled = estimator(6, max_epochs=2, random_state=0, **options).fit(X, y)
     assert Twice.n_calls > 0
     for name in ("U_", "W_", "b_", "V_", "c_"):
@@ -174,9 +175,12 @@ def test_decisions_are_taken_from_sums_over_workers():
         (0.5, 3, 4, 5, 6, 0.25),
     )
     of_other = Sums(np.dtype("float64"), [4], [(3, 3)])
-    of_other.write(2.0, 3.0, 1, 2, 3, 0)
+    sums.write(0.5, 1.0, 3, 4, 5, 6, is_part=True)
+    sums.ask_for_end(Status.TIME_LIMIT, 0.25)
+    of_other.write(2.0, 3.0, 1, 2, 3, 0, is_part=True)
     of_other.doubles += sums.doubles
-    assert of_other.loss == (0.5 + 6) / 4
+    assert of_other.loss == (0.5 * 4 + 2.0 * 6) / 10
+    assert of_other.mean_weight == 10 / 6
     assert (of_other.n_correct, of_other.n_targets, of_other.n_sequences) == (4, 6, 8)
     assert of_other.ending is Status.TIME_LIMIT
     of_other.write(math.inf, 1.0, None, 0, 0, 0)

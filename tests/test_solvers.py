@@ -23,6 +23,7 @@ OF_CAPABILITY = {
     Capability.MEMORY: {"online", "memory"},
     Capability.CHECKPOINTS: {"checkpoint", "resume"},
     Capability.DROPOUT: {"dropout"},
+    Capability.WORKERS: {"reducer"},
 }
 
 

@@ -84,7 +84,9 @@ class Sequences:
         """The same sequences, read from their ends; observations within a frame keep their order."""
         return replace(self, first_rows=self.first_rows + self.stride * (self.lengths - 1), stride=-self.stride)
 
-    def in_chunks(self, chunk_size: int, n_streams: int | None = None) -> Streams:
+    def in_chunks(
+        self, chunk_size: int, n_streams: int | None = None, extent: tuple[int, int] | None = None
+    ) -> Streams:
         """Cut the sequences into chunks of at most so many steps.
 
         Parameters
@@ -94,16 +96,18 @@ class Sequences:
         n_streams : int or None, default=None
             About how many streams to read side by side: sequences are cut into streams of no more than their share of
             all steps.  None leaves every sequence one stream.
+        extent : tuple of int, optional
+            The steps of the longest sequence, and of all together, if there are more than these, to be cut as they are.
 
         Returns
         -------
         Streams
             Their steps follow one another as those of the sequences do.
         """
-        longest = int(self.lengths.max())
+        longest, total = (int(self.lengths.max()), int(self.lengths.sum())) if extent is None else extent
         chunk_size = min(chunk_size, longest)
         if n_streams is not None:
-            share = -(-int(self.lengths.sum()) // n_streams)
+            share = -(-total // n_streams)
             longest = -(-share // chunk_size) * chunk_size
         of_streams, steps_before = _cut(self.lengths, longest)
         sequence_of = np.repeat(np.arange(len(self)), -(-self.lengths // longest))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -28,12 +28,15 @@ class Moments:
         Standard deviations are zero where a feature is constant.
     least, largest : ndarray
         Values.
+    n : int
+        How many rows they are of.
     """
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
     least: NDArray[np.float64]
     largest: NDArray[np.float64]
+    n: int = 0
 
     @property
     def factor(self) -> NDArray[np.float64]:
@@ -71,20 +74,39 @@ def moments(pieces: Iterable[Array]) -> Moments:
         bounds = np.minimum(bounds[0], least), np.maximum(bounds[1], largest)
     least, largest = bounds
     is_constant = least == largest
-    return Moments(np.where(is_constant, least, of_all), np.where(is_constant, 0.0, np.sqrt(total / n)), least, largest)
+    deviation = np.where(is_constant, 0.0, np.sqrt(total / n))
+    return Moments(np.where(is_constant, least, of_all), deviation, least, largest, n)
 
 
-def standard_of(sequences: Sequences, *, only_where_needed: bool) -> NDArray[np.float64] | None:
+def joined(parts: Sequence[Moments]) -> Moments:
+    """Those of the rows of all parts."""
+    if len(parts) == 1:
+        return parts[0]
+    n, means = np.array([part.n for part in parts]), np.array([part.mean for part in parts])
+    least = np.min([part.least for part in parts], axis=0)
+    largest = np.max([part.largest for part in parts], axis=0)
+    is_constant, mean = least == largest, n @ means / n.sum()
+    variance = n @ (np.array([part.deviation for part in parts]) ** 2 + (means - mean) ** 2) / n.sum()
+    deviation = np.where(is_constant, 0.0, np.sqrt(variance))
+    return Moments(np.where(is_constant, least, mean), deviation, least, largest, int(n.sum()))
+
+
+def standard_of(
+    sequences: Sequences, of_workers: Callable[[Any], list[Any]] | None = None, *, only_where_needed: bool
+) -> NDArray[np.float64] | None:
     """Means and factors, (2, n_channels), that give features the mean 0 and the deviation 1, or None.
 
     Parameters
     ----------
     sequences : Sequences
-        The training set.
+        The training set, or one worker's part of it.
+    of_workers : callable, optional
+        Returns what all workers pass to it.
     only_where_needed : bool
         Whether features that are of a usual size stay as they are, with a mean of 0 and a factor of 1; None if all are.
     """
-    found = moments(sequences.rows_in_use(_NUMBERS_AT_A_TIME))
+    own = moments(sequences.rows_in_use(_NUMBERS_AT_A_TIME)) if len(sequences) else None
+    found = joined([part for part in ([own] if of_workers is None else of_workers(own)) if part is not None])
     standard = np.stack([found.mean, found.factor])
     if only_where_needed:
         standard[:, found.is_usual] = [[0.0], [1.0]]

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import validation
-from admmirnn._typing import Array, FilePath, FloatArray, Frame, IntArray, Self
+from admmirnn._typing import Array, FilePath, FloatArray, Frame, IntArray, Reducer, Self
 from admmirnn.activations import ACTIVATIONS
 from admmirnn.data.indexed import by_series
 from admmirnn.data.meaning import TARGETS
@@ -23,6 +23,7 @@ from admmirnn.data.names import names_of
 from admmirnn.data.reading import framed, read_more_sequences, read_sequences, warn_of_single_steps
 from admmirnn.data.sequences import Sequences
 from admmirnn.data.targets import HeldOut, Targets, with_weight
+from admmirnn.estimators.agreement import agree_on_data, agree_on_settings, check_reducer, has_nothing
 from admmirnn.estimators.pipeline import Data, Earlier, Result, initial_network, learn
 from admmirnn.estimators.settings import (
     READ_OUTS,
@@ -42,6 +43,7 @@ from admmirnn.networks.cells import CELLS, Elman, cell_named
 from admmirnn.solvers import SOLVERS, Capability, Status
 from admmirnn.solvers.memory import Memory
 from admmirnn.solvers.rollout.memory import memory_of
+from admmirnn.solvers.workers import failing_together, gather
 from admmirnn.watching import History
 
 if TYPE_CHECKING:
@@ -201,12 +203,22 @@ class RecurrentEstimator(BaseEstimator):
         sample_weight: ArrayLike | None,
         validation_data: tuple[ArrayLike, ArrayLike] | None,
         resume: bool,
+        reducer: Reducer | None = None,
     ) -> Self:
         """Validate, solve, and become fitted with new weights.
 
         Each estimator has ``_read_targets(y, sample_weight, sequences, settings, loss)``, which returns the `Targets`
         of y and the attributes that tell what they mean, and knows its ``_losses`` by name.
         """
+        reducer = check_reducer(reducer)
+        if reducer.size > 1:
+            with failing_together(reducer):
+                settings = check_estimator_settings(self, SOLVERS)
+                settings = agree_on_settings(reducer, settings, self)
+                data = self._read_part(X, y, sample_weight, settings, reducer)
+                if validation_data is not None and not has_nothing(check_pair(validation_data)[0]):
+                    data.apart = self._validation_data(validation_data, data, settings)
+                return self._learn(settings, data, resume=resume, reducer=reducer)
         settings = check_estimator_settings(self, SOLVERS)
         data = self._read(X, y, sample_weight, settings)
         data.apart = self._validation_data(validation_data, data, settings)
@@ -279,6 +291,34 @@ class RecurrentEstimator(BaseEstimator):
             return said
         return "sequence" if known["_form_of_targets"] == "sequence" else "step"
 
+    def _read_part(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        settings: EstimatorSettings,
+        reducer: Reducer,
+    ) -> Data:
+        """What one of several workers has been passed, as all of them together read it; X may be empty."""
+        loss = loss_of(self.loss, self._losses)
+        agree, own = partial(gather, reducer), None
+        if has_nothing(X):
+            agree(None)
+        else:
+            check_y_is_there(self, y)
+            X, y, sample_weight = by_series(X, y, sample_weight)
+            gaps = Gaps(settings.missing)
+            sequences, attributes = read_sequences(self, X, settings.dtype, settings.scale, gaps=gaps)
+            warn_of_single_steps(sequences)
+            sequences = framed(sequences, settings.frame)
+            targets, of_targets = self._read_targets(y, sample_weight, sequences, settings, loss, agree=agree)
+            check_targets_suit(settings, targets)
+            sequences, targets = with_weight(sequences, targets)
+            of_targets["_form_of_targets"] = targets.form
+            own = sequences, targets, attributes | how_to_read(settings) | of_targets
+        sequences, targets, attributes, everyones = agree_on_data(reducer, own)
+        return Data(sequences, targets, loss, attributes, everyones=everyones)
+
     def _learn(
         self,
         settings: EstimatorSettings,
@@ -287,13 +327,15 @@ class RecurrentEstimator(BaseEstimator):
         *,
         online: bool = False,
         resume: bool = False,
+        reducer: Reducer | None = None,
     ) -> Self:
         """Train a network, a new one or the fitted one, and become fitted."""
         earlier = None
         if network is not None:
             check_goes_on(self._goes_on)
             earlier = Earlier(network, self.history_, self._memory)
-        learn(self, settings, data, self._become_fitted, earlier=earlier, online=online, resume=resume)
+        become = self._become_fitted
+        learn(self, settings, data, become, earlier=earlier, online=online, resume=resume, reducer=reducer)
         return self
 
     @available_if(_goes_on_with_streams)

@@ -27,6 +27,7 @@ from admmirnn._typing import (
     ProximalOperator,
     RandomState,
     ReadOut,
+    Reducer,
     Self,
     SolverName,
     TargetsOf,
@@ -50,6 +51,7 @@ from admmirnn.data.reading_targets import (
 )
 from admmirnn.data.sequences import Sequences
 from admmirnn.data.targets import Targets
+from admmirnn.estimators.agreement import Agree, agree_on_indicators, agree_on_labels
 from admmirnn.estimators.base import (
     FITTED,
     FITTED_OF_SEQUENCES,
@@ -455,6 +457,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         *,
         validation_data: tuple[ArrayLike, ArrayLike] | None = None,
         resume: bool = False,
+        reducer: Reducer | None = None,
     ) -> Self:
         """Train the network from new initial weights.
 
@@ -479,6 +482,9 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         resume : bool, default=False
             Whether to go on from the file ``checkpoint``, if it is there: with the same arguments, to the same weights
             that the fit would have ended with, to the last bit.
+        reducer : Reducer, optional
+            What joins several processes that call this at the same time, such as `admmirnn.distributed.MPIReducer`.
+            Each passes a part of the sequences, or none; all of them become fitted with the same weights.
 
         Returns
         -------
@@ -490,7 +496,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         ValueError, TypeError
             If an argument or a setting is not usable; nothing has been trained then.
         """
-        return self._fit(X, y, sample_weight, validation_data, resume)
+        return self._fit(X, y, sample_weight, validation_data, resume, reducer)
 
     @available_if(can_go_on)
     def partial_fit(
@@ -538,9 +544,10 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         settings: EstimatorSettings,
         loss: AnyLoss,
         known: dict[str, Any] | None = None,
+        agree: Agree | None = None,
     ) -> tuple[Targets, dict[str, Any]]:
         if not loss.takes_labels:
-            return self._read_indicators(y, sample_weight, sequences.lengths, known)
+            return self._read_indicators(y, sample_weight, sequences.lengths, known, agree)
         if known is not None and getattr(self, "_several", False):
             raise ValueError(f"loss is {self.loss!r}, and targets had several labels when training began; call fit")
         lengths, per_step = sequences.lengths, Capability.LABELS_PER_STEP in settings.solver.capabilities
@@ -553,6 +560,9 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
             ignore_label=self.ignore_label,
         )
         weights = weights_of_present(check_sample_weight(sample_weight, lengths, per_step=form != "sequence"), present)
+        if agree is not None:
+            classes, targets, weights = agree_on_labels(agree, self.class_weight, classes, targets, weights)
+            return Targets(targets, weights, form, len(classes)), {"classes_": classes, "_several": False}
         if known is not None:
             targets = numbers_of_classes(classes, known["classes_"], targets, weights)
             classes = known["classes_"]
@@ -569,7 +579,12 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         return Targets(targets, weights, form, len(classes)), {"classes_": classes, "_several": False}
 
     def _read_indicators(
-        self, y: Any, sample_weight: ArrayLike | None, lengths: IntArray, known: dict[str, Any] | None = None
+        self,
+        y: Any,
+        sample_weight: ArrayLike | None,
+        lengths: IntArray,
+        known: dict[str, Any] | None = None,
+        agree: Agree | None = None,
     ) -> tuple[Targets, dict[str, Any]]:
         """Targets of sequences or steps that may have several labels at once."""
         if self.class_weight is not None:
@@ -583,6 +598,8 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         if weights is not None and not weights.any():
             raise ValueError("y has no row of positive weight; give some rows labels and a positive weight")
         n_labels = values.shape[1]
+        if agree is not None:
+            agree_on_indicators(agree, n_labels)
         if known is not None and known["classes_"] is not None and len(known["classes_"]) != n_labels:
             raise ValueError(f"y has {n_labels} columns, and there are {len(known['classes_'])} labels; pass as many")
         if known is not None and not getattr(self, "_several", True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,14 +26,17 @@ from admmirnn.networks.cells import GATED, cell_named
 from admmirnn.networks.start import start_gates_of_past
 from admmirnn.solvers import Capability, Status
 from admmirnn.solvers.memory import Memory
+from admmirnn.solvers.rollout.parts import all_streams
+from admmirnn.solvers.workers import OneProcess, gather
 from admmirnn.watching import EarlyStopping, EpochState, History, Interruption, Limits, Progress, Validation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from admmirnn._typing import Array, FloatArray, Record
+    from admmirnn._typing import Array, FloatArray, Record, Reducer
     from admmirnn.data.sequences import Sequences
     from admmirnn.data.targets import HeldOut, Targets
+    from admmirnn.estimators.agreement import Everyones
     from admmirnn.estimators.settings import EstimatorSettings
     from admmirnn.files.checkpoints import Checkpoint
     from admmirnn.losses import AnyLoss
@@ -60,6 +64,8 @@ class Data:
         Those of the fitted estimator that tell how to read sequences and what targets mean, by name.
     apart : tuple or None
         What is measured after every epoch and not learnt from.
+    everyones : Everyones or None
+        Where several workers have a part of the data each, what is to know of all sequences.
     """
 
     sequences: Sequences
@@ -67,6 +73,7 @@ class Data:
     loss: AnyLoss
     attributes: dict[str, Any]
     apart: HeldOut | None = None
+    everyones: Everyones | None = None
 
 
 @dataclass
@@ -111,6 +118,7 @@ def learn(
     earlier: Earlier | None = None,
     online: bool = False,
     resume: bool = False,
+    reducer: Reducer | None = None,
 ) -> None:
     """Train a network, a new one or the earlier one.
 
@@ -130,14 +138,21 @@ def learn(
         Whether this is a call of partial_fit, one pass that others may follow.
     resume : bool, default=False
         Whether to go on from the checkpoint.
+    reducer : Reducer, optional
+        Of several workers.
     """
+    reducer = OneProcess() if reducer is None else reducer
     check_resume(settings, resume)
-    if settings.early_stopping and data.apart is None:
-        data = held_out(estimator, settings, data)
+    check_checkpoint_of_streams(settings, reducer)
+    has_apart = any(gather(reducer, data.apart is not None))
+    if settings.early_stopping and not has_apart:
+        data = held_out(estimator, settings, data) if reducer.size == 1 else held_out_part(settings, data, reducer)
+    elif has_apart and data.apart is None:
+        data = replace(data, apart=nothing_of(data))
     if not earlier:
-        data = standardized(settings, data)
+        data = standardized(settings, data, reducer)
     network = earlier.network if earlier else network_for(settings, data, estimator.init)
-    checkpoint = checkpoint_for(estimator, settings, data)
+    checkpoint = checkpoint_for(estimator, settings, data, reducer)
     memory = earlier.memory if earlier else None
     carries_on = settings.stateful and online and not data.sequences.n_symbols  # the streams of the next call go on
     if carries_on:
@@ -145,10 +160,11 @@ def learn(
         check_n_streams(None if memory is None else memory.states, streams)
         read: Sequences | Streams = streams
     else:
-        settings, read = in_streams(settings, data.sequences)
+        settings, read = in_streams(settings, data.sequences, data.everyones)
     backend.kernels()
-    watch = Watch(estimator, settings, data, network, become, earlier.history if earlier else History(), checkpoint)
-    n_epochs = 1 if online else _n_epochs(settings, read)
+    history = earlier.history if earlier else History()
+    watch = Watch(estimator, settings, data, network, become, history, checkpoint, reducer)
+    n_epochs = 1 if online else _n_epochs(settings, read, reducer)
     going_on = watch.read_checkpoint(n_epochs) if resume else None
     outcome = _solve(settings, data, network, read, watch, n_epochs, _Start(online, memory, going_on))
     result = watch.result(outcome)
@@ -195,9 +211,11 @@ def _solve(
     if Capability.MEMORY in settings.solver.capabilities:
         of_capabilities |= {"online": start.online, "memory": start.memory}
     if Capability.CHECKPOINTS in settings.solver.capabilities:
-        of_capabilities |= {"checkpoint": watch.keep if watch.checkpoint else None, "resume": start.going_on}
+        of_capabilities |= {"checkpoint": watch.keep if watch.keeps else None, "resume": start.going_on}
     if Capability.DROPOUT in settings.solver.capabilities:
         of_capabilities["dropout"] = settings.dropout
+    if Capability.WORKERS in settings.solver.capabilities:
+        of_capabilities["reducer"] = watch.reducer if watch.reducer.size > 1 else None
     with interruption, Progress(settings.verbose, n_epochs, limits, n_done=watch.n_done) as watch.progress:
         return settings.solver.solve(
             network,
@@ -225,7 +243,11 @@ class Watch:
     progress : Progress
         Of this fit, while it runs.
     checkpoint : Checkpoint or None
-        Where to keep states.
+        Where to keep states; of several workers the first one does.
+    keeps : bool
+        Whether one of them does.
+    reducer : Reducer
+        Of the workers.
     """
 
     progress: Progress
@@ -239,11 +261,13 @@ class Watch:
         become: Callable[[Result], None],
         earlier: History,
         checkpoint: Checkpoint | None,
+        reducer: Reducer,
     ) -> None:
+        self.reducer, self.keeps = reducer, any(gather(reducer, checkpoint is not None))
         self._estimator, self._settings, self._attributes, self._network = estimator, settings, data.attributes, network
         self._become, self._earlier, self.checkpoint = become, earlier, checkpoint
         self._so_far = History(earlier)  # what callbacks, and whoever catches what they raise, are shown
-        self._validation = Validation(*data.apart, data.loss, settings.n_threads) if data.apart else None
+        self._validation = Validation(*data.apart, data.loss, settings.n_threads, reducer) if data.apart else None
         self._early_stopping = (
             EarlyStopping(network, settings.patience, settings.tol) if settings.early_stopping else None
         )
@@ -256,6 +280,7 @@ class Watch:
     def read_checkpoint(self, n_epochs: int) -> tuple[list[Record], dict[str, Any]] | None:
         """Go on from what the checkpoint holds, if there is one; return the history and the state for the solver."""
         written = self.checkpoint.read(n_epochs) if self.checkpoint is not None else None
+        written = gather(self.reducer, written)[0]
         if written is None:
             return None
         done, of_solver, of_early_stopping = written
@@ -283,6 +308,7 @@ class Watch:
         """Write a checkpoint, if it is due after so many epochs."""
         if self.checkpoint is not None and self.checkpoint.is_due(len(done)):
             self.checkpoint.write(done, state(), self._early_stopping.state() if self._early_stopping else None)
+        gather(self.reducer, None)  # so that all hear of it if it cannot be written
 
     def result(self, outcome: Outcome) -> Result:
         """What the estimator becomes at the end, with the weights of the best epoch, if those were looked for."""
@@ -317,14 +343,14 @@ def held_out(estimator: Any, settings: EstimatorSettings, data: Data) -> Data:
     return replace(data, sequences=sequences, targets=targets, apart=apart)
 
 
-def standardized(settings: EstimatorSettings, data: Data) -> Data:
+def standardized(settings: EstimatorSettings, data: Data, reducer: Reducer) -> Data:
     """Let the network read features as the training set's means and deviations have them, if it is to."""
     sequences, is_auto = data.sequences, settings.standardize == "auto"
     if sequences.n_symbols:
         return data
     standard = None
     if settings.standardize and not (is_auto and settings.scale != 1):
-        standard = standard_of(sequences, only_where_needed=is_auto)
+        standard = standard_of(sequences, partial(gather, reducer), only_where_needed=is_auto)
     mean, scale = None, None
     if standard is not None:
         n_features = standard.shape[1]
@@ -344,7 +370,9 @@ def standardized(settings: EstimatorSettings, data: Data) -> Data:
 def network_for(settings: EstimatorSettings, data: Data, init: Any) -> Network:
     """A network for these data, with its initial weights."""
     sequences = data.sequences
-    n_steps = settings.chunk_size if settings.stateful else int(np.median(sequences.lengths))
+    n_steps = settings.chunk_size
+    if not settings.stateful:
+        n_steps = data.everyones.usual_length if data.everyones else int(np.median(sequences.lengths))
     symbols = sequences.n_symbols > 0
     return initial_network(settings, sequences.n_features, data.targets.n_outputs, init, n_steps, symbols=symbols)
 
@@ -389,34 +417,89 @@ def start_from(network: Network, s_0: str | FloatArray) -> None:
             direction.c_0 = np.zeros_like(direction.s_0)
 
 
-def checkpoint_for(estimator: Any, settings: EstimatorSettings, data: Data) -> Checkpoint | None:
-    """The `Checkpoint` of a fit to these data, or None."""
-    if settings.checkpoint is None:
+def held_out_part(settings: EstimatorSettings, data: Data, reducer: Reducer) -> Data:
+    """As `held_out`, of the sequences of one of several workers, which draws with a seed of its own."""
+    seed = settings.random_state.randint(1 << 31)
+    sequences, targets, fraction, n = data.sequences, data.targets, settings.validation_fraction, len(data.sequences)
+    apart: HeldOut | None = None
+    if settings.stateful and n:
+        sequences, targets, apart = hold_out_ends(sequences, targets, fraction)
+    elif 0 < round(fraction * n) < n:
+        random_state = np.random.RandomState([seed, reducer.rank])
+        sequences, targets, apart = hold_out(sequences, targets, fraction, random_state, by_class=False)
+    check_any_held_out(fraction, sum(gather(reducer, apart is not None)))
+    return replace(data, sequences=sequences, targets=targets, apart=nothing_of(data) if apart is None else apart)
+
+
+def nothing_of(data: Data) -> HeldOut:
+    """No sequences of the kind of these, held out."""
+    nothing = replace(data.sequences, first_rows=np.arange(0), lengths=np.arange(0))
+    return nothing, data.targets.values[:0], None, data.targets.every_step
+
+
+def check_any_held_out(fraction: float, n_workers: int) -> None:
+    """Raise unless there is a worker that has held something out."""
+    if not n_workers:
+        raise ValueError(
+            f"validation_fraction is {fraction:g}, which leaves nothing to validate on any rank; pass more sequences, "
+            "or validation_data"
+        )
+
+
+def check_checkpoint_of_streams(settings: EstimatorSettings, reducer: Reducer) -> None:
+    """Raise if a checkpoint would have to hold the states of the streams of several workers."""
+    if settings.checkpoint is not None and settings.stateful and reducer.size > 1:
+        raise ValueError(
+            f"checkpoint is {settings.checkpoint!r}, and the states of streams on several ranks are not kept in one; "
+            "pass None"
+        )
+
+
+def checkpoint_for(estimator: Any, settings: EstimatorSettings, data: Data, reducer: Reducer) -> Checkpoint | None:
+    """The `Checkpoint` of a fit to these data, or None; of several workers the first one's says who has one."""
+    if gather(reducer, settings.checkpoint)[0] is None:
         return None
-    from admmirnn.files.checkpoints import Checkpoint, fingerprint  # which few need
+    from admmirnn.files.checkpoints import Checkpoint, fingerprint, fingerprint_of_all  # which few need
 
     of_fit = [(data.sequences, data.targets.values, data.targets.weights), *([data.apart[:3]] if data.apart else [])]
-    return Checkpoint(settings.checkpoint, settings.checkpoint_every, fingerprint(estimator, *of_fit))
+    found = gather(reducer, fingerprint(estimator, *of_fit))
+    if settings.checkpoint is None or reducer.rank > 0:
+        return None
+    of_all = found[0] if reducer.size == 1 else fingerprint_of_all(found)
+    return Checkpoint(settings.checkpoint, settings.checkpoint_every, of_all)
 
 
-def in_streams(settings: EstimatorSettings, sequences: Sequences) -> tuple[EstimatorSettings, Sequences | Streams]:
-    """Cut sequences into streams, if their states are to be carried on; of a text, a minibatch takes all of them."""
+def in_streams(
+    settings: EstimatorSettings, sequences: Sequences, everyones: Everyones | None = None
+) -> tuple[EstimatorSettings, Sequences | Streams]:
+    """Cut sequences into streams, if their states are to be carried on; of a text, a minibatch takes all of them.
+
+    ``everyones`` are those of all workers, which are cut alike.
+    """
     if not settings.stateful:
         return settings, sequences
-    most = int(sequences.lengths.sum()) // (_FEWEST_CHUNKS * settings.chunk_size)
+    n_steps = everyones.n_steps if everyones else int(sequences.lengths.sum())
+    most = n_steps // (_FEWEST_CHUNKS * settings.chunk_size)
     n_streams = settings.batch_size or min(_N_STREAMS, max(most, 1))
     if sequences.n_symbols:
         settings = replace(settings, batch_size=n_streams)
-    return settings, sequences.in_chunks(settings.chunk_size, n_streams)
+    extent = (int(everyones.lengths.max()), n_steps) if everyones else None
+    return settings, sequences.in_chunks(settings.chunk_size, n_streams, extent)
 
 
-def _n_epochs(settings: EstimatorSettings, sequences: Sequences | Streams) -> int:
+def _n_epochs(settings: EstimatorSettings, sequences: Sequences | Streams, reducer: Reducer) -> int:
     """How many epochs a fit may take, the last one perhaps not to its end."""
     max_iter: int | None = getattr(settings.solver, "max_iter", None)
     if max_iter is None:
         return settings.max_epochs
     if isinstance(sequences, Streams):
+        if reducer.size > 1:
+            sequences = all_streams(reducer, sequences)
         return -(-max_iter // sequences.n_batches(settings.batch_size or len(sequences)))
+    if reducer.size > 1:
+        solver: Any = settings.solver  # which can share a fit
+        n_sequences = sum(gather(reducer, len(sequences)))
+        return -(-max_iter // int(solver.iterations_per_epoch(n_sequences, settings.batch_size, reducer.size)))
     return -(-max_iter // settings.solver.iterations_per_epoch(len(sequences), settings.batch_size))
 
 

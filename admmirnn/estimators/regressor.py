@@ -25,6 +25,7 @@ from admmirnn._typing import (
     ProximalOperator,
     RandomState,
     ReadOut,
+    Reducer,
     Self,
     SolverName,
     TargetsOf,
@@ -41,6 +42,7 @@ from admmirnn.data.reading_targets import (
 )
 from admmirnn.data.sequences import Sequences
 from admmirnn.data.targets import Targets
+from admmirnn.estimators.agreement import Agree, agree_on_values
 from admmirnn.estimators.base import (
     FITTED,
     FITTED_OF_SEQUENCES,
@@ -271,6 +273,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         *,
         validation_data: tuple[ArrayLike, ArrayLike] | None = None,
         resume: bool = False,
+        reducer: Reducer | None = None,
     ) -> Self:
         """Train the network from new initial weights.
 
@@ -285,7 +288,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
             (n_steps_i,) or (n_steps_i, k).  ``targets`` says which, where the shape does not.
         sample_weight : array-like of shape (n_sequences,), optional
             As in `RNNClassifier.fit`.
-        validation_data, resume
+        validation_data, resume, reducer
             As in `RNNClassifier.fit`.
 
         Returns
@@ -298,7 +301,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         ValueError, TypeError
             If an argument or a setting is not usable; nothing has been trained then.
         """
-        return self._fit(X, y, sample_weight, validation_data, resume)
+        return self._fit(X, y, sample_weight, validation_data, resume, reducer)
 
     @available_if(can_go_on)
     def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
@@ -337,6 +340,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         settings: EstimatorSettings,
         loss: AnyLoss,
         known: dict[str, Any] | None = None,
+        agree: Agree | None = None,
     ) -> tuple[Targets, dict[str, Any]]:
         if loss.takes_labels:
             raise ValueError(f"loss is {self.loss!r}, which takes class numbers; pass one of values, or RNNClassifier")
@@ -351,13 +355,14 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         )
         weights = weights_of_present(check_sample_weight(sample_weight, lengths, per_step=form != "sequence"), present)
         check_weights_of_score(weights, slice(None))
+        of_all = None if agree is None else agree_on_values(agree, values, weights, single=single)
         mean: FloatArray = np.zeros(values.shape[1])
         deviation: FloatArray = np.ones(values.shape[1])
         if known is not None:
             check_n_outputs(values.shape[1], len(known["target_mean_"]))
             mean, deviation, single = known["target_mean_"], known["target_scale_"], known["_single"]
         elif self.scale_targets:
-            mean, deviation = mean_and_deviation(values, weights)
+            mean, deviation = mean_and_deviation(values, weights) if of_all is None else of_all
         with np.errstate(over="ignore", invalid="ignore"):
             values = (values - mean) / deviation
         if weights is not None:

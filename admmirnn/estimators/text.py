@@ -20,6 +20,7 @@ from admmirnn._typing import (
     IntArray,
     ProximalOperator,
     RandomState,
+    Reducer,
     Self,
     SolverName,
     Text,
@@ -27,6 +28,7 @@ from admmirnn._typing import (
 from admmirnn.data.sequences import Sequences
 from admmirnn.data.targets import Targets
 from admmirnn.data.texts import read_text, read_texts
+from admmirnn.estimators.agreement import agree_on_data, agree_on_settings, check_reducer, has_nothing
 from admmirnn.estimators.base import FITTED, RecurrentEstimator
 from admmirnn.estimators.pipeline import Data
 from admmirnn.estimators.settings import EstimatorSettings, check_estimator_settings, check_partial, check_same_network
@@ -36,6 +38,7 @@ from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.networks import Network, layers_of_one_direction
 from admmirnn.solvers import SOLVERS
 from admmirnn.solvers.interface import Solver
+from admmirnn.solvers.workers import failing_together, gather
 from admmirnn.watching import Callback
 
 
@@ -180,6 +183,7 @@ random_state, n_threads
         *,
         validation_text: Text | Sequence[Text] | None = None,
         resume: bool = False,
+        reducer: Reducer | None = None,
     ) -> Self:
         """Learn to predict every character of a text but the first, from new initial weights.
 
@@ -193,7 +197,7 @@ random_state, n_threads
             Not used; here for scikit-learn's sake.
         validation_text : str, pathlib.Path, text file, or list of them, optional
             To measure the loss on after every epoch, not to train with.
-        resume : bool, default=False
+        resume, reducer
             As in `RNNClassifier.fit`.
 
         Returns
@@ -206,10 +210,17 @@ random_state, n_threads
         ValueError, TypeError
             If an argument or a setting is not usable; nothing has been trained then.
         """
-        settings = self._settings()
-        texts = read_texts(text)
-        vocabulary = _vocabulary("".join(texts))
-        return self._learn_texts(texts, settings, vocabulary, validation_text=validation_text, resume=resume)
+        reducer = check_reducer(reducer)
+        with failing_together(reducer):
+            settings = self._settings()
+            if reducer.size > 1:
+                settings = agree_on_settings(reducer, settings, self)
+            texts = [] if reducer.size > 1 and has_nothing(text) else read_texts(text)
+            own = "".join(texts)
+            vocabulary = _vocabulary("".join(gather(reducer, own if reducer.size == 1 else "".join(set(own)))))
+            return self._learn_texts(
+                texts, settings, vocabulary, validation_text=validation_text, resume=resume, reducer=reducer
+            )
 
     def partial_fit(self, text: Text | Sequence[Text], y: object = None, vocabulary: str | None = None) -> Self:
         """Train on from where the last call of `fit` or `partial_fit` has ended: one pass over a text.
@@ -263,27 +274,37 @@ random_state, n_threads
         validation_text: Text | Sequence[Text] | None = None,
         online: bool = False,
         resume: bool = False,
+        reducer: Reducer | None = None,
     ) -> Self:
         """Read the texts, and train a network, a new one or the fitted one."""
         n_symbols = len(vocabulary)
         stand_in = check_stand_in(self.unknown, vocabulary)
         encoded = _encoded(texts, vocabulary, stand_in)
-        sequences, following = _predictions(encoded, n_symbols)
-        counts = np.bincount(np.concatenate(encoded), minlength=n_symbols)
+        reducer = check_reducer(reducer)
+        is_one = reducer.size == 1
+        counts = np.bincount(np.concatenate(encoded) if encoded else [], minlength=n_symbols)
+        counts = np.sum(gather(reducer, counts), axis=0)
         attributes = {
             "vocabulary_": vocabulary,
             "counts_": counts if network is None else self.counts_ + counts,
             "_activation": settings.activation,
             "_readout": settings.readout,
         }
-        targets = Targets(following, None, "list", n_symbols)
-        data = Data(sequences, targets, SoftmaxCrossEntropy(), attributes)
+        everyones, own = None, None
+        if encoded:
+            sequences, following = _predictions(encoded, n_symbols)
+            own = sequences, Targets(following, None, "list", n_symbols), attributes
+        if is_one and own is not None:
+            sequences, targets, attributes = own
+        else:
+            sequences, targets, attributes, everyones = agree_on_data(reducer, own)
+        data = Data(sequences, targets, SoftmaxCrossEntropy(), attributes, everyones=everyones)
         if validation_text is not None:
             with validation.naming("validation_text"):
                 encoded = _encoded(read_texts(validation_text), vocabulary, stand_in)
             more, following = _predictions(encoded, n_symbols)
             data.apart = more, following, None, True
-        return self._learn(settings, data, network, online=online, resume=resume)
+        return self._learn(settings, data, network, online=online, resume=resume, reducer=reducer)
 
     def bits_per_character(self, text: Text | Sequence[Text]) -> float:
         """Return what a character costs with the model's predictions: the mean of -log2 p(x_t | x_1 ... x_{t-1}).

@@ -97,11 +97,6 @@ def fingerprint(estimator: Any, *data: tuple[Sequences, Array, Array | None]) ->
     *data : tuple of Sequences, ndarray and ndarray
         What the network reads, class numbers or values, and their weights or None: of training, and what is apart.
     """
-    parameters = {
-        name: _brief(_described(value))
-        for name, value in estimator.get_params(deep=False).items()
-        if name not in _NO_MATTER
-    }
     digest = hashlib.sha256()
     for sequences, targets, weights in data:
         observations = sequences.observations
@@ -111,9 +106,26 @@ def fingerprint(estimator: Any, *data: tuple[Sequences, Array, Array | None]) ->
     shapes = [[len(sequences), int(sequences.lengths.sum()), sequences.n_features] for sequences, _, _ in data]
     return {
         "estimator": type(estimator).__name__,
-        "parameters": parameters,
+        "parameters": parameters_of(estimator),
         "data": shapes,
         "digest": digest.hexdigest(),
+    }
+
+
+def fingerprint_of_all(fingerprints: list[dict[str, Any]]) -> dict[str, Any]:
+    """That of a fit by several workers, of theirs by rank."""
+    digest = hashlib.sha256("".join(one["digest"] for one in fingerprints).encode())
+    shapes = [shape for one in fingerprints for shape in one["data"]]
+    ranks = len(fingerprints)
+    return fingerprints[0] | {"ranks": ranks, "data": shapes, "digest": digest.hexdigest()}
+
+
+def parameters_of(estimator: Any) -> dict[str, Any]:
+    """The parameters of an estimator that matter to what a fit arrives at, in terms of JSON."""
+    return {
+        name: _brief(_described(value))
+        for name, value in estimator.get_params(deep=False).items()
+        if name not in _NO_MATTER
     }
 
 
@@ -173,6 +185,12 @@ def check_checkpoint(path: str, found: Any, expected: dict[str, Any]) -> None:
                 f"{path} is the checkpoint of a fit with {name}={was!r}, and it is {value!r} now; pass the same "
                 "arguments, or resume=False"
             )
+    ranks = [one.get("ranks", 1) if isinstance(one, dict) else 1 for one in (found, expected)]
+    if ranks[0] != ranks[1]:
+        raise ValueError(
+            f"{path} is the checkpoint of a fit by {ranks[0]} rank(s), and there are {ranks[1]} now; pass the same "
+            "data to as many, or resume=False"
+        )
     raise ValueError(f"{path} is the checkpoint of a fit to other data; pass the same ones, or resume=False")
 
 

@@ -14,7 +14,7 @@ from admmirnn.reference.work import COUNTS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from admmirnn._typing import AnyCell, FloatArray
+    from admmirnn._typing import AnyCell, FloatArray, IntArray
     from admmirnn.reference.batch import _Batch
     from admmirnn.reference.maps import Parts
     from admmirnn.reference.work import _Work
@@ -32,6 +32,7 @@ def backward(
     from_zero: bool = True,
     with_outputs: bool = True,
     roots: FloatArray | None = None,
+    R_positions: IntArray | None = None,
 ) -> int:
     """lambda1_t = f'(a_t) * (V^T lambda3_t + W^T lambda1_{t+1}), bounded; the sums L and G of both layers, and R.
 
@@ -94,7 +95,8 @@ def backward(
             z = roots[:size, None] * np.concatenate([X[rows, :-1], S[rows], X[rows, -1:]], axis=1)
             gram += z.T @ z
             gram_rows += size
-        taken = (equations.astype(np.float64) / roots[:size, None])[-(t + gram_first) % R_every :: R_every]
+        positions = np.arange(size) + gram_first if R_positions is None else R_positions[:size]
+        taken = (equations.astype(np.float64) / roots[:size, None])[(positions + t) % R_every == 0]
         for of_map, part in zip(R, parts, strict=True):
             for columns in part.equations(n):
                 of_map += taken[:, columns].T @ taken[:, columns]

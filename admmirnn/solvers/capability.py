@@ -23,4 +23,5 @@ class Capability(Enum):
     PENALTIES = "penalties and constraints on blocks of weights: the keyword ``penalties``"
     OWN_PENALTY = "``penalty=None``, for which it finds a ridge that suits"
     MEMORY = "to go on from an earlier call, as in `partial_fit`: the keywords ``online`` and ``memory``"
+    WORKERS = "to share a fit with other processes, each of which has a part of the data: the keyword ``reducer``"
     CHECKPOINTS = "to go on from the state of another fit: the keywords ``checkpoint`` and ``resume``"

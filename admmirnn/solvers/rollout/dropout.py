@@ -25,6 +25,8 @@ class Dropout:
         Those that have a mask.
     random_state : RandomState
         What the seed of the generator of masks is drawn from.
+    rank : int or None, default=None
+        Of this worker among several, who all have the same generator, and each of them other masks.
 
     Attributes
     ----------
@@ -32,15 +34,21 @@ class Dropout:
         That generator: one of its own, which calls of `partial_fit` with one seed hand on.
     """
 
-    def __init__(self, p: float, rooms: Sequence[Room], random_state: np.random.RandomState) -> None:
+    def __init__(
+        self, p: float, rooms: Sequence[Room], random_state: np.random.RandomState, rank: int | None = None
+    ) -> None:
         self._p, self._masks = p, [room.mask for room in rooms if room.mask is not None]
         self.random_state = np.random.RandomState(random_state.randint(1 << 31))
+        self._rank = rank
 
     def draw(self, n_sequences: int) -> None:
         """Draw the masks of a minibatch."""
+        random_state = self.random_state
+        if self._rank is not None:
+            random_state = np.random.RandomState([random_state.randint(1 << 31), self._rank])
         for mask in self._masks:
             shape = n_sequences, mask.shape[1]
-            mask[:n_sequences] = (self.random_state.random_sample(shape) >= self._p) / (1 - self._p)
+            mask[:n_sequences] = (random_state.random_sample(shape) >= self._p) / (1 - self._p)
 
     def rest(self) -> None:
         """Let all units be seen, as they are."""

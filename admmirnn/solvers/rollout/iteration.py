@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,11 +20,12 @@ from admmirnn.solvers.rollout.judge import Decision, Judge
 from admmirnn.solvers.rollout.memory import RolloutMemory, State, state_of
 from admmirnn.solvers.rollout.online import OnlineSchedule
 from admmirnn.solvers.rollout.order import Carried
-from admmirnn.solvers.rollout.reducer import OneProcess
+from admmirnn.solvers.rollout.parts import Part, Parts
 from admmirnn.solvers.rollout.splitting import Splitting, penalised_layers
 from admmirnn.solvers.rollout.state import InitialStates, Layer, Targets, Workspace, room_of_sums
 from admmirnn.solvers.rollout.sums import Sums
 from admmirnn.solvers.rollout.weighting import mean_of_positive, relative_weights, roots_of_sequences
+from admmirnn.solvers.workers import gather
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from admmirnn._typing import FloatArray, IntArray, Reducer
+    from admmirnn._typing import Array, FloatArray, IntArray, Reducer
+    from admmirnn.losses import AnyLoss
     from admmirnn.solvers.rollout.problem import Problem
 
     SumsOfKernel: TypeAlias = tuple[FloatArray, NDArray[np.float64]]  # and its counts
@@ -51,6 +54,7 @@ _RIDGE_OF_W = 0.2  # where the penalty is a number
 _FEWEST_STEPS = 64  # that tell whether a unit depends on what it reads
 _REST = 1e-5  # of its states, by which they may differ if it does not
 _ROWS_IN_MEMORY = 10  # times n: what the running R is a mean of at least
+_MOST_SHARED = 1 << 21  # values of targets that all workers see
 _LARGE_RADIUS, _LARGE_OUTPUT_RADIUS = 0.04, 0.12  # twice these are known to diverge
 
 
@@ -92,20 +96,30 @@ class Fit:
         Of the output layer, where it reads two directions.
     dropout : Dropout or None
         None without.
+    parts : Parts or None
+        Which part of minibatches this worker has; None where there is no other.
+    part : Part or None
+        That of the current one.
+    is_idle : bool
+        Whether it has none of the current one.
     """
 
     def __init__(self, settings: Settings, problem: Problem) -> None:
         self.settings, self.problem = settings, problem
         self.kernels = backend.kernels()
-        self.reducer: Reducer = OneProcess()
+        self.reducer: Reducer = problem.reducer
+        self.parts = Parts(self.reducer, problem.order.sequences) if self.reducer.size > 1 else None
+        self.part: Part | None = None
+        self.is_idle = False
         self.n_threads = problem.n_threads
         self.network = problem.network
         self.order = problem.order
         self.sequences = problem.order.sequences
+        self.batch_loss: float = math.nan
+        self.batch_correct: int | None = None
         self.loss = problem.loss
         self.read_targets()
-        of_targets = np.ones(len(self.targets)) if self.weights is None else self.weights
-        constant_loss = self.loss.constant_loss(self.targets, of_targets)
+        constant_loss, self.n_weighty = of_all_targets(self.reducer, self.loss, self.targets, self.weights)
         self.make_layers(constant_loss)
         self.make_workspaces()
         self.n_iterations = problem.n_iterations
@@ -149,7 +163,7 @@ class Fit:
         if problem.memory is not None and problem.memory.online is not None:
             self.online_schedule.go_on_from(problem.memory.online)
         n_targets = len(problem.targets) if weights is None else int(np.count_nonzero(weights))
-        self.online_schedule.weigh(mean_of_positive(weights), n_targets)
+        self.online_schedule.weigh(*mean_weight_of_all(self.reducer, weights, n_targets))
         self.weights = relative_weights(
             weights, len(self.targets), self.online_schedule.mean_weight, self.network.dtype
         )
@@ -192,9 +206,10 @@ class Fit:
 
     def make_workspaces(self) -> None:
         """Allocate what an iteration writes to, for each direction of each layer."""
-        sequences, n_sequences, network = self.sequences, len(self.sequences), self.network
-        read_out = network.read_out if len(self.targets) == n_sequences else "each"
-        batch_size = min(self.order.batch_size, n_sequences)
+        sequences, network = self.sequences, self.network
+        at_each = len(self.targets) != len(sequences)
+        read_out = "each" if any(gather(self.reducer, at_each)) else network.read_out
+        batch_size = max(self.order.most_sequences, 1)
         of_minibatch = Targets(self.loss, self.settings.rho)
         layers, maps = iter(self.layers), iter(self.maps)
         below: list[Workspace] = []
@@ -229,7 +244,8 @@ class Fit:
         self.joint = Joint(self.kernels, network.Psi, self.works[-1], of_joint) if of_joint else None
         rooms = [work.room for work in chain.from_iterable(self.works)]
         p = self.problem.dropout
-        self.dropout = Dropout(p, rooms, self.order.random_state) if p > 0 else None
+        rank = self.reducer.rank if self.reducer.size > 1 else None
+        self.dropout = Dropout(p, rooms, self.order.random_state, rank) if p > 0 else None
 
     def make_sums(self, batch_size: int) -> tuple[SumsOfKernel | None, list[list[SumsOfKernel]], list[FloatArray]]:
         """Allocate the sums; return those of the joint output layer, of each direction, and of learnt initial states.
@@ -268,8 +284,9 @@ class Fit:
         problem = self.problem
         is_online = problem.is_online and self.settings.metric == "multipliers"
         self.online = self.online_schedule if is_online else None
-        self.guard = Guard(self.network, WINDOW if self.online else len(self.sequences), constant_loss)
-        self.judge = Judge(self.guard, self.online, problem.limits, problem.on_epoch_end)
+        n_sequences = len(self.sequences) if self.parts is None else sum(self.parts.shards)
+        self.guard = Guard(self.network, WINDOW if self.online else n_sequences, constant_loss)
+        self.judge = Judge(self.guard, self.online, problem.limits, problem.on_epoch_end, self.reducer)
 
     def ridge(self, hidden: Layer) -> float:
         """The penalty that suits so many targets: weights can learn few by heart."""
@@ -277,9 +294,8 @@ class Fit:
             return _RIDGE_OF_W
         if self.online:  # how many there will be is not known
             return _RIDGE_ONLINE
-        n_targets = len(self.targets) if self.weights is None else int(np.count_nonzero(self.weights))
         ridge = _RIDGE_OF_SYMBOLS if self.sequences.n_symbols else _RIDGE
-        return min(_MOST_RIDGE, ridge * math.sqrt(max(self.works[0][0].room.n, _USUAL_UNITS) / max(n_targets, 1)))
+        return min(_MOST_RIDGE, ridge * math.sqrt(max(self.works[0][0].room.n, _USUAL_UNITS) / max(self.n_weighty, 1)))
 
     def memory(self) -> RolloutMemory:
         """What a later call goes on from."""
@@ -314,6 +330,18 @@ class Fit:
         """What another fit needs to go on from here, after an epoch."""
         return State(list(self.network.trained), self.memory(), self.guard.state(), self.order.state())
 
+    def stay_alike(self) -> None:
+        """Take the weights of the first of several workers, should those of this one have come to differ.
+
+        They are found from the same numbers by the same program, but processors may round differently.
+        """
+        if self.reducer.size > 1:
+            check = zlib.crc32(b"".join(weights.tobytes() for weights in self.network.trained))
+            if len(set(gather(self.reducer, check))) > 1:
+                found = gather(self.reducer, self.network.trained if self.reducer.rank == 0 else None)[0]
+                for weights, of_first in zip(self.network.trained, found or (), strict=True):
+                    np.copyto(weights, of_first)
+
     def form(self) -> dict[str, Any]:
         """What the state of another fit has to be in a checkpoint, see `validation.check_state`."""
         memory = as_dict(self.memory())
@@ -341,23 +369,41 @@ class Fit:
     # The steps of an iteration, numbered as in the docstring of `admmirnn.Rollout`.
 
     def take(self, indices: IntArray) -> None:
-        """Make the sequences ``indices`` the minibatch."""
-        self.load(indices)
-        if self.dropout:
-            self.dropout.draw(len(indices))
-        self.initial, self.from_s_0 = self.order.start(self.works[0][0].batch, self.n_targets > 0)
+        """Make the sequences ``indices`` the minibatch, of which another worker may have a part, or all."""
         self.iteration += 1
+        own = self.load(indices)
+        if self.dropout:
+            self.dropout.draw(own)
+        if own:
+            batch = self.works[0][0].batch
+            self.initial, self.from_s_0 = self.order.start(batch, self.n_targets > 0 or self.parts is not None)
+        else:
+            self.order.pass_by()
 
-    def load(self, indices: IntArray) -> None:
-        """Point the workspaces at the sequences ``indices``."""
-        batch = self.sequences.minibatch(indices)
-        self.spaces.load(batch)
-        self.works[-1][0].set_targets(self.first_steps, self.targets, self.weights, self.roots)
+    def load(self, indices: IntArray) -> int:
+        """Point the workspaces at the sequences ``indices``, or at this worker's part; return how many these are."""
+        if self.parts is not None:
+            self.part = self.parts.of(indices)
+            indices = self.part.indices
+        return self.load_own(indices)
+
+    def load_own(self, indices: IntArray) -> int:
+        """Point the workspaces at these sequences of this worker; return how many they are."""
+        self.is_idle = not len(indices)
+        if not self.is_idle:
+            self.spaces.load(self.sequences.minibatch(indices))
+            self.works[-1][0].set_targets(self.first_steps, self.targets, self.weights, self.roots)
+        return len(indices)
 
     @property
     def n_targets(self) -> int:
-        """Of the current minibatch."""
-        return self.works[-1][0].n_targets
+        """Of the current minibatch, or of this worker's part."""
+        return 0 if self.is_idle else self.works[-1][0].n_targets
+
+    @property
+    def mean_weight(self) -> float:
+        """Of these targets, where all of the training set have 1."""
+        return 1.0 if self.is_idle else self.works[-1][0].mean_weight
 
     def sweep_forward(self) -> None:
         """1. Roll out: a_t = U x_t + W s_{t-1} + b, s_t = f(a_t), q = V s_N + c, x_t of a layer above being s_t below.
@@ -365,6 +411,9 @@ class Fit:
         2. o+ = prox_{R/rho}(q), lambda3 = rho (o+ - q) = -grad R(o+), times the sequences' weights.
         """
         work, *others = self.works[-1]
+        if self.is_idle:
+            self.batch_loss, self.batch_correct = 0.0, 0
+            return
         self.network.share_out()
         start, *starts = self.spaces.roll_out_below(self.initial)
         for other, of_other in zip(others, starts, strict=True):
@@ -387,16 +436,19 @@ class Fit:
         `admmirnn.networks.cells`.
         """
         self.n_capped = 0
+        self.begin_statistics()
         if self.n_targets and math.isfinite(self.batch_loss):
             self.sum_up()
         else:
             self.sums.clear()  # there is nothing to say, or nothing that anybody will listen to
-        n_sequences, mean_weight = len(self.works[0][0].batch), self.works[-1][0].mean_weight
-        self.sums.write(self.batch_loss, mean_weight, self.batch_correct, self.n_targets, n_sequences, self.n_capped)
+        n_sequences = 0 if self.is_idle else len(self.works[0][0].batch)
+        self.sums.write(
+            self.batch_loss, self.mean_weight, self.batch_correct, self.n_targets, n_sequences, self.n_capped,
+            is_part=self.parts is not None,
+        )  # fmt: skip
 
     def sum_up(self) -> None:
         """Pass the multipliers back through all layers, and sum up what they say."""
-        self.begin_statistics()
         lambda3: list[FloatArray | None] = [self.works[-1][0].lambda3]
         if self.joint:
             self.joint.sum_up(self.gram_steps)
@@ -418,6 +470,8 @@ class Fit:
         sums = self.sums
         self.judge.ask(sums)
         self.reducer.sum(sums)
+        if sums.any_failed:
+            gather(self.reducer, None)  # which raises with the message of whoever has
         decision = self.judge.after_sweeps(sums)
         if sums.n_targets:
             self.record.count(sums.loss, sums.n_correct, sums.n_sequences * sums.mean_weight, sums.n_targets)
@@ -445,14 +499,19 @@ class Fit:
         """Set beta_k, and from which steps on, and how often, G takes one, of the minibatch that is to be folded in."""
         settings, n_remembered = self.settings, self.n_remembered + 1
         self.beta = min(settings.gram_decay, 1 - 1 / n_remembered)
-        n, batch = self.works[0][0].room.n, self.works[0][0].batch
-        n_rows = batch.n_rows
+        first_work = self.works[0][0]
+        n, whole = first_work.room.n, first_work.batch if self.part is None else self.part
+        n_rows = whole.n_rows
         every = self.gram_every if n_remembered >= _FIRST_ITERATIONS else self.gram_every // 4
-        every = 1 if n_remembered == 1 else min(max(every, 1), batch.n_steps)
+        every = 1 if n_remembered == 1 else min(max(every, 1), whole.n_steps)
         of_G = every
         if settings.metric == "multipliers":  # of a small minibatch G takes at least n states, if there are so many
             of_G = max(min(every, n_rows // n), 1)
-        self.gram_steps = n_remembered % of_G, of_G
+        first = n_remembered % of_G
+        self.gram_steps, self.R_positions = (first, of_G), None
+        if self.part is not None and not self.is_idle:  # its sequences end with those of the whole
+            later = self.part.n_steps - first_work.batch.n_steps
+            self.gram_steps, self.R_positions = ((first - later) % of_G, of_G), self.part.positions + (first + later)
         # R takes as large a share of the states, but of a small minibatch at least 2 n, if there are so many, and of a
         # large one no more than 4 n, or than 256; and its mean is of at least the last 10 n, or R would say more of
         # these than of the network
@@ -475,6 +534,7 @@ class Fit:
             self.initial is None,
             self.joint is None,
             self.works[-1][0].roots,
+            self.R_positions,
         )
 
     def update_weights(self) -> None:
@@ -556,6 +616,8 @@ class Fit:
         observations do not differ, and of few steps, nothing is known.
         """
         n_at_rest = n_units = 0
+        if self.is_idle:
+            return 0, 0
         first = self.works[0][0]
         inputs = first.room.codes if first.room.X is None else first.room.X
         n_rows = first.batch.n_rows
@@ -569,17 +631,65 @@ class Fit:
 
     def _mean_loss(self, sample: Sequence[tuple[IntArray, FloatArray | None]]) -> float | None:
         """That of the minibatches in the sample that have targets, None without any."""
-        loss, weight = 0.0, 0.0
         if self.dropout:
             self.dropout.rest()
+        own = []  # of each minibatch
         for indices, self.initial in sample:
-            self.load(indices)
+            if self.parts is None or isinstance(self.order, Carried):
+                n_sequences = self.load_own(indices)
+            else:
+                n_sequences = self.load(indices)
+                self.initial = self.network.initial_states(n_sequences)
             self.sweep_forward()
-            if self.n_targets:
-                of_batch = len(indices) * self.works[-1][0].mean_weight
-                loss += self.batch_loss * of_batch
-                weight += of_batch
-        return loss / weight if weight else None
+            own.append((self.batch_loss, self.mean_weight, self.n_targets, n_sequences))
+        return mean_loss(gather(self.reducer, own))
+
+
+def mean_loss(of_workers: list[list[tuple[float, float, int, int]]]) -> float | None:
+    """The mean over some minibatches of their losses, each of which workers have parts of; None without targets.
+
+    Of each part the mean loss, the mean weight of the targets, how many there are, and how many sequences.
+    """
+    loss, weight = 0.0, 0.0
+    for parts in zip(*of_workers, strict=True):
+        weights = [mean_weight * n_targets for _, mean_weight, n_targets, _ in parts]
+        n_targets = sum(n for *_, n, _ in parts)
+        if n_targets:
+            of_batch = sum(n for *_, n in parts) * sum(weights) / n_targets
+            loss += of_batch * sum(one * of for (one, *_), of in zip(parts, weights, strict=True) if of) / sum(weights)
+            weight += of_batch
+    return loss / weight if weight else None
+
+
+def of_all_targets(reducer: Reducer, loss: AnyLoss, targets: Array, weights: FloatArray | None) -> tuple[float, int]:
+    """The loss of the best constant output, over the targets of all workers, and how many of them have a weight.
+
+    Of class numbers their weights are enough; of many values the workers share some.
+    """
+    of_targets = np.ones(len(targets)) if weights is None else weights
+    n_weighty = len(targets) if weights is None else int(np.count_nonzero(weights))
+    if reducer.size == 1:
+        return loss.constant_loss(targets, of_targets), n_weighty
+    total = sum(gather(reducer, n_weighty))
+    if loss.takes_labels:
+        of_classes = gather(reducer, np.bincount(targets, of_targets) if len(targets) else np.zeros(0))
+        together = np.zeros(max(len(some) for some in of_classes))
+        for some in of_classes:
+            together[: len(some)] += some
+        return loss.constant_loss(np.arange(len(together)), together), total
+    every = -(-sum(gather(reducer, targets.size)) // _MOST_SHARED)
+    shared = gather(reducer, (targets[::every], of_targets[::every]))
+    return loss.constant_loss(*(np.concatenate(some) for some in zip(*shared, strict=True))), total
+
+
+def mean_weight_of_all(reducer: Reducer, weights: FloatArray | None, n_targets: int) -> tuple[float, int]:
+    """The mean weight of the targets of all workers, and how many there are that have one."""
+    own = mean_of_positive(weights) if n_targets else 0.0
+    found = gather(reducer, (own, n_targets))
+    if reducer.size == 1:
+        return found[0]
+    total = sum(n for _, n in found)
+    return sum(mean * n for mean, n in found) / total, total
 
 
 def check_version_of_state(state: Any) -> None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from admmirnn.solvers.status import Status
+from admmirnn.solvers.workers import gather
 
 if TYPE_CHECKING:
-    from admmirnn._typing import Record
+    from admmirnn._typing import Record, Reducer
     from admmirnn.solvers.interface import EndOfEpoch, Limits
     from admmirnn.solvers.rollout.guard import Guard
     from admmirnn.solvers.rollout.online import OnlineSchedule
@@ -53,19 +54,26 @@ class Judge:
         Of time.
     on_epoch_end : callable or None
         The user's, and the estimator's: validation, early stopping, callbacks.
+    reducer : Reducer
+        Of the workers, any of which may have a reason to end the fit; the time is that of the first one.
     """
 
     def __init__(
-        self, guard: Guard, online: OnlineSchedule | None, limits: Limits | None, on_epoch_end: EndOfEpoch | None
+        self,
+        guard: Guard,
+        online: OnlineSchedule | None,
+        limits: Limits | None,
+        on_epoch_end: EndOfEpoch | None,
+        reducer: Reducer,
     ) -> None:
         self._guard, self._online = guard, online
-        self._limits, self._on_epoch_end = limits, on_epoch_end
+        self._limits, self._on_epoch_end, self._reducer = limits, on_epoch_end, reducer
         self._progress = 0.0
 
     def ask(self, sums: Sums) -> None:
         """Write into a worker's own sums whether it has a reason to end the fit: time, or Ctrl-C."""
         if self._limits is not None:
-            progress = self._limits.progress()
+            progress = 0.0 if self._reducer.rank else self._limits.progress()
             sums.ask_for_end(self._limits.reached(), progress)
 
     def after_sweeps(self, sums: Sums) -> Decision:
@@ -98,7 +106,8 @@ class Judge:
     def after_epoch(self, record: Record, ending: Status | None) -> Status | None:
         """Return the status to end the fit with, of whoever watches it, or None; ``ending`` is one that is certain."""
         asked = None if self._on_epoch_end is None else Status.asked_for(self._on_epoch_end(record))
-        return ending or asked or (None if self._limits is None else self._limits.reached())
+        asked = ending or asked or (None if self._limits is None else self._limits.reached())
+        return next((status for status in gather(self._reducer, asked) if status), None)
 
     def progress(self) -> float:
         """The share of the time that was over in the last iteration."""

@@ -38,13 +38,19 @@ class Shuffled:
         Whether epochs draw their order.
     random_state : RandomState
         What from.
+    shards : tuple of int, optional
+        Where several workers have so many sequences each, numbered one worker's after the other's: minibatches are
+        dealt from them in turn, so that each has about the same share of every shard, and the largest part of a
+        worker is one more than its smallest.
 
     Attributes
     ----------
     sequences : Sequences
-        The same.
+        The same: of several workers, this one's.
     batch_size : int
         The same.
+    most_sequences : int
+        The most of a minibatch that this worker has.
     n_batches : int
         Minibatches an epoch.
     random_state : RandomState
@@ -58,18 +64,32 @@ class Shuffled:
         batch_size: int,
         shuffle: bool,
         random_state: np.random.RandomState,
+        shards: tuple[int, ...] | None = None,
     ) -> None:
         self.sequences = sequences
-        self.n_batches = -(-len(sequences) // batch_size)
+        n_sequences = len(sequences) if shards is None else sum(shards)
+        self.n_batches = -(-n_sequences // batch_size)
+        self.most_sequences = min(batch_size, len(sequences))
+        if shards is not None:
+            self.most_sequences = -(-len(sequences) // self.n_batches)
         self._network, self.batch_size = network, batch_size
-        self._shuffle, self.random_state = shuffle, random_state
-        self._order = np.arange(len(sequences))
+        self._shuffle, self.random_state, self._shards = shuffle, random_state, shards
+        self._order = np.arange(n_sequences)
 
     def epoch(self) -> Iterator[IntArray]:
         """Yield the indices of the sequences of one minibatch after the other."""
-        if self._shuffle:
-            self._order = self.random_state.permutation(len(self.sequences))
-        yield from split(self._order, self.batch_size)
+        if self._shuffle and self._shards is None:
+            self._order = self.random_state.permutation(len(self._order))
+        elif self._shuffle and self._shards is not None:
+            first = np.cumsum((0, *self._shards))
+            of_shards = zip(self._shards, first, strict=False)
+            self._order = np.concatenate([before + self.random_state.permutation(n) for n, before in of_shards])
+        yield from self._minibatches()
+
+    def _minibatches(self) -> list[IntArray]:
+        if self._shards is None:
+            return split(self._order, self.batch_size)
+        return [self._order[k :: self.n_batches] for k in range(self.n_batches)]
 
     def start(self, batch: Minibatch, has_targets: bool = True) -> tuple[FloatArray | None, slice | BoolArray]:
         """Return the states that the sequences start from, one row each, None for zeros, and which rows are s_0.
@@ -81,6 +101,9 @@ class Shuffled:
     def keep(self, batch: Minibatch, last_states: Callable[[], FloatArray]) -> None:
         """Take note of the last states of the sequences, which the function returns, those of all layers."""
 
+    def pass_by(self) -> None:
+        """Take note of a minibatch that this worker has no part of."""
+
     def forget(self, *, are_bounded: bool) -> None:
         """Drop the states that weights have left which were thrown away; those that are bounded may do."""
 
@@ -90,7 +113,7 @@ class Shuffled:
 
     def form(self) -> dict[str, Any]:
         """What the state of another one has to be in a checkpoint, see `validation.check_state`."""
-        n = len(self.sequences)
+        n = len(self._order)
         return as_dict(self.state()) | {"order": validation.different(n, n, n)}
 
     def go_on_from(self, state: ShuffledState) -> None:
@@ -99,7 +122,15 @@ class Shuffled:
         self.random_state.set_state(state.random_state.get_state())
 
     def sample(self, n_sequences: int | None) -> list[tuple[IntArray, FloatArray | None]]:
-        """Return minibatches of about so many sequences of the last epoch, None for all: (indices, initial states)."""
+        """Return minibatches of about so many sequences of the last epoch, None for all: (indices, initial states).
+
+        Initial states are None for those of `start`, where several workers have a part of each minibatch.
+        """
+        if self._shards is not None:
+            found = self._minibatches()
+            n_seen = np.cumsum([len(some) for some in found])
+            n_batches = len(found) if n_sequences is None else int(np.searchsorted(n_seen, n_sequences)) + 1
+            return [(some, None) for some in found[:n_batches]]
         indices = self._order if n_sequences is None else self._order[:n_sequences]
         return [(some, self._network.initial_states(len(some))) for some in split(indices, self.batch_size)]
 
@@ -118,6 +149,8 @@ class Carried:
         All of them.
     states : ndarray of shape (n_streams, n_carried), optional
         What the streams start from, instead of s_0, in the first epoch.
+    everyones : Streams, optional
+        Where several workers have streams, those of all of them, see `admmirnn.solvers.rollout.parts.all_streams`.
     """
 
     def __init__(
@@ -128,13 +161,16 @@ class Carried:
         shuffle: bool,
         random_state: np.random.RandomState,
         states: FloatArray | None = None,
+        everyones: Streams | None = None,
     ) -> None:
         self.sequences = streams.chunks
         self._network, self._streams = network, streams
         self._shuffle, self.random_state = shuffle, random_state
-        self._groups = streams.groups(batch_size)
-        self.n_batches = streams.n_batches(batch_size)
+        self._all = streams if everyones is None else everyones
+        self._groups = self._all.groups(batch_size)
+        self.n_batches = self._all.n_batches(batch_size)
         self.batch_size = batch_size
+        self.most_sequences = min(batch_size, len(streams.chunks))
         self.states = self._start() if states is None else np.array(states, network.dtype)
         self._given = states is not None
         self._is_new = True
@@ -156,7 +192,7 @@ class Carried:
         if self._shuffle and len(order) > 1:
             order = self.random_state.permutation(len(order))
         for i in order:
-            yield from self._streams.minibatches(self._groups[i])
+            yield from self._all.minibatches(self._groups[i])
 
     def start(self, batch: Minibatch, has_targets: bool = True) -> tuple[FloatArray, BoolArray]:
         """As in `Shuffled`; the states are a copy."""
@@ -174,6 +210,10 @@ class Carried:
     def keep(self, batch: Minibatch, last_states: Callable[[], FloatArray]) -> None:
         """As in `Shuffled`."""
         self.states[self._streams.stream_of[batch.indices]] = last_states()
+
+    def pass_by(self) -> None:
+        """As in `Shuffled`."""
+        self._recent.append((np.arange(0), self.states[:0]))
 
     def forget(self, *, are_bounded: bool) -> None:
         """As in `Shuffled`: streams go on from s_0, those whose states are finite and bounded from these.

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from admmirnn.solvers.workers import OneProcess
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from admmirnn._typing import Array, FloatArray, ProximalOperator
+    from admmirnn._typing import Array, FloatArray, ProximalOperator, Reducer
     from admmirnn.losses import AnyLoss
     from admmirnn.networks import Network
     from admmirnn.solvers.interface import EndOfEpoch, Limits
@@ -46,5 +48,6 @@ class Problem:
     n_threads: int = 1
     is_online: bool = False
     memory: RolloutMemory | None = None
+    reducer: Reducer = field(default_factory=OneProcess)
     limits: Limits | None = None
     on_epoch_end: EndOfEpoch | None = None

@@ -21,13 +21,15 @@ from admmirnn.solvers.rollout.history import EpochRecord
 from admmirnn.solvers.rollout.iteration import Fit
 from admmirnn.solvers.rollout.memory import RolloutMemory
 from admmirnn.solvers.rollout.order import Carried, Shuffled
+from admmirnn.solvers.rollout.parts import all_streams
 from admmirnn.solvers.rollout.problem import Problem
 from admmirnn.solvers.status import Outcome, Status
+from admmirnn.solvers.workers import Failing, OneProcess, gather
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from admmirnn._typing import Array, FloatArray, ProximalOperator, RandomState, Record
+    from admmirnn._typing import Array, FloatArray, ProximalOperator, RandomState, Record, Reducer
     from admmirnn.losses import AnyLoss
     from admmirnn.networks import Network
     from admmirnn.solvers.interface import EndOfEpoch, KeepState, Limits
@@ -146,9 +148,9 @@ class Rollout(BaseEstimator):
         """Raise ValueError or TypeError unless every setting is in its range."""
         check_rollout(self)
 
-    def iterations_per_epoch(self, n_sequences: int, batch_size: int | None = None) -> int:
-        """Minibatches that a pass over ``n_sequences`` takes; ``batch_size`` as in `solve`."""
-        return -(-n_sequences // (batch_size or _default_batch_size(n_sequences)))
+    def iterations_per_epoch(self, n_sequences: int, batch_size: int | None = None, n_workers: int = 1) -> int:
+        """Minibatches that a pass over ``n_sequences`` of all workers takes; ``batch_size`` as in `solve`."""
+        return -(-n_sequences // (batch_size or _default_batch_size(n_sequences, n_workers=n_workers)))
 
     def solve(
         self,
@@ -172,6 +174,7 @@ class Rollout(BaseEstimator):
         limits: Limits | None = None,
         checkpoint: KeepState | None = None,
         resume: tuple[list[Record], dict[str, Any]] | None = None,
+        reducer: Reducer | None = None,
     ) -> Outcome:
         """Train ``network`` in place.
 
@@ -206,7 +209,7 @@ class Rollout(BaseEstimator):
             Passes over the training set, unless ``max_iter`` is set.
         batch_size : int or None, default=None
             Largest number of sequences in a minibatch; None is an eighth of the training set, at least 16, with
-            ``online`` 64, and at most 125.
+            ``online`` 64, and at most 125; of several workers together 125 for each of them.
         shuffle : bool, default=True
             Whether every epoch takes the sequences in a new order.
         random_state : int, RandomState or None
@@ -237,6 +240,9 @@ class Rollout(BaseEstimator):
         resume : tuple of list and dict, optional
             These two, of another call with the same arguments: training goes on from there, and ends as that call
             would have ended, to the last bit.
+        reducer : Reducer or None, default=None
+            What joins this worker with others, each of which has a part of the sequences, or none, and calls this at
+            the same time, with the same network and arguments.  A minibatch has sequences of all of them.
 
         Returns
         -------
@@ -258,11 +264,13 @@ class Rollout(BaseEstimator):
         if checkpoint is not None:
             check_kept_random_state(rng)
         least = _ONLINE_BATCH if online and self.metric == "multipliers" else 16
-        order = _order_of(network, sequences, batch_size, least, shuffle, rng, memory)
+        reducer = OneProcess() if reducer is None else reducer
+        order = _order_of(network, sequences, batch_size, least, shuffle, rng, memory, reducer)
         any_missing = isinstance(order, Carried)
-        check_problem(
-            network, order.sequences, targets, weights, loss, per_step=True, symbols=True, any_missing=any_missing
-        )
+        if reducer.size == 1 or len(order.sequences):
+            check_problem(
+                network, order.sequences, targets, weights, loss, per_step=True, symbols=True, any_missing=any_missing
+            )
         n_iterations = max_epochs * order.n_batches if self.max_iter is None or online else self.max_iter
         problem = Problem(
             network,
@@ -277,6 +285,7 @@ class Rollout(BaseEstimator):
             n_threads=validation.check_n_threads(n_threads),
             is_online=online,
             memory=memory,
+            reducer=reducer,
             limits=limits,
             on_epoch_end=on_epoch_end,
         )
@@ -304,6 +313,7 @@ def _run(fit: Fit, history: list[Record], checkpoint: KeepState | None) -> Statu
             history[-1] = history[-1] | fit.record.summary(epoch, fit.layers[0], fit.layers[-1])
         if status:
             return status
+        fit.stay_alike()
         if checkpoint is not None:
             checkpoint(history, lambda: as_dict(fit.state()))
     return Status.ITERATION_LIMIT
@@ -312,19 +322,24 @@ def _run(fit: Fit, history: list[Record], checkpoint: KeepState | None) -> Statu
 def _run_epoch(fit: Fit) -> Status | None:
     """The iterations of an epoch, or those that are left; return the status to end with, if one has become due."""
     fit.record = EpochRecord()
+    failing = Failing(fit.reducer, fit.sums)
+    ending = None
     for indices in islice(fit.order.epoch(), min(fit.n_iterations - fit.iteration, fit.order.n_batches)):
-        fit.take(indices)
-        fit.sweep_forward()  # 1, 2
-        fit.sweep_backward()  # 3
+        with failing.before_the_sum():
+            fit.take(indices)
+            fit.sweep_forward()  # 1, 2
+            fit.sweep_backward()  # 3
         decision = fit.agree()
-        if decision.rolls_back:
-            fit.roll_back()
-        elif decision.moves:
-            fit.fold()  # 4
-            fit.update_weights()  # 5
-        if decision.ending:
-            return decision.ending
-    return None
+        with failing.after_the_sum():
+            if decision.rolls_back:
+                fit.roll_back()
+            elif decision.moves:
+                fit.fold()  # 4
+                fit.update_weights()  # 5
+        if ending := decision.ending:
+            break
+    failing.end()
+    return ending
 
 
 def _order_of(
@@ -335,17 +350,20 @@ def _order_of(
     shuffle: bool,
     random_state: np.random.RandomState,
     memory: RolloutMemory | None,
+    reducer: Reducer,
 ) -> Carried | Shuffled:
     if not isinstance(sequences, Streams):
-        batch_size = batch_size or _default_batch_size(len(sequences), least_batch_size)
-        return Shuffled(network, sequences, batch_size, shuffle, random_state)
+        shards = tuple(gather(reducer, len(sequences)))
+        batch_size = batch_size or _default_batch_size(sum(shards), least_batch_size, reducer.size)
+        return Shuffled(network, sequences, batch_size, shuffle, random_state, shards if reducer.size > 1 else None)
     check_one_direction(network, "streams have no end to read from")
     states = None if memory is None else memory.states
-    return Carried(network, sequences, batch_size or len(sequences), shuffle, random_state, states)
+    everyones = sequences if reducer.size == 1 else all_streams(reducer, sequences)
+    return Carried(network, sequences, batch_size or len(everyones), shuffle, random_state, states, everyones)
 
 
-def _default_batch_size(n_sequences: int, least: int = 16) -> int:
-    return min(max(n_sequences // 8, least), 125)
+def _default_batch_size(n_sequences: int, least: int = 16, n_workers: int = 1) -> int:
+    return min(max(n_sequences // 8, least), 125 * n_workers)
 
 
 def _warning(fit: Fit, history: list[Record]) -> str | None:

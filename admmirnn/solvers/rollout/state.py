@@ -114,7 +114,7 @@ class Workspace(Space):
     ) -> None:
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
         cell = network.cell
-        n_rows = sequences.most_rows(batch_size)
+        n_rows = max(sequences.most_rows(batch_size), 1)
         symbols = not below and sequences.n_symbols > 0
         room = Room(
             network, read_out, n_rows, batch_size, symbols=symbols, n_threads=n_threads, with_mask=with_mask

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _ENDINGS = tuple(Status)
 _ALIGNMENT = 64  # bytes; numbers of any type may start there
 # which of the first numbers in float64 is what
-LOSS, WEIGHT, CORRECT, TARGETS, SEQUENCES, CAPPED, PROGRESS, FIRST_ENDING = range(8)
+LOSS, WEIGHT, SHARE, CORRECT, TARGETS, SEQUENCES, CAPPED, PROGRESS, FAILED, FIRST_ENDING = range(10)
 _N_FIGURES = FIRST_ENDING + len(_ENDINGS)
 _NOTHING_ASKED = array("d", [0.0] * (_N_FIGURES - PROGRESS))
 
@@ -80,15 +80,24 @@ class Sums:
         self.whole[:] = 0
 
     def write(
-        self, loss: float, weight: float, n_correct: int | None, n_targets: int, n_sequences: int, n_capped: int
+        self,
+        loss: float,
+        mean_weight: float,
+        n_correct: int | None,
+        n_targets: int,
+        n_sequences: int,
+        n_capped: int,
+        *,
+        is_part: bool = False,
     ) -> None:
-        """Write the figures of a worker's part: its mean loss, the mean weight of its targets, and others.
+        """Write the figures of a worker's part, or of all: the mean loss, the mean weight of the targets, and others.
 
         ``n_correct`` is None where there is no such number.
         """
         figures = self._figures
-        figures[LOSS] = loss * weight if weight else 0.0  # one worker's loss is its own, to the last bit
-        figures[WEIGHT] = weight
+        share = n_targets if is_part else 1  # the loss of the whole is what it is, to the last bit
+        figures[LOSS] = loss * (mean_weight * share) if share else 0.0
+        figures[WEIGHT], figures[SHARE] = mean_weight * share, share
         figures[CORRECT] = math.nan if n_correct is None else n_correct
         figures[TARGETS], figures[SEQUENCES], figures[CAPPED] = n_targets, n_sequences, n_capped
         figures[PROGRESS:] = _NOTHING_ASKED
@@ -99,6 +108,15 @@ class Sums:
             self._figures[FIRST_ENDING + _ENDINGS.index(status)] = 1
         self._figures[PROGRESS] = progress
 
+    def say_failed(self) -> None:
+        """Write that a worker has failed."""
+        self._figures[FAILED] = 1
+
+    @property
+    def any_failed(self) -> bool:
+        """Whether one has."""
+        return bool(self._figures[FAILED])
+
     @property
     def loss(self) -> float:
         """The mean over the minibatch, NaN where there is no target."""
@@ -108,7 +126,7 @@ class Sums:
     @property
     def mean_weight(self) -> float:
         """That of the targets, where all of the training set have 1."""
-        return float(self._figures[WEIGHT])
+        return float(self._figures[WEIGHT]) / float(self._figures[SHARE])
 
     @property
     def n_correct(self) -> int | None:

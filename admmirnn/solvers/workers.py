@@ -1,0 +1,120 @@
+"""Workers that fit one network together, each with a part of the data: how they agree, and how they fail.
+
+A `Reducer` is all that is asked of whatever joins them.  All workers run the same program and meet at the same places:
+in every iteration where they add up their sums, and where they `gather` what each of them knows.  A worker that fails
+between two such places tells the others at the next one, so that nobody waits for it.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from admmirnn._typing import AddedUp, Reducer
+
+_T = TypeVar("_T")
+
+
+class OneProcess:
+    """The `Reducer` of a process that works alone: its own sums are those of the whole minibatch."""
+
+    rank, size = 0, 1
+
+    def sum(self, sums: AddedUp, /) -> None:
+        """Leave the sums as they are."""
+
+    def gather(self, value: Any, /) -> list[Any]:
+        """Return the value in a list."""
+        return [value]
+
+
+class WorkerError(RuntimeError):
+    """Another worker has failed, and with it the fit of all; the message is that worker's own."""
+
+
+class _Failure(str):
+    """The message of a worker that has failed."""
+
+
+def gather(reducer: Reducer, value: _T) -> list[_T]:
+    """Return the values of all workers, by rank.
+
+    Raises
+    ------
+    WorkerError
+        If one of them has failed instead of coming here.
+    """
+    found = reducer.gather(value)
+    for rank, other in enumerate(found):
+        if isinstance(other, _Failure) and rank != reducer.rank:
+            raise WorkerError(f"rank {rank} has failed: {other}")
+    return found
+
+
+def tell_failure(reducer: Reducer, error: BaseException) -> None:
+    """Tell the other workers, where they gather something, that this one has failed."""
+    if reducer.size > 1 and not isinstance(error, WorkerError):
+        reducer.gather(_Failure(f"{type(error).__name__}: {error}"))
+
+
+@contextmanager
+def failing_together(reducer: Reducer) -> Iterator[None]:
+    """Within it, an error of one worker ends all of them; workers leave it together."""
+    try:
+        yield
+        gather(reducer, None)
+    except BaseException as error:
+        if not getattr(error, "was_told", False):
+            tell_failure(reducer, error)
+        raise
+
+
+class Failing:
+    """The failure of this worker in an iteration, where the others are to be told as they add up sums.
+
+    Parameters
+    ----------
+    reducer : Reducer
+        Of the workers.
+    sums : Sums
+        What they add up.
+    """
+
+    def __init__(self, reducer: Reducer, sums: Any) -> None:
+        self._reducer, self._sums = reducer, sums
+        self._kept: BaseException | None = None
+
+    @contextmanager
+    def before_the_sum(self) -> Iterator[None]:
+        """What comes before the sum: should it fail, the sum says so, and the fit ends there."""
+        if self._reducer.size == 1:
+            yield
+            return
+        try:
+            self.end()
+            yield
+        except BaseException as error:
+            self._sums.clear()
+            self._sums.say_failed()
+            self._reducer.sum(self._sums)
+            tell_failure(self._reducer, error)
+            error.was_told = True  # type: ignore[attr-defined]
+            raise
+
+    @contextmanager
+    def after_the_sum(self) -> Iterator[None]:
+        """What comes after it: should it fail, the next sum says so, or whatever is next for all workers."""
+        try:
+            yield
+        except BaseException as error:
+            if self._reducer.size == 1:
+                raise
+            self._kept = error
+
+    def end(self) -> None:
+        """Raise what has been kept."""
+        if self._kept is not None:
+            raise self._kept
