@@ -297,6 +297,9 @@ def test_labels_of_any_text_are_safe_in_comments(tmp_path):
 
 def test_what_cannot_be_exported_is_refused(tmp_path):
     model, X = fitted("value", "last")
+    told = RNNRegressor(3, max_epochs=1, missing="indicator", random_state=0).fit(X, np.arange(len(X)))
+    with pytest.raises(ValueError, match="fit with missing='forward'"):
+        told.to_c(tmp_path / "model.c")
     for path in ("model.txt", "for.c", "9.c", "my-model.c"):
         with pytest.raises(ValueError, match="path"):
             model.to_c(tmp_path / path)

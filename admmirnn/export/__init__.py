@@ -235,8 +235,9 @@ class Exports:
         Raises
         ------
         ValueError
-            If the network is bidirectional, weights are too large for float32 or integers, or ``path`` does not end
-            with ".c" or is no name for C; or calibration data are missing, not wanted, or do not fit the network.
+            If the network is bidirectional or has ``missing="indicator"``, weights are too large for float32 or
+            integers, or ``path`` does not end with ".c" or is no name for C; or calibration data are missing, not
+            wanted, or do not fit the network.
         OSError
             If the files cannot be written.
 
@@ -265,6 +266,7 @@ class Exports:
         """
         validation.check_choice("dtype", dtype, ("float32", "int8"))
         X, y = check_calibration_data(calibration_data, dtype)
+        check_reads_no_indicators(getattr(self, "_missing", "refuse"))
         name = c.name_of(path)
         network = self._exported(np.float32, folds=dtype != "int8")
         c.check_reads_from_the_start(network)
@@ -371,6 +373,15 @@ def check_calibration_data(calibration_data: Any, dtype: str) -> tuple[Any, Any]
             f"calibration_data is of type {type(calibration_data).__name__}; pass a pair (X, y), or (X, None)"
         )
     return calibration_data[0], calibration_data[1]
+
+
+def check_reads_no_indicators(missing: str) -> None:
+    """Raise if a network is told which observations are missing, which C sources do not tell it."""
+    if missing == "indicator":
+        raise ValueError(
+            "missing is 'indicator', and C sources read observations that are there; fit with missing='forward', and "
+            "let the device carry the last values on"
+        )
 
 
 def check_carries_states(network: Network) -> None:
