@@ -93,11 +93,11 @@ class StreamState:
             )
         dtype: Any = validation.check_dtype(state["dtype"])
         n_features = validation.check_integer("state['n_features']", state["n_features"], 1)
-        dtypes = {"pooled": np.float64, "n_read": np.int64}
-        axes = {"states": 3, "pooled": 3, "recent": 3, "n_read": 1}
-        arrays: dict[str, Any] = {"pooled": None}
+        dtypes = {"pooled": np.float64, "n_read": np.int64, "last": np.float64}
+        axes = {"states": 3, "pooled": 3, "recent": 3, "n_read": 1, "last": 2}
+        arrays: dict[str, Any] = {"pooled": None, "last": None}
         for name in names:
-            if name == "pooled" and state[name] is None:
+            if name in arrays and state[name] is None:
                 continue
             try:
                 array = np.array(_from_json(state[name]), dtypes.get(name, dtype))

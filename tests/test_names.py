@@ -287,6 +287,8 @@ def test_streams_say_what_they_are(fitted, forecaster):
         {"readout": "max"},
         {"readout": "mean"},
         {"frame": (3, 2)},
+        {"missing": "forward"},
+        {"missing": "indicator", "frame": (3, 2)},
         {"hidden_size": (4, 3), "cell": "lstm"},
     ],
     ids=str,
