@@ -118,7 +118,7 @@ def run_example(path, capsys):
     assert pyplot.get_fignums() and capsys.readouterr().out
 
 
-SLOW = {"plot_long_memory", "plot_mackey_glass", "plot_text"}  # more than two seconds
+SLOW = {"plot_forecast_with_calendar", "plot_long_memory", "plot_mackey_glass", "plot_text"}  # more than two seconds
 
 
 @pytest.mark.parametrize(

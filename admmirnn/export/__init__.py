@@ -207,8 +207,10 @@ class Exports:
     ) -> CReport:
         """Write the network as C99: a source and a header, which need no library, no memory but the caller's, no libm.
 
-        Weights are constants; a matrix with many zeros, as `Lasso` makes them, or of a low rank is kept without
-        them, where that is smaller.  ``scale``, and a regressor's scaling of targets, are parts of the weights.
+        Weights are constants; a matrix with many zeros, as `Lasso` makes them, is kept without them, and in float32 one
+        of a low rank, as `Rank` makes it, as a product of two narrow ones, where that is smaller.  ``scale``, the
+        standardisation of features and a regressor's scaling of targets are parts of the weights, but for features with
+        means far from zero, and in integers, which the source brings into range itself.
 
         Parameters
         ----------
