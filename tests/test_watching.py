@@ -16,7 +16,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
-from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Status
+from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Rollout, Status
 from admmirnn.estimators import pipeline
 from admmirnn.watching import Limits, Validation
 
@@ -554,3 +554,46 @@ def test_nothing_is_printed_by_a_library(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert (done.stdout, done.stderr, done.returncode) == ("INTERRUPTED\n", "", 0)
+
+
+def long_series():
+    z = np.sin(np.arange(400) / 7) + 0.1 * np.random.default_rng(0).normal(size=400)
+    return [z[:-1, None]], [z[1:]]
+
+
+@pytest.mark.parametrize(
+    "n_sequences, settings, n_epochs",
+    [
+        (1, {}, 100),
+        (1, {"max_epochs": 3}, 3),
+        (40, {}, 34),
+        (40, {"batch_size": 4}, 20),
+        (3, {"stateful": True, "chunk_size": 2, "batch_size": 1}, 20),
+        (3, {"solver": "algorithm1"}, 20),
+        (1, {"solver": Rollout(max_iter=7)}, 7),
+    ],
+    ids=str,
+)
+def test_a_fit_has_enough_iterations(n_sequences, settings, n_epochs):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_sequences, 6, 1))
+    y = X[:, :, 0] if settings.get("solver") != "algorithm1" else X[:, -1, 0]
+    model = RNNRegressor(4, random_state=0, targets="auto" if y.ndim == 1 else "step", **settings).fit(X, y)
+    assert model.n_iter_ == n_epochs
+
+
+def test_the_end_of_one_long_series_is_held_out():
+    X, y = long_series()
+    model = RNNRegressor(8, max_epochs=4, early_stopping=True, random_state=0).fit(X, y)
+    expected = RNNRegressor(8, max_epochs=4, random_state=0).fit([X[0][:359]], [y[0][:359]])
+    np.testing.assert_allclose(
+        [record["rollout_loss"] for record in model.history_],
+        [record["rollout_loss"] for record in expected.history_],
+        rtol=1e-2,
+    )
+    assert all(np.isfinite(record["validation_loss"]) for record in model.history_)
+
+
+def test_one_long_series_is_learnt_with_defaults():
+    X, y = long_series()
+    assert RNNRegressor(16, random_state=0).fit(X, y).score(X, y) > 0.9

@@ -119,9 +119,10 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         of "gru", no UWb of "gru" and "fastgrnn", and no WV of several layers; WV has the W of all gates.
     solver : {"rollout", "algorithm1"} or solver object, default="rollout"
         ``"rollout"`` stands for `Rollout()`, ``"algorithm1"`` for `Algorithm1()`.
-    max_epochs : int, default=20
-        Passes over the training set, >= 1; with "algorithm1" its iterations.  The solver's ``max_iter``, a number of
-        iterations, takes its place.
+    max_epochs : int or "auto", default="auto"
+        Passes over the training set, >= 1; with "algorithm1" its iterations.  "auto" is 20, or with "rollout" as many
+        as make 100 minibatches, if 20 make fewer: a single long series is one minibatch per pass.  The solver's
+        ``max_iter``, a number of iterations, takes its place.
     batch_size : int or "auto", default="auto"
         Largest number of sequences in a minibatch, >= 1.  "auto" leaves it to the solver: "rollout" takes an eighth of
         the training set, at least 16 and at most 125, "algorithm1" all of it.
@@ -212,8 +213,8 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         Whether to keep the weights of the epoch with the lowest loss on validation data, and to stop when it no longer
         falls.  The data are ``validation_data`` of `fit`, or a part of the training set.
     validation_fraction : float, default=0.1
-        That part, > 0 and < 1: of the sequences, drawn at random, of each class as many; with ``stateful=True`` the
-        last steps of each.
+        That part, > 0 and < 1: of the sequences, drawn at random, of each class as many; with ``stateful=True``, or
+        where there are targets for steps and too few sequences for that, the last steps of each.
     patience, tol : int and float, default=10 and 1e-4
         Stop after so many epochs, >= 1, without a validation loss that is lower by more than ``tol``, >= 0.
     max_time : float or None, default=None
@@ -299,7 +300,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         penalty: float | str = "auto",
         penalties: Mapping[str, ProximalOperator] | None = None,
         solver: SolverName | Solver = "rollout",
-        max_epochs: int = 20,
+        max_epochs: int | Literal["auto"] = "auto",
         batch_size: int | str = "auto",
         readout: ReadOut = "last",
         frame: int | Frame | None = None,

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 _N_STREAMS = 16  # chosen on text, see CharacterModel
 _LEAST_WEIGHT = 1e-20  # where the largest one is 1: smaller ones would underflow in float32
+_USUAL_EPOCHS, _FEWEST_ITERATIONS = 20, 100  # where max_epochs is "auto"
 _FEWEST_CHUNKS = 4  # of a stream, or its first state would say too much
 
 
@@ -224,7 +225,7 @@ def _solve(
             data.loss,
             weights=weights_for(settings.solver.capabilities, targets.weights),
             penalty=settings.penalty,
-            max_epochs=1 if start.online else settings.max_epochs,
+            max_epochs=1 if start.online else _max_epochs(settings, read, watch.reducer),
             batch_size=settings.batch_size,
             shuffle=settings.shuffle,
             random_state=settings.random_state,
@@ -332,9 +333,10 @@ def weights_for(capabilities: Collection[Capability], weights: FloatArray | None
 
 
 def held_out(estimator: Any, settings: EstimatorSettings, data: Data) -> Data:
-    """Set a part of the data apart: sequences, or the ends of streams."""
+    """Set a part of the data apart: sequences, or the ends of streams and of series that are too few for that."""
     sequences, targets, fraction = data.sequences, data.targets, settings.validation_fraction
-    if settings.stateful:
+    is_too_short = targets.every_step and round(fraction * len(sequences)) == 0  # one long series, or a few
+    if settings.stateful or is_too_short:
         sequences, targets, apart = hold_out_ends(sequences, targets, fraction)
     else:
         check_drawn_again(estimator, settings)
@@ -491,16 +493,29 @@ def _n_epochs(settings: EstimatorSettings, sequences: Sequences | Streams, reduc
     """How many epochs a fit may take, the last one perhaps not to its end."""
     max_iter: int | None = getattr(settings.solver, "max_iter", None)
     if max_iter is None:
-        return settings.max_epochs
+        return _max_epochs(settings, sequences, reducer)
+    return -(-max_iter // _iterations_per_epoch(settings, sequences, reducer))
+
+
+def _iterations_per_epoch(settings: EstimatorSettings, sequences: Sequences | Streams, reducer: Reducer) -> int:
     if isinstance(sequences, Streams):
         if reducer.size > 1:
             sequences = all_streams(reducer, sequences)
-        return -(-max_iter // sequences.n_batches(settings.batch_size or len(sequences)))
+        return sequences.n_batches(settings.batch_size or len(sequences))
     if reducer.size > 1:
         solver: Any = settings.solver  # which can share a fit
         n_sequences = sum(gather(reducer, len(sequences)))
-        return -(-max_iter // int(solver.iterations_per_epoch(n_sequences, settings.batch_size, reducer.size)))
-    return -(-max_iter // settings.solver.iterations_per_epoch(len(sequences), settings.batch_size))
+        return int(solver.iterations_per_epoch(n_sequences, settings.batch_size, reducer.size))
+    return settings.solver.iterations_per_epoch(len(sequences), settings.batch_size)
+
+
+def _max_epochs(settings: EstimatorSettings, sequences: Sequences | Streams, reducer: Reducer) -> int:
+    """How many epochs a fit has, but for the solver's limit of iterations: as many as make enough of these, if auto."""
+    if settings.max_epochs is not None:
+        return settings.max_epochs
+    if Capability.MEMORY not in settings.solver.capabilities:  # an iteration of Algorithm 1 is a whole epoch
+        return _USUAL_EPOCHS
+    return max(_USUAL_EPOCHS, -(-_FEWEST_ITERATIONS // _iterations_per_epoch(settings, sequences, reducer)))
 
 
 def check_n_streams(states: Array | None, streams: Streams) -> None:

@@ -141,7 +141,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         penalty: float | str = "auto",
         penalties: Mapping[str, ProximalOperator] | None = None,
         solver: SolverName | Solver = "rollout",
-        max_epochs: int = 20,
+        max_epochs: int | Literal["auto"] = "auto",
         batch_size: int | str = "auto",
         readout: ReadOut = "last",
         frame: int | Frame | None = None,

@@ -60,7 +60,7 @@ class EstimatorSettings:
         What "auto" stands for, where it was that; None leaves it to the solver.
     penalties : dict
         Empty without any.
-    batch_size : int or None
+    max_epochs, batch_size : int or None
         None for "auto".
     hidden_size : int or tuple of int
         A tuple of several layers.
@@ -81,7 +81,7 @@ class EstimatorSettings:
     penalty: float | None
     penalties: dict[str, ProximalOperator]
     solver: Solver
-    max_epochs: int
+    max_epochs: int | None
     batch_size: int | None
     dtype: DType
     shuffle: bool
@@ -152,7 +152,7 @@ def check_estimator_settings(
         penalty=_check_penalty(estimator.penalty, solver),
         penalties=check_penalties(estimator.penalties, penalised_parts(CELLS[cell].maps, n_layers)),
         solver=solver,
-        max_epochs=validation.check_integer("max_epochs", estimator.max_epochs, 1),
+        max_epochs=_check_max_epochs(estimator.max_epochs),
         batch_size=_check_batch_size(estimator.batch_size),
         dtype=dtype,
         shuffle=validation.check_boolean("shuffle", estimator.shuffle),
@@ -209,6 +209,12 @@ def _check_standardize(standardize: Any) -> bool | str:
     if not isinstance(standardize, (bool, np.bool_)):
         raise TypeError(f"standardize is {standardize!r}; pass True, False, or 'auto'")
     return bool(standardize)
+
+
+def _check_max_epochs(max_epochs: Any) -> int | None:
+    if validation.is_auto(max_epochs):
+        return None
+    return validation.check_integer("max_epochs", max_epochs, 1, alternatives=", or 'auto'")
 
 
 def _check_batch_size(batch_size: Any) -> int | None:
