@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import backend, validation
 from admmirnn._typing import Array, DType, FloatArray, Frame, IntArray
@@ -574,6 +575,7 @@ class ReadsStreams:
         return self._stream_with(answer, n_streams, None)
 
     def _stream(self, n_streams: int, state: StreamState | None = None) -> Stream:
+        check_is_fitted(self)
         return self._stream_with(self._answer(), n_streams, state)
 
     def _stream_with(self, answer: Answer, n_streams: int, state: StreamState | None) -> Stream:

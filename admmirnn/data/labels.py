@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from admmirnn._typing import Array, BoolArray, IntArray
 
 
+_PLAIN = "biufSUmM"  # kinds of dtypes that hold labels as they are
+
+
 def as_labels(values: Any, name: str = "y", ignore_label: Any = None) -> Array:
     """Return labels of one axis as an array that makes nothing else of them, as numpy makes strings of numbers.
 
@@ -37,6 +40,8 @@ def as_labels(values: Any, name: str = "y", ignore_label: Any = None) -> Array:
     ValueError, TypeError
         If there are more axes, or labels of several types.
     """
+    if type(values) is np.ndarray and values.ndim == 1 and values.dtype.kind in _PLAIN:
+        return values
     if getattr(values, "ndim", 1) == 2 and hasattr(values, "iloc") and values.shape[1] == 1:
         column_or_1d(np.zeros(values.shape), warn=True)  # which says that one axis is due
         values = values.iloc[:, 0]
@@ -157,7 +162,7 @@ def check_comparable(labels: Array, classes: Array, *, strict: bool = False) -> 
 
     Booleans may be among numbers, unless ``strict``.
     """
-    if not len(labels) or not len(classes):
+    if not len(labels) or not len(classes) or labels.dtype == classes.dtype != object:
         return
     found, known = (_kind(array[0]) for array in (labels, classes))
     if not strict and {found, known} == {"bool", "number"}:
