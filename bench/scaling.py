@@ -38,7 +38,7 @@ GROWING = {
     "B": (8, 32, 125, 500, 2000),
     "K": (2, 10, 50, 200, 1000),
 }
-CHEAP = {"n": 512, "d": 256, "N": 100, "B": 500, "K": 200}  # no more than this
+CHEAP = {"n": 256, "d": 64, "N": 100, "B": 500, "K": 50}  # no more than this
 THREADS_AT = (16, 64, 128, 256, 512)
 LAYERS = {"elman": "RNN", "gru": "GRU", "lstm": "LSTM"}
 PICTURE = Path(__file__).parent.parent / "docs" / "scaling.png"
@@ -80,7 +80,7 @@ def threads_of(size, n_threads, rounds, n_batches=2):
 
 def measure(only, *, cheap):
     """All parts, or those named, as they go into the JSON file."""
-    rounds, parts = 5 if cheap else 15, {}
+    rounds, parts = 3 if cheap else 15, {}
     if "table" in only:
         rows = [
             {"cell": cell, "size": str(size)} | iterations(size, cell, rounds, 20 if size.n < 64 else 2)
@@ -130,18 +130,22 @@ def table():
         "|---|---|---|---|---|---|",
         *map(row_of, record["parts"]["table"]),
     ]
-    return "\n".join([*lines, "", f"{summary_of(record['machine'])}; {record['blas']}."])
+    how = "Few rounds; " if record["cheap"] else ""
+    return "\n".join([*lines, "", f"{how}{summary_of(record['machine'])}; {record['blas']}."])
 
 
 def draw(path, parts):
     """A picture: for each number that grows, seconds of an iteration of all engines, and the limit."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
 
     names = [name for name in GROWING if parts.get(name)]
-    figure = Figure(figsize=(11, 6.4), layout="constrained")
+    n_panels = len(names) + bool(parts.get("threads"))
+    n_columns, n_rows = min(n_panels, 3), -(-n_panels // 3)
+    figure = Figure(figsize=(max(6.5, 3.7 * n_columns), 0.6 + 3.3 * n_rows), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(2, 3).ravel()
+    axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     looks = {
         "admmirnn": ("#c8102e", "-o"),
         "PyTorch": ("#2166ac", "-s"),
@@ -165,6 +169,8 @@ def draw(path, parts):
                         *zip(*points, strict=True), style, color=color, alpha=dashes, ms=3.5, lw=1.4, label=label
                     )
         place.set(xscale="log", yscale="log", xlabel=labels[name], ylabel="seconds of an iteration")
+        place.xaxis.set_minor_locator(NullLocator())
+        place.set_xticks(values := [row[name] for row in parts[name]], map(str, values))
         place.grid(alpha=0.25)
     if parts.get("threads"):
         place = axes[len(names)]
@@ -174,7 +180,7 @@ def draw(path, parts):
         place.set(xscale="log", ylim=(0.9, 2.05), xlabel="hidden units n", ylabel="times faster with two threads")
         place.axhline(2, color="black", ls=":", lw=1)
         place.grid(alpha=0.25)
-    for place in axes[len(names) + bool(parts.get("threads")) :]:
+    for place in axes[n_panels:]:
         place.set_axis_off()
     handles, texts = axes[0].get_legend_handles_labels()
     figure.legend(handles, texts, loc="outside lower center", ncols=4, fontsize=8, frameon=False)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -137,10 +138,12 @@ def test_models_that_others_use_are_compared(tmp_path):
 def test_every_model_learns_to_tell_frequencies_apart(model, monkeypatch):
     for package in model.needs:
         pytest.importorskip(package)
-    monkeypatch.setattr(instead.SkorchGRU, "grid", {"lr": [0.01], "max_epochs": [5]})
+    monkeypatch.setattr(instead.SkorchGRU, "grid", {"lr": [0.01], "max_epochs": [30]})
     monkeypatch.setattr(instead.OursChosen, "grid", {"cell": ["elman", "gru"]})
     rng = np.random.default_rng(0)
     y = np.repeat([3, 5], 15)
-    X = [np.sin(0.3 * (1 + (k == 5)) * np.arange(30) + rng.uniform(0, 6))[:, None].astype(np.float32) for k in y]
-    predicted = model(0).fit(X, y).predict(X)
-    assert np.mean(predicted == y) > 0.7
+    X = [np.sin(0.2 * (1 + 3 * (k == 5)) * np.arange(30) + rng.uniform(0, 6))[:, None].astype(np.float32) for k in y]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of other packages
+        predicted = model(0).fit(X, y).predict(X)
+    assert np.mean(predicted == y) > 0.8
