@@ -7,12 +7,15 @@ prediction.
 from __future__ import annotations
 
 import os
+import sys
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import weakref
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from functools import cache
 from importlib import import_module
-from types import SimpleNamespace
+from inspect import CO_GENERATOR
+from types import FrameType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import ThreadpoolController
@@ -99,18 +102,75 @@ def _take_control() -> None:
 
 
 _limit_lock = threading.RLock()
-_limited_by: list[int] = []  # threads, one for each context
-_limit: Any = None
+_limited_by: weakref.WeakSet[_OneThread] = weakref.WeakSet()
+_original_limits: list[tuple[Any, int]] | None = None  # of the libraries of BLAS, as long as there is a limit
+
+
+class _OneThread:
+    """The context of `one_blas_thread`.
+
+    An exception that arrives asynchronously, as that of a handler of a signal, may come between any two instructions,
+    and cut anything short.  So what has to be put back is noted before anything is changed, and a context counts no
+    longer once it is garbage, or once the call that it was in is over: whoever comes next lifts a limit that is left.
+    """
+
+    def __enter__(self) -> None:
+        self.thread, self._frame = threading.get_ident(), 0
+        frame = sys._getframe(1)
+        # of others the call may be over, as with an ExitStack, and a generator is on no stack as it waits
+        if frame.f_globals.get("__name__", "").startswith("admmirnn.") and not frame.f_code.co_flags & CO_GENERATOR:
+            self._frame = id(frame)
+        del frame
+        with _limit_lock:
+            if _original_limits is not None and not _in_use():
+                _lift_limit()
+            _limited_by.add(self)
+            if _original_limits is None:
+                _set_limit()
+
+    def __exit__(self, *exception: object) -> None:
+        self._leave()
+
+    def __del__(self) -> None:
+        if _original_limits is not None:
+            self._leave()
+
+    def _leave(self) -> None:
+        with _limit_lock:
+            _limited_by.discard(self)
+            if _original_limits is not None and not _in_use():
+                _lift_limit()
+
+    def goes_on(self, stacks: Mapping[int, FrameType]) -> bool:
+        """Whether the call that it was entered in is still running, if that is one of admmirnn."""
+        if not self._frame:
+            return True
+        frame = stacks.get(self.thread)
+        while frame is not None and id(frame) != self._frame:
+            frame = frame.f_back
+        return frame is not None
+
+
+def _in_use() -> bool:
+    """Whether there is a context that has not been left."""
+    if not _limited_by:
+        return False
+    stacks = sys._current_frames()
+    for context in list(_limited_by):
+        if not context.goes_on(stacks):
+            _limited_by.discard(context)
+    return bool(_limited_by)
 
 
 def _forget_other_threads() -> None:
     """In a new process there is but the thread that has forked it: the contexts of the others will not be left."""
     global _limit_lock
     _limit_lock = threading.RLock()
-    if _limited_by:
-        _limited_by[:] = [thread for thread in _limited_by if thread == threading.get_ident()]
-        if not _limited_by:
-            _lift_limit()
+    for context in list(_limited_by):
+        if context.thread != threading.get_ident():
+            _limited_by.discard(context)
+    if _original_limits is not None and not _in_use():
+        _lift_limit()
 
 
 if hasattr(os, "register_at_fork"):
@@ -121,28 +181,26 @@ if hasattr(os, "register_at_fork"):
     )
 
 
-def _lift_limit() -> None:
+def _set_limit() -> None:
+    global _original_limits
     _take_control()
-    _limit.restore_original_limits()
+    libraries = [library for library in _controller().lib_controllers if library.user_api == "blas"]
+    _original_limits = [(library, library.num_threads) for library in libraries]
+    for library in libraries:
+        library.set_num_threads(1)
 
 
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
+def _lift_limit() -> None:
+    global _original_limits
+    _take_control()
+    for library, n_threads in _original_limits or ():
+        library.set_num_threads(n_threads)
+    _original_limits = None
+
+
+def one_blas_thread() -> AbstractContextManager[None]:
     """Let BLAS work on one thread, which makes sums reproducible, until the last of all such contexts is left.
 
     The number of threads belongs to the process: fits that overlap in several threads share one limit.
     """
-    global _limit
-    thread = threading.get_ident()
-    with _limit_lock:
-        if not _limited_by:
-            _take_control()
-            _limit = _controller().limit(limits=1, user_api="blas")
-        _limited_by.append(thread)
-    try:
-        yield
-    finally:
-        with _limit_lock:
-            _limited_by.remove(thread)
-            if not _limited_by:
-                _lift_limit()
+    return _OneThread()

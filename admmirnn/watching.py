@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable
+import warnings
+import weakref
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol, TypeAlias
@@ -30,7 +34,26 @@ logger.addHandler(logging.NullHandler())  # a library is silent unless it is ask
 
 
 class History(list[dict[str, Any]]):
-    """The records of a fit, a dict an epoch."""
+    """The records of a fit, a dict an epoch.
+
+    Attributes
+    ----------
+    most : int or None, default=10000
+        How many records calls of `partial_fit` leave here, the latest ones; None keeps all.
+    """
+
+    most: int | None = 10_000
+
+    def copy(self) -> History:
+        """Return another one with the same records."""
+        found = History(self)
+        found.__dict__.update(self.__dict__)
+        return found
+
+    def forget(self) -> None:
+        """Leave the latest records only."""
+        if self.most is not None and len(self) > self.most:
+            del self[: len(self) - self.most]
 
     def to_frame(self) -> Any:
         """Return a table with a row an epoch.
@@ -82,6 +105,12 @@ class Interruption:
     Python delivers signals to the main thread; elsewhere, and where a handler of the user's own is in place, nothing
     is changed.  A fit in a callback of another one ends, and so does the other one after its iteration.
 
+    Parameters
+    ----------
+    and_termination : bool, default=False
+        Whether SIGTERM asks for an end as well, where nobody handles it: the fit ends as it does after Ctrl-C, and then
+        the process does.
+
     Attributes
     ----------
     asked_for : bool
@@ -90,36 +119,78 @@ class Interruption:
 
     _AT_ONCE = 1.0  # seconds
     _last_time = -math.inf  # that any of them was asked for
+    _handlers: Mapping[int, _Handler] = {}  # of one that has not even been made
 
-    def __init__(self) -> None:
-        self.asked_for = False
+    def __init__(self, and_termination: bool = False) -> None:
+        self.asked_for = self._terminates = False
+        self._and_termination = and_termination
         self._outer: Interruption | None = None
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            handler = signal.getsignal(signal.SIGINT)
-            outer = getattr(handler, "__self__", None)
-            if isinstance(outer, Interruption):
-                self._outer = outer
-            if self._outer is not None or handler is signal.default_int_handler:
-                signal.signal(signal.SIGINT, self._ask)
+            self._take_over(signal.SIGINT, signal.default_int_handler)
+            if self._and_termination:
+                self._take_over(signal.SIGTERM, signal.SIG_DFL)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        # not that of a callback, which has come in its place, or the default, after Ctrl-C
-        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) == self._ask:
-            signal.signal(signal.SIGINT, signal.default_int_handler if self._outer is None else self._outer._ask)
+        self._give_back()
+        if self._terminates:
+            os.kill(os.getpid(), signal.SIGTERM)
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        last_time, Interruption._last_time = Interruption._last_time, time.monotonic()
-        if Interruption._last_time - last_time < self._AT_ONCE:
-            raise KeyboardInterrupt
+    def __del__(self) -> None:
+        self._give_back()  # where an exception has come before the context was entered, or as it was left
+
+    def _take_over(self, number: int, default: Any) -> None:
+        """Handle a signal that nobody else does, or another one of these; what is to be put back is known before."""
+        present = signal.getsignal(number)
+        outer = present.interruption() if isinstance(present, _Handler) else None
+        if outer is not None and number == signal.SIGINT:
+            self._outer = outer
+        if isinstance(present, _Handler) or present is default:
+            previous = present if outer is not None else default
+            self._handlers = {**self._handlers, number: _Handler(self, previous)}
+            signal.signal(number, self._handlers[number])
+
+    def _give_back(self) -> None:
+        """Put back who handled signals before, unless somebody else has come in the meantime."""
+        if self._handlers and threading.current_thread() is threading.main_thread():
+            for number, handler in self._handlers.items():
+                previous = handler.previous
+                if signal.getsignal(number) is handler:
+                    signal.signal(number, previous)
+            self._handlers = {}
+
+    def ask(self, number: int) -> None:
+        """Take note of a signal; raise KeyboardInterrupt if it is the second one."""
+        if number == signal.SIGTERM:
+            self._terminates = True
+        else:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            last_time, Interruption._last_time = Interruption._last_time, time.monotonic()
+            if Interruption._last_time - last_time < self._AT_ONCE:
+                raise KeyboardInterrupt
         interruption: Interruption | None = self
         while interruption is not None:
             interruption.asked_for = True
             interruption = interruption._outer
-        logger.warning("interrupted: ending the fit after this iteration; once more aborts it")
+        once_more = "" if number == signal.SIGTERM else "; once more aborts it"
+        logger.warning("interrupted: ending the fit after this iteration%s", once_more)
+
+
+class _Handler:
+    """Of a signal within an `Interruption`; once that is gone, however it was left, the one before takes its place."""
+
+    def __init__(self, interruption: Interruption, previous: Any) -> None:
+        self.interruption, self.previous = weakref.ref(interruption), previous
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        interruption = self.interruption()
+        if interruption is not None:
+            interruption.ask(number)
+            return
+        signal.signal(number, self.previous)
+        os.kill(os.getpid(), number)
 
 
 class Limits:
@@ -292,12 +363,19 @@ class Progress:
         self._bar: Any = None
         self._columns: list[str] | None = None
         self._n_epochs, self._limits, self._n_done = n_epochs, limits, n_done
-        if verbose == 1:
-            from tqdm.auto import tqdm  # looks for notebooks and asyncio, which no other fit needs
+        if verbose == 1 and sys.stderr is not None:
+            try:
+                self._bar = self._new_bar()
+            except (OSError, ValueError) as error:
+                self.give_up(error)
 
-            form = "{desc} |{bar}| {elapsed}<{remaining}{postfix}"
-            # shown whatever TQDM_DISABLE says
-            self._bar = tqdm(total=1.0, initial=n_done / n_epochs, desc=self._place(), bar_format=form, disable=False)
+    def _new_bar(self) -> Any:
+        from tqdm.auto import tqdm  # looks for notebooks and asyncio, which no other fit needs
+
+        form = "{desc} |{bar}| {elapsed}<{remaining}{postfix}"
+        share = self._n_done / self._n_epochs
+        # shown whatever TQDM_DISABLE says
+        return tqdm(total=1.0, initial=share, desc=self._place(), bar_format=form, disable=False)
 
     def _place(self) -> str:
         return f"epoch {self._n_done}/{self._n_epochs}"
@@ -307,6 +385,22 @@ class Progress:
         logger.debug("epoch %(epoch)d: roll-out loss %(rollout_loss).6g", record)
         if record.get("rollbacks"):
             logger.info("epoch %(epoch)d: %(rollbacks)d rollback(s), radius now %(radius)s", record)
+        self._n_done += 1
+        if not self._lines and self._bar is None:
+            return
+        try:
+            self._display(record)
+        except (OSError, ValueError) as error:  # a full disk, a terminal that has gone, a file that is closed
+            self.give_up(error)
+
+    def give_up(self, error: Exception) -> None:
+        """Go on without a display, and say so once."""
+        self._lines, self._bar = False, None
+        text = f"progress can no longer be shown ({error}); training goes on without"
+        logger.warning(text)
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+
+    def _display(self, record: Record) -> None:
         cells = {heading: value for heading, (name, value) in _cells(record).items() if name in record}
         if self._lines:
             if self._columns is None:
@@ -317,7 +411,6 @@ class Progress:
             values = "  ".join(f"{cells.get(heading, '-'):>13}" for heading in self._columns)
             print(f"{record['epoch']:5}  {values}  {record['seconds']:7.2f}", flush=True)
         if self._bar is not None:
-            self._n_done += 1
             loss, *others = cells.items()
             self._bar.set_description_str(self._place(), refresh=False)
             self._bar.set_postfix(dict([loss, *others[-1:]]), refresh=False)
@@ -330,10 +423,14 @@ class Progress:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
-        if self._bar is not None:
+        if self._bar is None:
+            return
+        try:
             if kind is None:
                 self._go_to(1.0)  # nothing is left, whatever has ended the fit; a notebook shows others in red
             self._bar.close()
+        except (OSError, ValueError) as error:
+            self.give_up(error)
 
 
 def _cells(record: Record) -> dict[str, tuple[str, str]]:

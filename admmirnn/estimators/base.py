@@ -333,6 +333,8 @@ class RecurrentEstimator(BaseEstimator):
         earlier = None
         if network is not None:
             check_goes_on(self._goes_on)
+            if not isinstance(self.history_, History):
+                self.history_ = History(self.history_)
             earlier = Earlier(network, self.history_, self._memory)
         become = self._become_fitted
         learn(self, settings, data, become, earlier=earlier, online=online, resume=resume, reducer=reducer)
@@ -446,7 +448,7 @@ class RecurrentEstimator(BaseEstimator):
         network = self._network().pruned()
         pruned = copy.copy(self)
         pruned.hidden_size, pruned.init = network.hidden_size, None
-        pruned._take_weights(network)
+        pruned._replace(attributes_of(network))
         if pruned.s_0_ is not None and not isinstance(self.s_0, str):
             states = [layer[0].s_0.copy() for layer in network.layers if layer[0].s_0 is not None]
             pruned.s_0 = states if len(states) > 1 else states[0]
@@ -530,15 +532,19 @@ class RecurrentEstimator(BaseEstimator):
         return check_outputs(outputs, sequences.lengths), sequences.lengths
 
     def _become_fitted(self, result: Result) -> None:
-        """Replace all attributes of an earlier fit at once."""
+        """Replace all attributes of an earlier fit at once: whatever comes in between finds those of one fit."""
+        others = {
+            "history_": result.history,
+            "n_iter_": result.history[-1]["epoch"] if result.history else 0,
+            "_goes_on": result.goes_on,
+            "_memory": result.memory,
+            "status_": result.status,
+            "status_detail_": result.status_detail,
+            "best_epoch_": result.best_epoch,
+        }
         if "n_features_in_" in result.attributes:  # which later calls of partial_fit leave as they are
-            self.__dict__.pop("feature_names_in_", None)
-        self.__dict__.update(result.attributes)
-        self._take_weights(result.network)
-        self.history_, self.n_iter_ = result.history, len(result.history)
-        self._goes_on, self._memory = result.goes_on, result.memory
-        self.status_, self.status_detail_ = result.status, result.status_detail
-        self.best_epoch_ = result.best_epoch
+            others["feature_names_in_"] = result.attributes.get("feature_names_in_")
+        self._replace(result.attributes | attributes_of(result.network) | others)
 
     def _of_layers(self, layers: dict[str, FloatArray], every_step: bool, of_targets: dict[str, Any]) -> Self:
         """Become fitted with the weights of a recurrent and a linear layer; see `from_torch`."""
@@ -559,13 +565,30 @@ class RecurrentEstimator(BaseEstimator):
         self._become_fitted(Result(attributes, network, History(), goes_on=True))
         return self
 
-    def _take_weights(self, network: Network) -> None:
-        for name in weights_of(self):
-            self.__dict__.pop(f"{name}_")
-        self._cell = network.cell.name
-        self.__dict__.update({block.attribute: block.of(network.arrays).copy() for block in network.blocks.values()})
-        if network.s_0 is None:
-            self.s_0_ = None
+    def _replace(self, attributes: dict[str, Any]) -> None:
+        """Replace the weights, and set other attributes, in one step; what is to go has the value None."""
+        weights = {f"{name}_" for name in weights_of(self)}
+        kept = {name: value for name, value in self.__dict__.items() if name not in weights} | attributes
+        if kept.get("feature_names_in_", 0) is None:
+            del kept["feature_names_in_"]
+        self.__dict__ = kept
+
+    def __copy__(self) -> Self:
+        copied = type(self).__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        history = self.__dict__.get("history_")
+        if isinstance(history, History):  # which calls of partial_fit add to
+            copied.history_ = history.copy()
+        return copied
+
+
+def attributes_of(network: Network) -> dict[str, Any]:
+    """The weights of a network as attributes of an estimator, and what tells how to read them."""
+    found: dict[str, Any] = {block.attribute: block.of(network.arrays).copy() for block in network.blocks.values()}
+    found["_cell"] = network.cell.name
+    if network.s_0 is None:
+        found["s_0_"] = None
+    return found
 
 
 def how_to_read(settings: EstimatorSettings) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from admmirnn.solvers import Capability, Status
 from admmirnn.solvers.memory import Memory
 from admmirnn.solvers.rollout.parts import all_streams
 from admmirnn.solvers.workers import OneProcess, gather
-from admmirnn.watching import EarlyStopping, EpochState, History, Interruption, Limits, Progress, Validation
+from admmirnn.watching import EarlyStopping, EpochState, History, Interruption, Limits, Progress, Validation, logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -163,15 +163,30 @@ def learn(
     else:
         settings, read = in_streams(settings, data.sequences, data.everyones)
     backend.kernels()
-    history = earlier.history if earlier else History()
-    watch = Watch(estimator, settings, data, network, become, history, checkpoint, reducer)
+    watch = Watch(estimator, settings, data, network, become, earlier, checkpoint, reducer)
     n_epochs = 1 if online else _n_epochs(settings, read, reducer)
     going_on = watch.read_checkpoint(n_epochs) if resume else None
-    outcome = _solve(settings, data, network, read, watch, n_epochs, _Start(online, memory, going_on))
+    try:
+        with Interruption(and_termination=checkpoint is not None) as interruption:
+            limits = Limits(interruption, settings.max_time)
+            outcome = _solve(settings, data, network, read, watch, n_epochs, _Start(online, memory, going_on, limits))
+            _become(watch, outcome, become, carries_on=carries_on)
+    except BaseException as error:
+        watch.rescue(error)
+        raise
+    if outcome.warning is not None:
+        warnings.warn(outcome.warning, ConvergenceWarning, stacklevel=5)
+    if outcome.status is Status.INTERRUPTED:
+        warnings.warn(f"training was {outcome.status.value}", ConvergenceWarning, stacklevel=5)
+
+
+def _become(watch: Watch, outcome: Outcome, become: Callable[[Result], None], *, carries_on: bool) -> None:
+    """Make the estimator what the solver has made of it; ``carries_on`` says that streams go on in the next call."""
     result = watch.result(outcome)
     if result.memory is not None and not isinstance(result.memory, Memory):
         found, result.memory = type(result.memory).__name__, None
         become(result)
+        watch.is_done = True
         raise TypeError(
             f"the solver's Outcome has a memory of type {found}, which partial_fit cannot go on from; make it a "
             "dataclass derived from admmirnn.solvers.memory.Memory, or leave it None. The estimator is fitted"
@@ -179,10 +194,7 @@ def learn(
     if not carries_on and result.memory is not None:
         result.memory = replace(result.memory, states=None)  # of streams that were cut for this call
     become(result)
-    if outcome.warning is not None:
-        warnings.warn(outcome.warning, ConvergenceWarning, stacklevel=5)
-    if outcome.status is Status.INTERRUPTED:
-        warnings.warn(f"training was {outcome.status.value}", ConvergenceWarning, stacklevel=5)
+    watch.is_done = True
 
 
 @dataclass
@@ -192,6 +204,7 @@ class _Start:
     online: bool
     memory: Memory | None
     going_on: tuple[list[Record], dict[str, Any]] | None
+    limits: Limits
 
 
 def _solve(
@@ -204,8 +217,7 @@ def _solve(
     start: _Start,
 ) -> Outcome:
     """Let the solver train the network, until it or whoever watches it ends that."""
-    interruption, targets = Interruption(), data.targets
-    limits = Limits(interruption, settings.max_time)
+    targets, limits = data.targets, start.limits
     of_capabilities: dict[str, Any] = {}
     if Capability.PENALTIES in settings.solver.capabilities:
         of_capabilities["penalties"] = settings.penalties or None
@@ -217,7 +229,7 @@ def _solve(
         of_capabilities["dropout"] = settings.dropout
     if Capability.WORKERS in settings.solver.capabilities:
         of_capabilities["reducer"] = watch.reducer if watch.reducer.size > 1 else None
-    with interruption, Progress(settings.verbose, n_epochs, limits, n_done=watch.n_done) as watch.progress:
+    with Progress(settings.verbose, n_epochs, limits, n_done=watch.n_done) as watch.progress:
         return settings.solver.solve(
             network,
             read,
@@ -249,6 +261,8 @@ class Watch:
         Whether one of them does.
     reducer : Reducer
         Of the workers.
+    is_done : bool
+        Whether the estimator has become what the solver has made of it.
     """
 
     progress: Progress
@@ -260,14 +274,19 @@ class Watch:
         data: Data,
         network: Network,
         become: Callable[[Result], None],
-        earlier: History,
+        earlier: Earlier | None,
         checkpoint: Checkpoint | None,
         reducer: Reducer,
     ) -> None:
         self.reducer, self.keeps = reducer, any(gather(reducer, checkpoint is not None))
         self._estimator, self._settings, self._attributes, self._network = estimator, settings, data.attributes, network
-        self._become, self._earlier, self.checkpoint = become, earlier, checkpoint
-        self._so_far = History(earlier)  # what callbacks, and whoever catches what they raise, are shown
+        self._become, self.checkpoint, self.is_done = become, checkpoint, False
+        self._goes_on = earlier is not None
+        self._so_far = earlier.history if earlier else History()  # what callbacks are shown
+        self._n_earlier = len(self._so_far)
+        self._epochs_before = int(self._so_far[-1]["epoch"]) if self._so_far else 0
+        self._kept: list[FloatArray] | None = None  # the weights after the last epoch
+        self._is_written = True
         self._validation = Validation(*data.apart, data.loss, settings.n_threads, reducer) if data.apart else None
         self._early_stopping = (
             EarlyStopping(network, settings.patience, settings.tol) if settings.early_stopping else None
@@ -276,7 +295,7 @@ class Watch:
     @property
     def n_done(self) -> int:
         """Epochs of this fit that have been done, in another process as well."""
-        return len(self._so_far) - len(self._earlier)
+        return len(self._so_far) - self._n_earlier
 
     def read_checkpoint(self, n_epochs: int) -> tuple[list[Record], dict[str, Any]] | None:
         """Go on from what the checkpoint holds, if there is one; return the history and the state for the solver."""
@@ -292,11 +311,12 @@ class Watch:
 
     def end_epoch(self, record: Record) -> Status | None:
         """Look at an epoch's record, and complete it; return the status to end with, or None."""
-        record["epoch"] += len(self._earlier)
+        record["epoch"] += self._epochs_before
+        self._so_far.append(record)
+        self._keep_weights()
         if self._validation:
             self._validation.measure(self._network, record)
         self.progress.show(record)
-        self._so_far.append(record)
         callbacks = self._settings.callbacks
         if callbacks:
             self._become(self._result(self._so_far))
@@ -307,13 +327,55 @@ class Watch:
 
     def keep(self, done: list[Record], state: Callable[[], dict[str, Any]]) -> None:
         """Write a checkpoint, if it is due after so many epochs."""
-        if self.checkpoint is not None and self.checkpoint.is_due(len(done)):
-            self.checkpoint.write(done, state(), self._early_stopping.state() if self._early_stopping else None)
-        gather(self.reducer, None)  # so that all hear of it if it cannot be written
+        try:
+            if self.checkpoint is not None and self.checkpoint.is_due(len(done)):
+                self.checkpoint.write(done, state(), self._early_stopping.state() if self._early_stopping else None)
+                self._is_written = True
+        except (OSError, MemoryError) as error:  # a full disk may have room again in the next epoch
+            if self._is_written:
+                text = f"the checkpoint cannot be written ({error}); training goes on, and the file is as it was"
+                logger.warning(text)
+                warnings.warn(text, RuntimeWarning, stacklevel=2)
+            self._is_written = False
+        gather(self.reducer, None)  # all go on together
+
+    def _keep_weights(self) -> None:
+        """Keep a copy of the weights, to go back to when something ends the fit in the middle of an update."""
+        if self._kept is None:
+            self._kept = [np.empty_like(weights) for weights in self._network.trained]
+        for kept, weights in zip(self._kept, self._network.trained, strict=True):
+            np.copyto(kept, weights)
+
+    def rescue(self, error: BaseException) -> None:
+        """Let the estimator have the weights of the last whole epoch of a fit that an exception has ended.
+
+        An estimator that was going on from an earlier call stays as it was.
+        """
+        if self.is_done:
+            return
+        if self._goes_on:
+            if not self._settings.callbacks:  # which it has been shown to with these weights
+                del self._so_far[self._n_earlier :]
+            return
+        if not self.n_done or self._kept is None:
+            return
+        for weights, kept in zip(self._network.trained, self._kept, strict=True):
+            np.copyto(weights, kept)
+        result = self._result(self._so_far)
+        if self._early_stopping:
+            self._early_stopping.restore()
+            result.best_epoch = self._early_stopping.best_epoch
+        if isinstance(error, KeyboardInterrupt):
+            result.status = Status.INTERRUPTED
+        result.status_detail = f"ended by {type(error).__name__} in epoch {self.n_done + 1}"
+        self._become(result)
 
     def result(self, outcome: Outcome) -> Result:
         """What the estimator becomes at the end, with the weights of the best epoch, if those were looked for."""
-        result = self._result(History(self._earlier + outcome.history))
+        self._so_far[self._n_earlier :] = outcome.history
+        if self._goes_on:
+            self._so_far.forget()
+        result = self._result(self._so_far)
         if self._early_stopping:
             self._early_stopping.restore()
             result.best_epoch = self._early_stopping.best_epoch
