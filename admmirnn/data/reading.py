@@ -17,6 +17,7 @@ from admmirnn import validation
 from admmirnn.data.missing import Gaps, filled, nan_for_missing, without_masks
 from admmirnn.data.names import as_fitted, feature_names, in_one_order, names_of
 from admmirnn.data.sequences import OBSERVATION_DTYPES, Sequences
+from admmirnn.data.stored import StoredSequences
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -209,6 +210,8 @@ _TABLE = {"dtype": None, "order": "C", "ensure_all_finite": False}  # values are
 
 
 def _read_nested(kind: str, X: Any, dtype: DType, scale: float) -> Sequences:
+    if kind == "stored":
+        return Sequences.of_lengths(X.observations, X.lengths, scale)
     return _read_array(X, dtype, scale) if kind == "array" else _read_list(X, dtype, scale)
 
 
@@ -219,9 +222,11 @@ def _read_table(table: Any, dtype: DType, scale: float) -> Sequences:
 
 
 def _kind_of(X: Any, names: Array | None = None) -> tuple[str, Any, list[Any] | None]:
-    """Say which form X has: "table" (2-D), "array" (3-D) or "list", and return it as such, with names of features."""
+    """Say which form X has: "table" (2-D), "array" (3-D), "list" or "stored", and return it so, with feature names."""
     if issparse(X):
         return "table", X, None  # refused there, in scikit-learn's words
+    if isinstance(X, StoredSequences):
+        return "stored", X, None
     refuse_no_sequences(X)
     validation.refuse_masked("X", X)
     X = validation.in_lists(X)

@@ -1,0 +1,251 @@
+"""Sequences in files, which are read as they are needed: a container of them, and how it is written and opened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, overload
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from admmirnn._typing import Array, FilePath, IntArray, Self
+from admmirnn.data.sequences import OBSERVATION_DTYPES
+
+_HEADER = 128  # bytes of an .npy file before its numbers; there is room for any shape
+_AT_A_TIME = 4096  # labels that are kept as objects
+_NAMES = ("observations", "lengths", "targets")
+
+
+class StoredSequences(Sequence[Array]):
+    """Sequences whose observations stand in one array, such as a memory-mapped file, one sequence after the other.
+
+    Estimators take it for X, and read no more of a file at a time than a minibatch needs.  Its items are views.
+
+    Parameters
+    ----------
+    observations : ndarray of shape (total number of steps, n_features)
+        Of float32, float64, or integers of 8 or 16 bits.
+    lengths : array-like of shape (n_sequences,)
+        How many steps each sequence has, at least one.
+
+    Raises
+    ------
+    ValueError
+        If they do not belong together, or the type of the observations is another one.
+    """
+
+    def __init__(self, observations: Array, lengths: Any) -> None:
+        lengths = np.asarray(lengths, np.intp)
+        if observations.ndim != 2 or lengths.ndim != 1:
+            raise ValueError(
+                f"observations has {observations.ndim} dimensions and lengths has {lengths.ndim}; pass 2 and 1"
+            )
+        if observations.dtype not in OBSERVATION_DTYPES:
+            known = ", ".join(dtype.name for dtype in OBSERVATION_DTYPES)
+            raise ValueError(f"observations are {observations.dtype}; store them as one of {known}")
+        if len(lengths) and lengths.min() < 1:
+            i = int(lengths.argmin())
+            raise ValueError(f"lengths[{i}] is {lengths[i]}; a sequence has at least one step")
+        if lengths.sum() != len(observations):
+            raise ValueError(f"lengths are of {lengths.sum()} steps and there are {len(observations)} observations")
+        self.observations, self.lengths = observations, lengths
+        self._ends: IntArray = np.cumsum(lengths)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @overload
+    def __getitem__(self, index: int) -> Array: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> Array | Self:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            if step != 1:
+                raise ValueError(f"a slice of stored sequences goes on by 1, and not by {step}")
+            first, last = (int(self._ends[i - 1]) if i else 0 for i in (start, max(start, stop)))
+            return type(self)(self.observations[first:last], self.lengths[start : max(start, stop)])
+        i = range(len(self))[index]  # which raises IndexError
+        found: Array = self.observations[self._ends[i] - self.lengths[i] : self._ends[i]]
+        return found
+
+
+def write_shards(
+    folder: FilePath, sequences: Iterable[tuple[Any, Any]], n_shards: int, dtype: DTypeLike = np.float32
+) -> None:
+    """Write sequences and their targets into shards, as an iterator yields them; no more than a few are in memory.
+
+    Shard 0 gets the first one, shard 1 the second one, and so on in turn.  The files are those of `numpy.save`, in
+    folders ``0``, ``1``, ... of ``folder``.
+
+    Parameters
+    ----------
+    folder : path-like
+        Where; it is made, and must not have anything in it.
+    sequences : iterable of (x, y)
+        x is an array of shape (n_steps, n_features); y is the target of the sequence, or an array with one for each
+        step, always of the same kind and type.
+    n_shards : int
+        How many there will be, >= 1.
+    dtype : dtype, default=float32
+        What observations are stored as: float32, float64, or integers of 8 or 16 bits.
+
+    Raises
+    ------
+    ValueError
+        If a sequence is none, or not like those before; the message has its number.
+    FileExistsError
+        If there is something in the folder.
+    """
+    if isinstance(n_shards, bool) or not isinstance(n_shards, (int, np.integer)) or n_shards < 1:
+        raise ValueError(f"n_shards is {n_shards!r}; pass an integer of at least 1")
+    if np.dtype(dtype) not in OBSERVATION_DTYPES:
+        raise ValueError(f"dtype is {dtype!r}; pass one of {', '.join(one.name for one in OBSERVATION_DTYPES)}")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise FileExistsError(f"there is something in {folder}; pass the name of a new folder")
+    shards = [_Shard(folder / str(i), np.dtype(dtype)) for i in range(n_shards)]
+    n_features = None
+    try:
+        for i, (x, y) in enumerate(sequences):
+            x = np.asarray(x)
+            if x.ndim != 2 or 0 in x.shape or (n_features is not None and x.shape[1] != n_features):
+                wanted = "n_features" if n_features is None else n_features
+                raise ValueError(f"sequence {i} has the shape {x.shape}; yield arrays of shape (n_steps, {wanted})")
+            n_features = x.shape[1]
+            shards[i % n_shards].add(i, x, np.asarray(y))
+    finally:
+        for shard in shards:
+            shard.close(n_features or 1)
+    (folder / "shards.json").write_text(json.dumps({"n_shards": int(n_shards)}), encoding="utf-8")
+
+
+def read_shard(folder: FilePath, i: int) -> tuple[StoredSequences, Any]:
+    """Open one of the shards that `write_shards` has written.
+
+    Parameters
+    ----------
+    folder : path-like
+        That was passed to `write_shards`.
+    i : int
+        Which shard, from 0: the rank of a process, say.
+
+    Returns
+    -------
+    X : StoredSequences
+        Memory-mapped.
+    y : ndarray, or list of ndarray
+        Targets of sequences, or of the steps of each.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer shards, or the files are damaged; the message names the file.
+    FileNotFoundError
+        If one is not there.
+    """
+    folder = Path(folder)
+    n_shards = json.loads((folder / "shards.json").read_text(encoding="utf-8"))["n_shards"]
+    if not 0 <= i < n_shards:
+        raise ValueError(f"i is {i}, and {folder} has {n_shards} shards; write as many as there are ranks")
+    found = {}
+    for name in _NAMES:
+        path = folder / str(i) / f"{name}.npy"
+        try:
+            found[name] = np.load(
+                path, mmap_mode="r" if name == "observations" and path.stat().st_size > _HEADER else None
+            )
+        except (ValueError, EOFError, OSError) as error:
+            if isinstance(error, FileNotFoundError):
+                raise
+            raise ValueError(f"{path} is damaged ({error}); write the shards once more") from error
+    try:
+        X = StoredSequences(found["observations"], found["lengths"])
+    except ValueError as error:
+        raise ValueError(f"{folder / str(i) / 'observations.npy'} and lengths.npy are damaged: {error}") from error
+    y = found["targets"]
+    if len(y) == len(X):
+        return X, y
+    if len(y) != len(X.observations):
+        path = folder / str(i) / "targets.npy"
+        raise ValueError(
+            f"{path} has {len(y)} targets of {len(X)} sequences, or {len(X.observations)} steps; it is damaged"
+        )
+    return X, np.split(y, np.cumsum(X.lengths)[:-1])
+
+
+class _Shard:
+    """The files of a shard while it is written."""
+
+    def __init__(self, folder: Path, dtype: np.dtype[Any]) -> None:
+        folder.mkdir()
+        self._files = {name: _Growing(folder / f"{name}.npy") for name in _NAMES}
+        self._dtype = dtype
+        self._lengths: list[int] = []
+        self._targets: list[Array] = []
+        self._kind: tuple[int, str] | None = None
+
+    def add(self, i: int, x: Array, y: Array) -> None:
+        """Add sequence number ``i``."""
+        kind = y.ndim, y.dtype.kind
+        if y.ndim > 0 and len(y) != len(x) and y.ndim == 1:
+            raise ValueError(f"the target of sequence {i} has {len(y)} entries for {len(x)} steps")
+        if self._kind is not None and kind != self._kind:
+            raise ValueError(f"the target of sequence {i} is of another kind than those before")
+        self._kind = kind
+        self._files["observations"].write(x.astype(self._dtype))
+        self._lengths.append(len(x))
+        self._targets.append(y[None] if y.ndim == 0 else y)
+        if len(self._lengths) == _AT_A_TIME:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._lengths:
+            self._files["lengths"].write(np.array(self._lengths, np.int64))
+            self._files["targets"].write(np.concatenate(self._targets))
+        self._lengths, self._targets = [], []
+
+    def close(self, n_features: int) -> None:
+        """Write what is left, or that there is nothing with so many features."""
+        self._flush()
+        self._files["observations"].write(np.empty((0, n_features), self._dtype))
+        for file in self._files.values():
+            file.close()
+
+
+class _Growing:
+    """An .npy file that rows are added to."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO = open(path, "wb")  # noqa: SIM115  # closed below
+        self._file.write(b" " * _HEADER)
+        self._dtype: np.dtype[Any] = np.dtype(np.float64)
+        self._shape: tuple[int, ...] = (0,)
+
+    def write(self, rows: Array) -> None:
+        """Add rows; of strings, which may be longer than those before, all are written anew."""
+        if self._shape[0] and rows.dtype != self._dtype:
+            joined = np.concatenate([self._all(), rows])
+            self._file.seek(_HEADER)
+            self._file.truncate()
+            self._shape, rows = (0,), joined
+        self._dtype, self._shape = rows.dtype, (self._shape[0] + len(rows), *rows.shape[1:])
+        self._file.write(np.ascontiguousarray(rows).tobytes())
+
+    def _all(self) -> Array:
+        self._file.flush()
+        return np.fromfile(self._path, self._dtype, offset=_HEADER).reshape(self._shape)
+
+    def close(self) -> None:
+        """Write what the numbers are in front of them."""
+        header = repr(
+            {"descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": False, "shape": self._shape}
+        )
+        text = header.encode("latin1").ljust(_HEADER - 11) + b"\n"
+        self._file.seek(0)
+        self._file.write(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+        self._file.close()
