@@ -436,3 +436,12 @@ def test_observations_that_are_missing_are_not_filled_in(data):
     for error in fit_of(data, missing=("forward", "forward")):
         with pytest.raises(ValueError, match="missing is 'forward', and each rank"):
             raise error
+
+
+def test_the_model_of_scaling_is_that_of_an_allreduce():
+    from bench.scaling import modelled
+
+    found = {"alone": 1e-2, "bytes": 1e6}
+    assert modelled(1, found, 1e-6, 1e-9) == 1e-2
+    assert modelled(2, found, 1e-6, 1e-9) == pytest.approx(1e-2 + 2e-6 + 1e-3)
+    assert modelled(1024, found, 1e-6, 1e-9) == pytest.approx(1e-2 + 2e-5 + 2 * 1023 / 1024 * 1e-3)
