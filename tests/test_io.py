@@ -700,3 +700,21 @@ def test_files_of_a_release_are_written_once(tmp_path, monkeypatch, capsys):
     release_files.main()
     assert "is there; delete it" in capsys.readouterr().out
     assert (tmp_path / f"text-{admmirnn.__version__}.safetensors").read_bytes() == b"of a release that is out"
+
+
+def test_arrays_are_written_without_a_copy(tmp_path):
+    import tracemalloc
+
+    arrays = {"a": np.zeros((1000, 500), np.float32), "b": np.ones(3, np.uint8), "c": np.zeros(1, bool)}
+    tracemalloc.start()
+    try:
+        write_file(tmp_path / "file", "model", arrays, {})
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < arrays["a"].nbytes / 4
+    found, _ = read_file(tmp_path / "file", "model")
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+    with pytest.raises(TypeError, match="complex"):
+        write_file(tmp_path / "file", "model", {"a": np.zeros(2, complex)}, {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -260,6 +260,11 @@ def refuse_no_sequences(X: Any) -> None:
         raise TypeError(
             f"X is a dict with the keys {list(X)[:4]}; pass list(X.values()) if its values are sequences, or, if its "
             "keys are features, [X] for one sequence, and a list with one such dict per sequence"
+        )
+    if not any(hasattr(X, name) for name in ("__len__", "__array__", "shape")) or isinstance(X, (Set, type)):
+        raise TypeError(
+            f"X is {X!r:.60} of type {type(X).__name__}; pass an array (n_sequences, n_steps, n_features), or a list "
+            "of arrays (n_steps_i, n_features)"
         )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _KIND = "checkpoint"
 _SAMPLE = 1 << 16  # observations that tell a training set from another one
+_PIECE = 1 << 20  # numbers that are looked at together
 _LONGEST = 2000  # characters of a parameter's description
 _MOST_BITS = 64  # of an integer that is written as one
 _NO_MATTER = ("verbose", "callbacks", "max_time", "checkpoint", "checkpoint_every")  # to what a fit arrives at
@@ -99,9 +100,10 @@ def fingerprint(estimator: Any, *data: tuple[Sequences, Array, Array | None]) ->
     """
     digest = hashlib.sha256()
     for sequences, targets, weights in data:
-        observations = sequences.observations
-        some = observations[:: max(1, observations.size // _SAMPLE)]
-        for array in (some, sequences.first_rows, sequences.lengths, targets, *([] if weights is None else [weights])):
+        stride = max(1, sequences.observations.size // _SAMPLE)
+        for first, piece in sequences.pieces(_PIECE):  # so that no more of a mapped file than that is in memory
+            digest.update(np.ascontiguousarray(piece[-first % stride :: stride]).tobytes())
+        for array in (sequences.first_rows, sequences.lengths, targets, *([] if weights is None else [weights])):
             digest.update(np.ascontiguousarray(array).tobytes())
     shapes = [[len(sequences), int(sequences.lengths.sum()), sequences.n_features] for sequences, _, _ in data]
     return {

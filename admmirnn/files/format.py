@@ -75,19 +75,35 @@ def write_file(path: FilePath, kind: str, arrays: Mapping[str, Array], header: A
     OSError
         If the file cannot be written.
     """
-    path, safetensors = validation.check_new_path(path), import_safetensors()
+    path = validation.check_new_path(path)
+    import_safetensors()  # which reads it
     arrays = {name: _little_endian(array) for name, array in arrays.items()}
     content = {"format": FORMAT, "kind": kind, "version": version("admmirnn"), "header": header}
     content = json.loads(json.dumps(content, allow_nan=False))  # as it will be read
     text = json.dumps(content | {"sha256": _checksum(arrays, content)})
-    data = safetensors.numpy.save(arrays, {_KEY: text})  # one entry, as several would be in any order
-    n_header = int.from_bytes(data[:8], "little")
-    if n_header > _MOST_HEADER:
+    arrays = dict(sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0])))  # each is aligned then
+    of_file = _header(arrays, text)
+    if len(of_file) > _MOST_HEADER:
         raise ValueError(
-            f"the header of the file would have {n_header} bytes, and the most is {_MOST_HEADER}: there are too many "
-            "labels, names or settings that are no numpy arrays of numbers or strings; use pickle"
+            f"the header of the file would have {len(of_file)} bytes, and the most is {_MOST_HEADER}: there are too "
+            "many labels, names or settings that are no numpy arrays of numbers or strings; use pickle"
         )
-    replace_file(path, data)
+    size = len(of_file).to_bytes(8, "little")
+    replace_file(path, [size, of_file, *(array.reshape(-1).view(np.uint8).data for array in arrays.values())])
+
+
+def _header(arrays: Mapping[str, Array], text: str) -> bytes:
+    """The header of a file of safetensors that holds these arrays, one after the other, without a copy of any."""
+    kinds = {np.dtype(dtype): kind for kind, dtype in _TENSORS.items()}
+    found: dict[str, Any] = {"__metadata__": {_KEY: text}}
+    end = 0
+    for name, array in arrays.items():
+        start, end = end, end + array.nbytes
+        if array.dtype not in kinds:
+            raise TypeError(f"the array {name!r} is of {array.dtype}, which such a file does not hold")
+        found[name] = {"dtype": kinds[array.dtype], "shape": list(array.shape), "data_offsets": [start, end]}
+    header = json.dumps(found, separators=(",", ":")).encode()
+    return header + b" " * (-len(header) % 8)
 
 
 def read_file(path: FilePath, kind: str) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -206,15 +222,15 @@ def _array(tensor: Mapping[str, Any]) -> Array:
     return array
 
 
-def replace_file(path: str, data: bytes) -> None:
+def replace_file(path: str, data: bytes | Iterable[bytes | memoryview]) -> None:
     """Put a file in the place of one that may be there, in one step, after its content is on the disk.
 
     Parameters
     ----------
     path : str
         Where, as `admmirnn.validation.check_new_path` returns it.
-    data : bytes
-        The content.
+    data : bytes, or iterable of bytes and such
+        The content, or its pieces.
 
     Raises
     ------
@@ -225,7 +241,8 @@ def replace_file(path: str, data: bytes) -> None:
     temporary, path = os.path.join(folder, f"{start}{secrets.token_hex(8)}.tmp"), os.path.realpath(path)
     try:
         with open(temporary, "xb") as file:
-            file.write(data)
+            for piece in (data,) if isinstance(data, bytes) else data:
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         if os.path.exists(path):

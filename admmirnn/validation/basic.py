@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _PACKAGE = __name__.partition(".")[0]
 DTYPES = ("float32", "float64")
 MOST_OF_C = (1 << 31) - 1  # what kernels can count to on every machine
+MOST_OF_MEMORY = (1 << 48) - 1  # no memory has room for so many of anything
 
 
 def is_auto(value: object) -> bool:
@@ -29,11 +30,13 @@ def is_auto(value: object) -> bool:
     return isinstance(value, str) and value == "auto"
 
 
-def check_integer(name: str, value: Any, least: float, *, alternatives: str = "") -> int:
-    """Return ``value`` as an int, or raise unless it is an integer of at least ``least``."""
+def check_integer(name: str, value: Any, least: float, *, alternatives: str = "", most: int = MOST_OF_MEMORY) -> int:
+    """Return ``value`` as an int, or raise unless it is an integer of at least ``least``, and at most ``most``."""
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        if int(value) >= least:
+        if least <= int(value) <= most:
             return int(value)
+        if int(value) > most:
+            raise ValueError(f"{name} is {value!r}; it must be an integer of at most {most}{alternatives}")
         raise ValueError(f"{name} is {value!r}; it must be an integer of at least {least}{alternatives}")
     raise TypeError(
         f"{name} is {value!r} of type {type(value).__name__}; pass an integer of at least {least}{alternatives}"
@@ -121,6 +124,8 @@ def check_path(path: object, name: str = "path") -> str:
     if not isinstance(path, (str, bytes, os.PathLike)):
         raise TypeError(f"{name} is {path!r} of type {type(path).__name__}; pass a str or a pathlib.Path")
     file = os.fsdecode(path)
+    if "\0" in file:
+        raise ValueError(f"{name} is {file!r}, with a null byte, which no name of a file has; pass another one")
     if not file:
         raise FileNotFoundError(errno.ENOENT, f"{name} is empty; pass the name of a file", file)
     if os.path.isdir(file):

@@ -1,0 +1,115 @@
+"""A wrong value of any argument of the estimators is refused with an error that names the argument, before any work."""
+
+import numpy as np
+import pytest
+
+import admmirnn
+from admmirnn import CharacterModel, RNNClassifier, RNNRegressor, Rollout
+
+_rng = np.random.default_rng(0)
+X, Y = _rng.normal(size=(8, 3, 1)), np.arange(8) % 2
+WRONG = {
+    "a string": "nonsense",
+    "bytes": b"nonsense",
+    "an object": object(),
+    "minus one": -1,
+    "a negative number": -0.5,
+    "NaN": float("nan"),
+    "infinity": float("inf"),
+    "a huge integer": 10**30,
+    "a huge negative integer": -(10**30),
+    "a complex number": 1j,
+    "an empty list": [],
+    "a list of None": [None],
+    "an empty tuple": (),
+    "a tuple of three": (1, 2, 3),
+    "a set": {1, 2},
+    "a dict": {"nonsense": 1},
+    "a dict of None": {None: None},
+    "an array": np.array([1.0, 2.0]),
+    "an empty array": np.empty((0, 3)),
+    "an array of objects": np.array([object()]),
+    "a type": int,
+    "a function": len,
+    "a generator": (i for i in range(3)),
+    "a null byte": "a\0b",
+    "a range": range(3),
+    "a slice": slice(3),
+    "Ellipsis": ...,
+    "NotImplemented": NotImplemented,
+    "a datetime": np.datetime64("2020-01-01"),
+    "a masked array": np.ma.array([1.0, 2.0], mask=[True, False]),
+}
+# what its checks of estimators ask for, word for word
+OF_SCIKIT_LEARN = ("Found array with 0 sample(s)", "Complex data not supported")
+CALLS = {
+    RNNClassifier: lambda model: model.fit(X, Y),
+    RNNRegressor: lambda model: model.fit(X, Y),
+    CharacterModel: lambda model: model.fit("to be or not to be"),
+}
+PARAMETERS = [
+    (estimator, name) for estimator in CALLS for name in estimator(2).get_params(deep=False) if name != "verbose"
+]
+
+
+def refuses(call, name):
+    """Whether it raises, and if so names the argument."""
+    try:
+        call()
+    except (ValueError, TypeError, OSError) as error:
+        named = name in str(error) or str(error).startswith(OF_SCIKIT_LEARN)
+        assert named, f"{type(error).__name__}: {error}"
+        return True
+    return False
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("estimator, name", PARAMETERS, ids=lambda value: getattr(value, "__name__", value))
+def test_parameters_of_estimators(estimator, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    n_refused = 0
+    for value in WRONG.values():
+        model = estimator(**{"hidden_size": 2, "max_epochs": 1, "random_state": 0} | {name: value})
+        n_refused += refuses(lambda model=model: CALLS[estimator](model), name)
+    assert n_refused >= 10 or name == "ignore_label"  # any label may be
+
+
+@pytest.mark.parametrize("name", list(Rollout().get_params()))
+def test_settings_of_the_solver(name):
+    for value in WRONG.values():
+        refuses(Rollout(**{name: value}).check_settings, name)
+
+
+ARGUMENTS = {
+    "X": lambda value: RNNClassifier(2, max_epochs=1).fit(value, Y),
+    "y": lambda value: RNNClassifier(2, max_epochs=1).fit(X, value),
+    "sample_weight": lambda value: RNNClassifier(2, max_epochs=1).fit(X, Y, value),
+    "validation_data": lambda value: RNNClassifier(2, max_epochs=1).fit(X, Y, validation_data=value),
+    "resume": lambda value: RNNClassifier(2, max_epochs=1).fit(X, Y, resume=value),
+    "text": lambda value: CharacterModel(2, max_epochs=1).fit(value),
+    "path": lambda value: admmirnn.load(value),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_arguments_of_methods(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for value in WRONG.values():
+        if name != "path" or not isinstance(value, (str, bytes)) or "\0" in str(value):  # which may be names of files
+            refuses(lambda value=value: ARGUMENTS[name](value), name)
+
+
+def test_arguments_of_fitted_models(tmp_path):
+    text = CharacterModel(2, max_epochs=1, random_state=0).fit("to be or not to be")
+    waves = RNNRegressor(2, max_epochs=1, random_state=0, targets="step").fit(X, X[:, :, 0])
+    for value in WRONG.values():
+        for name, call in {
+            "n ": lambda value: text.generate(n=value),
+            "temperature": lambda value: text.generate(n=1, temperature=value),
+            "prefix": lambda value: text.generate(value, n=1),
+            "horizon": lambda value: waves.forecast(X[0], value),
+            "path": lambda value: waves.save(value),
+        }.items():
+            if not (name == "path" and isinstance(value, (str, bytes)) and "\0" not in str(value)):
+                refuses(lambda call=call, value=value: call(value), name.strip())
