@@ -311,7 +311,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=5, help="how many (default: %(default)s)")
     parser.add_argument("--only", nargs="+", help="names of data sets")
     parser.add_argument("--cheap", action="store_true", help="one seed, and smaller grids for cross-validation")
-    parser.add_argument("--publish", action="store_true", help="write bench/results/instead.json")
+    parser.add_argument("--publish", action="store_true", help="write bench/results/instead.json, beside other sets")
     parser.add_argument("--output", type=Path, default=Path("results"), help="folder (default: %(default)s)")
     options = parser.parse_args()
     sets = [(name, load) for name, load in data_sets(options.folder) if not options.only or name in options.only]
@@ -321,6 +321,9 @@ def main():
     record = {"machine": machine(1, PACKAGES), "cheap": options.cheap, "rows": rows}
     write_json(options.output / "instead.json", record)
     if options.publish:
+        measured = {row["data"] for row in rows}
+        earlier = (read_result("instead") or {"rows": []})["rows"]
+        record["rows"] = [row for row in earlier if row["data"] not in measured] + rows
         write_json(RESULTS / "instead.json", record)
 
 

@@ -22,7 +22,7 @@ from admmirnn import RNNClassifier, Rollout
 from admmirnn.datasets import load_mnist
 from admmirnn.networks.cells import CELLS
 from bench import pytorch
-from bench.record import RESULTS, machine, read_result, write_json
+from bench.record import RESULTS, machine, read_result, summary_of, write_json
 from bench.sequences import fit_quietly
 
 N_HIDDEN = 128
@@ -192,7 +192,8 @@ def table():
     for (cell, side), of in found.items():
         bad = sum(accuracy < 0.97 for accuracy in of)
         lines.append(f"| {cell} | {side} | {len(of)} | {min(of):.4f} | {np.median(of):.4f} | {bad} |")
-    return "\n".join(lines)
+    how = f"One pass over {record['n_train']:,} images{', a cheap run' if record['cheap'] else ''}"
+    return "\n".join([*lines, "", f"{how}. {summary_of(record['machine'])}."])
 
 
 def main():
