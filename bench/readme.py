@@ -69,7 +69,7 @@ TABLES = {
     "race-digits": lambda: race("digits"),
     "race-text": lambda: race("text"),
     "cells": _of("cells"),
-    "scaling": _of("scaling"),
+    "scaling": _of("growth"),
     "stability": _of("stability"),
     "instead": _of("instead"),
 }

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from bench import cells, instead, record, scaling, stability
+from bench import cells, growth, instead, record, stability
 from bench.flops import Size
 
 TINY = Size(n=6, B=8, N=5, d=3, K=4)
@@ -78,25 +78,25 @@ def test_cells_are_measured_and_drawn(images, monkeypatch, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
 def test_iterations_of_all_engines_and_the_limit(cell, monkeypatch, tmp_path):
-    found = scaling.iterations(TINY, cell, rounds=1)
+    found = growth.iterations(TINY, cell, rounds=1)
     assert {"admmirnn", "limit"} <= set(found) and all(seconds > 0 for seconds in found.values())
     assert found["limit"] < found["admmirnn"]
 
 
 def test_iterations_of_our_own(monkeypatch):
-    monkeypatch.setattr(scaling.pytorch, "INSTALLED", False)
-    monkeypatch.setattr(scaling.jax_training, "INSTALLED", False)
-    found = scaling.iterations(TINY, "gru", rounds=1)
+    monkeypatch.setattr(growth.pytorch, "INSTALLED", False)
+    monkeypatch.setattr(growth.jax_training, "INSTALLED", False)
+    found = growth.iterations(TINY, "gru", rounds=1)
     assert set(found) == {"admmirnn", "limit"} and 0 < found["limit"] < found["admmirnn"]
 
 
 def test_what_grows_is_drawn(tmp_path):
     of = {"admmirnn": 2e-3, "PyTorch": 3e-3, "limit": 1e-3}
     parts = {"n": [{"n": n, "elman": of, "gru": of} for n in (16, 32)], "threads": [{"n": 16, "2": 1.5}]}
-    scaling.draw(tmp_path / "scaling.png", parts)
+    growth.draw(tmp_path / "scaling.png", parts)
     assert (tmp_path / "scaling.png").read_bytes().startswith(b"\x89PNG")
     row = {"cell": "elman", "size": "n=16"} | of
-    assert scaling.row_of(row) == "| elman | n=16 | 2.00 ms | 1.5 |  | 0.50 |"
+    assert growth.row_of(row) == "| elman | n=16 | 2.00 ms | 1.5 |  | 0.50 |"
 
 
 @pytest.mark.slow
