@@ -172,12 +172,17 @@ def test_multipliers_are_the_gradient(loss, activation, read_out, monkeypatch):
 @EVERY_ACTIVATION
 @EVERY_SHAPE
 def test_R_is_the_gram_matrix_of_the_multipliers(loss, activation, read_out, monkeypatch):
-    """A sum over sequences and steps, one at a time."""
+    """A sum over sequences and steps, one at a time, each divided by the sequence's weight."""
     c = make_case(loss, activation, read_out)
+    of_targets = np.concatenate(c.weights)
+    # of a sequence: the mean of those of its steps that have a target
+    weights = [w[w > 0].mean() / of_targets[of_targets > 0].mean() if w.any() else 1.0 for w in c.weights]
     for backend_name in ("compiled", "numpy"):
         monkeypatch.setenv("ADMMIRNN_BACKEND", backend_name)
         fit = iterate(c, range(len(c.X)), rho=2.0)
-        R = sum(np.outer(row, row) for row in fit.works[0][0].room.lambda1) / sum(LENGTHS)
+        work = fit.works[0][0]
+        rows = zip(work.room.lambda1, work.batch.rows()[0], strict=True)
+        R = sum(np.outer(row, row) / weights[i] for row, i in rows) / sum(LENGTHS)
         assert R.trace() > 0
         np.testing.assert_allclose(np.tril(fit.layers[0].R), np.tril(R), rtol=0, atol=1e-12 * R.max())
 

@@ -237,6 +237,14 @@ class Case:
             rng.normal(size=(K, sizes[-1] + 1)),
         ]
 
+    def weights_of_sequences(self):
+        """Relative to the mean of the targets' weights; of steps, the mean of those that have a target."""
+        of_sequences = np.split(self.weights, len(self.lengths))
+        if self.read_out == "each":
+            of_sequences = np.split(self.weights, np.cumsum(self.lengths)[:-1])
+        mean = self.weights[self.weights > 0].mean()
+        return np.array([w[w > 0].mean() / mean if w.any() else 1.0 for w in of_sequences])
+
     def loss(self, arrays):
         """By hand, one step at a time."""
         *Thetas, Psi = arrays
@@ -296,9 +304,10 @@ def test_each_of_two_layers_makes_its_own_weight_step(read_out, metric, backend_
             G = symmetric(fit.layers[-1].G)
         else:
             X, S = work.room.X, work.S[: work.batch.n_rows]
-            G, radius = gram(np.hstack([X[:, :-1], S, X[:, -1:]])), 0.01
+            weights = c.weights_of_sequences()[work.batch.rows()[0]]
+            G, radius = gram(np.hstack([X[:, :-1], S, X[:, -1:]]), weights), 0.01
             if metric == "multipliers":
-                R = gram(work.room.lambda1)
+                R = gram(work.room.lambda1, 1 / weights)
                 P = R / (np.trace(R) / len(R)) + 0.2 * np.eye(len(R))
         D = np.linalg.solve(P, -gradient) @ np.linalg.inv(G + 0.2 * np.trace(G) / len(G) * np.eye(len(G)))
         norm = np.sqrt(np.trace(P @ D @ G @ D.T) / len(D))
@@ -306,9 +315,9 @@ def test_each_of_two_layers_makes_its_own_weight_step(read_out, metric, backend_
         assert np.abs(after - before).max() > 1e-4
 
 
-def gram(Z):
-    """The mean of z z^T."""
-    return Z.T @ Z / len(Z)
+def gram(Z, weights=1.0):
+    """The mean of weight * z z^T."""
+    return (Z.T * weights) @ Z / len(Z)
 
 
 def symmetric(G):

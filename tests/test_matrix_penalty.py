@@ -28,7 +28,7 @@ from admmirnn.data.sequences import Sequences
 from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.networks import ElmanRNN
 from admmirnn.penalties import Lasso, SpectralBall
-from admmirnn.solvers.rollout.iteration import Fit
+from admmirnn.solvers.rollout.iteration import Fit, of_all_targets
 from admmirnn.solvers.rollout.order import Shuffled
 from admmirnn.solvers.rollout.problem import Problem
 from admmirnn.solvers.rollout.state import Layer
@@ -319,11 +319,11 @@ def waves(n=60, seed=0):
 @pytest.mark.parametrize(("n", "expected"), [(1, 2.0), (400, 2.0), (128 * 36, 1.0), (128 * 10**4, 0.06)])
 def test_the_ridge_suits_the_number_of_targets(n, expected):
     fit = fit_of()
-    fit.targets = np.zeros(n)
-    assert fit.ridge(fit.layers[0]) == pytest.approx(expected)
-    fit.weights = np.arange(2 * n) % 2  # half of them have no weight
-    fit.targets = np.zeros(2 * n)
-    assert fit.ridge(fit.layers[0]) == pytest.approx(expected)
+    assert fit.n_weighty == 4
+    for targets, weights in ((np.zeros(n, int), None), (np.zeros(2 * n, int), np.arange(2.0 * n) % 2)):
+        # half of the latter have no weight
+        _, fit.n_weighty = of_all_targets(fit.reducer, fit.loss, targets, weights)
+        assert fit.ridge(fit.layers[0]) == pytest.approx(expected)
     assert fit.ridge(fit.layers[-1]) == 0.2  # of layers whose penalty is a number
     fit.works[0][0].room.n = 512
     assert fit.ridge(fit.layers[0]) == pytest.approx(min(2, 2 * expected))
