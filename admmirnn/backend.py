@@ -153,13 +153,17 @@ class _OneThread:
 
 def _in_use() -> bool:
     """Whether there is a context that has not been left."""
-    if not _limited_by:
-        return False
-    stacks = sys._current_frames()
+    if _limited_by:
+        # no variable here: this frame is among them, and one that held itself would keep all its callers as garbage
+        _discard_ended(sys._current_frames())
+    return bool(_limited_by)
+
+
+def _discard_ended(stacks: Mapping[int, FrameType]) -> None:
+    """Let contexts count no longer whose calls are over."""
     for context in list(_limited_by):
         if not context.goes_on(stacks):
             _limited_by.discard(context)
-    return bool(_limited_by)
 
 
 def _forget_other_threads() -> None:
