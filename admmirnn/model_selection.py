@@ -45,7 +45,7 @@ def series_in_chunks(X: Any, y: Any = None, *, chunk_size: int) -> tuple[list[An
     ValueError, TypeError
         If a series has not as many targets as steps, or ``chunk_size`` is out of its range.
     """
-    chunk_size = validation.check_integer("chunk_size", chunk_size, 1)
+    chunk_size = validation.check_limit("chunk_size", chunk_size, 1)
     X, y = by_series(X, y)
     if not isinstance(X, (list, tuple)) and np.ndim(X) < 3:
         raise ValueError("X is no list of series; pass [X] for a single one")

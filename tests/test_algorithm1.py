@@ -846,8 +846,8 @@ def test_boolean_labels_at_each_step(table):
         (lambda Y: Y[:, :4], r"has the shape \(24, 4\): y\[0\] has 4 labels and X\[0\] has 5 steps"),
         (lambda Y: [*Y[:-1], Y[0, :3]], r"y\[23\] has 3 labels and X\[23\] has 5 steps; pass one label a step"),
         (lambda Y: [*Y[:-1], []], r"y\[23\] has 0 labels and X\[23\] has 5 steps"),
-        (lambda Y: Y[:7], "X has 24 sequences and y has 7 labels"),
-        (lambda Y: np.where(Y == 2, np.nan, Y), "Input y contains NaN or infinity, first at label"),
+        (lambda Y: Y[:7], "X has 24 sequences and y has 7 entries"),
+        (lambda Y: np.where(Y == 2, np.nan, Y), r"Input y contains NaN or infinity, first at step \d+ of y\[\d+\]"),
         (lambda Y: 0.5 * Y, "Unknown label type: continuous"),
         (lambda Y: np.zeros_like(Y), "y has one class only, 0"),
         (lambda Y: Y[:, :, None], "dim 3"),
@@ -881,6 +881,7 @@ def test_sequences_of_one_step_among_longer_ones(steps):
     assert [len(labels) for labels in model.predict(X)] == [len(x) for x in X]
 
 
+@pytest.mark.filterwarnings("ignore:X has .* sequences of a single step")
 def test_one_label_a_sequence_of_one_step(table):
     """One label a step and one a sequence are the same thing then; a column is taken for the latter."""
     X, Y = table
@@ -1125,6 +1126,7 @@ def assert_complete_and_finite(model, X):
     assert np.isfinite(np.concatenate(list(np.atleast_2d(model.predict_proba(X))))).all()
 
 
+@pytest.mark.filterwarnings("ignore:X has .* sequences of a single step")
 @pytest.mark.slow_on("numpy")
 @pytest.mark.parametrize("n_features", [1, 3])
 @pytest.mark.parametrize("batch_size", ["auto", 1])

@@ -142,7 +142,7 @@ def check_estimator_settings(
         stateful=validation.check_boolean("stateful", estimator.stateful),
         bidirectional=validation.check_boolean("bidirectional", estimator.bidirectional),
         dropout=validation.check_number("dropout", estimator.dropout, below=1.0),
-        chunk_size=validation.check_integer("chunk_size", estimator.chunk_size, 1),
+        chunk_size=validation.check_limit("chunk_size", estimator.chunk_size, 1),
         readout=validation.check_choice("readout", estimator.readout, READ_OUTS),
         frame=check_frame(estimator.frame),
         hidden_size=hidden_size,
@@ -214,13 +214,13 @@ def _check_standardize(standardize: Any) -> bool | str:
 def _check_max_epochs(max_epochs: Any) -> int | None:
     if validation.is_auto(max_epochs):
         return None
-    return validation.check_integer("max_epochs", max_epochs, 1, alternatives=", or 'auto'")
+    return validation.check_limit("max_epochs", max_epochs, 1, alternatives=", or 'auto'")
 
 
 def _check_batch_size(batch_size: Any) -> int | None:
     if validation.is_auto(batch_size):
         return None
-    return validation.check_integer("batch_size", batch_size, 1, alternatives=", or 'auto'")
+    return validation.check_limit("batch_size", batch_size, 1, alternatives=", or 'auto'")
 
 
 def _check_random_state(random_state: Any) -> np.random.RandomState:
@@ -269,11 +269,11 @@ def _check_watching(estimator: BaseEstimator) -> dict[str, Any]:
     return {
         "early_stopping": validation.check_boolean("early_stopping", estimator.early_stopping),
         "validation_fraction": fraction,
-        "patience": validation.check_integer("patience", estimator.patience, 1),
+        "patience": validation.check_limit("patience", estimator.patience, 1),
         "tol": validation.check_number("tol", estimator.tol),
         "max_time": validation.check_number("max_time", estimator.max_time, strict=True, optional=True),
         "checkpoint": checkpoint,
-        "checkpoint_every": validation.check_integer("checkpoint_every", estimator.checkpoint_every, 1),
+        "checkpoint_every": validation.check_limit("checkpoint_every", estimator.checkpoint_every, 1),
     }
 
 
@@ -386,11 +386,9 @@ def check_frame(frame: Any) -> Frame:
     if not isinstance(frame, (tuple, list)) or len(frame) != 2:
         raise TypeError(f"frame is {frame!r}; pass a length, a pair (length, stride), or None")
     length, stride = (
-        validation.check_integer(f"{name} of frame", value, 1)
+        validation.check_integer(f"{name} of frame", value, 1, most=validation.MOST_OF_C)
         for name, value in zip(("length", "stride"), frame, strict=True)
     )
-    if max(length, stride) > validation.MOST_OF_C:
-        raise ValueError(f"frame is {frame!r}; pass a length and a stride of at most {validation.MOST_OF_C}")
     return length, stride
 
 

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 def check_max_iter(max_iter: object) -> None:
     """Raise unless the setting is a number of iterations, or None."""
     if max_iter is not None:
-        validation.check_integer("max_iter", max_iter, 1, alternatives=", or None")
+        validation.check_limit("max_iter", max_iter, 1, alternatives=", or None")
 
 
 def check_run(penalty: Any, max_epochs: Any, batch_size: Any, *, penalty_may_be_none: bool = False) -> None:
     """Raise unless these arguments of a solver's ``solve`` are in their ranges."""
     validation.check_number("penalty", penalty, optional=penalty_may_be_none)
-    validation.check_integer("max_epochs", max_epochs, 1)
+    validation.check_limit("max_epochs", max_epochs, 1)
     if batch_size is not None:
-        validation.check_integer("batch_size", batch_size, 1, alternatives=", or None")
+        validation.check_limit("batch_size", batch_size, 1, alternatives=", or None")
 
 
 def check_problem(

@@ -30,7 +30,7 @@ def is_auto(value: object) -> bool:
     return isinstance(value, str) and value == "auto"
 
 
-def check_integer(name: str, value: Any, least: float, *, alternatives: str = "", most: int = MOST_OF_MEMORY) -> int:
+def check_integer(name: str, value: Any, least: float, *, alternatives: str = "", most: float = MOST_OF_MEMORY) -> int:
     """Return ``value`` as an int, or raise unless it is an integer of at least ``least``, and at most ``most``."""
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):
         if least <= int(value) <= most:
@@ -41,6 +41,11 @@ def check_integer(name: str, value: Any, least: float, *, alternatives: str = ""
     raise TypeError(
         f"{name} is {value!r} of type {type(value).__name__}; pass an integer of at least {least}{alternatives}"
     )
+
+
+def check_limit(name: str, value: Any, least: float, *, alternatives: str = "") -> int:
+    """As `check_integer`, of a number that ends something, if it is reached: any large one means without end."""
+    return min(check_integer(name, value, least, alternatives=alternatives, most=math.inf), MOST_OF_MEMORY)
 
 
 @overload
@@ -168,10 +173,7 @@ def check_n_threads(n_threads: object) -> int:
     """Return the number of threads that ``n_threads`` stands for: None is one for each core this process may use."""
     if n_threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    n_threads = check_integer("n_threads", n_threads, 1, alternatives=", or None for all cores")
-    if n_threads > MOST_OF_C:
-        raise ValueError(f"n_threads is {n_threads}; pass at most {MOST_OF_C}, or None for all cores")
-    return n_threads
+    return check_integer("n_threads", n_threads, 1, alternatives=", or None for all cores", most=MOST_OF_C)
 
 
 def check_dtype(dtype: Any) -> DType:

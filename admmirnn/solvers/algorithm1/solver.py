@@ -523,7 +523,7 @@ def check_algorithm1(settings: Algorithm1, n_iterations: int = 1) -> dict[str, C
     validation.check_number("eps_abs", settings.eps_abs)
     validation.check_number("eps_rel", settings.eps_rel)
     check_max_iter(settings.max_iter)
-    validation.check_integer("the number of iterations", n_iterations, 1)
+    validation.check_limit("the number of iterations", n_iterations, 1)
     schedules: dict[str, Callable[[int], float | None]] = {
         name: _schedule(name, getattr(settings, name), n_iterations) for name in ("rho1", "rho2", "rho3", "nu")
     }
