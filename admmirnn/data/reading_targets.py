@@ -66,7 +66,7 @@ def check_labels(
             "pass solver='rollout', or the labels of the last steps"
         )
     if form == "sequence":
-        y = as_labels(y, ignore_label=ignore_label)
+        y = as_labels(_of_one_axis(y), ignore_label=ignore_label)
     check_n_targets(len(y), lengths)
     column = y if form == "sequence" else _labels_per_step(y, form, lengths, ignore_label)
     present = np.ones(len(column), bool) if ignore_label is None else differs(column, ignore_label)
@@ -102,9 +102,17 @@ def check_form(form: str, targets: str, y: Any) -> None:
 def check_labels_of_sequences(y: Any, lengths: IntArray, ignore_label: Any = None) -> Array:
     """Return the labels to compare predictions with, one for each sequence."""
     validation.refuse_masked("y", y)
-    labels = as_labels(validation.in_lists(y), ignore_label=ignore_label)
+    labels = as_labels(_of_one_axis(validation.in_lists(y)), ignore_label=ignore_label)
     check_n_targets(len(labels), lengths)
     return labels
+
+
+def _of_one_axis(y: Any) -> Any:
+    """Labels in a list, of which each has an axis of its own, without it."""
+    if not _are_nested(y) or any(len(labels) != 1 for labels in y):
+        return y
+    column_or_1d(np.zeros((len(y), 1)), warn=True)  # which says that one axis is due
+    return [next(iter(labels)) for labels in y]
 
 
 def check_weights_of_score(weights: FloatArray | None, present: slice | BoolArray) -> FloatArray | None:
@@ -170,10 +178,16 @@ def _form_of_labels(y: Any, *, of_steps: bool = False) -> str:
     """One label a sequence may have an axis of its own, unless there is one a step."""
     if getattr(y, "ndim", 1) == 2:
         return "array" if y.shape[1] > 1 or of_steps else "sequence"
-    if isinstance(y, (list, tuple)) or getattr(getattr(y, "dtype", None), "kind", "") == "O":
-        nested = len(y) and all(hasattr(labels, "__len__") and np.ndim(labels) == 1 for labels in y)
-        return "list" if nested and (of_steps or any(len(labels) != 1 for labels in y)) else "sequence"
-    return "sequence"
+    return "list" if _are_nested(y) and (of_steps or any(len(labels) != 1 for labels in y)) else "sequence"
+
+
+def _are_nested(y: Any) -> bool:
+    """Whether y is a list, or an array of objects, each of which has an axis."""
+    if getattr(y, "ndim", 1) == 2:
+        return False
+    if not isinstance(y, (list, tuple)) and getattr(getattr(y, "dtype", None), "kind", "") != "O":
+        return False
+    return len(y) > 0 and all(hasattr(labels, "__len__") and np.ndim(labels) == 1 for labels in y)
 
 
 def check_values(
