@@ -1,6 +1,8 @@
 """BLAS threads: one while anything trains, the user's number afterwards."""
 
+import gc
 import threading
+import weakref
 from contextlib import ExitStack
 
 import numpy as np
@@ -94,3 +96,19 @@ def test_the_limit_that_another_thread_has_set_is_lifted():
     assert blas_threads() == {1}
     in_a_thread(last.close)
     assert blas_threads() == before
+
+
+def test_contexts_keep_nothing_of_their_callers():
+    """Frames that refer to themselves would keep all variables of the calls until garbage is collected."""
+
+    def call():
+        local = threading.Event()
+        with backend.one_blas_thread(), backend.one_blas_thread():
+            pass
+        return weakref.ref(local)
+
+    gc.disable()
+    try:
+        assert call()() is None
+    finally:
+        gc.enable()
