@@ -6,6 +6,7 @@ prediction.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -132,8 +133,13 @@ class _OneThread:
         self._leave()
 
     def __del__(self) -> None:
-        if _original_limits is not None:
-            self._leave()
+        # the garbage collector may run this while the interpreter lists its threads, and waits for itself if asked for
+        # these once more: so nothing is looked at
+        _limited_by.discard(self)
+        if _original_limits is not None and not _limited_by:
+            with _limit_lock:
+                if _original_limits is not None and not _limited_by:
+                    _lift_limit()
 
     def _leave(self) -> None:
         with _limit_lock:
@@ -155,8 +161,19 @@ def _in_use() -> bool:
     """Whether there is a context that has not been left."""
     if _limited_by:
         # no variable here: this frame is among them, and one that held itself would keep all its callers as garbage
-        _discard_ended(sys._current_frames())
+        _discard_ended(_stacks())
     return bool(_limited_by)
+
+
+def _stacks() -> Mapping[int, FrameType]:
+    """The frame that each thread is in; no garbage is collected meanwhile, as CPython 3.11 may wait for itself then."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return sys._current_frames()
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _discard_ended(stacks: Mapping[int, FrameType]) -> None:
