@@ -15,7 +15,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from admmirnn import CharacterModel, RNNClassifier, RNNRegressor, Rollout
-from admmirnn.datasets import load_digits, load_japanese_vowels, load_mnist, load_osuleaf, load_text
+from admmirnn.datasets import adding_problem, load_digits, load_japanese_vowels, load_mnist, load_osuleaf, load_text
+from admmirnn.networks.cells import CELLS
 
 GROUPS = {
     "metric": [{"solver__metric": metric} for metric in ("multipliers", "identity")],
@@ -33,6 +34,16 @@ GROUPS = {
         for every, factor_every in ((1, 1), (4, 1), (4, 2), (4, 4), (8, 1), (8, 2), (8, 4), (16, 1))
     ],
     "batch_size": [{"batch_size": batch_size} for batch_size in (36, 64, 125, 250, 500)],
+    "cell": [{"cell": cell} for cell in CELLS],
+    "cell_penalty": [
+        {"cell": cell, "penalty": penalty} for cell in ("fastgrnn", "gru") for penalty in (0.05, 0.2, 0.5, 1.0, 2.0)
+    ],
+    "cell_readout": [
+        {"cell": cell, "readout": readout}
+        for cell in ("elman", "fastgrnn", "gru")
+        for readout in ("last", "mean", "max")
+    ],
+    "forget_bias": [{"cell": "fastgrnn", "forget_bias": bias} for bias in (0.0, 1.0, 2.0, "chrono")],
 }
 
 
@@ -150,6 +161,38 @@ def plain_sum(rng, n):
     return X, X[:, :, 0].sum(axis=1) + 0.5 * X[:, :, 1].sum(axis=1)
 
 
+def vibration(settings, seeds):
+    """Noisy series of 30 to 200 steps; which of three vibrations is in them shows all along."""
+    for seed in seeds[:4]:
+        rng = np.random.default_rng(2000 + seed)
+        y = rng.choice(3, p=[0.6, 0.2, 0.2], size=592)
+        X = []
+        for label in y:
+            t = np.arange(rng.integers(30, 200))
+            x = rng.normal(size=(len(t), 3))
+            x[:, 0] += 1.5 * np.sin(0.2 * t + rng.uniform(0, 6)) + (label == 1) * np.sin(1.7 * t)
+            x[:, 1] += (label == 2) * np.sin(0.4 * t)
+            X.append(x)
+        yield fitted(RNNClassifier, settings, X[:192], y[:192], random_state=seed).score(X[192:], y[192:])
+
+
+def osuleaf_plain(settings, seeds):
+    """OSULeaf as it is, 427 steps of one number, without a frame."""
+    X, y = load_osuleaf("train")
+    X = (X - X.mean()) / X.std()
+    for seed in seeds[:1]:
+        for train, rest in StratifiedKFold(5, shuffle=True, random_state=seed).split(y, y):
+            yield fitted(RNNClassifier, settings, X[train], y[train], random_state=seed).score(X[rest], y[rest])
+
+
+def adding(settings, seeds):
+    """The logarithm (base 10) of the mean squared error of the adding problem of 100 steps, 20,000 sequences once."""
+    for seed in seeds[:1]:
+        X, y = adding_problem(22_000, 100, random_state=3000 + seed)
+        model = fitted(RNNRegressor, settings, X[:20_000], y[:20_000], max_epochs=1, random_state=seed)
+        yield np.log10(np.mean((model.predict(X[20_000:]) - y[20_000:]) ** 2))
+
+
 def regression(make):
     """The task of 1,200 sequences of a regression, and 1,000 more to judge by."""
 
@@ -165,7 +208,8 @@ def regression(make):
 TASKS = {
     task.__name__: task
     for task in (
-        *(vowels, osuleaf, digits, mnist, mnist_loss, mnist_3_epochs, mnist_16_units),
+        *(vowels, osuleaf, osuleaf_plain, digits, vibration, adding),
+        *(mnist, mnist_loss, mnist_3_epochs, mnist_16_units),
         *(text, text_256_units, text_512_units),
     )
 } | {make.__name__: regression(make) for make in (frequency, deviation, weighted_sum, peak, plain_sum)}

@@ -452,7 +452,7 @@ SUBJECTS = {"models": Models, "checkpoints": Checkpoints}
 
 
 def _weights(estimator):
-    return {name: getattr(estimator, f"{name}_") for name in ("U", "W", "b", "V", "c")}
+    return {name: weights.copy() for name, weights in estimator._network().weights.items()}
 
 
 def mutant(originals, seed, i):

@@ -70,7 +70,7 @@ def error_of_forecast(series, seed, n_test=400, max_epochs=1000):
 
 
 def text(seeds):
-    """Kafka's Metamorphosis, 90/10 in order, 128 units, 10 passes: bits per character, and those of torch's Adam."""
+    """Kafka's Metamorphosis, 90/10 in order, 128 units, defaults: bits per character, and those of torch's Adam."""
     characters = load_text()
     cut, bits, seconds = int(0.9 * len(characters)), [], []
     for seed in seeds(5):

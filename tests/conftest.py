@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from admmirnn import CharacterModel, RNNClassifier, RNNRegressor
 from admmirnn.watching import Interruption
 
 try:
@@ -31,6 +32,16 @@ def ctrl_c_as_in_a_terminal():
 def ctrl_c_of_no_other_test():
     """Tests follow one another faster than a person presses Ctrl-C in fits that have nothing to do with one another."""
     Interruption._last_time = -math.inf
+
+
+@pytest.fixture(scope="module", autouse=True)
+def usual_cell(request):
+    """In a module of the mark ``elman`` that is what ``cell="auto"`` stands for: it is about this network's weights."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.node.get_closest_marker("elman"):
+            for estimator in (RNNClassifier, RNNRegressor, CharacterModel):
+                patch.setattr(estimator, "_usual_cell", "elman")
+        yield
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks

@@ -27,6 +27,8 @@ from admmirnn.losses import SoftmaxCrossEntropy, SquaredError
 from admmirnn.networks import ElmanRNN
 from admmirnn.solvers.algorithm1 import solver as module
 
+pytestmark = pytest.mark.elman
+
 WEIGHTS = ("U_", "W_", "b_", "V_", "c_")
 NOT_REPEATING = "a sequence of weight 2 has one set of variables and penalties; two sequences have two"
 RESIDUALS = [f"{kind}_{name}{end}" for kind, end in (("primal", ""), ("primal", "_N"), ("dual", "")) for name in "aso"]

@@ -22,6 +22,8 @@ from admmirnn.solvers.rollout.iteration import Fit
 from admmirnn.solvers.rollout.order import Shuffled
 from admmirnn.solvers.rollout.problem import Problem
 
+pytestmark = pytest.mark.elman
+
 LENGTHS = (3, 1, 4, 3)
 READ_OUTS = {"last": lambda s: s[-1:], "mean": lambda s: s.mean(axis=0, keepdims=True),
              "max": lambda s: s.max(axis=0, keepdims=True), "each": lambda s: s}  # fmt: skip

@@ -22,6 +22,8 @@ from admmirnn.files.format import ModelFileError, Values, read_file, write_file
 from admmirnn.penalties import Box, Lasso
 from admmirnn.solvers.rollout.order import minibatches
 
+pytestmark = pytest.mark.elman
+
 pytest.importorskip("safetensors")
 
 

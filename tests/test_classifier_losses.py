@@ -12,6 +12,8 @@ from admmirnn import Algorithm1, RNNClassifier
 from admmirnn.losses import Hinge, Huber, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from admmirnn.reference.output import LOSSES
 
+pytestmark = pytest.mark.elman
+
 SEVERAL = "sigmoid_cross_entropy"
 
 

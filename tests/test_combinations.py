@@ -24,6 +24,8 @@ from admmirnn.solvers.rollout.iteration import Fit
 from admmirnn.solvers.rollout.order import Shuffled
 from admmirnn.solvers.rollout.problem import Problem
 
+pytestmark = pytest.mark.elman
+
 LENGTHS = (3, 1, 4, 3)
 N_FEATURES, N_HIDDEN, N_OUTPUTS = 2, 4, 3
 ACTIVATIONS = {

@@ -20,6 +20,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, backend
 
+pytestmark = pytest.mark.elman
+
 HERE = Path(__file__).parent
 TEXT = 60 * "to be, or not to be, that is the question: "
 SECONDS = 600  # after which there is a deadlock, on a machine that has other things to do as well
@@ -52,7 +54,7 @@ CASES = {
 
 
 def weights(model):
-    return np.concatenate([getattr(model, name).ravel() for name in ("U_", "W_", "b_", "V_", "c_")])
+    return np.concatenate([array.ravel() for array in model._network().weights.values()])
 
 
 def fitted(name, n_threads=None):

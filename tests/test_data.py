@@ -8,6 +8,8 @@ from admmirnn.data import sequences as sequences_module
 from admmirnn.data.reading import read_sequences
 from admmirnn.data.sequences import Sequences
 
+pytestmark = pytest.mark.elman
+
 
 def images(dtype, n_sequences=40):
     """Bright and dark noise, as numbers that every integer type of 8 bits has."""

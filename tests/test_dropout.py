@@ -17,6 +17,8 @@ from admmirnn.solvers.rollout.iteration import Fit
 from admmirnn.solvers.rollout.order import Shuffled
 from admmirnn.solvers.rollout.problem import Problem
 
+pytestmark = pytest.mark.elman
+
 TEXT = 60 * "to be or not to be, "
 
 

@@ -22,6 +22,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from admmirnn import Algorithm1, RNNClassifier, RNNRegressor, Rollout
 from admmirnn.activations import ACTIVATIONS
 
+pytestmark = pytest.mark.elman
+
 WEIGHTS = ("U_", "W_", "b_", "V_", "c_")
 
 

@@ -9,6 +9,8 @@ from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.networks import ElmanRNN
 from admmirnn.solvers.rollout.state import Layer, Targets, Workspace
 
+pytestmark = pytest.mark.elman
+
 TOLERANCES = {"float64": 1e-9, "float32": 1e-4}
 
 

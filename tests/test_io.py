@@ -30,6 +30,8 @@ from admmirnn.penalties import PENALTIES, Box, Flattened, GroupLasso
 pytest.importorskip("safetensors")
 from bench import fuzz, release_files
 
+pytestmark = pytest.mark.elman
+
 DATA = Path(__file__).parent / "data"
 QUICK = {"max_epochs": 1, "random_state": 0}
 

@@ -16,6 +16,8 @@ from admmirnn.solvers.rollout.iteration import Fit
 from admmirnn.solvers.rollout.order import Shuffled
 from admmirnn.solvers.rollout.problem import Problem
 
+pytestmark = pytest.mark.elman
+
 COMPILED, NUMPY = backend._compiled(), backend._numpy()
 BACKENDS = pytest.mark.parametrize("kernels", [COMPILED, NUMPY], ids=["compiled", "numpy"])
 READ_OUTS = ("last", "each", "mean", "max")

@@ -26,6 +26,8 @@ from admmirnn.losses import (
 from admmirnn.networks import ElmanRNN
 from admmirnn.reference.output import LOSSES
 
+pytestmark = pytest.mark.elman
+
 BACKENDS = pytest.mark.parametrize("kernels", [backend._compiled(), reference], ids=["compiled", "numpy"])
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 EPS = np.finfo(np.float64).eps

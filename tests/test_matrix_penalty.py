@@ -33,6 +33,8 @@ from admmirnn.solvers.rollout.order import Shuffled
 from admmirnn.solvers.rollout.problem import Problem
 from admmirnn.solvers.rollout.state import Layer
 
+pytestmark = pytest.mark.elman
+
 R = 27  # where `backward` takes it
 
 

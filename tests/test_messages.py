@@ -6,6 +6,8 @@ import pytest
 import admmirnn
 from admmirnn import CharacterModel, RNNClassifier, RNNRegressor, Rollout
 
+pytestmark = pytest.mark.elman
+
 _rng = np.random.default_rng(0)
 X, Y = _rng.normal(size=(8, 3, 1)), np.arange(8) % 2
 WRONG = {

@@ -23,6 +23,8 @@ from admmirnn.penalties import Lasso
 from admmirnn.solvers import SOLVERS
 from admmirnn.watching import History
 
+pytestmark = pytest.mark.elman
+
 D, K = 3, 2
 KINDS = [
     pytest.param(
@@ -63,9 +65,9 @@ def untrained(n_steps=6, **settings):
 
 
 @pytest.mark.parametrize("kind", [RNNClassifier, RNNRegressor, CharacterModel])
-def test_defaults_are_what_they_were(kind):
+def test_defaults(kind):
     settings = kind().get_params()
-    assert [settings[name] for name in ("hidden_size", "cell", "forget_bias")] == [128, "elman", "auto"]
+    assert [settings[name] for name in ("hidden_size", "cell", "forget_bias")] == [128, "auto", "auto"]
     assert (
         clone(kind((8, 4), cell="gru", forget_bias="chrono")).get_params()
         == kind((8, 4), cell="gru", forget_bias="chrono").get_params()
@@ -91,7 +93,7 @@ def test_hidden_size_is_a_number_or_one_for_each_layer(hidden_size, expected):
         (TypeError, "hidden_size is '5' .*or one for each layer", {"hidden_size": "5"}),
         (ValueError, "cell is 'rnn'.*elman.*lstm", {"cell": "rnn"}),
         (ValueError, "activation is 'relu' and cell is 'gru'", {"cell": "gru", "activation": "relu"}),
-        (ValueError, "forget_bias is 1 and cell is 'elman', which has no gates", {"forget_bias": 1}),
+        (ValueError, "forget_bias is 1 and cell is 'elman', which has no gates", {"cell": "elman", "forget_bias": 1}),
         (ValueError, "forget_bias is 'long'", {"cell": "gru", "forget_bias": "long"}),
         (TypeError, "forget_bias is None; pass a number", {"cell": "gru", "forget_bias": None}),
         (TypeError, "forget_bias is True; pass a number", {"cell": "gru", "forget_bias": True}),
@@ -171,7 +173,7 @@ def test_a_file_cannot_have_weights_of_another_cell_or_of_layers_without_others(
 def test_weights_of_another_network_are_gone():
     model = untrained(cell="gru", hidden_size=(5, 4))
     assert model.W_z_2_.shape == (4, 4) and model.U_c_2_.shape == (4, 5) and model.s_0_ is None
-    model._take_weights(untrained(cell="lstm", hidden_size=5)._network())
+    model._become_fitted(Result({}, untrained(cell="lstm", hidden_size=5)._network(), History(), goes_on=True))
     assert not hasattr(model, "W_z_2_") and not hasattr(model, "W_z_") and model.W_f_.shape == (5, 5)
     assert model._cell == "lstm" and list(weights_of(model)) == list(model._network().blocks)
 

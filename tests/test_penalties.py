@@ -30,6 +30,8 @@ from admmirnn.penalties import (
     SpectralBall,
 )
 
+pytestmark = pytest.mark.elman
+
 CONVEX = [Ridge(0.7), Lasso(0.4), ElasticNet(0.6, 0.3), GroupLasso(0.5), GroupLasso(0.5, axis=1)]
 CONVEX_SETS = [NonNegative(), Box(-0.3, 0.8), Box(-np.inf, 0.5), SpectralBall(0.9)]
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])

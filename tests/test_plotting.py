@@ -13,6 +13,8 @@ from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, St
 from admmirnn.activations import ACTIVATIONS
 from admmirnn.networks.cells import CELLS
 
+pytestmark = pytest.mark.elman
+
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402

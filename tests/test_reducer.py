@@ -15,6 +15,8 @@ from admmirnn.solvers.rollout.state import Layer, Targets, Workspace
 from admmirnn.solvers.rollout.sums import Sums
 from admmirnn.solvers.workers import OneProcess
 
+pytestmark = pytest.mark.elman
+
 COMPILED, NUMPY = backend._compiled(), backend._numpy()
 BACKENDS = pytest.mark.parametrize("kernels", [COMPILED, NUMPY], ids=["compiled", "numpy"])
 READ_OUTS = ("last", "each", "mean", "max")

@@ -16,6 +16,8 @@ from admmirnn.networks import ElmanRNN
 from admmirnn.solvers.rollout.guard import Guard
 from admmirnn.solvers.rollout.iteration import Fit
 
+pytestmark = pytest.mark.elman
+
 
 def as_sequences(X):
     return Sequences.of_lengths(np.concatenate(X), [len(x) for x in X])

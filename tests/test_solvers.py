@@ -15,6 +15,8 @@ from admmirnn.solvers.rollout.memory import memory_of
 from admmirnn.solvers.rollout.solver import check_memory
 from admmirnn.solvers.status import Outcome
 
+pytestmark = pytest.mark.elman
+
 KEYWORDS = {
     "weights", "penalty", "max_epochs", "batch_size", "shuffle", "random_state", "on_epoch_end", "n_threads", "limits"
 }  # fmt: skip

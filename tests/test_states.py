@@ -19,6 +19,8 @@ from admmirnn.solvers.rollout.order import Carried, Shuffled
 from admmirnn.solvers.rollout.problem import Problem
 from admmirnn.solvers.rollout.state import InitialState
 
+pytestmark = pytest.mark.elman
+
 
 def random_network(n=5, d=2, K=3, s_0=None):
     rng = np.random.default_rng(0)

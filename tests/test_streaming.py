@@ -19,6 +19,8 @@ from admmirnn.networks import ElmanRNN
 from admmirnn.networks.cells import Elman
 from admmirnn.streaming import Answer, Stream, StreamState
 
+pytestmark = pytest.mark.elman
+
 COMPILED = backend._compiled()
 READ_OUTS = ("last", "mean", "max")
 ANSWERS = ("softmax", "logistic", "values", "scaled")

@@ -12,6 +12,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from admmirnn import Algorithm1, RNNClassifier, RNNRegressor
 from admmirnn.losses import Hinge, Quantile
 
+pytestmark = pytest.mark.elman
+
 FORMS = ("array", "list")
 
 

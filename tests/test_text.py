@@ -18,6 +18,8 @@ from admmirnn import CharacterModel, RNNClassifier, Rollout
 from admmirnn.estimators.text import _characters, _code_points
 from admmirnn.penalties import SpectralBall
 
+pytestmark = pytest.mark.elman
+
 SENTENCE = "the quick brown fox jumps over the lazy dog. "
 
 

@@ -17,6 +17,8 @@ from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Ro
 from admmirnn.losses import LOSSES_OF_CLASSES, LOSSES_OF_VALUES, Huber, Quantile, SoftmaxCrossEntropy, UserLoss
 from admmirnn.penalties import Box, Lasso
 
+pytestmark = pytest.mark.elman
+
 
 def classifier(**settings):
     return RNNClassifier(**{"hidden_size": 4, "max_epochs": 2, "random_state": 0, **settings})

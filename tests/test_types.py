@@ -19,6 +19,8 @@ from admmirnn.networks.cells import CELLS
 from admmirnn.reference.kernels import Kernels
 from admmirnn.solvers import SOLVERS
 
+pytestmark = pytest.mark.elman
+
 ROOT = Path(__file__).parents[1]
 FOLDER = Path(_kernels.__file__).parent
 STUBS = sorted(path.stem for path in FOLDER.glob("*.pyi"))
@@ -142,7 +144,7 @@ def test_annotations_can_be_read_at_run_time():
 def test_literals_are_the_names_that_are_known():
     names = admmirnn.typing
     assert typing.get_args(names.SolverName) == tuple(SOLVERS)
-    assert set(typing.get_args(names.CellName)) == set(CELLS)
+    assert set(typing.get_args(names.CellName)) == {"auto", *CELLS}
     assert typing.get_args(names.Activation) == ACTIVATIONS
     assert typing.get_args(names.ReadOut) == READ_OUTS
     assert typing.get_args(names.LossOfClasses) == tuple(LOSSES_OF_CLASSES)

@@ -11,6 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import RNNClassifier, RNNRegressor, Rollout
 
+pytestmark = pytest.mark.elman
+
 N = 12
 Y = np.arange(N) % 2
 

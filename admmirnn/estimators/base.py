@@ -163,6 +163,7 @@ class RecurrentEstimator(BaseEstimator):
     _memory: Memory | None  # from this; None starts new statistics
 
     _cell = Elman.name  # of those fitted by a version that had no others
+    _usual_cell = "fastgrnn"  # what cell="auto" is: see bench/choices.py
     fitted_attributes: Mapping[str, Fitted]  # all that makes one fitted, but for weights and the memory of its solver
     _reads_text = False
     _losses: Mapping[str, type[Loss]]

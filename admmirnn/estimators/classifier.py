@@ -96,8 +96,10 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
     hidden_size : int or sequence of int, default=128
         Number of hidden units n, >= 1; several of them are those of layers, each of which reads the states of the one
         below ("rollout" only).
-    cell : {"elman", "fastgrnn", "ugrnn", "gru", "lstm"}, default="elman"
+    cell : {"auto", "elman", "fastgrnn", "ugrnn", "gru", "lstm"}, default="auto"
         What makes the states: f alone, or gates that keep a part of the state before (these with "rollout" only).
+        "auto" is "fastgrnn"; it is "elman", the network of the paper, with an ``activation`` other than "tanh", with
+        "algorithm1", and where ``init`` or ``penalties`` name b, which no other cell has.
         "fastgrnn" has a gate and a candidate of the same U and W, and costs hardly more than "elman"; "ugrnn" has U and
         W of their own for each, "gru" three pairs of them and "lstm" four.
     activation : {"tanh", "sigmoid", "relu", "leaky_relu", "identity"}, default="tanh"
@@ -164,7 +166,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         What the bias of the gate that keeps the past starts from: b_z, or b_f of "lstm"; "elman" has none.  "chrono"
         draws the logarithm of numbers between 1 and T - 1, of sequences of T steps (their median, or ``chunk_size``
         with ``stateful=True``), so that units keep what they have for so long, with minus that for b_i of "lstm".
-        "auto" is "chrono" from 200 steps on, and 1 below.
+        "auto" is "chrono" for one target per sequence of 200 steps and more, and else 1.
     dtype : {"float32", "float64"}, default="float32"
         Precision of weights and arithmetic.
     shuffle : bool, default=True
@@ -295,7 +297,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         self,
         hidden_size: int | Sequence[int] = 128,
         *,
-        cell: CellName = "elman",
+        cell: CellName = "auto",
         activation: Activation = "tanh",
         penalty: float | str = "auto",
         penalties: Mapping[str, ProximalOperator] | None = None,

@@ -438,11 +438,19 @@ def network_for(settings: EstimatorSettings, data: Data, init: Any) -> Network:
     if not settings.stateful:
         n_steps = data.everyones.usual_length if data.everyones else int(np.median(sequences.lengths))
     symbols = sequences.n_symbols > 0
-    return initial_network(settings, sequences.n_features, data.targets.n_outputs, init, n_steps, symbols=symbols)
+    sizes, every_step = (sequences.n_features, data.targets.n_outputs), data.targets.every_step
+    return initial_network(settings, *sizes, init, n_steps, symbols=symbols, every_step=every_step)
 
 
 def initial_network(
-    settings: EstimatorSettings, n_features: int, n_outputs: int, init: Any, n_steps: int = 1, *, symbols: bool = False
+    settings: EstimatorSettings,
+    n_features: int,
+    n_outputs: int,
+    init: Any,
+    n_steps: int = 1,
+    *,
+    symbols: bool = False,
+    every_step: bool = False,
 ) -> Network:
     """A network with initial weights, those of ``init`` where that has some; ``n_steps`` of a usual sequence."""
     network = new_network(
@@ -457,7 +465,8 @@ def initial_network(
         symbols=symbols,
     )
     if settings.cell in GATED:
-        start_gates_of_past(network, settings.forget_bias, n_steps, settings.random_state)
+        kind = {"symbols": symbols, "every_step": every_step}
+        start_gates_of_past(network, settings.forget_bias, n_steps, settings.random_state, **kind)
     if isinstance(settings.s_0, str):  # to learn, from zeros or those of init
         start_from(network, settings.s_0)
     shapes = {name: weights.shape for name, weights in network.weights.items()}

@@ -136,7 +136,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         self,
         hidden_size: int | Sequence[int] = 128,
         *,
-        cell: CellName = "elman",
+        cell: CellName = "auto",
         activation: Activation = "tanh",
         penalty: float | str = "auto",
         penalties: Mapping[str, ProximalOperator] | None = None,

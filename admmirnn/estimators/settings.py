@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numbers
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ from admmirnn.penalties import check_penalties
 from admmirnn.solvers.capability import Capability
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from admmirnn._typing import DType, FloatArray, Frame, ProximalOperator
     from admmirnn.data.targets import Targets
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 
 READ_OUTS = ("last", "mean", "max")
+
+
+_NAME_OF_ELMAN = re.compile(r"b(_\d+)?(_reverse)?")  # gates have biases of their own names
 
 
 def check_solver(solver: Any, known: Mapping[str, Any]) -> Solver:
@@ -135,7 +140,7 @@ def check_estimator_settings(
     solver = check_solver(estimator.solver, solvers)
     dtype = validation.check_dtype(estimator.dtype)
     hidden_size = check_hidden_size(estimator.hidden_size)
-    cell = validation.check_choice("cell", estimator.cell, tuple(CELLS))
+    cell = check_cell(estimator, solver)
     n_layers = len(hidden_size) if isinstance(hidden_size, tuple) else 1
     settings = EstimatorSettings(
         s_0=check_s_0(estimator.s_0, hidden_size, dtype),
@@ -178,6 +183,20 @@ def check_hidden_size(hidden_size: Any) -> int | tuple[int, ...]:
         raise ValueError(f"hidden_size is {hidden_size!r}, no layer; pass a number of units >= 1 for each layer")
     sizes = tuple(validation.check_integer(f"hidden_size[{i}]", size, 1) for i, size in enumerate(hidden_size))
     return sizes if len(sizes) > 1 else sizes[0]
+
+
+def check_cell(estimator: BaseEstimator, solver: Solver) -> str:
+    """Return the name of the cell, or raise; "auto" is that of the estimator, unless something else asks for Elman's.
+
+    That is a solver that trains no gates, an activation that they have not, and weights or penalties by its names.
+    """
+    cell: str = validation.check_choice("cell", estimator.cell, ("auto", *CELLS))
+    if cell != "auto":
+        return cell
+    given = [name for of in (estimator.init, estimator.penalties) if isinstance(of, Mapping) for name in of]
+    has_its_names = any(isinstance(name, str) and _NAME_OF_ELMAN.fullmatch(name) for name in given)
+    is_of_elman = Capability.CELLS not in solver.capabilities or estimator.activation != "tanh" or has_its_names
+    return Elman.name if is_of_elman else estimator._usual_cell
 
 
 def _check_activation(activation: Any, cell: str) -> str:

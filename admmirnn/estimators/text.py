@@ -62,7 +62,8 @@ class CharacterModel(RecurrentEstimator):
     ----------
     hidden_size, cell, activation, penalty, penalties, solver, dropout, s_0, init, forget_bias, dtype, verbose, \
 random_state, n_threads
-        As in `RNNClassifier`; the solver must read symbols, as "rollout" does, and U is drawn with variance 1.
+        As in `RNNClassifier`; the solver must read symbols, as "rollout" does, and U is drawn with variance 1, and
+        1/16 where there are gates, whose ``forget_bias`` of "auto" is -1.  Of cells "auto" is "gru" here.
     max_epochs : int, default=10
         Passes over the text, >= 1.  The solver's ``max_iter``, a number of chunks, takes its place.
     batch_size : int or "auto", default="auto"
@@ -107,6 +108,7 @@ random_state, n_threads
     readout, frame, scale, bidirectional, stateful, shuffle = "last", None, 1.0, False, True, True
     standardize, missing = False, "refuse"
     _reads_text = True
+    _usual_cell = "gru"
 
     fitted_attributes = FITTED | {
         "vocabulary_": Fitted(check_fitted_vocabulary),
@@ -117,7 +119,7 @@ random_state, n_threads
         self,
         hidden_size: int | Sequence[int] = 128,
         *,
-        cell: CellName = "elman",
+        cell: CellName = "auto",
         activation: Activation = "tanh",
         penalty: float | str = "auto",
         penalties: Mapping[str, ProximalOperator] | None = None,

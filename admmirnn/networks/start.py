@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from admmirnn._typing import AnyCell, DType
     from admmirnn.networks.rnn import RNN
 
+# both chosen on the last tenth of a text's training part: gates that keep the past for long, or are all but open or
+# shut from the first step on, learn less of what follows a character
+SYMBOLS_OF_GATES, BIAS_FOR_SYMBOLS = 16, -1.0
 LONG = 200  # steps, from which on gates that keep the past for one or two of them are no start
 
 
@@ -53,9 +56,11 @@ def new_network(
     bidirectional : bool, default=False
         Whether each layer reads in two directions.
     symbols : bool, default=False
-        Whether features are symbols: as one of them is 1 and the others are 0, the variance of U is 1.
+        Whether features are symbols: as one of them is 1 and the others are 0, the variance of U is 1, and with gates
+        1/16.
     """
     n_directions = 2 if bidirectional else 1
+    n_not_zero = n_features if not symbols else SYMBOLS_OF_GATES if cell.name in GATED else 1
     Psi = np.zeros((n_outputs, n_directions * n_hidden[-1] + 1), dtype)
     layers: list[list[RNN]] = []
     d, last = n_features, len(n_hidden) - 1
@@ -70,7 +75,7 @@ def new_network(
             own = Psi if layer == last and not bidirectional else np.zeros((n_outputs * (layer == last), n + 1), dtype)
             direction = layer_of(maps, own, cell, read_out if layer == last else "none", n_features=d)
             weights = direction.weights
-            cell.start(weights, 1 if symbols and not layer else d, random_state)
+            cell.start(weights, d if layer else n_not_zero, random_state)
             if layer:
                 for name, block in weights.items():
                     if name[0] == "U":
@@ -82,7 +87,13 @@ def new_network(
 
 
 def start_gates_of_past(
-    network: RNN | StackedRNN, forget_bias: float | str, n_steps: int, random_state: np.random.RandomState
+    network: RNN | StackedRNN,
+    forget_bias: float | str,
+    n_steps: int,
+    random_state: np.random.RandomState,
+    *,
+    symbols: bool = False,
+    every_step: bool = False,
 ) -> None:
     """Write the biases of the gates that keep the past.
 
@@ -93,13 +104,19 @@ def start_gates_of_past(
     forget_bias : float, "chrono" or "auto"
         All of them; or the logarithm of numbers drawn from between 1 and ``n_steps`` - 1, so that the units keep what
         they have for so many steps (C. Tallec and Y. Ollivier, ICLR 2018), where what lets in the new starts from
-        minus that; or that where sequences have some 200 steps, and as the cell starts where they have fewer.
+        minus that; or that where sequences have some 200 steps and one target, and else as the cell starts.
     n_steps : int
         Of a usual sequence.
     random_state : numpy.random.RandomState
         Where they are drawn from.
+    symbols : bool, default=False
+        Whether features are symbols, of which "auto" keeps the past for less long: -1.
+    every_step : bool, default=False
+        Whether each step has its target, so that "auto" need not keep the past to the end of long sequences.
     """
-    if forget_bias == "auto" and n_steps < LONG:
+    if forget_bias == "auto" and symbols:
+        forget_bias = BIAS_FOR_SYMBOLS
+    if forget_bias == "auto" and (n_steps < LONG or every_step):
         return
     for layer in network.layers:
         for direction in layer:
