@@ -671,7 +671,7 @@ def test_from_torch_refuses_what_cannot_be(torch):
     for settings, error, message in [
         ({"classes": ["a", "b"]}, ValueError, "2 label"),
         ({"classes": ["a", "b", "a"]}, ValueError, "twice"),
-        ({"classes": ["a", None, "b"]}, TypeError, "cannot be sorted"),
+        ({"classes": ["a", None, "b"]}, ValueError, "first at index 1 of classes"),
         ({"classes": [0.0, 1.0, np.nan]}, ValueError, "first at index 2 of classes"),
         ({"hidden_size": 5}, TypeError, "hidden_size"),
         ({"frame": 3}, ValueError, "frame of 3"),

@@ -71,6 +71,8 @@ def test_parameters_of_estimators(estimator, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     n_refused = 0
     for value in WRONG.values():
+        if name == "max_epochs" and isinstance(value, int) and value > 1:  # which is without end
+            continue
         model = estimator(**{"hidden_size": 2, "max_epochs": 1, "random_state": 0} | {name: value})
         n_refused += refuses(lambda model=model: CALLS[estimator](model), name)
     assert n_refused >= 10 or name == "ignore_label"  # any label may be

@@ -195,7 +195,8 @@ def check_cell(estimator: BaseEstimator, solver: Solver) -> str:
         return cell
     given = [name for of in (estimator.init, estimator.penalties) if isinstance(of, Mapping) for name in of]
     has_its_names = any(isinstance(name, str) and _NAME_OF_ELMAN.fullmatch(name) for name in given)
-    is_of_elman = Capability.CELLS not in solver.capabilities or estimator.activation != "tanh" or has_its_names
+    has_activation = isinstance(estimator.activation, str) and estimator.activation != "tanh"
+    is_of_elman = Capability.CELLS not in solver.capabilities or has_activation or has_its_names
     return Elman.name if is_of_elman else estimator._usual_cell
 
 
