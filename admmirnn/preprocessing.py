@@ -70,7 +70,7 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         constant.  Of a 2-D X, whose rows are sequences of one feature, they have the shape (1,).
     n_features_in_ : int
         Features of an observation; of a 2-D X, the number of its columns (steps), as scikit-learn counts.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns of X, where it has such.
 
     Examples
