@@ -87,7 +87,7 @@ def test_getting_started_in_processes_of_their_own(elsewhere):
         assert done.returncode == 0, done.stderr
         assert done.stdout or name == "make_readings.py"
     left = {path.name for path in elsewhere.iterdir()}
-    assert {"readings.csv", "model.safetensors", "scaling.npz", "model.png", "states.png"} <= left
+    assert {"readings.csv", "model.safetensors", "model.png", "states.png"} <= left
 
 
 WITH_EXAMPLES = [
