@@ -99,7 +99,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
     cell : {"auto", "elman", "fastgrnn", "ugrnn", "gru", "lstm"}, default="auto"
         What makes the states: f alone, or gates that keep a part of the state before (these with "rollout" only).
         "auto" is "fastgrnn"; it is "elman", the network of the paper, with an ``activation`` other than "tanh", with
-        "algorithm1", and where ``init`` or ``penalties`` name b, which no other cell has.
+        "algorithm1", and where ``init`` or ``penalties`` name what no other cell has, as b and "UWb".
         "fastgrnn" has a gate and a candidate of the same U and W, and costs hardly more than "elman"; "ugrnn" has U and
         W of their own for each, "gru" three pairs of them and "lstm" four.
     activation : {"tanh", "sigmoid", "relu", "leaky_relu", "identity"}, default="tanh"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numbers
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from sklearn.utils import check_random_state
 from admmirnn import validation
 from admmirnn.activations import ACTIVATIONS
 from admmirnn.data.missing import WAYS
-from admmirnn.networks.blocks import penalised_parts
+from admmirnn.networks.blocks import is_weight, penalised_parts
 from admmirnn.networks.cells import CELLS, Elman
 from admmirnn.penalties import check_penalties
 from admmirnn.solvers.capability import Capability
@@ -23,7 +22,7 @@ from admmirnn.solvers.capability import Capability
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from admmirnn._typing import DType, FloatArray, Frame, ProximalOperator
+    from admmirnn._typing import DType, FloatArray, Frame, Map, ProximalOperator
     from admmirnn.data.targets import Targets
     from admmirnn.networks import Network
     from admmirnn.solvers.interface import Solver
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
 
 
 READ_OUTS = ("last", "mean", "max")
-
-
-_NAME_OF_ELMAN = re.compile(r"b(_\d+)?(_reverse)?")  # gates have biases of their own names
 
 
 def check_solver(solver: Any, known: Mapping[str, Any]) -> Solver:
@@ -188,16 +184,28 @@ def check_hidden_size(hidden_size: Any) -> int | tuple[int, ...]:
 def check_cell(estimator: BaseEstimator, solver: Solver) -> str:
     """Return the name of the cell, or raise; "auto" is that of the estimator, unless something else asks for Elman's.
 
-    That is a solver that trains no gates, an activation that they have not, and weights or penalties by its names.
+    That is a solver that trains no gates, an activation that they have not, or weights or penalties that only Elman's
+    network has, as its b.
     """
     cell: str = validation.check_choice("cell", estimator.cell, ("auto", *CELLS))
     if cell != "auto":
         return cell
-    given = [name for of in (estimator.init, estimator.penalties) if isinstance(of, Mapping) for name in of]
-    has_its_names = any(isinstance(name, str) and _NAME_OF_ELMAN.fullmatch(name) for name in given)
-    has_activation = isinstance(estimator.activation, str) and estimator.activation != "tanh"
-    is_of_elman = Capability.CELLS not in solver.capabilities or has_activation or has_its_names
-    return Elman.name if is_of_elman else estimator._usual_cell
+    usual: str = estimator._usual_cell
+    if Capability.CELLS not in solver.capabilities or _only_elman_has(estimator, CELLS[usual].maps):
+        return Elman.name
+    return usual
+
+
+def _only_elman_has(estimator: BaseEstimator, maps: tuple[Map, ...]) -> bool:
+    """Whether a setting is of Elman's network and of none with these maps; what is of neither is refused elsewhere."""
+    activation, init, penalties = estimator.activation, estimator.init, estimator.penalties
+    weights = [name for name in init if isinstance(name, str)] if isinstance(init, Mapping) else []
+    parts = penalties if isinstance(penalties, Mapping) else {}
+    return (
+        (isinstance(activation, str) and activation != "tanh")
+        or any(is_weight(name, Elman.maps) and not is_weight(name, maps) for name in weights)
+        or any(part in penalised_parts() and part not in penalised_parts(maps) for part in parts)
+    )
 
 
 def _check_activation(activation: Any, cell: str) -> str:
