@@ -242,6 +242,24 @@ def around(middle, factor=2.0):
     return tuple(middle * factor**i for i in (-2, -1, 0, 1, 2))
 
 
+# of the optimisers that look at the size of gradients, which differs less from task to task
+ADAPTIVE = {
+    "RMSprop": around(1e-3),
+    "Adam": around(2e-3),
+    "SOAP": around(5e-3),
+    "Muon": around(2e-2),
+    "PSGD-Kron": around(1e-3),
+    "Shampoo": around(1e-2),
+}
+# of sets of some hundred sequences
+ADAPTIVE_OF_SMALL_SETS = ADAPTIVE | {
+    "RMSprop": around(2e-3),
+    "Adam": around(4e-3),
+    "PSGD-Kron": around(2e-3),
+    "Shampoo": around(2e-2),
+}
+
+
 def standardised(X, X_test):
     """Subtract the mean over all steps of ``X`` from both, feature by feature, and divide by its deviation."""
     steps = np.concatenate(list(X))

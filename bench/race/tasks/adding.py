@@ -5,7 +5,7 @@ import numpy as np
 from admmirnn.datasets import adding_problem
 from admmirnn.losses import SquaredError
 from bench.race.curves import Metric
-from bench.race.task import Data, Goal, Ours, Task, around
+from bench.race.task import ADAPTIVE, Data, Goal, Ours, Task
 
 MEAN_SQUARED_ERROR = Metric(
     "test squared error", lambda outputs, targets: np.mean((outputs - targets) ** 2), higher_is_better=False
@@ -28,14 +28,7 @@ TASK = Task(
     ),
     torch_layers=("GRU", "LSTM"),
     batch_size=100,
-    learning_rates={
-        "RMSprop": around(1e-3),
-        "Adam": around(2e-3),
-        "SOAP": around(5e-3),
-        "Muon": around(2e-2),
-        "PSGD-Kron": around(1e-3),
-        "Shampoo": around(1e-2),
-    },
+    learning_rates=ADAPTIVE,
     budgets=(1, 2, 4),
     metric=MEAN_SQUARED_ERROR,
     loss=SquaredError(),

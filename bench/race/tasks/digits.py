@@ -6,7 +6,7 @@ from sklearn.model_selection import train_test_split
 
 from admmirnn.datasets import load_digits
 from bench.race.others import FlatMLP
-from bench.race.task import Data, Goal, Ours, Task, around
+from bench.race.task import ADAPTIVE_OF_SMALL_SETS, Data, Goal, Ours, Task, around
 
 
 def load(seed):
@@ -29,12 +29,7 @@ TASK = Task(
         "SGD": around(0.4),
         "Momentum": around(0.08),
         "AdaGrad": around(0.02),
-        "RMSprop": around(2e-3),
-        "Adam": around(4e-3),
-        "SOAP": around(5e-3),
-        "Muon": around(2e-2),
-        "PSGD-Kron": around(2e-3),
-        "Shampoo": around(2e-2),
+        **ADAPTIVE_OF_SMALL_SETS,
     },
     budgets=(10, 20, 40),
     others=(partial(FlatMLP, epochs=60, learning_rates=around(4e-3)),),

@@ -5,7 +5,7 @@ import numpy as np
 from admmirnn.datasets import mackey_glass
 from admmirnn.losses import SquaredError
 from bench.race.curves import Metric
-from bench.race.task import Data, Goal, Ours, Task, around
+from bench.race.task import ADAPTIVE, Data, Goal, Ours, Task, around
 
 RMSE = Metric(
     "test root mean square error",
@@ -38,12 +38,7 @@ TASK = Task(
         "SGD": around(0.1),
         "Momentum": around(0.02),
         "AdaGrad": around(0.01),
-        "RMSprop": around(1e-3),
-        "Adam": around(2e-3),
-        "SOAP": around(5e-3),
-        "Muon": around(2e-2),
-        "PSGD-Kron": around(1e-3),
-        "Shampoo": around(1e-2),
+        **ADAPTIVE,
     },
     budgets=(10, 20, 40),
     metric=RMSE,

@@ -1,7 +1,7 @@
 """MNIST by rows: 28 steps of 28 pixels; the first 55,000 images are learnt."""
 
 from admmirnn.datasets import load_mnist
-from bench.race.task import Data, Goal, Ours, Task, around
+from bench.race.task import ADAPTIVE, Data, Goal, Ours, Task, around
 
 
 def load(seed):
@@ -26,12 +26,7 @@ TASK = Task(
         "SGD": around(0.2),
         "Momentum": around(0.04),
         "AdaGrad": around(0.01),
-        "RMSprop": around(1e-3),
-        "Adam": around(2e-3),
-        "SOAP": around(5e-3),
-        "Muon": around(2e-2),
-        "PSGD-Kron": around(1e-3),
-        "Shampoo": around(1e-2),
+        **ADAPTIVE,
     },
     budgets=(2, 3, 4.5, 6, 10),
     first_evaluation=0.1,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from admmirnn.datasets import load_osuleaf
-from bench.race.task import Data, Goal, Ours, Task, around, standardised
+from bench.race.task import ADAPTIVE, Data, Goal, Ours, Task, around, standardised
 
 AT_A_TIME = 10
 
@@ -33,12 +33,7 @@ TASK = Task(
         "SGD": around(0.1),
         "Momentum": around(0.04),
         "AdaGrad": around(0.01),
-        "RMSprop": around(1e-3),
-        "Adam": around(2e-3),
-        "SOAP": around(5e-3),
-        "Muon": around(2e-2),
-        "PSGD-Kron": around(1e-3),
-        "Shampoo": around(1e-2),
+        **ADAPTIVE,
     },
     budgets=(25, 50, 100),
 )

@@ -1,7 +1,7 @@
 """MNIST pixel by pixel: 784 steps of one number; the first 55,000 images are learnt.  A run of a peer takes minutes."""
 
 from admmirnn.datasets import load_mnist
-from bench.race.task import Data, Goal, Ours, Task, around
+from bench.race.task import ADAPTIVE, Data, Goal, Ours, Task
 
 
 def load(seed):
@@ -21,14 +21,7 @@ TASK = Task(
     ),
     torch_layers=("GRU", "LSTM"),
     batch_size=125,
-    learning_rates={
-        "RMSprop": around(1e-3),
-        "Adam": around(2e-3),
-        "SOAP": around(5e-3),
-        "Muon": around(2e-2),
-        "PSGD-Kron": around(1e-3),
-        "Shampoo": around(1e-2),
-    },
+    learning_rates=ADAPTIVE,
     budgets=(0.5, 1, 3),
     first_evaluation=0.1,
 )

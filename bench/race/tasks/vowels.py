@@ -4,7 +4,7 @@ from functools import partial
 
 from admmirnn.datasets import load_japanese_vowels
 from bench.race.others import EchoState
-from bench.race.task import Data, Goal, Ours, Task, around, standardised
+from bench.race.task import ADAPTIVE_OF_SMALL_SETS, Data, Goal, Ours, Task, around, standardised
 
 
 def load(seed):
@@ -28,12 +28,7 @@ TASK = Task(
         "SGD": around(0.4),
         "Momentum": around(0.04),
         "AdaGrad": around(0.02),
-        "RMSprop": around(2e-3),
-        "Adam": around(4e-3),
-        "SOAP": around(5e-3),
-        "Muon": around(2e-2),
-        "PSGD-Kron": around(2e-3),
-        "Shampoo": around(2e-2),
+        **ADAPTIVE_OF_SMALL_SETS,
     },
     budgets=(10, 20, 40),
     others=(partial(EchoState, leak_rates=(0.05, 0.1, 0.2, 0.3, 0.6)),),
