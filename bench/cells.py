@@ -118,8 +118,7 @@ def draw_gates(path):
     panels = figure.subplots(2, sharex=True)
     for axes, epochs, title in zip(panels, (1, 6), ("after one pass", "after six passes"), strict=True):
         model = fit_quietly(RNNRegressor(max_epochs=epochs, **settings), X, y)
-        S = np.asarray(model.trace(X[0]).states)
-        S = S if S.shape[0] == len(X[0]) else S.T
+        S = model.trace(X[0]).states
         before = np.vstack([np.zeros(S.shape[1]), S[:-1]])
         steps = 1 + np.exp(X[0] @ model.U_.T + before @ model.W_.T + model.b_z_)  # 1 / (1 - z)
         order = np.argsort(np.log(steps).mean(axis=0))

@@ -35,7 +35,7 @@ else:
     model = RNNRegressor(24, max_epochs=60, early_stopping=True, patience=60, **settings, **common)
 print("ready", flush=True)
 model.fit(X, y, resume=True)
-weights = [model.U_, model.W_, model.b_, model.V_, model.c_] + ([] if model.s_0_ is None else [model.s_0_])
+weights = model._network().weights.values()  # s_0 is among them where it is learnt
 print(hashlib.sha256(b"".join(array.tobytes() for array in weights)).hexdigest(), model.n_iter_)
 """
 KINDS = ("rollout", "algorithm1", "streams")

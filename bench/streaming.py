@@ -23,7 +23,7 @@ def streaming(seeds):
     """Streams of a regressor with 128 units and three features, called from Python with one observation at a time."""
     rng = np.random.default_rng(seeds(1)[0])
     X = rng.normal(size=(100, 20, D)).astype(np.float32)
-    model = RNNRegressor(N, max_epochs=2, random_state=0).fit(X, X.cumsum(axis=1))
+    model = RNNRegressor(N, cell="elman", max_epochs=2, random_state=0).fit(X, X.cumsum(axis=1))
     with backend.one_blas_thread():
         met = all([compare(model, n_streams, rng) for n_streams in MOST_MICROSECONDS])
     stream, many = model.stream(), rng.normal(size=(100_000, D)).astype(np.float32)

@@ -12,7 +12,8 @@ from bench.race.curves import Clock, Point, evaluation_points
 
 
 def initial_network(data, n_hidden, seed, scale=1.0, cell="elman"):
-    """Where our side starts: W orthogonal, V = 0, U normal with variance 1 / n_features, or 1 if those are symbols.
+    """Where our side starts: W orthogonal, V = 0, U normal with variance 1 / n_features, or if those are symbols 1,
+    and with gates 1/16.
 
     All of them are multiplied by ``scale``.
     """
@@ -27,7 +28,8 @@ def initial_network(data, n_hidden, seed, scale=1.0, cell="elman"):
     )
     if cell in GATED:
         draws = np.random.RandomState([seed, 2])
-        start_gates_of_past(network, "auto", int(data.train.lengths.mean()), draws)
+        kind = {"symbols": data.train.n_symbols > 0, "every_step": data.every_step}
+        start_gates_of_past(network, "auto", int(data.train.lengths.mean()), draws, **kind)
     for matrix in network.maps if scale != 1 else ():
         matrix *= network.dtype.type(scale)
     return network

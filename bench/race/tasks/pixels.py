@@ -6,7 +6,7 @@ from bench.race.task import ADAPTIVE, Data, Goal, Ours, Task
 
 def load(seed):
     (X, y), (X_test, y_test) = load_mnist("train"), load_mnist("test")
-    X, X_test = (part.reshape(len(part), -1, 1) / 255.0 for part in (X, X_test))
+    X, X_test = (part.reshape(len(part), -1, 1) for part in (X, X_test))
     return Data.of_labels(X[:55_000], y[:55_000], X_test, y_test)
 
 
