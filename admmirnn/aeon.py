@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from sklearn.base import clone
 
 from admmirnn._typing import RandomState
 from admmirnn.estimators import RNNClassifier
 from admmirnn.optional import import_optional
+from admmirnn.tables import sequences_from_channels_first
 
 import_optional("aeon", "aeon", "admmirnn.aeon")
 from aeon.classification.base import BaseClassifier  # noqa: E402
@@ -62,23 +62,16 @@ class RecurrentClassifier(BaseClassifier):
             classifier = clone(self.classifier)
         if classifier.random_state is None:
             classifier.set_params(random_state=self.random_state)
-        self.classifier_ = classifier.fit(_steps_first(X), y)
+        self.classifier_ = classifier.fit(sequences_from_channels_first(X), y)
         return self
 
     def _predict(self, X: Any) -> Any:
-        return self.classifier_.predict(_steps_first(X))
+        return self.classifier_.predict(sequences_from_channels_first(X))
 
     def _predict_proba(self, X: Any) -> Any:
-        return self.classifier_.predict_proba(_steps_first(X))
+        return self.classifier_.predict_proba(sequences_from_channels_first(X))
 
     @classmethod
     def _get_test_params(cls, parameter_set: str = "default") -> dict[str, Any]:
         """Return settings of a small classifier, for aeon's tests."""
         return {"classifier": RNNClassifier(4, max_epochs=2)}
-
-
-def _steps_first(X: Any) -> Any:
-    """Sequences of observations: a list, or one array, of (steps, channels)."""
-    if isinstance(X, np.ndarray) and X.ndim == 3:
-        return np.ascontiguousarray(X.transpose(0, 2, 1))
-    return [np.ascontiguousarray(case.T) for case in X]

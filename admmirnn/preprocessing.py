@@ -13,7 +13,7 @@ from admmirnn._typing import Array, DType, Self
 from admmirnn.data.missing import nan_for_missing
 from admmirnn.data.reading import read_more_sequences, read_sequences
 from admmirnn.data.sequences import Sequences
-from admmirnn.data.standardising import moments
+from admmirnn.data.standardising import standard_of
 
 __all__ = ["SequenceScaler", "cut_padding"]
 
@@ -120,10 +120,11 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             If X is no such thing, or not finite.
         """
         sequences, attributes = read_sequences(self, X, np.dtype(np.float64))
-        found = moments(sequences.rows_in_use(_NUMBERS_AT_A_TIME))
+        standard = standard_of(sequences, only_where_needed=False)
+        assert standard is not None  # which it is only where features may be left as they are
         self.__dict__.pop("feature_names_in_", None)
         self.__dict__.update(attributes)
-        self.mean_, self.scale_ = found.mean, 1 / found.factor
+        self.mean_, self.scale_ = standard[0], 1 / standard[1]
         return self
 
     def transform(self, X: ArrayLike) -> Any:

@@ -217,7 +217,7 @@ class Limits:
 
     def progress(self) -> float:
         """The share of the time that is over."""
-        return (time.monotonic() - self._started) / self._max_time
+        return 0.0 if self._max_time == math.inf else (time.monotonic() - self._started) / self._max_time
 
 
 class Validation:

@@ -150,11 +150,6 @@ class Everyones:
         """Of all together."""
         return int(self.lengths @ self.counts)
 
-    @property
-    def n_sequences(self) -> int:
-        """How many there are."""
-        return int(self.counts.sum())
-
 
 def agree_on_data(
     reducer: Reducer, own: tuple[Sequences, Targets, dict[str, Any]] | None

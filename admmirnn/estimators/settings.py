@@ -15,7 +15,7 @@ from admmirnn import validation
 from admmirnn.activations import ACTIVATIONS
 from admmirnn.data.missing import WAYS
 from admmirnn.networks.blocks import is_weight, penalised_parts
-from admmirnn.networks.cells import CELLS, Elman
+from admmirnn.networks.cells import CELLS, Elman, cell_named
 from admmirnn.penalties import check_penalties
 from admmirnn.solvers.capability import Capability
 
@@ -191,9 +191,8 @@ def check_cell(estimator: BaseEstimator, solver: Solver) -> str:
     if cell != "auto":
         return cell
     usual: str = estimator._usual_cell
-    if Capability.CELLS not in solver.capabilities or _only_elman_has(estimator, CELLS[usual].maps):
-        return Elman.name
-    return usual
+    maps = cell_named(usual).maps
+    return Elman.name if Capability.CELLS not in solver.capabilities or _only_elman_has(estimator, maps) else usual
 
 
 def _only_elman_has(estimator: BaseEstimator, maps: tuple[Map, ...]) -> bool:

@@ -54,9 +54,10 @@ def check_fitted_vocabulary(name: str, value: Any, sizes: dict[str, Any]) -> Non
 class CharacterModel(RecurrentEstimator):
     """Recurrent network that reads a text and predicts each next character, trained by ADMM.
 
-    Every character is a symbol: s_t = f(U[:, x_t] + W s_{t-1} + b), and softmax(V s_t + c) are the probabilities of the
-    characters that may follow.  No one-hot vectors are made.  The text is cut into ``batch_size`` streams, which are
-    trained side by side, ``chunk_size`` characters at a time; the state is carried from chunk to chunk.
+    Every character is a symbol: s_t = f(U[:, x_t] + W s_{t-1} + b), or what a cell with gates makes of the same, and
+    softmax(V s_t + c) are the probabilities of the characters that may follow.  No one-hot vectors are made.  The text
+    is cut into ``batch_size`` streams, which are trained side by side, ``chunk_size`` characters at a time; the state
+    is carried from chunk to chunk.
 
     Parameters
     ----------

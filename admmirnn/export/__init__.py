@@ -60,7 +60,7 @@ class Exports:
         )
 
     def to_torch(self) -> TorchModule:
-        """Return the network as a torch module: `torch.nn.RNN`, GRU or LSTM, then `torch.nn.Linear`.
+        """Return the network as a torch module: recurrent layers, then `torch.nn.Linear`.
 
         Its outputs are those of the network: of a classifier o, what `torch.nn.CrossEntropyLoss` calls logits, column k
         that of ``classes_[k]``; of a regressor the values that `predict` returns, in the units of ``y``.

@@ -175,7 +175,7 @@ def backtest(
         raise ValueError(f"refit is {refit!r}; pass True, False or 'partial'")
     season = validation.check_integer("season", season, 1)
     levels = () if quantiles is None else tuple(check_quantiles(quantiles).tolist())
-    found, is_one, single = read_series("series", series)
+    found, is_one, _ = read_series("series", series)
     of_inputs = None if inputs is None else read_inputs("inputs", inputs, [len(z) for z in found], is_one)
     of_static = None if static is None else read_static(static, len(found), is_one)
     splits = [list(split.split(z)) for z in found]

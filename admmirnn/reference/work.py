@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from admmirnn._typing import AnyCell, FloatArray
 
 
-# what sums are of, in ``counts``: all targets' weights, states in G, those in the output layer's G, multipliers in R
+# what sums are of, in ``counts``: how many targets, states in G, rows in the output layer's G, multipliers in R
 TARGETS, GRAM_ROWS, OUTPUT_ROWS, R_ROWS, COUNTS = range(5)
 
 

@@ -7,7 +7,7 @@ between two such places tells the others at the next one, so that nobody waits f
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -72,6 +72,9 @@ def failing_together(reducer: Reducer) -> Iterator[None]:
         raise
 
 
+_ALONE = nullcontext()  # one worker has nobody to tell
+
+
 class Failing:
     """The failure of this worker in an iteration, where the others are to be told as they add up sums.
 
@@ -87,12 +90,16 @@ class Failing:
         self._reducer, self._sums = reducer, sums
         self._kept: BaseException | None = None
 
-    @contextmanager
-    def before_the_sum(self) -> Iterator[None]:
+    def before_the_sum(self) -> AbstractContextManager[None]:
         """What comes before the sum: should it fail, the sum says so, and the fit ends there."""
-        if self._reducer.size == 1:
-            yield
-            return
+        return _ALONE if self._reducer.size == 1 else self._telling()
+
+    def after_the_sum(self) -> AbstractContextManager[None]:
+        """What comes after it: should it fail, the next sum says so, or whatever is next for all workers."""
+        return _ALONE if self._reducer.size == 1 else self._keeping()
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
         try:
             self.end()
             yield
@@ -105,13 +112,10 @@ class Failing:
             raise
 
     @contextmanager
-    def after_the_sum(self) -> Iterator[None]:
-        """What comes after it: should it fail, the next sum says so, or whatever is next for all workers."""
+    def _keeping(self) -> Iterator[None]:
         try:
             yield
         except BaseException as error:
-            if self._reducer.size == 1:
-                raise
             self._kept = error
 
     def end(self) -> None:

@@ -619,10 +619,8 @@ class Fit:
         if self.is_idle:
             return 0, 0
         first = self.works[0][0]
-        if not hasattr(first, "batch"):  # the fit had ended when it was resumed
-            return 0, 0
-        inputs = first.room.codes if first.room.X is None else first.room.X
         batch = getattr(first, "batch", None)  # none where a fit goes on that had come to its end
+        inputs = first.room.codes if first.room.X is None else first.room.X
         n_rows = 0 if batch is None else batch.n_rows
         if n_rows < _FEWEST_STEPS or inputs is None or not np.ptp(inputs[:n_rows], axis=0).any():
             return 0, 0

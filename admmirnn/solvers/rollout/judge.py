@@ -38,6 +38,9 @@ class Decision:
     ending: Status | None = None
 
 
+_GO_ON = Decision()
+
+
 class Judge:
     """Decides how a fit goes on: it is asked at three moments of the solver's loop, and nothing else ends a fit.
 
@@ -82,7 +85,10 @@ class Judge:
         if not sums.n_targets:  # streams may say nothing here
             return Decision(moves=False, ending=sums.ending)
         rolls_back, restores_radius = self._after_roll_out(sums.loss, sums.n_sequences, sums.mean_weight)
-        return Decision(rolls_back, restores_radius, not rolls_back, sums.ending)
+        ending = sums.ending
+        if not (rolls_back or restores_radius or ending):
+            return _GO_ON
+        return Decision(rolls_back, restores_radius, not rolls_back, ending)
 
     def _after_roll_out(self, loss: float, n_sequences: int, mean_weight: float) -> tuple[bool, bool]:
         """Whether the loss says that the last updates have ruined the network, and whether the law has changed."""

@@ -95,7 +95,7 @@ class Sums:
         ``n_correct`` is None where there is no such number.
         """
         figures = self._figures
-        share = n_targets if is_part else 1  # the loss of the whole is what it is, to the last bit
+        share = n_targets if is_part else 1  # where weights are 1 the loss of the whole stays to the last bit
         figures[LOSS] = loss * (mean_weight * share) if share else 0.0
         figures[WEIGHT], figures[SHARE] = mean_weight * share, share
         figures[CORRECT] = math.nan if n_correct is None else n_correct
