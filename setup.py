@@ -24,13 +24,15 @@ class BuildKernels(build_ext):
         self.parallel = self.parallel or True  # as many compilers as there are cores
 
     def build_extension(self, extension):
-        """Compile a kernel, unless the one in ``_kernels/`` is newer than all that it is made of.
+        """Compile a kernel, unless the one in ``_kernels/`` is newer than its source and all declarations.
 
         setuptools builds an editable install in a new folder, and would compile everything whenever one is asked for,
-        as for another extra.
+        as for another extra.  The generated C does not count: it is written anew each time, as pip installs what it
+        cimports of Cython and scipy anew.
         """
-        in_place = KERNELS / Path(self.get_ext_filename(extension.name)).name
-        made_of = [*extension.sources, *extension.depends, __file__]
+        name = Path(self.get_ext_filename(extension.name)).name
+        in_place = KERNELS / name
+        made_of = [KERNELS / f"{name.partition('.')[0]}.pyx", *KERNELS.glob("*.pxd"), __file__]
         if self.inplace_wanted and not self.force and not newer_group(made_of, in_place):
             built = Path(self.get_ext_fullpath(extension.name))
             built.parent.mkdir(parents=True, exist_ok=True)
