@@ -17,7 +17,6 @@ from admmirnn.losses import SoftmaxCrossEntropy, SquaredError, UserLoss
 from admmirnn.networks import StackedRNN
 from admmirnn.networks.cells import Elman
 from admmirnn.penalties import GroupLasso, Lasso, SpectralBall
-from admmirnn.solvers.rollout.history import EpochRecord
 from admmirnn.solvers.rollout.iteration import Fit
 from admmirnn.solvers.rollout.order import Shuffled
 from admmirnn.solvers.rollout.problem import Problem
@@ -119,12 +118,12 @@ def iterate(c, which=None, rho=1e9, n_threads=1):
     settings = Rollout(rho=rho, momentum=0.0, gram_decay=0.0, multiplier_cap=None)
     order = Shuffled(network, sequences, len(which), False, None)
     fit = Fit(settings, Problem(network, order, c.y[rows], c.loss, c.weights[rows], n_threads=n_threads))
-    fit.record = EpochRecord()
     fit.take(np.arange(len(which)))
     for work in fit.works[0]:
         keep_multipliers(fit.kernels, work)
     fit.sweep_forward()
     fit.sweep_backward()
+    fit.agree()
     fit.fold()
     return fit
 

@@ -142,11 +142,11 @@ def iterate(c, which, rho=1e9):
             np.concatenate(weights),
         ),
     )
-    fit.record = SimpleNamespace(capped_steps=0)
     fit.take(np.arange(len(X)))
     keep_multipliers(fit.kernels, fit.works[0][0])
     fit.sweep_forward()
     fit.sweep_backward()
+    fit.agree()
     fit.fold()
     return fit
 

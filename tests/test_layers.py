@@ -11,7 +11,6 @@ from admmirnn.data.sequences import Sequences
 from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.networks import ElmanRNN, StackedRNN
 from admmirnn.networks.cells import Elman
-from admmirnn.solvers.rollout.history import EpochRecord
 from admmirnn.solvers.rollout.iteration import Fit
 from admmirnn.solvers.rollout.order import Shuffled
 from admmirnn.solvers.rollout.problem import Problem
@@ -272,12 +271,12 @@ class Case:
         settings = {"rho": rho, "momentum": 0.0, "gram_decay": 0.0, "multiplier_cap": None} | settings
         problem = Problem(network, order, self.y, SoftmaxCrossEntropy(), self.weights, n_threads=n_threads)
         fit = Fit(Rollout(**settings), problem)
-        fit.record = EpochRecord()
         fit.take(np.arange(len(self.lengths)))
         for (work,) in fit.works:
             keep_multipliers(fit.kernels, work)
         fit.sweep_forward()
         fit.sweep_backward()
+        fit.agree()
         fit.fold()
         return fit
 

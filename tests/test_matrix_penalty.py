@@ -381,7 +381,6 @@ def fit_of(**settings):
     fit = Fit(
         Rollout(**settings), Problem(network, order, rng.integers(0, 3, 4), SoftmaxCrossEntropy(), n_iterations=9)
     )
-    fit.record = SimpleNamespace(capped_steps=0, rollbacks=0, count=lambda *_: None, add=lambda *_: None)
     return fit
 
 
@@ -393,6 +392,7 @@ def test_R_is_a_running_mean_over_minibatches(backend_name):
         keep_multipliers(fit.kernels, fit.works[0][0])
         fit.sweep_forward()
         fit.sweep_backward()
+        fit.agree()
         fit.fold()
         lambda1 = fit.works[0][0].room.lambda1
         means.append(lambda1.T @ lambda1 / len(lambda1))
@@ -409,6 +409,7 @@ def test_a_rollback_forgets_R():
         fit.take(np.arange(4))
         fit.sweep_forward()
         fit.sweep_backward()
+        fit.agree()
         fit.fold()
         fit.update_weights()
     assert fit.layers[0].R.trace() > 0

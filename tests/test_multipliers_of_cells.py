@@ -11,7 +11,6 @@ from admmirnn.data.sequences import Sequences
 from admmirnn.losses import SoftmaxCrossEntropy, SquaredError
 from admmirnn.networks.cells import CELLS, cell_named
 from admmirnn.networks.start import new_network
-from admmirnn.solvers.rollout.history import EpochRecord
 from admmirnn.solvers.rollout.iteration import Fit
 from admmirnn.solvers.rollout.order import Shuffled
 from admmirnn.solvers.rollout.problem import Problem
@@ -95,9 +94,9 @@ def check(network, fit):
         return found
 
     loss()
-    fit.record = EpochRecord()
     with backend.one_blas_thread():
         fit.sweep_backward()
+        fit.agree()
         fit.fold()
     pairs = [(layer.weights, layer.M.copy()) for layer in fit.layers]
     directions = itertools.chain.from_iterable(network.layers)
@@ -181,11 +180,11 @@ def test_symbols_are_the_rows_of_the_unit_matrix(cell, form, kernels, monkeypatc
     fits = []
     for symbols in (True, False):
         _, fit = case_of(cell, form, "each", kernels, monkeypatch, first_states=False, symbols=symbols)
-        fit.record = EpochRecord()
         fit.take(np.arange(len(LENGTHS)))
         with backend.one_blas_thread():
             fit.sweep_forward()
             fit.sweep_backward()
+            fit.agree()
             fit.fold()
             fit.update_weights()
         fits.append(fit)

@@ -12,7 +12,7 @@ from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.networks import ElmanRNN
 from admmirnn.solvers.rollout import solver
 from admmirnn.solvers.rollout.state import Layer, Targets, Workspace
-from admmirnn.solvers.rollout.sums import Sums
+from admmirnn.solvers.rollout.sums import Figures, Sums
 from admmirnn.solvers.workers import OneProcess
 
 pytestmark = pytest.mark.elman
@@ -172,23 +172,18 @@ def test_decisions_are_taken_from_sums_over_workers():
     sums = Sums(np.dtype("float64"), [4], [(3, 3)])
     sums.write(0.5, 1.0, 3, 4, 5, 6)
     sums.ask_for_end(Status.TIME_LIMIT, 0.25)
-    np.testing.assert_array_equal(
-        (sums.loss, sums.n_correct, sums.n_targets, sums.n_sequences, sums.n_capped, sums.progress),
-        (0.5, 3, 4, 5, 6, 0.25),
-    )
+    assert sums.read() == Figures(0.5, 1.0, 3, 4, 5, 6, 0.25, Status.TIME_LIMIT)
     of_other = Sums(np.dtype("float64"), [4], [(3, 3)])
     sums.write(0.5, 1.0, 3, 4, 5, 6, is_part=True)
     sums.ask_for_end(Status.TIME_LIMIT, 0.25)
     of_other.write(2.0, 3.0, 1, 2, 3, 0, is_part=True)
     of_other.doubles += sums.doubles
-    assert of_other.loss == (0.5 * 4 + 2.0 * 6) / 10
-    assert of_other.mean_weight == 10 / 6
-    assert (of_other.n_correct, of_other.n_targets, of_other.n_sequences) == (4, 6, 8)
-    assert of_other.ending is Status.TIME_LIMIT
+    assert of_other.read() == Figures((0.5 * 4 + 2.0 * 6) / 10, 10 / 6, 4, 6, 8, 6, 0.25, Status.TIME_LIMIT)
     of_other.write(math.inf, 1.0, None, 0, 0, 0)
-    assert of_other.loss == math.inf
-    assert of_other.n_correct is None
-    assert of_other.ending is None
+    assert of_other.read() == Figures(math.inf, 1.0, None, 0, 0, 0, 0.0, None)
+    sums.clear()
+    nothing = sums.read()
+    assert math.isnan(nothing.loss) and math.isnan(nothing.mean_weight)
 
 
 def test_an_output_layer_has_no_symbols():

@@ -13,7 +13,6 @@ from admmirnn.data.sequences import Sequences
 from admmirnn.losses import SoftmaxCrossEntropy, SquaredError
 from admmirnn.networks import ElmanRNN
 from admmirnn.penalties import GroupLasso, Lasso, SpectralBall
-from admmirnn.solvers.rollout.history import EpochRecord
 from admmirnn.solvers.rollout.iteration import Fit
 from admmirnn.solvers.rollout.order import Carried, Shuffled
 from admmirnn.solvers.rollout.problem import Problem
@@ -231,8 +230,8 @@ def test_multipliers_of_s_0_are_minus_the_gradient(kernels, every_step):
         return fit.batch_loss
 
     loss()
-    fit.record = EpochRecord()
     fit.sweep_backward()
+    fit.agree()
     fit.fold()
     (states,) = fit.initial_states
     found = states.M / (1 - fit.settings.momentum)

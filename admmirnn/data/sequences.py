@@ -321,7 +321,7 @@ class _MappedFile:
         return rows
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # not frozen, which takes its time: there is a new one in every iteration
 class Minibatch:
     """Which sequences, longest first, and where their steps stand in X and S (see ``_kernels``).
 
@@ -399,4 +399,5 @@ class Minibatch:
 
 def split(indices: IntArray, batch_size: int) -> list[IntArray]:
     """Cut ``indices`` into the fewest minibatches of at most ``batch_size``, of sizes as equal as can be."""
-    return np.array_split(indices, -(-len(indices) // batch_size))
+    n_batches = -(-len(indices) // batch_size)
+    return [indices] if n_batches == 1 else np.array_split(indices, n_batches)

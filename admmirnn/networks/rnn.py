@@ -149,7 +149,7 @@ class RNN:
 
     def initial_states(self, n_sequences: int) -> FloatArray | None:
         """s_0 of so many sequences, a row each, with c_0 beside it where there is a cell state; None if all is zero."""
-        if not self.initial:
+        if self.s_0 is None and self.c_0 is None:
             return None
         start = np.zeros((2 if self.cell.has_cell_state else 1, self.n_hidden), self.dtype)
         for i, given in enumerate((self.s_0, self.c_0)):

@@ -181,7 +181,7 @@ class Guard:
 
     def _remember(self, copies: tuple[FloatArray, ...]) -> None:
         for copy, weights in zip(copies, self._trained, strict=True):
-            np.copyto(copy, weights)
+            copy[...] = weights
 
     def _is_lost_at(self, mean: float) -> bool:
         """The mean of a window is too high: through the last updates, or was it so when they began?"""

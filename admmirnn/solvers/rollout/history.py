@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from admmirnn._typing import Record
     from admmirnn.solvers.rollout.state import Layer
+    from admmirnn.solvers.rollout.sums import Figures
 
 
 class EpochRecord:
@@ -27,10 +28,12 @@ class EpochRecord:
         self._of_hidden: tuple[list[float], list[float]] = ([], [])
         self._of_output: tuple[list[float], list[float]] = ([], [])
 
-    def count(self, loss: float, n_correct: int | None, weight: float, n_targets: int) -> None:
-        """Count a minibatch in, as its roll-out was before its update; ``weight`` is that of its sequences together."""
+    def count(self, figures: Figures) -> None:
+        """Count a minibatch in, as its roll-out was before its update."""
+        loss, mean_weight, n_correct, n_targets, n_sequences, *_ = figures
         self._n_targets += n_targets
         if math.isfinite(loss):
+            weight = n_sequences * mean_weight
             self._loss += loss * weight
             self._weight_of_finite += weight
         self._n_correct = None if n_correct is None else (self._n_correct or 0) + n_correct

@@ -102,6 +102,12 @@ class Fit:
         That of the current one.
     is_idle : bool
         Whether it has none of the current one.
+    n_sequences, n_targets : int
+        Of the current one, or of this worker's part.
+    mean_weight : float
+        Of these targets, where all of the training set have 1.
+    figures : Figures
+        What all workers together say of it, once `agree` has added that up.
     """
 
     def __init__(self, settings: Settings, problem: Problem) -> None:
@@ -389,21 +395,15 @@ class Fit:
 
     def load_own(self, indices: IntArray) -> int:
         """Point the workspaces at these sequences of this worker; return how many they are."""
-        self.is_idle = not len(indices)
+        self.n_sequences = len(indices)
+        self.is_idle = not self.n_sequences
+        self.n_targets, self.mean_weight = 0, 1.0
         if not self.is_idle:
             self.spaces.load(self.sequences.minibatch(indices))
-            self.works[-1][0].set_targets(self.first_steps, self.targets, self.weights, self.roots)
-        return len(indices)
-
-    @property
-    def n_targets(self) -> int:
-        """Of the current minibatch, or of this worker's part."""
-        return 0 if self.is_idle else self.works[-1][0].n_targets
-
-    @property
-    def mean_weight(self) -> float:
-        """Of these targets, where all of the training set have 1."""
-        return 1.0 if self.is_idle else self.works[-1][0].mean_weight
+            work = self.works[-1][0]
+            work.set_targets(self.first_steps, self.targets, self.weights, self.roots)
+            self.n_targets, self.mean_weight = work.n_targets, work.mean_weight
+        return self.n_sequences
 
     def sweep_forward(self) -> None:
         """1. Roll out: a_t = U x_t + W s_{t-1} + b, s_t = f(a_t), q = V s_N + c, x_t of a layer above being s_t below.
@@ -441,9 +441,8 @@ class Fit:
             self.sum_up()
         else:
             self.sums.clear()  # there is nothing to say, or nothing that anybody will listen to
-        n_sequences = 0 if self.is_idle else len(self.works[0][0].batch)
         self.sums.write(
-            self.batch_loss, self.mean_weight, self.batch_correct, self.n_targets, n_sequences, self.n_capped,
+            self.batch_loss, self.mean_weight, self.batch_correct, self.n_targets, self.n_sequences, self.n_capped,
             is_part=self.parts is not None,
         )  # fmt: skip
 
@@ -470,11 +469,12 @@ class Fit:
         sums = self.sums
         self.judge.ask(sums)
         self.reducer.sum(sums)
-        if sums.any_failed:
+        if self.parts is not None and sums.any_failed:
             gather(self.reducer, None)  # which raises with the message of whoever has
-        decision = self.judge.after_sweeps(sums)
-        if sums.n_targets:
-            self.record.count(sums.loss, sums.n_correct, sums.n_sequences * sums.mean_weight, sums.n_targets)
+        figures = self.figures = sums.read()
+        decision = self.judge.after_sweeps(figures)
+        if figures.n_targets:
+            self.record.count(figures)
         if decision.restores_radius:
             for layer in self.layers:
                 layer.restore_radius()
@@ -492,8 +492,8 @@ class Fit:
             sums, counts = self.joint.sums, self.joint.counts
         self.kernels.fold_outputs(self.maps[-1], sums, counts, momentum, self.beta)
         for states in self.initial_states:
-            states.fold(self.sums.n_targets, momentum)
-        self.record.capped_steps += self.sums.n_capped
+            states.fold(self.figures.n_targets, momentum)
+        self.record.capped_steps += self.figures.n_capped
 
     def begin_statistics(self) -> None:
         """Set beta_k, and from which steps on, and how often, G takes one, of the minibatch that is to be folded in."""
@@ -552,11 +552,11 @@ class Fit:
             layer.outcome = self.kernels.weight_step(
                 of_kernel, settings.damping, settings.r, layer.radius, schedule, None if is_due else layer.outcome
             )
-        if math.isfinite(sum([layer.moved for layer in self.layers])):
+        is_finite = math.isfinite(sum([layer.moved for layer in self.layers]))
+        if is_finite:
             for layer, of_kernel in zip(self.layers, self.maps, strict=True):
                 if not self.kernels.move_weights(of_kernel, layer.step, layer.kept()):
-                    layer.step = math.inf
-        is_finite = math.isfinite(sum([layer.moved for layer in self.layers]))
+                    layer.step, is_finite = math.inf, False
         for states in self.initial_states:
             is_finite &= states.update(settings.r, self.layers[0].radius, schedule)
         if is_finite and (self.splitting is None or self.splitting.update()):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from admmirnn.solvers.interface import EndOfEpoch, Limits
     from admmirnn.solvers.rollout.guard import Guard
     from admmirnn.solvers.rollout.online import OnlineSchedule
-    from admmirnn.solvers.rollout.sums import Sums
+    from admmirnn.solvers.rollout.sums import Figures, Sums
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,12 @@ class Judge:
             progress = 0.0 if self._reducer.rank else self._limits.progress()
             sums.ask_for_end(self._limits.reached(), progress)
 
-    def after_sweeps(self, sums: Sums) -> Decision:
-        """Decide what comes after the sweeps over a minibatch, from its sums over all workers."""
-        self._progress = sums.progress
-        if not sums.n_targets:  # streams may say nothing here
-            return Decision(moves=False, ending=sums.ending)
-        rolls_back, restores_radius = self._after_roll_out(sums.loss, sums.n_sequences, sums.mean_weight)
-        ending = sums.ending
+    def after_sweeps(self, figures: Figures) -> Decision:
+        """Decide what comes after the sweeps over a minibatch, from its figures over all workers."""
+        self._progress, ending = figures.progress, figures.ending
+        if not figures.n_targets:  # streams may say nothing here
+            return Decision(moves=False, ending=ending)
+        rolls_back, restores_radius = self._after_roll_out(figures.loss, figures.n_sequences, figures.mean_weight)
         if not (rolls_back or restores_radius or ending):
             return _GO_ON
         return Decision(rolls_back, restores_radius, not rolls_back, ending)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -117,45 +117,49 @@ class Sums:
         """Whether one has."""
         return bool(self._figures[FAILED])
 
-    @property
-    def loss(self) -> float:
-        """The mean over the minibatch, NaN where there is no target."""
-        weight = float(self._figures[WEIGHT])
-        return float(self._figures[LOSS]) / weight if weight else math.nan
+    def read(self) -> Figures:
+        """Return the figures as they stand, those of all workers once they are added up."""
+        loss, weight, share, correct, targets, sequences, capped, progress, _, *asked = self._figures.tolist()
+        return Figures(
+            loss / weight if weight else math.nan,
+            weight / share if share else math.nan,
+            None if math.isnan(correct) else int(correct),
+            int(targets),
+            int(sequences),
+            int(capped),
+            progress,
+            next((status for status, n in zip(_ENDINGS, asked, strict=True) if n), None) if any(asked) else None,
+        )
 
-    @property
-    def mean_weight(self) -> float:
-        """That of the targets, where all of the training set have 1."""
-        return float(self._figures[WEIGHT]) / float(self._figures[SHARE])
 
-    @property
-    def n_correct(self) -> int | None:
-        """How many targets the outputs were right about, None where that is not asked."""
-        correct = self._figures[CORRECT]
-        return None if math.isnan(correct) else int(correct)
+class Figures(NamedTuple):
+    """What the figures of `Sums` say of a minibatch.
 
-    @property
-    def n_targets(self) -> int:
-        """Outputs that have one."""
-        return int(self._figures[TARGETS])
+    Attributes
+    ----------
+    loss : float
+        The mean, NaN where there is no target.
+    mean_weight : float
+        That of the targets, where all of the training set have 1; NaN where there is no target.
+    n_correct : int or None
+        How many targets the outputs were right about, None where that is not asked.
+    n_targets : int
+        Outputs that have one.
+    n_sequences : int
+        In the minibatch.
+    n_capped : int
+        Steps at which multipliers were scaled down.
+    progress : float
+        The share of the time that is over.
+    ending : Status or None
+        What any worker wants to end the fit with, or None.
+    """
 
-    @property
-    def n_sequences(self) -> int:
-        """In the minibatch."""
-        return int(self._figures[SEQUENCES])
-
-    @property
-    def n_capped(self) -> int:
-        """Steps at which multipliers were scaled down."""
-        return int(self._figures[CAPPED])
-
-    @property
-    def progress(self) -> float:
-        """The share of the time that is over."""
-        return float(self._figures[PROGRESS])
-
-    @property
-    def ending(self) -> Status | None:
-        """The status that any worker wants to end with, or None."""
-        asked = self._figures[FIRST_ENDING:].tolist()
-        return next((status for status, n in zip(_ENDINGS, asked, strict=True) if n), None) if any(asked) else None
+    loss: float
+    mean_weight: float
+    n_correct: int | None
+    n_targets: int
+    n_sequences: int
+    n_capped: int
+    progress: float
+    ending: Status | None
