@@ -20,16 +20,14 @@ import numpy as np
 from admmirnn import Rollout
 from admmirnn.networks.cells import cell_named
 from bench import flops, jax_training, pytorch
-from bench.cases import SMALL, Training, problem
-from bench.flops import Size
+from bench.cases import BROAD, LARGE, MIDDLE, SMALL, Training, problem
 from bench.jax_training import JaxTraining
 from bench.measure import alternately, blas_kernel, gemm_limit
 from bench.pytorch import GradientTraining
 from bench.record import RESULTS, machine, read_result, summary_of, write_json
 from bench.table import duration
 
-USUAL = Size(n=128, B=125, N=28, d=28, K=10)
-TABLE = (SMALL, USUAL, replace(USUAL, B=500), Size(n=512, B=250, N=28, d=28, K=10))
+TABLE = (SMALL, MIDDLE, BROAD, LARGE)
 CELLS = ("elman", "gru", "lstm")
 GROWING = {
     "n": (16, 32, 64, 128, 256, 512, 1024, 2048),
@@ -97,7 +95,7 @@ def measure(only, *, cheap):
         for value in values:
             if cheap and value > CHEAP[name]:
                 break
-            size = replace(USUAL, **{name: value})
+            size = replace(MIDDLE, **{name: value})
             n_batches = max(2, min(20, int(40_000 / (size.B * size.N))))
             found = {cell: iterations(size, cell, rounds, n_batches) for cell in ("elman", "gru")}
             parts[name].append({name: value} | found)
@@ -108,7 +106,7 @@ def measure(only, *, cheap):
                 flush=True,
             )
     if "threads" in only:
-        sizes = [replace(USUAL, n=n, B=250) for n in THREADS_AT]
+        sizes = [replace(MIDDLE, n=n, B=250) for n in THREADS_AT]
         parts["threads"] = [{"n": size.n, "2": threads_of(size, 2, rounds)} for size in sizes]
         print("two threads:", parts["threads"], flush=True)
     return parts
