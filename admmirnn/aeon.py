@@ -62,7 +62,7 @@ class RecurrentClassifier(BaseClassifier):
             classifier = clone(self.classifier)
         if classifier.random_state is None:
             classifier.set_params(random_state=self.random_state)
-        self.classifier_ = classifier.fit(sequences_from_channels_first(X), y)
+        self.classifier_: RNNClassifier = classifier.fit(sequences_from_channels_first(X), y)
         return self
 
     def _predict(self, X: Any) -> Any:

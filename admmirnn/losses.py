@@ -44,6 +44,8 @@ _ROUNDING = 1e-9  # of losses that are zero
 class Loss:
     """What the losses with a kernel share."""
 
+    least_rho: float
+
     name: str
     parameter: float = 0.0
     takes_labels = False
@@ -111,7 +113,7 @@ class Hinge(Loss):
     """
 
     name = "hinge"
-    least_rho = 100.0  # not smooth
+    least_rho: float = 100.0  # not smooth
     takes_labels = True
 
     def constant_loss(self, targets: Array, weights: Array) -> float:
@@ -160,7 +162,7 @@ class Huber(Loss):
     name = "huber"
 
     def __init__(self, delta: float = 1.0) -> None:
-        self.delta = check_number("delta", delta, strict=True)
+        self.delta: float = check_number("delta", delta, strict=True)
 
     @property
     def parameter(self) -> float:  # type: ignore[override]  # it is never set
@@ -193,10 +195,10 @@ class Quantile(Loss):
     """
 
     name = "quantile"
-    least_rho = 100.0  # not smooth
+    least_rho: float = 100.0  # not smooth
 
     def __init__(self, quantile: float = 0.5) -> None:
-        self.quantile = check_number("quantile", quantile, strict=True, below=1.0)
+        self.quantile: float = check_number("quantile", quantile, strict=True, below=1.0)
 
     @property
     def parameter(self) -> float:  # type: ignore[override]  # it is never set
@@ -221,8 +223,10 @@ class Quantiles(Loss):
         > 0 and < 1.
     """
 
-    name = None  # type: ignore[assignment]  # no kernel knows it
-    least_rho = 100.0  # not smooth
+    quantiles: tuple[float, ...]
+
+    name: str | None = None  # type: ignore[assignment]  # no kernel knows it
+    least_rho: float = 100.0  # not smooth
 
     def __init__(self, quantiles: Sequence[float] = (0.1, 0.5, 0.9)) -> None:
         self.quantiles = tuple(check_number("an entry of quantiles", q, strict=True, below=1.0) for q in quantiles)
@@ -282,7 +286,7 @@ class AbsoluteError(Loss):
     """
 
     name = "absolute_error"
-    least_rho = 100.0  # not smooth
+    least_rho: float = 100.0  # not smooth
 
     def constant_loss(self, targets: Array, weights: Array) -> float:
         """That of the median of the targets."""
@@ -314,7 +318,7 @@ class UserLoss:
     """
 
     name: str | None = None  # no kernel knows it
-    parameter = 0.0
+    parameter: float = 0.0
 
     def __init__(self, loss: CustomLoss, n_outputs: int | None = None) -> None:
         if isinstance(loss, type):
@@ -324,9 +328,9 @@ class UserLoss:
                 raise TypeError(f"loss is {loss!r}, which has no method {method!r}; it must have 'value' and 'prox'")
         self.loss = loss
         self.n_outputs = n_outputs
-        self.takes_labels = bool(getattr(loss, "takes_labels", False))
-        self.least_rho = float(getattr(loss, "least_rho", 0.0))
-        self.target_dtype = np.intp if self.takes_labels else None
+        self.takes_labels: bool = bool(getattr(loss, "takes_labels", False))
+        self.least_rho: float = float(getattr(loss, "least_rho", 0.0))
+        self.target_dtype: type[np.intp] | None = np.intp if self.takes_labels else None
 
     def __repr__(self) -> str:
         return f"UserLoss(loss={self.loss!r}, n_outputs={self.n_outputs!r})"

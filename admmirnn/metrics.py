@@ -112,6 +112,9 @@ def scorer(scoring: str | Callable[..., float] = "accuracy", *, ignore_label: ob
 class Scorer:
     """What `scorer` returns."""
 
+    scoring: str | Callable[..., float]
+    ignore_label: object
+
     def __init__(self, scoring: str | Callable[..., float], ignore_label: object = None) -> None:
         from sklearn.metrics import get_scorer  # here: it is slow to import
 

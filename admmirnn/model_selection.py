@@ -92,6 +92,10 @@ class ChunkSplit(BaseEstimator):
     (3,)
     """
 
+    n_splits: int
+    gap: int
+    max_train_size: int | None
+
     def __init__(self, n_splits: int = 5, *, gap: int = 0, max_train_size: int | None = None) -> None:
         self.n_splits, self.gap, self.max_train_size = n_splits, gap, max_train_size
 

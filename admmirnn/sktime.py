@@ -97,7 +97,7 @@ random_state
 
     def _fit(self, y: Any, X: Any, fh: Any) -> RNNForecaster:
         settings = {name: getattr(self, name) for name in self.get_param_names() if name != "n_paths"}
-        self.forecaster_ = Forecaster(**settings).fit(y.to_numpy(float), _values(X))
+        self.forecaster_: Forecaster = Forecaster(**settings).fit(y.to_numpy(float), _values(X))
         self._seen = y, X
         return self
 

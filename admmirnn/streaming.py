@@ -244,7 +244,7 @@ class Stream:
     ) -> None:
         self._names, self._answer = names, answer
         if names is not None:
-            self.feature_names_in_ = np.array(names, dtype=object)
+            self.feature_names_in_: Array = np.array(names, dtype=object)
         self._arguments = network, answer, scale, frame, n_streams
         length, stride = frame
         self._gaps = gaps or Gaps()

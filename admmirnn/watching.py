@@ -29,7 +29,7 @@ from admmirnn.solvers.workers import gather
 
 __all__ = ["Callback", "EpochListener", "EpochState", "History", "Limits"]
 
-logger = logging.getLogger("admmirnn")
+logger: logging.Logger = logging.getLogger("admmirnn")
 logger.addHandler(logging.NullHandler())  # a library is silent unless it is asked
 
 
@@ -294,6 +294,9 @@ class EarlyStopping:
     best_epoch : int or None
         Which it was of.
     """
+
+    best_loss: Any
+    best_epoch: Any
 
     def __init__(self, network: Network, patience: int, tol: float) -> None:
         self._trained, self._patience, self._tol = network.trained, patience, tol

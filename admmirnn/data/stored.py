@@ -36,6 +36,9 @@ class StoredSequences(Sequence[Array]):
         If they do not belong together, or the type of the observations is another one.
     """
 
+    observations: Array
+    lengths: Any
+
     def __init__(self, observations: Array, lengths: Any) -> None:
         lengths = np.asarray(lengths, np.intp)
         if observations.ndim != 2 or lengths.ndim != 1:

@@ -51,6 +51,8 @@ class MPIReducer:
             model.save("model.safetensors")
     """
 
+    seconds: float
+
     def __init__(self, comm: Any = None) -> None:
         self._MPI = import_optional("mpi4py.MPI", "mpi", "MPIReducer")
         comm = self._MPI.COMM_WORLD if comm is None else comm

@@ -375,7 +375,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
     classes_: Array
     _several: bool
     _losses = LOSSES_OF_CLASSES
-    fitted_attributes = (
+    fitted_attributes: Mapping[str, Fitted] = (
         FITTED
         | FITTED_OF_SEQUENCES
         | {

@@ -265,6 +265,11 @@ class Watch:
         Whether the estimator has become what the solver has made of it.
     """
 
+    reducer: Reducer
+    keeps: bool
+    checkpoint: Checkpoint | None
+    is_done: bool
+
     progress: Progress
 
     def __init__(

@@ -213,7 +213,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
     target_scale_: NDArray[np.float64]
     _single: bool
     _losses = LOSSES_OF_VALUES
-    fitted_attributes = (
+    fitted_attributes: Mapping[str, Fitted] = (
         FITTED
         | FITTED_OF_SEQUENCES
         | {

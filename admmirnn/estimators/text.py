@@ -102,6 +102,14 @@ random_state, n_threads
     'ot to be'
     """
 
+    readout: str
+    scale: float
+    bidirectional: bool
+    stateful: bool
+    shuffle: bool
+    standardize: bool
+    missing: str
+    frame: None
     vocabulary_: str
     counts_: NDArray[np.int64]
 
@@ -111,7 +119,7 @@ random_state, n_threads
     _reads_text = True
     _usual_cell = "gru"
 
-    fitted_attributes = FITTED | {
+    fitted_attributes: Mapping[str, Fitted] = FITTED | {
         "vocabulary_": Fitted(check_fitted_vocabulary),
         "counts_": Fitted.array("K", dtypes=("int64", "int32")),
     }

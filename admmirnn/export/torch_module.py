@@ -72,6 +72,15 @@ class LoopRNN(nn.Module):
         What makes states.
     """
 
+    num_layers: int
+    bias: bool
+    batch_first: bool
+    input_size: int
+    hidden_size: int
+    nonlinearity: str
+    bidirectional: bool
+    cell: str
+
     num_layers, bias, batch_first = 1, True, True
 
     def __init__(
@@ -172,6 +181,10 @@ class RecurrentModule(nn.Module):
         Means and factors: the first layer reads ``(x - mean) * factor``.
     """
 
+    rnn: nn.RNNBase | LoopRNN | nn.ModuleList
+    linear: nn.Linear
+    read_out: str
+    frame: Frame
     standard: torch.Tensor | None
 
     def __init__(

@@ -310,7 +310,7 @@ class Values:
     """
 
     def __init__(self, arrays: dict[str, Array] | None = None, known: Iterable[type] = ()) -> None:
-        self.arrays = {} if arrays is None else arrays
+        self.arrays: dict[str, Array] = {} if arrays is None else arrays
         self._known = {one.__name__: one for one in known}
 
     def pack(self, value: Any, name: str, depth: int = 0) -> Any:

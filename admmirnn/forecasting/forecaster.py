@@ -14,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 
 from admmirnn import validation
-from admmirnn._typing import FloatArray, RandomState, Self
+from admmirnn._typing import Array, FloatArray, RandomState, Self
 from admmirnn.estimators import RNNRegressor
 from admmirnn.forecasting.windows import cut, read_inputs, read_series, read_static, rows_of, targets_of
 from admmirnn.losses import Quantiles
@@ -101,6 +101,12 @@ class Forecaster(BaseEstimator):
     >>> forecaster.forecast(10, quantiles=(0.1, 0.9)).shape
     (10, 2)
     """
+
+    mean_: Any
+    deviation_: Array
+    n_values_: Any
+    n_inputs_: Any
+    regressors_: list[RNNRegressor]
 
     def __init__(
         self,
@@ -440,7 +446,7 @@ class Forecaster(BaseEstimator):
         """Find the residuals."""
         if self.quantiles is None:
             calibrated = self._with_calibrators()
-            self.residuals_ = np.concatenate([calibrated._residuals_of(one) for one in self._series])
+            self.residuals_: FloatArray = np.concatenate([calibrated._residuals_of(one) for one in self._series])
         else:
             self.residuals_ = np.zeros((0, 1, self.n_values_))
 

@@ -53,7 +53,7 @@ class RNN:
         learns_s_0: bool = False,
         n_features: int,
     ) -> None:
-        self.maps = tuple(maps)
+        self.maps: tuple[FloatArray, ...] = tuple(maps)
         self.Psi = Psi
         self.cell = cell
         self.read_out = read_out

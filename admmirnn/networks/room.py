@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-    from admmirnn._typing import Array, Direction, FloatArray
+    from admmirnn._typing import Array, Direction, DType, FloatArray
     from admmirnn.data.sequences import Minibatch
     from admmirnn.reference.kernels import Kernels
+    from admmirnn.reference.work import _Work
 
 
 class Room:
@@ -71,6 +72,14 @@ class Room:
         Of how many targets and rows these are, and the multipliers' Gram matrix.
     """
 
+    d: int
+    n: int
+    dtype: DType
+    n_threads: int
+    Psi: FloatArray
+    cell: Any
+    read_out: str
+
     def __init__(
         self,
         network: Direction,
@@ -88,7 +97,7 @@ class Room:
         self.d, self.n, self.K, self.dtype, self.n_threads = d, n, K, dtype, n_threads
         self.maps: Sequence[FloatArray] = network.maps
         self.Psi, self.cell, self.read_out = network.Psi, cell, read_out
-        self.n_outputs = {"each": n_rows + n_sequences, "none": 0}.get(read_out, n_sequences)
+        self.n_outputs: int = {"each": n_rows + n_sequences, "none": 0}.get(read_out, n_sequences)
         self.X: FloatArray | None = None if symbols else self.zeros(dtype, n_rows, d + 1)
         self.codes: NDArray[np.int32] | None = self.zeros(np.int32, n_rows) if symbols else None
         self.S: FloatArray = self.zeros(dtype, n_rows + n_sequences, n)
@@ -162,8 +171,8 @@ class Space:
                 self._states_below = below[0].room.S
             else:
                 self._states_below = self.joined = room.zeros(room.dtype, len(room.S), room.d)
-        self.read_out = room.read_out
-        self.work = kernels.work(room)
+        self.read_out: str = room.read_out
+        self.work: _Work = kernels.work(room)
         self._scale, self._standard = scale, standard
         self._batch_of = kernels.batch
 

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 class _Batch:
     """A minibatch, see `batch`."""
 
+    observations: Array
+    scale: float
+    frame: int
+    stride: int
+    first_rows: IntArray | None
+    lengths: IntArray
+    offsets: IntArray
+    n_rows: int
+
     def __init__(
         self,
         observations: Array,

@@ -30,12 +30,12 @@ class Parts:
     def __init__(self, of: Map, matrix: FloatArray, d: int, n: int) -> None:
         letters = [part for part, _ in of.columns]
         n_x, n_s = (d if "x" in letters else 0), (n if "s" in letters else 0)
-        self.n_ones = letters.count("1")
+        self.n_ones: int = letters.count("1")
         self.U = matrix[:, :n_x] if n_x else None
         self.W = matrix[:, n_x : n_x + n_s] if n_s else None
-        self.biases = matrix[:, n_x + n_s :]
-        self.columns = slice(of.first * n, of.first * n + len(matrix))
-        self.has_own_biases = n_x > 0 and self.n_ones == 1
+        self.biases: FloatArray = matrix[:, n_x + n_s :]
+        self.columns: slice = slice(of.first * n, of.first * n + len(matrix))
+        self.has_own_biases: bool = n_x > 0 and self.n_ones == 1
 
     def equations(self, n: int) -> list[slice]:
         """The columns of the multipliers of its equations."""

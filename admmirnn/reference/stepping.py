@@ -41,6 +41,9 @@ class Layers:
         Numbers of all states and cell states.
     """
 
+    n_carried: int
+    n_hidden: int
+
     def __init__(self, kernel: str, layers: Sequence[Layer], d: int, dtype: np.dtype[Any]) -> None:
         self.n_carried, self.n_hidden = 0, d
         self._layers = []

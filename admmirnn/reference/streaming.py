@@ -50,6 +50,20 @@ class Answer(Protocol):
 class _Stepper:
     """Streams that a network reads; see `stepper`."""
 
+    layers: Layers
+    d: int
+    stride: int
+    Psi: FloatArray
+    read_out: str
+    scale: float
+    standard: NDArray[np.float64] | None
+    pooled: NDArray[np.float64] | None
+    recent: FloatArray
+    n_read: NDArray[np.int64]
+    answer: str
+    mean: NDArray[np.float64] | None
+    deviation: NDArray[np.float64] | None
+
     def __init__(
         self,
         d: int,

@@ -86,9 +86,18 @@ class Layer(Protocol):
 class _Map:
     """A matrix of weights with its statistics, see `linear_map`."""
 
+    p: int
+    m: int
+    n_symbols: int
+    ridge_columns: tuple[int, int]
+    weights: FloatArray
+    factor: FloatArray
+    P_factor: FloatArray | None
+    pull: FloatArray
+
     def __init__(self, layer: Layer) -> None:
         self.p, self.m, self.n_symbols, self.ridge_columns = layer.p, layer.m, layer.n_symbols, layer.ridge_columns
-        self.n_ones = layer.n_ones
+        self.n_ones: int = layer.n_ones
         self.weights, self.D, self.factor, self.P_factor = layer.weights, layer.D, layer.factor, layer.P_factor
         self.M, self.pull, self.G, self.R = layer.M, layer.pull, layer.G, layer.R
 

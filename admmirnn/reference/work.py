@@ -53,11 +53,30 @@ class Room(Protocol):
 class _Work:
     """The weights and the arrays of a network, see `work`."""
 
+    d: int
+    n: int
+    n_threads: int
+    maps: Sequence[FloatArray]
+    Psi: FloatArray
+    cell: Any
+    read_out: str
+    lambda_c: FloatArray | None
+    codes: NDArray[np.int32] | None
+    steps: NDArray[np.int32] | None
+    O_plus: FloatArray | None
+    lambda3: FloatArray | None
+    lambda1: FloatArray | None
+    initial_multipliers: FloatArray | None
+    sums: FloatArray | None
+    counts: NDArray[np.float64] | None
+    lambda_s: FloatArray | None
+    lambda_x: FloatArray | None
+
     def __init__(self, room: Room) -> None:
         self.d, self.n, self.K, self.n_threads = room.d, room.n, room.K, room.n_threads
         self.maps, self.Psi, self.cell, self.read_out = room.maps, room.Psi, room.cell, room.read_out
         self.A, self.C, self.lambda_c = room.A, room.C, room.lambda_c
-        self.mask = room.mask if room.read_out != "none" else None
+        self.mask: FloatArray | None = room.mask if room.read_out != "none" else None
         self.H = room.H if room.read_out in ("mean", "max") or self.mask is not None else None
         self.X, self.codes, self.S, self.Q, self.steps = room.X, room.codes, room.S, room.Q, room.steps
         self.O_plus, self.lambda3, self.lambda1 = room.O_plus, room.lambda3, room.lambda1

@@ -5,6 +5,6 @@ from admmirnn.solvers.capability import Capability
 from admmirnn.solvers.rollout import Rollout
 from admmirnn.solvers.status import Status
 
-SOLVERS = {"rollout": Rollout, "algorithm1": Algorithm1}
+SOLVERS: dict[str, type[Rollout | Algorithm1]] = {"rollout": Rollout, "algorithm1": Algorithm1}
 
 __all__ = ["SOLVERS", "Algorithm1", "Capability", "Rollout", "Status"]

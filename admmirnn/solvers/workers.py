@@ -21,6 +21,9 @@ _T = TypeVar("_T")
 class OneProcess:
     """The `Reducer` of a process that works alone: its own sums are those of the whole minibatch."""
 
+    rank: int
+    size: int
+
     rank, size = 0, 1
 
     def sum(self, sums: AddedUp, /) -> None:

@@ -119,9 +119,9 @@ class Fixed:
 
     def __init__(self, network: Network, ranges: Ranges) -> None:
         self.network = network
-        self.factors_of_x = (MOST / (ROOM * ranges.observations)).astype(np.float32)
+        self.factors_of_x: NDArray[np.float32] = (MOST / (ROOM * ranges.observations)).astype(np.float32)
         units = np.tile(1 / self.factors_of_x.astype(np.float64), network.frame[0])  # of what the first layer reads
-        self.means_of_x = None
+        self.means_of_x: NDArray[np.float32] | None = None
         if network.standard is not None:
             self.means_of_x = network.standard[0].astype(np.float32)
             self.factors_of_x = (self.factors_of_x * network.standard[1]).astype(np.float32)
@@ -129,10 +129,10 @@ class Fixed:
         for layer, largest in zip(layers_of(network), ranges.states, strict=True):
             found.append(_layer_of(layer, units, largest))
             units = np.full(layer.n, 2.0 ** -found[-1].narrow)
-        self.layers = tuple(found)
+        self.layers: tuple[Layer, ...] = tuple(found)
         self.V, steps = _in_8_bits(network.V * units)
-        self.factors_of_V = steps.astype(np.float32)
-        self.c = network.c.astype(np.float32)
+        self.factors_of_V: FloatArray = steps.astype(np.float32)
+        self.c: FloatArray = network.c.astype(np.float32)
 
     def outputs(self, sequences: Sequences) -> FloatArray:
         """The outputs of all sequences, or after each of their steps, as the C source computes them.

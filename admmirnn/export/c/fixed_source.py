@@ -13,6 +13,8 @@ from admmirnn.export.c.storage import Dense, Sparse, index_dtype, smallest
 from admmirnn.export.c.text import comment, constants
 
 if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
     from admmirnn.export.c.fixed import Fixed
     from admmirnn.export.c.source import Answers
     from admmirnn.export.c.storage import Storage
@@ -214,18 +216,19 @@ class FixedSource(Source):
         As those of `Source`.
     """
 
-    number, read = "int32_t", "int16_t"
+    number: str = "int32_t"
+    read: str = "int16_t"
 
     def __init__(self, of: Fixed, answers: Answers, name: str) -> None:
         super().__init__(of.network, answers, name)
         self.of = of
         products = [product for layer in of.layers for product in layer.products]
-        self.index = index_dtype([*(product.matrix for product in products), of.V])
+        self.index: DTypeLike = index_dtype([*(product.matrix for product in products), of.V])
         self.storages: dict[str, Storage] = {}
         self.constants["factors_of_x"] = of.factors_of_x
         if of.means_of_x is not None:
             self.constants["means_of_x"] = of.means_of_x
-        self.has_tanh = of.network.cell != "elman" or of.network.activation in ("tanh", "sigmoid")
+        self.has_tanh: bool = of.network.cell != "elman" or of.network.activation in ("tanh", "sigmoid")
         if self.has_tanh:
             self.constants["table_of_tanh"] = fixed.TANH
         for layer in of.layers:

@@ -12,6 +12,8 @@ from admmirnn.export.c.storage import Dense, Factors, Sparse, index_dtype, small
 from admmirnn.export.c.text import comment, constants
 
 if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
     from admmirnn.export.c.layers import Layer, Product
     from admmirnn.export.c.source import Answers
     from admmirnn.export.c.storage import Storage
@@ -167,11 +169,12 @@ static void standardise(const float *x, int n_observations, float *z)
 class FloatSource(Source):
     """C99 in float32; see `Source`."""
 
-    number, read = "float", "float"
+    number: str = "float"
+    read: str = "float"
 
     def __init__(self, network: Network, answers: Answers, name: str) -> None:
         super().__init__(network, answers, name)
-        self.index = index_dtype([*(p.matrix for layer in self.layers for p in layer.products), network.V])
+        self.index: DTypeLike = index_dtype([*(p.matrix for layer in self.layers for p in layer.products), network.V])
         self.storages: dict[str, Storage] = {}
         for layer in self.layers:
             for product in layer.products:

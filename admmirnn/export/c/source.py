@@ -252,13 +252,17 @@ class Source:
         What all public names begin with.
     """
 
+    network: Network
+    answers: Answers
+    name: str
+
     number: str  # the type of states
     read: str  # and that of observations as layers read them
 
     def __init__(self, network: Network, answers: Answers, name: str) -> None:
         self.network, self.answers, self.name = network, answers, name
         self.layers: tuple[Layer, ...] = layers_of(network)
-        self.parts = ("s", "c") if network.cell == "lstm" else ("s",)
+        self.parts: tuple[str, ...] = ("s", "c") if network.cell == "lstm" else ("s",)
         self.constants: dict[str, np.ndarray] = {}
 
     @property

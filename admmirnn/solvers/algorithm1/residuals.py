@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,6 +37,11 @@ class Residuals:
         By the name of a variable, the size from which it may not grow too far; see `remember_sizes`.
     """
 
+    kernels: Kernels
+    network: ElmanRNN
+    batches: list[Variables]
+    loss: AnyLoss
+
     def __init__(self, kernels: Kernels, network: ElmanRNN, batches: list[Variables], loss: AnyLoss) -> None:
         self.kernels, self.network, self.batches, self.loss = kernels, network, batches, loss
         most = max(len(variables.A) for variables in batches)
@@ -48,7 +53,7 @@ class Residuals:
 
     def remember_sizes(self) -> None:
         """Take the variables as they are for what `grown` compares with."""
-        self.largest_allowed = {name: max(1.0, size) for name, size in self._measure_sizes().items()}
+        self.largest_allowed: dict[str, float] = {name: max(1.0, size) for name, size in self._measure_sizes().items()}
         for variables in self.batches:
             if variables.values is not None:
                 largest = float(np.abs(variables.values).max())
@@ -58,7 +63,7 @@ class Residuals:
     def begin(self, at: SweepSettings) -> None:
         """Start an iteration with the penalties ``at``."""
         self.at = at
-        self.rhos = (at.rho1, at.rho2, at.rho3)
+        self.rhos: tuple[float, float, float] = (at.rho1, at.rho2, at.rho3)
         self._evaluated: Variables | None = None
         self._moved = dict.fromkeys(_EQUATIONS, 0.0)
         self._changed = 0.0
@@ -128,12 +133,12 @@ class Residuals:
             if correct is not None:
                 n_correct += correct
                 n_labelled += int(np.count_nonzero(variables.row_weights))
-        self.sizes = self._measure_sizes()
+        self.sizes: dict[str, float] = self._measure_sizes()
         changed = self._changed
         for before, now in zip(self._weights_before, (self.network.Theta, self.network.Psi), strict=True):
             np.subtract(now, before, out=before)
             changed += _square(before)
-        self.result = {"epoch": iteration, "lagrangian": lagrangian + loss + self._omega(penalty)}
+        self.result: dict[str, Any] = {"epoch": iteration, "lagrangian": lagrangian + loss + self._omega(penalty)}
         for name, before in zip(_EQUATIONS, self._room, strict=True):
             n_columns = before.shape[1]
             self.result[f"primal_{name}"] = _root(others[name], (self._n_rows - self._n_last) * n_columns)

@@ -126,8 +126,8 @@ class Algorithm1(BaseEstimator):
         self.eps_abs = eps_abs
         self.eps_rel = eps_rel
 
-    capabilities = frozenset({Capability.LABELS_PER_STEP, Capability.CHECKPOINTS})
-    losses = ("cross_entropy", "squared_error")
+    capabilities: frozenset[Capability] = frozenset({Capability.LABELS_PER_STEP, Capability.CHECKPOINTS})
+    losses: tuple[str, ...] = ("cross_entropy", "squared_error")
 
     def check_settings(self) -> None:
         """Raise ValueError or TypeError unless every setting is in its range."""

@@ -92,6 +92,17 @@ class Variables:
         How many numbers ``scratch`` must have room for.
     """
 
+    d: int
+    n: int
+    Theta: FloatArray
+    Psi: FloatArray
+    labels: IntArray
+    values: FloatArray | None
+    row_weights: FloatArray
+    lambda1: FloatArray
+    lambda2: FloatArray
+    lambda3: FloatArray
+
     def __init__(
         self,
         kernels: Kernels,
@@ -110,7 +121,7 @@ class Variables:
         self.d, self.n, self.K = d, n, K
         self.Theta, self.Psi = network.Theta, network.Psi
         self._blocks = network.blocks
-        self.offsets = batch.offsets
+        self.offsets: Array = batch.offsets
         self._rows_of_states = batch.rows_of_states()
         self.labels, self.values, self.row_weights = labels, values, row_weights
         self.Z = np.zeros((rows + B, d + n + 1), dtype)
@@ -120,7 +131,7 @@ class Variables:
         self.O = np.empty((rows, K), dtype)
         self.lambda1, self.lambda2 = np.zeros((B, n), dtype), np.zeros((B, n), dtype)
         self.lambda3 = np.zeros((B, K), dtype)
-        self.scratch_size = kernels.sweep_room(rows, B, d, n, K, penalised)
+        self.scratch_size: int = kernels.sweep_room(rows, B, d, n, K, penalised)
         self._scratch: FloatArray | None = None
         if standard is None:
             self.Z[:rows, :d] = batch.inputs()

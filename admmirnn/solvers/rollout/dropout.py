@@ -38,7 +38,7 @@ class Dropout:
         self, p: float, rooms: Sequence[Room], random_state: np.random.RandomState, rank: int | None = None
     ) -> None:
         self._p, self._masks = p, [room.mask for room in rooms if room.mask is not None]
-        self.random_state = np.random.RandomState(random_state.randint(1 << 31))
+        self.random_state: np.random.RandomState = np.random.RandomState(random_state.randint(1 << 31))
         self._rank = rank
 
     def draw(self, n_sequences: int) -> None:

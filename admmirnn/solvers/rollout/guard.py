@@ -57,9 +57,11 @@ class Guard:
         How often it has stepped in since it last found a window good.
     """
 
+    rollbacks_in_a_row: int
+
     def __init__(self, network: Network, n_sequences: int, constant_loss: float) -> None:
         self._trained = network.trained
-        self.window = min(WINDOW, n_sequences)
+        self.window: int = min(WINDOW, n_sequences)
         self._leeway = math.sqrt(max(1.0, _SMALL_WINDOW / self.window))  # means of fewer losses vary more
         self.constant_loss = constant_loss
         self._best = math.inf

@@ -43,6 +43,8 @@ class Joint:
         As those of a `Workspace`, of the output layer.
     """
 
+    counts: NDArray[np.float64]
+
     def __init__(
         self,
         kernels: Kernels,
@@ -54,7 +56,7 @@ class Joint:
         first, other = works
         self._kernels, self._first, self._other = kernels, first, other
         self._room, self.counts = memory
-        self.sums = self._room[: (K + h) * h]
+        self.sums: FloatArray = self._room[: (K + h) * h]
         self._states = None
         if first.read_out == "each":
             self._states = np.zeros((first.room.n_outputs, other.room.n), Psi.dtype)

@@ -40,6 +40,9 @@ class OnlineSchedule:
         Of the targets of all calls, of which the last 1,600 count: what a weight is measured by.
     """
 
+    constant_loss: float
+    mean_weight: float
+
     def __init__(self) -> None:
         self.constant_loss = 0.0
         self.mean_weight, self._n_weighed = 1.0, 0

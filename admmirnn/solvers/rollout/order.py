@@ -16,7 +16,7 @@ from admmirnn.solvers.rollout.memory import CarriedState, ShuffledState
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from admmirnn._typing import BoolArray, FloatArray, IntArray
+    from admmirnn._typing import Array, BoolArray, FloatArray, IntArray
     from admmirnn.data.sequences import Minibatch, Sequences, Streams
     from admmirnn.networks import Network
 
@@ -57,6 +57,9 @@ class Shuffled:
         The same.
     """
 
+    batch_size: int
+    random_state: np.random.RandomState
+
     def __init__(
         self,
         network: Network,
@@ -68,8 +71,8 @@ class Shuffled:
     ) -> None:
         self.sequences = sequences
         n_sequences = len(sequences) if shards is None else sum(shards)
-        self.n_batches = -(-n_sequences // batch_size)
-        self.most_sequences = min(batch_size, len(sequences))
+        self.n_batches: int = -(-n_sequences // batch_size)
+        self.most_sequences: int = min(batch_size, len(sequences))
         if shards is not None:
             self.most_sequences = -(-len(sequences) // self.n_batches)
         self._network, self.batch_size = network, batch_size
@@ -153,6 +156,9 @@ class Carried:
         Where several workers have streams, those of all of them, see `admmirnn.solvers.rollout.parts.all_streams`.
     """
 
+    random_state: np.random.RandomState
+    states: Array
+
     def __init__(
         self,
         network: Network,
@@ -163,12 +169,12 @@ class Carried:
         states: FloatArray | None = None,
         everyones: Streams | None = None,
     ) -> None:
-        self.sequences = streams.chunks
+        self.sequences: Sequences = streams.chunks
         self._network, self._streams = network, streams
         self._shuffle, self.random_state = shuffle, random_state
         self._all = streams if everyones is None else everyones
         self._groups = self._all.groups(batch_size)
-        self.n_batches = self._all.n_batches(batch_size)
+        self.n_batches: int = self._all.n_batches(batch_size)
         self.batch_size = batch_size
         self.most_sequences = min(batch_size, len(streams.chunks))
         self.states = self._start() if states is None else np.array(states, network.dtype)

@@ -55,7 +55,7 @@ class Parts:
         lengths = sequences.lengths
         are_equal = bool((lengths == lengths[:1]).all())
         found = gather(reducer, (len(lengths), lengths[:1] if are_equal else lengths.astype(np.int32)))
-        self.shards = tuple(n for n, _ in found)
+        self.shards: tuple[int, ...] = tuple(n for n, _ in found)
         self._first = sum(self.shards[: reducer.rank])
         self._last = self._first + len(lengths)
         known = {int(length) for _, of_worker in found for length in of_worker[:2]}

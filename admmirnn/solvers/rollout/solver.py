@@ -142,7 +142,7 @@ class Rollout(BaseEstimator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__({"metric": "identity"} | state)  # as it was when older versions pickled this
 
-    capabilities = frozenset(Capability)
+    capabilities: frozenset[Capability] = frozenset(Capability)
 
     def check_settings(self) -> None:
         """Raise ValueError or TypeError unless every setting is in its range."""

@@ -65,7 +65,7 @@ class Splitting:
 
     def __init__(self, network: Network, layers: Sequence[Layer], penalties: Mapping[str, ProximalOperator]) -> None:
         self.layers = layers
-        self.lambda4 = tuple(np.zeros_like(layer.weights) for layer in self.layers)
+        self.lambda4: tuple[FloatArray, ...] = tuple(np.zeros_like(layer.weights) for layer in self.layers)
         for layer in self.layers:
             layer.pull = np.zeros_like(layer.M)
         self._terms = [

@@ -51,10 +51,10 @@ class Targets:
     def __init__(self, loss: AnyLoss, rho: float = 1.0) -> None:
         self.labels: IntArray | None = None
         self.values: FloatArray | None = None
-        self.rho = max(rho, loss.least_rho)
-        self.loss = loss.name
-        self.dtype = loss.target_dtype
-        self.parameter = 0.0 if loss.name is None else loss.parameter
+        self.rho: float = max(rho, loss.least_rho)
+        self.loss: str | None = loss.name
+        self.dtype: type[np.intp] | None = loss.target_dtype
+        self.parameter: float = 0.0 if loss.name is None else loss.parameter
         self._are_labels = loss.takes_labels
 
     def set(self, targets: Array, weights: FloatArray) -> None:
@@ -91,6 +91,11 @@ class Workspace(Space):
     maps : list
         What kernels take for the weights of its maps.
     """
+
+    sums: FloatArray
+    output_sums: FloatArray
+    counts: NDArray[np.float64]
+    output_counts: NDArray[np.float64]
 
     raw_targets: Array
     weights: FloatArray
@@ -181,10 +186,10 @@ class Workspace(Space):
         else:
             targets = targets[batch.indices]
             self.weights = self._ones[:B] if weights is None else weights[batch.indices]
-        self.n_targets = B
+        self.n_targets: int = B
         if weights is not None or self.read_out == "each":
             self.n_targets = int(np.count_nonzero(self.weights))
-        self.mean_weight = 1.0
+        self.mean_weight: float = 1.0
         if weights is not None and self.n_targets:
             self.mean_weight = float(self.weights.sum(dtype=np.float64)) / self.n_targets
         self.roots = None if roots is None else roots[batch.indices]
@@ -260,6 +265,16 @@ class Layer:
         step length; the damping in force, and what it adds to the diagonal of G.
     """
 
+    n_symbols: int
+    n_ones: int
+    pull: FloatArray
+    D_norm: float
+    step: float
+    damping: float
+    shift: float
+    radius: float
+    M: FloatArray
+
     R: NDArray[np.float64] | None
     P_factor: FloatArray | None
 
@@ -284,11 +299,11 @@ class Layer:
         self.m: int = m
         self.M = self.pull = np.zeros((p, m), weights.dtype)
         self.G = np.zeros((m, m - n_symbols), weights.dtype)
-        self.factor = np.zeros_like(self.G)
+        self.factor: FloatArray = np.zeros_like(self.G)
         self.R = np.zeros((p, p)) if matrix_penalty else None
         self.P_factor = np.zeros((p, p), weights.dtype) if matrix_penalty else None
         self.D = np.zeros((m, p), weights.dtype)
-        self.ridge = 0.0
+        self.ridge: float = 0.0
         self.outcome = (0.0, 0.0, 0.0, 0.0)
 
     @property

@@ -56,6 +56,9 @@ class Sums:
         What each kernel writes its sums and its scratch to.
     """
 
+    counts: list[NDArray[np.float64]]
+    rooms: list[FloatArray]
+
     def __init__(self, dtype: DType, of_counts: Sequence[int], of_kernels: Sequence[tuple[int, int]]) -> None:
         n_doubles = _N_FIGURES + sum(of_counts)
         n_doubles += -n_doubles % (_ALIGNMENT // 8)
