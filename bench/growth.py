@@ -6,7 +6,7 @@ make (`bench.flops`) at the speed of the fastest matrix product.  The first part
 of the others one number of a size grows: hidden units n, features d, steps N, sequences in a minibatch B, classes K,
 and the threads of ours.  Seconds are those of the processor, but those of threads, which are of the clock on the wall.
 
-``--publish`` writes bench/results/scaling.json, of which README and docs/ show tables, and docs/scaling.png.
+``--publish`` writes bench/results/scaling.json, of which docs/ shows a table, and docs/scaling.png.
 """
 
 import argparse
@@ -121,7 +121,7 @@ def row_of(row):
 
 
 def table():
-    """Markdown of the published table, for README."""
+    """Markdown of the published table, for docs/."""
     record = read_result("scaling")
     lines = [
         "| cell | size | an iteration | times as long: PyTorch, Adam | JAX, Adam | share of the arithmetic limit |",
