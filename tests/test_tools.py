@@ -325,3 +325,34 @@ def test_what_is_no_sequence_of_arrays_is_refused(ragged):
     for wrong in (dict(enumerate(X)), "a text", {1, 2}, collections.deque(), collections.deque([X[0], X[1][:, :1]])):
         with pytest.raises((ValueError, TypeError)):
             classifier().fit(wrong, y)
+
+
+# MAPIE, which makes intervals and sets of any model's predictions
+
+
+def test_mapie_makes_intervals_of_lists(ragged):
+    regression = pytest.importorskip("mapie.regression")
+    X = ragged[0]
+    y = np.array([x[:, 0].mean() for x in X])
+    model = RNNRegressor(hidden_size=4, max_epochs=2, random_state=0)
+    found = regression.CrossConformalRegressor(model, confidence_level=0.8, cv=3).fit_conformalize(X, y)
+    points, intervals = found.predict_interval(X[50:])
+    assert (intervals[:, 0, 0] <= points).all() and (points <= intervals[:, 1, 0]).all()
+
+
+def test_mapie_makes_sets_of_lists(ragged):
+    classification = pytest.importorskip("mapie.classification")
+    X, y, _ = ragged
+    found = classification.CrossConformalClassifier(classifier(), confidence_level=0.8, cv=3).fit_conformalize(X, y)
+    assert found.predict_set(X[50:])[1].shape == (10, 2, 1)
+
+
+def test_split_mapie_asks_for_a_table(ragged):
+    """It tries a fitted model on one row of n_features_in_ numbers; once it does not, the guide should say so."""
+    regression = pytest.importorskip("mapie.regression")
+    X = ragged[0]
+    y = np.array([x[:, 0].mean() for x in X])
+    model = RNNRegressor(hidden_size=4, max_epochs=2, random_state=0)
+    split = regression.SplitConformalRegressor(model, confidence_level=0.8, prefit=False).fit(X[:30], y[:30])
+    with pytest.raises(UserWarning, match="minimal prediction test"):
+        split.conformalize(X[30:], y[30:])

@@ -3,6 +3,9 @@
 import ast
 import importlib.machinery
 import inspect
+import json
+import os
+import shutil
 import subprocess
 import sys
 import typing
@@ -231,3 +234,20 @@ def test_mypy_has_nothing_to_say(tmp_path):
     for arguments in ([], newer, [str(program)]):
         found = subprocess.run([sys.executable, "-m", "mypy", *arguments], cwd=ROOT, capture_output=True, text=True)
         assert not found.returncode, found.stdout + found.stderr
+
+
+@pytest.mark.slow
+def test_types_of_public_names_are_complete(tmp_path):
+    """What pyright does not know of the rest comes from the base classes of scikit-learn, which have no types."""
+    pytest.importorskip("pyright")
+    installed = tmp_path / "site" / "admmirnn"  # pyright does not follow the hooks of an editable install
+    shutil.copytree(Path(admmirnn.__file__).parent, installed, dirs_exist_ok=True)
+    for path in [*FOLDER.glob("*.pyi"), *FOLDER.glob("*.py")]:
+        (installed / "_kernels").mkdir(exist_ok=True)
+        shutil.copy(path, installed / "_kernels")
+    environment = os.environ | {"PYTHONPATH": str(installed.parent)}
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
+    command = [sys.executable, "-m", "pyright", "--verifytypes", "admmirnn", "--ignoreexternal", "--outputjson"]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    found = json.loads(done.stdout)["typeCompleteness"]
+    assert found["completenessScore"] >= 0.95, found["completenessScore"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
 from admmirnn import validation
 from admmirnn._typing import FloatArray
@@ -28,6 +29,8 @@ def read_series(name: str, series: Any) -> tuple[list[FloatArray], bool, bool]:
     bool
         Whether it has no axis of length k.
     """
+    if issparse(series):
+        raise TypeError(f"{name} is a sparse matrix; convert it with its toarray()")
     is_list = isinstance(series, (list, tuple)) and len(series) > 0 and np.ndim(series[0]) > 0
     items = list(series) if is_list or getattr(series, "ndim", 0) == 3 else [series]
     found, dimensions = [], set()
