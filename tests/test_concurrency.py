@@ -9,6 +9,7 @@ import sysconfig
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, backend
+from admmirnn.data.sequences import Sequences
 
 pytestmark = pytest.mark.elman
 
@@ -373,6 +375,42 @@ def fork_while_the_limit_is_being_set():
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
+def fork_while_another_thread_looks_at_sequences():
+    """What is computed once for all predictions is locked by nobody."""
+
+    class Lengths(np.ndarray):
+        def __eq__(self, other):
+            looking.set()
+            forked.wait(SECONDS)
+            return np.asarray(self) == np.asarray(other)
+
+    looking, forked = threading.Event(), threading.Event()
+    model = fitted("classifier")
+    X = CASES["classifier"][1][0]
+    expected = model.predict_proba(X)
+    sequences = Sequences.of_lengths(X[:5].reshape(-1, 1), 5 * [20])
+    slow = replace(sequences, lengths=sequences.lengths.view(Lengths))
+    thread = threading.Thread(target=lambda: slow.minibatch(np.arange(5)))
+    thread.start()
+    looking.wait()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            np.testing.assert_array_equal(model.predict_proba(X), expected)
+            code = 0
+        finally:
+            os._exit(code)
+    deadline = time.monotonic() + 60
+    while (ended := os.waitpid(pid, os.WNOHANG))[0] == 0 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    forked.set()
+    thread.join()
+    if not ended[0]:
+        os.kill(pid, signal.SIGKILL)
+    assert ended[0] and os.waitstatus_to_exitcode(ended[1]) == 0, "the process that was forked hangs"
+
+
 def fork_within_a_fit():
     """A process that a callback forks goes on with the fit, as its parent does."""
     pids, model = [], clone(CASES["classifier"][0])
@@ -398,7 +436,14 @@ def blas_threads():
 @pytest.mark.slow_on("fork_while_the_limit_is_being_set", "fork_during_a_fit", "fork_within_a_fit")
 @needs_fork
 @pytest.mark.parametrize(
-    "function", [fork_after_fit, fork_during_a_fit, fork_while_the_limit_is_being_set, fork_within_a_fit]
+    "function",
+    [
+        fork_after_fit,
+        fork_during_a_fit,
+        fork_while_the_limit_is_being_set,
+        fork_while_another_thread_looks_at_sequences,
+        fork_within_a_fit,
+    ],
 )
 def test_fork(function):
     in_new_process(function)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import mmap
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import ArrayLike
 
@@ -20,6 +19,26 @@ if TYPE_CHECKING:
 OBSERVATION_DTYPES = tuple(np.dtype(name) for name in ("f4", "f8", "u1", "i1", "u2", "i2"))
 _MOST_MAPPED = 1 << 26  # bytes of a memory-mapped file that are kept in memory
 _MAPPED_AROUND = 1 << 21  # bytes that the system may map with the first one that is read anywhere
+
+T = TypeVar("T")
+
+
+class _Lazy(Generic[T]):
+    """An attribute that is computed when it is first asked for; by two threads at once perhaps twice, to be kept once.
+
+    That of functools has a lock before Python 3.12, one for all objects: in a process that has been forked while
+    another thread held it, nobody would ever give it back.
+    """
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self._compute, self.__doc__ = compute, compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type | None = None) -> T:
+        found: T = instance.__dict__.setdefault(self._name, self._compute(instance))
+        return found
 
 
 @dataclass(frozen=True)
@@ -177,7 +196,7 @@ class Sequences:
         begins = np.append(True, starts[1:] > ends[:-1])
         return starts[begins], ends[np.append(begins[1:], True)]
 
-    @cached_property
+    @_Lazy
     def _mapped_file(self) -> _MappedFile | None:
         """The memory-mapped file in which the observations are, or None."""
         array: object = self.observations
@@ -188,7 +207,7 @@ class Sequences:
             array = array.base
         return None
 
-    @cached_property
+    @_Lazy
     def _one_length(self) -> bool:
         """Whether all sequences have the same number of steps."""
         return bool((self.lengths == self.lengths[:1]).all())
@@ -201,7 +220,7 @@ class Sequences:
             known[n_sequences] = lengths, np.arange(int(lengths[0]) + 2) * n_sequences
         return known[n_sequences]
 
-    @cached_property
+    @_Lazy
     def _minibatches_of_one_length(self) -> dict[int, tuple[IntArray, IntArray]]:
         return {}
 
@@ -276,7 +295,7 @@ class Streams:
     def __len__(self) -> int:
         return len(self.n_chunks)
 
-    @cached_property
+    @_Lazy
     def stream_of(self) -> IntArray:
         """Of each chunk."""
         return np.repeat(np.arange(len(self)), self.n_chunks)
