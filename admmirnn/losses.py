@@ -9,7 +9,7 @@ constant output would cost; a solver compares with the latter to see whether a n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from admmirnn._typing import Array, CustomLoss, FloatArray, IntArray
-from admmirnn.validation import check_choice, check_number
+from admmirnn.validation import blocks, check_choice, check_number
 
 if TYPE_CHECKING:
     from admmirnn.reference.kernels import Kernels
@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 _HALVINGS = 60
+_MOST_ROWS = 1 << 20  # whose targets are sorted, or looked at again and again
 _ROUNDING = 1e-9  # of losses that are zero
 
 
@@ -129,8 +130,9 @@ class SquaredError(Loss):
 
     def constant_loss(self, targets: Array, weights: Array) -> float:
         """Half the variance of the targets."""
-        y, shares = _weighty(targets, weights)
-        return float(0.5 * (shares @ (y - shares @ y) ** 2).sum())
+        total, mean = _mean_target(targets, weights)
+        squares = sum((w / total) @ (y - mean) ** 2 for y, w in _weighty_blocks(targets, weights))
+        return float(0.5 * np.sum(squares))
 
 
 class SigmoidCrossEntropy(Loss):
@@ -143,8 +145,7 @@ class SigmoidCrossEntropy(Loss):
 
     def constant_loss(self, targets: Array, weights: Array) -> float:
         """The sum of the entropies of the outputs' mean targets, in nats."""
-        y, shares = _weighty(targets, weights)
-        p = np.clip(shares @ y, 0, 1)
+        p = np.clip(_mean_target(targets, weights)[1], 0, 1)
         return float(-(xlogy(p, p) + xlogy(1 - p, 1 - p)).sum())
 
 
@@ -378,6 +379,7 @@ class UserLoss:
 
     def constant_loss(self, targets: Array, weights: Array) -> float:
         """What the loss's own ``constant_loss`` says, or the loss of outputs that are zero."""
+        targets, weights = _sample(targets, weights)
         rows = np.flatnonzero(weights)
         y, w = self._targets(targets, rows), np.asarray(weights)[rows].astype(np.float64)
         constant_loss: Callable[[Array, Array], Any] | None = getattr(self.loss, "constant_loss", None)
@@ -433,15 +435,50 @@ def loss_of(setting: Any, known: Mapping[str, type[Loss]]) -> AnyLoss:
 
 
 def _weighty(targets: Array, weights: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Targets of the rows that have a weight, and their shares of it."""
+    """Targets of the rows that have a weight, or of many of them, and their shares of it."""
+    targets, weights = _sample(targets, weights)
     weights = np.asarray(weights, np.float64)
     rows = np.flatnonzero(weights)
     return np.asarray(targets)[rows].astype(np.float64), weights[rows] / weights.sum()
 
 
+def _sample(targets: Array, weights: FloatArray) -> tuple[Array, FloatArray]:
+    """Targets and weights, or those of rows drawn at random, if what is made of them would take too much memory."""
+    if len(targets) <= _MOST_ROWS:
+        return targets, weights
+    rows = np.sort(np.random.default_rng(0).integers(len(targets), size=_MOST_ROWS))
+    some = weights[rows]
+    if not some.any():  # hardly any has a weight
+        rows = np.flatnonzero(weights)[:_MOST_ROWS]
+        some = weights[rows]
+    return np.asarray(targets)[rows], some
+
+
+def _weighty_blocks(targets: Array, weights: FloatArray) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Yield targets of rows that have a weight, and these, some rows at a time."""
+    for rows in blocks(len(targets)):
+        some = np.asarray(weights[rows], np.float64)
+        are_weighty = np.flatnonzero(some)
+        yield np.asarray(targets[rows])[are_weighty].astype(np.float64), some[are_weighty]
+
+
+def _mean_target(targets: Array, weights: FloatArray) -> tuple[float, NDArray[np.float64]]:
+    """The sum of all weights, and the mean of the targets."""
+    total = float(sum(w.sum() for _, w in _weighty_blocks(targets, weights)))
+    mean = np.zeros(targets.shape[1])
+    for y, w in _weighty_blocks(targets, weights):
+        mean += (w / total) @ y
+    return total, mean
+
+
 def _class_frequencies(targets: Array, weights: FloatArray) -> NDArray[np.float64]:
-    labels, shares = _weighty(targets, weights)
-    return np.bincount(labels.astype(np.intp), shares).astype(np.float64, copy=False)
+    total = float(sum(w.sum() for _, w in _weighty_blocks(targets, weights)))
+    found: NDArray[np.float64] = np.zeros(0)
+    for labels, w in _weighty_blocks(targets, weights):
+        of_block = np.bincount(labels.astype(np.intp), w / total, len(found)).astype(np.float64, copy=False)
+        of_block[: len(found)] += found
+        found = of_block
+    return found
 
 
 def _pinball(residuals: FloatArray, quantiles: FloatArray) -> FloatArray:

@@ -253,8 +253,8 @@ class Validation:
     ) -> None:
         self._sequences, self._every_step, self._reducer = sequences, every_step, reducer
         self._values, self._loss, self._n_threads = values, loss, n_threads
-        weights = np.ones(len(values)) if weights is None else weights
-        self._weights = weights / (max(gather(reducer, float(weights.max(initial=0.0)))) or 1.0)
+        self._weights = np.broadcast_to(1.0, len(values)) if weights is None else weights
+        self._most = max(gather(reducer, float(self._weights.max(initial=0.0)))) or 1.0
 
     def measure(self, network: Network, record: Record) -> None:
         """Add the loss of the network's roll-out to the record, and of class numbers its accuracy."""
@@ -268,11 +268,21 @@ class Validation:
 
     def _measure_own(self, network: Network) -> tuple[float, float, int | None, int]:
         """The mean loss, the weight of the targets, how many of these the outputs are right about, and their number."""
-        outputs = network.outputs(self._sequences, every_step=self._every_step, n_threads=self._n_threads)
-        values = np.ascontiguousarray(self._values, self._loss.target_dtype or network.dtype)
-        weights = np.ascontiguousarray(self._weights, network.dtype)
-        found, n_correct = self._loss.value(backend.kernels(), outputs, values, weights)
-        return found, float(weights.sum(dtype=np.float64)), n_correct, int(np.count_nonzero(weights))
+        total, weight, n_correct, n_targets = 0.0, 0.0, 0, 0
+        knows_correct, kernels = True, backend.kernels()
+        for rows, outputs in network.pieces_of_outputs(
+            self._sequences, every_step=self._every_step, n_threads=self._n_threads
+        ):
+            weights = np.ascontiguousarray(self._weights[rows] / self._most, network.dtype)
+            if not weights.any():
+                continue
+            values = np.ascontiguousarray(self._values[rows], self._loss.target_dtype or network.dtype)
+            found, correct = self._loss.value(kernels, np.ascontiguousarray(outputs), values, weights)
+            of_piece = float(weights.sum(dtype=np.float64))
+            total, weight = total + found * of_piece, weight + of_piece
+            knows_correct &= correct is not None
+            n_correct, n_targets = n_correct + (correct or 0), n_targets + int(np.count_nonzero(weights))
+        return total / weight if weight else math.nan, weight, n_correct if knows_correct else None, n_targets
 
 
 class EarlyStopping:

@@ -2,6 +2,8 @@
 
 import datetime
 import enum
+import sys
+from collections import Counter
 from decimal import Decimal
 from fractions import Fraction
 
@@ -10,6 +12,15 @@ import pandas as pd
 import pytest
 
 from admmirnn import RNNClassifier
+from admmirnn.data.labels import check_label_column
+from admmirnn.data.reading import read_sequences
+from admmirnn.data.reading_targets import (
+    check_indicators,
+    check_labels,
+    check_labels_per_step,
+    check_sample_weight,
+    check_values,
+)
 
 rng = np.random.default_rng(0)
 N, T = 24, 4
@@ -190,3 +201,48 @@ def test_a_score_is_of_labels_of_the_same_type():
     with pytest.raises(TypeError, match="y has labels like .*a.*, and others are like .*0"):
         model.score(X, STRINGS[B])
     assert model.score(X, B.astype(bool)) == model.score(X, B)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, np.uint64, bool])
+def test_integers_are_sorted_without_sorting(dtype):
+    rng = np.random.default_rng(0)
+    low, high = (0, 2) if dtype is bool else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    for span in (1, 3, 200):
+        span = min(span, high - low)
+        for first in (low, high - span):
+            y = np.array([first + int(i) for i in rng.integers(0, span + (dtype is not bool), 500)], dtype)
+            for found, expected in zip(
+                check_label_column(y, "index {}".format), np.unique(y, return_inverse=True), strict=True
+            ):
+                assert found.dtype == expected.dtype
+                np.testing.assert_array_equal(found, expected)
+
+
+def test_lists_of_arrays_are_not_looked_at_one_by_one():
+    """A microsecond a sequence is a matter of how often Python is asked: counted, as clocks depend on the machine."""
+    n = 1000
+    lengths = np.full(n, 3)
+    y = list(np.arange(3 * n).reshape(n, 3) % 2)
+    readings = {
+        "labels": lambda: check_labels(y, lengths, per_step=True),
+        "labels to compare": lambda: check_labels_per_step(y, lengths),
+        "values": lambda: check_values([row.astype(float) for row in y], lengths, targets="step"),
+        "weights": lambda: check_sample_weight([row + 1 for row in y], lengths, per_step=True),
+        "array of weights": lambda: check_sample_weight(np.ones((n, 3)), lengths, per_step=True),
+        "indicators": lambda: check_indicators([np.eye(3)] * n, lengths),
+        "observations": lambda: read_sequences(RNNClassifier(), [np.ones((3, 2), np.float32)] * n, np.dtype("f4")),
+    }
+    for name, read in readings.items():
+        read()
+        assert calls_of(read) < 8 * n, name
+
+
+def calls_of(function):
+    """How many functions are called meanwhile, those in C as well."""
+    counts = Counter()
+    sys.setprofile(lambda frame, event, of: counts.update([event]))
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return counts["call"] + counts["c_call"]

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from expected_failures import DEPENDS_ON_NUMBER, IN_FLOAT32
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from admmirnn import Algorithm1, RNNClassifier, RNNRegressor
+from admmirnn import Algorithm1, RNNClassifier, RNNRegressor, Rollout
 from admmirnn.losses import Hinge, Quantile
 
 pytestmark = pytest.mark.elman
@@ -297,3 +298,23 @@ def test_values_too_large_to_compute_with_are_refused(scale_targets):
     X = np.random.default_rng(0).normal(size=(20, 5, 1))
     with pytest.raises(ValueError, match="y has values too large for float32"):
         RNNRegressor(4, scale_targets=scale_targets).fit(X, 1e300 * X[:, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("estimator", "dtype"), [(RNNRegressor, np.float32), (RNNRegressor, np.int64), (RNNClassifier, np.int64)]
+)
+def test_a_stateful_fit_takes_a_few_bytes_a_step(estimator, dtype):
+    """Beside X and y: targets as kernels take them, whatever there is on the way to them."""
+
+    def peak(n):
+        y = (np.arange(n) % 2).astype(dtype)[None]
+        X = np.ones((1, n, 1), np.float32)
+        model = estimator(4, cell="elman", stateful=True, solver=Rollout(max_iter=2), random_state=0)
+        tracemalloc.start()
+        model.fit(X, y)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(20_000)
+    assert (peak(1_200_000) - peak(200_000)) / 1_000_000 <= 12

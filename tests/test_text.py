@@ -4,6 +4,7 @@ import gzip
 import io
 import pickle
 import string
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -436,3 +437,25 @@ def test_a_damaged_packed_file_is_named(tmp_path):
     (tmp_path / "book.gz").write_bytes(gzip.compress(PLAIN.encode())[:-9])
     with pytest.raises(ValueError, match="book.gz, which is not a whole gzip file"):
         CharacterModel().fit(tmp_path / "book.gz")
+
+
+@pytest.mark.parametrize("settings", [{}, {"early_stopping": True}], ids=str)
+def test_a_text_takes_a_few_bytes_a_character(settings):
+    """Beside the text itself: its codes, targets and weights, and none of its outputs."""
+
+    def peak(n):
+        text = "".join(map(chr, np.random.default_rng(0).integers(97, 117, 1000))) * (n // 1000)
+        model = CharacterModel(4, cell="elman", solver=Rollout(max_iter=2), random_state=0, **settings)
+        tracemalloc.start()
+        model.fit(text[:n])
+        most = tracemalloc.get_traced_memory()[1]
+        model.bits_per_character(text)
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        model.bits_per_character(text)
+        of_bits = tracemalloc.get_traced_memory()[1] - before
+        tracemalloc.stop()
+        return np.array([most, of_bits])
+
+    peak(20_000)
+    assert ((peak(600_000) - peak(200_000)) / 400_000 <= 12).all()

@@ -9,13 +9,16 @@ import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
+from admmirnn import validation
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from admmirnn._typing import Array, BoolArray, IntArray
 
 
-_PLAIN = "biufSUmM"  # kinds of dtypes that hold labels as they are
+_MANY = 1 << 20  # labels of which numbers of eight bytes would take much
+PLAIN_KINDS = "biufSUmM"  # kinds of dtypes that hold labels as they are
 
 
 def as_labels(values: Any, name: str = "y", ignore_label: Any = None) -> Array:
@@ -40,7 +43,7 @@ def as_labels(values: Any, name: str = "y", ignore_label: Any = None) -> Array:
     ValueError, TypeError
         If there are more axes, or labels of several types.
     """
-    if type(values) is np.ndarray and values.ndim == 1 and values.dtype.kind in _PLAIN:
+    if type(values) is np.ndarray and values.ndim == 1 and values.dtype.kind in PLAIN_KINDS:
         return values
     if getattr(values, "ndim", 1) == 2 and hasattr(values, "iloc") and values.shape[1] == 1:
         column_or_1d(np.zeros(values.shape), warn=True)  # which says that one axis is due
@@ -130,6 +133,8 @@ def differs(labels: Iterable[Any], ignore_label: Any) -> BoolArray:
         raise TypeError(f"ignore_label is {ignore_label!r}; pass one label, or None")
     if is_missing(ignore_label):
         return np.array([not is_missing(label) for label in labels], dtype=bool)
+    if isinstance(labels, np.ndarray) and labels.dtype.kind in "biu" and isinstance(ignore_label, (int, np.integer)):
+        return np.asarray(labels != ignore_label)
     return np.array([is_missing(label) or not (label == ignore_label) for label in labels], dtype=bool)
 
 
@@ -149,12 +154,36 @@ def check_label_column(y: Array, where: Callable[[int], str], remedy: str = "lea
         raise ValueError(f"Input y contains {found}, first at {where(i)}; {remedy}")
     if y.dtype.kind in "fc":
         check_classification_targets(y)
+    by_table = _small_integers(y) if y.dtype.kind in "biu" and len(y) else None
+    if by_table is not None:
+        return by_table
     try:
         return np.unique(y, return_inverse=True)
     except TypeError as error:
         raise TypeError(
             f"y holds labels that cannot be sorted ({error}), such as {y[0]!r:.40}; pass numbers or strings"
         ) from error
+
+
+def _small_integers(y: Array) -> tuple[Array, IntArray] | None:
+    """As np.unique, by a table instead of sorting: None if there are too many different ones for that."""
+    least, most = int(y.min()), int(y.max())
+    if most - least > max(len(y), 1 << 10):
+        return None
+    is_there = np.zeros(most - least + 1, bool)
+    for rows in validation.blocks(len(y)):
+        is_there[_above(y[rows], least)] = True
+    values = np.flatnonzero(is_there)
+    place_of = np.cumsum(is_there) - 1
+    places = np.empty(len(y), np.intp if len(y) < _MANY else np.min_scalar_type(len(values)))
+    for rows in validation.blocks(len(y)):
+        places[rows] = place_of[_above(y[rows], least)]
+    return (values.astype(y.dtype) + y.min() if y.dtype.kind == "u" else (values + least).astype(y.dtype)), places
+
+
+def _above(y: Array, least: int) -> IntArray:
+    """Integers minus the least of all; unsigned ones may be beyond the others."""
+    return (y - y.dtype.type(least)).astype(np.intp) if y.dtype.kind == "u" else y.astype(np.intp) - least
 
 
 def check_comparable(labels: Array, classes: Array, *, strict: bool = False) -> None:

@@ -32,7 +32,8 @@ def values_and_form(y: Any, lengths: IntArray, targets: str, sequences: Sequence
 
     Returns
     -------
-    values : ndarray of shape (n_rows,) or (n_rows, k), float64
+    values : ndarray of shape (n_rows,) or (n_rows, k)
+        Of the type that y has, if that is one of numbers, and float64 otherwise.
     form : {"sequence", "array", "list"}
 
     Raises
@@ -48,7 +49,7 @@ def values_and_form(y: Any, lengths: IntArray, targets: str, sequences: Sequence
     items = _items(y)
     if items is not None and (items[0].ndim == 2 or any(len(item) != 1 for item in items)):
         return _of_list(items, lengths, targets, sequences)
-    values = validation.as_numbers(y, "y", np.float64)
+    values = _numbers(y)
     if values.ndim == 3:
         return _of_three_axes(values, lengths, targets), "array"
     if values.ndim == 2:
@@ -66,6 +67,8 @@ def values_and_form(y: Any, lengths: IntArray, targets: str, sequences: Sequence
 
 def _items(y: Any) -> list[FloatArray] | None:
     """The arrays of a list of them, or None if y is none; they have as many axes, and rows of one length."""
+    if validation.are_alike(y) and y[0].dtype.kind in "buif" and y[0].ndim < 3:
+        return list(y)
     if not is_list(y) or not all(hasattr(item, "__len__") and not isinstance(item, (str, bytes)) for item in y):
         return None
     items = [validation.as_numbers(item, f"y[{i}]", np.float64) for i, item in enumerate(y)]
@@ -82,6 +85,14 @@ def _items(y: Any) -> list[FloatArray] | None:
     return items
 
 
+def _numbers(y: Any) -> Array:
+    """An array of numbers of whatever type, not copied without need."""
+    if type(y) is np.ndarray and y.dtype.kind in "buif" and y.dtype.itemsize <= 8 and y.dtype.isnative:
+        return np.ascontiguousarray(y) if y.ndim else y
+    found: Array = validation.as_numbers(y, "y", np.float64)
+    return found
+
+
 def is_list(y: Any) -> bool:
     """Whether y is a list of what may be arrays, or an array of such objects."""
     return isinstance(y, (list, tuple)) or getattr(getattr(y, "dtype", None), "kind", "") == "O"
@@ -91,7 +102,7 @@ def _of_list(
     items: list[FloatArray], lengths: IntArray, targets: str, sequences: Sequences | None
 ) -> tuple[FloatArray, str]:
     """Values of a list of arrays: of steps, unless something else is said, or they are far from as many."""
-    counts = np.array([len(item) for item in items])
+    counts = validation.counts_of(items)
     if targets == "sequence":
         if items[0].ndim == 2:
             raise ValueError(
@@ -104,16 +115,16 @@ def _of_list(
                 f"y[{i}] has {counts[i]} values and y[0] has {counts[0]}, and targets is 'sequence': give every "
                 "sequence as many values, or pass targets='step'"
             )
-        return np.stack(items), "sequence"
+        return _numbers(np.stack(items)), "sequence"
     if (counts == lengths).all():
         if targets == "auto" and items[0].ndim == 1 and _is_one_number(lengths) and lengths[0] > 1:
-            values = np.stack(items)
+            values = _numbers(np.stack(items))
             if _steps_ahead(values, sequences) is None:
                 _warn_of_both(values, "one value per step, as y is a list of arrays", "step", "sequence")
-        return np.concatenate(items), "list"
+        return _numbers(items[0] if len(items) == 1 else np.concatenate(items)), "list"
     one_count = items[0].ndim == 1 and _is_one_number(counts)
     if targets == "auto" and one_count and not _is_near(int(counts[0]), lengths):
-        return np.stack(items), "sequence"
+        return _numbers(np.stack(items)), "sequence"
     i = int((counts != lengths).argmax())
     raise ValueError(
         f"y[{i}] has {counts[i]} value(s) and X[{i}] has {lengths[i]} steps; pass one value per step, NaN where there "

@@ -227,6 +227,8 @@ def _kind_of(X: Any, names: Array | None = None) -> tuple[str, Any, list[Any] | 
         return "table", X, None  # refused there, in scikit-learn's words
     if isinstance(X, StoredSequences):
         return "stored", X, None
+    if validation.are_alike(X) and X[0].ndim == 2:
+        return "list", X, None
     refuse_no_sequences(X)
     validation.refuse_masked("X", X)
     X = validation.in_lists(X)
@@ -322,6 +324,10 @@ def _read_array(X: Array, dtype: DType, scale: float) -> Sequences:
 
 
 def _read_list(X: Any, dtype: DType, scale: float) -> Sequences:
+    if validation.are_alike(X) and X[0].dtype.kind in "buif":
+        lengths = validation.counts_of(X)
+        if X[0].shape[1] and lengths.min():
+            return Sequences.of_lengths(as_observations(np.concatenate(X), "X", dtype), lengths, scale)
     arrays = [as_observations(item, f"X[{i}]", dtype) for i, item in enumerate(X)]
     for i, array in enumerate(arrays):
         if array.shape[0] == 0:

@@ -9,10 +9,12 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import column_or_1d
 
 from admmirnn import validation
-from admmirnn.data.labels import as_labels, check_comparable, check_label_column, differs
+from admmirnn.data.labels import PLAIN_KINDS, as_labels, check_comparable, check_label_column, differs
 from admmirnn.data.meaning import is_list, values_and_form
 
 if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
     from admmirnn._typing import Array, BoolArray, DType, FloatArray, IntArray
     from admmirnn.data.sequences import Sequences
 
@@ -47,7 +49,7 @@ def check_labels(
     -------
     classes : ndarray
         Sorted.
-    targets : ndarray of intp
+    targets : ndarray of intp, or of steps of the smallest unsigned integers
         One for each sequence, or one for each step of every sequence, one sequence after the other; 0 where there is
         no label.
     present : ndarray of bool
@@ -72,18 +74,22 @@ def check_labels(
     present = np.ones(len(column), bool) if ignore_label is None else differs(column, ignore_label)
     if not present.any():
         raise ValueError(f"y holds ignore_label = {ignore_label!r} alone; give at least two classes a label")
-    rows = np.flatnonzero(present)
+    is_every = bool(present.all())
 
     def where(i: int) -> str:
+        rows = np.flatnonzero(present)
         if form == "sequence":
             return f"index {rows[i]}"
         sequence = int(np.searchsorted(np.cumsum(lengths), rows[i], side="right"))
         return f"step {rows[i] - lengths[:sequence].sum()} of y[{sequence}]"
 
     remedy = "leave these sequences out" if form == "sequence" else "say with ignore_label what stands for none"
-    classes, of_present = check_label_column(column[present], where, remedy)
-    numbers = np.zeros(len(column), np.intp)
-    numbers[present] = of_present
+    classes, numbers = check_label_column(column if is_every else column[present], where, remedy)
+    if form != "sequence":  # of many steps a byte each is enough
+        numbers = numbers.astype(np.min_scalar_type(len(classes)), copy=False)
+    if not is_every:
+        numbers, of_present = np.zeros(len(column), numbers.dtype), numbers
+        numbers[present] = of_present
     return classes, numbers, present, form
 
 
@@ -109,7 +115,7 @@ def check_labels_of_sequences(y: Any, lengths: IntArray, ignore_label: Any = Non
 
 def _of_one_axis(y: Any) -> Any:
     """Labels in a list, of which each has an axis of its own, without it."""
-    if not _are_nested(y) or any(len(labels) != 1 for labels in y):
+    if not _are_nested(y) or (validation.counts_of(y) != 1).any():
         return y
     column_or_1d(np.zeros((len(y), 1)), warn=True)  # which says that one axis is due
     return [next(iter(labels)) for labels in y]
@@ -138,18 +144,43 @@ def check_labels_per_step(y: Any, lengths: IntArray, ignore_label: Any = None) -
 
 
 def _labels_per_step(y: Any, form: str, lengths: IntArray, ignore_label: Any = None) -> Array:
+    if (column := _plain_column(y, form)) is not None:
+        check_one_per_step(_counts(y, form), "y", y, form, lengths, "label")
+        return column
     rows = _rows_of_steps("y", y, form)
+    if form == "array" and rows.dtype == object:
+        try:
+            check_one_per_step(_counts(rows, form), "y", y, form, lengths, "label")
+            return as_labels(rows.ravel(), "y", ignore_label)
+        except TypeError:
+            pass  # which says below what is wrong, and in which row
     columns = [as_labels(labels, f"y[{i}]", ignore_label) for i, labels in enumerate(rows)]
-    check_one_per_step(columns, "y", y, form, lengths, "label")
+    check_one_per_step(validation.counts_of(columns), "y", y, form, lengths, "label")
     for column in columns[1:]:
         check_comparable(column, columns[0], strict=True)
     return np.concatenate(columns)
 
 
 def _weights_per_step(weights: Any, form: str, lengths: IntArray) -> Array:
+    if (column := _plain_column(weights, form)) is not None:
+        check_one_per_step(_counts(weights, form), "sample_weight", weights, form, lengths, "weight")
+        return column
     columns = [column_or_1d(row) for row in _rows_of_steps("sample_weight", weights, form)]
-    check_one_per_step(columns, "sample_weight", weights, form, lengths, "weight")
+    check_one_per_step(validation.counts_of(columns), "sample_weight", weights, form, lengths, "weight")
     return np.concatenate(columns)
+
+
+def _plain_column(y: Any, form: str) -> Array | None:
+    """The entries of all steps, where nothing has to be asked about any of them; None elsewhere."""
+    if form == "array":
+        return y.ravel() if type(y) is np.ndarray and y.dtype.kind in PLAIN_KINDS else None
+    if validation.are_alike(y) and y[0].ndim == 1 and y[0].dtype.kind in PLAIN_KINDS:
+        return np.concatenate(y)
+    return None
+
+
+def _counts(y: Any, form: str) -> IntArray:
+    return np.full(len(y), y.shape[1]) if form == "array" else validation.counts_of(y)
 
 
 def _rows_of_steps(name: str, y: Any, form: str) -> Any:
@@ -159,26 +190,27 @@ def _rows_of_steps(name: str, y: Any, form: str) -> Any:
     return np.asarray(y) if form == "array" else y
 
 
-def check_one_per_step(columns: list[Array], name: str, y: Any, form: str, lengths: IntArray, what: str) -> None:
+def check_one_per_step(counts: IntArray, name: str, y: Any, form: str, lengths: IntArray, what: str) -> None:
     """Raise unless there is one entry for each step of every sequence."""
-    for i, (labels, length) in enumerate(zip(columns, lengths, strict=True)):
-        if len(labels) != length and form == "array":
-            raise ValueError(
-                f"{name} should be a 1d array, one {what} a sequence, or have one {what} a step, and has the shape "
-                f"{np.shape(y)}: {name}[{i}] has {len(labels)} {what}s and X[{i}] has {length} steps"
-                + ("; several labels at once take loss='sigmoid_cross_entropy'" if name == "y" else "")
-            )
-        if len(labels) != length:
-            raise ValueError(
-                f"{name}[{i}] has {len(labels)} {what}s and X[{i}] has {length} steps; pass one {what} a step"
-            )
+    wrong = np.flatnonzero(counts != lengths)
+    if not len(wrong):
+        return
+    i = int(wrong[0])
+    found = f"{name}[{i}] has {counts[i]} {what}s and X[{i}] has {lengths[i]} steps"
+    if form == "array":
+        raise ValueError(
+            f"{name} should be a 1d array, one {what} a sequence, or have one {what} a step, and has the shape "
+            f"{np.shape(y)}: {found}"
+            + ("; several labels at once take loss='sigmoid_cross_entropy'" if name == "y" else "")
+        )
+    raise ValueError(f"{found}; pass one {what} a step")
 
 
 def _form_of_labels(y: Any, *, of_steps: bool = False) -> str:
     """One label a sequence may have an axis of its own, unless there is one a step."""
     if getattr(y, "ndim", 1) == 2:
         return "array" if y.shape[1] > 1 or of_steps else "sequence"
-    return "list" if _are_nested(y) and (of_steps or any(len(labels) != 1 for labels in y)) else "sequence"
+    return "list" if _are_nested(y) and (of_steps or (validation.counts_of(y) != 1).any()) else "sequence"
 
 
 def _are_nested(y: Any) -> bool:
@@ -187,11 +219,19 @@ def _are_nested(y: Any) -> bool:
         return False
     if not isinstance(y, (list, tuple)) and getattr(getattr(y, "dtype", None), "kind", "") != "O":
         return False
+    if validation.are_alike(y):
+        return bool(y[0].ndim == 1)
     return len(y) > 0 and all(hasattr(labels, "__len__") and np.ndim(labels) == 1 for labels in y)
 
 
 def check_values(
-    y: Any, lengths: IntArray, *, targets: str = "auto", stateful: bool = False, sequences: Sequences | None = None
+    y: Any,
+    lengths: IntArray,
+    *,
+    targets: str = "auto",
+    stateful: bool = False,
+    sequences: Sequences | None = None,
+    dtype: DTypeLike | None = np.float64,
 ) -> tuple[FloatArray, BoolArray, str, bool]:
     """Return targets of a regression, a row each, which of them are there, and how y held them.
 
@@ -207,10 +247,12 @@ def check_values(
         Whether values are those of steps wherever there are several.
     sequences : Sequences, optional
         What X was read as, which may tell what y is.
+    dtype : dtype or None, default=float64
+        Of the values; None leaves them as y has them, so that it may be y itself that is returned.
 
     Returns
     -------
-    values : ndarray of shape (n_rows, k), float64
+    values : ndarray of shape (n_rows, k)
         0 where there is none.
     present : ndarray of shape (n_rows,), bool
     form : {"sequence", "array", "list"}
@@ -230,12 +272,8 @@ def check_values(
     values, form = values_and_form(y, lengths, targets, sequences)
     single = values.ndim == 1
     values = values.reshape(len(values), -1)
-    missing: Any = np.isnan(values)
-    present = ~missing.all(axis=1)
-    partly = missing.any(axis=1) if form == "sequence" else missing.any(axis=1) & present
-    wrong = np.isinf(values).any(axis=1) | partly
-    if wrong.any():
-        i = int(np.flatnonzero(wrong)[0])
+    present, i = _present_values(values, may_be_missing=form != "sequence")
+    if i is not None:
         where = f"index {i}" if form == "sequence" else f"step {i} of all"
         remedy = (
             "leave these sequences out" if form == "sequence" else "pass NaN for all values of a step without a target"
@@ -245,7 +283,24 @@ def check_values(
         raise ValueError(f"Input y contains NaN or infinity, first at {where}; {remedy}")
     if not present.any():
         raise ValueError("y is NaN everywhere; give some steps a target")
-    return np.where(present[:, None], values, 0.0), present, form, single
+    if not present.all():
+        values = np.where(present[:, None], values, values.dtype.type(0))
+    return values if dtype is None else values.astype(dtype, copy=False), present, form, single
+
+
+def _present_values(values: Array, *, may_be_missing: bool) -> tuple[BoolArray, int | None]:
+    """Of which rows there are values, and the first row that is infinite, or has some; None if there is none."""
+    present = np.ones(len(values), bool)
+    if values.dtype.kind != "f":
+        return present, None
+    for rows in validation.blocks(len(values)):
+        missing = np.isnan(values[rows])
+        present[rows] = ~missing.all(axis=1)
+        partly = missing.any(axis=1) & present[rows] if may_be_missing else missing.any(axis=1)
+        wrong = np.isinf(values[rows]).any(axis=1) | partly
+        if wrong.any():
+            return present, rows.start + int(wrong.argmax())
+    return present, None
 
 
 def check_n_targets(n: int, lengths: IntArray) -> None:
@@ -270,10 +325,31 @@ def check_n_targets(n: int, lengths: IntArray) -> None:
 
 def mean_and_deviation(values: FloatArray, weights: FloatArray | None) -> tuple[FloatArray, FloatArray]:
     """Return the weighted mean and the standard deviation of each column; of a column of one value it is 1."""
+    if len(values) <= validation.BLOCK:
+        return _mean_and_deviation(values.astype(np.float64), weights)
+    most = 1.0 if weights is None else float(weights.max())
+    total, sums, largest = 0.0, np.zeros(values.shape[1]), np.zeros(values.shape[1])
     with np.errstate(over="ignore", invalid="ignore"):  # which `check_scaled_values` finds
+        for rows in validation.blocks(len(values)):
+            some, shares = _weighty(values, weights, rows, most)
+            total += float(shares.sum())
+            sums += shares @ some
+            largest = np.maximum(largest, np.abs(some).max(axis=0, initial=0.0))
+        mean, squares = sums / total, np.zeros(values.shape[1])
+        for rows in validation.blocks(len(values)):
+            some, shares = _weighty(values, weights, rows, most)
+            squares += shares @ (some - mean) ** 2
+        spread = np.sqrt(squares / total)
+    return mean, np.where(spread > 1e-12 * largest, spread, 1.0)
+
+
+def _mean_and_deviation(values: FloatArray, weights: FloatArray | None) -> tuple[FloatArray, FloatArray]:
+    """As `mean_and_deviation`, of values that are few enough to be looked at together."""
+    with np.errstate(over="ignore", invalid="ignore"):
         if weights is None:
             mean, spread, largest = values.mean(axis=0), values.std(axis=0), np.abs(values).max(axis=0)
         else:
+            weights = weights.astype(np.float64, copy=False)
             values, shares = values[weights > 0], weights[weights > 0] / weights.max()
             shares = shares / shares.sum()
             mean, largest = shares @ values, np.abs(values).max(axis=0)
@@ -281,9 +357,33 @@ def mean_and_deviation(values: FloatArray, weights: FloatArray | None) -> tuple[
     return mean, np.where(spread > 1e-12 * largest, spread, 1.0)
 
 
-def check_scaled_values(values: Any, deviation: FloatArray, dtype: DType) -> None:
+def _weighty(values: Array, weights: FloatArray | None, rows: slice, most: float) -> tuple[FloatArray, FloatArray]:
+    """Some rows of values, those that have a weight, and their weights by the largest one."""
+    some = values[rows].astype(np.float64)
+    if weights is None:
+        return some, np.ones(len(some))
+    are_weighty = weights[rows] > 0
+    return some[are_weighty], weights[rows][are_weighty].astype(np.float64) / most
+
+
+def scaled_values(
+    values: Array, weights: FloatArray | None, mean: FloatArray, deviation: FloatArray, dtype: DType
+) -> FloatArray:
+    """Return values by their deviation from the mean, 0 where there is no weight, or raise if they are too large."""
+    found, largest = np.empty(values.shape, dtype), 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for rows in validation.blocks(len(values)):
+            some = (values[rows] - mean) / deviation
+            if weights is not None:
+                some[weights[rows] == 0] = 0.0
+            largest = max(largest, float(np.abs(some).max(initial=0)))
+            found[rows] = some
+    check_scaled_values(largest, deviation, dtype)
+    return found
+
+
+def check_scaled_values(largest: float, deviation: FloatArray, dtype: DType) -> None:
     """Raise if targets, by their deviation, are too large to compute with."""
-    largest = float(np.abs(values).max(initial=0))
     if not (np.isfinite(deviation).all() and largest < float(np.finfo(dtype).max)):
         raise ValueError(f"y has values too large for {np.dtype(dtype)}, or with too large a variance; rescale y")
 
@@ -314,10 +414,11 @@ def check_indicators(y: Any, lengths: IntArray, *, ignore_label: Any = None) -> 
     items = _items_of_values(y) if len(y) == len(lengths) else None
     if items is not None and items[0].ndim == 2:
         form = "list"
-        for i, (item, length) in enumerate(zip(items, lengths, strict=True)):
-            if len(item) != length:
-                raise ValueError(f"y[{i}] has {len(item)} rows and X[{i}] has {length} steps; pass one a step")
-        values = np.concatenate(items)
+        counts = validation.counts_of(items)
+        if (counts != lengths).any():
+            i = int((counts != lengths).argmax())
+            raise ValueError(f"y[{i}] has {counts[i]} rows and X[{i}] has {lengths[i]} steps; pass one a step")
+        values = validation.as_numbers(np.concatenate(items), "y", np.float64)
     else:
         values = validation.as_numbers(y, "y", np.float64)
         if values.ndim not in (2, 3):
@@ -349,15 +450,24 @@ def _items_of_values(y: Any) -> list[FloatArray] | None:
     """The arrays of a list of them, or None if y is no such list."""
     if not (isinstance(y, (list, tuple)) or getattr(getattr(y, "dtype", None), "kind", "") == "O"):
         return None
+    if validation.are_alike(y) and y[0].dtype.kind in "buif":
+        return list(y) if y[0].ndim in (1, 2) else None
     if not all(hasattr(item, "__len__") for item in y):
         return None
     items = [validation.as_numbers(item, f"y[{i}]", np.float64) for i, item in enumerate(y)]
     return items if len({item.shape[1:] for item in items}) == 1 and items[0].ndim in (1, 2) else None
 
 
-def check_several_classes(classes: Array, targets: Array) -> None:
-    """Raise unless at least two classes are left to learn."""
-    present = np.unique(targets)
+def classes_there(targets: Array, weights: FloatArray | None, n_classes: int) -> IntArray:
+    """Numbers of the classes that some target of positive weight has."""
+    is_there = np.zeros(n_classes, bool)
+    for rows in validation.blocks(len(targets)):
+        is_there[targets[rows] if weights is None else targets[rows][weights[rows] > 0]] = True
+    return np.flatnonzero(is_there)
+
+
+def check_several_classes(classes: Array, present: Array) -> None:
+    """Raise unless at least two classes, of these numbers, are left to learn."""
     if not len(present):
         raise ValueError("y has no label of positive weight; give at least two classes a positive weight")
     if len(present) < 2:
@@ -417,7 +527,7 @@ def weights_of_present(weights: FloatArray | None, present: BoolArray) -> FloatA
     """The weights of targets, 0 where there is none; None if all are 1."""
     if present.all():
         return weights
-    return present.astype(np.float64) if weights is None else np.where(present, weights, 0.0)
+    return present.astype(np.float32) if weights is None else np.where(present, weights, 0.0)
 
 
 def check_classes(classes: Any, fitted: Array | None) -> Array:
@@ -475,7 +585,7 @@ def check_class_weight(
     if isinstance(class_weight, str) and class_weight == "balanced":
         if partial:
             raise ValueError("class_weight is 'balanced', and partial_fit does not see all of y; pass a dict")
-        own = np.ones(len(targets)) if weights is None else weights / weights.max()
+        own = np.ones(len(targets)) if weights is None else weights.astype(np.float64) / weights.max()
         counts = np.bincount(targets, own, minlength=len(classes))
         are_there = counts > 0
         of_class = np.zeros(len(classes))

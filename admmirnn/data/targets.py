@@ -96,7 +96,7 @@ def hold_out_ends(sequences: Sequences, targets: Targets, fraction: float) -> tu
     is_kept = np.zeros(len(targets.values), bool)
     for first, n in zip(sequences.first_steps.tolist(), n_kept.tolist(), strict=True):
         is_kept[first : first + n] = True
-    weights = np.where(is_kept, 0.0, 1.0 if targets.weights is None else targets.weights)
+    weights = (~is_kept).astype(np.float32) if targets.weights is None else np.where(is_kept, 0, targets.weights)
     if targets.weights is not None:
         check_some_weight(targets.weights, is_kept, fraction)
     apart = sequences, targets.values, weights, True

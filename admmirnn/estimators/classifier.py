@@ -46,6 +46,7 @@ from admmirnn.data.reading_targets import (
     check_sample_weight,
     check_several_classes,
     check_weights_of_score,
+    classes_there,
     numbers_of_classes,
     weights_of_present,
 )
@@ -570,10 +571,11 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
             targets = numbers_of_classes(classes, known["classes_"], targets, weights)
             classes = known["classes_"]
         weights = check_class_weight(self.class_weight, classes, targets, weights, partial=known is not None)
-        are_weighty = slice(None) if weights is None else weights > 0
         if known is None:
-            check_several_classes(classes, targets[are_weighty])
-            kept, targets[are_weighty] = np.unique(targets[are_weighty], return_inverse=True)
+            kept = classes_there(targets, weights, len(classes))
+            check_several_classes(classes, kept)
+            if len(kept) < len(classes):
+                targets = np.searchsorted(kept, targets).astype(targets.dtype)
             classes = classes[kept]
         elif weights is not None and not weights.any():
             raise ValueError("y has no label of positive weight; leave such a call out")

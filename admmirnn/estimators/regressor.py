@@ -34,10 +34,10 @@ from admmirnn._typing import (
 from admmirnn.data.indexed import by_series
 from admmirnn.data.reading_targets import (
     check_sample_weight,
-    check_scaled_values,
     check_values,
     check_weights_of_score,
     mean_and_deviation,
+    scaled_values,
     weights_of_present,
 )
 from admmirnn.data.sequences import Sequences
@@ -352,6 +352,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
             targets=self._what_targets_are(known),
             stateful=settings.stateful,
             sequences=sequences,
+            dtype=None,
         )
         weights = weights_of_present(check_sample_weight(sample_weight, lengths, per_step=form != "sequence"), present)
         check_weights_of_score(weights, slice(None))
@@ -363,11 +364,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
             mean, deviation, single = known["target_mean_"], known["target_scale_"], known["_single"]
         elif self.scale_targets:
             mean, deviation = mean_and_deviation(values, weights) if of_all is None else of_all
-        with np.errstate(over="ignore", invalid="ignore"):
-            values = (values - mean) / deviation
-        if weights is not None:
-            values[weights == 0] = 0.0
-        check_scaled_values(values, deviation, settings.dtype)
+        values = scaled_values(values, weights, mean, deviation, settings.dtype)
         attributes = {"target_mean_": mean, "target_scale_": deviation, "_single": single}
         return Targets(values, weights, form, values.shape[1]), attributes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -227,8 +227,8 @@ random_state, n_threads
             if reducer.size > 1:
                 settings = agree_on_settings(reducer, settings, self)
             texts = [] if reducer.size > 1 and has_nothing(text) else read_texts(text)
-            own = "".join(texts)
-            vocabulary = _vocabulary("".join(gather(reducer, own if reducer.size == 1 else "".join(set(own)))))
+            own = texts if reducer.size == 1 else ["".join(set("".join(texts)))]
+            vocabulary = _vocabulary(*(part for parts in gather(reducer, own) for part in parts))
             return self._learn_texts(
                 texts, settings, vocabulary, validation_text=validation_text, resume=resume, reducer=reducer
             )
@@ -264,7 +264,7 @@ random_state, n_threads
         known: str | None = getattr(self, "vocabulary_", None)
         given = None if vocabulary is None else _vocabulary(check_characters(vocabulary))
         if known is None:
-            characters = _vocabulary("".join(texts)) if given is None else given
+            characters = _vocabulary(*texts) if given is None else given
             return self._learn_texts(texts, settings, characters, online=True)
         check_same_vocabulary(given, known)
         network = self._network()
@@ -293,8 +293,7 @@ random_state, n_threads
         encoded = _encoded(texts, vocabulary, stand_in)
         reducer = check_reducer(reducer)
         is_one = reducer.size == 1
-        counts = np.bincount(np.concatenate(encoded) if encoded else [], minlength=n_symbols)
-        counts = np.sum(gather(reducer, counts), axis=0)
+        counts = np.sum(gather(reducer, _counts(encoded, n_symbols)), axis=0)
         attributes = {
             "vocabulary_": vocabulary,
             "counts_": counts if network is None else self.counts_ + counts,
@@ -347,8 +346,9 @@ random_state, n_threads
         sequences, following = _predictions(self._encode(read_texts(text)), len(self.vocabulary_))
         nats, n_threads = 0.0, validation.check_n_threads(self.n_threads)
         for rows, outputs in network.pieces_of_outputs(sequences, every_step=True, n_threads=n_threads):
-            log_p = log_softmax(self._checked(outputs).astype(np.float64), axis=1)
-            nats -= log_p[np.arange(len(rows)), following[rows]].sum()
+            for part in _parts_of_outputs(outputs):
+                log_p = log_softmax(self._checked(outputs[part]).astype(np.float64), axis=1)
+                nats -= log_p[np.arange(len(log_p)), following[rows[part]]].sum()
         return float(nats / (len(following) * np.log(2)))
 
     def score(self, text: Text | Sequence[Text], y: object = None) -> float:
@@ -395,7 +395,9 @@ random_state, n_threads
         OSError
             If a file cannot be read.
         """
-        found: FloatArray = softmax(self._outputs_of_text(text), axis=1)
+        found = self._outputs_of_text(text)
+        for part in _parts_of_outputs(found):
+            found[part] = softmax(found[part], axis=1)
         return found
 
     def predict_log_proba(self, text: Text) -> FloatArray:
@@ -418,7 +420,9 @@ random_state, n_threads
         ValueError, TypeError, OSError
             As in `predict_proba`.
         """
-        found: FloatArray = log_softmax(self._outputs_of_text(text), axis=1)
+        found = self._outputs_of_text(text)
+        for part in _parts_of_outputs(found):
+            found[part] = log_softmax(found[part], axis=1)
         return found
 
     def _outputs_of_text(self, text: Text) -> FloatArray:
@@ -499,13 +503,24 @@ random_state, n_threads
         return outputs
 
 
+def _parts_of_outputs(outputs: FloatArray) -> Iterator[slice]:
+    """Slices of rows with about so many numbers together as there are rows in a block."""
+    n_rows = max(1, validation.BLOCK // outputs.shape[1])
+    for first in range(0, len(outputs), n_rows):
+        yield slice(first, first + n_rows)
+
+
 def _code_points(text: str) -> NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
-def _vocabulary(text: str) -> str:
-    """The characters of a text, sorted."""
-    return _characters(check_vocabulary(np.unique(_code_points(text))))
+def _vocabulary(*texts: str) -> str:
+    """The characters of texts, sorted."""
+    found = np.zeros(0, np.uint32)
+    for text in texts:
+        for part in validation.blocks(len(text)):
+            found = np.union1d(found, _code_points(text[part]))
+    return _characters(check_vocabulary(found))
 
 
 def _characters(code_points: NDArray[np.uint32]) -> str:
@@ -516,25 +531,38 @@ def _encoded(texts: list[str], vocabulary: str, stand_in: int | None) -> list[Ar
     """The codes of the characters of each text; ``stand_in`` is one, or None."""
     encoded, known = [], _code_points(vocabulary)
     for i, text in enumerate(texts):
-        points = _code_points(text)
-        codes = np.minimum(np.searchsorted(known, points), len(known) - 1)
-        unknown = known[codes] != points
-        if unknown.any():
-            check_no_unknown(stand_in, text, int(unknown.argmax()), i if len(texts) > 1 else None, vocabulary)
-            codes[unknown] = stand_in
-        encoded.append(codes.astype(np.uint8 if len(known) <= 1 << 8 else np.uint16))
+        found = np.empty(len(text), np.uint8 if len(known) <= 1 << 8 else np.uint16)
+        for part in validation.blocks(len(text)):
+            points = _code_points(text[part])
+            codes = np.minimum(np.searchsorted(known, points), len(known) - 1)
+            unknown = known[codes] != points
+            if unknown.any():
+                position = part.start + int(unknown.argmax())
+                check_no_unknown(stand_in, text, position, i if len(texts) > 1 else None, vocabulary)
+                codes[unknown] = stand_in
+            found[part] = codes
+        encoded.append(found)
     return encoded
+
+
+def _counts(encoded: list[Array], n_symbols: int) -> IntArray:
+    """How often there is each symbol."""
+    found = np.zeros(n_symbols, np.int64)
+    for codes in encoded:
+        for part in validation.blocks(len(codes)):
+            found += np.bincount(codes[part], minlength=n_symbols)
+    return found
 
 
 def _symbols(encoded: list[Array], n_symbols: int) -> Sequences:
     lengths = np.array([len(codes) for codes in encoded], dtype=np.intp)
-    codes = np.concatenate(encoded)[:, None]
-    return Sequences(codes, np.cumsum(lengths) - lengths, lengths, n_symbols=n_symbols)
+    codes = encoded[0] if len(encoded) == 1 else np.concatenate(encoded)
+    return Sequences(codes[:, None], np.cumsum(lengths) - lengths, lengths, n_symbols=n_symbols)
 
 
-def _predictions(encoded: list[Array], n_symbols: int) -> tuple[Sequences, IntArray]:
-    """All characters but the last of each text, and those that follow them."""
-    following = np.concatenate([codes[1:] for codes in encoded]).astype(np.intp)
+def _predictions(encoded: list[Array], n_symbols: int) -> tuple[Sequences, Array]:
+    """All characters but the last of each text, and those that follow them, a byte or two each."""
+    following = encoded[0][1:] if len(encoded) == 1 else np.concatenate([codes[1:] for codes in encoded])
     return _symbols([codes[:-1] for codes in encoded], n_symbols), following
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from admmirnn.reference.kernels import Kernels
 
 _ROWS_AT_A_TIME = 1 << 13
+_FEWEST_ROWS, _MOST_OUTPUTS = 1 << 8, 1 << 20  # where each row has many outputs, as with a large alphabet
 
 
 def outputs_of(network: LayeredNetwork, sequences: Sequences, *, every_step: bool, n_threads: int) -> FloatArray:
@@ -41,10 +42,11 @@ def pieces_of_outputs(
     longest = int(sequences.lengths.max())
     from_start = all(len(directions) == 1 for directions in network.layers)
     in_chunks = from_start and read_out in ("last", "each")
-    streams = sequences.in_chunks(min(longest, _ROWS_AT_A_TIME) if in_chunks else longest)
+    most_rows = rows_at_a_time(network.n_outputs if read_out == "each" else 1)
+    streams = sequences.in_chunks(min(longest, most_rows) if in_chunks else longest)
     chunks = streams.chunks
     first_chunks = chunks.lengths[streams.first_chunks]  # no other is longer
-    parts = _parts(first_chunks, n_threads)
+    parts = _parts(first_chunks, most_rows * n_threads)
     n_rows = max(first_chunks[first:last].sum() for first, last in parts)
     most_sequences = max(last - first for first, last in parts)
     spaces = Spaces.of_network(kernels, network, read_out, n_rows, most_sequences, sequences, n_threads)
@@ -212,8 +214,13 @@ def _start(space: Space, states: FloatArray) -> dict[str, Any]:
     return {"initial": s_0, "initial_c": c_0}
 
 
-def _parts(lengths: IntArray, n_threads: int) -> list[tuple[int, int]]:
-    """Cut the sequences into runs of at most about ``_ROWS_AT_A_TIME`` steps a thread."""
-    chunk = (np.cumsum(lengths) - lengths) // (_ROWS_AT_A_TIME * n_threads)
+def rows_at_a_time(n_outputs: int) -> int:
+    """How many steps are rolled out together for each thread, where every step has so many outputs."""
+    return min(_ROWS_AT_A_TIME, max(_FEWEST_ROWS, _MOST_OUTPUTS // n_outputs))
+
+
+def _parts(lengths: IntArray, most_rows: int) -> list[tuple[int, int]]:
+    """Cut the sequences into runs of at most about so many steps."""
+    chunk = (np.cumsum(lengths) - lengths) // most_rows
     bounds = np.flatnonzero(np.diff(chunk)) + 1
     return list(zip([0, *bounds.tolist()], [*bounds.tolist(), len(lengths)], strict=True))

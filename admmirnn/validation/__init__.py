@@ -3,7 +3,16 @@
 Any other check lives with what it guards.
 """
 
-from admmirnn.validation.arrays import as_numbers, in_lists, n_dimensions, refuse_masked
+from admmirnn.validation.arrays import (
+    BLOCK,
+    are_alike,
+    as_numbers,
+    blocks,
+    counts_of,
+    in_lists,
+    n_dimensions,
+    refuse_masked,
+)
 from admmirnn.validation.basic import (
     DTYPES,
     MOST_OF_C,
@@ -23,10 +32,13 @@ from admmirnn.validation.basic import (
 from admmirnn.validation.forms import Form, check_state, count, different, expect, finite, number, one_of
 
 __all__ = [
+    "BLOCK",
     "DTYPES",
     "Form",
     "MOST_OF_C",
+    "are_alike",
     "as_numbers",
+    "blocks",
     "check_boolean",
     "check_choice",
     "check_dtype",
@@ -38,6 +50,7 @@ __all__ = [
     "check_path",
     "check_state",
     "count",
+    "counts_of",
     "different",
     "expect",
     "finite",

@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Collection, Iterator, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import issparse
 
 if TYPE_CHECKING:
-    from numpy.typing import DTypeLike
+    from numpy.typing import DTypeLike, NDArray
+
+BLOCK = 1 << 16  # rows
+
+
+def are_alike(items: Any) -> bool:
+    """Whether this is a list of plain arrays of one kind, of as many axes, with rows of one shape.
+
+    Long lists of short sequences are looked at once, and not array by array in all the ways that others are.
+    """
+    if not isinstance(items, (list, tuple)) or set(map(type, items)) != {np.ndarray}:
+        return False
+    first = items[0]
+    kind, n_axes, shape = first.dtype.char, first.ndim, first.shape[1:]
+    if not n_axes or kind in "OV":
+        return False
+    if n_axes == 1:
+        return all(item.ndim == 1 and item.dtype.char == kind for item in items)
+    return all(item.ndim == n_axes and item.dtype.char == kind and item.shape[1:] == shape for item in items)
+
+
+def counts_of(items: Any) -> NDArray[np.intp]:
+    """How many rows each has."""
+    return np.fromiter(map(len, items), np.intp, len(items))
+
+
+def blocks(n_rows: int) -> Iterator[slice]:
+    """Slices of so many rows, of a size that temporary arrays of may have, whatever there is of them altogether."""
+    for first in range(0, n_rows, BLOCK):
+        yield slice(first, min(first + BLOCK, n_rows))
 
 
 def in_lists(values: Any) -> Any:
@@ -21,6 +50,8 @@ def in_lists(values: Any) -> Any:
     if isinstance(values, np.ndarray):
         return [in_lists(item) for item in values] if _is_nested(values) else values
     if isinstance(values, (list, tuple)):
+        if are_alike(values):
+            return values
         return [in_lists(item) for item in values] if any(map(_may_be_nested, values)) else values
     if values is None or isinstance(values, (str, bytes, Mapping, Set)) or issparse(values) or _is_table(values):
         return values

@@ -667,7 +667,7 @@ def of_all_targets(reducer: Reducer, loss: AnyLoss, targets: Array, weights: Flo
 
     Of class numbers their weights are enough; of many values the workers share some.
     """
-    of_targets = np.ones(len(targets)) if weights is None else weights
+    of_targets = np.broadcast_to(1.0, len(targets)) if weights is None else weights
     n_weighty = len(targets) if weights is None else int(np.count_nonzero(weights))
     if reducer.size == 1:
         return loss.constant_loss(targets, of_targets), n_weighty

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from admmirnn.validation import blocks
+
 if TYPE_CHECKING:
     from admmirnn._typing import DType, FloatArray
     from admmirnn.data.sequences import Sequences
@@ -19,17 +21,26 @@ def mean_of_positive(weights: FloatArray | None) -> float:
     if weights is None:
         return 1.0
     largest = float(weights.max())
-    return float((weights / largest).sum() / np.count_nonzero(weights)) * largest
+    total = sum(float((weights[rows] / largest).sum(dtype=np.float64)) for rows in blocks(len(weights)))
+    return total / int(np.count_nonzero(weights)) * largest
 
 
 def relative_weights(weights: FloatArray | None, n_targets: int, mean: float, dtype: DType) -> FloatArray | None:
     """The weights divided by a mean, or None if all of them are 1 then."""
     if weights is None:
         return None if abs(mean - 1) <= _ROUNDING else np.full(n_targets, 1 / mean, dtype)
-    are_targets = weights > 0
-    if not (np.abs(weights[are_targets] - mean) <= _ROUNDING * mean).all():
-        return np.where(are_targets, np.maximum(weights / mean, _LEAST), 0.0).astype(dtype)
-    return None if are_targets.all() else are_targets.astype(dtype)
+    if all(_are_equal(weights[rows], mean) for rows in blocks(n_targets)):
+        return None if weights.all() else (weights > 0).astype(dtype)
+    found = np.empty(n_targets, dtype)
+    for rows in blocks(n_targets):
+        some = weights[rows].astype(np.float64)
+        found[rows] = np.where(some > 0, np.maximum(some / mean, _LEAST), 0.0)
+    return found
+
+
+def _are_equal(weights: FloatArray, mean: float) -> bool:
+    positive = weights[weights > 0]
+    return bool((np.abs(positive - mean) <= _ROUNDING * mean).all())
 
 
 def roots_of_sequences(weights: FloatArray, sequences: Sequences, *, every_step: bool) -> FloatArray | None:
