@@ -152,8 +152,8 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         Whether sequences are long streams, with a label for each step, trained chunk by chunk ("rollout" only).
         `fit` cuts them into ``batch_size`` streams ("auto" means 16, or fewer of at least four chunks) and takes the
         next chunk of each for a minibatch, which starts from the states that the one before has left; multipliers end
-        at the chunk.  Beside X itself, no more memory is needed for longer sequences.  `predict` reads whole sequences
-        from s_0.
+        at the chunk.  Beside X and y, a longer sequence needs at most 12 bytes per step.  `predict` reads whole
+        sequences from s_0.
     chunk_size : int, default=25
         Steps of such a chunk, >= 1.
     init : dict, optional
