@@ -28,8 +28,9 @@ from admmirnn.data.sequences import Sequences
 from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.networks import ElmanRNN
 from admmirnn.penalties import Lasso, SpectralBall
-from admmirnn.solvers.rollout.iteration import Fit, of_all_targets
+from admmirnn.solvers.rollout.iteration import Fit
 from admmirnn.solvers.rollout.order import Shuffled
+from admmirnn.solvers.rollout.over_workers import of_all_targets
 from admmirnn.solvers.rollout.problem import Problem
 from admmirnn.solvers.rollout.state import Layer
 

@@ -20,11 +20,12 @@ from admmirnn.solvers.rollout.judge import Decision, Judge
 from admmirnn.solvers.rollout.memory import RolloutMemory, State, state_of
 from admmirnn.solvers.rollout.online import OnlineSchedule
 from admmirnn.solvers.rollout.order import Carried
+from admmirnn.solvers.rollout.over_workers import mean_loss, mean_weight_of_all, of_all_targets
 from admmirnn.solvers.rollout.parts import Part, Parts
 from admmirnn.solvers.rollout.splitting import Splitting, penalised_layers
 from admmirnn.solvers.rollout.state import InitialStates, Layer, Targets, Workspace, room_of_sums
 from admmirnn.solvers.rollout.sums import Sums
-from admmirnn.solvers.rollout.weighting import mean_of_positive, relative_weights, roots_of_sequences
+from admmirnn.solvers.rollout.weighting import relative_weights, roots_of_sequences
 from admmirnn.solvers.workers import gather
 
 if TYPE_CHECKING:
@@ -33,8 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from admmirnn._typing import Array, FloatArray, IntArray, Reducer
-    from admmirnn.losses import AnyLoss
+    from admmirnn._typing import FloatArray, IntArray, Reducer
     from admmirnn.solvers.rollout.problem import Problem
 
     SumsOfKernel: TypeAlias = tuple[FloatArray, NDArray[np.float64]]  # and its counts
@@ -54,7 +54,6 @@ _RIDGE_OF_W = 0.2  # where the penalty is a number
 _FEWEST_STEPS = 64  # that tell whether a unit depends on what it reads
 _REST = 1e-5  # of its states, by which they may differ if it does not
 _ROWS_IN_MEMORY = 10  # times n: what the running R is a mean of at least
-_MOST_SHARED = 1 << 21  # values of targets that all workers see
 _LARGE_RADIUS, _LARGE_OUTPUT_RADIUS = 0.04, 0.12  # twice these are known to diverge
 
 
@@ -644,53 +643,6 @@ class Fit:
             self.sweep_forward()
             own.append((self.batch_loss, self.mean_weight, self.n_targets, n_sequences))
         return mean_loss(gather(self.reducer, own))
-
-
-def mean_loss(of_workers: list[list[tuple[float, float, int, int]]]) -> float | None:
-    """The mean over some minibatches of their losses, each of which workers have parts of; None without targets.
-
-    Of each part the mean loss, the mean weight of the targets, how many there are, and how many sequences.
-    """
-    loss, weight = 0.0, 0.0
-    for parts in zip(*of_workers, strict=True):
-        weights = [mean_weight * n_targets for _, mean_weight, n_targets, _ in parts]
-        n_targets = sum(n for *_, n, _ in parts)
-        if n_targets:
-            of_batch = sum(n for *_, n in parts) * sum(weights) / n_targets
-            loss += of_batch * sum(one * of for (one, *_), of in zip(parts, weights, strict=True) if of) / sum(weights)
-            weight += of_batch
-    return loss / weight if weight else None
-
-
-def of_all_targets(reducer: Reducer, loss: AnyLoss, targets: Array, weights: FloatArray | None) -> tuple[float, int]:
-    """The loss of the best constant output, over the targets of all workers, and how many of them have a weight.
-
-    Of class numbers their weights are enough; of many values the workers share some.
-    """
-    of_targets = np.broadcast_to(1.0, len(targets)) if weights is None else weights
-    n_weighty = len(targets) if weights is None else int(np.count_nonzero(weights))
-    if reducer.size == 1:
-        return loss.constant_loss(targets, of_targets), n_weighty
-    total = sum(gather(reducer, n_weighty))
-    if loss.takes_labels:
-        of_classes = gather(reducer, np.bincount(targets, of_targets) if len(targets) else np.zeros(0))
-        together = np.zeros(max(len(some) for some in of_classes))
-        for some in of_classes:
-            together[: len(some)] += some
-        return loss.constant_loss(np.arange(len(together)), together), total
-    every = -(-sum(gather(reducer, targets.size)) // _MOST_SHARED)
-    shared = gather(reducer, (targets[::every], of_targets[::every]))
-    return loss.constant_loss(*(np.concatenate(some) for some in zip(*shared, strict=True))), total
-
-
-def mean_weight_of_all(reducer: Reducer, weights: FloatArray | None, n_targets: int) -> tuple[float, int]:
-    """The mean weight of the targets of all workers, and how many there are that have one."""
-    own = mean_of_positive(weights) if n_targets else 0.0
-    found = gather(reducer, (own, n_targets))
-    if reducer.size == 1:
-        return found[0]
-    total = sum(n for _, n in found)
-    return sum(mean * n for mean, n in found) / total, total
 
 
 def check_version_of_state(state: Any) -> None:
