@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from functools import cache
 from importlib import import_module
@@ -33,6 +33,22 @@ _COMPILED = (
     *("hidden", "residuals", "sweep", "gates"),
 )
 _ARCHITECTURES_OF_SMALL_KERNELS = ("SkylakeX", "Cooperlake", "SapphireRapids")
+
+
+def _with_lock(lock: AbstractContextManager[Any], function: Callable[[], object]) -> None:
+    with lock:
+        function()
+
+
+@cache
+def _holding() -> Callable[[AbstractContextManager[Any], Callable[[], object]], None]:
+    """What calls a function while it holds a lock: of the kernels, or, where only the twin is, in Python."""
+    try:
+        found: Callable[[AbstractContextManager[Any], Callable[[], object]], None]
+        found = import_module("admmirnn._kernels._lock").call_holding
+    except ModuleNotFoundError:
+        return _with_lock
+    return found
 
 
 @cache
@@ -122,30 +138,29 @@ class _OneThread:
         if frame.f_globals.get("__name__", "").startswith("admmirnn.") and not frame.f_code.co_flags & CO_GENERATOR:
             self._frame = id(frame)
         del frame
-        with _limit_lock:
-            if _original_limits is not None and not _in_use():
-                _lift_limit()
-            _limited_by.add(self)
-            if _original_limits is None:
-                _set_limit()
+        _holding()(_limit_lock, self._begin)
 
     def __exit__(self, *exception: object) -> None:
-        self._leave()
+        _holding()(_limit_lock, self._leave)
 
     def __del__(self) -> None:
         # the garbage collector may run this while the interpreter lists its threads, and waits for itself if asked for
         # these once more: so nothing is looked at
         _limited_by.discard(self)
         if _original_limits is not None and not _limited_by:
-            with _limit_lock:
-                if _original_limits is not None and not _limited_by:
-                    _lift_limit()
+            _holding()(_limit_lock, _lift_what_nobody_needs)
+
+    def _begin(self) -> None:
+        if _original_limits is not None and not _in_use():
+            _lift_limit()
+        _limited_by.add(self)
+        if _original_limits is None:
+            _set_limit()
 
     def _leave(self) -> None:
-        with _limit_lock:
-            _limited_by.discard(self)
-            if _original_limits is not None and not _in_use():
-                _lift_limit()
+        _limited_by.discard(self)
+        if _original_limits is not None and not _in_use():
+            _lift_limit()
 
     def goes_on(self, stacks: Mapping[int, FrameType]) -> bool:
         """Whether the call that it was entered in is still running, if that is one of admmirnn."""
@@ -155,6 +170,11 @@ class _OneThread:
         while frame is not None and id(frame) != self._frame:
             frame = frame.f_back
         return frame is not None
+
+
+def _lift_what_nobody_needs() -> None:
+    if _original_limits is not None and not _limited_by:
+        _lift_limit()
 
 
 def _in_use() -> bool:

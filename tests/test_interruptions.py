@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +89,26 @@ def blas_threads():
 def two_blas_threads():
     with threadpool_limits(2, user_api="blas"):
         yield
+
+
+def test_no_lock_of_the_limit_of_threads_is_left_to_nobody():
+    def limited(folder=None):
+        with backend.one_blas_thread():
+            pass
+
+    tracer = Tracer()
+    with tracer:
+        limited()
+    assert tracer.counts
+    for line, n_times in tracer.counts.items():
+        for n in range(1, n_times + 1):
+            with suppress(Stop), Tracer(line, n):
+                limited()
+            thread = threading.Thread(target=limited, daemon=True)
+            thread.start()
+            thread.join(10)
+            assert not thread.is_alive(), (line, n)
+            assert blas_threads() == [2] * len(blas_threads())
 
 
 @pytest.fixture
