@@ -8,6 +8,7 @@ watches and at the end.
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -145,13 +146,40 @@ def learn(
     reducer = OneProcess() if reducer is None else reducer
     check_resume(settings, resume)
     check_checkpoint_of_streams(settings, reducer)
+    data = prepared(estimator, settings, data, reducer, is_new=earlier is None)
+    outcome = train(estimator, settings, data, become, earlier=earlier, online=online, resume=resume, reducer=reducer)
+    if outcome.warning is not None:
+        warnings.warn(outcome.warning, ConvergenceWarning, stacklevel=5)
+    if outcome.status is Status.INTERRUPTED:
+        warnings.warn(f"training was {outcome.status.value}", ConvergenceWarning, stacklevel=5)
+
+
+def prepared(estimator: Any, settings: EstimatorSettings, data: Data, reducer: Reducer, *, is_new: bool) -> Data:
+    """The data with a part held out, if one is needed and not given, and standardised for a new network."""
     has_apart = any(gather(reducer, data.apart is not None))
     if settings.early_stopping and not has_apart:
         data = held_out(estimator, settings, data) if reducer.size == 1 else held_out_part(settings, data, reducer)
     elif has_apart and data.apart is None:
         data = replace(data, apart=nothing_of(data))
-    if not earlier:
-        data = standardized(settings, data, reducer)
+    return standardized(settings, data, reducer) if is_new else data
+
+
+def train(
+    estimator: Any,
+    settings: EstimatorSettings,
+    data: Data,
+    become: Callable[[Result], None],
+    *,
+    earlier: Earlier | None,
+    online: bool,
+    resume: bool = False,
+    reducer: Reducer,
+    interruption: Interruption | None = None,
+) -> Outcome:
+    """As `learn`, of data that are `prepared` and without warnings; return what the solver has returned.
+
+    Ctrl-C ends it by the ``interruption``, where there is one of several fits.
+    """
     network = earlier.network if earlier else network_for(settings, data, estimator.init)
     checkpoint = checkpoint_for(estimator, settings, data, reducer)
     memory = earlier.memory if earlier else None
@@ -166,18 +194,16 @@ def learn(
     watch = Watch(estimator, settings, data, network, become, earlier, checkpoint, reducer)
     n_epochs = 1 if online else _n_epochs(settings, read, reducer)
     going_on = watch.read_checkpoint(n_epochs) if resume else None
+    own = Interruption(and_termination=checkpoint is not None)
     try:
-        with Interruption(and_termination=checkpoint is not None) as interruption:
+        with own if interruption is None else nullcontext(interruption) as interruption:
             limits = Limits(interruption, settings.max_time)
             outcome = _solve(settings, data, network, read, watch, n_epochs, _Start(online, memory, going_on, limits))
             _become(watch, outcome, become, carries_on=carries_on)
     except BaseException as error:
         watch.rescue(error)
         raise
-    if outcome.warning is not None:
-        warnings.warn(outcome.warning, ConvergenceWarning, stacklevel=5)
-    if outcome.status is Status.INTERRUPTED:
-        warnings.warn(f"training was {outcome.status.value}", ConvergenceWarning, stacklevel=5)
+    return outcome
 
 
 def _become(watch: Watch, outcome: Outcome, become: Callable[[Result], None], *, carries_on: bool) -> None:
