@@ -511,6 +511,11 @@ def check_recurrent_weights(estimator: Any) -> dict[str, FloatArray]:
     """Return the matrices W of an estimator by name, or the one that was passed, or raise."""
     if isinstance(estimator, BaseEstimator):
         check_is_fitted(estimator)
+        several = getattr(estimator, "estimators_", None)
+        if several is not None:
+            raise ValueError(
+                f"estimator has {len(several)} networks, each with a W of its own; pass one of estimator.estimators_"
+            )
         found = {name: W for name, W in weights_of(estimator).items() if place_of(name)[0].startswith("W")}
         if not found:
             raise TypeError(f"estimator is of type {type(estimator).__name__}, which has no W_; pass one of admmirnn")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import backend, validation
 from admmirnn._typing import Array, DType, FloatArray, Frame, IntArray
+from admmirnn.averaging import AverageReader, side_by_side
 from admmirnn.data.missing import Gaps, carried_on, without_masks
 from admmirnn.data.names import in_known_order, names_of
 from admmirnn.data.reading import as_observations
@@ -21,6 +22,7 @@ from admmirnn.networks import Network, layers_of_one_direction
 __all__ = ["Stream", "StreamState"]
 
 _OBSERVATION_NOT_FINITE = 2  # what the kernel returns then
+_NO_END = "a stream has no end that it could read from; pass bidirectional=False"
 
 
 @dataclass(eq=False)
@@ -34,7 +36,7 @@ class StreamState:
     ----------
     states : ndarray of shape (n_streams, stride, n)
         The states; stride is 1 without frames.  Those of several layers are side by side, with ``cell="lstm"`` the cell
-        states of each layer behind its states: n is the number of all of them.
+        states of each layer behind its states, and so are those of several networks: n is the number of all of them.
     pooled : ndarray of shape (n_streams, stride, n_last) or None
         With readout="mean" the sum of the last layer's states up to now, with "max" the largest, unit by unit.
     recent : ndarray of shape (n_streams, length - 1, n_features)
@@ -184,8 +186,9 @@ class Stream:
 
     Parameters
     ----------
-    network : RNN or StackedRNN
-        Of layers of one direction.  Its weights are not to be changed: most of them are read, not copied.
+    network : RNN or StackedRNN, or list of these
+        Of layers of one direction; the outputs are the means of those of several networks.  Weights are not to be
+        changed: most of them are read, not copied.
     answer : Answer
         What becomes of its outputs.
     scale : float
@@ -232,7 +235,7 @@ class Stream:
 
     def __init__(
         self,
-        network: Network,
+        network: Network | Sequence[Network],
         answer: Answer,
         scale: float,
         frame: Frame,
@@ -246,47 +249,25 @@ class Stream:
         if names is not None:
             self.feature_names_in_: Array = np.array(names, dtype=object)
         self._arguments = network, answer, scale, frame, n_streams
-        length, stride = frame
+        several: Any = network if isinstance(network, (list, tuple)) else [network]
+        networks: list[Network] = list(several)
         self._gaps = gaps or Gaps()
-        n_channels = network.n_features // length
-        self._n_features, self._dtype = n_channels // self._gaps.n_columns, network.dtype
+        n_channels = networks[0].n_features // frame[0]
+        self._n_features, self._dtype = n_channels // self._gaps.n_columns, networks[0].dtype
         self._scale, self._standard, self._n_streams = scale, standard, n_streams
-        layers = layers_of_one_direction(
-            network, "a stream has no end that it could read from; pass bidirectional=False"
-        )
-        start = StreamState(
-            np.zeros((n_streams, stride, network.n_carried), network.dtype),
-            None,
-            np.zeros((n_streams, length - 1, n_channels), network.dtype),
-            np.zeros(n_streams, np.int64),
-            None if self._gaps.values is None else np.tile(self._gaps.values, (n_streams, 1)),
-        )
-        initial = network.initial_states(1)
-        if initial is not None:
-            start.states[:] = initial
-        if network.read_out != "last":
-            shape = n_streams, stride, layers[-1].n_hidden
-            start.pooled = np.full(shape, 0.0 if network.read_out == "mean" else -np.inf)
-        self._start, self._state = start, start.copy()
+        starts = [_start_of(one, frame, n_streams, self._gaps) for one in networks]
+        states, pooled = side_by_side([one.states for one in starts]), side_by_side([one.pooled for one in starts])
+        self._start = replace(starts[0], states=states, pooled=pooled).copy()
+        self._state = self._start.copy()
         if state is not None:
             self.state = state
-        Psi = network.Psi[1:] - network.Psi[:1] if answer.difference else network.Psi
-        self._read = (
-            backend.kernels()
-            .stepper(
-                n_channels,
-                frame,
-                layers,
-                Psi,
-                network.read_out,
-                scale,
-                self._state,
-                answer,
-                standard,
-            )
-            .read
-        )
-        self._answer_dtype = network.dtype if answer.mean is None else np.dtype(np.float64)
+        reads, parts = [], [self._state] if len(networks) == 1 else starts
+        for one, part in zip(networks, parts, strict=True):
+            Psi = one.Psi[1:] - one.Psi[:1] if answer.difference else one.Psi
+            what = n_channels, frame, layers_of_one_direction(one, _NO_END), Psi, one.read_out
+            reads.append(backend.kernels().stepper(*what, scale, part, answer, standard).read)
+        self._read = reads[0] if len(reads) == 1 else AverageReader(reads, parts, self._state).read
+        self._answer_dtype = self._dtype if answer.mean is None else np.dtype(np.float64)
         self._answer_shape = () if answer.single else (len(Psi),)
         self._shapes = {1: self._answer_shape, 2: (n_streams, *self._answer_shape)}
 
@@ -493,10 +474,30 @@ class Stream:
         refuse_overflow(name)
 
 
+def _start_of(network: Network, frame: Frame, n_streams: int, gaps: Gaps) -> StreamState:
+    """Where streams start that a network reads."""
+    length, stride = frame
+    layers = layers_of_one_direction(network, _NO_END)
+    start = StreamState(
+        np.zeros((n_streams, stride, network.n_carried), network.dtype),
+        None,
+        np.zeros((n_streams, length - 1, network.n_features // length), network.dtype),
+        np.zeros(n_streams, np.int64),
+        None if gaps.values is None else np.tile(gaps.values, (n_streams, 1)),
+    )
+    initial = network.initial_states(1)
+    if initial is not None:
+        start.states[:] = initial
+    if network.read_out != "last":
+        shape = n_streams, stride, layers[-1].n_hidden
+        start.pooled = np.full(shape, 0.0 if network.read_out == "mean" else -np.inf)
+    return start
+
+
 class ReadsStreams:
     """Mixin of estimators that read streams: ``step`` and ``stream``.
 
-    They have ``_network()``, ``_answer()``, which returns the `Answer`, ``_scale``, ``_standard``, ``_gaps`` and
+    They have ``_networks()``, ``_answer()``, which returns the `Answer`, ``_scale``, ``_standard``, ``_gaps`` and
     ``_frame``.
     """
 
@@ -510,7 +511,7 @@ class ReadsStreams:
         @property
         def _gaps(self) -> Gaps: ...
 
-        def _network(self) -> Network: ...
+        def _networks(self) -> list[Network]: ...
 
         def _answer(self) -> Answer: ...
 
@@ -580,7 +581,7 @@ class ReadsStreams:
 
     def _stream_with(self, answer: Answer, n_streams: int, state: StreamState | None) -> Stream:
         how = self._scale, self._frame, n_streams, state, self._standard, self._names_of_features, self._gaps
-        return Stream(self._network(), answer, *how)
+        return Stream(self._networks(), answer, *how)
 
     @property
     def _names_of_features(self) -> Sequence[str] | None:

@@ -43,6 +43,7 @@ GROUPS = {
         for cell in ("elman", "fastgrnn", "gru")
         for readout in ("last", "mean", "max")
     ],
+    "n_networks": [{"n_networks": n} for n in (1, 2, 4, 8)],
     "forget_bias": [{"cell": "fastgrnn", "forget_bias": bias} for bias in (0.0, 1.0, 2.0, "chrono")],
 }
 

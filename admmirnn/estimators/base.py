@@ -24,6 +24,14 @@ from admmirnn.data.reading import framed, read_more_sequences, read_sequences, w
 from admmirnn.data.sequences import Sequences
 from admmirnn.data.targets import HeldOut, Targets, with_weight
 from admmirnn.estimators.agreement import agree_on_data, agree_on_settings, check_reducer, has_nothing
+from admmirnn.estimators.ensemble import (
+    HasNetworks,
+    check_as_many_networks,
+    check_goes_on,
+    check_one_network,
+    check_outputs,
+    check_single_network,
+)
 from admmirnn.estimators.pipeline import Data, Earlier, Result, initial_network, learn
 from admmirnn.estimators.settings import (
     READ_OUTS,
@@ -35,11 +43,11 @@ from admmirnn.estimators.settings import (
     check_targets_suit,
 )
 from admmirnn.files import models
-from admmirnn.files.fitted import Fitted, check_fitted_history, check_fitted_type
+from admmirnn.files.fitted import Fitted, attributes_of_each, check_fitted_history, check_fitted_type
 from admmirnn.losses import Loss, loss_of
-from admmirnn.networks import Network, StackedRNN, network_of
+from admmirnn.networks import Network, StackedRNN
 from admmirnn.networks.blocks import weights_of
-from admmirnn.networks.cells import CELLS, Elman, cell_named
+from admmirnn.networks.cells import CELLS, Elman
 from admmirnn.solvers import SOLVERS, Capability, Status
 from admmirnn.solvers.memory import Memory
 from admmirnn.solvers.rollout.memory import memory_of
@@ -130,7 +138,7 @@ class Trace:
     every_step: bool
 
 
-class RecurrentEstimator(BaseEstimator):
+class RecurrentEstimator(HasNetworks, BaseEstimator):
     """What the estimators share: from what a user passes to a solver, and from a network to what a user is given."""
 
     U_: FloatArray
@@ -163,6 +171,7 @@ class RecurrentEstimator(BaseEstimator):
     _memory: Memory | None  # from this; None starts new statistics
 
     _cell = Elman.name  # of those fitted by a version that had no others
+    of_each_network = tuple(FITTED)  # what several networks do not share
     _usual_cell = "fastgrnn"  # what cell="auto" is: see bench/choices.py
     fitted_attributes: Mapping[str, Fitted]  # all that makes one fitted, but for weights and the memory of its solver
     _reads_text = False
@@ -177,7 +186,7 @@ class RecurrentEstimator(BaseEstimator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         older: dict[str, Any] = {"cell": Elman.name, "forget_bias": "auto", "dropout": 0.0}  # and had no others
         if not self._reads_text:
-            older |= {"targets": "auto", "standardize": False, "missing": "refuse"}
+            older |= {"targets": "auto", "standardize": False, "missing": "refuse", "n_networks": 1}
         state = older | state
         if isinstance(state.get("status_"), str):
             state["status_"] = Status[state["status_"]]
@@ -215,6 +224,7 @@ class RecurrentEstimator(BaseEstimator):
         if reducer.size > 1:
             with failing_together(reducer):
                 settings = check_estimator_settings(self, SOLVERS)
+                check_one_network(settings)
                 settings = agree_on_settings(reducer, settings, self)
                 data = self._read_part(X, y, sample_weight, settings, reducer)
                 if validation_data is not None and not has_nothing(check_pair(validation_data)[0]):
@@ -223,6 +233,8 @@ class RecurrentEstimator(BaseEstimator):
         settings = check_estimator_settings(self, SOLVERS)
         data = self._read(X, y, sample_weight, settings)
         data.apart = self._validation_data(validation_data, data, settings)
+        if settings.n_networks > 1:
+            return self._learn_several(settings, data, resume=resume)
         return self._learn(settings, data, resume=resume)
 
     def _partial_fit(
@@ -234,23 +246,28 @@ class RecurrentEstimator(BaseEstimator):
         """
         settings = check_estimator_settings(self, SOLVERS)
         check_partial(self)
-        network = self._network() if hasattr(self, "V_") else None
+        networks = self._networks() if hasattr(self, "history_") else []
+        check_as_many_networks(settings, networks)
+        network = networks[0] if networks else None
+        for one in networks:
+            one.learns_s_0 = isinstance(settings.s_0, str)
         if network is not None:
-            network.learns_s_0 = isinstance(settings.s_0, str)
             known = (known or {}) | {"_form_of_targets": self._form_of_targets}
         data = self._read(X, y, sample_weight, settings, network, known, online=True)
-        if network is not None:
+        for one in networks:
             check_same_network(
                 self,
                 settings,
-                network,
+                one,
                 frame=self._frame,
                 scale=self._scale,
                 missing=self._missing,
                 feature_mean=self.feature_mean_,
             )
-            if data.targets.every_step != (self._form_of_targets != "sequence"):
-                raise ValueError("y has one target a sequence where it had one a step before, or the reverse; call fit")
+        if networks and data.targets.every_step != (self._form_of_targets != "sequence"):
+            raise ValueError("y has one target a sequence where it had one a step before, or the reverse; call fit")
+        if settings.n_networks > 1:
+            return self._learn_several(settings, data, networks, online=True)
         return self._learn(settings, data, network, online=True)
 
     def _read(
@@ -351,8 +368,9 @@ class RecurrentEstimator(BaseEstimator):
             self.
         """
         check_is_fitted(self)
-        if self._memory is not None:
-            self._memory = replace(self._memory, states=None)
+        for member in self._members():
+            if member._memory is not None:
+                member._memory = replace(member._memory, states=None)
         return self
 
     def _validation_data(
@@ -428,6 +446,10 @@ class RecurrentEstimator(BaseEstimator):
     def restored(cls, settings: dict[str, Any], attributes: dict[str, Any]) -> Self:
         """Return an estimator with these parameters, fitted with the attributes that a file holds; for `load`."""
         estimator = cls(**settings)
+        if "estimators_" in attributes:
+            one = settings | {"n_networks": 1}
+            members = [cls.restored(one | own, of_one) for own, of_one in attributes_of_each(attributes)]
+            attributes = attributes | {"estimators_": members}
         estimator.__dict__.update(attributes | {"history_": History(attributes["history_"])})
         estimator._goes_on, estimator._memory = True, None  # from the weights, with new statistics
         return estimator
@@ -446,8 +468,13 @@ class RecurrentEstimator(BaseEstimator):
             states of these units.  Its outputs are equal but for rounding.  `partial_fit` goes on from the weights,
             with new running statistics.
         """
-        network = self._network().pruned()
         pruned = copy.copy(self)
+        if hasattr(self, "estimators_"):
+            pruned.estimators_ = [member.prune() for member in self.estimators_]
+            sizes = {member.hidden_size for member in pruned.estimators_}
+            pruned.init, pruned.hidden_size = None, sizes.pop() if len(sizes) == 1 else self.hidden_size
+            return pruned
+        network = self._network().pruned()
         pruned.hidden_size, pruned.init = network.hidden_size, None
         pruned._replace(attributes_of(network))
         if pruned.s_0_ is not None and not isinstance(self.s_0, str):
@@ -466,11 +493,6 @@ class RecurrentEstimator(BaseEstimator):
         for i, of_sequence in enumerate(np.split(rows, np.cumsum(lengths)[:-1])):
             sequences[i] = of_sequence
         return sequences
-
-    def _network(self) -> Network:
-        check_is_fitted(self)
-        cell = cell_named(self._cell, self._activation)
-        return network_of(weights_of(self), cell=cell, read_out=self._readout)
 
     def _sequences(self, X: ArrayLike, network: Network) -> Sequences:
         """X as the fitted network reads it."""
@@ -501,6 +523,7 @@ class RecurrentEstimator(BaseEstimator):
 
     def _trace(self, x: ArrayLike, layer: int | None) -> Trace:
         """The `Trace` of one sequence, with outputs as V reads them."""
+        check_single_network(self._members(), "states of its own")
         network = self._network()
         n_layers = len(network.layers)
         layer = n_layers if layer is None else validation.check_integer("layer", layer, 1)
@@ -524,13 +547,6 @@ class RecurrentEstimator(BaseEstimator):
             is_framed=tuple(self._frame) != (1, 1),
             every_step=every_step,
         )
-
-    def _outputs(self, X: ArrayLike) -> tuple[FloatArray, IntArray]:
-        network = self._network()
-        sequences = self._sequences(X, network)
-        n_threads = validation.check_n_threads(self.n_threads)
-        outputs = network.outputs(sequences, every_step=self._form_of_targets != "sequence", n_threads=n_threads)
-        return check_outputs(outputs, sequences.lengths), sequences.lengths
 
     def _become_fitted(self, result: Result) -> None:
         """Replace all attributes of an earlier fit at once: whatever comes in between finds those of one fit."""
@@ -568,7 +584,7 @@ class RecurrentEstimator(BaseEstimator):
 
     def _replace(self, attributes: dict[str, Any]) -> None:
         """Replace the weights, and set other attributes, in one step; what is to go has the value None."""
-        weights = {f"{name}_" for name in weights_of(self)}
+        weights = {f"{name}_" for name in weights_of(self)} | {"estimators_"}
         kept = {name: value for name, value in self.__dict__.items() if name not in weights} | attributes
         if kept.get("feature_names_in_", 0) is None:
             del kept["feature_names_in_"]
@@ -637,26 +653,6 @@ def check_y_is_there(estimator: Any, y: Any) -> None:
     """Raise if y is None."""
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
-
-
-def check_goes_on(goes_on: bool) -> None:
-    """Raise unless the last fit has left something to go on from."""
-    if not goes_on:
-        raise ValueError("the solver of the last fit has left nothing to go on from; call fit with solver='rollout'")
-
-
-def check_outputs(outputs: FloatArray, lengths: IntArray) -> FloatArray:
-    """Raise when a roll-out has overflowed; there is one output a sequence, or one a step."""
-    finite = np.isfinite(outputs).all(axis=1)
-    if not finite.all():
-        i = int(np.flatnonzero(~finite)[0])
-        if len(outputs) != len(lengths):
-            i = int(np.searchsorted(np.cumsum(lengths), i, side="right"))
-        raise ValueError(
-            f"the network's outputs for sequence {i} of X are not finite: its observations are too large for this "
-            "network; rescale X, or fit with activation='tanh'"
-        )
-    return outputs
 
 
 def check_features_in_frames(n_features: int, frame: Frame) -> int:

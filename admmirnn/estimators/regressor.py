@@ -92,6 +92,7 @@ class RNNRegressor(RegressorMixin, ReadsStreams, Exports, RecurrentEstimator):
     ----------
     hidden_size, cell, activation, penalty, penalties, solver, max_epochs, batch_size, readout, frame, bidirectional, \
 dropout, s_0, stateful, chunk_size, init, forget_bias, dtype, shuffle, verbose, random_state, scale, n_threads, \
+n_networks, \
 early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, callbacks
         As in `RNNClassifier`.
     loss : {"squared_error", "huber", "absolute_error", "quantile", "quantiles"} or object, default="squared_error"
@@ -113,6 +114,8 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         `RNNClassifier`.
     s_0_ : ndarray of shape (n,), or None
         The state before the first step; None is zero.
+    estimators_ : list of RNNRegressor
+        With ``n_networks`` above 1, whose values are averaged, an estimator of each network; see `RNNClassifier`.
     target_mean_, target_scale_ : ndarray of shape (K,)
         What `predict` adds, and multiplies by before that.
     history_ : list of dict
@@ -160,6 +163,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         standardize: bool | Literal["auto"] = "auto",
         missing: Literal["refuse", "forward", "indicator"] = "refuse",
         n_threads: int | None = 1,
+        n_networks: int = 1,
         loss: LossOfValues | Loss | CustomLoss = "squared_error",
         targets: TargetsOf = "auto",
         scale_targets: bool = True,
@@ -197,6 +201,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         self.standardize = standardize
         self.missing = missing
         self.n_threads = n_threads
+        self.n_networks = n_networks
         self.loss = loss
         self.targets = targets
         self.scale_targets = scale_targets
@@ -392,6 +397,11 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         outputs, lengths = self._outputs(X)
         values = self._values(outputs)
         return self._in_the_form_of_targets(values[:, 0] if self._single else values, lengths)
+
+    def _answers(self, outputs: FloatArray) -> FloatArray:
+        """What a network with these outputs predicts."""
+        values = self._values(outputs)
+        return values[:, 0] if self._single else values
 
     def _values(self, outputs: FloatArray) -> FloatArray:
         return self.target_mean_ + self.target_scale_ * outputs

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 READ_OUTS = ("last", "mean", "max")
+MOST_NETWORKS = 10_000
 
 
 def check_solver(solver: Any, known: Mapping[str, Any]) -> Solver:
@@ -92,6 +93,7 @@ class EstimatorSettings:
     standardize: bool | str
     missing: str
     n_threads: int
+    n_networks: int
     readout: str
     frame: Frame
     bidirectional: bool
@@ -163,6 +165,7 @@ def check_estimator_settings(
         standardize=_check_standardize(estimator.standardize),
         missing=validation.check_choice("missing", estimator.missing, WAYS),
         n_threads=validation.check_n_threads(estimator.n_threads),
+        n_networks=validation.check_integer("n_networks", estimator.n_networks, 1, most=MOST_NETWORKS),
         **_check_watching(estimator),
         callbacks=_check_callbacks(estimator.callbacks),
     )
@@ -375,6 +378,11 @@ def check_together(estimator: BaseEstimator, settings: EstimatorSettings) -> Non
     if settings.standardize is True and settings.scale != 1:
         raise ValueError(
             f"standardize is True and scale is {settings.scale!r}, which then says nothing; pass only one of them"
+        )
+    if settings.n_networks > 1 and settings.checkpoint is not None:
+        raise ValueError(
+            f"checkpoint is {settings.checkpoint!r} and n_networks is {settings.n_networks}: a checkpoint is of the "
+            "fit of one network; pass checkpoint=None, or n_networks=1"
         )
     if stateful and settings.readout != "last":
         raise ValueError(f"readout is {settings.readout!r}, and stateful=True reads every state; pass readout='last'")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from admmirnn import networks, validation
-from admmirnn._typing import Array, FilePath, FloatArray, Frame, IntArray, TorchModule
+from admmirnn._typing import Array, FilePath, FloatArray, Frame, IntArray, Self, TorchModule
 from admmirnn.data.sequences import Sequences
 from admmirnn.export import c
 from admmirnn.export.c import CReport
@@ -39,6 +39,10 @@ class Exports:
         _frame: Frame
         _form_of_targets: str
         classes_: Array
+
+        def _members(self) -> list[Self]: ...
+
+        def _answer(self) -> Any: ...
 
         def _network(self) -> networks.Network: ...
 
@@ -83,6 +87,9 @@ class Exports:
             then ``module.standard`` (2, n_features) has the means and the factors by which the module itself
             standardises ``x``.  The weights are copies, of the estimator's dtype.
 
+            Of several networks (``n_networks``) ``module.networks`` is a `TorchModuleList` of such modules, and the
+            outputs are those with the mean probabilities, or mean values.
+
         Raises
         ------
         ImportError
@@ -100,8 +107,10 @@ class Exports:
         >>> module = model.to_torch().eval()  # doctest: +SKIP
         >>> logits = module(torch.from_numpy(X))  # doctest: +SKIP
         """
-        network = self._exported()
-        found: TorchModule = _torch_part("to_torch").module_of(network, learns_s_0=isinstance(self.s_0, str))
+        exported = [member._exported() for member in self._members()]
+        learns_s_0, part = isinstance(self.s_0, str), _torch_part("to_torch")
+        modules = [part.module_of(network, learns_s_0=learns_s_0) for network in exported]
+        found: TorchModule = modules[0] if len(modules) == 1 else part.MeanModule(modules, self._answer().name)
         return found
 
     def to_onnx(
@@ -160,6 +169,9 @@ class Exports:
 
             Then ``outputs`` are those of all that has been read so far.
 
+            Of several networks (``n_networks``) ``probabilities`` are the means of theirs, of which ``outputs`` are the
+            logarithms (with several labels the logits); values and other outputs are means.
+
         Raises
         ------
         ImportError
@@ -167,7 +179,8 @@ class Exports:
         ValueError
             If ``label`` has no type for ``classes_``, such as bytes, times and integers that int64 does not hold, or
             targets are too large for float32; or ``states`` is True and the network reads from the end as well, or
-            frames overlap; or ``dtype`` is "int8" and onnxruntime has the cell with floating-point weights alone.
+            frames overlap, or there are several networks; or ``dtype`` is "int8" and onnxruntime has the cell with
+            floating-point weights alone.
         OSError
             If the file cannot be written; one that was there is as it was.
 
@@ -177,12 +190,13 @@ class Exports:
         >>> session = onnxruntime.InferenceSession("model.onnx")  # doctest: +SKIP
         >>> label, p, o = session.run(None, {"X": X, "lengths": lengths})  # doctest: +SKIP
         """
-        network = self._exported(np.float32)
+        exported = [member._exported(np.float32) for member in self._members()]
+        network = exported[0]
         validation.check_boolean("lengths", lengths)
         if validation.check_choice("dtype", dtype, ("float32", "int8")) == "int8":
             check_quantised_in_onnx(network)
         if validation.check_boolean("states", states):
-            check_carries_states(network)
+            check_carries_states(network, len(exported))
         path = validation.check_new_path(path)
         import_optional("onnx", "onnx", "to_onnx")
         from admmirnn.export import onnx_graph
@@ -191,7 +205,9 @@ class Exports:
         if hasattr(self, "classes_"):
             labels = "several" if self._several else check_onnx_classes(self.classes_)
         probabilities = hasattr(self, "predict_proba")
-        model = onnx_graph.model_of(network, lengths=lengths, labels=labels, probabilities=probabilities, states=states)
+        model = onnx_graph.model_of(
+            exported, lengths=lengths, labels=labels, probabilities=probabilities, states=states
+        )
         if dtype == "int8":
             import_optional("onnxruntime.quantization", "onnx", "to_onnx with dtype='int8'")
             model = onnx_graph.quantised(model)
@@ -237,9 +253,9 @@ class Exports:
         Raises
         ------
         ValueError
-            If the network is bidirectional or has ``missing="indicator"``, weights are too large for float32 or
-            integers, or ``path`` does not end with ".c" or is no name for C; or calibration data are missing, not
-            wanted, or do not fit the network.
+            If there are several networks, the network is bidirectional or has ``missing="indicator"``, weights are
+            too large for float32 or integers, or ``path`` does not end with ".c" or is no name for C; or calibration
+            data are missing, not wanted, or do not fit the network.
         OSError
             If the files cannot be written.
 
@@ -268,6 +284,7 @@ class Exports:
         """
         validation.check_choice("dtype", dtype, ("float32", "int8"))
         X, y = check_calibration_data(calibration_data, dtype)
+        check_is_one_in_c(len(self._members()))
         check_reads_no_indicators(getattr(self, "_missing", "refuse"))
         name = c.name_of(path)
         network = self._exported(np.float32, folds=dtype != "int8")
@@ -377,6 +394,15 @@ def check_calibration_data(calibration_data: Any, dtype: str) -> tuple[Any, Any]
     return calibration_data[0], calibration_data[1]
 
 
+def check_is_one_in_c(n_networks: int) -> None:
+    """Raise if there are several networks."""
+    if n_networks > 1:
+        raise ValueError(
+            f"there are {n_networks} networks, and a C source has one; export one of estimator.estimators_, or fit "
+            "with n_networks=1"
+        )
+
+
 def check_reads_no_indicators(missing: str) -> None:
     """Raise if a network is told which observations are missing, which C sources do not tell it."""
     if missing == "indicator":
@@ -386,8 +412,13 @@ def check_reads_no_indicators(missing: str) -> None:
         )
 
 
-def check_carries_states(network: Network) -> None:
-    """Raise unless a file of the network can read a sequence in pieces."""
+def check_carries_states(network: Network, n_networks: int) -> None:
+    """Raise unless a file of so many such networks can read a sequence in pieces."""
+    if n_networks > 1:
+        raise ValueError(
+            f"states is True and there are {n_networks} networks, each of which would carry its own; pass "
+            "states=False, or export one of estimator.estimators_"
+        )
     length, stride = network.frame
     if network.n_directions > 1:
         raise ValueError(

@@ -87,14 +87,19 @@ class _Graph:
 
 
 def model_of(
-    network: Network, *, lengths: bool, labels: Array | str | None, probabilities: bool, states: bool = False
+    networks: Sequence[Network],
+    *,
+    lengths: bool,
+    labels: Array | str | None,
+    probabilities: bool,
+    states: bool = False,
 ) -> ModelProto:
-    """The model of a `Network`.
+    """The model of a `Network`, or of several, whose answers are averaged.
 
     Parameters
     ----------
-    network : Network
-        In the units of X and y.
+    networks : list of Network
+        In the units of X and y, of the same features, outputs, frames and read-out.
     lengths : bool
         Whether there is an input of that name.
     labels : ndarray of shape (K,), "several" or None
@@ -103,19 +108,72 @@ def model_of(
     probabilities : bool
         Whether there is an output of that name.
     states : bool, default=False
-        Whether states before the first step are inputs, and those after the last one outputs; of one direction.
+        Whether states before the first step are inputs, and those after the last one outputs; of one direction, and
+        of a single network.
 
     Returns
     -------
     onnx.ModelProto
     """
-    graph = _Graph()
+    graph, network = _Graph(), networks[0]
     inputs = [_value("X", TensorProto.FLOAT, ["n_sequences", "n_steps", network.n_channels])]
     if lengths:
         inputs.append(_value("lengths", TensorProto.INT64, ["n_sequences"]))
     carried = _carried(network) if states else {}
     inputs += [_value(name, *of_value) for name, of_value in carried.items()]
-    X, own = "X", "lengths" if lengths else None
+    how = {} if isinstance(labels, str) else {"axis": -1}
+    answer = ("Softmax" if how else "Sigmoid") if probabilities else None
+    masked = lengths and network.read_out == "each"
+    name = None if masked else "outputs"
+    of_one: dict[str, Any] = {"lengths": "lengths" if lengths else None, "states": states}
+    of_one["name"] = name if len(networks) == 1 else None
+    each = [_add_network(graph, one, **of_one) for one in networks]
+    o, is_there = each[0] if len(each) == 1 else (_add_mean(graph, [o for o, _ in each], answer, how, name), each[0][1])
+    if masked:
+        o = graph.add("Where", is_there, o, graph.constant(0, np.float32), name="outputs")
+    shape = ["n_sequences"]
+    if network.read_out == "each":
+        shape.append("n_steps" if tuple(network.frame) == (1, 1) else "n_frames")
+    outputs = []
+    if labels is not None:
+        outputs.append(_add_labels(graph, o, labels, shape))
+    if answer is not None:
+        graph.add(answer, o, name="probabilities", **how)
+        outputs.append(_value("probabilities", TensorProto.FLOAT, [*shape, len(network.c)]))
+    outputs.append(_value("outputs", TensorProto.FLOAT, [*shape, len(network.c)]))
+    outputs += [_value(_after(name), *of_value) for name, of_value in carried.items()]
+    model = helper.make_model(
+        helper.make_graph(graph.nodes, "recurrent_network", inputs, outputs, graph.initializers),
+        producer_name="admmirnn",
+        opset_imports=[helper.make_opsetid("", _OPSET)],
+        ir_version=_IR_VERSION,
+    )
+    checker.check_model(model, full_check=True)
+    return model
+
+
+def _add_mean(graph: _Graph, outputs: Sequence[str], answer: str | None, how: dict[str, int], name: str | None) -> str:
+    """Outputs whose answers, by this operator or as they are, are the means of those of several networks."""
+    if answer is None:
+        return graph.add("Mean", *outputs, name=name)
+
+    def logarithm(of: Sequence[str], **named: Any) -> str:
+        attributes: dict[str, Any] = dict(how)
+        mean = graph.add("Mean", *[graph.add(answer, o, **attributes) for o in of])
+        least = graph.constant(np.finfo(np.float32).tiny, np.float32)
+        return graph.add("Log", graph.add("Max", mean, least), **named)
+
+    if answer == "Softmax":
+        return logarithm(outputs, name=name)
+    others = [graph.add("Neg", o) for o in outputs]
+    return graph.add("Sub", logarithm(outputs), logarithm(others), name=name)
+
+
+def _add_network(
+    graph: _Graph, network: Network, *, lengths: str | None, states: bool, name: str | None
+) -> tuple[str, str | None]:
+    """The outputs of one network, and which steps there are, (n_sequences, n_steps, 1), where that has to be known."""
+    X, own = "X", lengths
     if tuple(network.frame) != (1, 1):
         X, own = _add_frames(graph, network, own)
     if network.standard is not None:
@@ -133,30 +191,7 @@ def model_of(
         S = graph.add("Transpose", S, perm=[1, 0, 2])
         h = S if network.read_out == "each" else _add_pool(graph, network.read_out, S, own, is_there, states=states)
     o = graph.add("MatMul", h, graph.constant(network.V.T, np.float32))
-    masked = network.read_out == "each" and is_there is not None
-    o = graph.add("Add", o, graph.constant(network.c, np.float32), name=None if masked else "outputs")
-    if masked:
-        o = graph.add("Where", is_there, o, graph.constant(0, np.float32), name="outputs")
-    shape = ["n_sequences"]
-    if network.read_out == "each":
-        shape.append("n_steps" if tuple(network.frame) == (1, 1) else "n_frames")
-    outputs = []
-    if labels is not None:
-        outputs.append(_add_labels(graph, o, labels, shape))
-    if probabilities:
-        how = {} if isinstance(labels, str) else {"axis": -1}
-        graph.add("Softmax" if how else "Sigmoid", o, name="probabilities", **how)
-        outputs.append(_value("probabilities", TensorProto.FLOAT, [*shape, len(network.c)]))
-    outputs.append(_value("outputs", TensorProto.FLOAT, [*shape, len(network.c)]))
-    outputs += [_value(_after(name), *of_value) for name, of_value in carried.items()]
-    model = helper.make_model(
-        helper.make_graph(graph.nodes, "recurrent_network", inputs, outputs, graph.initializers),
-        producer_name="admmirnn",
-        opset_imports=[helper.make_opsetid("", _OPSET)],
-        ir_version=_IR_VERSION,
-    )
-    checker.check_model(model, full_check=True)
-    return model
+    return graph.add("Add", o, graph.constant(network.c, np.float32), name=name), is_there
 
 
 def quantised(model: ModelProto) -> ModelProto:
@@ -290,7 +325,12 @@ def _add_loops(
     states, lasts = [], []
     for i, direction in enumerate(network.layers[layer]):
         driven = graph.add("MatMul", x, graph.constant(stacked(direction, of_U).T, np.float32))
-        body = _body(f"loop_{layer}_{i}_", stacked(direction, of_W), stacked(direction, of_b), is_there is not None)
+        body = _body(
+            f"loop_{len(graph.nodes)}_{layer}_{i}_",
+            stacked(direction, of_W),
+            stacked(direction, of_b),
+            is_there is not None,
+        )
         inputs = [first, driven] if is_there is None else [first, driven, is_there]
         n_read = len(inputs) - 1
         last, of_steps = graph.add_several(

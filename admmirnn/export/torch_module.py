@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -273,6 +274,46 @@ class RecurrentModule(nn.Module):
         """What the layers do not say."""
         given = any(hasattr(self, name) for name in INITIAL)
         return f"read_out={self.read_out!r}, frame={tuple(self.frame)}, s_0={'given' if given else 'zero'}"
+
+
+class MeanModule(nn.Module):
+    """Several modules that read the same sequences, and the outputs that have their mean answers.
+
+    Parameters
+    ----------
+    networks : list of RecurrentModule
+        Of the same outputs.
+    answer : {"softmax", "logistic", "values"}
+        What becomes of outputs: with "softmax" they are the logarithms of the mean probabilities, with "logistic" their
+        logits, and else the means of the networks' outputs.
+    """
+
+    def __init__(self, networks: Sequence[RecurrentModule], answer: str) -> None:
+        super().__init__()
+        self.networks, self.answer = nn.ModuleList(networks), answer
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor | list[int] | None = None) -> torch.Tensor:
+        """Return the outputs; arguments and shapes are those of `RecurrentModule`."""
+        outputs = torch.stack([network(x, lengths) for network in self.networks])
+        if self.answer == "softmax":
+            logarithms = torch.log_softmax(outputs, dim=-1)
+            found = torch.logsumexp(logarithms, dim=0) - math.log(len(outputs))
+        elif self.answer == "logistic":
+            log_p, log_q = nn.functional.logsigmoid(outputs), nn.functional.logsigmoid(-outputs)
+            found = torch.logsumexp(log_p, dim=0) - torch.logsumexp(log_q, dim=0)
+        else:
+            return outputs.mean(dim=0)
+        if outputs.ndim == 4 and lengths is not None:  # zero after the end of a sequence, as those of each
+            first: Any = self.networks[0]
+            length, stride = first.frame
+            n_steps = (torch.as_tensor(lengths, device=x.device) - length) // stride + 1
+            is_there = torch.arange(found.shape[1], device=x.device) < n_steps[:, None]
+            found = found.masked_fill(~is_there[:, :, None], 0)
+        return found
+
+    def extra_repr(self) -> str:
+        """What the modules do not say."""
+        return f"answer={self.answer!r}"
 
 
 def _framed(

@@ -13,6 +13,8 @@ from admmirnn import validation
 from admmirnn.networks.blocks import blocks_named, is_weight
 from admmirnn.networks.cells import CELLS, Elman, cell_named
 
+SETTINGS_OF_EACH = ("random_state", "hidden_size")  # in which the estimators of several networks differ
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -76,13 +78,47 @@ def check_missing_state(name: str, value: object) -> None:
 
 
 def fitted_attributes_of(estimator: Any) -> dict[str, Any]:
-    """All attributes that make an estimator fitted, in the order in which files have them."""
+    """All attributes that make an estimator fitted, in the order in which files have them.
+
+    Those of each of several networks, what it does not share with the others, are in a list, as ``estimators_``.
+    """
     found = vars(estimator)
-    return {name: found[name] for name in (*fitted_weights(found), *estimator.fitted_attributes) if name in found}
+    if "estimators_" not in found:
+        return {name: found[name] for name in (*fitted_weights(found), *estimator.fitted_attributes) if name in found}
+    attributes = {name: found[name] for name in estimator.fitted_attributes if name in found}
+    return attributes | {"estimators_": [_own_attributes_of(member, estimator) for member in found["estimators_"]]}
+
+
+def _own_attributes_of(member: Any, estimator: Any) -> dict[str, Any]:
+    """What the network of one of several estimators does not share with the others, and its seed and size."""
+    found = vars(member)
+    own = {name: found[name] for name in (*fitted_weights(found), *estimator.of_each_network) if name in found}
+    return own | {"history_": list(own["history_"]), "settings": {name: found[name] for name in SETTINGS_OF_EACH}}
+
+
+def attributes_of_each(attributes: Mapping[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Settings and attributes of the estimator of each network, of what `fitted_attributes_of` has returned."""
+    members = attributes["estimators_"]
+    if not isinstance(members, list) or len(members) < 1 or not all(isinstance(one, dict) for one in members):
+        raise ValueError("estimators_ is no list of the attributes of networks")
+    shared = {name: value for name, value in attributes.items() if name != "estimators_"}
+    found = []
+    for one in members:
+        settings = one.get("settings")
+        if not isinstance(settings, dict) or set(settings) != set(SETTINGS_OF_EACH):
+            raise ValueError(f"a network of estimators_ has no settings {', '.join(SETTINGS_OF_EACH)}")
+        found.append((settings, shared | {name: value for name, value in one.items() if name != "settings"}))
+    return found
 
 
 def check_fitted_attributes(attributes: Mapping[str, Any], expected: Mapping[str, Fitted]) -> None:
     """Raise unless these attributes, by name, make an estimator fitted: weights, and what the `Fitted` of each say."""
+    if "estimators_" in attributes:
+        for _, own in attributes_of_each(attributes):
+            if "estimators_" in own:
+                raise ValueError("a network of estimators_ has several networks")
+            check_fitted_attributes(own, expected)
+        return
     expected = {**fitted_weights(attributes), **expected}
     missing = sorted(name for name, one in expected.items() if name not in attributes and not one.may_be_missing)
     unknown = sorted(attributes.keys() - expected.keys())
