@@ -11,7 +11,7 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol, TypeAlias
@@ -31,6 +31,10 @@ __all__ = ["Callback", "EpochListener", "EpochState", "History", "Limits"]
 
 logger: logging.Logger = logging.getLogger("admmirnn")
 logger.addHandler(logging.NullHandler())  # a library is silent unless it is asked
+
+
+_FEWEST_EPOCHS, _STILL_FALLS, _IS_SMALL = 5, 0.25, 0.1  # of what a fit has to show to be called unfinished
+_FIRST_EPOCHS, _HAS_RISEN = 2, 0.25
 
 
 class History(list[dict[str, Any]]):
@@ -362,6 +366,40 @@ class EarlyStopping:
         self._best = state["best"]
         self.best_loss, self.best_epoch = state["best_loss"], state["best_epoch"]
         self._goal, self._n_waited = state["goal"], state["n_waited"]
+
+
+def warning_of_unfinished(history: Sequence[Record]) -> str | None:
+    """Say if a fit that had no more epochs was still learning: its loss fell far in the second half and is not small.
+
+    The loss is that of validation data, where there are some.  What is far, and small, is measured by the loss of the
+    first epoch.  A fit of a few epochs says too little of that.
+    """
+    n = len(history)
+    if n < _FEWEST_EPOCHS:
+        return None
+    name = "validation_loss" if "validation_loss" in history[0] else "rollout_loss"
+    first, middle, last = (float(history[i].get(name, math.nan)) for i in (0, n // 2 - 1, -1))
+    if not (middle - last > _STILL_FALLS * abs(first) and last > _IS_SMALL * abs(first)):
+        return None
+    return (
+        f"the {'validation' if name == 'validation_loss' else 'roll-out'} loss was still falling when the fit came to "
+        f"its last epoch: it is {last:.3g}, and was {middle:.3g} in epoch {n // 2} of {n}. Pass a larger max_epochs, "
+        f"such as {4 * n}; early_stopping=True ends the fit once validation data no longer gain"
+    )
+
+
+def warning_of_first_epochs(history: Sequence[Record]) -> str | None:
+    """Say if early stopping has kept weights that have hardly been trained, and the validation loss rose from there."""
+    losses = [float(record["validation_loss"]) for record in history]
+    best = min(losses)
+    if losses.index(best) >= _FIRST_EPOCHS or not losses[-1] - best > _HAS_RISEN * abs(best):
+        return None
+    return (
+        f"early stopping has kept the weights of epoch {losses.index(best) + 1} of {len(losses)}: the validation loss "
+        f"was {best:.3g} then, and is {losses[-1]:.3g} at the end. If more is to be learnt from these data, pass a "
+        "larger penalty, fewer hidden units or dropout, shorter steps by solver=Rollout(radius=0.003), or more "
+        "validation data"
+    )
 
 
 class Progress:

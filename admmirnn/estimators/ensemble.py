@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import validation
 from admmirnn._typing import Array, FloatArray, IntArray, Self
-from admmirnn.estimators.pipeline import Earlier, prepared, train
+from admmirnn.estimators.pipeline import Earlier, prepared, train, warning_of
 from admmirnn.estimators.settings import check_resume
 from admmirnn.networks import network_of
 from admmirnn.networks.blocks import weights_of
@@ -167,7 +167,7 @@ class HasNetworks:
             self._become_several(trained, data, n_before)
         if trained.error is not None:
             raise trained.error
-        warn_of(trained)
+        warn_of(trained, settings, online=online)
         return self
 
     def _become_several(self, trained: Trained, data: Data, n_before: list[int]) -> None:
@@ -304,9 +304,9 @@ def status_of(ends: Sequence[Status | None]) -> Status | None:
     return next((status for status in _BY_WEIGHT if status in ends), ends[0])
 
 
-def warn_of(trained: Trained) -> None:
+def warn_of(trained: Trained, settings: EstimatorSettings, *, online: bool) -> None:
     """Warn of what has to be known of networks that were trained together, once for all of them."""
-    said = said_of([outcome.warning for outcome in trained.outcomes])
+    said = said_of([warning_of(outcome, settings, online=online) for outcome in trained.outcomes])
     if said is not None:
         warnings.warn(said, ConvergenceWarning, stacklevel=5)
     if Status.INTERRUPTED in [outcome.status for outcome in trained.outcomes]:

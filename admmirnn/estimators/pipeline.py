@@ -29,7 +29,18 @@ from admmirnn.solvers import Capability, Status
 from admmirnn.solvers.memory import Memory
 from admmirnn.solvers.rollout.parts import all_streams
 from admmirnn.solvers.workers import OneProcess, gather
-from admmirnn.watching import EarlyStopping, EpochState, History, Interruption, Limits, Progress, Validation, logger
+from admmirnn.watching import (
+    EarlyStopping,
+    EpochState,
+    History,
+    Interruption,
+    Limits,
+    Progress,
+    Validation,
+    logger,
+    warning_of_first_epochs,
+    warning_of_unfinished,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -148,10 +159,22 @@ def learn(
     check_checkpoint_of_streams(settings, reducer)
     data = prepared(estimator, settings, data, reducer, is_new=earlier is None)
     outcome = train(estimator, settings, data, become, earlier=earlier, online=online, resume=resume, reducer=reducer)
-    if outcome.warning is not None:
-        warnings.warn(outcome.warning, ConvergenceWarning, stacklevel=5)
+    said = warning_of(outcome, settings, online=online)
+    if said is not None:
+        warnings.warn(said, ConvergenceWarning, stacklevel=5)
     if outcome.status is Status.INTERRUPTED:
         warnings.warn(f"training was {outcome.status.value}", ConvergenceWarning, stacklevel=5)
+
+
+def warning_of(outcome: Outcome, settings: EstimatorSettings, *, online: bool) -> str | None:
+    """What the user should know of how a fit has gone, or None: the solver's warning, and what its figures say."""
+    found = [outcome.warning]
+    if not online and Capability.MEMORY in settings.solver.capabilities:  # the losses of others rise and fall
+        if outcome.status is Status.ITERATION_LIMIT:
+            found.append(warning_of_unfinished(outcome.history))
+        if outcome.status is Status.NO_PROGRESS:
+            found.append(warning_of_first_epochs(outcome.history))
+    return ". ".join(filter(None, found)) or None
 
 
 def prepared(estimator: Any, settings: EstimatorSettings, data: Data, reducer: Reducer, *, is_new: bool) -> Data:
