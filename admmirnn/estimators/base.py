@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from admmirnn import validation
 from admmirnn._typing import Array, FilePath, FloatArray, Frame, IntArray, Reducer, Self
 from admmirnn.activations import ACTIVATIONS
+from admmirnn.data.axes import check_steps_come_first
 from admmirnn.data.indexed import by_series
 from admmirnn.data.meaning import TARGETS
 from admmirnn.data.missing import WAYS, Gaps
@@ -293,6 +294,8 @@ class RecurrentEstimator(HasNetworks, BaseEstimator):
             sequences, attributes = self._more_sequences(X, network), {}
         if not (settings.stateful and online):
             warn_of_single_steps(sequences)
+        if network is None:
+            check_steps_come_first(sequences, y, targets_of_steps=loss.takes_labels or self.targets == "step")
         sequences = framed(sequences, settings.frame)
         targets, of_targets = self._read_targets(y, sample_weight, sequences, settings, loss, known)
         check_targets_suit(settings, targets)
@@ -328,6 +331,7 @@ class RecurrentEstimator(HasNetworks, BaseEstimator):
             gaps = Gaps(settings.missing)
             sequences, attributes = read_sequences(self, X, settings.dtype, settings.scale, gaps=gaps)
             warn_of_single_steps(sequences)
+            check_steps_come_first(sequences, y, targets_of_steps=loss.takes_labels or self.targets == "step")
             sequences = framed(sequences, settings.frame)
             targets, of_targets = self._read_targets(y, sample_weight, sequences, settings, loss, agree=agree)
             check_targets_suit(settings, targets)
