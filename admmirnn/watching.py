@@ -33,7 +33,9 @@ logger: logging.Logger = logging.getLogger("admmirnn")
 logger.addHandler(logging.NullHandler())  # a library is silent unless it is asked
 
 
-_FEWEST_EPOCHS, _STILL_FALLS, _IS_SMALL = 5, 0.25, 0.1  # of what a fit has to show to be called unfinished
+# what a fit has to show to be called unfinished: epochs, and shares of the loss of the first one
+_FEWEST_EPOCHS = {"validation_loss": 5, "rollout_loss": 10}  # a short fit without validation data is as it was meant
+_STILL_FALLS, _IS_SMALL = 0.2, 0.2
 _FIRST_EPOCHS, _HAS_RISEN = 2, 0.25
 
 
@@ -372,12 +374,12 @@ def warning_of_unfinished(history: Sequence[Record]) -> str | None:
     """Say if a fit that had no more epochs was still learning: its loss fell far in the second half and is not small.
 
     The loss is that of validation data, where there are some.  What is far, and small, is measured by the loss of the
-    first epoch.  A fit of a few epochs says too little of that.
+    first epoch.
     """
     n = len(history)
-    if n < _FEWEST_EPOCHS:
+    name = "validation_loss" if history and "validation_loss" in history[0] else "rollout_loss"
+    if n < _FEWEST_EPOCHS[name]:
         return None
-    name = "validation_loss" if "validation_loss" in history[0] else "rollout_loss"
     first, middle, last = (float(history[i].get(name, math.nan)) for i in (0, n // 2 - 1, -1))
     if not (middle - last > _STILL_FALLS * abs(first) and last > _IS_SMALL * abs(first)):
         return None

@@ -23,9 +23,7 @@ def classifier():
 
 
 @pytest.mark.parametrize("X", [WAVES, OWN_UNITS, WALKS], ids=["waves", "own units", "walks"])
-@pytest.mark.parametrize(
-    "form", [np.asarray, list, lambda X: X.astype(np.float32), lambda X: (8 * X).astype(np.int16)]
-)
+@pytest.mark.parametrize("form", [np.asarray, list, lambda X: X.astype(np.float32), lambda X: (8 * X).astype(np.int16)])
 def test_channels_before_steps_are_told(X, form):
     said = "read as 30 sequences of 3 steps and 40 features.*pass admmirnn.sequences_from_channels_first"
     with pytest.warns(UserWarning, match=said):
