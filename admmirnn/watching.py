@@ -25,7 +25,7 @@ from admmirnn.losses import AnyLoss
 from admmirnn.networks import Network
 from admmirnn.optional import import_optional
 from admmirnn.solvers.status import Status
-from admmirnn.solvers.workers import gather
+from admmirnn.solvers.workers import OneProcess, gather
 
 __all__ = ["Callback", "EpochListener", "EpochState", "History", "Limits"]
 
@@ -257,14 +257,23 @@ class Validation:
         n_threads: int,
         reducer: Reducer,
     ) -> None:
-        self._sequences, self._every_step, self._reducer = sequences, every_step, reducer
+        self._sequences, self._every_step = sequences, every_step
+        self._reducer: Reducer = reducer
         self._values, self._loss, self._n_threads = values, loss, n_threads
         self._weights = np.broadcast_to(1.0, len(values)) if weights is None else weights
         self._most = max(gather(reducer, float(self._weights.max(initial=0.0)))) or 1.0
 
+    def leave(self) -> None:
+        """Measure this worker's part alone from now on; whoever asks for that adds it to what others have."""
+        self._reducer = OneProcess()
+
     def measure(self, network: Network, record: Record) -> None:
         """Add the loss of the network's roll-out to the record, and of class numbers its accuracy."""
-        parts = gather(self._reducer, self._measure_own(network) if len(self._sequences) else (0.0, 0.0, 0, 0))
+        self.add_to(record, gather(self._reducer, self.measure_part(network)))
+
+    @staticmethod
+    def add_to(record: Record, parts: list[Any]) -> None:
+        """Add what `measure_part` has found of all parts to the record."""
         weight = sum(part[1] for part in parts)
         found = parts[0][0] if len(parts) == 1 else sum(loss * share for loss, share, *_ in parts) / weight
         record["validation_loss"] = found if math.isfinite(found) else math.inf
@@ -272,8 +281,10 @@ class Validation:
         if None not in correct:
             record["validation_accuracy"] = sum(n or 0 for n in correct) / sum(part[3] for part in parts)
 
-    def _measure_own(self, network: Network) -> tuple[float, float, int | None, int]:
+    def measure_part(self, network: Network) -> tuple[float, float, int | None, int]:
         """The mean loss, the weight of the targets, how many of these the outputs are right about, and their number."""
+        if not len(self._sequences):
+            return 0.0, 0.0, 0, 0
         total, weight, n_correct, n_targets = 0.0, 0.0, 0, 0
         knows_correct, kernels = True, backend.kernels()
         for rows, outputs in network.pieces_of_outputs(

@@ -640,7 +640,12 @@ def _max_epochs(settings: EstimatorSettings, sequences: Sequences | Streams, red
         return settings.max_epochs
     if Capability.MEMORY not in settings.solver.capabilities:  # an iteration of Algorithm 1 is a whole epoch
         return _USUAL_EPOCHS
-    return max(_USUAL_EPOCHS, -(-_FEWEST_ITERATIONS // _iterations_per_epoch(settings, sequences, reducer)))
+    return enough_epochs(_iterations_per_epoch(settings, sequences, reducer))
+
+
+def enough_epochs(n_iterations: int) -> int:
+    """How many epochs of so many iterations ``max_epochs="auto"`` stands for."""
+    return max(_USUAL_EPOCHS, -(-_FEWEST_ITERATIONS // n_iterations))
 
 
 def check_n_streams(states: Array | None, streams: Streams) -> None:

@@ -34,6 +34,42 @@ class OneProcess:
         return [value]
 
 
+class Unheard(BaseException):
+    """A worker needs to hear what others say to go on; the argument is what it says itself.
+
+    Not an Exception, so that nobody takes it for a failure.
+    """
+
+
+class ByLetter:
+    """The `Reducer` of workers that never meet: what all have said is read out to one that begins again.
+
+    It runs the same program once more after each answer, up to the next question, for which it raises `Unheard`.
+
+    Parameters
+    ----------
+    rank, size : int
+        Which of how many workers.
+    heard : list of list
+        What all have said, by questions and ranks.
+    """
+
+    def __init__(self, rank: int, size: int, heard: list[list[Any]]) -> None:
+        self.rank, self.size = rank, size
+        self._heard, self._n_asked = heard, 0
+
+    def sum(self, sums: AddedUp, /) -> None:
+        """Refuse: nobody writes a letter in every iteration."""
+        raise NotImplementedError
+
+    def gather(self, value: Any, /) -> list[Any]:
+        """Return what all have said to this question, or raise `Unheard`."""
+        if self._n_asked == len(self._heard):
+            raise Unheard(value)
+        self._n_asked += 1
+        return self._heard[self._n_asked - 1]
+
+
 class WorkerError(RuntimeError):
     """Another worker has failed, and with it the fit of all; the message is that worker's own."""
 

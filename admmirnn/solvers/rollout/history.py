@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from admmirnn._typing import Record
     from admmirnn.solvers.rollout.state import Layer
     from admmirnn.solvers.rollout.sums import Figures
+
+
+class HasRadius(Protocol):
+    """What a record has to know of a weight matrix."""
+
+    radius: float
 
 
 class EpochRecord:
@@ -49,7 +55,25 @@ class EpochRecord:
                 r.append(1 / layer.step)
         self._damping_raised += was_raised
 
-    def summary(self, epoch: int, hidden: Layer, output: Layer) -> Record:
+    @property
+    def is_empty(self) -> bool:
+        """Whether there has been no minibatch."""
+        return self._n_targets == 0
+
+    def add_up(self, other: EpochRecord) -> None:
+        """Count in all that another record of the same epoch has counted, of another part of the data."""
+        self.rollbacks += other.rollbacks
+        self.capped_steps += other.capped_steps
+        self._loss += other._loss
+        self._weight_of_finite += other._weight_of_finite
+        self._n_targets += other._n_targets
+        self._damping_raised += other._damping_raised
+        if self._n_correct is not None:
+            self._n_correct = None if other._n_correct is None else self._n_correct + other._n_correct
+        for own, more in zip(self._of_hidden + self._of_output, other._of_hidden + other._of_output, strict=True):
+            own += more
+
+    def summary(self, epoch: int, hidden: HasRadius, output: HasRadius) -> Record:
         """Return the record.
 
         Returns

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from admmirnn._typing import FloatArray, IntArray, Reducer
     from admmirnn.solvers.rollout.problem import Problem
+    from admmirnn.solvers.status import Status
+    from admmirnn.solvers.workers import Failing
 
     SumsOfKernel: TypeAlias = tuple[FloatArray, NDArray[np.float64]]  # and its counts
 
@@ -124,13 +126,19 @@ class Fit:
         self.batch_correct: int | None = None
         self.loss = problem.loss
         self.read_targets()
-        constant_loss, self.n_weighty = of_all_targets(self.reducer, self.loss, self.targets, self.weights)
+        of_all = problem.of_all
+        constant_loss, self.n_weighty = (
+            of_all_targets(self.reducer, self.loss, self.targets, self.weights)
+            if of_all is None
+            else (of_all.constant_loss, of_all.n_targets)
+        )
         self.make_layers(constant_loss)
         self.make_workspaces()
         self.n_iterations = problem.n_iterations
         self.iteration = 0
         self.record = EpochRecord()
         self.n_remembered = 0  # minibatches in the running statistics
+        self.has_factors = True  # of G, unless that has come without
         self.choose_by_cell()
         self.has_schedule = settings.schedule == "cosine" and not problem.is_online
         self.watch(constant_loss)
@@ -168,7 +176,12 @@ class Fit:
         if problem.memory is not None and problem.memory.online is not None:
             self.online_schedule.go_on_from(problem.memory.online)
         n_targets = len(problem.targets) if weights is None else int(np.count_nonzero(weights))
-        self.online_schedule.weigh(*mean_weight_of_all(self.reducer, weights, n_targets))
+        of_all = problem.of_all
+        self.online_schedule.weigh(
+            *mean_weight_of_all(self.reducer, weights, n_targets)
+            if of_all is None
+            else (of_all.mean_weight, of_all.n_targets)
+        )
         self.weights = relative_weights(
             weights, len(self.targets), self.online_schedule.mean_weight, self.network.dtype
         )
@@ -212,7 +225,7 @@ class Fit:
     def make_workspaces(self) -> None:
         """Allocate what an iteration writes to, for each direction of each layer."""
         sequences, network = self.sequences, self.network
-        at_each = len(self.targets) != len(sequences)
+        at_each = len(self.targets) != len(sequences) if self.problem.of_all is None else self.problem.of_all.at_each
         read_out = "each" if any(gather(self.reducer, at_each)) else network.read_out
         batch_size = max(self.order.most_sequences, 1)
         of_minibatch = Targets(self.loss, self.settings.rho)
@@ -289,7 +302,7 @@ class Fit:
         problem = self.problem
         is_online = problem.is_online and self.settings.metric == "multipliers"
         self.online = self.online_schedule if is_online else None
-        n_sequences = len(self.sequences) if self.parts is None else sum(self.parts.shards)
+        n_sequences = max(len(self.sequences), 1) if self.parts is None else sum(self.parts.shards)
         self.guard = Guard(self.network, WINDOW if self.online else n_sequences, constant_loss)
         self.judge = Judge(self.guard, self.online, problem.limits, problem.on_epoch_end, self.reducer)
 
@@ -370,6 +383,21 @@ class Fit:
         self.remember(state.memory)
         self.guard.go_on_from(state.guard)
         self.order.go_on_from(state.order)
+
+    def iterate(self, indices: IntArray, failing: Failing) -> Status | None:
+        """Make an iteration with the sequences ``indices``; return the status to end with, if one has become due."""
+        with failing.before_the_sum():
+            self.take(indices)
+            self.sweep_forward()  # 1, 2
+            self.sweep_backward()  # 3
+        decision = self.agree()
+        with failing.after_the_sum():
+            if decision.rolls_back:
+                self.roll_back()
+            elif decision.moves:
+                self.fold()  # 4
+                self.update_weights()  # 5
+        return decision.ending
 
     # The steps of an iteration, numbered as in the docstring of `admmirnn.Rollout`.
 
@@ -545,6 +573,7 @@ class Fit:
         """
         settings, schedule = self.settings, self.schedule()
         is_due = self.n_remembered < _FIRST_ITERATIONS or self.n_remembered % settings.factor_every == 0
+        is_due, self.has_factors = is_due or not self.has_factors, True
         if self.splitting:
             self.splitting.pull()
         for layer, of_kernel in zip(self.layers, self.maps, strict=True):

@@ -2,19 +2,70 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from admmirnn.solvers.rollout.weighting import mean_of_positive
+from admmirnn.solvers.rollout.weighting import mean_of_positive, relative_weights
 from admmirnn.solvers.workers import gather
 
 if TYPE_CHECKING:
-    from admmirnn._typing import Array, FloatArray, Reducer
+    from admmirnn._typing import Array, DType, FloatArray, Reducer
     from admmirnn.losses import AnyLoss
 
 
 _MOST_SHARED = 1 << 21  # values of targets that all workers see
+
+
+@dataclass(frozen=True)
+class OfAll:
+    """What is found once, where workers do not meet again before they are done.
+
+    Attributes
+    ----------
+    constant_loss : float
+        Loss of the best constant output.
+    mean_weight : float
+        Of the targets, as they were given.
+    n_targets : int
+        That have a weight.
+    at_each : bool
+        Whether there is a target for each step.
+    n_sequences : int
+        Of all parts.
+    shares : tuple of float
+        Of all weight, that of the targets of each part.
+    """
+
+    constant_loss: float
+    mean_weight: float
+    n_targets: int
+    at_each: bool
+    n_sequences: int
+    shares: tuple[float, ...]
+
+
+def find_of_all(
+    reducer: Reducer,
+    loss: AnyLoss,
+    targets: Array,
+    weights: FloatArray | None,
+    n_sequences: int,
+    dtype: DType,
+    *,
+    at_each: bool,
+) -> OfAll:
+    """What all workers find together, each of which has some targets, with one for each step or one per sequence."""
+    targets = np.ascontiguousarray(targets, loss.target_dtype or dtype)
+    own = np.ones(len(targets)) if weights is None else weights
+    n_own = int(np.count_nonzero(own))
+    mean, n_targets = mean_weight_of_all(reducer, weights, n_own)
+    relative = relative_weights(weights, len(targets), mean, dtype)
+    constant_loss, _ = of_all_targets(reducer, loss, targets, relative)
+    of_parts = np.array(gather(reducer, float((own / mean).sum())))
+    shares = tuple((of_parts / of_parts.sum()).tolist())
+    return OfAll(constant_loss, mean, n_targets, at_each, sum(gather(reducer, n_sequences)), shares)
 
 
 def mean_loss(of_workers: list[list[tuple[float, float, int, int]]]) -> float | None:

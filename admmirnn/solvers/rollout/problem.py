@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from admmirnn.solvers.interface import EndOfEpoch, Limits
     from admmirnn.solvers.rollout.memory import RolloutMemory
     from admmirnn.solvers.rollout.order import Carried, Shuffled
+    from admmirnn.solvers.rollout.over_workers import OfAll
 
 
 @dataclass
@@ -33,6 +34,9 @@ class Problem:
     memory : RolloutMemory or None
         Of the call before, where that has left one.
 
+    of_all : OfAll or None
+        What is known of the targets of all parts, where this is a part of the data that is worked on alone.
+
     The others are as in `Rollout.solve`.
     """
 
@@ -48,6 +52,7 @@ class Problem:
     n_threads: int = 1
     is_online: bool = False
     memory: RolloutMemory | None = None
+    of_all: OfAll | None = None
     reducer: Reducer = field(default_factory=OneProcess)
     limits: Limits | None = None
     on_epoch_end: EndOfEpoch | None = None

@@ -325,18 +325,7 @@ def _run_epoch(fit: Fit) -> Status | None:
     failing = Failing(fit.reducer, fit.sums)
     ending = None
     for indices in islice(fit.order.epoch(), min(fit.n_iterations - fit.iteration, fit.order.n_batches)):
-        with failing.before_the_sum():
-            fit.take(indices)
-            fit.sweep_forward()  # 1, 2
-            fit.sweep_backward()  # 3
-        decision = fit.agree()
-        with failing.after_the_sum():
-            if decision.rolls_back:
-                fit.roll_back()
-            elif decision.moves:
-                fit.fold()  # 4
-                fit.update_weights()  # 5
-        if ending := decision.ending:
+        if ending := fit.iterate(indices, failing):
             break
     failing.end()
     return ending
@@ -364,6 +353,11 @@ def _order_of(
 
 def _default_batch_size(n_sequences: int, least: int = 16, n_workers: int = 1) -> int:
     return min(max(n_sequences // 8, least), 125 * n_workers)
+
+
+def warning_of_history(history: list[Record], constant_loss: float) -> str | None:
+    """What the user should know of how a fit went, as far as its history tells, or None."""
+    return ". ".join(filter(None, [_warning_of_rollbacks(history), _warning_of_losses(history, constant_loss)])) or None
 
 
 def _warning(fit: Fit, history: list[Record]) -> str | None:

@@ -1,0 +1,132 @@
+"""Fits in rounds on Dask, each in a process of its own with a hard limit of time; skipped without dask.distributed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_rounds import fit_in_rounds
+
+from admmirnn import CharacterModel, RNNClassifier
+from admmirnn.distributed import DaskTrainer
+from admmirnn.distributed.dask_trainer import _Places
+
+PROGRAM = Path(__file__).with_name("dask_program.py")
+
+
+def run(what, folder, *more, limit=240):
+    """What the program has found; it is killed after so many seconds, and its workers with it."""
+    process = subprocess.Popen(
+        [sys.executable, str(PROGRAM), what, str(folder), *map(str, more)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, 9)
+        output, _ = process.communicate()
+        pytest.fail(f"no end after {limit} seconds\n{output}")
+    assert process.returncode == 0, output
+    return json.loads((folder / "found.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """The weights of a fit in rounds whose parts are in this process."""
+    import dask_program
+
+    parts = [dask_program.sequences(i) for i in range(dask_program.N_PARTS)]
+    return dask_program.weights_of(fit_in_rounds(RNNClassifier(**dask_program.OPTIONS), parts, 4))
+
+
+def test_partitions_of_every_kind_find_what_parts_in_one_process_do(tmp_path, expected):
+    pytest.importorskip("distributed", reason="the extra dask is not there")
+    found = run("same_everywhere", tmp_path)
+    assert set(found) == {"delayed", "array", "bag", "futures", "shards"}
+    for kind, weights in found.items():
+        np.testing.assert_array_equal(weights, expected, err_msg=kind)
+
+
+def test_partitions_that_cannot_be_used_are_named(tmp_path):
+    pytest.importorskip("distributed", reason="the extra dask is not there")
+    of_targets, of_file, of_type = run("errors", tmp_path)
+    assert of_targets.startswith("ValueError: partition 1 of X: ValueError: Found input variables with inconsistent")
+    assert of_file == "ValueError: partition 1 of X: OSError: the file has no end"
+    assert of_type.startswith("TypeError: partition 0 of X: TypeError: it is of type int; make it a pair")
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_costs_its_round(tmp_path):
+    pytest.importorskip("distributed", reason="the extra dask is not there")
+    found = run("killed", tmp_path)
+    np.testing.assert_array_equal(found["killed"], found["alone"])
+    assert max(found["reads"]) > 1  # a partition was read again
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_added_takes_part(tmp_path):
+    pytest.importorskip("distributed", reason="the extra dask is not there")
+    found = run("added", tmp_path)
+    np.testing.assert_array_equal(found["added"], found["alone"])
+    assert len(found["executed"]) == 1
+    assert found["executed"][0] > 10
+
+
+@pytest.mark.slow
+def test_interrupting_the_driver_keeps_the_weights(tmp_path):
+    pytest.importorskip("distributed", reason="the extra dask is not there")
+    found = run("interrupted", tmp_path)
+    assert found["status"] == "INTERRUPTED"
+    assert found["epochs"] >= 3
+    assert any("interrupted by Ctrl-C" in warning for warning in found["warnings"])
+
+
+def test_places_are_even_and_stay():
+    places = _Places(5)
+    places.update({"a": 1, "b": 1})
+    assert sorted(places.of_parts) == ["a", "a", "a", "b", "b"] or sorted(places.of_parts) == ["a", "a", "b", "b", "b"]
+    before = list(places.of_parts)
+    places.update({"a": 1, "b": 1})
+    assert places.of_parts == before
+    places.update({"a": 1, "b": 1, "c": 1})
+    assert {places.of_parts.count(one) for one in "abc"} == {1, 2}
+    assert sum(one != other for one, other in zip(places.of_parts, before, strict=True)) == 1
+    places.update({"c": 4, "b": 1})
+    assert (places.of_parts.count("c"), places.of_parts.count("b")) == (4, 1)
+    places.update({"d": 2})
+    assert places.of_parts == ["d"] * 5
+
+
+@pytest.mark.parametrize("estimator", [CharacterModel(), 3, RNNClassifier])
+def test_estimators_that_have_no_parts(estimator):
+    pytest.importorskip("distributed", reason="the extra dask is not there")
+    with pytest.raises(TypeError, match="pass an RNNClassifier or an RNNRegressor"):
+        DaskTrainer(estimator).fit([])
+
+
+@pytest.mark.parametrize(
+    "options, X, y, message",
+    [
+        ({"client": 3}, [], None, "client is 3; pass a distributed.Client"),
+        ({"iterations_per_round": 0}, [], None, "iterations_per_round"),
+        ({"timeout": 0}, [], None, "timeout"),
+        ({}, [], None, "client is None, and there is none"),
+    ],
+)
+def test_parameters_that_are_refused(options, X, y, message):
+    pytest.importorskip("distributed", reason="the extra dask is not there")
+    with pytest.raises((ValueError, TypeError), match=message):
+        DaskTrainer(RNNClassifier(), **options).fit(X, y)
+
+
+def test_without_dask(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ImportError, match=r"DaskTrainer needs distributed.*pip install 'admmirnn\[dask\]'"):
+        DaskTrainer(RNNClassifier()).fit([])

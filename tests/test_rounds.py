@@ -1,0 +1,197 @@
+"""Fits in rounds, whose parts are in this process: what they find, and what it may depend on."""
+
+import copy
+
+import numpy as np
+import pytest
+from test_workers import weights_of
+
+from admmirnn import RNNClassifier, RNNRegressor, Rollout, Status
+from admmirnn.estimators.rounds import check_suits_rounds, learn_in_rounds
+from admmirnn.estimators.settings import check_estimator_settings
+from admmirnn.solvers import SOLVERS
+from admmirnn.solvers.rollout.rounds import Plan, Round
+
+OPTIONS = {"hidden_size": 6, "dtype": "float64", "random_state": 0, "max_epochs": 4, "batch_size": 10}
+
+
+class HeldHere:
+    """Parts in a list."""
+
+    def __init__(self, parts):
+        self.parts, self.n_parts = parts, len(parts)
+
+    def __len__(self):
+        return self.n_parts
+
+    def map(self, function, /, *arguments):
+        return HeldHere([function(part, i, *arguments) for i, part in enumerate(self.parts)])
+
+    def collect(self, function, /, *arguments, stop=None):
+        if stop is not None and stop():
+            return None
+        return [copy.deepcopy(function(part, i, *arguments)) for i, part in enumerate(self.parts)]
+
+    def release(self):
+        self.parts = None
+
+
+def fit_in_rounds(estimator, parts, n=3, **more):
+    settings = check_estimator_settings(estimator, SOLVERS)
+    check_suits_rounds(settings, estimator)
+    learn_in_rounds(estimator, settings, HeldHere(parts), n, **more)
+    return estimator
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Sequences of unequal lengths, their classes, their sums, and running sums."""
+    rng = np.random.default_rng(0)
+    lengths, y = rng.integers(5, 14, 120), rng.integers(0, 3, 120)
+    X = [
+        np.sin((0.3 + 0.3 * c) * np.arange(n))[:, None] + 0.2 * rng.normal(size=(n, 2))
+        for c, n in zip(y, lengths, strict=True)
+    ]
+    return X, y, np.array([x.sum() for x in X]), [x.cumsum(axis=0)[:, 0] for x in X]
+
+
+def in_parts(sizes, *items):
+    ends = np.cumsum(sizes)
+    return [tuple(item[end - n : end] for item in items) for n, end in zip(sizes, ends, strict=True)]
+
+
+@pytest.mark.parametrize("sizes", [(40, 40, 40), (70, 30, 0, 20)], ids=str)
+def test_a_classifier_learns_what_one_process_does(data, sizes):
+    X, y, *_ = data
+    model = fit_in_rounds(RNNClassifier(**OPTIONS | {"max_epochs": 40}), in_parts(sizes, X, y))
+    alone = RNNClassifier(**OPTIONS | {"max_epochs": 40, "batch_size": 30}).fit(X, y)
+    assert alone.score(X, y) > 0.9
+    assert model.score(X, y) > 0.9
+    assert model.n_iter_ == 40
+    assert model.status_ is Status.ITERATION_LIMIT
+    assert len(model.history_) == 40
+    assert model.history_[-1]["training_accuracy"] > 0.8
+    assert model.history_[-1]["rollout_loss"] < 0.5 * model.history_[0]["rollout_loss"]
+    model.partial_fit(X[:30], y[:30])
+
+
+def test_one_part_in_rounds_is_a_fit(data):
+    """All that a round starts from is there: the same minibatches give the weights of a fit that nothing interrupts."""
+    X, y, *_ = data
+    found = [fit_in_rounds(RNNClassifier(**OPTIONS, solver=Rollout(factor_every=1)), [(X, y)], n) for n in (1, 5, 100)]
+    for model in found[1:]:
+        np.testing.assert_allclose(weights_of(model), weights_of(found[0]), rtol=1e-9)
+
+
+def test_equal_parts_are_as_good_as_one(data):
+    """Parts that have the same sequences, and take them in the same order, find the same, and so does their mean."""
+    X, y, *_ = data
+    options = OPTIONS | {"shuffle": False}
+    one = fit_in_rounds(RNNClassifier(**options, penalty=0.0), [(X, y)])
+    three = fit_in_rounds(RNNClassifier(**options, penalty=0.0), [(X, y)] * 3)
+    np.testing.assert_allclose(weights_of(three), weights_of(one), rtol=1e-9)
+
+
+@pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
+def test_cells_layers_and_learnt_states(data, cell):
+    X, y, *_ = data
+    model = RNNClassifier(**OPTIONS | {"hidden_size": (5, 4)}, cell=cell, s_0="learn", dropout=0.1)
+    first, second = (fit_in_rounds(copy.deepcopy(model), in_parts((70, 50), X, y)) for _ in range(2))
+    np.testing.assert_array_equal(weights_of(first), weights_of(second))
+    assert np.abs(first.s_0_).max() > 0 if isinstance(first.s_0_, np.ndarray) else first.s_0_
+
+
+def test_two_directions(data):
+    X, y, *_ = data
+    model = fit_in_rounds(RNNClassifier(**OPTIONS, bidirectional=True), in_parts((70, 50), X, y))
+    assert model.score(X, y) > 0.8
+
+
+def test_a_regressor(data):
+    X, _, y, of_steps = data
+    for targets in (y, of_steps):
+        model = fit_in_rounds(RNNRegressor(**OPTIONS | {"max_epochs": 15}), in_parts((60, 60), X, targets))
+        alone = RNNRegressor(**OPTIONS | {"max_epochs": 15, "batch_size": 20}).fit(X, targets)
+        scores = [one.history_[-1]["rollout_loss"] for one in (model, alone)]
+        assert scores[0] < 1.5 * scores[1] + 0.02
+
+
+def test_parts_agree_on_classes_scales_and_weights(data):
+    X, y, *_ = data
+    X = [x * [1.0, 30.0] + [0.0, 200.0] for x in X]
+    order = np.argsort(y, kind="stable")
+    X, y = [X[i] for i in order], np.array(["a", "b", "c"])[y[order]]
+    weights = np.where(y == "a", 2.0, 0.5)
+    model = fit_in_rounds(
+        RNNClassifier(**OPTIONS | {"max_epochs": 20}, class_weight="balanced"),
+        in_parts((30, 50, 40), X, y, weights),
+        n=1,
+    )
+    np.testing.assert_array_equal(model.classes_, ["a", "b", "c"])
+    alone = RNNClassifier(**OPTIONS).fit(X, y)
+    np.testing.assert_allclose(model.feature_mean_, alone.feature_mean_, rtol=1e-12)
+    np.testing.assert_allclose(model.feature_scale_, alone.feature_scale_, rtol=1e-12)
+    assert model.score(X, y) > 0.6
+
+
+def test_early_stopping_and_validation_data(data):
+    X, y, *_ = data
+    options = OPTIONS | {"max_epochs": 30, "early_stopping": True, "patience": 2}
+    held_out = fit_in_rounds(RNNClassifier(**options), in_parts((60, 60), X, y))
+    passed = fit_in_rounds(RNNClassifier(**options), in_parts((50, 50), X, y), validation_data=(X[100:], y[100:]))
+    for model in (held_out, passed):
+        assert {"validation_loss", "validation_accuracy"} <= set(model.history_[-1])
+        losses = [record["validation_loss"] for record in model.history_]
+        assert model.best_epoch_ == 1 + int(np.argmin(losses))
+    outputs = np.log(passed.predict_proba(X[100:]))[np.arange(20), np.searchsorted(passed.classes_, y[100:])]
+    assert -outputs.mean() == pytest.approx(min(record["validation_loss"] for record in passed.history_), rel=1e-6)
+
+
+def test_callbacks_time_and_iterations(data):
+    X, y, *_ = data
+    seen = []
+
+    def stop(state):
+        seen.append(state.estimator.score(X, y))
+        return len(seen) == 2
+
+    model = fit_in_rounds(RNNClassifier(**OPTIONS, callbacks=[stop]), in_parts((60, 60), X, y))
+    assert model.status_ is Status.STOPPED
+    assert model.n_iter_ == 2
+    model = fit_in_rounds(RNNClassifier(**OPTIONS | {"max_epochs": 10**6}, max_time=0.5), in_parts((60, 60), X, y))
+    assert model.status_ is Status.TIME_LIMIT
+    model = fit_in_rounds(RNNClassifier(**OPTIONS, solver=Rollout(max_iter=8)), in_parts((60, 60), X, y))
+    assert model.n_iter_ == 2  # of 6 iterations each
+
+
+def test_weights_that_are_lost_are_given_up(data):
+    """Whatever the radius, the fit ends with weights that are finite and no worse than a constant output."""
+    X, y, *_ = data
+    solver = Rollout(radius=None, output_radius=None, r=1e-9)
+    with pytest.warns(UserWarning, match="too large or not finite|lost what it had learnt"):
+        model = fit_in_rounds(
+            RNNClassifier(**OPTIONS | {"max_epochs": 10}, solver=solver, cell="elman", activation="relu"),
+            in_parts((60, 60), X, y),
+        )
+    assert np.isfinite(weights_of(model)).all()
+    assert model.score(X, y) >= 0.25
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"stateful": True, "chunk_size": 3}, "stateful is True"),
+        ({"solver": "algorithm1", "batch_size": "auto", "cell": "elman"}, "makes no rounds"),
+        ({"checkpoint": "fit"}, "write none"),
+    ],
+)
+def test_what_rounds_cannot_do(data, options, message):
+    with pytest.raises(ValueError, match=message):
+        fit_in_rounds(RNNClassifier(**OPTIONS | options), [data[:2]])
+
+
+def test_rounds_are_of_about_equal_sizes():
+    plan = Plan(n_batches=7, n_iterations=17, per_round=3, shuffle=True, seed=0)
+    assert plan.n_epochs == 3
+    assert list(plan.rounds(0)) == [Round(0, 0, 2), Round(0, 2, 4), Round(0, 4, 7)]
+    assert list(plan.rounds(2)) == [Round(2, 0, 3)]
