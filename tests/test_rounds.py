@@ -147,6 +147,14 @@ def test_early_stopping_and_validation_data(data):
     assert -outputs.mean() == pytest.approx(min(record["validation_loss"] for record in passed.history_), rel=1e-6)
 
 
+def test_missing_observations_are_filled_in_with_means_of_all(data):
+    X, y, *_ = data
+    X = [np.where(np.arange(len(x))[:, None] < 2, np.nan, x) for x in X]
+    model = fit_in_rounds(RNNClassifier(**OPTIONS, missing="forward"), in_parts((70, 0, 50), X, y))
+    alone = RNNClassifier(**OPTIONS, missing="forward").fit(X, y)
+    np.testing.assert_allclose(model.fill_values_, alone.fill_values_, rtol=1e-13)
+
+
 def test_callbacks_time_and_iterations(data):
     X, y, *_ = data
     seen = []

@@ -432,10 +432,84 @@ def test_features_are_standardised_by_those_of_all(data, standardize):
         np.testing.assert_allclose(model.feature_scale_, alone.feature_scale_, rtol=1e-12)
 
 
-def test_observations_that_are_missing_are_not_filled_in(data):
-    for error in fit_of(data, missing=("forward", "forward")):
-        with pytest.raises(ValueError, match="missing is 'forward', and each rank"):
+@pytest.mark.parametrize("missing", ["forward", "indicator"])
+def test_missing_observations_are_filled_in_with_means_of_all(data, missing):
+    X, y, *_ = data
+    X = [x.copy() for x in X]
+    for i, x in enumerate(X):
+        x[: i % 4, 0] = np.nan
+        if i < 40:
+            x[:, 1] = np.nan  # everywhere on the first worker
+    sizes = (40, 0, 50)
+
+    def make():
+        return RNNClassifier(**OPTIONS | {"max_epochs": 2}, missing=missing, standardize=True)
+
+    alone, found = fit_alone(make, sizes, X, y), fit_together(make, sizes, X, y)
+    assert_alike(alone, found, rtol=1e-9)
+    for model in found:
+        np.testing.assert_allclose(model.fill_values_, alone.fill_values_, rtol=1e-13)
+
+
+def test_a_feature_that_is_missing_on_all_workers(data):
+    X, y, *_ = data
+    X = [x * [1.0, np.nan] for x in X]
+
+    def work(reducer):
+        return RNNClassifier(**OPTIONS, missing="forward").fit(
+            X[reducer.rank :: 2], y[reducer.rank :: 2], reducer=reducer
+        )
+
+    for error in together(2, work):
+        with pytest.raises((ValueError, WorkerError), match="X has no value of feature 1"):
             raise error
+
+
+@pytest.mark.parametrize("size", [1e308, 1e-300])
+def test_weights_of_any_size(data, size):
+    X, labels, y, _ = data
+    weights = size * np.where(labels == 0, 1.0, 0.5)
+    for make, targets in (
+        (lambda: RNNRegressor(**OPTIONS | {"max_epochs": 1}), y),
+        (lambda: RNNClassifier(**OPTIONS | {"max_epochs": 1}, class_weight="balanced"), labels),
+    ):
+        usual = fit_together(make, (60, 30), X, targets, sample_weight=weights / size)
+        found = fit_together(make, (60, 30), X, targets, sample_weight=weights)
+        np.testing.assert_allclose(weights_of(found[0]), weights_of(usual[0]), rtol=1e-9)
+
+
+def test_what_is_held_out_is_drawn_from_all(data):
+    """Workers that have too few sequences each to hold one out do so together."""
+    X, y, *_ = data
+    sizes = (3,) * 8
+
+    def make(**more):
+        return RNNClassifier(**OPTIONS, early_stopping=True, **more)
+
+    found = fit_together(make, sizes, X[:24], y[:24])
+    for model in found:
+        assert model.history_ == [record | {"seconds": own["seconds"]} for record, own in zip(
+            found[0].history_, model.history_, strict=True
+        )]  # fmt: skip
+        assert "validation_loss" in model.history_[-1]
+    for error in together(2, lambda reducer: make(validation_fraction=0.01).fit(X[:20], y[:20], reducer=reducer)):
+        with pytest.raises((ValueError, WorkerError), match="is 0 of 40 sequences"):
+            raise error
+
+
+def test_ends_of_series_are_held_out_where_there_are_too_few(data):
+    """One long series on each of two workers: their ends are apart, as those of two series of one process."""
+    rng = np.random.default_rng(0)
+    X = [rng.normal(size=(60, 2)) for _ in range(2)]
+    y = [x.cumsum(axis=0)[:, 0] for x in X]
+
+    def make():
+        return RNNRegressor(**OPTIONS, early_stopping=True, targets="step")
+
+    alone, found = fit_alone(make, (1, 1), X, y), fit_together(make, (1, 1), X, y)
+    assert_alike(alone, found)
+    for model in found:
+        assert model.history_[-1]["validation_loss"] == pytest.approx(alone.history_[-1]["validation_loss"], rel=1e-9)
 
 
 def test_the_model_of_scaling_is_that_of_an_allreduce():

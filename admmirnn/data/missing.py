@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from admmirnn._typing import Array, FloatArray
@@ -26,10 +28,13 @@ class Gaps:
         Refuse them; carry the last value on; or that, and add a feature for each one that says where it was missing.
     values : ndarray of shape (n_features,) or None
         What stands before the first value of a feature; None takes the means of those that are there.
+    of_workers : callable or None
+        Returns what all workers pass to it, where each of several has a part of the sequences; the means are theirs.
     """
 
     way: str = "refuse"
     values: NDArray[np.float64] | None = None
+    of_workers: Callable[[Any], list[Any]] | None = None
 
     @property
     def n_columns(self) -> int:
@@ -82,7 +87,7 @@ def filled(sequences: Sequences, gaps: Gaps) -> tuple[Sequences, Gaps]:
     """
     X = sequences.observations
     there = ~np.isnan(X)
-    values = means_of(X, there) if gaps.values is None else gaps.values
+    values = means_of(X, there, gaps.of_workers) if gaps.values is None else gaps.values
     if there.all() and gaps.way == "forward":
         return sequences, replace(gaps, values=values)
     dtype = X.dtype if X.dtype.kind == "f" else np.dtype(np.float64)
@@ -94,14 +99,19 @@ def filled(sequences: Sequences, gaps: Gaps) -> tuple[Sequences, Gaps]:
     return replace(sequences, observations=found), replace(gaps, values=values)
 
 
-def means_of(X: Array, there: Array) -> NDArray[np.float64]:
-    """Of the values of each column that are there."""
-    n = there.sum(axis=0)
+def means_of(X: Array, there: Array, of_workers: Callable[[Any], list[Any]] | None = None) -> NDArray[np.float64]:
+    """Of the values of each column that are there, on all workers together."""
+    n, total = there.sum(axis=0), np.where(there, X, 0).sum(axis=0, dtype=np.float64)
+    if of_workers is not None:
+        found = [one for one in of_workers((n, total)) if one is not None]
+        if len({len(n) for n, _ in found}) > 1:
+            raise ValueError(f"X has {len(n)} features on one rank, and another number on others; pass the same")
+        n, total = np.sum([n for n, _ in found], axis=0), np.sum([total for _, total in found], axis=0)
     if not n.all():
         j = int(np.flatnonzero(n == 0)[0])
         raise ValueError(f"X has no value of feature {j}, which is missing everywhere; leave that feature out")
-    found: NDArray[np.float64] = np.where(there, X, 0).sum(axis=0, dtype=np.float64) / n
-    return found
+    means: NDArray[np.float64] = total / n
+    return means
 
 
 def _last_ones(X: Array, there: Array, first_rows: Array, values: Array) -> Array:

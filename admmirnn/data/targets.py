@@ -57,7 +57,7 @@ def _selected(sequences: Sequences, targets: Targets, indices: IntArray) -> tupl
     """Some of the sequences, and their targets."""
     rows = indices
     if targets.every_step:
-        rows = np.concatenate([np.arange(first, first + n) for first, n in _steps(sequences, indices)])
+        rows = np.concatenate([np.arange(0), *(np.arange(first, first + n) for first, n in _steps(sequences, indices))])
     sequences = replace(sequences, first_rows=sequences.first_rows[indices], lengths=sequences.lengths[indices])
     return sequences, replace(targets, values=targets.values[rows], weights=_taken(targets.weights, rows))
 
@@ -81,12 +81,17 @@ def hold_out(
     smaller = min(n_held_out, len(sequences) - n_held_out)
     if stratify is not None and min(np.bincount(stratify).min() - 1, smaller - stratify.max()) < 1:
         stratify = None  # some classes, or one of the parts, have too few sequences for that
-    kept, others = train_test_split(
+    _, others = train_test_split(
         np.arange(len(sequences)), test_size=n_held_out, stratify=stratify, random_state=random_state
     )
-    held_out, of_held_out = _selected(sequences, targets, np.sort(others))
+    return hold_out_these(sequences, targets, np.sort(others))
+
+
+def hold_out_these(sequences: Sequences, targets: Targets, indices: IntArray) -> tuple[Sequences, Targets, HeldOut]:
+    """As `hold_out`, the sequences ``indices``."""
+    held_out, of_held_out = _selected(sequences, targets, indices)
     apart = held_out, of_held_out.values, of_held_out.weights, targets.every_step
-    return *_selected(sequences, targets, np.sort(kept)), apart
+    return *_selected(sequences, targets, np.setdiff1d(np.arange(len(sequences)), indices)), apart
 
 
 def hold_out_ends(sequences: Sequences, targets: Targets, fraction: float) -> tuple[Sequences, Targets, HeldOut]:

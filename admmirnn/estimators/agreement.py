@@ -58,11 +58,6 @@ def agree_on_settings(reducer: Reducer, settings: EstimatorSettings, estimator: 
     if Capability.WORKERS not in settings.solver.capabilities:
         name = type(settings.solver).__name__
         raise ValueError(f"reducer is given, and {name} works in one process; pass solver='rollout', or reducer=None")
-    if settings.missing != "refuse":
-        raise ValueError(
-            f"missing is {settings.missing!r}, and each rank would fill in what it finds in its own part; fill X in, "
-            "and pass missing='refuse'"
-        )
     random_state = np.random.RandomState()
     random_state.set_state(gather(reducer, settings.random_state.get_state())[0])
     return replace(
@@ -83,13 +78,15 @@ def agree_on_labels(
 ) -> tuple[Array, IntArray, FloatArray | None]:
     """The classes of all workers, and the targets and weights of this one, given those it has found."""
     own = np.ones(len(targets)) if weights is None else weights
-    found = [of_worker for of_worker in agree((classes, np.bincount(targets, own, len(classes)))) if of_worker]
-    for some, _ in found:
+    most = float(own.max(initial=0.0)) or 1.0  # sums of weights by the largest one do not overflow
+    of_own = np.bincount(targets, own / most, len(classes))
+    found = [of_worker for of_worker in agree((classes, of_own, most)) if of_worker]
+    for some, *_ in found:
         check_comparable(some, found[0][0], strict=True)
-    everyones = np.unique(np.concatenate([some for some, _ in found]))
+    everyones, largest = np.unique(np.concatenate([some for some, *_ in found])), max(of for *_, of in found)
     counts, numbers = np.zeros(len(everyones)), np.arange(len(everyones))
-    for some, weight in found:
-        counts[np.searchsorted(everyones, some)] += weight
+    for some, weight, most in found:
+        counts[np.searchsorted(everyones, some)] += weight * (most / largest)
     of_class: FloatArray | None = np.zeros(len(everyones))
     if isinstance(class_weight, str) and class_weight == "balanced":
         of_class = counts.sum() / (np.count_nonzero(counts) * np.where(counts > 0, counts, math.inf))
@@ -117,19 +114,24 @@ def agree_on_values(
     """Mean and deviation of the targets of all workers, as `mean_and_deviation` has those of one."""
     own = np.ones(len(values)) if weights is None else weights
     values, own = values[own > 0], own[own > 0]
+    most = float(own.max(initial=0.0)) or 1.0  # sums of weights by the largest one do not overflow
+    own = own / most
     with np.errstate(over="ignore", invalid="ignore"):
-        mean = own @ values / own.sum()
-        squares = own @ (values - mean) ** 2
-    found = [of for of in agree((own.sum(), mean, squares, np.abs(values).max(axis=0), single)) if of is not None]
-    check_same("y has {} values a target", [len(of_worker[1]) for of_worker in found])
-    check_same("y has an axis for one value a target: {}", [not of_worker[4] for of_worker in found])
-    shares = np.array([of_worker[0] for of_worker in found])
-    means = np.array([of_worker[1] for of_worker in found])
+        total = own.sum()
+        mean = own @ values / (total or 1.0)
+        variance = own @ (values - mean) ** 2 / (total or 1.0)
+    of_own = total, most, mean, variance, np.abs(values).max(axis=0, initial=0.0), single
+    found = [of for of in agree(of_own) if of is not None]
+    check_same("y has {} values a target", [len(of_worker[2]) for of_worker in found])
+    check_same("y has an axis for one value a target: {}", [not of_worker[5] for of_worker in found])
+    heaviest = max(of_worker[1] for of_worker in found)
+    shares = np.array([total * (most / heaviest) for total, most, *_ in found])
+    shares /= shares.sum()
+    means, variances = (np.array([of_worker[i] for of_worker in found]) for i in (2, 3))
     with np.errstate(over="ignore", invalid="ignore"):
-        mean = shares @ means / shares.sum()
-        squares = sum(of_worker[2] for of_worker in found) + shares @ (means - mean) ** 2
-        spread = np.sqrt(squares / shares.sum())
-    largest = np.max([of_worker[3] for of_worker in found], axis=0)
+        mean = shares @ means
+        spread = np.sqrt(shares @ (variances + (means - mean) ** 2))
+    largest = np.max([of_worker[4] for of_worker in found], axis=0)
     return mean, np.where(spread > 1e-12 * largest, spread, 1.0)
 
 

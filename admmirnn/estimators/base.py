@@ -324,11 +324,12 @@ class RecurrentEstimator(HasNetworks, BaseEstimator):
         loss = loss_of(self.loss, self._losses)
         agree, own = partial(gather, reducer), None
         if has_nothing(X):
-            agree(None)
+            for _ in range(1 if settings.missing == "refuse" else 2):  # what it is to be filled in with, and targets
+                agree(None)
         else:
             check_y_is_there(self, y)
             X, y, sample_weight = by_series(X, y, sample_weight)
-            gaps = Gaps(settings.missing)
+            gaps = Gaps(settings.missing, of_workers=agree)
             sequences, attributes = read_sequences(self, X, settings.dtype, settings.scale, gaps=gaps)
             warn_of_single_steps(sequences)
             check_steps_come_first(sequences, y, targets_of_steps=loss.takes_labels or self.targets == "step")

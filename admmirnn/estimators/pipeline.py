@@ -20,7 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 from admmirnn import backend
 from admmirnn.data.sequences import Streams
 from admmirnn.data.standardising import standard_of
-from admmirnn.data.targets import hold_out, hold_out_ends
+from admmirnn.data.targets import check_n_held_out, hold_out, hold_out_ends, hold_out_these
 from admmirnn.estimators.settings import check_drawn_again, check_init, check_resume
 from admmirnn.networks import new_network
 from admmirnn.networks.cells import GATED, cell_named
@@ -181,7 +181,11 @@ def prepared(estimator: Any, settings: EstimatorSettings, data: Data, reducer: R
     """The data with a part held out, if one is needed and not given, and standardised for a new network."""
     has_apart = any(gather(reducer, data.apart is not None))
     if settings.early_stopping and not has_apart:
-        data = held_out(estimator, settings, data) if reducer.size == 1 else held_out_part(settings, data, reducer)
+        data = (
+            held_out(estimator, settings, data)
+            if reducer.size == 1
+            else held_out_part(estimator, settings, data, reducer)
+        )
     elif has_apart and data.apart is None:
         data = replace(data, apart=nothing_of(data))
     return standardized(settings, data, reducer) if is_new else data
@@ -544,17 +548,23 @@ def start_from(network: Network, s_0: str | FloatArray) -> None:
             direction.c_0 = np.zeros_like(direction.s_0)
 
 
-def held_out_part(settings: EstimatorSettings, data: Data, reducer: Reducer) -> Data:
-    """As `held_out`, of the sequences of one of several workers, which draws with a seed of its own."""
-    seed = settings.random_state.randint(1 << 31)
-    sequences, targets, fraction, n = data.sequences, data.targets, settings.validation_fraction, len(data.sequences)
+def held_out_part(estimator: Any, settings: EstimatorSettings, data: Data, reducer: Reducer) -> Data:
+    """As `held_out`, of one of several workers: what is apart is drawn from the sequences of all of them.
+
+    So one may have none of these, or nothing else; classes have about their shares only where there are many.
+    """
+    sequences, targets, fraction = data.sequences, data.targets, settings.validation_fraction
+    shards = gather(reducer, len(sequences))
+    n, first = sum(shards), sum(shards[: reducer.rank])
     apart: HeldOut | None = None
-    if settings.stateful and n:
-        sequences, targets, apart = hold_out_ends(sequences, targets, fraction)
-    elif 0 < round(fraction * n) < n:
-        random_state = np.random.RandomState([seed, reducer.rank])
-        sequences, targets, apart = hold_out(sequences, targets, fraction, random_state, by_class=False)
-    check_any_held_out(fraction, sum(gather(reducer, apart is not None)))
+    if settings.stateful or (targets.every_step and round(fraction * n) == 0):
+        if len(sequences):
+            sequences, targets, apart = hold_out_ends(sequences, targets, fraction)
+    else:
+        check_drawn_again(estimator, settings)
+        chosen = settings.random_state.permutation(n)[: check_n_held_out(fraction, n)] - first
+        own = np.sort(chosen[(chosen >= 0) & (chosen < len(sequences))])
+        sequences, targets, apart = hold_out_these(sequences, targets, own)
     return replace(data, sequences=sequences, targets=targets, apart=nothing_of(data) if apart is None else apart)
 
 
@@ -562,15 +572,6 @@ def nothing_of(data: Data) -> HeldOut:
     """No sequences of the kind of these, held out."""
     nothing = replace(data.sequences, first_rows=np.arange(0), lengths=np.arange(0))
     return nothing, data.targets.values[:0], None, data.targets.every_step
-
-
-def check_any_held_out(fraction: float, n_workers: int) -> None:
-    """Raise unless there is a worker that has held something out."""
-    if not n_workers:
-        raise ValueError(
-            f"validation_fraction is {fraction:g}, which leaves nothing to validate on any rank; pass more sequences, "
-            "or validation_data"
-        )
 
 
 def check_checkpoint_of_streams(settings: EstimatorSettings, reducer: Reducer) -> None:

@@ -133,11 +133,11 @@ def read_part(part: tuple[Any, ...], reducer: Any, *, estimator: Any, settings: 
     return found
 
 
-def prepare_part(data: Data, reducer: Any, *, settings: EstimatorSettings, holds_out: bool) -> Prepared:
+def prepare_part(data: Data, reducer: Any, *, estimator: Any, settings: EstimatorSettings, holds_out: bool) -> Prepared:
     """Make a part ready for rounds, with what all of them agree on."""
     settings, validation = deepcopy(settings), None
     if holds_out:
-        data = held_out_part(settings, data, reducer)
+        data = held_out_part(estimator, settings, data, reducer)
     data = standardized(settings, data, reducer)
     targets, sequences = data.targets, data.sequences
     of_all = find_of_all(
@@ -251,7 +251,7 @@ def learn_in_rounds(
         kind = _of_all_parts(parts, _kind)[0]
         apart = estimator._validation_data(validation_data, kind, settings)
     holds_out = settings.early_stopping and apart is None
-    parts = agreed(parts, partial(prepare_part, settings=for_parts, holds_out=holds_out))
+    parts = agreed(parts, partial(prepare_part, estimator=reader, settings=for_parts, holds_out=holds_out))
     data, of_all = _of_all_parts(parts, _describe)[0]
     if apart is not None:
         data.apart = replace(apart[0], standard=data.sequences.standard), *apart[1:]

@@ -112,4 +112,4 @@ def mean_weight_of_all(reducer: Reducer, weights: FloatArray | None, n_targets: 
     if reducer.size == 1:
         return found[0]
     total = sum(n for _, n in found)
-    return sum(mean * n for mean, n in found) / total, total
+    return sum(mean * (n / total) for mean, n in found), total  # weights may be near the largest number
