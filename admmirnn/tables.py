@@ -210,7 +210,7 @@ def _times(frame: Any, time: Any) -> Array:
     if objects is not None and all(isinstance(value, str) for value in objects):
         validation.warn(
             f"the column {time!r} holds strings, which are read as times in the form of ISO 8601; convert it, such as "
-            "with pandas.to_datetime"
+            "with pandas.to_datetime(..., utc=True)"
         )
         objects = [_time_of(value, i, time) for i, value in enumerate(objects)]
     if objects is not None:

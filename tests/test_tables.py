@@ -114,8 +114,9 @@ STRINGS = {
 @pytest.mark.parametrize("container", ["pandas", "polars", "pyarrow"])
 def test_strings_are_read_as_times_with_a_warning(kind, container):
     table = KINDS[container](long_table(STRINGS[kind]).sample(frac=1, random_state=1))
-    with pytest.warns(UserWarning, match="the column 't' holds strings, which are read as times"):
+    with pytest.warns(UserWarning, match="the column 't' holds strings, which are read as times") as caught:
         X, names = sequences_from_table(table, series="id", time="t", features=["a", "b"], return_series=True)
+    assert caught[0].filename == __file__
     assert_sequences([X[names.index(name)] for name in IDS])
 
 
