@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sklearn.model_selection import train_test_split
 
-from admmirnn import RNNClassifier, RNNRegressor
+from admmirnn import RNNClassifier, RNNRegressor, sequences_from_table
 
 try:
     import polars
@@ -303,3 +304,94 @@ def test_what_is_wrong_with_y_is_said(seed, kind, mistake, entry, ragged, said):
         assert_said(lambda: model.partial_fit(X, wrong), "y")
     else:
         assert_said(lambda: model.score(X, wrong), "y")
+
+
+OF_GAPS = {"NaN": np.nan, "None": None, "NA": pd.NA, "NaT": pd.NaT}
+
+
+def with_gap(x, one, gap, t, j):
+    """A sequence of these containers' makers whose observation at (t, j) is missing, told in this way."""
+    if one in ("array", "Fortran", "strided", "structured") or (one in ("dict", "polars", "pyarrow") and gap != "NaN"):
+        gap = "NaN"
+    if gap == "NaN":
+        x = x.astype("f8")
+        x[t, j] = np.nan
+        return OF_ONE[one](x, NAMES)
+    filled = x.astype(object)
+    filled[t, j] = OF_GAPS[gap]
+    return filled.tolist() if one == "lists" else pd.DataFrame(filled, columns=NAMES)
+
+
+@HOW
+@given(
+    seed=st.integers(0, 99),
+    kind=st.sampled_from(KINDS),
+    one=st.sampled_from(sorted(OF_ONE)),
+    all_=st.sampled_from(sorted(OF_ALL)),
+    dtype=st.sampled_from(["f8", "f4"]),
+    gap=st.sampled_from(sorted(OF_GAPS)),
+    place=st.tuples(st.integers(0, 15), st.integers(0, 2), st.integers(0, 2)),
+    entry=st.sampled_from(["fit", "validation", "predict"]),
+)
+def test_what_is_missing_is_said_or_filled_in(seed, kind, one, all_, dtype, gap, place, entry):
+    X = drawn(seed, True, 7, dtype)
+    i, t, j = place
+    y = targets(kind, [np.asarray(x, float) for x in X])
+    given_X = OF_ALL[all_]([with_gap(x, one, gap, t, j) if k == i else OF_ONE[one](x, NAMES) for k, x in enumerate(X)])
+    whole = OF_ALL[all_]([OF_ONE[one](x, NAMES) for x in X])
+    model = model_of(kind, targets=target_of(kind))
+    with pytest.raises(ValueError, match=rf"X.* sequence {i}, step {t}, feature {j}") as said:
+        if entry == "fit":
+            model.fit(given_X, y)
+        elif entry == "validation":
+            model.fit(whole, y, validation_data=(given_X, y))
+        else:
+            model.fit(whole, y).predict(given_X)
+    assert "missing='forward'" in str(said.value)
+    filled = [np.asarray(x, float).copy() for x in X]
+    others = np.concatenate([np.delete(x[:, j], t) if k == i else x[:, j] for k, x in enumerate(filled)])
+    filled[i][t, j] = filled[i][t - 1, j] if t else others.mean()
+    expected = model_of(kind, targets=target_of(kind)).fit(filled, y)
+    model = model_of(kind, targets=target_of(kind), missing="forward").fit(given_X, y)
+    np.testing.assert_allclose(model.W_, expected.W_, rtol=1e-3, atol=1e-5)
+    found, wanted = rows(model.predict(given_X)), rows(expected.predict(filled))
+    if kind in ("label", "labels"):
+        assert np.mean(found == wanted) > 0.9
+    else:
+        np.testing.assert_allclose(found.astype(float), wanted.astype(float), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_machines_are_told_about_as_well_as_by_any_setting(tmp_path):
+    """Four sensors in units of their own, one of which is constant, gaps, a time zone, 30 to 200 steps."""
+    rng = np.random.default_rng(5)
+    tables = []
+    for machine in range(300):
+        state = rng.choice(["healthy", "bearing", "imbalance"], p=[0.6, 0.2, 0.2])
+        t, phase = np.arange(rng.integers(30, 200)), rng.uniform(0, 6)
+        start = pd.Timestamp("2024-03-31", tz="UTC") + pd.Timedelta(minutes=int(rng.integers(0, 300)))
+        values = {
+            "temperature": 60 + 0.4 * rng.normal(size=len(t)).cumsum() + (state == "bearing") * 3 * np.sin(1.7 * t),
+            "pressure": 101325 + 800 * np.sin(0.2 * t + phase) + 600 * rng.normal(size=len(t)),
+            "rpm": 1480 + 15 * rng.normal(size=len(t)) + (state == "imbalance") * 14 * np.sin(0.4 * t + phase),
+            "valve": np.full(len(t), 7.0),
+        }
+        values["temperature"] += rng.normal(size=len(t))
+        table = pd.DataFrame({name: np.where(rng.random(len(t)) < 0.02, np.nan, x) for name, x in values.items()})
+        table = table.assign(machine=f"M{machine}", state=state)
+        table["time"] = (start + pd.to_timedelta(30 * t, unit="s")).tz_convert("Europe/Berlin")  # clocks go forward
+        tables.append(table[rng.random(len(t)) > 0.01])
+    path = tmp_path / "machines.csv"
+    pd.concat(tables).sample(frac=1, random_state=0).to_csv(path, index=False)
+    found = pd.read_csv(path)
+    found["time"] = pd.to_datetime(found["time"], utc=True)
+    names = ["temperature", "pressure", "rpm", "valve"]
+    X, y = sequences_from_table(found, series="machine", time="time", features=names, label="state")
+    train, test = train_test_split(np.arange(300), test_size=100, stratify=y, random_state=0)
+    accuracies = {}
+    for readout, cell in [("last", "auto"), ("mean", "auto"), ("max", "auto"), ("mean", "elman"), ("last", "gru")]:
+        model = RNNClassifier(missing="forward", readout=readout, cell=cell, random_state=0)
+        model.fit([X[i] for i in train], y[train])
+        accuracies[readout, cell] = model.score([X[i] for i in test], y[test])
+    assert accuracies["last", "auto"] >= max(accuracies.values()) - 0.03, accuracies
