@@ -10,7 +10,9 @@ from admmirnn import RNNClassifier, RNNRegressor, Rollout, Status
 from admmirnn.estimators.rounds import check_suits_rounds, learn_in_rounds
 from admmirnn.estimators.settings import check_estimator_settings
 from admmirnn.solvers import SOLVERS
+from admmirnn.solvers.rollout.consensus import Consensus, Metric
 from admmirnn.solvers.rollout.rounds import Plan, Round
+from admmirnn.solvers.rollout.state import Layer
 
 OPTIONS = {"hidden_size": 6, "dtype": "float64", "random_state": 0, "max_epochs": 4, "batch_size": 10}
 
@@ -27,10 +29,11 @@ class HeldHere:
     def map(self, function, /, *arguments):
         return HeldHere([function(part, i, *arguments) for i, part in enumerate(self.parts)])
 
-    def collect(self, function, /, *arguments, stop=None):
+    def collect(self, function, /, *arguments, each=None, stop=None):
         if stop is not None and stop():
             return None
-        return [copy.deepcopy(function(part, i, *arguments)) for i, part in enumerate(self.parts)]
+        more = [{} if each is None else {"own": each[i]} for i in range(len(self))]
+        return [copy.deepcopy(function(part, i, *arguments, **more[i])) for i, part in enumerate(self.parts)]
 
     def release(self):
         self.parts = None
@@ -99,6 +102,43 @@ def test_cells_layers_and_learnt_states(data, cell):
     first, second = (fit_in_rounds(copy.deepcopy(model), in_parts((70, 50), X, y)) for _ in range(2))
     np.testing.assert_array_equal(weights_of(first), weights_of(second))
     assert np.abs(first.s_0_).max() > 0 if isinstance(first.s_0_, np.ndarray) else first.s_0_
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_pull_to_the_means_is_that_of_consensus_admm(dtype):
+    rng = np.random.default_rng(0)
+    layer = Layer(rng.normal(size=(3, 5)).astype(dtype), 0.1, matrix_penalty=True)
+    A, B = rng.normal(size=(9, 5)), rng.normal(size=(9, 3))
+    layer.G[:], layer.R[:] = np.tril(A.T @ A), np.tril(B.T @ B)
+    layer.M[:], Z = rng.normal(size=(3, 5)), layer.weights.copy()
+    consensus, Y = Consensus([layer]), rng.normal(size=(3, 5)).astype(dtype)
+    consensus.begin([Y], [0.3], [Metric(layer.G, layer.R, 0.1)])
+    consensus.pull()
+    np.testing.assert_allclose(layer.pull, layer.M - Y, rtol=1e-6)
+    D = rng.normal(size=(3, 5)).astype(dtype)
+    layer.weights += D
+    consensus.pull()
+    P = B.T @ B / np.trace(B.T @ B) * 3 + 0.1 * np.eye(3)
+    G = A.T @ A + 0.1 * np.trace(A.T @ A) / 5 * np.eye(5)
+    np.testing.assert_allclose(layer.pull, layer.M - Y - 0.3 * P @ (layer.weights - Z) @ G, rtol=1e-4, atol=1e-4)
+    layer.step = 0.5
+    consensus.count()
+    consensus.count()
+    assert consensus.steps == [1.0]
+
+
+def test_consensus_of_parts_that_differ(data):
+    """Parts sorted by label: multipliers keep each from unlearning what the others learn."""
+    X, y, *_ = data
+    order = np.argsort(y, kind="stable")
+    X, y = [X[i] for i in order], y[order]
+    plain, pulled = (
+        fit_in_rounds(RNNClassifier(**OPTIONS | {"max_epochs": 30}), in_parts((40, 40, 40), X, y), 4, consensus=some)
+        for some in (False, True)
+    )
+    assert pulled.history_[-1]["rollbacks"] == 0
+    assert pulled.history_[-1]["rollout_loss"] != plain.history_[-1]["rollout_loss"]
+    assert pulled.score(X, y) > plain.score(X, y)
 
 
 def test_two_directions(data):

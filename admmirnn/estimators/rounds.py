@@ -37,6 +37,8 @@ from admmirnn.solvers.workers import ByLetter, OneProcess, Unheard
 from admmirnn.watching import Interruption, Limits, Progress, Validation
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from admmirnn._typing import Record, Self
     from admmirnn.estimators.settings import EstimatorSettings
     from admmirnn.networks import Network
@@ -55,9 +57,17 @@ class Parts(Protocol):
         """Return new parts: what the function returns for each; they stay where these are."""
 
     def collect(
-        self, function: Callable[..., Any], /, *arguments: Any, stop: Callable[[], Any] | None = None
+        self,
+        function: Callable[..., Any],
+        /,
+        *arguments: Any,
+        each: Sequence[Any] | None = None,
+        stop: Callable[[], Any] | None = None,
     ) -> list[Any] | None:
-        """Return what the function returns for each part; None if ``stop()`` is true before all have been."""
+        """Return what the function returns for each part; None if ``stop()`` is true before all have been.
+
+        Of ``each``, which has something for every part, that is passed as the keyword ``own``.
+        """
 
     def release(self) -> None:
         """Let go of the parts, which nobody will ask for any more."""
@@ -193,8 +203,10 @@ def _make_round(
     state: RoundState,
     which: Round,
     progress: float,
+    *,
+    own: Any = None,
 ) -> RoundResult:
-    return make_round(solver, deepcopy(network), part.problem, plan, state, which, progress)
+    return make_round(solver, deepcopy(network), part.problem, plan, state, which, progress, own)
 
 
 def _losses_of(
@@ -228,6 +240,8 @@ def learn_in_rounds(
     raw: Parts,
     iterations_per_round: int,
     validation_data: Any = None,
+    *,
+    consensus: bool = False,
 ) -> None:
     """Fit an estimator to parts of the data, in rounds.
 
@@ -243,6 +257,8 @@ def learn_in_rounds(
         The most iterations between two averages.
     validation_data : tuple or None
         As the estimator's ``fit`` takes it.
+    consensus : bool
+        Whether parts have multipliers.
     """
     for_parts = replace(settings, callbacks=(), verbose=0)
     reader = clone(estimator).set_params(callbacks=None)
@@ -256,7 +272,10 @@ def learn_in_rounds(
     if apart is not None:
         data.apart = replace(apart[0], standard=data.sequences.standard), *apart[1:]
     try:
-        Driver(estimator, settings, parts, data, of_all, iterations_per_round, holds_out=holds_out).run()
+        driver = Driver(
+            estimator, settings, parts, data, of_all, iterations_per_round, holds_out=holds_out, consensus=consensus
+        )
+        driver.run()
     finally:
         parts.release()
 
@@ -272,7 +291,7 @@ class Driver:
 
     Parameters
     ----------
-    estimator, settings, iterations_per_round
+    estimator, settings, iterations_per_round, consensus
         As in `learn_in_rounds`.
     parts : Parts
         Of `Prepared`.
@@ -294,6 +313,7 @@ class Driver:
         iterations_per_round: int,
         *,
         holds_out: bool,
+        consensus: bool,
     ) -> None:
         self._estimator, self._settings, self._parts, self._of_all = estimator, settings, parts, of_all
         self._holds_out = holds_out
@@ -307,7 +327,7 @@ class Driver:
             n_iterations = (settings.max_epochs or enough_epochs(n_batches)) * n_batches
         self._network = network_for(settings, data, estimator.init)
         seed = int(settings.random_state.randint(1 << 31))
-        self._plan = Plan(n_batches, n_iterations, iterations_per_round, settings.shuffle, seed)
+        self._plan = Plan(n_batches, n_iterations, iterations_per_round, settings.shuffle, seed, consensus)
         self._rounds = Rounds(solver, self._network, of_all)
         self._watch = Watch(
             estimator, settings, data, self._network, estimator._become_fitted, None, None, OneProcess()
@@ -365,6 +385,7 @@ class Driver:
                 self._rounds.state,
                 which,
                 limits.progress(),
+                each=self._rounds.multipliers,
                 stop=limits.reached,
             )
             if results is None:

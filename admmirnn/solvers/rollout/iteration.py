@@ -12,6 +12,7 @@ import numpy as np
 from admmirnn import backend, validation
 from admmirnn.networks.rolling import Spaces
 from admmirnn.solvers.memory import as_dict
+from admmirnn.solvers.rollout.consensus import Consensus
 from admmirnn.solvers.rollout.dropout import Dropout
 from admmirnn.solvers.rollout.guard import WINDOW, Guard
 from admmirnn.solvers.rollout.history import EpochRecord
@@ -219,6 +220,7 @@ class Fit:
         output_scale = max(1.0, math.sqrt(2 * constant_loss))  # of regression targets, their deviation
         self.layers.append(Layer(network.Psi, settings.output_radius, _LARGE_OUTPUT_RADIUS * output_scale))
         self.splitting = Splitting(network, self.layers, penalties) if penalties else None
+        self.consensus = Consensus(self.layers) if self.problem.has_consensus else None
         scratch = np.zeros(max(layer.room for layer in self.layers), network.dtype)
         self.maps = [self.kernels.linear_map(layer, scratch) for layer in self.layers]
 
@@ -576,6 +578,8 @@ class Fit:
         is_due, self.has_factors = is_due or not self.has_factors, True
         if self.splitting:
             self.splitting.pull()
+        if self.consensus:
+            self.consensus.pull()
         for layer, of_kernel in zip(self.layers, self.maps, strict=True):
             layer.outcome = self.kernels.weight_step(
                 of_kernel, settings.damping, settings.r, layer.radius, schedule, None if is_due else layer.outcome
@@ -585,6 +589,8 @@ class Fit:
             for layer, of_kernel in zip(self.layers, self.maps, strict=True):
                 if not self.kernels.move_weights(of_kernel, layer.step, layer.kept()):
                     layer.step, is_finite = math.inf, False
+        if self.consensus and is_finite:
+            self.consensus.count()
         for states in self.initial_states:
             is_finite &= states.update(settings.r, self.layers[0].radius, schedule)
         if is_finite and (self.splitting is None or self.splitting.update()):

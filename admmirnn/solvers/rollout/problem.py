@@ -37,6 +37,9 @@ class Problem:
     of_all : OfAll or None
         What is known of the targets of all parts, where this is a part of the data that is worked on alone.
 
+    has_consensus : bool
+        Whether the weights are pulled to those of other workers, which is not so with penalties.
+
     The others are as in `Rollout.solve`.
     """
 
@@ -53,6 +56,7 @@ class Problem:
     is_online: bool = False
     memory: RolloutMemory | None = None
     of_all: OfAll | None = None
+    has_consensus: bool = False
     reducer: Reducer = field(default_factory=OneProcess)
     limits: Limits | None = None
     on_epoch_end: EndOfEpoch | None = None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from admmirnn import backend
+from admmirnn.solvers.rollout.consensus import Metric
 from admmirnn.solvers.rollout.guard import Guard
 from admmirnn.solvers.rollout.history import EpochRecord
 from admmirnn.solvers.rollout.iteration import Fit
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 # the loss of a minibatch, the mean weight of its targets, how many these are, and how many sequences
 _OfBatch: TypeAlias = tuple[float, float, int, int]
+_PULL = 0.5  # rho in an iteration, in units of that of the multipliers: see bench/rounds.py
 _ORDER, _DROPOUT = range(2)  # what is drawn, each from a generator of its own
 
 
@@ -63,12 +65,15 @@ class RoundState:
         Minibatches in the running statistics.
     iteration : int
         Iterations before.
+    rho : list of float
+        Penalties of the equation that weights are the means of all, by layers, where parts have multipliers.
     """
 
     layers: list[Statistics] = field(default_factory=list)
     M_0: list[FloatArray] = field(default_factory=list)
     n_remembered: int = 0
     iteration: int = 0
+    rho: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,8 @@ class Plan:
         Whether epochs draw the order of sequences.
     seed : int
         Of that, and of dropout.
+    has_consensus : bool
+        Whether each part has multipliers, which pull its weights to the means of all.
     """
 
     n_batches: int
@@ -94,6 +101,7 @@ class Plan:
     per_round: int
     shuffle: bool
     seed: int
+    has_consensus: bool = False
 
     @property
     def n_epochs(self) -> int:
@@ -146,12 +154,15 @@ class RoundResult:
         Of its iterations.
     before : list of tuple
         The loss, mean weight, number of targets, and number of sequences of its first minibatch, before any update.
+    steps : ndarray of shape (n_layers,) or None
+        Sums of the step lengths, where parts have multipliers.
     """
 
     weights: list[FloatArray]
     state: RoundState
     record: EpochRecord
     before: list[_OfBatch]
+    steps: NDArray[np.float64] | None = None
 
 
 class _Dealt(Shuffled):
@@ -191,6 +202,7 @@ def make_round(
     state: RoundState,
     which: Round,
     progress: float = 0.0,
+    multipliers: Sequence[FloatArray] | None = None,
 ) -> RoundResult:
     """Make the iterations of a round on one part of the data.
 
@@ -210,6 +222,8 @@ def make_round(
         Which it is.
     progress : float, default=0.0
         The share of the time that is over.
+    multipliers : list of ndarray, optional
+        Those of this part, by layers, where parts have some; None before the first round.
 
     Returns
     -------
@@ -217,6 +231,8 @@ def make_round(
     """
     with backend.one_blas_thread():
         fit, minibatches = _begin(settings, network, part, plan, state, which, progress)
+        if fit.consensus and multipliers is not None:
+            fit.consensus.begin(multipliers, state.rho, _metrics(state, settings.damping))
         failing = Failing(fit.reducer, fit.sums)
         before: list[_OfBatch] = []
         for indices in minibatches:
@@ -231,7 +247,12 @@ def make_round(
         found = [Statistics(layer.radius, layer.large_radius, layer.M, layer.G, layer.R) for layer in fit.layers]
         M_0 = [states.M for states in fit.initial_states]
         state = RoundState(found, M_0, fit.n_remembered, fit.iteration)
-        return RoundResult(list(network.trained), state, fit.record, before)
+        steps = fit.consensus.steps if fit.consensus else None
+        return RoundResult(list(network.trained), state, fit.record, before, steps)
+
+
+def _metrics(state: RoundState, damping: float) -> list[Metric]:
+    return [Metric(layer.G, layer.R, damping) for layer in state.layers]
 
 
 _NOTHING = (0.0, 0.0, 0, 0)
@@ -280,6 +301,7 @@ def _begin(
         n_threads=part.n_threads,
         of_all=part.of_all,
         limits=_Elsewhere(progress),
+        has_consensus=plan.has_consensus,
     )
     fit = Fit(settings, problem)
     fit.iteration, fit.n_remembered = state.iteration, state.n_remembered
@@ -343,10 +365,15 @@ class Rounds:
     ----------
     state : RoundState
         What the next round starts from.
+    multipliers : list of list of ndarray or None
+        Of each part, by layers; None without any.
     """
 
+    multipliers: list[list[FloatArray]] | None
+
     def __init__(self, settings: Settings, network: Network, of_all: OfAll) -> None:
-        self._network, self._of_all = network, of_all
+        self._settings, self._network, self._of_all = settings, network, of_all
+        self.multipliers = None
         self._guard = Guard(network, of_all.n_sequences, of_all.constant_loss)
         self.window = self._guard.window
         self.state = RoundState()
@@ -357,12 +384,32 @@ class Rounds:
             record.add_up(result.record)
         before = [result.before for result in results]
         loss = mean_loss(before)
+        start = self.state
         weights, self.state = averaged(results, self._of_all.shares)
         if loss is not None and self._guard.lost(loss, sum(n for ((*_, n),) in before)):
             self._roll_back(record)
             return
         for own, mean in zip(self._network.trained, weights, strict=True):
             np.copyto(own, mean)
+        if results[0].steps is not None:
+            self._move_multipliers(results, start)
+
+    def _move_multipliers(self, results: Sequence[RoundResult], start: RoundState) -> None:
+        """Y_i <- Y_i + rho Q (Theta_i - Z), with the rho for which Y_i becomes M_i less its mean over the parts.
+
+        Over a round of small steps Q (Theta_i - Z) is the sum of their lengths times M_i - Y_i less the mean of these.
+        """
+        moved = np.mean([result.steps for result in results if result.steps is not None], axis=0)
+        rho = 1 / np.where(moved > 0, moved, np.inf)
+        self.state.rho = (_PULL * rho).tolist()
+        if not start.layers:
+            self.multipliers = [[np.zeros_like(layer.M) for layer in self.state.layers] for _ in results]
+            return
+        assert self.multipliers is not None
+        matrices = self._network.trained[: len(self.state.layers)]
+        for j, (metric, Z) in enumerate(zip(_metrics(start, self._settings.damping), matrices, strict=True)):
+            for of_part, result in zip(self.multipliers, results, strict=True):
+                of_part[j] = of_part[j] + Z.dtype.type(rho[j]) * metric.of(result.weights[j] - Z)
 
     def judge_last(self, losses: list[list[_OfBatch]], record: EpochRecord) -> bool:
         """Judge the weights that no later round sees; return whether others have taken their place."""
@@ -385,3 +432,4 @@ class Rounds:
         for M in self.state.M_0:
             M[:] = 0
         self.state.n_remembered = 0
+        self.multipliers = self.multipliers and [[np.zeros_like(Y) for Y in of_part] for of_part in self.multipliers]

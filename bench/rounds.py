@@ -1,0 +1,91 @@
+"""What large minibatches and rounds cost in accuracy: row MNIST over several workers, beside one process.
+
+    ADMMIRNN_DATA=... python -m bench.rounds step [--seeds 3]
+    ADMMIRNN_DATA=... python -m bench.rounds dask [--seeds 3] [--epochs 1] [--per-round 10]
+
+``step`` is one process with the minibatches that 1, 4 and 8 ranks have together, 125 sequences for each of them, whose
+sums are those of the ranks; radius, output_radius and the decay of G follow the rule in docs/guide/distributed.md.
+``dask`` fits on a LocalCluster of 4 workers, with the sequences dealt out at random, and sorted by label, with and
+without the multipliers of consensus.
+"""
+
+import argparse
+import math
+import statistics
+
+import numpy as np
+
+from admmirnn import RNNClassifier, Rollout
+from admmirnn.datasets import load_mnist
+
+PER_RANK, RADIUS, OUTPUT_RADIUS = 125, 0.01, 0.03
+
+
+def solver_of(n_ranks):
+    """The solver for minibatches of so many ranks."""
+    factor = math.sqrt(n_ranks)
+    return Rollout(radius=factor * RADIUS, output_radius=factor * OUTPUT_RADIUS, gram_decay=0.8 if n_ranks > 4 else 0.9)
+
+
+def show(name, scores):
+    print(f"{name:40} {statistics.mean(scores):.4f}   {' '.join(f'{score:.4f}' for score in scores)}", flush=True)
+
+
+def in_step(n_seeds, n_epochs):
+    (X, y), (X_test, y_test) = load_mnist("train"), load_mnist("test")
+    for n_ranks in (1, 4, 8):
+        scores = []
+        for seed in range(n_seeds):
+            model = RNNClassifier(
+                solver=solver_of(n_ranks), batch_size=PER_RANK * n_ranks, max_epochs=n_epochs, random_state=seed,
+                n_threads=1,
+            )  # fmt: skip
+            scores.append(model.fit(X, y).score(X_test, y_test))
+        show(f"{n_ranks} ranks in step", scores)
+
+
+def part_of(order, i, n_parts):
+    """A partition, which every worker reads by itself."""
+    X, y = load_mnist("train")
+    indices = np.array_split(np.argsort(y, kind="stable") if order == "sorted" else np.arange(len(X)), n_parts)[i]
+    return X[indices], y[indices]
+
+
+def on_dask(n_seeds, n_epochs, per_round, n_workers=4):
+    import dask
+    from dask.distributed import Client, LocalCluster
+
+    from admmirnn.distributed import DaskTrainer
+
+    X_test, y_test = load_mnist("test")
+    with (
+        LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        for order in ("dealt", "sorted"):
+            for consensus in (False, True):
+                scores = []
+                for seed in range(n_seeds):
+                    parts = [dask.delayed(part_of)(order, i, n_workers) for i in range(n_workers)]
+                    model = RNNClassifier(max_epochs=n_epochs, random_state=seed, n_threads=1)
+                    trainer = DaskTrainer(model, client, iterations_per_round=per_round, consensus=consensus)
+                    scores.append(trainer.fit(parts).estimator_.score(X_test, y_test))
+                name = "consensus" if consensus else "plain means"
+                show(f"rounds of {per_round}, {order}, {name}", scores)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("step", "dask"))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--per-round", type=int, default=10)
+    options = parser.parse_args()
+    if options.what == "step":
+        in_step(options.seeds, options.epochs)
+    else:
+        on_dask(options.seeds, options.epochs, options.per_round)
+
+
+if __name__ == "__main__":
+    main()
