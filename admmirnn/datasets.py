@@ -12,9 +12,11 @@ import os
 import re
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -37,6 +39,7 @@ __all__ = [
 
 _SUBSETS = ("train", "test")
 
+_PIECE = 1 << 16  # bytes that are read at a time
 _IDX_TYPES: dict[int, DTypeLike] = {0x08: np.uint8, 0x09: np.int8, 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
@@ -293,17 +296,20 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
     Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritten digits", has the format at its end.
     """
     path = Path(path)
-    data = _read(path)
-    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _IDX_TYPES:
-        raise ValueError(f"{path} is not an IDX file; its first bytes are {data[:4]!r}")
-    if len(data) < 4 + 4 * data[3]:
-        raise ValueError(f"{path} is not whole; its header ends after {len(data)} bytes")
-    shape = struct.unpack_from(f">{data[3]}I", data, 4)
-    dtype = np.dtype(_IDX_TYPES[data[2]])
-    content = memoryview(data)[4 + 4 * len(shape) :]
-    expected = math.prod(shape) * dtype.itemsize
+    with _open(path) as file:
+        start = _first_bytes(file, 4)
+        if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in _IDX_TYPES:
+            raise ValueError(f"{path} is not an IDX file; its first bytes are {start!r}")
+        sizes = _first_bytes(file, 4 * start[3])
+        if len(sizes) < 4 * start[3]:
+            raise ValueError(f"{path} is not whole; its header ends after {len(start) + len(sizes)} bytes")
+        shape = struct.unpack(f">{start[3]}I", sizes)
+        dtype = np.dtype(_IDX_TYPES[start[2]])
+        expected = math.prod(shape) * dtype.itemsize
+        content = _first_bytes(file, expected + 1)  # and no more, whatever else is packed there
     if len(content) != expected:
-        raise ValueError(f"{path} holds {len(content)} bytes of data, and its header says {expected}")
+        found = "more" if len(content) > expected else len(content)
+        raise ValueError(f"{path} holds {found} bytes of data, and its header says {expected}")
     try:
         return np.frombuffer(content, dtype).reshape(shape)
     except ValueError as error:
@@ -349,7 +355,7 @@ def read_ts(path: str | os.PathLike[str], *, missing: str = "raise", return_time
     check_choice("missing", missing, ("raise", "nan"))
     path = Path(path)
     X, y, times, header, in_data = [], [], [], _TsHeader(), False
-    for number, line in enumerate(map(bytes.strip, _read(path).splitlines()), 1):
+    for number, line in enumerate(_lines(path), 1):
         if not line or line.startswith(b"#"):  # comments may be in any encoding
             continue
         try:
@@ -489,13 +495,35 @@ def _numbers(text: str, missing: str) -> NDArray[np.float64]:
     return values
 
 
-def _read(path: Path) -> bytes:
-    """All bytes of a file, unpacked if its name ends in ``.gz``."""
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    """A file to read, unpacked if its name ends in ``.gz``; what reads it reads no more than it can use."""
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-            return file.read()
+            yield file  # type: ignore[misc]  # what gzip opens reads as others do
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path} is not a whole gzip file ({error})") from error
+
+
+def _first_bytes(file: BinaryIO, n: int) -> bytearray:
+    """The next n bytes, or as many as there are; room is made for those that come, whatever n is."""
+    found = bytearray()
+    while len(found) < n and (piece := file.read(min(n - len(found), _PIECE))):
+        found += piece
+    return found
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a file, without the space around them; one of binary data, which has no end, is refused."""
+    with _open(path) as file:
+        left = b""
+        for piece in iter(lambda: file.read(_PIECE), b""):
+            if b"\0" in piece:
+                raise ValueError(f"{path} has bytes that are zero after {len(left)} others in a line; this is no text")
+            *whole, left = (left + piece).split(b"\n")
+            for line in whole:
+                yield from map(bytes.strip, line.splitlines() or [b""])  # at a carriage return as well
+        yield from map(bytes.strip, left.splitlines())
 
 
 def _data_file(*parts: str) -> Path:

@@ -1,4 +1,7 @@
-"""Damaged and hostile files: ``python -m bench.fuzz [models | checkpoints] [--files 10000] [--seed 0]``.
+"""Damaged files, and anything else that a user may pass: ``python -m bench.fuzz [KIND] [--n 10000] [--seed 0]``.
+
+The kinds are models (the default), checkpoints, readers of data, see bench/fuzz_readers.py, and api, which draws fits,
+see bench/fuzz_api.py.
 
 Small models of every kind are saved, or small fits leave a checkpoint, and the files changed at random: bits, bytes and
 pieces; lengths, shapes, types and offsets in the header; values in the JSON.  Some of these get a checksum that is
@@ -12,6 +15,7 @@ exception, MemoryError, the end of the process, more than a second, or an estima
 
 import argparse
 import json
+import os
 import queue
 import resource
 import subprocess
@@ -34,10 +38,12 @@ from admmirnn.files import format as files
 from admmirnn.io import ModelFileError
 from admmirnn.losses import Huber
 from admmirnn.penalties import Box, Lasso
-from bench.accept import report
+from bench.fuzz_api import Estimators
+from bench.fuzz_readers import Readers
+from bench.measure import report
+from bench.mutations import OF_BYTES
 
-MOST_SECONDS, MOST_MEMORY = 1.0, 1 << 30
-_PATIENCE = 30.0  # seconds until a process without a word counts as hanging
+MOST_MEMORY = 1 << 30
 _TEXT = "to be or not to be, that is the question " * 4
 _INTERESTING = (0, 1, 7, 8, 255, 1 << 16, (1 << 22) + 1, 1 << 31, (1 << 32) - 1, 1 << 40, (1 << 63) - 1, (1 << 64) - 1)
 _NUMBERS = (None, True, False, -1, 0, 1, 3, 0.5, 1e308, -0.0, 1 << 53, 1 << 63, 10**310)
@@ -88,43 +94,6 @@ def predictions(model, X):
 
 
 # Mutations: each takes a generator and a file, and returns the file and whether its checksum has been made right
-
-
-def _cut(rng, data):
-    """Two places in the data, in order, at most 64 bytes apart."""
-    first = int(rng.integers(len(data)))
-    return first, min(len(data), first + int(rng.integers(1, 65)))
-
-
-def flip_bits(rng, data):
-    data = bytearray(data)
-    for place in rng.integers(len(data), size=rng.integers(1, 9)):
-        data[place] ^= 1 << int(rng.integers(8))
-    return bytes(data), False
-
-
-def overwrite(rng, data):
-    first, last = _cut(rng, data)
-    return data[:first] + rng.bytes(last - first) + data[last:], False
-
-
-def truncate(rng, data):
-    return data[: int(rng.integers(len(data)))], False
-
-
-def extend(rng, data):
-    return data + rng.bytes(int(rng.integers(1, 100))), False
-
-
-def take_out(rng, data):
-    first, last = _cut(rng, data)
-    return data[:first] + data[last:], False
-
-
-def put_in(rng, data):
-    first, last = _cut(rng, data)
-    place = int(rng.integers(len(data)))
-    return data[:place] + data[first:last] + data[place:], False
 
 
 def header_length(rng, data):
@@ -237,12 +206,7 @@ def bomb(rng, data):
 
 MUTATIONS = (
     bomb,
-    flip_bits,
-    overwrite,
-    truncate,
-    extend,
-    take_out,
-    put_in,
+    *OF_BYTES,
     header_length,
     tensor,
     content,
@@ -367,7 +331,27 @@ def _sealed(header, found, body):
 # Judgement
 
 
-class Models:
+class Files:
+    """What files that are changed have in common: ``files``, and ``judge`` for each."""
+
+    most_seconds, patience = 1.0, 30.0  # until a process without a word counts as hanging
+
+    def __init__(self, folder):
+        self._path = folder / "mutant.safetensors"
+
+    def warm_up(self):
+        """Judge a whole file, so that everything is imported."""
+        self._path.write_bytes(self.files[0])
+        self.judge(self._path, 0, False)
+
+    def case(self, seed, i):
+        """Return the name of the i-th change, and a function that judges the file that it leaves."""
+        which, name, data, sealed = mutant(self.files, seed, i)
+        self._path.write_bytes(data)
+        return name, lambda: self.judge(self._path, which, sealed)
+
+
+class Models(Files):
     """Files of models, each with what to predict from and the predictions.
 
     Attributes
@@ -377,6 +361,7 @@ class Models:
     """
 
     def __init__(self, folder):
+        super().__init__(folder)
         self.files, self._expected = [], []
         for i, (model, X) in enumerate(models()):
             model.save(folder / f"{i}.safetensors")
@@ -404,7 +389,7 @@ class Models:
         return "another"
 
 
-class Checkpoints:
+class Checkpoints(Files):
     """Files of fits that have done two epochs of three, each with the weights in which the fit ends.
 
     Attributes
@@ -414,6 +399,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder):
+        super().__init__(folder)
         self.files, self._fits = [], []
         for i, (estimator, data) in enumerate(fits()):
             path = folder / f"{i}.checkpoint"
@@ -448,7 +434,7 @@ class Checkpoints:
             return estimator.fit(*data, **options)
 
 
-SUBJECTS = {"models": Models, "checkpoints": Checkpoints}
+SUBJECTS = {"models": Models, "checkpoints": Checkpoints, "readers": Readers, "api": Estimators}
 
 
 def _weights(estimator):
@@ -464,23 +450,20 @@ def mutant(originals, seed, i):
 
 
 def _work(folder, kind, seed, first, last):
-    """Judge these files, and print a line before and after each."""
+    """Judge these cases, and print a line before and after each."""
     subject = SUBJECTS[kind](folder)
-    path = folder / "mutant.safetensors"
-    path.write_bytes(subject.files[0])
-    subject.judge(path, 0, False)  # with everything imported
+    subject.warm_up()
     status = Path("/proc/self/status")
-    if status.exists():
+    if status.exists() and "asan" not in os.environ.get("LD_PRELOAD", ""):  # whose shadows are larger than any limit
         words = status.read_text().split()
         most = 1024 * int(words[words.index("VmSize:") + 1]) + MOST_MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for i in range(first, last):
-        which, name, data, sealed = mutant(subject.files, seed, i)
-        path.write_bytes(data)
+        name, judge = subject.case(seed, i)
         print(json.dumps({"i": i, "mutation": name}), flush=True)
         started = time.perf_counter(), time.process_time()
-        outcome = subject.judge(path, which, sealed)
+        outcome = judge()
         seconds = time.perf_counter() - started[0], time.process_time() - started[1]
         memory = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
         print(json.dumps({"outcome": outcome, "seconds": seconds, "memory": memory}), flush=True)
@@ -502,7 +485,7 @@ def _watch(folder, kind, seed, first, last, tell):
             reader.start()
         current = None
         try:
-            while (line := lines.get(timeout=_PATIENCE)) is not None:
+            while (line := lines.get(timeout=SUBJECTS[kind].patience)) is not None:
                 current = {**current, **line} if "outcome" in line else line
                 if "outcome" in line:
                     tell(current)
@@ -513,15 +496,16 @@ def _watch(folder, kind, seed, first, last, tell):
         if process.wait() == 0:
             return last
     if current is None:
-        raise RuntimeError(f"no file has been judged: {errors[0]}")
+        raise RuntimeError(f"no case has been judged: {errors[0]}")
     if "outcome" not in current:
-        reason = errors[0].strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
+        said = errors[0].strip().splitlines()
+        reason = [line for line in said if "Sanitizer" in line][:1] or said[-1:] or [f"exit code {process.returncode}"]
         tell(current | {"outcome": f"FAILED: {reason[0]}", "seconds": (0, 0), "memory": 0})
     return current["i"] + 1
 
 
 def fuzz(kind, n_files, seed):
-    """Judge so many files of a kind of `SUBJECTS`; print what became of them, and return whether all is well."""
+    """Judge so many cases of a kind of `SUBJECTS`; print what became of them, and return whether all is well."""
     counts, failures, slowest, memory = {}, [], (0.0, 0.0), 0
 
     def tell(found):
@@ -531,22 +515,24 @@ def fuzz(kind, n_files, seed):
         slowest = tuple(map(max, zip(slowest, found["seconds"], strict=True)))
         memory = max(memory, found["memory"])
         if failed:
-            failures.append(f"file {found['i']}, {found['mutation']}: {found['outcome']}")
+            failures.append(f"case {found['i']}, {found['mutation']}: {found['outcome']}")
+            print(failures[-1], flush=True)
 
     done = 0
     while done < n_files:
         with tempfile.TemporaryDirectory() as folder:
             done = _watch(Path(folder), kind, seed, done, n_files, tell)
-    columns = ("refused", "equal", "another", "failed")
-    print(f"{'':16}" + "".join(f"{column:>9}" for column in columns))
+    most = SUBJECTS[kind].most_seconds
+    columns = [*dict.fromkeys(outcome for of in counts.values() for outcome in of if outcome != "failed"), "failed"]
+    print(f"{'':20}" + "".join(f"{column:>9}" for column in columns))
     for name, of in counts.items():
-        print(f"{name:16}" + "".join(f"{of[column]:9}" for column in columns))
+        print(f"{name:20}" + "".join(f"{of[column]:9}" for column in columns))
     for failure in failures:
         print(failure)
     total = sum(counts.values(), Counter())
-    met = report("files that were judged", f"{total.total()}", f"{n_files}", total.total() == n_files)
+    met = report("cases that were judged", f"{total.total()}", f"{n_files}", total.total() == n_files)
     met &= report("failures", f"{len(failures)}", "0", not failures)
-    met &= report("slowest file, processor", f"{slowest[1]:.3f} s", f"< {MOST_SECONDS}", slowest[1] < MOST_SECONDS)
+    met &= report("slowest case, processor", f"{slowest[1]:.3f} s", f"< {most}", slowest[1] < most)
     print(f"           by the clock {slowest[0]:.3f} s")
     return met & report("memory added by all", f"{memory / 1e6:.0f} MB", "< 1000", memory < MOST_MEMORY)
 
@@ -554,14 +540,14 @@ def fuzz(kind, n_files, seed):
 def main():
     parser = argparse.ArgumentParser(prog="python -m bench.fuzz", description=__doc__)
     parser.add_argument("kind", nargs="?", choices=SUBJECTS, default="models", help="default: %(default)s")
-    parser.add_argument("--files", type=int, default=10_000, help="how many (default: %(default)s)")
+    parser.add_argument("--n", "--files", type=int, default=10_000, help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--work", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
         _work(Path(options.work[0]), options.kind, *map(int, options.work[1:]))
         return 0
-    return 0 if fuzz(options.kind, options.files, options.seed) else 1
+    return 0 if fuzz(options.kind, options.n, options.seed) else 1
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import pytest
 from sklearn.base import clone
 
 from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Rollout, Status, validation
+from admmirnn.files import format as files
 from admmirnn.files.format import ModelFileError, Values, read_file, write_file
 from admmirnn.penalties import Box, Lasso
 from admmirnn.solvers.rollout.order import minibatches
@@ -663,3 +664,23 @@ def test_killed_processes_resume(tmp_path):
         run_and_kill(path, rng.uniform(0, 0.4))
     assert json.loads(run_and_kill(path, None)) == whole
     assert {"killed", "whole"} <= set(os.listdir(tmp_path))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files cannot be locked here")
+def test_a_clock_that_jumps_removes_nothing_that_is_being_written(tmp_path, monkeypatch):
+    """Another fit's file is locked while it is written, up to when it has its name."""
+    path, seen = str(tmp_path / "fit"), []
+
+    def pieces():
+        yield b"first"
+        monkeypatch.setattr(files.time, "time", lambda: time.time_ns() / 1e9 + 1e6)
+        files.remove_leftovers(path)
+        seen.extend(tmp_path.iterdir())
+        yield b", second"
+
+    files.replace_file(path, pieces())
+    assert len(seen) == 1 and (tmp_path / "fit").read_bytes() == b"first, second"
+    left = tmp_path / seen[0].name
+    left.write_bytes(b"of a process that was killed")
+    files.remove_leftovers(path)
+    assert not left.exists()

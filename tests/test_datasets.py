@@ -3,6 +3,7 @@
 import gzip
 import os
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def test_idx_round_trip(tmp_path, name, code, dtype):
         (b"", "is not an IDX file"),
         (b"PK\3\4 not IDX", "is not an IDX file"),
         (b"\0\0\x08\1" + struct.pack(">I", 5) + b"abcd", "holds 4 bytes of data, and its header says 5"),
-        (b"\0\0\x08\1" + struct.pack(">I", 3) + b"abcd", "holds 4 bytes of data, and its header says 3"),
+        (b"\0\0\x08\1" + struct.pack(">I", 3) + b"abcd", "holds more bytes of data, and its header says 3"),
         (b"\0\0\x08\3" + struct.pack(">I", 3), "is not whole"),
         (b"\0\0\x08\4" + 4 * struct.pack(">I", 2**16), f"holds 0 bytes of data, and its header says {2**64}"),
         (b"\0\0\x08\x50" + 80 * struct.pack(">I", 1) + b"a", "numpy cannot make"),
@@ -58,7 +59,10 @@ def test_broken_idx_files_are_named(tmp_path, content, message):
 )
 def test_broken_gzip_files_are_named(tmp_path, reader, damage):
     path = tmp_path / "broken.gz"
-    path.write_bytes(damage(gzip.compress(b"@data\n1,2,3:a\n" * 50)))
+    whole = b"@data\n1,2,3:a\n" * 50
+    if reader is datasets.read_idx:
+        whole = b"\0\0\x08\1" + struct.pack(">I", 700) + bytes(range(100)) * 7
+    path.write_bytes(damage(gzip.compress(whole)))
     with pytest.raises(ValueError, match="is not a whole gzip file") as error:
         reader(path)
     assert str(path) in str(error.value)
@@ -370,3 +374,27 @@ def test_time_stamps_that_cannot_be_read_are_named(tmp_path, row, message):
     write_ts(tmp_path / "x.ts", ["@classLabel true a b"], [["1,2", "a"]])
     with pytest.raises(ValueError, match="x.ts has no time stamps, as it does not say @timeStamps true"):
         datasets.read_ts(tmp_path / "x.ts", return_times=True)
+
+
+@pytest.mark.parametrize("reader", [datasets.read_idx, datasets.read_ts])
+def test_no_more_is_unpacked_than_can_be_read(tmp_path, reader):
+    """A small file that unpacks to a large one is refused by its header, or by the first zeros in its text."""
+    start = b"@data\n1,2,3:a\n" if reader is datasets.read_ts else b"\0\0\x08\1" + struct.pack(">I", 5) + b"abcde"
+    path = tmp_path / "bomb.gz"
+    path.write_bytes(gzip.compress(start) + b"".join(gzip.compress(bytes(1 << 24), 1) for _ in range(4)))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="bomb.gz"):
+        reader(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 23
+
+
+def test_a_header_makes_no_room_for_what_is_not_there(tmp_path):
+    path = tmp_path / "short"
+    path.write_bytes(b"\0\0\x08\1" + struct.pack(">I", 1 << 31) + b"abcd")
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="holds 4 bytes of data"):
+        datasets.read_idx(path)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 22
+    tracemalloc.stop()

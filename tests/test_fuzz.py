@@ -5,10 +5,11 @@ import pytest
 pytest.importorskip("safetensors")
 from bench import fuzz
 
+FILES = pytest.mark.parametrize("kind", ["models", "checkpoints"])
 KINDS = pytest.mark.parametrize("kind", fuzz.SUBJECTS)
 
 
-@KINDS
+@FILES
 def test_a_few_hundred_mutants(kind, tmp_path):
     subject, path = fuzz.SUBJECTS[kind](tmp_path), tmp_path / "mutant"
     outcomes = set()
@@ -31,6 +32,12 @@ def test_the_fuzzer(kind, capsys):
 def test_the_fuzzer_stops_if_nothing_can_be_judged(kind, tmp_path, monkeypatch):
     found = []
     monkeypatch.setenv("ADMMIRNN_BACKEND", "none such")
-    with pytest.raises(RuntimeError, match="no file has been judged"):
+    with pytest.raises(RuntimeError, match="no case has been judged"):
         fuzz._watch(tmp_path, kind, 0, 0, 3, found.append)
     assert not found
+
+
+@pytest.mark.elman
+def test_a_few_dozen_fits(tmp_path):
+    subject = fuzz.SUBJECTS["api"](tmp_path)
+    assert {subject.case(3, i)[1]() for i in range(60)} == {"refused", "fitted"}

@@ -164,3 +164,11 @@ def test_a_shard_is_not_read_into_memory(tmp_path):
     of_shard, resident = map(int, found.stdout.split())
     assert of_shard > 500  # MB
     assert resident < 400
+
+
+@pytest.mark.parametrize("content", [b"\xff{}", b"[", b"[]", b'{"n_shards": "2"}', b"[" * 10_000, b'{"n_shards": 1.5}'])
+def test_a_damaged_count_of_shards_is_named(tmp_path, content):
+    write_shards(tmp_path / "shards", [(np.ones((3, 2)), 0), (np.ones((2, 2)), 1)], 1)
+    (tmp_path / "shards" / "shards.json").write_bytes(content)
+    with pytest.raises(ValueError, match="shards.json is damaged"):
+        read_shard(tmp_path / "shards", 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO, overload
 
 import numpy as np
@@ -14,6 +15,9 @@ from admmirnn._typing import Array, FilePath, IntArray, Self
 from admmirnn.data.sequences import OBSERVATION_DTYPES
 
 _HEADER = 128  # bytes of an .npy file before its numbers; there is room for any shape
+# of headers, which it reads as it reads a program
+_ERRORS_OF_NUMPY = (ValueError, EOFError, OSError, SyntaxError, TokenError, TypeError, OverflowError, RecursionError)
+_MOST_JSON = 1000  # bytes of shards.json
 _AT_A_TIME = 4096  # labels that are kept as objects
 _NAMES = ("observations", "lengths", "targets")
 
@@ -151,17 +155,17 @@ def read_shard(folder: FilePath, i: int) -> tuple[StoredSequences, Any]:
         If one is not there.
     """
     folder = Path(folder)
-    n_shards = json.loads((folder / "shards.json").read_text(encoding="utf-8"))["n_shards"]
+    n_shards = _n_shards(folder / "shards.json")
     if not 0 <= i < n_shards:
         raise ValueError(f"i is {i}, and {folder} has {n_shards} shards; write as many as there are ranks")
     found = {}
     for name in _NAMES:
         path = folder / str(i) / f"{name}.npy"
         try:
-            found[name] = np.load(
-                path, mmap_mode="r" if name == "observations" and path.stat().st_size > _HEADER else None
-            )
-        except (ValueError, EOFError, OSError) as error:
+            # a header that says more than there is takes no memory so
+            array = np.load(path, mmap_mode="r" if path.stat().st_size > _HEADER else None)
+            found[name] = array if name == "observations" else np.array(array)
+        except _ERRORS_OF_NUMPY as error:
             if isinstance(error, FileNotFoundError):
                 raise
             raise ValueError(f"{path} is damaged ({error}); write the shards once more") from error
@@ -178,6 +182,18 @@ def read_shard(folder: FilePath, i: int) -> tuple[StoredSequences, Any]:
             f"{path} has {len(y)} targets of {len(X)} sequences, or {len(X.observations)} steps; it is damaged"
         )
     return X, np.split(y, np.cumsum(X.lengths)[:-1])
+
+
+def _n_shards(path: Path) -> int:
+    with open(path, "rb") as file:
+        text = file.read(_MOST_JSON)
+    try:
+        found = json.loads(text)["n_shards"]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged ({error!r:.80}); write the shards once more") from error
+    if type(found) is not int:
+        raise ValueError(f"{path} is damaged: n_shards is {found!r:.40}; write the shards once more")
+    return found
 
 
 class _Shard:

@@ -17,6 +17,7 @@ from admmirnn import validation
 from admmirnn.data.labels import is_missing
 
 _BYTE_ORDER_MARK = "\ufeff"
+_PIECE = 1 << 16  # characters that are read at a time
 _LONGEST_NAME = 4096  # of a file
 
 
@@ -35,18 +36,22 @@ def read_texts(text: Any) -> list[str]:
 
 def _decoded(name: str, path: os.PathLike[str]) -> str:
     """What a file holds, unpacked if its name ends in ``.gz``, in UTF-8, or in UTF-16 or UTF-32 if a mark says so."""
-    try:
-        with (gzip.open if os.fspath(path).endswith(".gz") else open)(path, "rb") as file:
-            content: bytes = file.read()
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{name} is the file {path}, which is not a whole gzip file ({error})") from error
     marks = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"}  # before those that they begin with
     marks |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-    encoding = next((marks[mark] for mark in marks if content.startswith(mark)), "utf-8-sig")
+    is_packed, encoding = os.fspath(path).endswith(".gz"), "utf-8-sig"
     try:
-        text: str = io.TextIOWrapper(io.BytesIO(content), encoding).read()  # with line ends as of files of text
-        return text
-    except UnicodeDecodeError as error:
+        with (gzip.open if is_packed else open)(path, "rb") as file:
+            start = file.read(4)
+            encoding = next((marks[mark] for mark in marks if start.startswith(mark)), encoding)
+            file.seek(0)
+            found = io.StringIO()
+            reader = io.TextIOWrapper(file, encoding)  # type: ignore[arg-type,type-var,unused-ignore]
+            while piece := reader.read(_PIECE):  # with line ends as of files of text
+                found.write(piece)
+        return found.getvalue()
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{name} is the file {path}, which is not a whole gzip file ({error})") from error
+    except UnicodeError as error:
         raise ValueError(
             f"{name} is the file {path}, which is not {encoding.removesuffix('-sig').upper()} ({error}); pass its text"
         ) from error

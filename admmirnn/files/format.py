@@ -239,8 +239,10 @@ def replace_file(path: str, data: bytes | Iterable[bytes | memoryview]) -> None:
     """
     folder, start = _temporary(path)
     temporary, path = os.path.join(folder, f"{start}{secrets.token_hex(8)}.tmp"), os.path.realpath(path)
+    lock = None
     try:
         with open(temporary, "xb") as file:
+            lock = _locked(temporary)
             for piece in (data,) if isinstance(data, bytes) else data:
                 file.write(piece)
             file.flush()
@@ -254,6 +256,9 @@ def replace_file(path: str, data: bytes | Iterable[bytes | memoryview]) -> None:
         if isinstance(error, OSError) and error.filename is None:
             error.filename = path  # a full disk has none
         raise
+    finally:
+        if lock is not None:
+            os.close(lock)
     if os.name == "posix":  # elsewhere a folder cannot be opened
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -262,10 +267,28 @@ def replace_file(path: str, data: bytes | Iterable[bytes | memoryview]) -> None:
             os.close(descriptor)
 
 
+def _locked(path: str) -> int | None:
+    """Lock a file as long as the descriptor that is returned is open; None if others have, or nothing can be locked."""
+    try:
+        import fcntl  # which Windows has not
+    except ImportError:
+        return None
+    descriptor = None
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # among others of a file system without locks
+        if descriptor is not None:
+            os.close(descriptor)
+        return None
+    return descriptor
+
+
 def remove_leftovers(path: str) -> None:
     """Remove what processes have left behind that were killed as they wrote a file.
 
-    What somebody has written to within an hour is left alone: another process may be at it.
+    What somebody has written to within an hour is left alone: another process may be at it.  Where files can be locked,
+    as those are that are being written, only what nobody has locked is removed, whatever the clock says.
 
     Parameters
     ----------
@@ -277,7 +300,12 @@ def remove_leftovers(path: str) -> None:
         if entry.name.startswith(start):
             with contextlib.suppress(OSError):  # such as that another process has removed it
                 if time.time() - entry.stat().st_mtime > _ABANDONED:
+                    lock = _locked(entry.path)
+                    if lock is None and os.name == "posix":
+                        continue
                     os.unlink(entry.path)
+                    if lock is not None:
+                        os.close(lock)
 
 
 def _temporary(path: str) -> tuple[str, str]:
