@@ -424,7 +424,8 @@ def test_a_rollback_forgets_R():
         (16, 6, 1, 0.9),  # all of them, 2.7 n
         (3000, 64, 11, 0.9),  # 256 of them or more, 4 n
         (3500, 128, 8, 0.9),  # a share, 3.4 n
-        (14000, 128, 27, 0.9),  # 4 n
+        (6000, 128, 11, 0.9),  # 4 n
+        (14000, 128, 16, 0.9),  # one in 16
         (7000, 512, 6, 0.9),
         (8, 32, 1, 0.975),  # so few that the mean has to be of more minibatches
     ],
