@@ -492,4 +492,4 @@ def _constant_pinball(y: NDArray[np.float64], shares: NDArray[np.float64], quant
     first = np.minimum((below < quantile).sum(axis=0), len(y) - 1)
     columns = np.arange(y.shape[1])
     residual = y - y[order[first, columns], columns]
-    return float((shares @ _pinball(residual, np.float64(quantile))).sum())
+    return float((shares @ _pinball(residual, np.array([quantile]))).sum())

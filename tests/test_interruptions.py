@@ -1,5 +1,6 @@
 """An exception may come between any two lines: nothing is left changed, and no fit that has made an epoch is lost."""
 
+import inspect
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 import admmirnn
 from admmirnn import CharacterModel, RNNClassifier, backend
+from admmirnn.estimators import pipeline
 from admmirnn.estimators.pipeline import Watch
 from admmirnn.watching import Progress
 
@@ -229,6 +231,13 @@ def test_nothing_is_left_and_no_fit_is_lost(name, tmp_path, epochs, capsys):
     assert len(critical) > 20
     for i, line in enumerate(sorted(critical)[:: 3 if name in ("predict", "save") else 12]):
         raise_at(name, line, counts[line] if i % 2 else 1, in_a_folder(tmp_path, i), epochs)
+
+
+def test_a_call_of_partial_fit_that_is_over_keeps_its_record(tmp_path, epochs):
+    lines, first = inspect.getsourcelines(pipeline._become)
+    last = first + len(lines) - 1
+    assert lines[-1].strip() == "watch.is_done = True"
+    raise_at("partial_fit once more", (pipeline.__file__, last), 1, tmp_path, epochs)
 
 
 @pytest.mark.slow

@@ -412,7 +412,8 @@ class Watch:
         if self.is_done:
             return
         if self._goes_on:
-            if not self._settings.callbacks:  # which it has been shown to with these weights
+            has_become = bool(self._so_far) and self._estimator.n_iter_ == self._so_far[-1]["epoch"]
+            if not self._settings.callbacks and not has_become:  # callbacks have been shown it with these weights
                 del self._so_far[self._n_earlier :]
             return
         if not self.n_done or self._kept is None:
