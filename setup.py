@@ -1,5 +1,6 @@
 """How ``_kernels/`` on disk becomes ``admmirnn._kernels`` installed; nothing else."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from setuptools.modified import newer_group
 
 KERNELS = Path("_kernels")
 GENERATED = Path("build/cython")
+CIMPORTED = re.compile(r"^from admmirnn\._kernels\.(\w+) cimport", re.MULTILINE)
 
 
 class BuildKernels(build_ext):
@@ -24,7 +26,7 @@ class BuildKernels(build_ext):
         self.parallel = self.parallel or True  # as many compilers as there are cores
 
     def build_extension(self, extension):
-        """Compile a kernel, unless the one in ``_kernels/`` is newer than its source and all declarations.
+        """Compile a kernel, unless the one in ``_kernels/`` is newer than its source and what that cimports.
 
         setuptools builds an editable install in a new folder, and would compile everything whenever one is asked for,
         as for another extra.  The generated C does not count: it is written anew each time, as pip installs what it
@@ -32,7 +34,7 @@ class BuildKernels(build_ext):
         """
         name = Path(self.get_ext_filename(extension.name)).name
         in_place = KERNELS / name
-        made_of = [KERNELS / f"{name.partition('.')[0]}.pyx", *KERNELS.glob("*.pxd"), __file__]
+        made_of = [*sources_of(name.partition(".")[0]), __file__]
         if self.inplace_wanted and not self.force and not newer_group(made_of, in_place):
             built = Path(self.get_ext_fullpath(extension.name))
             built.parent.mkdir(parents=True, exist_ok=True)
@@ -49,6 +51,17 @@ class BuildKernels(build_ext):
             for extension in self.extensions:
                 extension.extra_compile_args += ["-O3", "-fno-math-errno", "-fno-trapping-math"]
         super().build_extensions()
+
+
+def sources_of(kernel):
+    """Its ``.pyx`` and ``.pxd``, and the ``.pxd`` files that it cimports itself or through others."""
+    found, left = set(), [KERNELS / f"{kernel}.pyx", KERNELS / f"{kernel}.pxd"]
+    while left:
+        path = left.pop()
+        if path not in found and path.exists():
+            found.add(path)
+            left += [KERNELS / f"{name}.pxd" for name in CIMPORTED.findall(path.read_text(encoding="utf-8"))]
+    return sorted(map(str, found))
 
 
 def declarations():

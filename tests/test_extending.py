@@ -61,10 +61,10 @@ def run(folder, command, *, seconds):
 
 @pytest.fixture
 def copy(tmp_path):
-    """The project without what has been built."""
-    for name in ("admmirnn", "_kernels", "tests"):
-        ignored = shutil.ignore_patterns("__pycache__", "*.so", "*.pyd")
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    """The project, with what has been built from files that stay as they are."""
+    for name in ("admmirnn", "_kernels", "tests", "build/cython"):
+        if (ROOT / name).exists():
+            shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "setup.py", "conftest.py", "README.md", "LICENSE"):
         shutil.copy2(ROOT / name, tmp_path / name)
     return tmp_path
