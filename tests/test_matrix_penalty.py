@@ -424,8 +424,7 @@ def test_a_rollback_forgets_R():
         (16, 6, 1, 0.9),  # all of them, 2.7 n
         (3000, 64, 11, 0.9),  # 256 of them or more, 4 n
         (3500, 128, 8, 0.9),  # a share, 3.4 n
-        (6000, 128, 11, 0.9),  # 4 n
-        (14000, 128, 16, 0.9),  # one in 16
+        (14000, 128, 27, 0.9),  # 4 n
         (7000, 512, 6, 0.9),
         (8, 32, 1, 0.975),  # so few that the mean has to be of more minibatches
     ],
@@ -441,6 +440,16 @@ def test_small_minibatches_give_R_all_their_rows_and_large_ones_a_share(n_rows, 
     fit.n_remembered = 1
     fit.begin_statistics()
     assert fit.R_decay == 0.5
+
+
+@pytest.mark.parametrize(("n_steps", "every"), [(99, 27), (100, 8), (784, 8)])
+def test_long_sequences_give_R_a_larger_share(n_steps, every):
+    fit = fit_of()
+    batch, room = SimpleNamespace(n_rows=14000, n_steps=n_steps), SimpleNamespace(n=128)
+    fit.works = [[SimpleNamespace(batch=batch, room=room)]]
+    fit.n_remembered = 1000
+    fit.begin_statistics()
+    assert fit.R_every == every
 
 
 def test_partial_fit_goes_on_with_R():

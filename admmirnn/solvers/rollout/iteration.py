@@ -49,7 +49,7 @@ _GRAM_EVERY, _GRAM_EVERY_OF_GATES = 8, 4
 _FIRST_ITERATIONS = 10  # in which the running Gram matrix changes fast
 _FEWEST_OF_R, _MOST_OF_R = 2, 4  # times n: how many states of a minibatch R takes, if there are so many
 _ENOUGH_OF_R = 256  # of a large minibatch
-_MOST_APART = 16  # of which R takes one in so many at least: states of long sequences are much alike
+_LONG, _MOST_APART = 100, 8  # of sequences of so many steps R takes one state in so many at least
 # chosen on validation data of eleven tasks, see bench/choices.py
 _RIDGE, _USUAL_UNITS, _MOST_RIDGE = 6.0, 128, 2.0  # of [U W]
 _RIDGE_OF_SYMBOLS = 14.0  # of W alone
@@ -543,10 +543,11 @@ class Fit:
             later = self.part.n_steps - first_work.batch.n_steps
             self.gram_steps, self.R_positions = ((first - later) % of_G, of_G), self.part.positions + (first + later)
         # R takes as large a share of the states, but of a small minibatch at least 2 n, if there are so many, and of a
-        # large one no more than 4 n, or than 256, or one in 16; and its mean is of at least the last 10 n, or R would
-        # say more of these than of the network
+        # large one no more than 4 n, or than 256, or, as few steps of long sequences say much, one in 8 of these; and
+        # its mean is of at least the last 10 n, or R would say more of these than of the network
         if n_remembered >= _FIRST_ITERATIONS and every > 1:
-            every = max(every, min(n_rows // max(_MOST_OF_R * n, _ENOUGH_OF_R), _MOST_APART))
+            apart = n_rows // max(_MOST_OF_R * n, _ENOUGH_OF_R)
+            every = max(every, min(apart, _MOST_APART) if whole.n_steps >= _LONG else apart)
         states_per_taken = max(min(every, n_rows // (_FEWEST_OF_R * n)), 1)
         decay = max(settings.gram_decay, 1 - n_rows / (states_per_taken * _ROWS_IN_MEMORY * n))
         self.R_every, self.R_decay = states_per_taken, min(decay, 1 - 1 / n_remembered)

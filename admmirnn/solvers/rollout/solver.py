@@ -85,8 +85,8 @@ class Rollout(BaseEstimator):
     gram_every : int or "auto", default="auto"
         G takes every ``gram_every``-th step of a minibatch, in turn, four times as many in the first nine iterations,
         and all in the first; 1 means all.  R takes every ``gram_every``-th state, of all steps.  Of small minibatches
-        both take more, or all; of large ones R takes 4 n states, or 256, or a sixteenth.  "auto" is 8 with the cell
-        "elman", and 4 with others, whose other sums cost more.
+        both take more, or all; of large ones R takes 4 n states, or 256, or an eighth where sequences have 100 steps or
+        more.  "auto" is 8 with the cell "elman", and 4 with others, whose other sums cost more.
     factor_every : int, default=2
         From the tenth iteration on, G is factorised in every ``factor_every``-th iteration, and the factor used until
         the next.  P is factorised in every iteration: a few sequences of a new kind can make loose directions stiff.
