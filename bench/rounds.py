@@ -1,12 +1,13 @@
 """What large minibatches and rounds cost in accuracy: row MNIST over several workers, beside one process.
 
-    ADMMIRNN_DATA=... python -m bench.rounds step [--seeds 3]
-    ADMMIRNN_DATA=... python -m bench.rounds dask [--seeds 3] [--epochs 1] [--per-round 10]
+    ADMMIRNN_DATA=... python -m bench.rounds step [--seeds 3] [--apart]
+    ADMMIRNN_DATA=... python -m bench.rounds dask [--seeds 3] [--epochs 1] [--per-round 10] [--apart]
 
 ``step`` is one process with the minibatches that 1, 4 and 8 ranks have together, 125 sequences for each of them, whose
 sums are those of the ranks; radius, output_radius and the decay of G follow the rule in docs/guide/distributed.md.
 ``dask`` fits on a LocalCluster of 4 workers, with the sequences dealt out at random, and sorted by label, with and
-without the multipliers of consensus.
+without the multipliers of consensus.  Scores are those of the test set, or, with ``--apart``, of 5,000 images that are
+taken out of the training set.
 """
 
 import argparse
@@ -27,12 +28,22 @@ def solver_of(n_ranks):
     return Rollout(radius=factor * RADIUS, output_radius=factor * OUTPUT_RADIUS, gram_decay=0.8 if n_ranks > 4 else 0.9)
 
 
+def data(apart):
+    """What to train with, and what to score."""
+    X, y = load_mnist("train")
+    if not apart:
+        return X, y, *load_mnist("test")
+    order = np.random.RandomState(1234).permutation(len(X))
+    others, taken = order[5000:], order[:5000]
+    return X[others], y[others], X[taken], y[taken]
+
+
 def show(name, scores):
     print(f"{name:40} {statistics.mean(scores):.4f}   {' '.join(f'{score:.4f}' for score in scores)}", flush=True)
 
 
-def in_step(n_seeds, n_epochs):
-    (X, y), (X_test, y_test) = load_mnist("train"), load_mnist("test")
+def in_step(n_seeds, n_epochs, apart):
+    X, y, X_test, y_test = data(apart)
     for n_ranks in (1, 4, 8):
         scores = []
         for seed in range(n_seeds):
@@ -44,20 +55,20 @@ def in_step(n_seeds, n_epochs):
         show(f"{n_ranks} ranks in step", scores)
 
 
-def part_of(order, i, n_parts):
+def part_of(order, i, n_parts, apart):
     """A partition, which every worker reads by itself."""
-    X, y = load_mnist("train")
+    X, y, *_ = data(apart)
     indices = np.array_split(np.argsort(y, kind="stable") if order == "sorted" else np.arange(len(X)), n_parts)[i]
     return X[indices], y[indices]
 
 
-def on_dask(n_seeds, n_epochs, per_round, n_workers=4):
+def on_dask(n_seeds, n_epochs, per_round, apart, n_workers=4):
     import dask
     from dask.distributed import Client, LocalCluster
 
     from admmirnn.distributed import DaskTrainer
 
-    X_test, y_test = load_mnist("test")
+    *_, X_test, y_test = data(apart)
     with (
         LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster) as client,
@@ -66,7 +77,7 @@ def on_dask(n_seeds, n_epochs, per_round, n_workers=4):
             for consensus in (False, True):
                 scores = []
                 for seed in range(n_seeds):
-                    parts = [dask.delayed(part_of)(order, i, n_workers) for i in range(n_workers)]
+                    parts = [dask.delayed(part_of)(order, i, n_workers, apart) for i in range(n_workers)]
                     model = RNNClassifier(max_epochs=n_epochs, random_state=seed, n_threads=1)
                     trainer = DaskTrainer(model, client, iterations_per_round=per_round, consensus=consensus)
                     scores.append(trainer.fit(parts).estimator_.score(X_test, y_test))
@@ -80,11 +91,12 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--per-round", type=int, default=10)
+    parser.add_argument("--apart", action="store_true", help="score images of the training set, and not the test set")
     options = parser.parse_args()
     if options.what == "step":
-        in_step(options.seeds, options.epochs)
+        in_step(options.seeds, options.epochs, options.apart)
     else:
-        on_dask(options.seeds, options.epochs, options.per_round)
+        on_dask(options.seeds, options.epochs, options.per_round, options.apart)
 
 
 if __name__ == "__main__":

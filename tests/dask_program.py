@@ -119,7 +119,7 @@ def errors(client, folder):
     return found
 
 
-def killed(client, folder, after=None):
+def killed(client, folder):
     """A worker is killed in the middle; another one reads its partitions again."""
     seen = []
 
@@ -129,15 +129,26 @@ def killed(client, folder, after=None):
             os.kill(int((folder / "read-0").read_text().split()[0]), signal.SIGKILL)
 
     alone = fit(client, delayed_parts(), max_epochs=8)
-    if after is not None:
-        victim = list(client.run(os.getpid).values())[0]
-        threading.Timer(after, os.kill, (victim, signal.SIGKILL)).start()
-        model = fit(client, delayed_parts(folder), max_epochs=60)
-        alone = fit(client, delayed_parts(), max_epochs=60)
-    else:
-        model = fit(client, delayed_parts(folder), max_epochs=8, callbacks=[kill])
+    model = fit(client, delayed_parts(folder), max_epochs=8, callbacks=[kill])
     reads = [len((folder / f"read-{i}").read_text().split()) for i in range(N_PARTS)]
     return {"killed": weights_of(model), "alone": weights_of(alone), "reads": reads}
+
+
+def killed_often(client, folder, n):
+    """Workers are killed at random moments, one in each of n fits; their nannies start others."""
+    rng = np.random.default_rng(0)
+    started = time.monotonic()
+    found, alone = [], weights_of(fit(client, delayed_parts(), max_epochs=8))
+    seconds = time.monotonic() - started
+    for _ in range(int(n)):
+        client.wait_for_workers(2, timeout=60)
+        victim = int(rng.choice(sorted(client.run(os.getpid, on_error="ignore").values())))
+        timer = threading.Timer(rng.uniform(0, seconds), os.kill, (victim, signal.SIGKILL))
+        timer.start()
+        found.append(weights_of(fit(client, delayed_parts(), max_epochs=8)) == alone)
+        timer.join()
+        time.sleep(0.5)  # in which the scheduler sees that it has gone
+    return {"same": found}
 
 
 def added(client, folder):

@@ -71,6 +71,12 @@ def test_a_worker_that_is_killed_costs_its_round(tmp_path):
 
 
 @pytest.mark.slow
+def test_twenty_workers_that_are_killed_at_random_moments(tmp_path):
+    pytest.importorskip("distributed", reason="the extra dask is not there")
+    assert run("killed_often", tmp_path, 20, limit=900)["same"] == [True] * 20
+
+
+@pytest.mark.slow
 def test_a_worker_that_is_added_takes_part(tmp_path):
     pytest.importorskip("distributed", reason="the extra dask is not there")
     found = run("added", tmp_path)
