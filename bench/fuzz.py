@@ -514,6 +514,8 @@ def fuzz(kind, n_files, seed):
         counts.setdefault(found["mutation"], Counter())["failed" if failed else found["outcome"]] += 1
         slowest = tuple(map(max, zip(slowest, found["seconds"], strict=True)))
         memory = max(memory, found["memory"])
+        if found["i"] % 1000 == 999:
+            print(f"{found['i'] + 1} cases", flush=True)
         if failed:
             failures.append(f"case {found['i']}, {found['mutation']}: {found['outcome']}")
             print(failures[-1], flush=True)
