@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from test_rounds import fit_in_rounds
 
 from admmirnn import CharacterModel, RNNClassifier
 from admmirnn.distributed import DaskTrainer
-from admmirnn.distributed.dask_trainer import _Places
+from admmirnn.distributed.dask_trainer import _Places, check_sound
 
 PROGRAM = Path(__file__).with_name("dask_program.py")
 
@@ -92,6 +94,23 @@ def test_interrupting_the_driver_keeps_the_weights(tmp_path):
     assert found["status"] == "INTERRUPTED"
     assert found["epochs"] >= 3
     assert any("interrupted by Ctrl-C" in warning for warning in found["warnings"])
+
+
+@pytest.mark.parametrize(
+    "status, is_lost, error, message",
+    [
+        ("finished", True, None, ""),
+        ("pending", True, None, ""),
+        ("lost", False, None, ""),
+        ("lost", True, RuntimeError, "partition 3 of X is lost: it was in the memory of a worker that has gone"),
+        ("cancelled", False, RuntimeError, "partition 3 of X is cancelled"),
+        ("error", False, ValueError, "partition 3 of X: OSError: no such file"),
+    ],
+)
+def test_what_may_become_of_a_partition(status, is_lost, error, message):
+    future = SimpleNamespace(status=status, exception=lambda: OSError("no such file"))
+    with pytest.raises(error, match=message) if error else nullcontext():
+        check_sound(3, future, is_lost=is_lost)
 
 
 def test_places_are_even_and_stay():

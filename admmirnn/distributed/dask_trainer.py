@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import contextlib
 import pickle
 import time
@@ -308,18 +310,30 @@ class _Work:
             ]
 
     def results(self, futures: Sequence[Any], stop: Callable[[], Any] | None) -> list[Any] | None:
-        """Wait for all, and return what they are; None if ``stop()`` is true before."""
+        """Wait for all, and return what they are; None if ``stop()`` is true before.
+
+        Those that a worker has taken with it are lost at first, and then found again, unless there is nothing to find
+        them from.
+        """
+        had_all = time.monotonic()
         while True:
             if stop is not None and stop():
                 self.client.cancel(futures)
                 return None
             try:
                 self.distributed.wait(futures, timeout=_LOOK)
-            except TimeoutError:
+            except (TimeoutError, self.distributed.TimeoutError):
                 self._check_there_are_workers()
-                continue
+            except (asyncio.CancelledError, concurrent.futures.CancelledError):
+                pass  # which `check_sound` says of which partition
+            is_lost = time.monotonic() - had_all > self.timeout
             for rank, future in enumerate(futures):
-                check_done(rank, future)
+                check_sound(rank, future, is_lost=is_lost)
+            states = {future.status for future in futures}
+            if "lost" not in states:
+                had_all = time.monotonic()
+            if states != {"finished"}:
+                continue
             found: list[Any] = self.client.gather(futures, errors="skip")
             if len(found) == len(futures):  # or a worker has died with what it had found, and it is found again
                 return found
@@ -345,9 +359,9 @@ class _Work:
         del self.client
 
 
-def check_done(rank: int, future: Any) -> None:
-    """Raise what has gone wrong with a partition, with its number."""
-    if future.status == "finished" or future.status == "pending":
+def check_sound(rank: int, future: Any, *, is_lost: bool) -> None:
+    """Raise what has gone wrong with a partition, with its number; ``is_lost`` says that lost ones do not come back."""
+    if future.status in ("finished", "pending") or (future.status == "lost" and not is_lost):
         return
     if future.status == "error":
         error = future.exception()
