@@ -10,12 +10,13 @@ version = release = _version("admmirnn")
 
 extensions = [
     "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
     "sphinx.ext.viewcode",
     "numpydoc",
     "myst_parser",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["examples"]  # what the gallery is made of
+exclude_patterns = ["examples", "draw_choosing.py"]  # what the gallery is made of
 default_role = "py:obj"
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
@@ -34,6 +35,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_signature": False,
     "write_computation_times": False,
+    "capture_repr": (),  # what a program prints, and not what its last line is
 }
 
 html_theme = "furo"

@@ -2,9 +2,10 @@
 The residuals of Algorithm 1
 ============================
 
-The paper's own algorithm keeps a_t, s_t and o_t as variables, which obey the network's equations more or less. Its
-history has how far they are from doing so, and two losses: one at the variables, which are pulled towards the labels,
-and that of the network itself.
+The paper's own algorithm keeps a_t, s_t and o_t as variables, which obey the network's
+equations more or less. Its history has how far they are from doing so, and two losses:
+one at the variables, which are pulled towards the labels, and that of the network
+itself.
 """
 
 import numpy as np
@@ -17,10 +18,14 @@ X = rng.normal(size=(60, 6, 2))
 y = np.where(X[:, -2:, 0].sum(axis=1) > 0, "up", "down")
 
 solver = Algorithm1(rho1=2, rho2=2, rho3=2, nu=1, r="lipschitz", s_coupling=True)
-model = RNNClassifier(hidden_size=8, solver=solver, max_epochs=300, random_state=0).fit(X, y)
+model = RNNClassifier(hidden_size=8, solver=solver, max_epochs=300, random_state=0).fit(
+    X, y
+)
 print(model.status_.value)
 
-figure, (residuals, losses) = pyplot.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
+figure, (residuals, losses) = pyplot.subplots(
+    1, 2, figsize=(11, 4.5), layout="constrained"
+)
 plotting.plot_residuals(model, ax=residuals)
 plotting.plot_history(model, ["auxiliary_loss", "rollout_loss"], ax=losses)
 losses.set(ylabel="loss", xlabel="iteration")

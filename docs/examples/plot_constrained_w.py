@@ -2,8 +2,9 @@
 W under constraints
 ===================
 
-The same task with and without penalties and constraints on the recurrent weights: free, with many weights exactly zero,
-with a bound on the largest singular value, and orthogonal.
+The same task with and without penalties and constraints on the recurrent weights: free,
+with many weights exactly zero, with a bound on the largest singular value, and
+orthogonal.
 """
 
 import numpy as np
@@ -15,7 +16,9 @@ from admmirnn.datasets import load_digits
 from admmirnn.penalties import GroupLasso, Lasso, Orthogonal, SpectralBall
 
 X, y = load_digits()
-X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, stratify=y, random_state=0)
+X_train, X_test, y_train, y_test = train_test_split(
+    X, y, test_size=0.2, stratify=y, random_state=0
+)
 
 asked = {
     "free": None,
@@ -25,20 +28,29 @@ asked = {
 }
 figure, axes = pyplot.subplots(1, 4, figsize=(14, 4.2), layout="constrained")
 for ax, (name, penalties) in zip(axes, asked.items(), strict=True):
-    model = RNNClassifier(hidden_size=64, penalties=penalties, max_epochs=10, random_state=0).fit(X_train, y_train)
+    model = RNNClassifier(
+        hidden_size=64, penalties=penalties, max_epochs=10, random_state=0
+    ).fit(X_train, y_train)
     W = model.W_
     print(
-        f"{name:18} held-out accuracy {model.score(X_test, y_test):.3f}, zeros in W {np.mean(W == 0):4.0%}, "
+        f"{name:18} held-out accuracy {model.score(X_test, y_test):.3f}, "
+        f"zeros in W {np.mean(W == 0):4.0%}, "
         f"singular values {np.linalg.norm(W, -2):.3f} to {np.linalg.norm(W, 2):.3f}"
     )
     plotting.plot_eigenvalues(model, ax=ax, label=name)
     ax.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6))
 
 # %%
-# The constraints hold in every iteration, not only at the end. A group lasso on what comes out of a unit, in W and V
-# together, makes whole units useless; ``prune`` leaves them out.
+# The constraints hold in every iteration, not only at the end. A group lasso on what
+# comes out of a unit, in W and V together, makes whole units useless; ``prune`` leaves
+# them out.
 
-large = RNNClassifier(hidden_size=64, penalties={"WV": GroupLasso(5e-3)}, random_state=0).fit(X_train, y_train)
+large = RNNClassifier(
+    hidden_size=64, penalties={"WV": GroupLasso(5e-3)}, random_state=0
+).fit(X_train, y_train)
 small = large.prune()
-print(f"{large.hidden_size} units, {small.hidden_size} needed: held-out accuracy {small.score(X_test, y_test):.3f}")
+print(
+    f"{large.hidden_size} units, {small.hidden_size} needed: "
+    f"held-out accuracy {small.score(X_test, y_test):.3f}"
+)
 assert np.allclose(small.predict_proba(X_test), large.predict_proba(X_test), atol=1e-5)

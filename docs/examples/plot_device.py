@@ -2,8 +2,9 @@
 A network for a microcontroller
 ===============================
 
-A small FastGRNN tells gestures apart, and is written as C with weights of 8 bits. If there is a compiler, the program
-is compiled and reads a stream, an observation at a time, as a device would.
+A small FastGRNN tells gestures apart, and is written as C with weights of 8 bits. If
+there is a compiler, the program is compiled and reads a stream, an observation at a
+time, as a device would.
 """
 
 import ctypes
@@ -34,38 +35,63 @@ def gesture(kind):
 
 labels = rng.choice(["rest", "circle", "shake"], size=400)
 X = [gesture(kind).astype(np.float32) for kind in labels]
-y = [np.repeat(kind, 40) for kind in labels]  # a label at each step: the device answers at once
-model = RNNClassifier(hidden_size=12, cell="fastgrnn", max_epochs=30, random_state=0).fit(X[:300], y[:300])
+y = [
+    np.repeat(kind, 40) for kind in labels
+]  # a label at each step: the device answers at once
+model = RNNClassifier(
+    hidden_size=12, cell="fastgrnn", max_epochs=30, random_state=0
+).fit(X[:300], y[:300])
 print("accuracy at each step:", round(model.score(X[300:], y[300:]), 3))
 
 # %%
 # The report says what a device has to have, and what 8 bits cost.
 
 folder = Path(tempfile.mkdtemp())
-report = model.to_c(folder / "gestures.c", dtype="int8", calibration_data=(X[300:], y[300:]))
-print(report.weight_bytes, "bytes of weights,", report.state_bytes, "of state,", report.stack_bytes, "of stack")
+report = model.to_c(
+    folder / "gestures.c", dtype="int8", calibration_data=(X[300:], y[300:])
+)
+print(
+    report.weight_bytes,
+    "bytes of weights,",
+    report.state_bytes,
+    "of state,",
+    report.stack_bytes,
+    "of stack",
+)
 print({name: round(value, 4) for name, value in report.accuracy.items()})
 
 # %%
-# The stream: three gestures, one after the other. Without a compiler it is read by ``model.stream()``.
+# The stream: three gestures, one after the other. Without a compiler it is read by
+# ``model.stream()``.
 
-stream = np.concatenate([gesture(kind) for kind in ("rest", "circle", "shake")]).astype(np.float32)
+stream = np.concatenate([gesture(kind) for kind in ("rest", "circle", "shake")]).astype(
+    np.float32
+)
 p = np.empty((len(stream), 3), np.float32)
 compiler = shutil.which("cc")
 if compiler:
     library = folder / "gestures.so"
-    subprocess.run([compiler, "-O2", "-shared", "-fPIC", folder / "gestures.c", "-o", library], check=True)
+    subprocess.run(
+        [compiler, "-O2", "-shared", "-fPIC", folder / "gestures.c", "-o", library],
+        check=True,
+    )
     device = ctypes.CDLL(str(library))
     pointer = ctypes.POINTER(ctypes.c_float)
     state = ctypes.create_string_buffer(report.state_bytes)
     device.gestures_init(state)
     for x, row in zip(stream, p, strict=True):
-        device.gestures_step(state, x.ctypes.data_as(pointer), row.ctypes.data_as(pointer))
-        device.gestures_probabilities(row.ctypes.data_as(pointer), row.ctypes.data_as(pointer))
+        device.gestures_step(
+            state, x.ctypes.data_as(pointer), row.ctypes.data_as(pointer)
+        )
+        device.gestures_probabilities(
+            row.ctypes.data_as(pointer), row.ctypes.data_as(pointer)
+        )
 else:
     p[:] = model.stream().read(stream)
 
-_, (upper, lower) = pyplot.subplots(2, sharex=True, figsize=(9, 5), layout="constrained")
+_, (upper, lower) = pyplot.subplots(
+    2, sharex=True, figsize=(9, 5), layout="constrained"
+)
 upper.plot(stream)
 upper.set(ylabel="acceleration")
 lower.plot(p, label=model.classes_)

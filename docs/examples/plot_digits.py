@@ -2,8 +2,8 @@
 Digits, row by row
 ==================
 
-scikit-learn's 8 x 8 digits as sequences of 8 rows of 8 pixels: the network reads a digit from top to bottom, and names
-it after the last row.
+scikit-learn's 8 x 8 digits as sequences of 8 rows of 8 pixels: the network reads a
+digit from top to bottom, and names it after the last row.
 """
 
 import numpy as np
@@ -14,21 +14,27 @@ from admmirnn import RNNClassifier, plotting
 from admmirnn.datasets import load_digits
 
 X, y = load_digits()
-X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, stratify=y, random_state=0)
-print(f"{len(X_train)} digits to learn from, each of shape {X[0].shape}; {len(X_test)} held out")
+X_train, X_test, y_train, y_test = train_test_split(
+    X, y, test_size=0.2, stratify=y, random_state=0
+)
+print(f"{len(X_train)} training digits of shape {X[0].shape}; {len(X_test)} held out")
 
-model = RNNClassifier(random_state=0).fit(X_train, y_train, validation_data=(X_test, y_test))
+model = RNNClassifier(random_state=0).fit(
+    X_train, y_train, validation_data=(X_test, y_test)
+)
 print("held-out accuracy", model.score(X_test, y_test))
 
 # %%
-# The held-out digits do not take part in training here; they are measured after every epoch.
+# The held-out digits do not take part in training here; they are measured after every
+# epoch.
 
 figure, (curves, matrix) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
 plotting.plot_history(model, "accuracy", ax=curves)
 plotting.plot_confusion_matrix(model, X_test, y_test, ax=matrix, colorbar=False)
 
 # %%
-# What the network thinks while it reads: the states after each row, and below them the probabilities of the ten digits.
+# What the network thinks while it reads: the states after each row, and below them the
+# probabilities of the ten digits.
 
 probabilities = model.predict_proba(X_test)
 hardest = int(np.argmin(probabilities.max(axis=1)))

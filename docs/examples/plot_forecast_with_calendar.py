@@ -2,7 +2,8 @@
 Forecasts with a calendar, and intervals
 ========================================
 
-Two years of a daily series with a week, a year and a trend: the network knows the calendar of the days to come.
+Two years of a daily series with a week, a year and a trend: the network knows the
+calendar of the days to come.
 """
 
 import numpy as np
@@ -15,13 +16,20 @@ from admmirnn.plotting import plot_forecast
 rng = np.random.default_rng(0)
 t = np.arange(760)
 week, year = 2 * np.pi * t / 7, 2 * np.pi * t / 365
-calendar = np.column_stack([wave(angle) for angle in (week, year) for wave in (np.sin, np.cos)])
+calendar = np.column_stack(
+    [wave(angle) for angle in (week, year) for wave in (np.sin, np.cos)]
+)
 noise = np.convolve(rng.normal(size=800), 0.8 ** np.arange(20))[:760]
 z = 50 + 0.05 * t + 4 * np.sin(week) + 10 * np.sin(year) + noise
 
 network = RNNRegressor(16, cell="gru", batch_size=16)
 forecaster = Forecaster(
-    network, window=60, transformers=[Difference(7)], calibration=100, conformal=True, random_state=0
+    network,
+    window=60,
+    transformers=[Difference(7)],
+    calibration=100,
+    conformal=True,
+    random_state=0,
 ).fit(z[:700], calendar[:700])
 forecast = forecaster.forecast(60, calendar[700:])
 intervals = forecaster.forecast(60, calendar[700:], quantiles=(0.1, 0.25, 0.75, 0.9))
@@ -30,7 +38,8 @@ _, ax = pyplot.subplots(figsize=(9, 4), layout="constrained")
 plot_forecast(z[:700], forecast, intervals, observed=z[700:], ax=ax, color="C3")
 
 # %%
-# A backtest says how good such forecasts have been, from eight origins that are two weeks apart.
+# A backtest says how good such forecasts have been, from eight origins that are two
+# weeks apart.
 
 found = backtest(
     forecaster,

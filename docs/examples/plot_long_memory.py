@@ -2,9 +2,10 @@
 What is remembered for two hundred steps
 ========================================
 
-The adding problem: of 200 numbers two are marked, one in each half, and their sum is asked for at the end. A network
-that always answers the mean has a squared error of 1/6. The cell "elman" makes each state from scratch; cells with
-gates can keep what they have.
+The adding problem: of 200 numbers two are marked, one in each half, and their sum is
+asked for at the end. A network that always answers the mean has a squared error of 1/6.
+The cell "elman" makes each state from scratch; cells with gates can keep what they
+have.
 """
 
 import numpy as np
@@ -32,7 +33,9 @@ for cell, of_cell in errors.items():
         max_epochs=6,
         scale_targets=False,
         random_state=0,
-        callbacks=[lambda state, of_cell=of_cell: of_cell.append(error_of(state.estimator))],
+        callbacks=[
+            lambda state, of_cell=of_cell: of_cell.append(error_of(state.estimator))
+        ],
     ).fit(X, y)
     print(f"{cell:9} squared error {of_cell[-1]:.5f}")
 
@@ -47,10 +50,12 @@ axes.set(xlabel="passes", ylabel="squared error on new sequences")
 axes.legend()
 
 # %%
-# How: the bias of the gate that keeps the past starts from the logarithm of a random number of steps ("chrono", which
-# ``forget_bias="auto"`` chooses for sequences of 200 steps and more), so that some units keep what they have for long
-# from the beginning. The picture has the states of one sequence as "fastgrnn" reads it, and below them what the outputs
-# would say at each step: they jump where a number is marked, and slow states carry it to the end.
+# How: the bias of the gate that keeps the past starts from the logarithm of a random
+# number of steps ("chrono", which ``forget_bias="auto"`` chooses for sequences of 200
+# steps and more), so that some units keep what they have for long from the beginning.
+# The picture has the states of one sequence as "fastgrnn" reads it, and below them what
+# the outputs would say at each step: they jump where a number is marked, and slow
+# states carry it to the end.
 
 axes = plot_states(models["fastgrnn"], X_test[0])
 for step in np.flatnonzero(X_test[0, :, 1]):

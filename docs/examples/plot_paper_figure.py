@@ -2,10 +2,12 @@
 Repeated runs of every method
 =============================
 
-Figure 4 of the paper: the mean test loss of repeated trainings on MNIST, and their standard deviation, against
-iterations. The curves are those of ``docs/paper-figures.json``, which ``python -m bench.paper figures`` writes; all of
-them are losses of the network's own roll-out on images that were not learnt. With ``auxiliary_test_loss``, which
-Algorithm 1 and Rollout have as well, one sees what the paper drew instead.
+Figure 4 of the paper: the mean test loss of repeated trainings on MNIST, and their
+standard deviation, against iterations. The curves are those of
+``docs/paper-figures.json``, which ``python -m bench.paper figures`` writes; all of them
+are losses of the network's own roll-out on images that were not learnt. With
+``auxiliary_test_loss``, which Algorithm 1 and Rollout have as well, one sees what the
+paper drew instead.
 """
 
 import inspect
@@ -21,16 +23,35 @@ record = json.loads((this_file.parents[1] / "paper-figures.json").read_text())
 figure_4 = record["figures"]["4"]
 iterations = figure_4["iterations"]
 
-colours = {"Algorithm 1": "#0072B2", "Rollout": "#D55E00", "SGD": "#000000", "RMSprop": "#56B4E9", "Adam": "#009E73"}
+colours = {
+    "Algorithm 1": "#0072B2",
+    "Rollout": "#D55E00",
+    "SGD": "#000000",
+    "RMSprop": "#56B4E9",
+    "Adam": "#009E73",
+}
 dashes = {"SGD": "--", "RMSprop": "-.", "Adam": (0, (4, 1.5))}
 
-figure, (means, deviations) = pyplot.subplots(1, 2, figsize=(11, 4.5), layout="constrained", sharex=True)
+figure, (means, deviations) = pyplot.subplots(
+    1, 2, figsize=(11, 4.5), layout="constrained", sharex=True
+)
 for name, series in figure_4["series"].items():
-    look = {"color": colours[name], "ls": dashes.get(name, "-"), "lw": 1.5 if name in dashes else 2.5}
-    mean, sd = (np.array(series["rollout_test_loss"][what], float) for what in ("mean", "sd"))
+    look = {
+        "color": colours[name],
+        "ls": dashes.get(name, "-"),
+        "lw": 1.5 if name in dashes else 2.5,
+    }
+    mean, sd = (
+        np.array(series["rollout_test_loss"][what], float) for what in ("mean", "sd")
+    )
     means.plot(iterations, mean, label=name, **look)
     deviations.plot(iterations, sd, label=name, **look)
-    print(f"{name:12} test loss after {iterations[-1]} iterations: mean {mean[-1]:.4f}, deviation {sd[-1]:.4f}")
-means.set(xscale="log", yscale="log", xlabel="iteration", ylabel="test loss, mean over runs")
+    print(
+        f"{name:12} test loss after {iterations[-1]} iterations: "
+        f"mean {mean[-1]:.4f}, deviation {sd[-1]:.4f}"
+    )
+means.set(
+    xscale="log", yscale="log", xlabel="iteration", ylabel="test loss, mean over runs"
+)
 deviations.set(yscale="log", xlabel="iteration", ylabel="test loss, standard deviation")
 means.legend()

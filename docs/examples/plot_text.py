@@ -2,8 +2,8 @@
 Text, character by character
 ============================
 
-The network reads some of Python's own source, which every installation has, and predicts each next character. It has
-never been told what a word is, or what Python is.
+The network reads some of Python's own source, which every installation has, and
+predicts each next character. It has never been told what a word is, or what Python is.
 """
 
 import argparse
@@ -19,11 +19,13 @@ text, held_out = source[:50_000], source[50_000:60_000]
 model = CharacterModel(hidden_size=128, max_epochs=6, unknown=" ", random_state=0)
 model.fit(text, validation_text=held_out)
 print(len(text), "characters,", len(model.vocabulary_), "different ones")
-print(f"bits per character: {model.bits_per_character(text):.2f} of what it has learnt from")
-print(f"                    {model.bits_per_character(held_out):.2f} of what follows in the file")
+print(f"bits per character: {model.bits_per_character(text):.2f} of the training text")
+print(
+    f"                    {model.bits_per_character(held_out):.2f} of the text after it"
+)
 
 # %%
-# Its loss by epoch, in nats a character.
+# Its loss by epoch, in nats per character.
 
 figure, ax = pyplot.subplots(figsize=(6, 4), layout="constrained")
 plotting.plot_history(model, "loss", ax=ax)
@@ -33,4 +35,7 @@ plotting.plot_history(model, "loss", ax=ax)
 
 for temperature in (0.5, 0.7, 1.0):
     print(f"--- temperature {temperature}")
-    print("    def " + model.generate("    def ", n=200, temperature=temperature, random_state=0))
+    print(
+        "    def "
+        + model.generate("    def ", n=200, temperature=temperature, random_state=0)
+    )
