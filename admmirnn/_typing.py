@@ -232,7 +232,7 @@ class Reducer(Protocol):
     Attributes
     ----------
     rank : int
-        Of this worker, from 0.
+        Number of this worker, from 0.
     size : int
         How many there are.
     """

@@ -178,7 +178,7 @@ def _lift_what_nobody_needs() -> None:
 
 
 def _in_use() -> bool:
-    """Whether there is a context that has not been left."""
+    """Whether a context that chooses a back end is still open."""
     if _limited_by:
         # no variable here: this frame is among them, and one that held itself would keep all its callers as garbage
         _discard_ended(_stacks())

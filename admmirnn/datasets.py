@@ -284,7 +284,7 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
     Returns
     -------
     ndarray
-        Of the shape and type that the file names.
+        The values, in the shape and type that the file names.
 
     Raises
     ------
@@ -322,7 +322,7 @@ def read_ts(path: str | os.PathLike[str], *, missing: str = "raise", return_time
     Parameters
     ----------
     path : path-like
-        The file, gzipped if the name ends in ``.gz``: a line a series after ``@data``, channels separated by ``:``,
+        The file, gzipped if the name ends in ``.gz``: a line per series after ``@data``, channels separated by ``:``,
         their values by ``,``, the label last. Tags such as ``@classLabel`` may be in upper or lower case; blank lines
         and those that begin with ``#`` are skipped.
     missing : {"raise", "nan"}

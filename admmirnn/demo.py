@@ -28,9 +28,9 @@ def run(
     output : path-like
         Where the picture goes.
     random_state : int
-        Of the split, of both models.
+        Seed for the split and for both models.
     max_epochs : int
-        Of the recurrent network.
+        Number of epochs of the recurrent network.
 
     Returns
     -------

@@ -131,7 +131,7 @@ class SquaredError(Loss):
     def constant_loss(self, targets: Array, weights: Array) -> float:
         """Half the variance of the targets."""
         total, mean = _mean_target(targets, weights)
-        squares = sum((w / total) @ (y - mean) ** 2 for y, w in _weighty_blocks(targets, weights))
+        squares = sum((w / total) @ (y - mean) ** 2 for y, w in _blocks_with_weight(targets, weights))
         return float(0.5 * np.sum(squares))
 
 
@@ -172,7 +172,7 @@ class Huber(Loss):
 
     def constant_loss(self, targets: Array, weights: Array) -> float:
         """That of the root of its derivative, by halving the span of the targets."""
-        y, shares = _weighty(targets, weights)
+        y, shares = _rows_with_weight(targets, weights)
         low, high = y.min(axis=0), y.max(axis=0)
         for _ in range(_HALVINGS):
             middle = low + 0.5 * (high - low)
@@ -192,7 +192,7 @@ class Quantile(Loss):
     Parameters
     ----------
     quantile : float, default=0.5
-        Which quantile of y given the observations the outputs tend to, > 0 and < 1.
+        Level of the quantile of y, given the observations, that the outputs estimate; > 0 and < 1.
     """
 
     name = "quantile"
@@ -208,7 +208,7 @@ class Quantile(Loss):
 
     def constant_loss(self, targets: Array, weights: Array) -> float:
         """That of the quantile of the targets."""
-        y, shares = _weighty(targets, weights)
+        y, shares = _rows_with_weight(targets, weights)
         return _constant_pinball(y, shares, self.quantile)
 
 
@@ -269,7 +269,7 @@ class Quantiles(Loss):
 
     def constant_loss(self, targets: Array, weights: Array) -> float:
         """That of the quantiles of the targets."""
-        y, shares = _weighty(targets, weights)
+        y, shares = _rows_with_weight(targets, weights)
         of_outputs = self._of_outputs(y)
         return sum(_constant_pinball(y[:, [k]], shares, float(q)) for k, q in enumerate(of_outputs))
 
@@ -291,7 +291,7 @@ class AbsoluteError(Loss):
 
     def constant_loss(self, targets: Array, weights: Array) -> float:
         """That of the median of the targets."""
-        y, shares = _weighty(targets, weights)
+        y, shares = _rows_with_weight(targets, weights)
         return 2 * _constant_pinball(y, shares, 0.5)
 
 
@@ -434,7 +434,7 @@ def loss_of(setting: Any, known: Mapping[str, type[Loss]]) -> AnyLoss:
     return setting if isinstance(setting, (Loss, UserLoss)) else UserLoss(setting)
 
 
-def _weighty(targets: Array, weights: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _rows_with_weight(targets: Array, weights: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Targets of the rows that have a weight, or of many of them, and their shares of it."""
     targets, weights = _sample(targets, weights)
     weights = np.asarray(weights, np.float64)
@@ -454,27 +454,29 @@ def _sample(targets: Array, weights: FloatArray) -> tuple[Array, FloatArray]:
     return np.asarray(targets)[rows], some
 
 
-def _weighty_blocks(targets: Array, weights: FloatArray) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+def _blocks_with_weight(
+    targets: Array, weights: FloatArray
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Yield targets of rows that have a weight, and these, some rows at a time."""
     for rows in blocks(len(targets)):
         some = np.asarray(weights[rows], np.float64)
-        are_weighty = np.flatnonzero(some)
-        yield np.asarray(targets[rows])[are_weighty].astype(np.float64), some[are_weighty]
+        are_rows_with_weight = np.flatnonzero(some)
+        yield np.asarray(targets[rows])[are_rows_with_weight].astype(np.float64), some[are_rows_with_weight]
 
 
 def _mean_target(targets: Array, weights: FloatArray) -> tuple[float, NDArray[np.float64]]:
     """The sum of all weights, and the mean of the targets."""
-    total = float(sum(w.sum() for _, w in _weighty_blocks(targets, weights)))
+    total = float(sum(w.sum() for _, w in _blocks_with_weight(targets, weights)))
     mean = np.zeros(targets.shape[1])
-    for y, w in _weighty_blocks(targets, weights):
+    for y, w in _blocks_with_weight(targets, weights):
         mean += (w / total) @ y
     return total, mean
 
 
 def _class_frequencies(targets: Array, weights: FloatArray) -> NDArray[np.float64]:
-    total = float(sum(w.sum() for _, w in _weighty_blocks(targets, weights)))
+    total = float(sum(w.sum() for _, w in _blocks_with_weight(targets, weights)))
     found: NDArray[np.float64] = np.zeros(0)
-    for labels, w in _weighty_blocks(targets, weights):
+    for labels, w in _blocks_with_weight(targets, weights):
         of_block = np.bincount(labels.astype(np.intp), w / total, len(found)).astype(np.float64, copy=False)
         of_block[: len(found)] += found
         found = of_block

@@ -40,7 +40,7 @@ def joined(y: Any, *predictions: Any, ignore_label: object = None) -> tuple[Arra
     Returns
     -------
     y, *predictions : ndarray of shape (n_steps,) or (n_steps, ...)
-        Of all steps that have a target.
+        Targets and predictions of all steps that have a target.
 
     Raises
     ------

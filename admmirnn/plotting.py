@@ -226,7 +226,7 @@ def plot_states(
 
     The output at a step is what V reads from the states up to it: of a classifier the probabilities of its classes, or
     o where the loss has none, of a regressor the values that it predicts.  At the last step it is what the estimator
-    says of the whole sequence, or of that step.  With ``bidirectional=True`` and one target a sequence, it is what V
+    says of the whole sequence, or of that step.  With ``bidirectional=True`` and one target per sequence, it is what V
     reads when both networks have read so many steps from their ends.
 
     Parameters
@@ -248,8 +248,8 @@ def plot_states(
     Returns
     -------
     ndarray of matplotlib.axes.Axes of shape (2,)
-        The heat map, a row a unit and a column a step, counted from 1 (of frames, with ``frame``), and the output.  The
-        units that read from the end are below the others.
+        The heat map, one row per unit and one column per step, counted from 1 (of frames, with ``frame``), and the
+        output.  The units that read from the end are below the others.
 
     Raises
     ------
@@ -535,7 +535,7 @@ def check_reads_sequences(estimator: Any) -> None:
 
 
 def check_has_confusions(estimator: Any) -> None:
-    """Raise unless an estimator names one class for each sequence or step."""
+    """Raise an error unless the estimator predicts one class per sequence or step."""
     if isinstance(estimator, BaseEstimator):
         check_is_fitted(estimator)
     if not hasattr(estimator, "true_and_predicted"):

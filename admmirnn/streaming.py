@@ -152,7 +152,7 @@ class Answer:
     Attributes
     ----------
     name : {"softmax", "logistic", "values"}
-        Of the function.
+        Name of the function that makes answers of outputs.
     mean, deviation : ndarray of shape (K,) or None
         Values are multiplied by deviation, then mean is added.
     single : bool
@@ -202,7 +202,7 @@ class Stream:
     standard : ndarray of shape (2, n_features), optional
         Means and factors, with a scale of 1: the network reads ``(observation - mean) * factor``.
     names : sequence of str, optional
-        Of the features, if the estimator was fitted with such.
+        Names of the features, if the estimator was fitted with such.
     gaps : Gaps, optional
         What is done about missing observations; refuses them by default.
 
@@ -596,7 +596,7 @@ def check_observations(name: str, values: Any, shape: tuple[int | None, ...], wh
     Parameters
     ----------
     name : str
-        Of the argument.
+        Name of the argument, for messages.
     values : array-like
         The observations.
     shape : tuple of int or None

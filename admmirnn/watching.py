@@ -62,7 +62,7 @@ class History(list[dict[str, Any]]):
             del self[: len(self) - self.most]
 
     def to_frame(self) -> Any:
-        """Return a table with a row an epoch.
+        """Return the history as a table with one row per epoch.
 
         Returns
         -------
@@ -205,7 +205,7 @@ class Limits:
     Parameters
     ----------
     interruption : Interruption
-        Of the fit.
+        What notes a Ctrl-C during the fit.
     max_time : float or None
         Seconds from now on.
     """
@@ -234,7 +234,7 @@ class Validation:
     sequences : Sequences
         What the network reads.
     values : ndarray
-        Targets, one a sequence or one a step.
+        Targets, one per sequence or one per step.
     weights : ndarray or None
         Theirs; None for all 1.
     every_step : bool
@@ -244,7 +244,7 @@ class Validation:
     n_threads : int
         That share the sequences.
     reducer : Reducer
-        Of the workers, each of which has a part of the data, or none: no sequences.
+        What joins the workers, each of which has a part of the data, or no sequences at all.
     """
 
     def __init__(
@@ -416,7 +416,7 @@ def warning_of_first_epochs(history: Sequence[Record]) -> str | None:
 
 
 class Progress:
-    """A progress bar (verbose=1) or a line an epoch (verbose >= 2).
+    """A progress bar (verbose=1) or a line per epoch (verbose >= 2).
 
     The bar is as far on as the epochs are, or the time, if that is further.  It has the loss and one figure more, so
     that both and the time left have room in 80 columns.

@@ -105,7 +105,7 @@ def digits(seeds):
         seconds.append(timed_fit(model, X_train, y_train))
         accuracies.append(model.score(X_test, y_test))
     met = report("digits, held-out accuracy", spread(accuracies), ">= 0.988", np.mean(accuracies) >= 0.988)
-    return met & report("digits, seconds a fit", f"longest {max(seconds):.2f}", "< 2", max(seconds) < 2)
+    return met & report("digits, seconds per fit", f"longest {max(seconds):.2f}", "< 2", max(seconds) < 2)
 
 
 def mnist(seeds):

@@ -63,7 +63,7 @@ def small(seeds):
         if INSTALLED:
             epochs["PyTorch"] = GradientTraining(SMALL, *problem(SMALL, "float32", n_batches)).epoch
         seconds = alternately(ROUNDS, **epochs)
-    each = f"{1e6 * np.median(seconds['compiled']) / n_batches:.0f} us an iteration"
+    each = f"{1e6 * np.median(seconds['compiled']) / n_batches:.0f} us per iteration"
     met = True
     for name, target in (("numpy", 15), ("PyTorch", 10)):
         if name not in seconds:

@@ -1,4 +1,4 @@
-"""How fast streams are: microseconds a step, against the same network in numpy and in PyTorch.
+"""How fast streams are: microseconds per step, against the same network in numpy and in PyTorch.
 
 Each figure is a median over rounds in which everything that it compares has its turn, by the processor's seconds.
 """
@@ -42,7 +42,7 @@ def gates(cell, rng):
     observations = rng.normal(size=(N_STEPS, 1, D)).astype(np.float32)
     found = 1e6 * alternately(ROUNDS, stream=loop_over(stream, observations))["stream"] / N_STEPS
     most = MOST_MICROSECONDS_OF_GATES[cell]
-    return report(f"1 stream of {cell}, us a step", median_and_range(found), f"<= {most}", np.median(found) <= most)
+    return report(f"1 stream of {cell}, us per step", median_and_range(found), f"<= {most}", np.median(found) <= most)
 
 
 def compare(model, n_streams, rng):
@@ -59,7 +59,7 @@ def compare(model, n_streams, rng):
     median = np.median(microseconds["stream"])
     most = MOST_MICROSECONDS[n_streams]
     met &= report(
-        f"{n_streams} stream(s), us a step", median_and_range(microseconds["stream"]), f"<= {most}", median <= most
+        f"{n_streams} stream(s), us per step", median_and_range(microseconds["stream"]), f"<= {most}", median <= most
     )
     for name in ("numpy", "PyTorch"):
         if name not in microseconds:

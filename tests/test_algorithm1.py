@@ -676,9 +676,9 @@ def test_bad_settings_are_refused(waves, settings, error, parts):
     [
         (
             {"targets": np.zeros(7, int)},
-            "targets has 7 entries for 30 sequences of .* pass one a sequence or one a step",
+            "targets has 7 entries for 30 sequences of .* pass one per sequence or one per step",
         ),
-        ({"weights": np.ones(29)}, "weights has 29 entries for 30 sequences of .* pass one a sequence"),
+        ({"weights": np.ones(29)}, "weights has 29 entries for 30 sequences of .* pass one per sequence"),
         ({"targets": np.full(30, 2)}, "label 2 of row 0 is not below 2"),
         ({"max_epochs": 0}, "the number of iterations is 0"),
     ],
@@ -846,7 +846,7 @@ def test_boolean_labels_at_each_step(table):
     "change, match",
     [
         (lambda Y: Y[:, :4], r"has the shape \(24, 4\): y\[0\] has 4 labels and X\[0\] has 5 steps"),
-        (lambda Y: [*Y[:-1], Y[0, :3]], r"y\[23\] has 3 labels and X\[23\] has 5 steps; pass one label a step"),
+        (lambda Y: [*Y[:-1], Y[0, :3]], r"y\[23\] has 3 labels and X\[23\] has 5 steps; pass one label per step"),
         (lambda Y: [*Y[:-1], []], r"y\[23\] has 0 labels and X\[23\] has 5 steps"),
         (lambda Y: Y[:7], "X has 24 sequences and y has 7 entries"),
         (lambda Y: np.where(Y == 2, np.nan, Y), r"Input y contains NaN or infinity, first at step \d+ of y\[\d+\]"),
@@ -885,7 +885,7 @@ def test_sequences_of_one_step_among_longer_ones(steps):
 
 @pytest.mark.filterwarnings("ignore:X has .* sequences of a single step")
 def test_one_label_a_sequence_of_one_step(table):
-    """One label a step and one a sequence are the same thing then; a column is taken for the latter."""
+    """One label per step and one per sequence are the same thing then; a column is taken for the latter."""
     X, Y = table
     model = classifier().fit(X[:, :1], Y[:, 0])
     assert model.predict(X[:, :1]).shape == (24,)

@@ -41,7 +41,7 @@ class Squares:
 
 
 def make_case(read_out, *, lengths=LENGTHS, frame=1, stride=1, loss="cross_entropy", sizes=(4, 3), seed=0):
-    """Sequences of unequal lengths, targets some of which are missing if there is one a step, and networks."""
+    """Sequences of unequal lengths, targets some of which are missing if there is one per step, and networks."""
     rng = np.random.default_rng(seed)
     lengths = np.array(lengths)
     d, K, (n, m) = 2 * frame, 3, sizes

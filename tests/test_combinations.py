@@ -77,7 +77,7 @@ EVERY_SHAPE = pytest.mark.parametrize("read_out", READ_OUTS)
 
 
 def make_case(loss, activation, read_out):
-    """Sequences of unequal lengths with weighted targets, a third of which are missing if there is one a step."""
+    """Sequences of unequal lengths with weighted targets, a third of which are missing if there is one per step."""
     rng = np.random.default_rng([ord(letter) for letter in loss + activation + read_out])
     d, n, K, B = N_FEATURES, N_HIDDEN, N_OUTPUTS, len(LENGTHS)
     n_targets = sum(LENGTHS) if read_out == "each" else B

@@ -82,8 +82,8 @@ def twice(model, y, **first):
 
 
 FITS = {
-    "a label a sequence": lambda new: new().fit(X, LABELS),
-    "a label a step": lambda new: new().fit(X, LABELS_OF_STEPS),
+    "a label per sequence": lambda new: new().fit(X, LABELS),
+    "a label per step": lambda new: new().fit(X, LABELS_OF_STEPS),
     "some labels": lambda new: new(ignore_label=-1).fit(X, SOME_LABELS),
     "values": lambda new: new(RNNRegressor).fit(X, VALUES),
     "some values": lambda new: new(RNNRegressor, loss="huber").fit(X, SOME_VALUES),

@@ -584,7 +584,7 @@ def test_every_truncation_and_every_flipped_bit(path):
         (lambda content: content["header"]["attributes"].update(b_={"array": ["W_", None]}), "which is not there"),
         (
             lambda content: content["header"]["parameters"].update(solver={"object": ["eval", {}]}),
-            "'eval', which this admmirnn does not know",
+            "'eval', which this version of admmirnn does not know",
         ),
         (
             lambda content: content["header"]["parameters"].update(solver={"object": ["Status", {}]}),

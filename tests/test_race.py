@@ -30,7 +30,7 @@ from bench.race.tasks import load_task, names
 from bench.record import write_json
 
 OPTIMISERS = ("SGD", "Momentum", "AdaGrad", "RMSprop", "Adam", "SOAP", "Muon", "PSGD-Kron", "Shampoo")
-BITS = Metric("bits a character", lambda outputs, targets: 2.0, higher_is_better=False)
+BITS = Metric("bits per character", lambda outputs, targets: 2.0, higher_is_better=False)
 OURS = Ours(epochs=3)
 
 

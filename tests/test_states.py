@@ -199,7 +199,7 @@ def test_stateful_training_survives_a_ruinous_radius():
 def test_stateful_is_refused_where_it_means_nothing():
     X, y = np.zeros((20, 6, 1)), np.arange(20) % 2
     labels = np.tile([0, 1], (20, 3))
-    with pytest.raises(ValueError, match="one target a sequence; pass one for each step"):
+    with pytest.raises(ValueError, match="one target per sequence; pass one for each step"):
         RNNClassifier(stateful=True).fit(X, y)
     with pytest.raises(ValueError, match="stateful=True reads every state"):
         RNNClassifier(stateful=True, readout="mean").fit(X, labels)

@@ -29,7 +29,7 @@ TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
 
 @pytest.fixture(scope="module")
 def data():
-    """Sequences of three features, and two values, one a sequence and one a step."""
+    """Sequences of three features, and two values, one per sequence and one per step."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40, 11, 3))
     Y = np.stack([X.cumsum(axis=1)[:, :, 0], 5 + 3 * X[:, :, 1]], axis=2)
@@ -41,7 +41,7 @@ def fitted(estimator, X, y, **changed):
 
 
 def answers(model, X):
-    """What the model says of the whole sequences: an output a sequence."""
+    """What the model says of the whole sequences: an output per sequence."""
     names = "predict_proba", "decision_function", "predict"
     found = next(getattr(model, name) for name in names if hasattr(model, name))(X)
     return found if model._form_of_targets == "sequence" else found[:, -1]

@@ -328,7 +328,7 @@ def solve(sequences, dtype="float64", *, n=6, K=3, solver=None, every_step=True,
 
 FITS = {
     "default": {},
-    "one label a sequence": {"every_step": False},
+    "one label per sequence": {"every_step": False},
     "ridge": {"penalty": 0.3, "solver": Rollout(metric="identity")},  # the other one leaves U of symbols alone
     "penalties": {"penalties": {"U": Lasso(1e-3), "W": SpectralBall(0.9)}},
     "all of Theta": {"penalties": {"UWb": Box(-0.5, 0.5)}},

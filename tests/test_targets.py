@@ -1,4 +1,4 @@
-"""Targets of every shape: labels and values, one a sequence or one a step, some missing; pooled states; frames."""
+"""Targets of every shape: labels and values, one per sequence or one per step, some missing; pooled states; frames."""
 
 import copy
 import pickle

@@ -163,7 +163,7 @@ def in_known_order(x: Any, names: Sequence[str] | None, name: str, n_axes: Seque
     names : sequence of str or None
         Those that the model was fitted with; None if it was fitted without any.
     name : str
-        Of the argument.
+        Name of the argument, for messages.
     n_axes : sequence of int
         How many axes a feature may have in a dict.
 

@@ -216,7 +216,7 @@ def _read_nested(kind: str, X: Any, dtype: DType, scale: float) -> Sequences:
 
 
 def _read_table(table: Any, dtype: DType, scale: float) -> Sequences:
-    """Every row is a sequence of one feature."""
+    """Read a table, each row of which is a sequence of one feature."""
     table = as_observations(table, "X", dtype)
     return Sequences.of_lengths(table.reshape(-1, 1), np.full(len(table), table.shape[1]), scale)
 

@@ -55,7 +55,7 @@ def check_labels(
     present : ndarray of bool
         Where there is one.
     form : {"sequence", "array", "list"}
-        What y was: one label a sequence, or a rectangular array or a list with one label a step.
+        What y was: one label per sequence, or a rectangular array or a list with one label per step.
     """
     validation.refuse_masked("y", y)
     y = validation.in_lists(y)
@@ -64,7 +64,7 @@ def check_labels(
     if form != "sequence" and not per_step:
         found = f"an array of shape {y.shape}" if form == "array" else f"a list of {len(y)} arrays"
         raise ValueError(
-            f"y should be a 1d array, one label a sequence, and is {found}: this solver takes no label for each step; "
+            f"y should be a 1d array, one label per sequence, but is {found}: this solver takes no labels of steps; "
             "pass solver='rollout', or the labels of the last steps"
         )
     if form == "sequence":
@@ -207,7 +207,7 @@ def check_one_per_step(counts: IntArray, name: str, y: Any, form: str, lengths: 
 
 
 def _form_of_labels(y: Any, *, of_steps: bool = False) -> str:
-    """One label a sequence may have an axis of its own, unless there is one a step."""
+    """One label per sequence may have an axis of its own, unless there is one per step."""
     if getattr(y, "ndim", 1) == 2:
         return "array" if y.shape[1] > 1 or of_steps else "sequence"
     return "list" if _are_nested(y) and (of_steps or (validation.counts_of(y) != 1).any()) else "sequence"
@@ -394,7 +394,7 @@ def check_indicators(y: Any, lengths: IntArray, *, ignore_label: Any = None) -> 
     Parameters
     ----------
     y : array-like of shape (n_sequences, n_labels) or (n_sequences, n_steps, n_labels), or list of arrays
-        Ones and zeros; a list holds a row a sequence, or an array of shape (n_steps_i, n_labels).  One of two
+        Ones and zeros; a list holds a row per sequence, or an array of shape (n_steps_i, n_labels).  One of two
         dimensions may be a sparse matrix.
     lengths : ndarray of shape (n_sequences,)
         Numbers of steps.
@@ -417,7 +417,7 @@ def check_indicators(y: Any, lengths: IntArray, *, ignore_label: Any = None) -> 
         counts = validation.counts_of(items)
         if (counts != lengths).any():
             i = int((counts != lengths).argmax())
-            raise ValueError(f"y[{i}] has {counts[i]} rows and X[{i}] has {lengths[i]} steps; pass one a step")
+            raise ValueError(f"y[{i}] has {counts[i]} rows and X[{i}] has {lengths[i]} steps; pass one per step")
         values = validation.as_numbers(np.concatenate(items), "y", np.float64)
     else:
         values = validation.as_numbers(y, "y", np.float64)
@@ -430,7 +430,7 @@ def check_indicators(y: Any, lengths: IntArray, *, ignore_label: Any = None) -> 
         form = "sequence" if values.ndim == 2 else "array"
         if form == "array" and (lengths != values.shape[1]).any():
             i = int(np.flatnonzero(lengths != values.shape[1])[0])
-            raise ValueError(f"y[{i}] has {values.shape[1]} rows and X[{i}] has {lengths[i]} steps; pass one a step")
+            raise ValueError(f"y[{i}] has {values.shape[1]} rows and X[{i}] has {lengths[i]} steps; pass one per step")
         values = values.reshape(len(values) * (values.shape[1] if form == "array" else 1), values.shape[-1])
     if not values.shape[1]:
         raise ValueError("y has no column; pass a column for each label")
@@ -485,7 +485,7 @@ def check_sample_weight(sample_weight: Any, lengths: IntArray, *, per_step: bool
     Parameters
     ----------
     sample_weight : None, array-like of shape (n_sequences,) or (n_sequences, n_steps), or list of arrays
-        One a sequence, or, with targets at each step, one a step.
+        One per sequence, or, with targets at each step, one per step.
     lengths : ndarray of shape (n_sequences,)
         Numbers of steps.
     per_step : bool, default=False
@@ -584,7 +584,9 @@ def check_class_weight(
         return weights
     if isinstance(class_weight, str) and class_weight == "balanced":
         if partial:
-            raise ValueError("class_weight is 'balanced', and partial_fit does not see all of y; pass a dict")
+            raise ValueError(
+                "class_weight is 'balanced', but partial_fit does not see all of y; pass a dict of weights instead"
+            )
         own = np.ones(len(targets)) if weights is None else weights.astype(np.float64) / weights.max()
         counts = np.bincount(targets, own, minlength=len(classes))
         are_there = counts > 0

@@ -43,7 +43,7 @@ class _Lazy(Generic[T]):
 
 @dataclass(frozen=True)
 class Sequences:
-    """The observations of all sequences, one row an observation, one sequence after the other.
+    """The observations of all sequences, one row per observation, one sequence after the other.
 
     A step reads one observation, or, with frames, ``frame`` consecutive ones as one vector, and the next step those
     ``stride`` rows further on: nothing is copied for it.
@@ -161,7 +161,7 @@ class Sequences:
             return as_read(rows, dtype, self.scale, self.standard_in(dtype))
 
     def standard_in(self, dtype: DType) -> Array | None:
-        """Means and factors in the precision in which observations are standardised for networks of this dtype."""
+        """Return means and factors of the features, in the precision in which networks of this dtype standardise."""
         if self.standard is None or self.observations.dtype == np.float64:
             return self.standard
         return self.standard.astype(dtype)

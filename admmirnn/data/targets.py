@@ -11,7 +11,7 @@ import numpy as np
 from admmirnn._typing import Array, BoolArray, FloatArray, IntArray
 from admmirnn.data.sequences import Sequences
 
-# sequences, their targets and weights (None for all 1), and whether there is one a step
+# sequences, their targets and weights (None for all 1), and whether there is one per step
 HeldOut: TypeAlias = tuple[Sequences, Array, FloatArray | None, bool]
 
 
@@ -22,11 +22,11 @@ class Targets:
     Attributes
     ----------
     values : ndarray of shape (n_rows,) or (n_rows, K)
-        Class numbers or values: one a sequence, or one for each step, one sequence after the other.
+        Class numbers or values: one per sequence, or one for each step, one sequence after the other.
     weights : ndarray of shape (n_rows,), or None
         Weights >= 0, as they were given; zero where there is no target.  None if all of them are 1.
     form : {"sequence", "array", "list"}
-        How y held them: one a sequence, or one a step in an array or in a list.
+        How y held them: one per sequence, or one per step in an array or in a list.
     n_outputs : int
         K.
     """

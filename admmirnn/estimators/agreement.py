@@ -57,7 +57,9 @@ def agree_on_settings(reducer: Reducer, settings: EstimatorSettings, estimator: 
                 )
     if Capability.WORKERS not in settings.solver.capabilities:
         name = type(settings.solver).__name__
-        raise ValueError(f"reducer is given, and {name} works in one process; pass solver='rollout', or reducer=None")
+        raise ValueError(
+            f"reducer is given, but {name} works in one process only; pass solver='rollout', or reducer=None"
+        )
     random_state = np.random.RandomState()
     random_state.set_state(gather(reducer, settings.random_state.get_state())[0])
     return replace(
@@ -122,8 +124,8 @@ def agree_on_values(
         variance = own @ (values - mean) ** 2 / (total or 1.0)
     of_own = total, most, mean, variance, np.abs(values).max(axis=0, initial=0.0), single
     found = [of for of in agree(of_own) if of is not None]
-    check_same("y has {} values a target", [len(of_worker[2]) for of_worker in found])
-    check_same("y has an axis for one value a target: {}", [not of_worker[5] for of_worker in found])
+    check_same("y has {} values per target", [len(of_worker[2]) for of_worker in found])
+    check_same("y has an axis for one value per target: {}", [not of_worker[5] for of_worker in found])
     heaviest = max(of_worker[1] for of_worker in found)
     shares = np.array([total * (most / heaviest) for total, most, *_ in found])
     shares /= shares.sum()
@@ -175,7 +177,7 @@ def agree_on_data(
     if not found or not sum(of_worker[4][1].sum() for of_worker in found):
         raise ValueError("X is empty on all ranks; pass at least one sequence to one of them")
     check_same(
-        "X has {0[0]} features, y one target a step: {0[1]}, {0[2]} outputs, and X is a table: {0[3]}",
+        "X has {0[0]} features, y one target per step: {0[1]}, {0[2]} outputs, and X is a table: {0[3]}",
         [of_worker[0] for of_worker in found],
     )
     check_same("the columns of X are {}", [of_worker[1] for of_worker in found])
@@ -194,7 +196,7 @@ def agree_on_data(
 
 
 def check_same(what: str, found: list[Any]) -> None:
-    """Raise unless all workers have the same; ``what`` says of one what that is."""
+    """Raise an error unless all workers have found the same value; ``what`` is the message's text about one of them."""
     for other in found[1:]:
         if other != found[0]:
             raise ValueError(f"{what.format(found[0])} on one rank, and on another {what.format(other)}")

@@ -61,7 +61,7 @@ else:
     from sklearn.utils.metaestimators import available_if
 
 
-# one a sequence, or one a step: in an array, in a list, in a list for sequences of unequal lengths
+# one per sequence, or one per step: in an array, in a list, in a list for sequences of unequal lengths
 FORMS_OF_TARGETS = ("sequence", "array", "list", "unequal")
 
 # what makes an estimator fitted, but for its weights and the memory of its solver; the classes add their own
@@ -266,7 +266,7 @@ class RecurrentEstimator(HasNetworks, BaseEstimator):
                 feature_mean=self.feature_mean_,
             )
         if networks and data.targets.every_step != (self._form_of_targets != "sequence"):
-            raise ValueError("y has one target a sequence where it had one a step before, or the reverse; call fit")
+            raise ValueError("y has one target per sequence where it had one per step before, or the reverse; call fit")
         if settings.n_networks > 1:
             return self._learn_several(settings, data, networks, online=True)
         return self._learn(settings, data, network, online=True)
@@ -489,7 +489,7 @@ class RecurrentEstimator(HasNetworks, BaseEstimator):
         return pruned
 
     def _in_the_form_of_targets(self, rows: Array, lengths: IntArray) -> Array:
-        """Cut one row a step into sequences, if there is one a step."""
+        """Cut one row per step into sequences, if there is one per step."""
         if self._form_of_targets == "sequence":
             return rows
         if self._form_of_targets != "unequal" and lengths.min() == lengths.max():
@@ -651,7 +651,7 @@ def check_same_features(attributes: Mapping[str, Any], others: Mapping[str, Any]
 def check_same_kind(targets: Targets, others: Targets) -> None:
     """Raise unless validation data have targets of the same kind as the training set."""
     if targets.every_step != others.every_step:
-        raise ValueError("validation_data has one target a sequence where y has one a step, or the reverse")
+        raise ValueError("validation_data has one target per sequence where y has one per step, or the reverse")
 
 
 def check_y_is_there(estimator: Any, y: Any) -> None:

@@ -135,7 +135,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
     frame : int, tuple of int, or None, default=None
         (length, stride): a step reads ``length`` consecutive observations as one vector, and the next step those
         ``stride`` further on; one number stands for both.  The last frame ends with the sequence.  Labels of steps are
-        then one a frame.
+        then one per frame.
     bidirectional : bool, default=False
         Whether a second network of as many units reads the sequence from its end, and V both ("rollout" only, without
         ``s_0`` and ``stateful``).  At a step it is in the state it reaches on reading from the end down to there.  Of
@@ -174,7 +174,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         Whether every epoch takes the sequences in a new order; with "algorithm1", whether they are put into batches at
         random, once.
     verbose : int, default=0
-        1 shows a progress bar, 2 prints a line an epoch.
+        1 shows a progress bar, 2 prints a line per epoch.
     random_state : int, RandomState or None, default=None
         Of the initial weights, the order of sequences and dropout.  With an int, two fits give bit-identical weights.
     scale : float, default=1.0
@@ -261,7 +261,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
     classes_ : ndarray of shape (K,)
         The labels, sorted; where there may be several, the numbers of the columns.
     history_ : list of dict
-        One record an epoch: ``epoch``, ``rollout_loss``, ``training_accuracy``, ``seconds``, and what the solver adds.
+        One record per epoch: ``epoch``, ``rollout_loss``, ``training_accuracy``, ``seconds``, and what the solver adds.
         With "rollout" the loss and the accuracy are those of each minibatch before its update, and there are
         ``radius``, ``output_radius``, ``r``, ``output_r``, ``D_norm``, ``output_D_norm``, ``capped_steps``,
         ``damping_raised`` and ``rollbacks``; with "algorithm1" they are those of the training set after the
@@ -485,7 +485,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
             A list holds one array of shape (n_steps_i, n_features) a sequence, of any lengths; a 2-D X holds one
             feature.
         y : array-like of shape (n_sequences,), or (n_sequences, n_steps), or list of arrays of shape (n_steps_i,)
-            Labels of any type that can be sorted: one a sequence, or one for each of its steps.  Where there may be
+            Labels of any type that can be sorted: one per sequence, or one for each of its steps.  Where there may be
             several (see ``loss``), ones and zeros in the shape (n_sequences, n_labels), (n_sequences, n_steps,
             n_labels), or a list of arrays of shape (n_steps_i, n_labels).
         sample_weight : array-like of shape (n_sequences,), optional
@@ -649,7 +649,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         return self._in_the_form_of_targets(answers, lengths)
 
     def decision_function(self, X: ArrayLike) -> Array:
-        """Return the outputs of the network, the largest or the positive ones of which `predict` names.
+        """Return the outputs of the network; `predict` takes the largest one, or the positive ones of several labels.
 
         Parameters
         ----------

@@ -390,7 +390,7 @@ def check_goes_on(goes_on: bool) -> None:
 
 
 def check_outputs(outputs: FloatArray, lengths: IntArray) -> FloatArray:
-    """Raise when a roll-out has overflowed; there is one output a sequence, or one a step."""
+    """Raise when a roll-out has overflowed; there is one output per sequence, or one per step."""
     finite = np.isfinite(outputs).all(axis=1)
     if not finite.all():
         i = int(np.flatnonzero(~finite)[0])

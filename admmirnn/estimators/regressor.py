@@ -529,7 +529,9 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         found = residuals_of(self._stream, series, known)
         for i, of_one in enumerate(found):
             if not len(of_one):
-                raise ValueError(f"history[{i}] is too short to have residuals; pass residuals")
+                raise ValueError(
+                    f"history[{i}] is too short to compute residuals from; pass a longer one, or residuals"
+                )
         return found
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:

@@ -497,7 +497,9 @@ def check_targets_suit(settings: EstimatorSettings, targets: Targets) -> None:
     if targets.every_step and settings.readout != "last":
         raise ValueError(f"readout is {settings.readout!r} and y has a target for each step; pass readout='last'")
     if settings.stateful and not targets.every_step:
-        raise ValueError("stateful is True and y has one target a sequence; pass one for each step, or stateful=False")
+        raise ValueError(
+            "stateful is True and y has one target per sequence; pass one for each step, or stateful=False"
+        )
 
 
 def check_same_network(estimator: BaseEstimator, settings: EstimatorSettings, network: Network, **more: object) -> None:

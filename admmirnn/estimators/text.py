@@ -88,7 +88,7 @@ random_state, n_threads
     counts_ : ndarray of shape (K,)
         How often the training text has each.
     history_, status_, status_detail_, n_iter_, best_epoch_
-        As in `RNNClassifier`; the loss is in nats a character, log(2) of which are a bit.
+        As in `RNNClassifier`; the loss is in nats per character, log(2) of which are a bit.
 
     See Also
     --------
@@ -567,7 +567,7 @@ def _predictions(encoded: list[Array], n_symbols: int) -> tuple[Sequences, Array
 
 
 def check_characters(vocabulary: object) -> str:
-    """Raise unless this is a string of characters."""
+    """Raise an error unless the vocabulary is a string."""
     if not isinstance(vocabulary, str):
         raise TypeError(f"vocabulary is of type {type(vocabulary).__name__}; pass a str of all characters")
     return vocabulary

@@ -114,7 +114,7 @@ class Network:
 
     @property
     def n_features(self) -> int:
-        """What the first layer reads in a step: the features of a frame."""
+        """Number of values that the first layer reads per step: the features of a frame."""
         found: int = next(block.shape[1] for part, block in self.layers[0][0].items() if part[0] == "U")
         return found
 

@@ -282,7 +282,7 @@ class MeanModule(nn.Module):
     Parameters
     ----------
     networks : list of RecurrentModule
-        Of the same outputs.
+        Networks with the same outputs, whose answers are averaged.
     answer : {"softmax", "logistic", "values"}
         What becomes of outputs: with "softmax" they are the logarithms of the mean probabilities, with "logistic" their
         logits, and else the means of the networks' outputs.

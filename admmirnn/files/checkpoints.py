@@ -32,11 +32,11 @@ class Checkpoint:
     Parameters
     ----------
     path : path-like
-        Of the file.
+        Path of the file.
     every : int
         Epochs from one to the next.
     fingerprint : dict
-        Of the fit, see `fingerprint`.
+        What tells this fit from others, see `fingerprint`.
     """
 
     def __init__(self, path: FilePath, every: int, fingerprint: dict[str, Any]) -> None:
@@ -197,10 +197,10 @@ def check_checkpoint(path: str, found: Any, expected: dict[str, Any]) -> None:
 
 
 def check_epochs_done(history: Any, n_epochs: int) -> None:
-    """Raise unless these are the records of the first epochs of a fit that has at most ``n_epochs``."""
+    """Raise an error unless ``history`` has the records of the first epochs, at most ``n_epochs`` of them."""
     check_fitted_history("history", history)
     if not 1 <= len(history) <= n_epochs:
-        raise ValueError(f"it has {len(history)} epochs, of a fit of {n_epochs}")
+        raise ValueError(f"it has records of {len(history)} epochs, but the fit has at most {n_epochs}")
     forms, of_others = {"rollout_loss": 0.0, "seconds": 0.0, "rollbacks": 0}, validation.one_of(None, 0.0, False)
     for epoch, record in enumerate(history, 1):
         if record.get("epoch") != epoch or not {"rollout_loss", "seconds"} <= record.keys():

@@ -74,7 +74,7 @@ def fitted_weights(attributes: Mapping[str, Any]) -> dict[str, Fitted]:
 
 def check_missing_state(name: str, value: object) -> None:
     """Raise, as a state that is zero is None."""
-    raise ValueError(f"{name} is {value!r}, and should be None")
+    raise ValueError(f"{name} is {value!r}, but must be None")
 
 
 def fitted_attributes_of(estimator: Any) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def _check_fitted_array(
 
 def _check_fitted_labels(axis: str, strings: bool, name: str, value: Any, sizes: dict[str, Any]) -> None:
     if not isinstance(value, np.ndarray) or value.ndim != 1:
-        raise ValueError(f"{name} is no array of one dimension")
+        raise ValueError(f"{name} is not an array with one dimension")
     if strings and not (value.dtype == object and all(isinstance(item, str) for item in value)):
         raise ValueError(f"{name} holds what is no str")
     if sizes.setdefault(axis, len(value)) != len(value):

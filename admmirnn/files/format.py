@@ -507,7 +507,7 @@ class Values:
         if not isinstance(key, np.ndarray) or key.dtype != np.uint32 or key.shape != (624,):
             raise ValueError("its random state has no key of 624 words")
         if not key[1:].any() and key[0] < 1 << 31:  # of the first word one bit counts
-            raise ValueError("its random state is zero, with which drawing a number might never end")
+            raise ValueError("its random state is all zeros, with which drawing a number might never end")
         if type(position) is not int or not 0 <= position <= 624 or state["has_gauss"] not in (0, 1):
             raise ValueError("its random state is at no place that there is")
         found.set_state(("MT19937", key, position, int(state["has_gauss"]), float(state["gauss"])))

@@ -96,7 +96,7 @@ def load(path: FilePath, kind: type[_Estimator] | None = None) -> Any:
     name = header.get("estimator")
     found = _ESTIMATORS.get(name) if isinstance(name, str) else None
     if found is None:
-        raise ModelFileError(f"{path} holds {name!r}, a kind of model that this admmirnn does not know")
+        raise ModelFileError(f"{path} holds {name!r}, a kind of model that this version of admmirnn does not know")
     if kind is not None and not issubclass(found, kind):
         raise ModelFileError(f"{path} holds a model of the class {name}, and not {kind.__name__}; use admmirnn.load")
     values = Values(arrays, _KNOWN)
@@ -109,7 +109,7 @@ def load(path: FilePath, kind: type[_Estimator] | None = None) -> Any:
         check_fitted_attributes(attributes, found.fitted_attributes)
         return found.restored(settings, attributes)
     except (ValueError, TypeError, RecursionError, OverflowError) as error:
-        raise ModelFileError(f"{path} holds no model that can be: {error}") from error
+        raise ModelFileError(f"{path} holds a model whose parts do not fit together: {error}") from error
 
 
 def check_content(header: Mapping[str, Any], part: str) -> dict[str, Any]:

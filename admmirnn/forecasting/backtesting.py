@@ -101,7 +101,7 @@ class Backtest:
     quantiles : ndarray of shape (n_origins, n_series, horizon, k, n_levels)
         Those that were predicted; n_levels may be 0.
     levels : tuple of float
-        Of the quantiles.
+        Levels of the quantiles.
     scores : dict
         "mae", "rmse" and "mase" (the mean absolute error over that of the seasonal naive answer within what was trained
         on) of "forecast", "naive" and "seasonal"; and of the forecast "pinball", the mean over all levels, and

@@ -56,7 +56,7 @@ class Forecaster(BaseEstimator):
         How many values the network tells at each step; forecasts may be shorter.  None tells one and goes on from it,
         as far as is asked for.
     quantiles : sequence of float or None, default=None
-        Of each value of the horizon that the network tells, instead of its mean: it is trained with the loss
+        Quantiles that the network predicts of each value of the horizon, instead of its mean: the loss is
         `admmirnn.losses.Quantiles`, and 0.5 is among them.  They are sorted, so that they do not cross.  It takes
         ``horizon``, and no transformer that takes differences.
     transformers : sequence, default=()
@@ -541,7 +541,7 @@ def conformal_corrections(scores: FloatArray, levels: FloatArray) -> FloatArray:
     scores : ndarray of shape (n_origins, horizon, k, n_levels)
         What was observed minus the quantile.
     levels : ndarray of shape (n_levels,)
-        Of the quantiles.
+        Levels of the quantiles.
 
     Returns
     -------
@@ -565,8 +565,8 @@ def check_levels(levels: FloatArray, own: FloatArray) -> FloatArray:
     missing = np.setdiff1d(levels, own)
     if len(missing):
         raise ValueError(
-            f"quantiles has {missing.tolist()}, and the network tells {own.tolist()}; pass some of those, or fit with "
-            "others"
+            f"quantiles has {missing.tolist()}, but the network predicts {own.tolist()}; pass some of these, or fit a "
+            "forecaster with other quantiles"
         )
     return levels
 

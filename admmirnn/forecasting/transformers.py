@@ -64,7 +64,7 @@ class Difference(BaseEstimator):
         Parameters
         ----------
         differences : array-like of shape (..., n_steps, k)
-            Of the steps that follow ``history``; several forecasts may be before the last two axes.
+            Transformed values of the steps that follow ``history``; several forecasts may be before the last two axes.
         history : array-like of shape (at least lag, k)
             The values before.
 

@@ -17,7 +17,7 @@ def read_series(name: str, series: Any) -> tuple[list[FloatArray], bool, bool]:
     Parameters
     ----------
     name : str
-        Of the argument.
+        Name of the argument, for messages.
     series : array-like of shape (n_steps,) or (n_steps, k), or (n_series, n_steps, k), or list of arrays
         A list of numbers is one series, and so is a pandas Series or DataFrame.
 

@@ -278,6 +278,6 @@ def penalised_blocks(blocks: Mapping[str, Block], name: str) -> list[list[Block]
 
 
 def _side_by_side(blocks: Iterable[Block], U: Block, letters: str) -> Iterator[Block]:
-    """The columns of U, and of what is beside it in the same rows, as one block."""
+    """The columns of U, and of the blocks beside it in the same rows, as one block."""
     beside = [one for one in blocks if (one.array, one.rows) == (U.array, U.rows) and one.letter in letters]
     yield replace(U, columns=slice(U.columns.start, beside[-1].columns.stop))

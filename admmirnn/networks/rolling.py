@@ -182,7 +182,7 @@ class Spaces:
         return found[0] if len(found) == 1 else np.hstack(found)
 
     def outputs(self) -> FloatArray:
-        """One a sequence."""
+        """One per sequence."""
         first, *others = self._of_layers[-1]
         return sum((other.Q for other in others), first.Q)
 

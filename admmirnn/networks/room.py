@@ -37,7 +37,7 @@ class Room:
     X : ndarray of shape (n_rows, d + 1), or None
         [x_t, 1], laid out as ``_kernels`` describes.
     codes : ndarray of shape (n_rows,), or None
-        Of the x_t, when they are symbols.
+        Codes of the x_t, when they are symbols.
     S : ndarray of shape (n_rows + B, n)
         s_{t-1}, and s_N at the end.
     A : ndarray of shape (rows_of_A, n_kept n), or None
@@ -45,7 +45,7 @@ class Room:
     C : ndarray of shape (n_rows + B, n), or None
         Cell states, laid out as S.
     Q : ndarray of shape (n_outputs, K)
-        Outputs: one a sequence, or one for each row of S but those of the first step.
+        Outputs: one per sequence, or one for each row of S but those of the first step.
     mask : ndarray of shape (B, n), or None
         With dropout, what is multiplied by what others see of the states of a sequence: outputs, or a layer above.
     H, steps : ndarray of shape (B, n), or None
@@ -63,7 +63,7 @@ class Room:
     initial_multipliers : ndarray of shape (B, n), or None
         Those of s_0, W^T lambda1_1, where it is learnt.
     lambda_s : ndarray of shape (n_rows, n), or None
-        Of the states, where another layer reads them and passes its multipliers back.
+        Multipliers of the states, where another layer reads them and passes its multipliers back.
     lambda_x : ndarray of shape (n_rows, d), or None
         U^T lambda1_t, where the observations are the states of another layer: the lambda_s of that one.
     sums : ndarray, or None

@@ -211,7 +211,7 @@ class StackedRNN:
         return StackedRNN([*below, readers], reader).outputs(sequences, every_step=True)
 
     def outputs_by_step(self, S: FloatArray, *, every_step: bool = False) -> FloatArray:
-        """As `RNN.outputs_by_step`; with one a sequence, when both have read so many steps from their ends."""
+        """As `RNN.outputs_by_step`; with one per sequence, when both have read so many steps from their ends."""
         self.share_out()
         forward, *others = self.layers[-1]
         of_forward, *of_others = np.split(S, [forward.n_hidden], axis=1)

@@ -52,7 +52,7 @@ def new_network(
     random_state : numpy.random.RandomState
         Where the weights are drawn from.
     read_out : {"last", "mean", "max"}
-        Of the last layer.
+        What the outputs read of the states of the last layer.
     bidirectional : bool, default=False
         Whether each layer reads in two directions.
     symbols : bool, default=False
@@ -106,7 +106,7 @@ def start_gates_of_past(
         they have for so many steps (C. Tallec and Y. Ollivier, ICLR 2018), where what lets in the new starts from
         minus that; or that where sequences have some 200 steps and one target, and else as the cell starts.
     n_steps : int
-        Of a usual sequence.
+        Number of steps of a usual sequence.
     random_state : numpy.random.RandomState
         Where they are drawn from.
     symbols : bool, default=False

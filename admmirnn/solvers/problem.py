@@ -87,11 +87,11 @@ def check_problem(
         if values is None or len(values) == len(sequences):
             continue
         if not per_step:
-            raise ValueError(f"{name} has {len(values)} entries for {len(sequences)} sequences; pass one a sequence")
+            raise ValueError(f"{name} has {len(values)} entries for {len(sequences)} sequences; pass one per sequence")
         if len(values) != sequences.lengths.sum():
             raise ValueError(
                 f"{name} has {len(values)} entries for {len(sequences)} sequences of {sequences.lengths.sum()} steps; "
-                "pass one a sequence or one a step"
+                "pass one per sequence or one per step"
             )
 
 

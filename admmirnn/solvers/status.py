@@ -15,10 +15,10 @@ class Status(Enum):
     """Why training stopped; the value is the message."""
 
     CONVERGED = "every residual is within its tolerance"
-    ITERATION_LIMIT = "the number of iterations asked for has been done"
-    STOPPED = "a callback has stopped the training"
-    NO_PROGRESS = "the validation loss has not fallen for `patience` epochs; the weights of the lowest one were kept"
-    TIME_LIMIT = "max_time is over"
+    ITERATION_LIMIT = "the requested number of iterations was done"
+    STOPPED = "a callback stopped the training"
+    NO_PROGRESS = "the validation loss has not fallen for `patience` epochs; the weights of the best epoch were kept"
+    TIME_LIMIT = "the time limit max_time was reached"
     INTERRUPTED = "interrupted by Ctrl-C; the last good weights were kept"
 
     @classmethod
@@ -36,7 +36,7 @@ class Outcome:
     Attributes
     ----------
     history : list of dict
-        One record an epoch or iteration.
+        One record per epoch or iteration.
     status : Status
         Why training stopped.
     detail : str or None

@@ -120,7 +120,7 @@ class Failing:
     Parameters
     ----------
     reducer : Reducer
-        Of the workers.
+        What joins the workers.
     sums : Sums
         What they add up.
     """

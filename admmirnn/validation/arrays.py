@@ -107,7 +107,7 @@ def n_dimensions(name: str, values: Any) -> int:
 
 
 def refuse_masked(name: str, values: Any) -> None:
-    """Raise if some values are masked: conversions to plain arrays would take what is below the mask."""
+    """Raise an error if some values are masked: a conversion to a plain array would take the values under the mask."""
     if np.ma.isMaskedArray(values) and np.ma.is_masked(values):
         raise ValueError(f"{name} is an array with masked values; fill them in, or leave them out")
 

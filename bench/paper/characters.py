@@ -11,7 +11,7 @@ from bench.paper.common import LOSS, residuals_at_last_step, sequences_of, varia
 
 CHUNK = 25
 
-DIVERGED_ABOVE = 1e3  # nats a character
+DIVERGED_ABOVE = 1e3  # nats per character
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def train_on_text(scheme, codes, held_out, n_symbols, n_iterations, every, seed,
     -------
     network : ElmanRNN
         As it is then.
-    records : list of (iteration, nats a character on ``held_out``, smoothed loss of forward passes)
+    records : list of (iteration, nats per character on ``held_out``, smoothed loss of forward passes)
         Every ``every`` iterations from 0 on.  The smoothed loss is what the authors' code prints: 0.99 times itself
         plus 0.01 times the loss of the chunk before its update, from log(n_symbols) on.
     """
@@ -91,7 +91,7 @@ def choose_scheme(codes, n_symbols, sizes, seed):
     Returns
     -------
     best : TextScheme
-    table : list of (TextScheme, nats a character)
+    table : list of (TextScheme, nats per character)
     """
     cut = int(0.9 * len(codes))
     table = []
@@ -211,7 +211,7 @@ def draw_text(path, runs, defaults, level):
         axis.axhline(nats, color="grey", ls="-.", lw=1, label=f"default solver Rollout, {epochs} epoch(s): {nats:.3f}")
     axis.set(
         xlabel=f"iterations (chunks of {CHUNK} characters)",
-        ylabel="nats a character, held-out text, roll-out",
+        ylabel="nats per character, held-out text, roll-out",
         title="Algorithm 1 on text: what the network predicts",
     )
     axis.grid(alpha=0.3)

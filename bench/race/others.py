@@ -36,7 +36,7 @@ class FlatMLP:
         return [Theirs(self.epochs, learning_rate) for learning_rate in self.learning_rates]
 
     def run(self, data, setting, seed):
-        """Train from new weights; yield the points of the curve, one an epoch."""
+        """Train from new weights; yield the points of the curve, one per epoch."""
         X, X_test = (part.observations.reshape(len(part), -1) for part in (data.train, data.test))
         model = MLPClassifier(self.task.n_hidden, learning_rate_init=setting.learning_rate, random_state=seed)
         n_batches = -(-len(X) // min(200, len(X)))

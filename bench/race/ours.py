@@ -116,7 +116,7 @@ def _as_read(sequences, data, setting):
 
 @dataclass(frozen=True)
 class _Watched(Sequences):
-    """Sequences that tell when a minibatch of them is taken: the solvers take one an iteration."""
+    """Sequences that tell when a minibatch of them is taken: the solvers take one per iteration."""
 
     before_minibatch: Callable = None
 

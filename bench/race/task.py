@@ -23,7 +23,7 @@ class Data:
     train, test : Sequences
         Observations in float32.
     train_targets, test_targets : ndarray
-        Class numbers: one a sequence, or one a step, one sequence after the other; or a row of values a sequence.
+        Class numbers: one per sequence, or one per step, one sequence after the other; or a row of values per sequence.
     n_outputs : int
         Number of classes.
     chunk_size : int or None
@@ -40,7 +40,7 @@ class Data:
 
     @classmethod
     def of_labels(cls, X, y, X_test, y_test):
-        """Data of one label a sequence; X holds arrays of shape (n_steps_i, n_features)."""
+        """Data of one label per sequence; X holds arrays of shape (n_steps_i, n_features)."""
         classes, train_targets = np.unique(y, return_inverse=True)
         return cls(
             _sequences(X), train_targets, _sequences(X_test), np.searchsorted(classes, y_test), n_outputs=len(classes)

@@ -86,9 +86,9 @@ class Ranges:
     Attributes
     ----------
     observations : ndarray of shape (n_channels,)
-        Of each feature.
+        Largest size of each feature.
     states : sequence of float or None
-        Of each layer; None where an activation bounds them by 1.
+        Largest size of the states of each layer; None where an activation bounds them by 1.
     """
 
     observations: np.ndarray

@@ -453,7 +453,7 @@ def _sized(fields: Sequence[tuple[str, str, int, str]]) -> list[tuple[int, int, 
 
 
 def _struct(fields: Sequence[tuple[int, int, int]]) -> tuple[int, int]:
-    """The size and the alignment of a struct of fields of these sizes, alignments and lengths."""
+    """Return size and alignment, in bytes, of a C struct whose fields have these sizes, alignments and lengths."""
     size, largest = 0, max(aligned for _, aligned, _ in fields)
     for of_one, aligned, n in fields:
         size = -(-size // aligned) * aligned + n * of_one

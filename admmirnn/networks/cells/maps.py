@@ -14,9 +14,9 @@ class Map:
     Attributes
     ----------
     name : str
-        Of the matrix: "Theta".
+        Name of the matrix: "Theta".
     columns : tuple of (str, str)
-        Of the matrix, in their order: what of z they are multiplied by, "x", "s" or "1", and the letter of the blocks.
+        Columns of the matrix, in order: the part of z which they take, "x", "s" or "1", and the letter of the blocks.
     rows : tuple of str, default=("",)
         The gates whose pre-activations it makes, n rows of the matrix for each.
     first : int, default=0

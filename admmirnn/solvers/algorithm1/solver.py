@@ -181,7 +181,7 @@ class Algorithm1(BaseEstimator):
         shuffle : bool, default=True
             Whether sequences are put into batches at random.
         random_state : int, RandomState or None
-            Of the order of sequences.
+            Seed for the order of sequences.
         on_epoch_end : callable, optional
             Called with the iteration's record; training stops when it returns True, or the Status to end with.
         n_threads : int or None, default=1
@@ -196,7 +196,7 @@ class Algorithm1(BaseEstimator):
         Returns
         -------
         Outcome
-            Its history has one record an iteration, see `admmirnn.solvers.algorithm1.residuals.Residuals.record`.
+            Its history has one record per iteration, see `admmirnn.solvers.algorithm1.residuals.Residuals.record`.
 
         Raises
         ------
@@ -279,13 +279,13 @@ class State:
     order : ndarray of intp
         The numbers of the sequences, as they have been put into batches.
     weights : list of ndarray
-        Of the network.
+        Weights of the network.
     blocks, multipliers : list of ndarray
         a_t, s_t, o_t, and theirs, the rows of all batches one after the other.
     best : BestWeights
         What `keep` may take.
     last_loss : float
-        Of the last roll-out.
+        Loss of the last roll-out.
     largest_allowed : dict of float
         As in `Residuals`.
     """

@@ -186,7 +186,7 @@ class Guard:
             copy[...] = weights
 
     def _is_lost_at(self, mean: float) -> bool:
-        """The mean of a window is too high: through the last updates, or was it so when they began?"""
+        """Whether the last updates, and not earlier ones, have made the mean loss of a window too high."""
         if not self._returned_in_vain:
             return True
         if self._returned_to is self._good and mean >= self.constant_loss:

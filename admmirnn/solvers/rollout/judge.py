@@ -58,7 +58,7 @@ class Judge:
     on_epoch_end : callable or None
         The user's, and the estimator's: validation, early stopping, callbacks.
     reducer : Reducer
-        Of the workers, any of which may have a reason to end the fit; the time is that of the first one.
+        What joins the workers, any of which may have a reason to end the fit; the time is that of the first one.
     """
 
     def __init__(

@@ -201,7 +201,7 @@ class Carried:
             yield from self._all.minibatches(self._groups[i])
 
     def start(self, batch: Minibatch, has_targets: bool = True) -> tuple[FloatArray, BoolArray]:
-        """As in `Shuffled`; the states are a copy."""
+        """Return the states from which a minibatch starts, as `Shuffled.start` does; they are a copy."""
         stream = self._streams.stream_of[batch.indices]
         initial = self.states[stream]
         starts = batch.indices == self._streams.first_chunks[stream]

@@ -32,7 +32,7 @@ class Problem:
     is_online : bool
         Whether more calls may follow, so that nobody knows where the end is.
     memory : RolloutMemory or None
-        Of the call before, where that has left one.
+        Memory that the call before has left, if there was one.
 
     of_all : OfAll or None
         What is known of the targets of all parts, where this is a part of the data that is worked on alone.

@@ -213,7 +213,7 @@ class Rollout(BaseEstimator):
         shuffle : bool, default=True
             Whether every epoch takes the sequences in a new order.
         random_state : int, RandomState or None
-            Of the order of sequences, and of dropout.
+            Seed for the order of sequences and for dropout.
         on_epoch_end : callable, optional
             Called with the epoch's record; training stops when it returns True, or the Status to end with.
         n_threads : int or None, default=1
@@ -247,7 +247,7 @@ class Rollout(BaseEstimator):
         Returns
         -------
         Outcome
-            Its history has one record an epoch.  Losses and accuracies are those of the roll-outs, before each update.
+            Its history has one record per epoch.  Losses and accuracies are those of the roll-outs, before each update.
 
         Raises
         ------

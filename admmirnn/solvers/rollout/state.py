@@ -174,7 +174,7 @@ class Workspace(Space):
         first_steps : ndarray of intp
             Of all sequences: where the targets of their steps start.
         targets : ndarray
-            One a sequence or, with the read-out "each", one a step.
+            One per sequence or, with the read-out "each", one per step.
         weights : ndarray or None
             As many, of a mean of 1 over all targets; None for all equal.
         roots : ndarray of shape (n_sequences,) or None
