@@ -47,9 +47,9 @@ def test_what_cannot_be_known_is_read_as_it_is():
 @pytest.mark.parametrize("y", [RNG.integers(2, size=(N, N_STEPS)), list(RNG.integers(2, size=(N, N_STEPS)))])
 def test_targets_of_steps_tell(y):
     X = RNG.normal(size=(N, N_CHANNELS, N_STEPS))  # nothing but y can tell
-    with pytest.raises(ValueError, match="one target for each of 40 steps, .* has 3 steps of 40 features"):
+    with pytest.raises(ValueError, match="y has 40 entries for each sequence, .* has 3 steps of 40 features"):
         classifier().fit(X, y)
-    with pytest.raises(ValueError, match="its channels come before its steps; pass admmirnn.sequences_from"):
+    with pytest.raises(ValueError, match="X has channels before steps: pass admmirnn.sequences_from"):
         RNNRegressor(4, targets="step", max_epochs=1).fit(X, y)
     classifier().fit(sequences_from_channels_first(X), y)
 

@@ -320,7 +320,7 @@ def test_X_is_refused(X, error, parts):
         (with_value(Y, 4, np.nan, float), ValueError, ["y contains NaN", "index 4"]),
         (with_value(Y, 4, np.inf, float), ValueError, ["y contains", "infinity", "index 4"]),
         (Y + 0.5, ValueError, "continuous"),
-        (np.column_stack([Y, Y]), ValueError, ["y should be a 1d array", "(12, 2)"]),
+        (np.column_stack([Y, Y]), ValueError, ["y should be a 1d array", "y has 2 entries for each sequence"]),
         (3, ValueError, "y should be a 1d array"),
         (Y * 1j, ValueError, "Complex data not supported"),
         (pd.Series(["a", pd.NA] * (N // 2), dtype="string"), ValueError, ["y contains NaN", "index 1"]),

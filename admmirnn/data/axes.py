@@ -35,8 +35,9 @@ def check_steps_come_first(sequences: Sequences, y: Any, *, targets_of_steps: bo
         return
     if targets_of_steps and n_steps != d and _entries_have(y, d, len(sequences)):
         raise ValueError(
-            f"y has one target for each of {d} steps, and every sequence of X has {n_steps} steps of {d} features: its "
-            f"channels come before its steps; pass {_REMEDY}"
+            f"y has {d} entries for each sequence, and each sequence of X has {n_steps} steps of {d} features. If they "
+            f"are targets of its steps, X has channels before steps: pass {_REMEDY}. If each sequence has one target, "
+            "y should be a 1d array"
         )
     if d > n_steps and _looks_swapped(sequences, n_steps):
         validation.warn(
