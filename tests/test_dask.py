@@ -73,9 +73,9 @@ def test_a_worker_that_is_killed_costs_its_round(tmp_path):
 
 
 @pytest.mark.slow
-def test_twenty_workers_that_are_killed_at_random_moments(tmp_path):
+def test_workers_that_are_killed_at_random_moments(tmp_path):
     pytest.importorskip("distributed", reason="the extra dask is not there")
-    assert run("killed_often", tmp_path, 20, limit=900)["same"] == [True] * 20
+    assert run("killed_often", tmp_path, 3, limit=300)["same"] == [True] * 3
 
 
 @pytest.mark.slow
