@@ -145,9 +145,9 @@ def test_a_direct_forecast_is_what_the_network_tells(season, quantiles):
         found = forecaster.forecast(5, calendar[150:155], quantiles=(0.2, 0.9))
         np.testing.assert_allclose(found, sorted_outputs[:, [0, 2]], rtol=1e-9)
         np.testing.assert_allclose(forecaster.forecast(5, calendar[150:155]), sorted_outputs[:, 1], rtol=1e-9)
-        with pytest.raises(ValueError, match=r"quantiles has \[0.3\], and the network tells"):
+        with pytest.raises(ValueError, match=r"quantiles has \[0.3\], but the network predicts"):
             forecaster.forecast(5, calendar[150:155], quantiles=(0.2, 0.3))
-    with pytest.raises(ValueError, match="horizon is 6, and the network tells 5"):
+    with pytest.raises(ValueError, match="horizon is 6, but the network predicts 5"):
         forecaster.forecast(6, calendar[150:156])
 
 

@@ -584,7 +584,7 @@ def test_every_truncation_and_every_flipped_bit(path):
         (lambda content: content["header"]["attributes"].update(b_={"array": ["W_", None]}), "which is not there"),
         (
             lambda content: content["header"]["parameters"].update(solver={"object": ["eval", {}]}),
-            "'eval', which this version of admmirnn does not know",
+            "'eval', which this admmirnn does not know",
         ),
         (
             lambda content: content["header"]["parameters"].update(solver={"object": ["Status", {}]}),
@@ -661,7 +661,7 @@ def test_a_random_state_that_draws_nothing_is_refused(path):
     arrays[name] = np.zeros(624, np.uint32)
     arrays[name][0] = (1 << 31) - 1
     write_file(path, "model", arrays, header)
-    with pytest.raises(ModelFileError, match="its random state is zero"):
+    with pytest.raises(ModelFileError, match="its random state is all zeros"):
         admmirnn.load(path)
     arrays[name][0] = 1 << 31
     write_file(path, "model", arrays, header)

@@ -455,7 +455,7 @@ def test_partial_fit_refuses_what_does_not_go_on():
     assert not hasattr(RNNClassifier(solver=Algorithm1()), "partial_fit")
     with pytest.raises(AttributeError, match="partial_fit"):
         RNNClassifier(solver="algorithm1").partial_fit(X, y, classes=[0, 1])
-    with pytest.raises(ValueError, match="class_weight is 'balanced', and partial_fit"):
+    with pytest.raises(ValueError, match="class_weight is 'balanced', but partial_fit"):
         RNNClassifier(class_weight="balanced").partial_fit(X, y, classes=[0, 1])
     model = RNNClassifier(8, random_state=0, max_epochs=1).fit(X, y)
     before = {name: getattr(model, name).copy() for name in ("U_", "W_", "V_")}

@@ -199,11 +199,11 @@ def check_one_per_step(counts: IntArray, name: str, y: Any, form: str, lengths: 
     found = f"{name}[{i}] has {counts[i]} {what}s and X[{i}] has {lengths[i]} steps"
     if form == "array":
         raise ValueError(
-            f"{name} should be a 1d array, one {what} a sequence, or have one {what} a step, and has the shape "
+            f"{name} should be a 1d array, one {what} per sequence, or have one {what} per step, and has the shape "
             f"{np.shape(y)}: {found}"
             + ("; several labels at once take loss='sigmoid_cross_entropy'" if name == "y" else "")
         )
-    raise ValueError(f"{found}; pass one {what} a step")
+    raise ValueError(f"{found}; pass one {what} per step")
 
 
 def _form_of_labels(y: Any, *, of_steps: bool = False) -> str:
