@@ -499,7 +499,7 @@ class Forecaster(BaseEstimator):
             return int(self.horizon)
         found = validation.check_integer("horizon", horizon, 1)
         if self.horizon is not None and found > self.horizon:
-            raise ValueError(f"horizon is {found}, but the network predicts {self.horizon} steps; fit with more of them")
+            raise ValueError(f"horizon is {found}, but the network predicts {self.horizon} steps; fit with more")
         return found
 
     def _check_fitted(self) -> None:
