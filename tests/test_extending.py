@@ -88,6 +88,8 @@ def test_the_twin_of_a_new_cell(copy):
 def test_a_new_cell_with_its_kernel(copy):
     if not (ROOT / "_kernels" / "_cells.pxd").exists() or not shutil.which("gcc"):
         pytest.skip("a compiler is missing")
+    for name in ("Cython", "setuptools"):
+        pytest.importorskip(name, reason=f"{name} is missing, which builds kernels")
     (copy / "admmirnn" / "_kernels").symlink_to(copy / "_kernels")  # where an editable install finds it
     follow(copy, kernels=True)
     _, of_kernel = (found[1] for found in COMMANDS.finditer(section()))

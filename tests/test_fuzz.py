@@ -28,7 +28,7 @@ def test_the_fuzzer(kind, capsys):
 
 
 @pytest.mark.slow
-@KINDS
+@FILES
 def test_the_fuzzer_stops_if_nothing_can_be_judged(kind, tmp_path, monkeypatch):
     found = []
     monkeypatch.setenv("ADMMIRNN_BACKEND", "none such")
