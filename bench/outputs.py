@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.readme import PAGES, ROOT
+from bench.readme import PAGES, ROOT, put
 
 BLOCK = re.compile(
     r"^```python\n(?P<code>.*?)^```$(?P<command>\n\n```sh\npython \w+\.py\n```$)?"
@@ -127,11 +127,7 @@ def main():
             finally:
                 os.chdir(start)
         found = rewritten(text, outputs)
-        if found != text:
-            are_same = False
-            print(f"{page.relative_to(ROOT)}: {'others' if options.check else 'rewritten'}")
-            if not options.check:
-                page.write_text(found, encoding="utf-8")
+        are_same &= put(page, text, found, check=options.check)
     return 1 if options.check and not are_same else 0
 
 

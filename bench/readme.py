@@ -80,6 +80,16 @@ def rewritten(text):
     return TABLE.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[4]}", text)
 
 
+def put(page, text, found, *, check):
+    """Write what has been found for a page, or say that it is other than its text; return whether both are the same."""
+    if found == text:
+        return True
+    print(f"{page.relative_to(ROOT)}: {'others' if check else 'rewritten'}")
+    if not check:
+        page.write_text(found, encoding="utf-8")
+    return False
+
+
 def main():
     parser = argparse.ArgumentParser(
         prog="python -m bench.readme", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -90,11 +100,7 @@ def main():
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         found = rewritten(text)
-        if found != text:
-            are_same = False
-            print(f"{page.relative_to(ROOT)}: {'others' if options.check else 'rewritten'}")
-            if not options.check:
-                page.write_text(found, encoding="utf-8")
+        are_same &= put(page, text, found, check=options.check)
     return 1 if options.check and not are_same else 0
 
 

@@ -69,3 +69,14 @@ def succeed_together(size, work):
         if isinstance(one, BaseException):
             raise one
     return found
+
+
+def waves_of_three_frequencies(n_sequences):
+    """Sequences of unequal lengths, their classes, their sums, and running sums."""
+    rng = np.random.default_rng(0)
+    lengths, y = rng.integers(5, 14, n_sequences), rng.integers(0, 3, n_sequences)
+    X = [
+        np.sin((0.3 + 0.3 * c) * np.arange(n))[:, None] + 0.2 * rng.normal(size=(n, 2))
+        for c, n in zip(y, lengths, strict=True)
+    ]
+    return X, y, np.array([x.sum() for x in X]), [x.cumsum(axis=0)[:, 0] for x in X]

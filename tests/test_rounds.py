@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 import pytest
+from simulated_workers import waves_of_three_frequencies
 from test_workers import weights_of
 
 from admmirnn import RNNClassifier, RNNRegressor, Rollout, Status
@@ -48,14 +49,7 @@ def fit_in_rounds(estimator, parts, n=3, **more):
 
 @pytest.fixture(scope="module")
 def data():
-    """Sequences of unequal lengths, their classes, their sums, and running sums."""
-    rng = np.random.default_rng(0)
-    lengths, y = rng.integers(5, 14, 120), rng.integers(0, 3, 120)
-    X = [
-        np.sin((0.3 + 0.3 * c) * np.arange(n))[:, None] + 0.2 * rng.normal(size=(n, 2))
-        for c, n in zip(y, lengths, strict=True)
-    ]
-    return X, y, np.array([x.sum() for x in X]), [x.cumsum(axis=0)[:, 0] for x in X]
+    return waves_of_three_frequencies(120)
 
 
 def in_parts(sizes, *items):

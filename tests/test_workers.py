@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from simulated_workers import ThreadReducer, Threads, succeed_together, together
+from simulated_workers import ThreadReducer, Threads, succeed_together, together, waves_of_three_frequencies
 
 from admmirnn import CharacterModel, RNNClassifier, RNNRegressor, Status
 from admmirnn.solvers.rollout import solver
@@ -21,14 +21,7 @@ def parts(items, sizes):
 
 @pytest.fixture(scope="module")
 def data():
-    """Sequences of unequal lengths, their classes, their sums, and running sums."""
-    rng = np.random.default_rng(0)
-    lengths, y = rng.integers(5, 14, 90), rng.integers(0, 3, 90)
-    X = [
-        np.sin((0.3 + 0.3 * c) * np.arange(n))[:, None] + 0.2 * rng.normal(size=(n, 2))
-        for c, n in zip(y, lengths, strict=True)
-    ]
-    return X, y, np.array([x.sum() for x in X]), [x.cumsum(axis=0)[:, 0] for x in X]
+    return waves_of_three_frequencies(90)
 
 
 def weights_of(model):

@@ -60,7 +60,7 @@ class ByLetter:
 
     def sum(self, sums: AddedUp, /) -> None:
         """Refuse: nobody writes a letter in every iteration."""
-        raise NotImplementedError
+        raise NotImplementedError("workers that never meet cannot add up sums; they answer questions only")
 
     def gather(self, value: Any, /) -> list[Any]:
         """Return what all have said to this question, or raise `Unheard`."""
