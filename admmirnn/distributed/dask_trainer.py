@@ -171,14 +171,13 @@ def check_client(distributed: Any, client: Any) -> Any:
 
 def partitions_of(X: Any, y: Any) -> list[Any]:
     """What X and y are made of: objects that `distributed.Client.compute` makes futures of, or futures."""
-    import dask
-    from dask.delayed import Delayed
+    from dask.delayed import Delayed, delayed
     from distributed import Future
 
     if hasattr(X, "to_delayed") and hasattr(X, "map_partitions") and not hasattr(X, "chunks"):
         if y is not None:
             raise ValueError("X is a bag, whose items are pairs (x, y), and y is given as well; leave it out")
-        found = [dask.delayed(pairs, pure=False)(items) for items in X.to_delayed()]
+        found = [delayed(pairs, pure=False)(items) for items in X.to_delayed()]
     elif hasattr(X, "to_delayed") and hasattr(X, "chunks"):
         if not hasattr(y, "chunks"):
             raise TypeError(f"X is a dask array and y is of type {type(y).__name__}; pass a dask array")
@@ -189,13 +188,13 @@ def partitions_of(X: Any, y: Any) -> list[Any]:
             y = y.rechunk({0: X.chunks[0]})
         y = y.rechunk(dict.fromkeys(range(1, y.ndim), -1))
         blocks = zip(X.to_delayed().ravel(), y.to_delayed().ravel(), strict=True)
-        found = [dask.delayed(pair, pure=False)(*block) for block in blocks]
+        found = [delayed(pair, pure=False)(*block) for block in blocks]
     elif isinstance(X, (list, tuple)) and all(isinstance(one, (Delayed, Future)) for one in X):
         found = list(X)
         if y is not None:
             if len(y) != len(X):
                 raise ValueError(f"X has {len(X)} partitions and y has {len(y)}; pass as many")
-            found = [dask.delayed(pair, pure=False)(*both) for both in zip(X, y, strict=True)]
+            found = [delayed(pair, pure=False)(*both) for both in zip(X, y, strict=True)]
     else:
         raise TypeError(
             f"X is of type {type(X).__name__}; pass a dask bag, a dask array, or a list of delayed objects or futures"
