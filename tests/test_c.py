@@ -150,7 +150,7 @@ def test_any_network_in_integers(tmp_path_factory, data):
 @pytest.mark.hypothesis
 @pytest.mark.parametrize("check", [check_any_network, check_any_network_in_integers])
 @pytest.mark.parametrize("compiler, flags, runner", COMPILERS)
-@hypothesis.settings(max_examples=40)
+@hypothesis.settings(max_examples=15)
 @hypothesis.given(data=st.data())
 def test_any_network_of_any_compiler(tmp_path_factory, check, compiler, flags, runner, data):
     if shutil.which(compiler) is None or any(shutil.which(one) is None for one in runner):
