@@ -43,6 +43,7 @@ from admmirnn.estimators.settings import (
     check_same_network,
     check_targets_suit,
 )
+from admmirnn.estimators.weights import HasWeights
 from admmirnn.files import models
 from admmirnn.files.fitted import Fitted, attributes_of_each, check_fitted_history, check_fitted_type
 from admmirnn.losses import Loss, loss_of
@@ -139,7 +140,7 @@ class Trace:
     every_step: bool
 
 
-class RecurrentEstimator(HasNetworks, BaseEstimator):
+class RecurrentEstimator(HasWeights, HasNetworks, BaseEstimator):
     """What the estimators share: from what a user passes to a solver, and from a network to what a user is given."""
 
     U_: FloatArray

@@ -240,21 +240,26 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
 
     Attributes
     ----------
-    U_, W_, b_, V_, c_ : ndarray of shape (n, d), (n, n), (n,), (K, n), (K,)
-        The weights.  With ``bidirectional=True`` ``V_`` is (K, 2 n), of the states of both networks.
-    U_reverse_, W_reverse_, b_reverse_ : ndarray of shape (n, d), (n, n), (n,)
-        Those of the network that reads from the end, if there is one.
+    U_, W_, b_ : ndarray of shape (g n, d), (g n, n), (g n,)
+        Weights of the observations, weights of the state before, and biases, for all g gates of the cell.  The n rows
+        of each gate follow those of the gate before, in the order of the next entry.  "elman" has one gate.  "fastgrnn"
+        has one block of rows in ``U_`` and ``W_``, and two in ``b_``.  An array that joins several gates is made when
+        it is read, and is read-only.
     U_z_, W_z_, b_z_, ... : ndarray of shape (n, d), (n, n), (n,)
-        In the place of ``U_``, ``W_`` and ``b_`` with a cell of gates: those of "ugrnn" are z and c, of "gru" z, r and
-        c, of "lstm" i, f, g and o.  "fastgrnn" has ``U_``, ``W_``, ``b_z_`` and ``b_c_``; "gru" has ``b_s_``, which is
-        added to W_c s, as well.
-    U_2_, W_2_, b_2_, U_3_, ... : ndarray
-        Those of the layers above the first one, whose d are the units of the layer below: ``W_z_2_``, and with
-        ``bidirectional=True`` ``W_z_2_reverse_``.
+        Weights of single gates: z and c of "ugrnn"; z, r and c of "gru"; i, f, g and o of "lstm"; of "fastgrnn" the
+        biases ``b_z_`` and ``b_c_`` alone.  "gru" also has ``b_s_``, which is added to W_c s and comes last in ``b_``.
+    U_reverse_, W_reverse_, W_z_reverse_, ... : ndarray
+        Weights of the network that reads from the end, with ``bidirectional=True``.
+    U_2_, W_2_, b_2_, W_z_2_, U_3_, ... : ndarray
+        Weights of the layers above the first one, for which d is the number of states of the layer below; with
+        ``bidirectional=True`` also ``W_2_reverse_`` and so on.
+    V_, c_ : ndarray of shape (K, n), (K,)
+        Weights and biases of the outputs; with ``bidirectional=True`` ``V_`` is (K, 2 n), for the states of both
+        directions.
     estimators_ : list of RNNClassifier
-        With ``n_networks`` above 1, an estimator of each network, which has the weights: then there are none beside it.
-        ``history_`` has the means over the networks of each epoch (of counts and seconds the sums), ``n_iter_`` is the
-        most that one has done, and ``best_epoch_`` is None.
+        One fitted estimator for each network, with ``n_networks`` above 1.  They have the weights, and the estimator
+        itself has none.  Its ``history_`` has the means over the networks for each epoch (sums of counts and of
+        seconds), its ``n_iter_`` is the largest of theirs, and its ``best_epoch_`` is None.
     s_0_ : ndarray of shape (n,), or None
         The state before the first step; None is zero.  Of several layers also ``s_0_2_`` and so on, and where it is
         learnt with "lstm" ``c_0_``, the cell state.

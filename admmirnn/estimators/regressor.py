@@ -109,9 +109,9 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
 
     Attributes
     ----------
-    U_, W_, b_, V_, c_ : ndarray of shape (n, d), (n, n), (n,), (K, n), (K,)
-        The weights, for scaled targets; with other cells, several layers and ``bidirectional=True`` as in
-        `RNNClassifier`.
+    U_, W_, b_, V_, c_ : ndarray of shape (g n, d), (g n, n), (g n,), (K, n), (K,)
+        Weights of the network, for a cell with g gates and for scaled targets; `RNNClassifier` lists those of single
+        gates, of further layers and of a second direction.
     s_0_ : ndarray of shape (n,), or None
         The state before the first step; None is zero.
     estimators_ : list of RNNRegressor

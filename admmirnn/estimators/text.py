@@ -79,8 +79,9 @@ random_state, n_threads
 
     Attributes
     ----------
-    U_, W_, b_, V_, c_ : ndarray of shape (n, K), (n, n), (n,), (K, n), (K,)
-        The weights, for K different characters; with other cells and several layers as in `RNNClassifier`.
+    U_, W_, b_, V_, c_ : ndarray of shape (g n, K), (g n, n), (g n,), (K, n), (K,)
+        Weights of the network, for a cell with g gates and for K different characters; `RNNClassifier` lists those of
+        single gates and of further layers.
     s_0_ : ndarray of shape (n,), or None
         The state before the first character; None is zero.
     vocabulary_ : str

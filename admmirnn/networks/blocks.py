@@ -208,6 +208,20 @@ def weights_of(fitted: object) -> dict[str, FloatArray]:
     return {block.name: attributes[block.attribute] for block in blocks if block.name in found}
 
 
+def stacked(weights: Mapping[str, FloatArray]) -> dict[str, tuple[str, ...]]:
+    """The names U, W and b for each direction of each layer that has blocks of gates instead, and these blocks' names.
+
+    The gates are in the order in which the network's weights are listed; "b" of GRU ends with b_s.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for name in weights:
+        part, layer, direction = place_of(name)
+        if part not in (*_OF_NETWORK, *INITIAL):
+            of_letter = name_of(_letter(part), layer, direction)
+            found[of_letter] = (*found.get(of_letter, ()), name)
+    return {name: parts for name, parts in found.items() if name not in weights}
+
+
 def arrays_of(weights: Mapping[str, FloatArray], maps: tuple[Map, ...] = Elman.maps) -> tuple[FloatArray, ...]:
     """New arrays of a network with these weights by name, or raise unless they fit together."""
     named = blocks_named(weights, maps)
