@@ -287,6 +287,24 @@ def test_losses_that_vary_much_are_no_reason_to_go_back():
         assert any(guard.lost(0.5 + 5 * max(deviation, 0.1), 100) for _ in range(5))
 
 
+@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize(
+    "batch_size, n_high, expected", [(125, 1, False), (125, 3, True), (250, 1, True), (500, 1, True)]
+)
+def test_one_high_loss_of_several_is_no_reason_to_go_back(batch_size, n_high, expected, place):
+    """An update that the next ones mend; where a window has one or two minibatches, there is nothing to tell it by."""
+    guard = Guard(ElmanRNN.random(2, 4, 1, random_state=np.random.RandomState(0)), 10_000, 2.3)
+    per_window = 500 // batch_size
+    for loss in np.repeat([2.2, 1.9, 1.3], per_window):
+        assert not guard.lost(float(loss), batch_size)
+    losses = np.full(per_window, 1.2)
+    losses[(place + np.arange(n_high)) % per_window] = 5.0
+    assert any([guard.lost(float(loss), batch_size) for loss in losses]) == expected
+    if not expected:
+        assert not any([guard.lost(1.2, batch_size) for _ in range(2 * per_window)])
+        assert any([guard.lost(5.0, batch_size) for _ in range(per_window)])  # what it tolerates is as it was
+
+
 def test_estimator_warns_of_rollbacks(waves):
     X, y = waves
     model = RNNClassifier(

@@ -35,8 +35,10 @@ class Guard:
     remembered.  The network counts as lost when a loss is not finite, or when the mean of a window is above the best
     by more than a quarter of what the best gains over the best constant output, and by more than a tenth of the
     larger of the two, and more in windows of less than 100, and by more than six standard errors of such a mean, which
-    the differences between the minibatches of good windows tell, or a quarter of the larger one.  One minibatch at a
-    hundred times that level is enough.
+    the differences between the minibatches of good windows tell, or a quarter of the larger one.  The worst of three
+    or more minibatches does not count there: a single update that goes wrong in a cell with gates is often mended by
+    the next ones, while a rollback would halve the radius for the rest of the fit.  One minibatch at a hundred times
+    that level is enough.
 
     Parameters
     ----------
@@ -65,7 +67,7 @@ class Guard:
         self._leeway = math.sqrt(max(1.0, _SMALL_WINDOW / self.window))  # means of fewer losses vary more
         self.constant_loss = constant_loss
         self._best = math.inf
-        self._loss_sum, self._n_seen, self._weight_seen = 0.0, 0, 0.0
+        self._begin_window()
         self._previous: tuple[float, int] | None = None  # loss, and number of sequences
         self._square_sum, self._n_differences = 0.0, 0
         self._variance: float | None = None  # of the losses of single sequences
@@ -83,6 +85,7 @@ class Guard:
             loss_sum=self._loss_sum,
             n_seen=self._n_seen,
             weight_seen=self._weight_seen,
+            worst=self._worst,
             previous=self._previous,
             square_sum=self._square_sum,
             n_differences=self._n_differences,
@@ -102,6 +105,7 @@ class Guard:
             "_best": validation.number(),
             "_loss_sum": validation.number(),
             "_weight_seen": validation.number(0),
+            "_worst": (validation.number(), validation.number(0)),
             "_previous": validation.one_of(None, (validation.number(), validation.count(1))),
             "_square_sum": validation.number(0),
             "_variance": validation.one_of(None, validation.number(0)),
@@ -113,7 +117,7 @@ class Guard:
     def go_on_from(self, state: GuardMemory) -> None:
         """Take over the state of another guard."""
         self._best, self._loss_sum, self._n_seen = state.best, state.loss_sum, state.n_seen
-        self._weight_seen = state.weight_seen
+        self._weight_seen, self._worst = state.weight_seen, state.worst
         self._previous, self._square_sum, self._n_differences = state.previous, state.square_sum, state.n_differences
         self._variance, self._loss_after_return = state.variance, state.loss_after_return
         self._any_finite, self.rollbacks_in_a_row = state.any_finite, state.rollbacks_in_a_row
@@ -143,19 +147,24 @@ class Guard:
             return True
         self._any_finite = True
         self._compare(loss, n_sequences)
-        self._loss_sum += loss * (n_sequences * mean_weight)
-        self._weight_seen += n_sequences * mean_weight
+        weight = n_sequences * mean_weight
+        self._loss_sum += loss * weight
+        self._weight_seen += weight
         self._n_seen += n_sequences
+        self._worst = max(self._worst, (loss, weight))
         if self._best == math.inf:
             self._best = max(loss, self.constant_loss)
         if loss > _RUIN * max(self.constant_loss, self._best):
             return True
         if self._n_seen < self.window:
             return False
-        mean = self._loss_sum / self._weight_seen
-        self._loss_sum, self._n_seen, self._weight_seen = 0.0, 0, 0.0
-        if mean > self.most:
+        mean, of_others = self._loss_sum / self._weight_seen, self._mean_of_all_but_the_worst()
+        self._begin_window()
+        if of_others > self.most:
             return self._is_lost_at(mean)
+        if mean > self.most:
+            self._square_sum = self._n_differences = 0
+            return False
         self._learn_variance()
         if mean < self._best:
             self._remember(self._safest)
@@ -165,6 +174,18 @@ class Guard:
             self.rollbacks_in_a_row = 0
         self._best = min(self._best, mean)
         return False
+
+    def _begin_window(self) -> None:
+        self._loss_sum, self._n_seen, self._weight_seen = 0.0, 0, 0.0
+        self._worst = -math.inf, 0.0  # loss of a minibatch, and its weight
+
+    def _mean_of_all_but_the_worst(self) -> float:
+        """Mean loss of the minibatches of a window, without the worst one if there are three or more."""
+        loss, weight = self._worst
+        weight_of_others = self._weight_seen - weight
+        if weight_of_others < 0.6 * self._weight_seen:
+            return self._loss_sum / self._weight_seen
+        return (self._loss_sum - loss * weight) / weight_of_others
 
     def _compare(self, loss: float, n_sequences: int) -> None:
         """Add the square of this loss's difference to the one before, in units of the variance of one sequence's."""
@@ -220,7 +241,7 @@ class Guard:
     def begin_again(self) -> None:
         """Forget how low losses were: the law of the data has changed."""
         self._best = math.inf
-        self._loss_sum, self._n_seen, self._weight_seen = 0.0, 0, 0.0
+        self._begin_window()
         self._previous = self._variance = None
         self._square_sum, self._n_differences = 0.0, 0
         self._loss_after_return = -math.inf
@@ -236,7 +257,7 @@ class Guard:
         self._loss_after_return = None
         self._previous = None
         self._square_sum = self._n_differences = 0
-        self._loss_sum, self._n_seen, self._weight_seen = 0.0, 0, 0.0
+        self._begin_window()
         if not self._any_finite:  # not even the first weights are good: bring them nearer to zero
             for weights in (*self._good, *self._safest):
                 weights *= weights.dtype.type(0.5)

@@ -70,6 +70,7 @@ class GuardMemory:
     loss_sum: float = _named("_loss_sum")
     n_seen: int = _named("_n_seen")
     weight_seen: float = _named("_weight_seen")
+    worst: tuple[float, float] = _named("_worst")
     previous: tuple[float, int] | None = _named("_previous")
     square_sum: float = _named("_square_sum")
     n_differences: int = _named("_n_differences")
@@ -169,7 +170,6 @@ def memory_of(found: dict[str, Any]) -> RolloutMemory:
 
 
 def _guard_of(found: dict[str, Any]) -> GuardMemory:
-    found = {
-        "_weight_seen": float(found["_n_seen"])
-    } | found  # of a version that took the losses of minibatches as they are
+    of_older_versions: dict[str, Any] = {"_weight_seen": float(found["_n_seen"]), "_worst": (0.0, 0.0)}
+    found = of_older_versions | found
     return GuardMemory(**{of.name: found[of.metadata.get("key", of.name)] for of in fields(GuardMemory)})
