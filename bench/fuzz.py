@@ -483,9 +483,10 @@ def _watch(folder, kind, seed, first, last, tell):
         readers = [threading.Thread(target=read), threading.Thread(target=lambda: errors.append(process.stderr.read()))]
         for reader in readers:
             reader.start()
-        current = None
+        current, patience = None, SUBJECTS[kind].patience
         try:
-            while (line := lines.get(timeout=SUBJECTS[kind].patience)) is not None:
+            # until the first case everything is imported and warmed up, which a busy machine draws out
+            while (line := lines.get(timeout=10 * patience if current is None else patience)) is not None:
                 current = {**current, **line} if "outcome" in line else line
                 if "outcome" in line:
                     tell(current)

@@ -63,17 +63,21 @@ def test_outputs_are_those_of_a_naive_program(cell, n_hidden, bidirectional, rea
 
 @EVERY_CELL
 @EVERY_SHAPE
-def test_pieces_of_outputs_are_the_outputs(cell, n_hidden, bidirectional, monkeypatch):
-    network, (sequences, parts) = network_for(cell, n_hidden, bidirectional), sequences_of()
+@pytest.mark.parametrize("read_out", ["last", "mean", "max", "each"])
+def test_pieces_of_outputs_are_the_outputs(cell, n_hidden, bidirectional, read_out, monkeypatch):
+    every_step = read_out == "each"
+    network = network_for(cell, n_hidden, bidirectional, "last" if every_step else read_out)
+    sequences, parts = sequences_of()
     monkeypatch.setattr("admmirnn.networks.rolling._ROWS_AT_A_TIME", 4)  # several parts, and chunks where they can be
-    for every_step in (False, True):
-        expected = np.vstack([naive_networks.outputs_of(network, x, every_step=every_step) for x in parts])
-        found = np.full_like(expected, np.nan)
-        for rows, some in network.pieces_of_outputs(sequences, every_step=every_step):
-            found[rows] = some
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
-        outputs = network.outputs(sequences, every_step=every_step)
-        np.testing.assert_allclose(outputs, expected, rtol=0, atol=1e-12)
+    expected = np.vstack([naive_networks.outputs_of(network, x, every_step=every_step) for x in parts])
+    found, n_times = np.full_like(expected, np.nan), np.zeros(len(expected), int)
+    for rows, some in network.pieces_of_outputs(sequences, every_step=every_step):
+        found[rows] = some
+        np.add.at(n_times, rows, 1)
+    assert (n_times == 1).all()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+    outputs = network.outputs(sequences, every_step=every_step)
+    np.testing.assert_allclose(outputs, expected, rtol=0, atol=1e-12)
 
 
 @EVERY_CELL

@@ -151,7 +151,7 @@ def test_a_memory_is_the_same_after_it_was_a_dict():
 def test_a_pickle_with_the_memory_in_a_dict_goes_on():
     """As older versions have pickled it: full, empty, or None."""
     X, y = data()
-    model = RNNClassifier(3, max_epochs=2, random_state=0).fit(X, y)
+    model = RNNClassifier(3, max_epochs=2, random_state=0).fit(X, y).partial_fit(X, y)
 
     def as_it_was(memory):
         older = clone(model)

@@ -1,5 +1,6 @@
 """States before the first step, streams trained chunk by chunk, and training that goes on."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 
-from admmirnn import Algorithm1, RNNClassifier, RNNRegressor, Rollout, backend
+from admmirnn import Algorithm1, CharacterModel, RNNClassifier, RNNRegressor, Rollout, backend
 from admmirnn.data.sequences import Sequences
 from admmirnn.losses import SoftmaxCrossEntropy, SquaredError
 from admmirnn.networks import ElmanRNN
@@ -362,7 +363,7 @@ def test_partial_fit_is_one_long_run_of_the_solver():
 
 def test_partial_fit_goes_on_after_fit_and_after_pickling():
     X, y = waves(300)
-    model = RNNClassifier(16, random_state=0, max_epochs=2, s_0="learn").fit(X, y)
+    model = RNNClassifier(16, random_state=0, max_epochs=2, s_0="learn").fit(X, y).partial_fit(X, y)
     other = pickle.loads(pickle.dumps(model))
     before = model.W_.copy()
     model.partial_fit(X, y)
@@ -370,7 +371,37 @@ def test_partial_fit_goes_on_after_fit_and_after_pickling():
     np.testing.assert_array_equal(model.W_, other.W_)
     np.testing.assert_array_equal(model.s_0_, other.s_0_)
     assert not np.array_equal(model.W_, before)
-    assert len(model.history_) == 3
+    assert len(model.history_) == 4
+
+
+def test_a_pickle_of_a_fit_is_of_its_weights_and_a_copy_has_all():
+    X, y = waves(60)
+    model = RNNClassifier(16, random_state=0, max_epochs=2).fit(X, y)
+    copied, pickled = copy.deepcopy(model), pickle.loads(pickle.dumps(model))
+    assert pickled._memory is None and model._memory is not None
+    assert not np.shares_memory(copied._memory.layers[0].G, model._memory.layers[0].G)
+    np.testing.assert_array_equal(copied.partial_fit(X, y).W_, model.partial_fit(X, y).W_)
+    assert pickled.partial_fit(X, y)._memory.n_remembered < model._memory.n_remembered  # with statistics of its own
+
+
+@pytest.mark.parametrize("cell", ["elman", "fastgrnn", "ugrnn", "gru", "lstm"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"hidden_size": (30, 20)}, {"bidirectional": True}, {"n_networks": 2}, {"penalties": {"W": Lasso(1e-3)}}],
+    ids=str,
+)
+def test_pickles_and_files_are_hardly_larger_than_the_weights(cell, options, tmp_path):
+    X = np.random.default_rng(0).normal(size=(6, 3, 20))
+    options = {"hidden_size": 64, "cell": cell, "max_epochs": 1, "random_state": 0, "dtype": "float64"} | options
+    text = {name: value for name, value in options.items() if name not in ("bidirectional", "n_networks")}
+    for model in (
+        RNNClassifier(**options).fit(X, np.arange(6) % 2),
+        RNNRegressor(**options).fit(X, X[:, 0, 0]),
+        CharacterModel(**text).fit("to be or not to be"),
+    ):
+        n_bytes = sum(array.nbytes for network in model._networks() for array in network.arrays)
+        model.save(tmp_path / "model")
+        assert max(len(pickle.dumps(model)), (tmp_path / "model").stat().st_size) < 1.5 * n_bytes + 12_000
 
 
 class BreakingLoss:

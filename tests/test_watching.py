@@ -70,6 +70,17 @@ def test_validation_of_targets_at_each_step_of_unequal_lengths():
     assert "validation_accuracy" not in model.history_[-1]
 
 
+@pytest.mark.parametrize("read_out", ["last", "mean", "max"])
+def test_validation_of_long_sequences_counts_each_once(read_out, monkeypatch):
+    monkeypatch.setattr("admmirnn.networks.rolling._ROWS_AT_A_TIME", 20)  # which are read in chunks
+    rng = np.random.default_rng(0)
+    X, y = [rng.normal(size=(n, 1)) for n in (3, 90, 7, 45, 20, 61)], np.array([0, 1, 1, 0, 1, 1])
+    model = RNNClassifier(**OPTIONS, max_epochs=3, readout=read_out).fit(X, y, validation_data=(X, y))
+    expected = -np.log(model.predict_proba(X)[np.arange(6), y]).mean()
+    np.testing.assert_allclose(model.history_[-1]["validation_loss"], expected, rtol=1e-5)
+    assert model.history_[-1]["validation_accuracy"] == model.score(X, y)
+
+
 def test_validation_loss_has_no_class_weights():
     X, y = waves(100)
     model = RNNClassifier(**OPTIONS, max_epochs=1, class_weight="balanced").fit(X, y, validation_data=(X, y))

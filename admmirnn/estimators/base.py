@@ -183,6 +183,9 @@ class RecurrentEstimator(HasWeights, HasNetworks, BaseEstimator):
         state = dict(super().__getstate__())
         if isinstance(state.get("status_"), Status):  # not every format, as that of skops, can make a member of an enum
             state["status_"] = state["status_"].name
+        memory = state.get("_memory")
+        if isinstance(memory, Memory) and memory.is_of_a_fit:  # several times as large as the weights
+            state["_memory"] = None
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -541,7 +544,7 @@ class RecurrentEstimator(HasWeights, HasNetworks, BaseEstimator):
             sequence = sequence[:, None] if sequence.ndim == 1 else sequence
         sequences = self._sequences([sequence], network)
         S, every_step = network.states(sequences), self._form_of_targets != "sequence"
-        outputs = check_outputs(network.outputs_by_step(S, every_step=every_step), sequences.lengths)
+        outputs = check_outputs(network.outputs_by_step(S, every_step=every_step), sequences.lengths, every_step=True)
         if isinstance(network, StackedRNN) and layer < n_layers:
             S = network.states(sequences, layer)
         return Trace(
@@ -602,6 +605,12 @@ class RecurrentEstimator(HasWeights, HasNetworks, BaseEstimator):
         history = self.__dict__.get("history_")
         if isinstance(history, History):  # which calls of partial_fit add to
             copied.history_ = history.copy()
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copied = type(self).__new__(type(self))
+        memo[id(self)] = copied
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))  # with the memory, which a pickle may be without
         return copied
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -649,9 +650,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         ValueError, TypeError
             If X does not fit the estimator, or is not finite, or is so large that outputs are not.
         """
-        outputs, lengths = self._outputs(X)
-        answers = (outputs > 0).astype(int) if self._several else self.classes_[outputs.argmax(axis=1)]
-        return self._in_the_form_of_targets(answers, lengths)
+        return self._in_the_form_of_targets(*self._predicted(X, self._labels_of))
 
     def decision_function(self, X: ArrayLike) -> Array:
         """Return the outputs of the network; `predict` takes the largest one, or the positive ones of several labels.
@@ -672,10 +671,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         ValueError, TypeError
             As in `predict`.
         """
-        outputs, lengths = self._outputs(X)
-        if not self._several and outputs.shape[1] == 2:
-            outputs = outputs[:, 1] - outputs[:, 0]
-        return self._in_the_form_of_targets(outputs, lengths)
+        return self._in_the_form_of_targets(*self._predicted(X, self._decisions))
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: ArrayLike) -> Array:
@@ -699,8 +695,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         ValueError, TypeError
             As in `predict`.
         """
-        outputs, lengths = self._outputs(X)
-        return self._in_the_form_of_targets(self._probabilities(outputs), lengths)
+        return self._in_the_form_of_targets(*self._predicted(X, self._probabilities))
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X: ArrayLike) -> Array:
@@ -723,9 +718,16 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         ValueError, TypeError
             As in `predict`.
         """
-        outputs, lengths = self._outputs(X)
-        logarithms = log_expit(outputs) if self._several else log_softmax(outputs, axis=1)
-        return self._in_the_form_of_targets(logarithms, lengths)
+        answers = log_expit if self._several else partial(log_softmax, axis=1)
+        return self._in_the_form_of_targets(*self._predicted(X, answers))
+
+    def _labels_of(self, outputs: FloatArray) -> Array:
+        """What is predicted by a network with these outputs."""
+        return (outputs > 0).astype(int) if self._several else self.classes_[outputs.argmax(axis=1)]
+
+    def _decisions(self, outputs: FloatArray) -> FloatArray:
+        """The outputs, or of two classes by how much the second is ahead."""
+        return outputs[:, 1] - outputs[:, 0] if not self._several and outputs.shape[1] == 2 else outputs
 
     def _probabilities(self, outputs: FloatArray) -> FloatArray:
         found: FloatArray = expit(outputs) if self._several else softmax(outputs, axis=1)
@@ -735,7 +737,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         """What is predicted of each class, by a network with these outputs; of two without probabilities one number."""
         if hasattr(self, "predict_proba"):
             return self._probabilities(outputs)
-        return outputs[:, 1] - outputs[:, 0] if not self._several and outputs.shape[1] == 2 else outputs
+        return self._decisions(outputs)
 
     def trace(self, x: ArrayLike, layer: int | None = None) -> Trace:
         """Return the `Trace` of one sequence, with the states of a layer, counted from 1, or the last; for pictures."""
@@ -811,15 +813,15 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         return self._labels(X, y)[:2]
 
     def _subset_accuracy(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> float:
-        outputs, lengths = self._outputs(X)
+        predicted, lengths = self._predicted(X, self._labels_of)
         values, present, form = check_indicators(y, lengths, ignore_label=self.ignore_label)
         per_step = self._form_of_targets != "sequence"
-        if (form != "sequence") != per_step or values.shape != outputs.shape:
-            raise ValueError(f"y has {values.shape} indicators where {outputs.shape} are predicted; pass y as in fit")
+        if (form != "sequence") != per_step or values.shape != predicted.shape:
+            raise ValueError(f"y has {values.shape} indicators where {predicted.shape} are predicted; pass y as in fit")
         if not present.any():
             raise ValueError(f"y holds ignore_label = {self.ignore_label!r} alone; pass some labels to compare with")
         weights = check_weights_of_score(check_sample_weight(sample_weight, lengths, per_step=per_step), present)
-        right = ((outputs > 0) == values).all(axis=1)
+        right = (predicted == values).all(axis=1)
         return float(np.average(right[present], weights=weights))
 
 

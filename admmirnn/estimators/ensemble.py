@@ -132,9 +132,34 @@ class HasNetworks:
         networks = self._networks()
         sequences = self._sequences(X, networks[0])
         n_threads = validation.check_n_threads(self.n_threads)
-        how: dict[str, Any] = {"every_step": self._form_of_targets != "sequence", "n_threads": n_threads}
-        outputs = [check_outputs(network.outputs(sequences, **how), sequences.lengths) for network in networks]
-        return outputs, sequences.lengths
+        every_step, lengths = self._form_of_targets != "sequence", sequences.lengths
+        outputs = [network.outputs(sequences, every_step=every_step, n_threads=n_threads) for network in networks]
+        return [check_outputs(of_network, lengths, every_step=every_step) for of_network in outputs], lengths
+
+    def _predicted(self, X: ArrayLike, answers: Callable[[FloatArray], Array]) -> tuple[Array, IntArray]:
+        """What becomes of the outputs for each sequence or step, by a function of some of them; and lengths.
+
+        The outputs are not all held at once, unless several networks or two directions say something of each.
+        """
+        networks = self._networks()
+        (network, *others) = networks
+        if others or any(len(directions) > 1 for directions in network.layers):
+            outputs, lengths = self._outputs(X)
+            return answers(outputs), lengths
+        sequences = self._sequences(X, network)
+        every_step, n_threads = self._form_of_targets != "sequence", validation.check_n_threads(self.n_threads)
+        n = int(sequences.lengths.sum()) if every_step else len(sequences)
+        found: Array | None = None
+        for rows, outputs in network.pieces_of_outputs(sequences, every_step=every_step, n_threads=n_threads):
+            if not np.isfinite(outputs).all():
+                in_order = np.argsort(rows)
+                check_outputs(outputs[in_order], sequences.lengths, every_step=every_step, rows=rows[in_order])
+            some = answers(outputs)
+            if found is None:
+                found = np.empty((n, *some.shape[1:]), some.dtype)
+            found[rows] = some
+        assert found is not None
+        return found, sequences.lengths
 
     def _learn_several(
         self,
@@ -389,12 +414,15 @@ def check_goes_on(goes_on: bool) -> None:
         raise ValueError("the solver of the last fit has left nothing to go on from; call fit with solver='rollout'")
 
 
-def check_outputs(outputs: FloatArray, lengths: IntArray) -> FloatArray:
-    """Raise when a roll-out has overflowed; there is one output per sequence, or one per step."""
+def check_outputs(
+    outputs: FloatArray, lengths: IntArray, *, every_step: bool, rows: IntArray | None = None
+) -> FloatArray:
+    """Raise when a roll-out has overflowed; ``rows`` are the numbers of the outputs, if these are not all."""
     finite = np.isfinite(outputs).all(axis=1)
     if not finite.all():
         i = int(np.flatnonzero(~finite)[0])
-        if len(outputs) != len(lengths):
+        i = i if rows is None else int(rows[i])
+        if every_step:
             i = int(np.searchsorted(np.cumsum(lengths), i, side="right"))
         raise ValueError(
             f"the network's outputs for sequence {i} of X are not finite: its observations are too large for this "

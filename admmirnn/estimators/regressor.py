@@ -394,9 +394,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         ValueError, TypeError
             If X does not fit the estimator, or is not finite, or is so large that outputs are not.
         """
-        outputs, lengths = self._outputs(X)
-        values = self._values(outputs)
-        return self._in_the_form_of_targets(values[:, 0] if self._single else values, lengths)
+        return self._in_the_form_of_targets(*self._predicted(X, self._answers))
 
     def _answers(self, outputs: FloatArray) -> FloatArray:
         """What a network with these outputs predicts."""
@@ -561,14 +559,13 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         check_is_fitted(self)
         check_y_is_there(self, y)
         X, y, sample_weight = by_series(X, y, sample_weight)
-        outputs, lengths = self._outputs(X)
+        predicted, lengths = self._predicted(X, self._values)
         per_step = self._form_of_targets != "sequence"
         values, present, _, _ = check_values(y, lengths, targets="step" if per_step else "sequence")
-        if values.shape[1] != outputs.shape[1]:
-            found, due = values.shape[1], outputs.shape[1]
+        if values.shape[1] != predicted.shape[1]:
+            found, due = values.shape[1], predicted.shape[1]
             raise ValueError(f"y has {found} value(s) per target and {due} are predicted; pass targets as in fit")
         weights = check_weights_of_score(check_sample_weight(sample_weight, lengths, per_step=per_step), present)
-        predicted = self._values(outputs)
         return float(r2_score(values[present], predicted[present], sample_weight=weights))
 
 

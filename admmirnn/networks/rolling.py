@@ -13,7 +13,7 @@ from admmirnn.networks.side_by_side import set_apart, set_side_by_side
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from admmirnn._typing import FloatArray, IntArray, LayeredNetwork
+    from admmirnn._typing import Direction, FloatArray, IntArray, LayeredNetwork
     from admmirnn.data.sequences import Minibatch, Sequences
     from admmirnn.reference.kernels import Kernels
 
@@ -32,18 +32,17 @@ def outputs_of(network: LayeredNetwork, sequences: Sequences, *, every_step: boo
 def pieces_of_outputs(
     network: LayeredNetwork, sequences: Sequences, *, every_step: bool, n_threads: int
 ) -> Iterator[tuple[IntArray, FloatArray]]:
-    """Yield numbers of outputs, of sequences or of steps, and what they are.
+    """Yield numbers of outputs, of sequences or of steps, and what they are, each once.
 
     Long sequences are read in chunks, with states carried from one to the next, unless they are read from their ends as
-    well or pooled.
+    well.
     """
     kernels = backend.kernels()
     read_out = "each" if every_step else network.read_out
     longest = int(sequences.lengths.max())
     from_start = all(len(directions) == 1 for directions in network.layers)
-    in_chunks = from_start and read_out in ("last", "each")
     most_rows = rows_at_a_time(network.n_outputs if read_out == "each" else 1)
-    streams = sequences.in_chunks(min(longest, most_rows) if in_chunks else longest)
+    streams = sequences.in_chunks(min(longest, most_rows) if from_start else longest)
     chunks = streams.chunks
     first_chunks = chunks.lengths[streams.first_chunks]  # no other is longer
     parts = _parts(first_chunks, most_rows * n_threads)
@@ -54,18 +53,27 @@ def pieces_of_outputs(
     with backend.one_blas_thread():
         for first, last in parts:
             part = np.arange(first, last)
-            states = network.initial_states(len(part))
-            for indices in streams.minibatches(part):
+            states, n_chunks = network.initial_states(len(part)), streams.n_chunks[part]
+            several = bool((n_chunks > 1).any())
+            is_pooled = several and read_out in ("mean", "max")
+            pooled = _Pooled(network.layers[-1][0], read_out, len(part)) if is_pooled else None
+            for k, indices in enumerate(streams.minibatches(part)):
                 batch = chunks.minibatch(indices)
                 of = streams.stream_of[batch.indices] - first
+                end = n_chunks[of] == k + 1
                 spaces.load(batch)
                 spaces.roll_out(None if states is None else states[of])
                 if every_step:
                     sequence_of, step_of = batch.rows()
                     yield first_steps[sequence_of] + step_of, spaces.outputs_of_steps()
-                else:
+                elif pooled is not None:
+                    pooled.add(of, spaces.pooled_states(), batch.lengths)
+                    yield first + of[end], pooled.outputs(of[end], sequences.lengths[first + of[end]])
+                elif end.all():
                     yield first + of, spaces.outputs()
-                if (streams.n_chunks[part] > 1).any():
+                elif end.any():
+                    yield first + of[end], spaces.outputs()[end]
+                if several:
                     states = np.zeros((len(part), network.n_carried), network.dtype) if states is None else states
                     states[of] = spaces.last_states()
 
@@ -186,6 +194,11 @@ class Spaces:
         first, *others = self._of_layers[-1]
         return sum((other.Q for other in others), first.Q)
 
+    def pooled_states(self) -> FloatArray:
+        """Of networks that read from the start: what their outputs are read from, a row per sequence."""
+        ((space,),) = self._of_layers[-1:]
+        return space.states_read
+
     def outputs_of_steps(self) -> FloatArray:
         """One for each row of X."""
         first, *others = self._of_layers[-1]
@@ -193,6 +206,28 @@ class Spaces:
         found = first.Q[rows]
         for other in others:
             found += other.Q[rows[first.batch.mirrored_rows()]]
+        return found
+
+
+class _Pooled:
+    """Means or maxima of the states of sequences that are read chunk by chunk, of the last layer of a network."""
+
+    def __init__(self, layer: Direction, read_out: str, n_sequences: int) -> None:
+        self._layer, self._is_mean = layer, read_out == "mean"
+        self._H = np.full((n_sequences, layer.n_hidden), 0.0 if self._is_mean else -np.inf)
+
+    def add(self, of: IntArray, H: FloatArray, lengths: IntArray) -> None:
+        """Take in the pooled states of chunks, which are of these sequences and have so many steps."""
+        if self._is_mean:
+            self._H[of] += lengths[:, None] * H.astype(np.float64)
+        else:
+            self._H[of] = np.maximum(self._H[of], H)
+
+    def outputs(self, of: IntArray, lengths: IntArray) -> FloatArray:
+        """The outputs of sequences that have been read to their ends, of so many steps each."""
+        Psi = self._layer.Psi
+        H = (self._H[of] / lengths[:, None] if self._is_mean else self._H[of]).astype(Psi.dtype)
+        found: FloatArray = H @ Psi[:, :-1].T + Psi[:, -1]
         return found
 
 

@@ -21,6 +21,11 @@ class Memory:
 
     states: FloatArray | None = None
 
+    @property
+    def is_of_a_fit(self) -> bool:
+        """Whether a whole fit has left it, and no call of `partial_fit`: a pickle of the estimator leaves it out."""
+        return False
+
 
 def as_dict(value: Any) -> dict[str, Any]:
     """A dataclass as a dict, and so are those within it and within its lists; arrays are the same.

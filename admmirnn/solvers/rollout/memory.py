@@ -113,6 +113,11 @@ class RolloutMemory(Memory):
     guard: GuardMemory | None
     dropout: np.random.RandomState | None = None
 
+    @property
+    def is_of_a_fit(self) -> bool:
+        """Whether there is no guard, which calls of `partial_fit` hand on."""
+        return self.guard is None
+
 
 @dataclass
 class ShuffledState:
