@@ -116,6 +116,9 @@ class Interruption:
     and_termination : bool, default=False
         Whether SIGTERM asks for an end as well, where nobody handles it: the fit ends as it does after Ctrl-C, and then
         the process does.
+    may_raise : bool, default=True
+        Whether the second Ctrl-C raises KeyboardInterrupt.  It must not where several workers meet within, as it may
+        come when one has met the others and does not know it yet.
 
     Attributes
     ----------
@@ -127,9 +130,9 @@ class Interruption:
     _last_time = -math.inf  # that any of them was asked for
     _handlers: Mapping[int, _Handler] = {}  # of one that has not even been made
 
-    def __init__(self, and_termination: bool = False) -> None:
+    def __init__(self, and_termination: bool = False, may_raise: bool = True) -> None:
         self.asked_for = self._terminates = False
-        self._and_termination = and_termination
+        self._and_termination, self._may_raise = and_termination, may_raise
         self._outer: Interruption | None = None
 
     def __enter__(self) -> Self:
@@ -171,7 +174,7 @@ class Interruption:
         """Take note of a signal; raise KeyboardInterrupt if it is the second one."""
         if number == signal.SIGTERM:
             self._terminates = True
-        else:
+        elif self._may_raise:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             last_time, Interruption._last_time = Interruption._last_time, time.monotonic()
             if Interruption._last_time - last_time < self._AT_ONCE:
@@ -180,7 +183,7 @@ class Interruption:
         while interruption is not None:
             interruption.asked_for = True
             interruption = interruption._outer
-        once_more = "" if number == signal.SIGTERM else "; once more aborts it"
+        once_more = "; once more aborts it" if number == signal.SIGINT and self._may_raise else ""
         logger.warning("interrupted: ending the fit after this iteration%s", once_more)
 
 

@@ -79,6 +79,22 @@ def error_elsewhere(folder, reducer):
     RNNClassifier(**OPTIONS).fit(X, y, reducer=reducer)
 
 
+def leaving(folder, reducer):
+    """One rank does not come to fit at all: the others wait for it, but not for ever."""
+    X, y = sequences()
+    reducer = MPIReducer(MPI.COMM_WORLD, timeout=3.0)
+    if reducer.rank > 0:
+        RNNClassifier(**OPTIONS).fit(X, y, reducer=reducer)
+
+
+def frozen(folder, reducer):
+    """One rank stands still in the middle of the fit."""
+    X, y = sequences()
+    (folder / f"pid-{reducer.rank}").write_text(str(os.getpid()))
+    options = OPTIONS | {"max_epochs": 10**6, "callbacks": [Slow(folder, 0.01)]}
+    RNNClassifier(**options).fit(X, y, reducer=MPIReducer(MPI.COMM_WORLD, timeout=3.0))
+
+
 class Slow:
     """Writes down how far the fit is, and gives a test the time to do something."""
 

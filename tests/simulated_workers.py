@@ -53,7 +53,7 @@ def together(size, work):
         except BaseException as error:
             found[rank] = error
 
-    workers = [threading.Thread(target=run, args=(rank,), daemon=True) for rank in range(size)]
+    workers = [threading.Thread(target=run, args=(rank,), name=f"worker {rank}", daemon=True) for rank in range(size)]
     for worker in workers:
         worker.start()
     for worker in workers:

@@ -127,6 +127,42 @@ def test_ctrl_c_on_one_rank_ends_the_fit_on_all_and_keeps_the_weights(tmp_path):
     assert np.isfinite(first).all()
 
 
+@pytest.mark.slow
+def test_ctrl_c_many_times_on_one_rank_is_one(tmp_path):
+    """Signals that come at any moment must not part a rank from the others."""
+    process = start(2, "endless", tmp_path)
+    wait_for(tmp_path / "epoch", process)
+    pid = int((tmp_path / "pid-1").read_text())
+    for _ in range(20):
+        if (tmp_path / "status-1").exists():
+            break
+        os.kill(pid, signal.SIGINT)
+        time.sleep(0.002)
+    status, output = finish(process, limit=60)
+    assert status == 0, output
+    assert {(tmp_path / f"status-{rank}").read_text() for rank in range(2)} == {"INTERRUPTED"}
+
+
+WAITED = "has waited for other ranks for 3 seconds"
+
+
+@pytest.mark.slow
+def test_a_rank_that_does_not_come_to_fit_ends_all(tmp_path):
+    status, output = finish(start(3, "leaving", tmp_path), limit=60)
+    assert status != 0
+    assert WAITED in output
+
+
+@pytest.mark.slow
+def test_a_rank_that_stands_still_ends_all(tmp_path):
+    process = start(2, "frozen", tmp_path)
+    wait_for(tmp_path / "epoch", process)
+    os.kill(int((tmp_path / "pid-1").read_text()), signal.SIGSTOP)
+    status, output = finish(process, limit=60)
+    assert status != 0
+    assert WAITED in output
+
+
 def end_by_a_kill(folder, random_state):
     """Kill one rank at a random moment; return how long the others have taken to end."""
     process = start(2, "checkpoint", folder)
@@ -158,3 +194,5 @@ def test_what_is_no_communicator():
 
     with pytest.raises(TypeError, match="pass a communicator"):
         MPIReducer("MPI")
+    with pytest.raises(ValueError, match="timeout"):
+        MPIReducer(timeout=0)

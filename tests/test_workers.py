@@ -1,12 +1,16 @@
 """Workers that fit one network together: their weights are those of one process that has the data of all."""
 
+import threading
+
 import numpy as np
 import pytest
 from simulated_workers import ThreadReducer, Threads, succeed_together, together, waves_of_three_frequencies
 
-from admmirnn import CharacterModel, RNNClassifier, RNNRegressor, Status
+from admmirnn import CharacterModel, RNNClassifier, RNNRegressor, Rollout, Status
 from admmirnn.solvers.rollout import solver
+from admmirnn.solvers.rollout.guard import Guard
 from admmirnn.solvers.rollout.iteration import Fit
+from admmirnn.solvers.rollout.judge import Judge
 from admmirnn.solvers.rollout.order import Shuffled
 from admmirnn.solvers.workers import WorkerError
 
@@ -280,6 +284,38 @@ def test_an_error_within_an_iteration(data, monkeypatch, after, iteration):
     first, second = fit_of(data)
     assert isinstance(first, MemoryError)
     assert str(second) == "rank 0 has failed: MemoryError: there is no room"
+
+
+@pytest.mark.parametrize(
+    "of_class, name, calls",
+    [
+        (Shuffled, "_minibatches", 1),
+        (Shuffled, "_minibatches", 2),
+        (Fit, "__init__", 1),
+        (Judge, "after_sweeps", 2),
+        (Judge, "after_sweeps", 3),  # the last one of the epoch
+        (Fit, "check_last_update", 1),
+        (Fit, "stay_alike", 1),
+        (Guard, "roll_back", 1),
+    ],
+)
+def test_an_error_anywhere_in_a_fit(data, monkeypatch, of_class, name, calls):
+    """Wherever one worker fails, even if it should never be there alone: nobody waits for what does not come."""
+    function, n_calls = getattr(of_class, name), []
+
+    def failing(*arguments, **options):
+        found = function(*arguments, **options)
+        if threading.current_thread().name == "worker 1":
+            n_calls.append(1)
+            if len(n_calls) == calls:
+                raise MemoryError("there is no room")
+        return found
+
+    monkeypatch.setattr(of_class, name, failing)
+    solver = Rollout(radius=None, output_radius=None, r=1e-9) if of_class is Guard else "rollout"
+    first, second = fit_of(data, solver=(solver, solver))
+    assert isinstance(second, MemoryError)
+    assert str(first) == "rank 1 has failed: MemoryError: there is no room"
 
 
 def test_an_error_of_a_callback(data):

@@ -221,7 +221,7 @@ def train(
     watch = Watch(estimator, settings, data, network, become, earlier, checkpoint, reducer)
     n_epochs = 1 if online else _n_epochs(settings, read, reducer)
     going_on = watch.read_checkpoint(n_epochs) if resume else None
-    own = Interruption(and_termination=checkpoint is not None)
+    own = Interruption(checkpoint is not None, may_raise=reducer.size == 1)
     try:
         with own if interruption is None else nullcontext(interruption) as interruption:
             limits = Limits(interruption, settings.max_time)

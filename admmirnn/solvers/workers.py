@@ -104,11 +104,11 @@ def failing_together(reducer: Reducer) -> Iterator[None]:
     """Within it, an error of one worker ends all of them; workers leave it together."""
     try:
         yield
-        gather(reducer, None)
     except BaseException as error:
         if not getattr(error, "was_told", False):
             tell_failure(reducer, error)
         raise
+    gather(reducer, None)  # not within the try: Ctrl-C may come as this returns, when the others have gone
 
 
 _ALONE = nullcontext()  # one worker has nobody to tell

@@ -30,7 +30,7 @@ from admmirnn.solvers.rollout.weighting import relative_weights, roots_of_sequen
 from admmirnn.solvers.workers import gather
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import TypeAlias
 
     from numpy.typing import NDArray
@@ -387,20 +387,21 @@ class Fit:
         self.guard.go_on_from(state.guard)
         self.order.go_on_from(state.order)
 
-    def iterate(self, indices: IntArray, failing: Failing) -> Status | None:
-        """Make an iteration with the sequences ``indices``; return the status to end with, if one has become due."""
+    def iterate(self, minibatches: Iterator[IntArray], failing: Failing) -> Status | None:
+        """Make an iteration with the next minibatch; return the status to end with, if one has become due."""
         with failing.before_the_sum():
-            self.take(indices)
+            self.take(next(minibatches))
             self.sweep_forward()  # 1, 2
             self.sweep_backward()  # 3
-        decision = self.agree()
+        self.agree()
         with failing.after_the_sum():
+            decision = self.decide()
             if decision.rolls_back:
                 self.roll_back()
             elif decision.moves:
                 self.fold()  # 4
                 self.update_weights()  # 5
-        return decision.ending
+        return self.figures.ending
 
     # The steps of an iteration, numbered as in the docstring of `admmirnn.Rollout`.
 
@@ -491,17 +492,21 @@ class Fit:
         for states in self.initial_states:
             states.sum_up(self.from_s_0)
 
-    def agree(self) -> Decision:
-        """Add the sums up over all workers, and decide from what all of them have how to go on.
-
-        Nothing else may depend on what one worker sees, or knows of time: all go on alike.
-        """
+    def agree(self) -> None:
+        """Add the sums up over all workers, and ask whether any of them wants the fit to end, or has failed."""
         sums = self.sums
         self.judge.ask(sums)
         self.reducer.sum(sums)
         if self.parts is not None and sums.any_failed:
             gather(self.reducer, None)  # which raises with the message of whoever has
-        figures = self.figures = sums.read()
+        self.figures = sums.read()
+
+    def decide(self) -> Decision:
+        """Decide from the figures of all workers how to go on.
+
+        Nothing else may depend on what one worker sees, or knows of time: all go on alike.
+        """
+        figures = self.figures
         decision = self.judge.after_sweeps(figures)
         if figures.n_targets:
             self.record.count(figures)

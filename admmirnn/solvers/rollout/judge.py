@@ -28,14 +28,11 @@ class Decision:
         Whether to take back what rollbacks have taken off the radius: the law of the data has changed.
     moves : bool
         Whether to fold the sums in and to move the weights.
-    ending : Status or None
-        What to end the fit with after this iteration, or None.
     """
 
     rolls_back: bool = False
     restores_radius: bool = False
     moves: bool = True
-    ending: Status | None = None
 
 
 _GO_ON = Decision()
@@ -81,13 +78,13 @@ class Judge:
 
     def after_sweeps(self, figures: Figures) -> Decision:
         """Decide what comes after the sweeps over a minibatch, from its figures over all workers."""
-        self._progress, ending = figures.progress, figures.ending
+        self._progress = figures.progress
         if not figures.n_targets:  # streams may say nothing here
-            return Decision(moves=False, ending=ending)
+            return Decision(moves=False)
         rolls_back, restores_radius = self._after_roll_out(figures.loss, figures.n_sequences, figures.mean_weight)
-        if not (rolls_back or restores_radius or ending):
+        if not (rolls_back or restores_radius):
             return _GO_ON
-        return Decision(rolls_back, restores_radius, not rolls_back, ending)
+        return Decision(rolls_back, restores_radius, not rolls_back)
 
     def _after_roll_out(self, loss: float, n_sequences: int, mean_weight: float) -> tuple[bool, bool]:
         """Whether the loss says that the last updates have ruined the network, and whether the law has changed."""

@@ -237,7 +237,7 @@ def make_round(
         before: list[_OfBatch] = []
         for indices in minibatches:
             if len(indices):
-                fit.iterate(indices, failing)
+                fit.iterate(iter([indices]), failing)
             else:  # another part has sequences left for this iteration
                 fit.iteration += 1
             if not before:

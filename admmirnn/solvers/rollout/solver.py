@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -321,11 +320,13 @@ def _run(fit: Fit, history: list[Record], checkpoint: KeepState | None) -> Statu
 
 def _run_epoch(fit: Fit) -> Status | None:
     """The iterations of an epoch, or those that are left; return the status to end with, if one has become due."""
+    gather(fit.reducer, None)  # from here on whoever fails says so in a sum
     fit.record = EpochRecord()
     failing = Failing(fit.reducer, fit.sums)
     ending = None
-    for indices in islice(fit.order.epoch(), min(fit.n_iterations - fit.iteration, fit.order.n_batches)):
-        if ending := fit.iterate(indices, failing):
+    minibatches = fit.order.epoch()
+    for _ in range(min(fit.n_iterations - fit.iteration, fit.order.n_batches)):
+        if ending := fit.iterate(minibatches, failing):
             break
     failing.end()
     return ending
