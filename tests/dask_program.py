@@ -1,9 +1,12 @@
 """What tests/test_dask.py runs in a process of its own: fits in rounds on a LocalCluster of processes."""
 
+import contextlib
+import faulthandler
 import gc
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -190,16 +193,119 @@ def interrupted(client, folder):
     }
 
 
-def main():
-    what, folder, more = sys.argv[1], Path(sys.argv[2]), [float(argument) for argument in sys.argv[3:]]
+def worker_stopped(client, folder):
+    """A worker is there, and does nothing any more: after its time the scheduler gives it up."""
+    alone = fit(client, delayed_parts(), max_epochs=8)
+    seen = []
+
+    def stop(state):
+        seen.append(state.record["epoch"])
+        if len(seen) == 3:
+            os.kill(int((folder / "read-0").read_text().split()[0]), signal.SIGSTOP)
+
+    model = fit(client, delayed_parts(folder), max_epochs=8, callbacks=[stop])
+    reads = [len((folder / f"read-{i}").read_text().split()) for i in range(N_PARTS)]
+    return {"stopped": weights_of(model), "alone": weights_of(alone), "reads": reads}
+
+
+def _end_of_fit(client, press, *, interrupts=False, timeout=30.0):
+    """A fit without an end, in which ``press()`` is called after three epochs, and how it ends."""
+    pressed = []
+
+    def after_epoch(state):
+        if state.record["epoch"] == 3:
+            pressed.append(time.monotonic())
+            press()
+            if interrupts:
+                threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    model = RNNClassifier(**OPTIONS | {"max_epochs": 10**6}, callbacks=[after_epoch])
+    trainer = DaskTrainer(model, client, iterations_per_round=4, timeout=timeout)
+    error = ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            trainer.fit(delayed_parts())
+        except Exception as found:
+            error = f"{type(found).__name__}: {found}"
+    assert pressed, error
+    return {
+        "error": error,
+        "epochs": trainer.estimator_.n_iter_,
+        "status": trainer.estimator_.status_ and trainer.estimator_.status_.name,
+        "seconds": time.monotonic() - pressed[0],
+    }
+
+
+def scheduler_killed(client, folder):
+    return _end_of_fit(client, lambda: os.kill(int((folder / "scheduler").read_text()), signal.SIGKILL))
+
+
+def scheduler_stopped(client, folder):
+    return _end_of_fit(client, lambda: os.kill(int((folder / "scheduler").read_text()), signal.SIGSTOP))
+
+
+def scheduler_stopped_and_interrupted(client, folder):
+    pid = int((folder / "scheduler").read_text())
+    return _end_of_fit(client, lambda: os.kill(pid, signal.SIGSTOP), interrupts=True, timeout=100.0)
+
+
+def workers_killed(client, folder):
+    def kill():
+        for pid in client.run(os.getpid).values():
+            os.kill(pid, signal.SIGKILL)
+
+    return _end_of_fit(client, kill)
+
+
+@contextlib.contextmanager
+def own_scheduler(folder):
+    """A scheduler and a worker without a nanny, in processes of their own."""
+    from dask.distributed import Client
+
+    file = folder / "scheduler.json"
+    of_both = [f"--scheduler-file={file}", "--no-dashboard"]
+    scheduler = subprocess.Popen([sys.executable, "-m", "distributed.cli.dask_scheduler", "--port=0", *of_both])
+    (folder / "scheduler").write_text(str(scheduler.pid))
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--no-nanny", "--nthreads=1", *of_both]
+    worker = subprocess.Popen(worker)
+    try:
+        while not file.exists():
+            time.sleep(0.1)
+        client = Client(scheduler_file=str(file), timeout=300)
+        client.wait_for_workers(1)
+        yield client
+    finally:
+        for process in (worker, scheduler):
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def local_cluster(what):
     from dask.distributed import Client, LocalCluster
 
     n_workers = 1 if what == "added" else 2
     in_processes = what not in ("same_everywhere", "errors")
     options = {"threads_per_worker": 1, "dashboard_address": None, "processes": in_processes}
     with LocalCluster(n_workers=n_workers, **options) as cluster, Client(cluster) as client:
+        yield client
+
+
+def main():
+    what, folder, more = sys.argv[1], Path(sys.argv[2]), [float(argument) for argument in sys.argv[3:]]
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background may ignore it
+    import dask
+
+    dask.config.set({"distributed.scheduler.worker-ttl": "4 s" if what == "worker_stopped" else "300 s"})
+    own = what.startswith("scheduler_") or what == "workers_killed"
+    with own_scheduler(folder) if own else local_cluster(what) as client:
+        (folder / "ready").touch()
         found = globals()[what](client, folder, *more)
     (folder / "found.json").write_text(json.dumps(found))
+    if own:
+        os._exit(0)  # a client has nobody to say good-bye to
 
 
 if __name__ == "__main__":

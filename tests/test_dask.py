@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,8 +22,11 @@ from admmirnn.distributed.dask_trainer import _Places, check_sound
 PROGRAM = Path(__file__).with_name("dask_program.py")
 
 
+LIMIT_OF_START = 600  # seconds: workers that import all of scientific Python take minutes on a machine that is busy
+
+
 def run(what, folder, *more, limit=240):
-    """What the program has found; it is killed after so many seconds, and its workers with it."""
+    """What the program has found; it is killed so many seconds after its workers are there, and they with it."""
     process = subprocess.Popen(
         [sys.executable, str(PROGRAM), what, str(folder), *map(str, more)],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -29,12 +35,21 @@ def run(what, folder, *more, limit=240):
         text=True,
         start_new_session=True,
     )
-    try:
-        output, _ = process.communicate(timeout=limit)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, 9)
-        output, _ = process.communicate()
-        pytest.fail(f"no end after {limit} seconds\n{output}")
+    ends = time.monotonic() + LIMIT_OF_START
+    is_ready = False
+    while True:
+        try:
+            output, _ = process.communicate(timeout=0.5)
+            break
+        except subprocess.TimeoutExpired:
+            if not is_ready and (folder / "ready").exists():
+                is_ready, ends = True, time.monotonic() + limit
+            if time.monotonic() > ends:
+                os.kill(process.pid, signal.SIGUSR1)  # it says where it is
+                time.sleep(2)
+                os.killpg(process.pid, signal.SIGKILL)
+                output, _ = process.communicate()
+                pytest.fail(f"no end {limit} seconds after the start\n{output}" if is_ready else f"no start\n{output}")
     assert process.returncode == 0, output
     return json.loads((folder / "found.json").read_text())
 
@@ -94,6 +109,39 @@ def test_interrupting_the_driver_keeps_the_weights(tmp_path):
     assert found["status"] == "INTERRUPTED"
     assert found["epochs"] >= 3
     assert any("interrupted by Ctrl-C" in warning for warning in found["warnings"])
+
+
+@pytest.mark.slow
+def test_a_worker_that_stands_still_is_given_up(tmp_path):
+    pytest.importorskip("distributed", reason="the extra dask is not there")
+    found = run("worker_stopped", tmp_path)
+    np.testing.assert_array_equal(found["stopped"], found["alone"])
+    assert max(found["reads"]) > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "what, message",
+    [
+        ("scheduler_killed", "the scheduler of Dask (has gone|cannot be reached)"),
+        ("scheduler_stopped", "the scheduler of Dask has not answered for 30 seconds"),
+        ("workers_killed", "there has been no worker for 30 seconds"),
+    ],
+)
+def test_a_fit_that_cannot_go_on_ends(tmp_path, what, message):
+    pytest.importorskip("distributed", reason="the extra dask is not there")
+    found = run(what, tmp_path)
+    assert re.search(message, found["error"]), found["error"]
+    assert found["epochs"] >= 3  # the estimator has the weights of before
+    assert found["seconds"] < 120
+
+
+@pytest.mark.slow
+def test_interrupting_while_the_scheduler_stands_still(tmp_path):
+    pytest.importorskip("distributed", reason="the extra dask is not there")
+    found = run("scheduler_stopped_and_interrupted", tmp_path)
+    assert found["status"] == "INTERRUPTED"
+    assert found["epochs"] >= 3
 
 
 @pytest.mark.parametrize(

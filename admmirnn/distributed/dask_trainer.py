@@ -21,7 +21,7 @@ from admmirnn.optional import import_optional
 from admmirnn.solvers import SOLVERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
 _LOOK = 0.2  # seconds after which the driver looks whether it is to end
 
@@ -56,12 +56,13 @@ class DaskTrainer(BaseEstimator):
         own sequences, as consensus ADMM has it.  Of partitions that differ, such as those sorted by label, the network
         learns more with these; of others as much, or in few rounds a little less.  See the guide.
     timeout : float, default=300.0
-        Seconds without any worker, > 0, after which the fit ends with an error.
+        Seconds without any worker, or without an answer of the scheduler, > 0, after which the fit ends with an error.
 
     Attributes
     ----------
     estimator_ : estimator
-        Fitted, and usable without Dask.
+        Fitted, and usable without Dask.  Should an error end the fit, it has the weights after the last whole epoch, if
+        there was one.
 
     Raises
     ------
@@ -128,7 +129,7 @@ class DaskTrainer(BaseEstimator):
             If a parameter or a partition cannot be used; the message has the number of the partition.
         RuntimeError
             If a partition is lost: it was in the memory of a worker only, or all workers it was sent to have died, or
-            there have been no workers for ``timeout`` seconds.
+            there have been no workers for ``timeout`` seconds, or the scheduler has gone.
         """
         distributed = import_optional("distributed", "dask", "DaskTrainer")
         estimator = check_estimator(self.estimator)
@@ -142,8 +143,11 @@ class DaskTrainer(BaseEstimator):
         with contextlib.closing(_Work(distributed, client, len(partitions), timeout)) as work:
             raw = work.compute(partitions)
             del partitions
-            learn_in_rounds(estimator, settings, raw, per_round, validation_data, consensus=consensus)
-        self.estimator_ = estimator
+            try:
+                learn_in_rounds(estimator, settings, raw, per_round, validation_data, consensus=consensus)
+            finally:
+                if hasattr(estimator, "n_iter_"):  # after some epochs, should an error have ended it
+                    self.estimator_ = estimator
         return self
 
 
@@ -281,9 +285,9 @@ class _Work:
             ]
         return DaskParts(self, futures)
 
-    def places(self) -> list[str | None]:
-        """The workers that should have the partitions, of those that there are."""
-        n_threads = self.client.nthreads()
+    def places(self, stop: Callable[[], Any] | None = None) -> list[str | None]:
+        """The workers that should have the partitions, of those that there are; after ``stop()`` as they were."""
+        n_threads = self._n_threads(stop)
         if n_threads:
             self._had_workers = time.monotonic()
             self._places.update(n_threads)
@@ -295,6 +299,7 @@ class _Work:
         function: Callable[..., Any],
         arguments: tuple[Any, ...],
         each: Sequence[Any] | None = None,
+        stop: Callable[[], Any] | None = None,
     ) -> list[Any]:
         """Have a function called with each partition, where it is."""
         cloudpickle = import_optional("cloudpickle", "dask", "DaskTrainer")
@@ -305,7 +310,7 @@ class _Work:
                 self.client.submit(
                     _called, future, rank, call, own, workers=place, allow_other_workers=place is not None, pure=False
                 )
-                for rank, (future, place, own) in enumerate(zip(futures, self.places(), owns, strict=True))
+                for rank, (future, place, own) in enumerate(zip(futures, self.places(stop), owns, strict=True))
             ]
 
     def results(self, futures: Sequence[Any], stop: Callable[[], Any] | None) -> list[Any] | None:
@@ -322,9 +327,11 @@ class _Work:
             try:
                 self.distributed.wait(futures, timeout=_LOOK)
             except (TimeoutError, self.distributed.TimeoutError):
-                self._check_there_are_workers()
+                self._check_there_are_workers(stop)
             except (asyncio.CancelledError, concurrent.futures.CancelledError):
                 pass  # which `check_sound` says of which partition
+            if self.client.status in ("connecting", "closing", "closed"):
+                raise RuntimeError("the scheduler of Dask has gone, and with it what the workers had of the data")
             is_lost = time.monotonic() - had_all > self.timeout
             for rank, future in enumerate(futures):
                 check_sound(rank, future, is_lost=is_lost)
@@ -333,14 +340,61 @@ class _Work:
                 had_all = time.monotonic()
             if states != {"finished"}:
                 continue
-            found: list[Any] = self.client.gather(futures, errors="skip")
-            if len(found) == len(futures):  # or a worker has died with what it had found, and it is found again
-                return found
+            found = self._gathered(futures, stop)
+            if found is not None and len(found) == len(futures):
+                return found  # or a worker has died with what it had found, and it is found again
 
-    def _check_there_are_workers(self) -> None:
-        if self.client.nthreads():
+    def _gathered(self, futures: Sequence[Any], stop: Callable[[], Any] | None) -> list[Any] | None:
+        """What there is of the results; None if ``stop()`` is true before, or a worker has died that had some."""
+
+        async def gathered() -> Any:
+            return await self.client.gather(futures, errors="skip")
+
+        gathering = self._in_loop(gathered())
+        while True:
+            try:
+                found: list[Any] = gathering.result(_LOOK)
+                return found
+            except concurrent.futures.CancelledError:
+                return None
+            except (TimeoutError, concurrent.futures.TimeoutError):
+                # should a worker die now, gather would wait for another one without an end
+                if (stop is not None and stop()) or {future.status for future in futures} != {"finished"}:
+                    gathering.cancel()
+                    return None
+
+    def _n_threads(self, stop: Callable[[], Any] | None = None) -> dict[str, int] | None:
+        """The number of threads of each worker, by address; None if ``stop()`` is true before."""
+
+        async def asked() -> Any:
+            return await self.client.nthreads()
+
+        asking, started = self._in_loop(asked()), time.monotonic()
+        while time.monotonic() - started < self.timeout:
+            try:
+                found: dict[str, int] = asking.result(_LOOK)
+                return found
+            except (TimeoutError, concurrent.futures.TimeoutError):
+                if stop is not None and stop():
+                    asking.cancel()
+                    return None
+            except OSError as error:
+                raise RuntimeError(f"the scheduler of Dask cannot be reached: {error}") from error
+        asking.cancel()
+        raise RuntimeError(
+            f"the scheduler of Dask has not answered for {self.timeout:g} seconds; pass a larger timeout if it may be "
+            "as busy as that"
+        )
+
+    def _in_loop(self, call: Coroutine[Any, Any, Any]) -> concurrent.futures.Future[Any]:
+        """What a call becomes that the thread of the client makes, where methods of the client can be awaited."""
+        return asyncio.run_coroutine_threadsafe(call, self.client.loop.asyncio_loop)
+
+    def _check_there_are_workers(self, stop: Callable[[], Any] | None) -> None:
+        n_threads = self._n_threads(stop)
+        if n_threads:
             self._had_workers = time.monotonic()
-        elif time.monotonic() - self._had_workers > self.timeout:
+        elif n_threads is not None and time.monotonic() - self._had_workers > self.timeout:
             raise RuntimeError(
                 f"there has been no worker for {self.timeout:g} seconds; start some, or pass a larger timeout"
             )
@@ -397,7 +451,7 @@ class DaskParts:
         stop: Callable[[], Any] | None = None,
     ) -> list[Any] | None:
         """Return what the function finds of each; None if ``stop()`` is true before."""
-        return self._work.results(self._work.submit(self._futures, function, arguments, each), stop)
+        return self._work.results(self._work.submit(self._futures, function, arguments, each, stop), stop)
 
     def release(self) -> None:
         """Let go of the parts: workers forget what nothing else is made of."""
