@@ -237,6 +237,16 @@ def test_moments_are_those_of_all_rows_in_pieces():
     assert found.mean[2] == 0.1 and found.deviation[2] == 0 and found.factor[2] == 1
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (255, 1), (256, 1), (1000, 3), (70, 300)])
+def test_moments_of_any_number_of_rows_and_columns(shape):
+    rows = np.random.default_rng(0).normal(size=shape)
+    found = moments([rows])
+    np.testing.assert_allclose(found.mean, rows.mean(axis=0), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(found.deviation, rows.std(axis=0), rtol=1e-12)
+    np.testing.assert_array_equal(found.least, rows.min(axis=0))
+    np.testing.assert_array_equal(found.largest, rows.max(axis=0))
+
+
 @pytest.mark.parametrize("frame", [(1, 1), (2, 1), (2, 2)])
 def test_only_observations_that_steps_read_count(frame):
     rows = np.arange(40.0)[:, None]

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from admmirnn._typing import Array, BoolArray
     from admmirnn.data.sequences import Sequences
 
-_NUMBERS_AT_A_TIME = 1 << 18
+_NUMBERS_AT_A_TIME = 1 << 16  # which stay in the cache from one pass over them to the next
+_WIDTH = 256  # numbers: numpy goes along shorter rows slowly
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,11 @@ def moments(pieces: Iterable[Array]) -> Moments:
         if not len(piece):
             continue
         rows = piece.astype(np.float64)
-        least, largest = rows.min(axis=0), rows.max(axis=0)
+        least, largest = over_rows(np.minimum, rows), over_rows(np.maximum, rows)
         mean = np.full(len(rows), 1 / len(rows)) @ rows
         rows -= mean
-        squares = np.einsum("ij,ij->j", rows, rows)
+        rows *= rows
+        squares = over_rows(np.add, rows)
         if not n:
             n, of_all, total, bounds = len(rows), mean, squares, (least, largest)
             continue
@@ -78,6 +80,17 @@ def moments(pieces: Iterable[Array]) -> Moments:
     return Moments(np.where(is_constant, least, of_all), deviation, least, largest, n)
 
 
+def over_rows(reduce: np.ufunc, rows: Array) -> Array:
+    """The ufunc's reduction over the rows of a C-contiguous array, taken of several rows side by side first."""
+    n, n_columns = rows.shape
+    n_beside = max(1, min(n, _WIDTH // max(n_columns, 1)))
+    n_whole = n - n % n_beside
+    wide = reduce.reduce(rows[:n_whole].reshape(-1, n_beside * n_columns), axis=0)
+    parts = wide.reshape(n_beside, n_columns), rows[n_whole:]
+    found: Array = reduce.reduce(np.concatenate(parts), axis=0)
+    return found
+
+
 def joined(parts: Sequence[Moments]) -> Moments:
     """Those of the rows of all parts."""
     if len(parts) == 1:
@@ -89,6 +102,12 @@ def joined(parts: Sequence[Moments]) -> Moments:
     variance = n @ (np.array([part.deviation for part in parts]) ** 2 + (means - mean) ** 2) / n.sum()
     deviation = np.where(is_constant, 0.0, np.sqrt(variance))
     return Moments(np.where(is_constant, least, mean), deviation, least, largest, int(n.sum()))
+
+
+def moments_of(sequences: Sequences, of_workers: Callable[[Any], list[Any]] | None = None) -> Moments:
+    """Those of all observations that some step reads; the arguments are as in `standard_of`."""
+    own = moments(sequences.rows_in_use(_NUMBERS_AT_A_TIME)) if len(sequences) else None
+    return joined([part for part in ([own] if of_workers is None else of_workers(own)) if part is not None])
 
 
 def standard_of(
@@ -105,8 +124,7 @@ def standard_of(
     only_where_needed : bool
         Whether features that are of a usual size stay as they are, with a mean of 0 and a factor of 1; None if all are.
     """
-    own = moments(sequences.rows_in_use(_NUMBERS_AT_A_TIME)) if len(sequences) else None
-    found = joined([part for part in ([own] if of_workers is None else of_workers(own)) if part is not None])
+    found = moments_of(sequences, of_workers)
     standard = np.stack([found.mean, found.factor])
     if only_where_needed:
         standard[:, found.is_usual] = [[0.0], [1.0]]
