@@ -58,6 +58,7 @@ WRONG_OF_SEQUENCES = {
     "missing": ("x", None),
     "targets": ("x", 3),
     "chunk_size": (0, 1.5),
+    "augment": (0.1, "noise", {"noise": -1.0}, {"shift": 1.0}, {"other": 0.1}),
 }
 
 
@@ -217,6 +218,7 @@ def drawn_options(rng, kind):
         "standardize": lambda: bool(rng.integers(2)),
         "missing": lambda: rng.choice(["forward", "indicator"]).item(),
         "shuffle": lambda: False,
+        "augment": lambda: {rng.choice(["noise", "scale", "shift"]).item(): 0.3},
     }
     if kind is not CharacterModel:
         some |= of_sequences | {"loss": lambda: rng.choice(LOSSES[kind]).item()}

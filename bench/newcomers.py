@@ -1,6 +1,6 @@
 """Data as newcomers bring them, with default settings, and what the defaults cost: `python -m bench.newcomers`.
 
-Sections are ``occupancy``, ``ensembles``, ``standardising``, and ``augmentation``: what augmented data would gain.
+Sections are ``occupancy``, ``ensembles``, ``standardising``, and ``augmentation``: what ``augment`` gains.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from admmirnn import RNNClassifier, sequences_from_table
-from admmirnn.datasets import load_digits, load_japanese_vowels
+from admmirnn.datasets import load_digits, load_japanese_vowels, load_osuleaf
 from bench.measure import alternately, report, spread
 
 SENSORS = ["Temperature", "Humidity", "Light", "CO2", "HumidityRatio"]
@@ -118,19 +118,10 @@ def standardising(seeds):
     return report("a fit with features standardised, times one without", f"{ratio:.4f}", "<= 1.02", ratio <= 1.02)
 
 
-def shifted(x, rng):
-    """The sequence without up to a tenth of its steps, at one end or the other."""
-    n = rng.integers(0, len(x) // 10 + 2)
-    return x[n:] if rng.random() < 0.5 else x[: len(x) - n]
-
-
-AUGMENTATIONS = {
-    "none": None,
-    "noise 0.1": lambda x, rng: x + 0.1 * rng.normal(size=x.shape),
-    "noise 0.3": lambda x, rng: x + 0.3 * rng.normal(size=x.shape),
-    "scale 0.1": lambda x, rng: x * np.exp(0.1 * rng.normal(size=x.shape[1])),
-    "shift": shifted,
-}
+AUGMENTATIONS = (
+    *(None, {"noise": 0.1}, {"noise": 0.3}, {"noise": 0.5}, {"scale": 0.1}, {"scale": 0.3}, {"shift": 0.1}),
+    {"noise": 0.3, "scale": 0.1},
+)
 
 
 def vowels_in_folds():
@@ -151,20 +142,25 @@ def few_digits():
         yield seed, list(X[order[:100]]), y[order[:100]], list(X[order[100:600]]), y[order[100:600]]
 
 
+def osuleaf_in_folds():
+    X, y = load_osuleaf("train")
+    for train, rest in StratifiedKFold(5, shuffle=True, random_state=0).split(y, y):
+        yield 0, X[train], y[train], X[rest], y[rest]
+
+
+FORM_OF_OSULEAF = {"hidden_size": 64, "max_epochs": 100, "readout": "mean", "frame": (10, 5)}
+
+
 def augmentation(seeds):
-    """A hundred digits, and Japanese Vowels in cross-validation: twice as many augmented ones beside them."""
-    for task in (few_digits, vowels_in_folds):
-        for name, augment in AUGMENTATIONS.items():
+    """A hundred digits, and Japanese Vowels and OSULeaf in cross-validation, with training data that are changed."""
+    for task, settings in ((few_digits, {}), (vowels_in_folds, {}), (osuleaf_in_folds, FORM_OF_OSULEAF)):
+        for augment in AUGMENTATIONS:
             accuracies = []
             for seed, X, y, X_rest, y_rest in task():
-                rng = np.random.default_rng(1000 + seed)
-                more = [] if augment is None else [augment(x, rng) for _ in range(2) for x in X]
-                model = RNNClassifier(random_state=seed).fit(X + more, np.tile(y, 1 + len(more) // len(X)))
+                model = RNNClassifier(random_state=seed, augment=augment, **settings).fit(X, y)
                 accuracies.append(model.score(X_rest, y_rest))
-            print(
-                f"           {task.__name__}, {name}: mean {np.mean(accuracies):.4f}, sd {np.std(accuracies):.4f}",
-                flush=True,
-            )
+            figures = f"mean {np.mean(accuracies):.4f}, sd {np.std(accuracies):.4f}, of {len(accuracies)}"
+            print(f"           {task.__name__}, {augment}: {figures}", flush=True)
     return True
 
 

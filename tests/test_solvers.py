@@ -25,6 +25,7 @@ OF_CAPABILITY = {
     Capability.MEMORY: {"online", "memory"},
     Capability.CHECKPOINTS: {"checkpoint", "resume"},
     Capability.DROPOUT: {"dropout"},
+    Capability.AUGMENTATION: {"augmentation"},
     Capability.WORKERS: {"reducer"},
 }
 
@@ -83,6 +84,7 @@ def test_a_first_and_a_second_call_on_line():
         (Capability.STATES, {"stateful": True}, "stateful is True, which Recorder does not have"),
         (Capability.TWO_DIRECTIONS, {"bidirectional": True}, "Recorder trains one direction only"),
         (Capability.DROPOUT, {"dropout": 0.5}, "dropout is 0.5, and Recorder has none; pass dropout=0"),
+        (Capability.AUGMENTATION, {"augment": {"noise": 0.1}}, "augment is .*, and Recorder reads sequences as they"),
         (Capability.CHECKPOINTS, {"checkpoint": "c"}, "Recorder cannot go on from one"),
     ],
 )

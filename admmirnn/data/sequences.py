@@ -228,24 +228,29 @@ class Sequences:
         """The largest number of steps that ``n_sequences`` of the sequences have together."""
         return int(np.sort(self.lengths)[-n_sequences:].sum())
 
-    def minibatch(self, indices: IntArray) -> Minibatch:
-        """Return the `Minibatch` of the sequences with these indices."""
-        if self._one_length:
-            return self._minibatch(indices, *self._of_one_length(len(indices)))
+    def minibatch(self, indices: IntArray, left_out: tuple[IntArray, IntArray] | None = None) -> Minibatch:
+        """Return the `Minibatch` of the sequences with these indices.
+
+        ``left_out`` says how many steps of each are not read, of those at its beginning and of those at its end.
+        """
+        first_rows = self.first_rows[indices]
+        if left_out is None and self._one_length:
+            return self._minibatch(indices, first_rows, *self._of_one_length(len(indices)))
         lengths = self.lengths[indices]
+        if left_out is not None:
+            first_rows, lengths = first_rows + self.stride * left_out[0], lengths - left_out[0] - left_out[1]
         shortest, longest = int(lengths.min()), int(lengths.max())
         if shortest < longest:
             by_length = np.argsort(-lengths, kind="stable")
-            indices, lengths = indices[by_length], lengths[by_length]
+            indices, first_rows, lengths = indices[by_length], first_rows[by_length], lengths[by_length]
         # sequences end together: at step t of N those run that have at least N - t steps left
         running = len(lengths) - np.searchsorted(lengths[::-1], np.arange(longest, 0, -1))
         offsets = np.zeros(longest + 2, dtype=np.intp)
         np.cumsum(running, out=offsets[1:-1])
         offsets[-1] = offsets[-2] + len(lengths)
-        return self._minibatch(indices, lengths, offsets)
+        return self._minibatch(indices, first_rows, lengths, offsets)
 
-    def _minibatch(self, indices: IntArray, lengths: IntArray, offsets: IntArray) -> Minibatch:
-        first_rows = self.first_rows[indices]
+    def _minibatch(self, indices: IntArray, first_rows: IntArray, lengths: IntArray, offsets: IntArray) -> Minibatch:
         if self._mapped_file is None:
             return Minibatch(indices, self.observations, first_rows, lengths, offsets, self.frame, self.stride)
         n_rows = (lengths - 1) * abs(self.stride) + self.frame
@@ -361,6 +366,15 @@ class Minibatch:
     def reversed(self) -> Minibatch:
         """The same sequences in the same order, read from their ends."""
         return replace(self, first_rows=self.first_rows + self.stride * (self.lengths - 1), stride=-self.stride)
+
+    def with_own_observations(self) -> tuple[Minibatch, IntArray]:
+        """The same with a floating-point copy of what it reads, and how many of these belong to each sequence."""
+        counts = (self.lengths - 1) * abs(self.stride) + self.frame
+        before = (self.lengths - 1) * max(0, -self.stride)
+        first = np.cumsum(counts) - counts
+        rows = np.repeat(self.first_rows - before - first, counts) + np.arange(int(counts.sum()))
+        dtype = np.result_type(self.observations, np.float32)
+        return replace(self, observations=self.observations[rows].astype(dtype), first_rows=first + before), counts
 
     @property
     def n_steps(self) -> int:

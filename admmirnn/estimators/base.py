@@ -191,7 +191,7 @@ class RecurrentEstimator(HasWeights, HasNetworks, BaseEstimator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         older: dict[str, Any] = {"cell": Elman.name, "forget_bias": "auto", "dropout": 0.0}  # and had no others
         if not self._reads_text:
-            older |= {"targets": "auto", "standardize": False, "missing": "refuse", "n_networks": 1}
+            older |= {"targets": "auto", "standardize": False, "missing": "refuse", "n_networks": 1, "augment": None}
         state = older | state
         if isinstance(state.get("status_"), str):
             state["status_"] = Status[state["status_"]]

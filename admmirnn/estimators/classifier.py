@@ -146,6 +146,14 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         trained ("rollout" only); those that they see are 1 / (1 - dropout) times as large.  Which ones is drawn for
         each sequence of a minibatch, or chunk of a stream, and is the same at all of its steps.  Predictions, scores
         and the loss of validation data see all units; ``rollout_loss`` and ``training_accuracy`` do not.
+    augment : dict or None, default=None
+        How the sequences of every minibatch are changed in `fit`, each time in another way ("rollout" only, and not
+        with ``stateful=True``): ``noise``, the standard deviation of normal noise that is added to each observation, as
+        a share of the feature's own; ``scale``, that of the logarithm of a factor, one for each sequence and feature,
+        of the differences from the feature's mean; and ``shift``, the largest share of its steps, < 1, that a sequence
+        loses at its beginning or at its end, where there is one target per sequence.  All are >= 0, and 0 unless given.
+        Predictions, scores and validation data are of the sequences as they are; ``rollout_loss`` and
+        ``training_accuracy`` are not.
     s_0 : "learn", array-like of shape (n,) or None, default=None
         The state before the first step: learnt from zero, given, or zero (these two with "rollout" only).  Of several
         layers a list of arrays.  The cell state of "lstm" is learnt as well, and else zero.
@@ -177,7 +185,8 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
     verbose : int, default=0
         1 shows a progress bar, 2 prints a line per epoch.
     random_state : int, RandomState or None, default=None
-        Of the initial weights, the order of sequences and dropout.  With an int, two fits give bit-identical weights.
+        Of the initial weights, the order of sequences, dropout and ``augment``.  With an int, two fits give
+        bit-identical weights.
     scale : float, default=1.0
         What observations are multiplied by, > 0, in `fit` and in `predict`: 1/255 for images of bytes.  Integers of 8
         and 16 bits stay as they are until their minibatch is made, and so do float32 and float64; a memory-mapped
@@ -325,6 +334,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         frame: int | Frame | None = None,
         bidirectional: bool = False,
         dropout: float = 0.0,
+        augment: Mapping[str, float] | None = None,
         s_0: str | ArrayLike | None = None,
         stateful: bool = False,
         chunk_size: int = 25,
@@ -364,6 +374,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         self.frame = frame
         self.bidirectional = bidirectional
         self.dropout = dropout
+        self.augment = augment
         self.s_0 = s_0
         self.stateful = stateful
         self.chunk_size = chunk_size

@@ -18,8 +18,9 @@ from sklearn.base import ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 
 from admmirnn import backend
+from admmirnn.data.augmenting import Augmentation
 from admmirnn.data.sequences import Streams
-from admmirnn.data.standardising import standard_of
+from admmirnn.data.standardising import moments_of, standard_of
 from admmirnn.data.targets import check_n_held_out, hold_out, hold_out_ends, hold_out_these
 from admmirnn.estimators.settings import check_drawn_again, check_init, check_resume
 from admmirnn.networks import new_network
@@ -280,6 +281,8 @@ def _solve(
         of_capabilities |= {"checkpoint": watch.keep if watch.keeps else None, "resume": start.going_on}
     if Capability.DROPOUT in settings.solver.capabilities:
         of_capabilities["dropout"] = settings.dropout
+    if Capability.AUGMENTATION in settings.solver.capabilities:
+        of_capabilities["augmentation"] = augmentation_for(settings, data.sequences, watch.reducer)
     if Capability.WORKERS in settings.solver.capabilities:
         of_capabilities["reducer"] = watch.reducer if watch.reducer.size > 1 else None
     with Progress(settings.verbose, n_epochs, limits, n_done=watch.n_done) as watch.progress:
@@ -488,6 +491,17 @@ def standardized(settings: EstimatorSettings, data: Data, reducer: Reducer) -> D
         attributes=data.attributes | {"feature_mean_": mean, "feature_scale_": scale},
         apart=apart and (replace(apart[0], standard=standard), *apart[1:]),
     )
+
+
+def augmentation_for(settings: EstimatorSettings, sequences: Sequences, reducer: Reducer) -> Augmentation | None:
+    """How training sequences are to be changed, by the deviations of their features, of those of all workers."""
+    if settings.augment is None:
+        return None
+    found = moments_of(sequences, partial(gather, reducer))
+    n_channels, fixed = len(found.mean), None
+    if settings.missing == "indicator":  # what says so stays as it is
+        fixed = np.arange(n_channels) >= n_channels // 2
+    return Augmentation.of(settings.augment, found, fixed)
 
 
 def network_for(settings: EstimatorSettings, data: Data, init: Any) -> Network:

@@ -91,8 +91,8 @@ class RNNRegressor(RegressorMixin, ReadsStreams, Exports, RecurrentEstimator):
     Parameters
     ----------
     hidden_size, cell, activation, penalty, penalties, solver, max_epochs, batch_size, readout, frame, bidirectional, \
-dropout, s_0, stateful, chunk_size, init, forget_bias, dtype, shuffle, verbose, random_state, scale, n_threads, \
-n_networks, \
+dropout, augment, s_0, stateful, chunk_size, init, forget_bias, dtype, shuffle, verbose, random_state, scale, \
+n_threads, n_networks, \
 early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, callbacks
         As in `RNNClassifier`.
     loss : {"squared_error", "huber", "absolute_error", "quantile", "quantiles"} or object, default="squared_error"
@@ -150,6 +150,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         frame: int | Frame | None = None,
         bidirectional: bool = False,
         dropout: float = 0.0,
+        augment: Mapping[str, float] | None = None,
         s_0: str | ArrayLike | None = None,
         stateful: bool = False,
         chunk_size: int = 25,
@@ -188,6 +189,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         self.frame = frame
         self.bidirectional = bidirectional
         self.dropout = dropout
+        self.augment = augment
         self.s_0 = s_0
         self.stateful = stateful
         self.chunk_size = chunk_size

@@ -17,7 +17,15 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from admmirnn.estimators.pipeline import Data, Watch, enough_epochs, held_out_part, network_for, standardized
+from admmirnn.estimators.pipeline import (
+    Data,
+    Watch,
+    augmentation_for,
+    enough_epochs,
+    held_out_part,
+    network_for,
+    standardized,
+)
 from admmirnn.solvers import Rollout, Status
 from admmirnn.solvers.rollout.history import EpochRecord
 from admmirnn.solvers.rollout.over_workers import OfAll, find_of_all
@@ -171,6 +179,7 @@ def prepare_part(data: Data, reducer: Any, *, estimator: Any, settings: Estimato
         of_all,
         penalty=settings.penalty,
         dropout=settings.dropout,
+        augmentation=augmentation_for(settings, sequences, reducer),
         n_threads=settings.n_threads,
     )
     return Prepared(_kind_of(data), problem, validation)

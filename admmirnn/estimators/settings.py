@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 
 from admmirnn import validation
 from admmirnn.activations import ACTIVATIONS
+from admmirnn.data.augmenting import check_augment
 from admmirnn.data.missing import WAYS
 from admmirnn.networks.blocks import is_weight, penalised_parts
 from admmirnn.networks.cells import CELLS, Elman, cell_named
@@ -98,6 +99,7 @@ class EstimatorSettings:
     frame: Frame
     bidirectional: bool
     dropout: float
+    augment: dict[str, float] | None
     s_0: str | FloatArray | None
     stateful: bool
     chunk_size: int
@@ -145,6 +147,7 @@ def check_estimator_settings(
         stateful=validation.check_boolean("stateful", estimator.stateful),
         bidirectional=validation.check_boolean("bidirectional", estimator.bidirectional),
         dropout=validation.check_number("dropout", estimator.dropout, below=1.0),
+        augment=check_augment(estimator.augment),
         chunk_size=validation.check_limit("chunk_size", estimator.chunk_size, 1),
         readout=validation.check_choice("readout", estimator.readout, READ_OUTS),
         frame=check_frame(estimator.frame),
@@ -347,6 +350,11 @@ def check_capabilities(estimator: BaseEstimator, settings: EstimatorSettings, re
             f"dropout is {estimator.dropout!r}, and {name} has none; pass dropout=0, or solver='rollout'",
         ),
         (
+            Capability.AUGMENTATION,
+            settings.augment is not None,
+            f"augment is {estimator.augment!r}, and {name} reads sequences as they are; pass None, or solver='rollout'",
+        ),
+        (
             Capability.CELLS,
             settings.cell != Elman.name,
             f"cell is {settings.cell!r}, and {name} trains none with gates; pass cell='elman', or solver='rollout'",
@@ -384,6 +392,11 @@ def check_together(estimator: BaseEstimator, settings: EstimatorSettings) -> Non
             f"checkpoint is {settings.checkpoint!r} and n_networks is {settings.n_networks}: a checkpoint is of the "
             "fit of one network; pass checkpoint=None, or n_networks=1"
         )
+    if stateful and settings.augment:
+        raise ValueError(
+            f"augment is {estimator.augment!r}, which is of whole sequences, and stateful is True; pass augment=None, "
+            "or stateful=False"
+        )
     if stateful and settings.readout != "last":
         raise ValueError(f"readout is {settings.readout!r}, and stateful=True reads every state; pass readout='last'")
 
@@ -405,6 +418,11 @@ def check_drawn_again(estimator: Any, settings: EstimatorSettings) -> None:
 
 def check_partial(estimator: Any) -> None:
     """Raise if a setting has no meaning for partial_fit."""
+    if estimator.augment:
+        raise ValueError(
+            f"augment is {estimator.augment!r}, and the deviations of features that it goes by are those of a whole "
+            "training set, which partial_fit does not know; pass None, or call fit"
+        )
     for name, default in (("early_stopping", False), ("checkpoint", None)):
         if getattr(estimator, name) != default:
             raise ValueError(
@@ -493,7 +511,11 @@ def check_init(init: Any, shapes: Mapping[str, tuple[int, ...]], dtype: DType) -
 
 
 def check_targets_suit(settings: EstimatorSettings, targets: Targets) -> None:
-    """Raise unless targets are of the kind that the read-out, or streams, ask for."""
+    """Raise unless targets are of the kind that the read-out, streams or an augmentation ask for."""
+    if targets.every_step and (settings.augment or {}).get("shift"):
+        raise ValueError(
+            "augment has a 'shift', which leaves steps out, and y has a target for each step; pass noise and scale only"
+        )
     if targets.every_step and settings.readout != "last":
         raise ValueError(f"readout is {settings.readout!r} and y has a target for each step; pass readout='last'")
     if settings.stateful and not targets.every_step:

@@ -110,13 +110,14 @@ random_state, n_threads
     shuffle: bool
     standardize: bool
     missing: str
+    augment: None
     frame: None
     vocabulary_: str
     counts_: NDArray[np.int64]
 
     # what a text leaves no choice of
     readout, frame, scale, bidirectional, stateful, shuffle = "last", None, 1.0, False, True, True
-    standardize, missing = False, "refuse"
+    standardize, missing, augment = False, "refuse", None
     _reads_text = True
     _usual_cell = "gru"
 

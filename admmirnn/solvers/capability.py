@@ -19,6 +19,7 @@ class Capability(Enum):
     CELLS = "cells with gates, whose layers have several maps or more rows than units"
     LAYERS = "several layers, each of which reads the states of the one below it"
     DROPOUT = "units that are not seen in training, other ones of each sequence: the keyword ``dropout``"
+    AUGMENTATION = "training sequences that are changed each time they are read: the keyword ``augmentation``"
     STATES = "s_0, and `Streams` whose state is carried from chunk to chunk"
     PENALTIES = "penalties and constraints on blocks of weights: the keyword ``penalties``"
     OWN_PENALTY = "``penalty=None``, for which it finds a ridge that suits"

@@ -29,7 +29,8 @@ class Solver(Protocol):
 
     ``solve`` is passed the keywords below, and those of its capabilities: ``penalties`` with `Capability.PENALTIES`,
     ``online`` and ``memory`` with `Capability.MEMORY`, ``checkpoint`` and ``resume`` with `Capability.CHECKPOINTS`,
-    ``dropout`` with `Capability.DROPOUT`, and ``reducer`` with `Capability.WORKERS`, None of a process alone.
+    ``dropout`` with `Capability.DROPOUT`, ``augmentation`` with `Capability.AUGMENTATION`, and ``reducer`` with
+    `Capability.WORKERS`, None of a process alone.
     ``penalty`` is a number >= 0, and None only with `Capability.OWN_PENALTY`.
 
     Attributes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,16 +31,18 @@ from admmirnn.solvers.rollout.weighting import relative_weights, roots_of_sequen
 from admmirnn.solvers.workers import gather
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import TypeAlias
 
     from numpy.typing import NDArray
 
     from admmirnn._typing import FloatArray, IntArray, Reducer
+    from admmirnn.data.sequences import Minibatch
     from admmirnn.solvers.rollout.problem import Problem
     from admmirnn.solvers.status import Status
     from admmirnn.solvers.workers import Failing
 
+    Read: TypeAlias = Callable[[IntArray], Minibatch]
     SumsOfKernel: TypeAlias = tuple[FloatArray, NDArray[np.float64]]  # and its counts
 
 
@@ -99,6 +102,8 @@ class Fit:
         Of the output layer, where it reads two directions.
     dropout : Dropout or None
         None without.
+    augmentation : Augmentation or None
+        How sequences of an iteration are changed.
     parts : Parts or None
         Which part of minibatches this worker has; None where there is no other.
     part : Part or None
@@ -266,6 +271,7 @@ class Fit:
         rooms = [work.room for work in chain.from_iterable(self.works)]
         p = self.problem.dropout
         rank = self.reducer.rank if self.reducer.size > 1 else None
+        self.augmentation = self.problem.augmentation
         self.dropout = Dropout(p, rooms, self.order.random_state, rank) if p > 0 else None
 
     def make_sums(self, batch_size: int) -> tuple[SumsOfKernel | None, list[list[SumsOfKernel]], list[FloatArray]]:
@@ -408,7 +414,11 @@ class Fit:
     def take(self, indices: IntArray) -> None:
         """Make the sequences ``indices`` the minibatch, of which another worker may have a part, or all."""
         self.iteration += 1
-        own = self.load(indices)
+        read = None
+        if self.augmentation:  # all workers draw the same, and each changes its sequences in a way of its own
+            seed = [self.order.random_state.randint(1 << 31), self.reducer.rank]
+            read = partial(self.augmentation.minibatch, self.sequences, seed=seed)
+        own = self.load(indices, read)
         if self.dropout:
             self.dropout.draw(own)
         if own:
@@ -417,20 +427,23 @@ class Fit:
         else:
             self.order.pass_by()
 
-    def load(self, indices: IntArray) -> int:
-        """Point the workspaces at the sequences ``indices``, or at this worker's part; return how many these are."""
+    def load(self, indices: IntArray, read: Read | None = None) -> int:
+        """Point the workspaces at the sequences ``indices``, or at this worker's part; return how many these are.
+
+        ``read`` makes a minibatch of some of them, unchanged by default.
+        """
         if self.parts is not None:
             self.part = self.parts.of(indices)
             indices = self.part.indices
-        return self.load_own(indices)
+        return self.load_own(indices, read)
 
-    def load_own(self, indices: IntArray) -> int:
+    def load_own(self, indices: IntArray, read: Read | None = None) -> int:
         """Point the workspaces at these sequences of this worker; return how many they are."""
         self.n_sequences = len(indices)
         self.is_idle = not self.n_sequences
         self.n_targets, self.mean_weight = 0, 1.0
         if not self.is_idle:
-            self.spaces.load(self.sequences.minibatch(indices))
+            self.spaces.load((read or self.sequences.minibatch)(indices))
             work = self.works[-1][0]
             work.set_targets(self.first_steps, self.targets, self.weights, self.roots)
             self.n_targets, self.mean_weight = work.n_targets, work.mean_weight

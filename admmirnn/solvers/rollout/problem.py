@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from admmirnn._typing import Array, FloatArray, ProximalOperator, Reducer
+    from admmirnn.data.augmenting import Augmentation
     from admmirnn.losses import AnyLoss
     from admmirnn.networks import Network
     from admmirnn.solvers.interface import EndOfEpoch, Limits
@@ -51,6 +52,7 @@ class Problem:
     penalty: float | None = 0.0
     penalties: Mapping[str, ProximalOperator] = field(default_factory=dict)
     dropout: float = 0.0
+    augmentation: Augmentation | None = None
     n_iterations: int = 1
     n_threads: int = 1
     is_online: bool = False

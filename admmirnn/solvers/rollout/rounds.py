@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from admmirnn._typing import Array, FloatArray, IntArray
+    from admmirnn.data.augmenting import Augmentation
     from admmirnn.data.sequences import Sequences
     from admmirnn.losses import AnyLoss
     from admmirnn.networks import Network
@@ -137,6 +138,7 @@ class PartProblem:
     of_all: OfAll
     penalty: float | None = None
     dropout: float = 0.0
+    augmentation: Augmentation | None = None
     n_threads: int = 1
 
 
@@ -297,6 +299,7 @@ def _begin(
         weights=part.weights,
         penalty=part.penalty,
         dropout=part.dropout,
+        augmentation=part.augmentation,
         n_iterations=plan.n_iterations,
         n_threads=part.n_threads,
         of_all=part.of_all,

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from admmirnn import backend, validation
+from admmirnn.data.augmenting import check_augmented
 from admmirnn.data.sequences import Sequences, Streams
 from admmirnn.networks import check_one_direction
 from admmirnn.networks.blocks import penalised_parts
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from admmirnn._typing import Array, FloatArray, ProximalOperator, RandomState, Record, Reducer
+    from admmirnn.data.augmenting import Augmentation
     from admmirnn.losses import AnyLoss
     from admmirnn.networks import Network
     from admmirnn.solvers.interface import EndOfEpoch, KeepState, Limits
@@ -170,6 +172,7 @@ class Rollout(BaseEstimator):
         online: bool = False,
         memory: RolloutMemory | None = None,
         dropout: float = 0.0,
+        augmentation: Augmentation | None = None,
         limits: Limits | None = None,
         checkpoint: KeepState | None = None,
         resume: tuple[list[Record], dict[str, Any]] | None = None,
@@ -212,7 +215,7 @@ class Rollout(BaseEstimator):
         shuffle : bool, default=True
             Whether every epoch takes the sequences in a new order.
         random_state : int, RandomState or None
-            Seed for the order of sequences and for dropout.
+            Seed for the order of sequences, for dropout and for the augmentation.
         on_epoch_end : callable, optional
             Called with the epoch's record; training stops when it returns True, or the Status to end with.
         n_threads : int or None, default=1
@@ -229,6 +232,9 @@ class Rollout(BaseEstimator):
             a minibatch, or chunk of a stream, and stays so at all of its steps (Y. Gal, Z. Ghahramani, NeurIPS 2016,
             but that a layer sees all of its own state before).  The multipliers are those of the masked network.
             Whether the last update has ruined the network is judged without.
+        augmentation : Augmentation or None, default=None
+            How the sequences of a minibatch are changed before they are read, in another way each time.  Not with
+            `Streams` and symbols, and no shift with targets for steps.
         limits : object, optional
             Has ``reached()``, asked after every iteration, which returns the Status to end with or None, and
             ``progress()``, the share of the time that is over: the cosine is as far on as that, if not further.
@@ -251,12 +257,14 @@ class Rollout(BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            If a setting is out of its range, a penalty refuses its block, or a state is none of such a fit.
+            If a setting is out of its range, a penalty refuses its block, sequences cannot be changed as they should,
+            or a state is none of such a fit.
         """
         self.check_settings()
         check_run(penalty, max_epochs, batch_size, penalty_may_be_none=True)
         check_memory(memory, online)
         dropout = validation.check_number("dropout", dropout, below=1.0)
+        check_augmented(augmentation, sequences, targets)
         known = penalised_parts(network.layers[0][0].cell.maps, len(network.layers))
         penalties = check_penalties(penalties, known)
         rng: np.random.RandomState = check_random_state(random_state)
@@ -280,6 +288,7 @@ class Rollout(BaseEstimator):
             penalty=penalty,
             penalties=penalties,
             dropout=dropout,
+            augmentation=augmentation,
             n_iterations=n_iterations,
             n_threads=validation.check_n_threads(n_threads),
             is_online=online,
