@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 from simulated_workers import waves_of_three_frequencies
+from sklearn.exceptions import ConvergenceWarning
 from test_workers import weights_of
 
 from admmirnn import RNNClassifier, RNNRegressor, Rollout, Status
@@ -133,6 +134,17 @@ def test_consensus_of_parts_that_differ(data):
     assert pulled.history_[-1]["rollbacks"] == 0
     assert pulled.history_[-1]["rollout_loss"] != plain.history_[-1]["rollout_loss"]
     assert pulled.score(X, y) > plain.score(X, y)
+
+
+def test_consensus_begins_after_a_first_round_that_was_lost():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 6, 2)), rng.integers(0, 2, 60)
+    options = OPTIONS | {"cell": "elman", "activation": "relu", "dtype": "float32", "max_epochs": 3}
+    model = RNNClassifier(**options, init={"W": 6e7 * np.eye(6)})
+    with pytest.warns(ConvergenceWarning, match="rollbacks"):
+        fit_in_rounds(model, in_parts((20, 20, 20), X, y), 2, consensus=True)
+    assert model.history_[0]["rollbacks"] > 0
+    assert np.isfinite(model.predict_proba(X)).all()
 
 
 def test_two_directions(data):

@@ -405,10 +405,9 @@ class Rounds:
         moved = np.mean([result.steps for result in results if result.steps is not None], axis=0)
         rho = 1 / np.where(moved > 0, moved, np.inf)
         self.state.rho = (_PULL * rho).tolist()
-        if not start.layers:
+        if self.multipliers is None:  # in the first round that was not lost
             self.multipliers = [[np.zeros_like(layer.M) for layer in self.state.layers] for _ in results]
             return
-        assert self.multipliers is not None
         matrices = self._network.trained[: len(self.state.layers)]
         for j, (metric, Z) in enumerate(zip(_metrics(start, self._settings.damping), matrices, strict=True)):
             for of_part, result in zip(self.multipliers, results, strict=True):
