@@ -87,6 +87,16 @@ def test_the_loss_of_a_constant_is_a_mean_over_calls():
     assert schedule.constant_loss == pytest.approx(70 / 80)
 
 
+def test_the_loss_of_a_constant_rises_from_zero():
+    """The targets of the first call may all be the same, as that of a single sequence is."""
+    schedule = OnlineSchedule()
+    schedule.begin_call(0.0, 1)
+    schedule.begin_call(2.0, 99)
+    assert schedule.constant_loss == pytest.approx(1.98)
+    schedule.begin_call(1e6, 100)  # one bad call does not hide all that follows
+    assert schedule.constant_loss <= 4 * 1.98
+
+
 def digits(seed=0):
     X, y = load_digits()
     return train_test_split(X, y, test_size=0.2, stratify=y, random_state=seed)

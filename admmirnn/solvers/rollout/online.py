@@ -75,7 +75,7 @@ class OnlineSchedule:
 
     def begin_call(self, constant_loss: float, n_sequences: int) -> None:
         """Average the loss of the best constant output over calls: few targets say little of it."""
-        if self._weight:
+        if self.constant_loss > 0:  # it is zero where all targets of the calls so far have been the same
             constant_loss = min(constant_loss, _MOST_RISE * self.constant_loss)
         self._weight = min(self._weight + n_sequences, _SEQUENCES)
         self.constant_loss += n_sequences / max(self._weight, n_sequences) * (constant_loss - self.constant_loss)
