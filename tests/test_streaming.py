@@ -443,6 +443,12 @@ def test_what_cannot_be_read_changes_nothing(backend_name, data, frame, read_out
     one(X[0, 3])
 
 
+def test_what_is_too_large_before_it_is_scaled_is_named(backend_name, data):
+    X, Y = data
+    stream = fitted(RNNRegressor, X, Y[:, -1], scale=1e-3).stream()
+    assert_refuses(stream, r"x contains .*too large for float32.*at \(1,\)", np.array([0, 1e40, 0]))
+
+
 def test_an_overflow_changes_nothing(backend_name, data):
     X, Y = data
     model = fitted(RNNRegressor, X, Y[:, -1], activation="relu")

@@ -155,9 +155,6 @@ class Sequences:
     def as_read(self, rows: Array, dtype: DType) -> FloatArray:
         """Some of the observations as the network reads them."""
         with np.errstate(over="ignore", invalid="ignore"):
-            if self.standard is None:
-                found: FloatArray = dtype.type(self.scale) * rows.astype(dtype, copy=False)
-                return found
             return as_read(rows, dtype, self.scale, self.standard_in(dtype))
 
     def standard_in(self, dtype: DType) -> Array | None:
@@ -263,9 +260,7 @@ class Sequences:
 def as_read(rows: Array, dtype: DType, scale: float, standard: Array | None) -> FloatArray:
     """Observations, several in a row where there are frames, as the network reads them: scaled, or standardised."""
     if standard is None:
-        # numpy 1 would multiply in the type of the rows
-        common = np.result_type(rows.dtype, dtype)
-        found: FloatArray = np.multiply(rows, dtype.type(scale), dtype=common).astype(dtype)
+        found: FloatArray = dtype.type(scale) * rows.astype(dtype, copy=False)
         return found
     mean, factor = np.tile(standard, rows.shape[-1] // standard.shape[1])
     return np.asarray((rows - mean) * factor, dtype)
