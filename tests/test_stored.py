@@ -1,6 +1,8 @@
 """Sequences in files: what is written is read, a minibatch at a time, and what is damaged is named."""
 
+import copy
 import json
+import pickle
 import subprocess
 import sys
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 from admmirnn import RNNClassifier, RNNRegressor
+from admmirnn.data.sequences import Sequences
 from admmirnn.distributed import StoredSequences, read_shard, write_shards
 
 OPTIONS = {"hidden_size": 6, "random_state": 0, "max_epochs": 2}
@@ -39,6 +42,17 @@ def test_a_fit_to_a_shard_is_that_to_its_arrays(items, tmp_path):
     found, expected = RNNClassifier(**OPTIONS).fit(stored, labels), RNNClassifier(**OPTIONS).fit(X, y)
     np.testing.assert_array_equal(found.W_, expected.W_)
     np.testing.assert_array_equal(found.predict(stored[3:9]), expected.predict(X[3:9]))
+
+
+def test_sequences_in_a_mapped_file_can_be_sent_to_another_process(items, tmp_path):
+    """As Dask does with a part that a new worker is to have."""
+    write_shards(tmp_path / "shards", zip(*items, strict=True), 1)
+    stored, _ = read_shard(tmp_path / "shards", 0)
+    sequences = Sequences.of_lengths(stored.observations, stored.lengths)
+    indices = np.arange(5)
+    batch = sequences.minibatch(indices)  # from now on it knows the mapping
+    for other in (pickle.loads(pickle.dumps(sequences)), copy.deepcopy(sequences)):
+        np.testing.assert_array_equal(other.minibatch(indices).inputs(), batch.inputs())
 
 
 def test_targets_of_steps(items, tmp_path):

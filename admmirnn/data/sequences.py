@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
@@ -137,6 +137,10 @@ class Sequences:
         chunks = replace(self, first_rows=first_rows + self.stride * steps_before_chunk, lengths=of_chunks)
         follows = np.where(steps_before > 0, np.arange(len(of_streams)) - 1, -1)
         return Streams(chunks, np.cumsum(n_chunks) - n_chunks, n_chunks, follows)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The attributes alone: what is computed when it is asked for may be bound to this process, as a mapping is."""
+        return {of.name: getattr(self, of.name) for of in fields(self)}
 
     def __len__(self) -> int:
         return len(self.lengths)
