@@ -112,11 +112,29 @@ def test_what_is_no_stored_sequences(observations, lengths, message):
         ([(np.ones(3), 0)], "sequence 0 has the shape"),
         ([(np.ones((2, 3)), 0), (np.ones((2, 3)), "a")], "the target of sequence 1 is of another kind"),
         ([(np.ones((2, 3)), [1, 2, 3])], "the target of sequence 0 has 3 entries for 2 steps"),
+        ([(np.ones((2, 3)), np.ones((3, 2)))], "the target of sequence 0 has 3 entries for 2 steps"),
+        ([(np.ones((2, 3)), np.ones((2, 2))), (np.ones((2, 3)), np.ones((2, 4)))], "the target of sequence 1 is of an"),
+        (
+            [(np.ones((2, 3)), 0), (np.full((2, 3), 1e39), 0)],
+            "sequence 1 has the value 1e[+]39, which float32 does not",
+        ),
     ],
 )
 def test_a_sequence_that_is_wrong_is_named(sequences, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         write_shards(tmp_path / "shards", sequences, 1)
+
+
+@pytest.mark.parametrize("value", [0.5, 300, -1, np.nan])
+def test_what_the_type_does_not_hold_is_named(tmp_path, value):
+    x = np.array([[1.0, 2.0], [255.0, value]])
+    with pytest.raises(ValueError, match=f"sequence 1 has the value {value:g}, which uint8 does not hold"):
+        write_shards(tmp_path / "shards", [(x[:1], 0), (x, 1)], 1, dtype=np.uint8)
+
+
+def test_infinities_stay_for_those_who_read_them_to_refuse(tmp_path):
+    write_shards(tmp_path / "shards", [(np.full((2, 1), np.inf), 0), (np.full((2, 1), np.nan), 0)], 1)
+    assert not np.isfinite(read_shard(tmp_path / "shards", 0)[0].observations).any()
 
 
 def test_nothing_is_written_over(tmp_path):

@@ -102,7 +102,8 @@ def write_shards(
     Raises
     ------
     ValueError
-        If a sequence is none, or not like those before; the message has its number.
+        If a sequence is none, is not like those before, or has a value that ``dtype`` does not hold, such as 0.5 or 300
+        where that is uint8; the message has the number of the sequence.
     FileExistsError
         If there is something in the folder.
     """
@@ -205,17 +206,17 @@ class _Shard:
         self._dtype = dtype
         self._lengths: list[int] = []
         self._targets: list[Array] = []
-        self._kind: tuple[int, str] | None = None
+        self._kind: tuple[int, tuple[int, ...], str] | None = None
 
     def add(self, i: int, x: Array, y: Array) -> None:
         """Add sequence number ``i``."""
-        kind = y.ndim, y.dtype.kind
-        if y.ndim > 0 and len(y) != len(x) and y.ndim == 1:
+        kind = y.ndim, y.shape[1:], y.dtype.kind
+        if y.ndim > 0 and len(y) != len(x):
             raise ValueError(f"the target of sequence {i} has {len(y)} entries for {len(x)} steps")
         if self._kind is not None and kind != self._kind:
             raise ValueError(f"the target of sequence {i} is of another kind than those before")
         self._kind = kind
-        self._files["observations"].write(x.astype(self._dtype))
+        self._files["observations"].write(_stored(i, x, self._dtype))
         self._lengths.append(len(x))
         self._targets.append(y[None] if y.ndim == 0 else y)
         if len(self._lengths) == _AT_A_TIME:
@@ -233,6 +234,17 @@ class _Shard:
         self._files["observations"].write(np.empty((0, n_features), self._dtype))
         for file in self._files.values():
             file.close()
+
+
+def _stored(i: int, x: Array, dtype: np.dtype[Any]) -> Array:
+    """The observations of sequence ``i`` as they are stored, or raise if the type does not hold them."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        found: Array = x.astype(dtype)
+        is_wrong = np.isfinite(x) & ~np.isfinite(found) if dtype.kind == "f" else found != x
+    if is_wrong.any():
+        value = x[is_wrong][0]
+        raise ValueError(f"sequence {i} has the value {value:g}, which {dtype} does not hold; pass another dtype")
+    return found
 
 
 class _Growing:
