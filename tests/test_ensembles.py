@@ -157,6 +157,19 @@ def test_partial_fit_trains_all_on_and_a_failure_none(X):
         model.set_params(callbacks=None, n_networks=2).partial_fit(X, y)
 
 
+def test_the_history_of_many_calls_has_the_latest_of_all_networks(X):
+    y = labels(X)
+    model = classifier().partial_fit(X, y, classes=["a", "b", "c"])
+    for history in (model.history_, *(one.history_ for one in model.estimators_)):
+        history.most = 2
+    for _ in range(4):
+        model.partial_fit(X, y)
+    for history in (model.history_, *(one.history_ for one in model.estimators_)):
+        assert [record["epoch"] for record in history] == [4, 5]
+    losses = [one.history_[-1]["rollout_loss"] for one in model.estimators_]
+    np.testing.assert_allclose(model.history_[-1]["rollout_loss"], np.mean(losses))
+
+
 def test_streams_of_partial_fit_go_on_in_all_networks():
     x = np.sin(0.3 * np.arange(200))[:, None]
     model = regressor(stateful=True, targets="step", chunk_size=20)

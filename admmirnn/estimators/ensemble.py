@@ -186,7 +186,7 @@ class HasNetworks:
             own = this.get_params(deep=False) | {"n_networks": 1}
             seeds = seeds_of(settings.random_state, settings.n_networks)
             members = [type(self)(**own | {"random_state": seed}) for seed in seeds]
-        n_before = [len(member.history_) if networks else 0 for member in members]
+        n_before = [member.n_iter_ if networks else 0 for member in members]
         trained = train_side_by_side(members, settings, data, earlier, online=online)
         if trained.members and not (networks and trained.error):
             self._become_several(trained, data, n_before)
@@ -198,8 +198,15 @@ class HasNetworks:
     def _become_several(self, trained: Trained, data: Data, n_before: list[int]) -> None:
         """Replace all attributes of an earlier fit by those of networks that were trained together."""
         members = trained.members
-        history = History(self.history_ if any(n_before) else ())
-        history.extend(history_of([member.history_[n:] for member, n in zip(members, n_before, strict=False)]))
+        history = History()
+        if any(n_before):
+            history = self.history_.copy() if isinstance(self.history_, History) else History(self.history_)
+        # a long history has forgotten its first records
+        of_each = [
+            [record for record in member.history_ if record["epoch"] > n]
+            for member, n in zip(members, n_before, strict=False)
+        ]
+        history.extend(history_of(of_each))
         history.forget()
         self._replace(
             data.attributes
