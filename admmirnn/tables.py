@@ -173,7 +173,7 @@ def _series_of_rows(frame: Any, of_series: list[Any]) -> tuple[IntArray, list[An
     columns = [_objects(frame, name) for name in of_series]
     for name, column in zip(of_series, columns, strict=True):
         for i, value in enumerate(column):
-            if value is None or value != value:
+            if is_missing(value):
                 raise ValueError(f"row {i} has no {name!r}; say which series it belongs to, or leave it out")
     labels = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
     numbers: dict[Any, int] = {}

@@ -195,6 +195,9 @@ def test_what_does_not_fit_is_refused(change, arguments, error, message):
 def test_other_tables_are_refused():
     with pytest.raises(TypeError, match="table is of type ndarray; pass a data frame"):
         sequences_from_table(np.zeros((3, 2)))
+    for ids in (pd.array([1, None, 2], dtype="Int64"), pd.Series(["a", pd.NA, "b"], dtype=object)):
+        with pytest.raises(ValueError, match="row 1 has no 'id'"):
+            sequences_from_table(pd.DataFrame({"id": ids, "x": [1.0, 2.0, 3.0]}), series="id")
     with pytest.raises(ValueError, match="table has no rows"):
         sequences_from_table(long_table().iloc[:0], series="id", label="state", time="t")
     mixed = long_table([*strings(HOURS[:3]), *[time.strftime("%Y-%m-%d %H:%M") for time in HOURS[3:]]])
