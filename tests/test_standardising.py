@@ -247,6 +247,16 @@ def test_moments_of_any_number_of_rows_and_columns(shape):
     np.testing.assert_array_equal(found.largest, rows.max(axis=0))
 
 
+@pytest.mark.parametrize("dtype, size", [("float32", 3e38), ("float64", 1e160), ("float64", 1.7e308)])
+def test_values_that_are_too_far_apart_are_refused(dtype, size):
+    """Their deviation, or the difference to their mean, is infinite, and features would become zeros, or infinite."""
+    X = np.full((40, 6, 2), -size, dtype)
+    X[..., 0], X[:3, :, 1] = 1.0, size
+    for read in (RNNRegressor(**QUICK, dtype=dtype).fit, SequenceScaler().fit):
+        with pytest.raises(ValueError, match=r"X has values from -.* of feature 1, too far apart to be standardised"):
+            read(X, np.arange(40.0))
+
+
 @pytest.mark.parametrize("frame", [(1, 1), (2, 1), (2, 2)])
 def test_only_observations_that_steps_read_count(frame):
     rows = np.arange(40.0)[:, None]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from admmirnn._typing import Array, BoolArray
+    from admmirnn._typing import Array, BoolArray, DType
     from admmirnn.data.sequences import Sequences
 
 _NUMBERS_AT_A_TIME = 1 << 16  # which stay in the cache from one pass over them to the next
@@ -56,6 +56,11 @@ class Moments:
 
 def moments(pieces: Iterable[Array]) -> Moments:
     """Those of all rows of some arrays of as many columns, read one after the other."""
+    with np.errstate(over="ignore", invalid="ignore"):  # of values that `check_spread` refuses
+        return _moments(pieces)
+
+
+def _moments(pieces: Iterable[Array]) -> Moments:
     n = 0
     for piece in pieces:
         if not len(piece):
@@ -107,7 +112,8 @@ def joined(parts: Sequence[Moments]) -> Moments:
 def moments_of(sequences: Sequences, of_workers: Callable[[Any], list[Any]] | None = None) -> Moments:
     """Those of all observations that some step reads; the arguments are as in `standard_of`."""
     own = moments(sequences.rows_in_use(_NUMBERS_AT_A_TIME)) if len(sequences) else None
-    return joined([part for part in ([own] if of_workers is None else of_workers(own)) if part is not None])
+    with np.errstate(over="ignore", invalid="ignore"):
+        return joined([part for part in ([own] if of_workers is None else of_workers(own)) if part is not None])
 
 
 def standard_of(
@@ -123,9 +129,29 @@ def standard_of(
         Returns what all workers pass to it.
     only_where_needed : bool
         Whether features that are of a usual size stay as they are, with a mean of 0 and a factor of 1; None if all are.
+
+    Raises
+    ------
+    ValueError
+        If values of a feature are too far apart.
     """
     found = moments_of(sequences, of_workers)
+    check_spread(found, sequences.observations.dtype)
     standard = np.stack([found.mean, found.factor])
     if only_where_needed:
         standard[:, found.is_usual] = [[0.0], [1.0]]
     return None if only_where_needed and found.is_usual.all() else standard
+
+
+def check_spread(found: Moments, dtype: DType) -> None:
+    """Raise if values of a feature are so far apart that they cannot be standardised; the dtype is theirs."""
+    most = np.finfo(dtype if dtype.kind == "f" else np.float64).max
+    with np.errstate(over="ignore", invalid="ignore"):
+        are_near = np.maximum(found.largest - found.mean, found.mean - found.least) < most
+        are_near &= np.isfinite(found.deviation)
+    if not are_near.all():
+        j = int(np.flatnonzero(~are_near)[0])
+        raise ValueError(
+            f"X has values from {found.least[j]:g} to {found.largest[j]:g} of feature {j}, too far apart to be "
+            f"standardised in {dtype}; rescale it"
+        )
