@@ -295,6 +295,15 @@ def test_labels_of_any_text_are_safe_in_comments(tmp_path):
     build(exported(model, tmp_path), tmp_path)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int8"])
+@pytest.mark.parametrize("name", ["start", "begin", "turn", "x", "s", "V"])
+def test_names_of_files_are_none_of_the_source(name, dtype, tmp_path):
+    model, X = fitted("classes", "max")
+    more = {} if dtype == "float32" else {"calibration_data": (X, None)}
+    model.to_c(tmp_path / f"{name}.c", dtype=dtype, **more)
+    subprocess.run(["gcc", *STRICT, "-c", f"{name}.c"], cwd=tmp_path, check=True)
+
+
 def test_what_cannot_be_exported_is_refused(tmp_path):
     model, X = fitted("value", "last")
     told = RNNRegressor(3, max_epochs=1, missing="indicator", random_state=0).fit(X, np.arange(len(X)))

@@ -83,7 +83,7 @@ static int all_finite(const float *x, size_t count)
     return 1;
 }
 $read_out
-static void start_turn(${name}_turn *turn)
+static void start_again(${name}_turn *turn)
 {
 $start
 }
@@ -92,7 +92,7 @@ void ${name}_init(${name}_state *state)
 {
 $init
     for (i = 0; i < $stride; i++) {
-        start_turn(&state->turns[i]);
+        start_again(&state->turns[i]);
     }
 }
 
@@ -150,7 +150,7 @@ _PREDICT = Template("""\
 $declare    if (n_steps < $length || !all_finite(x, n_steps * $n_channels)) {
         return 0;
     }
-    start_turn(&turn);
+    start_again(&turn);
     for (t = (n_steps - $length) % $stride; t + $length <= n_steps; t += $stride) {
 $enter        read_frame(&turn, $what);
 $each    }
