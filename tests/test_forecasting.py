@@ -236,6 +236,27 @@ def test_updates_go_on(season):
         forecaster.update(z[:150])
 
 
+@pytest.mark.parametrize("horizon", [None, 6])
+def test_an_update_by_too_short_a_series_changes_nothing(season, horizon):
+    z, _ = season
+    forecaster = quick(horizon=horizon).fit(z[:120])
+    before = forecaster.forecast(3)
+    for short in (z[:2], z[:1], [z[:50], z[:2]]):
+        with pytest.raises(ValueError, match="pass longer ones"):
+            forecaster.update(short)
+    np.testing.assert_array_equal(forecaster.forecast(3), before)
+
+
+def test_quantiles_have_errors_to_be_made_of(season):
+    z, _ = season
+    forecaster = quick(horizon=25, burn_in=20).fit(z[:40])
+    assert len(forecaster.residuals_) and forecaster.forecast(5, quantiles=(0.1, 0.9)).shape == (5, 2)
+    forecaster = quick(horizon=10, calibration=5).fit(z)
+    assert forecaster.forecast(5).shape == (5,)
+    with pytest.raises(ValueError, match="calibration is 5, fewer steps than the 10 that the network predicts"):
+        forecaster.forecast(5, quantiles=(0.1, 0.9))
+
+
 def test_it_is_an_estimator(season):
     z, _ = season
     forecaster = quick(transformers=(Difference(7),)).fit(z)

@@ -163,12 +163,7 @@ class Forecaster(BaseEstimator):
         """
         check_forecaster(self)
         found, is_one, single = self._read("series", series, inputs, static)
-        shortest = min(len(one.z) for one in found) - self.calibration - self._n_lost()
-        if shortest <= (self.horizon or 1) + 1:
-            raise ValueError(
-                f"a series has {shortest} steps beside those for calibration and differences, and the horizon is "
-                f"{self.horizon or 1}; pass longer ones"
-            )
+        self._check_long_enough(found)
         training = [one.until(len(one.z) - self.calibration) for one in found]
         rows = [self._rows(one) for one in training]
         everything = np.vstack(rows)
@@ -198,11 +193,16 @@ class Forecaster(BaseEstimator):
         -------
         Forecaster
             self.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `fit`; forecasts go on as they were then.
         """
         self._check_fitted()
-        found, self._is_one, _ = self._read("series", series, inputs, static)
+        found, is_one, _ = self._read("series", series, inputs, static)
         self._check_like_fitted(found)
-        self._series = found
+        self._check_long_enough(found)
         training = [one.until(len(one.z) - self.calibration) for one in found]
         X, y = self._windows(training, share=_SHARE_OF_UPDATE)
         for regressor in self._calibrators:
@@ -211,6 +211,7 @@ class Forecaster(BaseEstimator):
             X, y = self._windows(found, share=_SHARE_OF_UPDATE)
             for regressor in self.regressors_:
                 regressor.partial_fit(X, y)
+        self._series, self._is_one = found, is_one
         self._calibrate()
         return self
 
@@ -394,6 +395,11 @@ class Forecaster(BaseEstimator):
             restored = [self._restored(np.moveaxis(o, -1, 0), stage) for o, stage in zip(outputs, stages, strict=True)]
             found_quantiles: FloatArray = np.moveaxis(np.stack(restored), 1, -1)
             return found_quantiles
+        if not len(self.residuals_):
+            raise ValueError(
+                f"calibration is {self.calibration}, fewer steps than the {self.horizon or 1} that the network "
+                "predicts, so that there are no errors to make quantiles of; fit with more of them"
+            )
         if self.horizon is None:
             residuals = [self.residuals_[:, 0]] * len(found)
             paths = self._paths(found, horizon, sampled(residuals, n_paths, horizon, state))
@@ -468,7 +474,7 @@ class Forecaster(BaseEstimator):
         z, rows = self._transformed(one.z)[-1], self._scaled(self._rows(one))
         targets = targets_of(z, horizon)[: len(rows)]
         predicted = self._predicted(rows)
-        first = len(z) - self.calibration if self.calibration else min(self.burn_in, len(z) // 2)
+        first = len(z) - self.calibration if self.calibration else min(self.burn_in, (len(z) - horizon) // 2)
         error = (targets - predicted)[max(first - 1, 0) :]
         error = error[np.isfinite(error).all(axis=1)]
         found: FloatArray = error.reshape(len(error), horizon, self.n_values_)
@@ -505,6 +511,14 @@ class Forecaster(BaseEstimator):
     def _check_fitted(self) -> None:
         if not hasattr(self, "regressors_"):
             raise NotFittedError("this Forecaster is not fitted yet; call fit first")
+
+    def _check_long_enough(self, found: list[_Series]) -> None:
+        shortest = min(len(one.z) for one in found) - self.calibration - self._n_lost()
+        if shortest <= (self.horizon or 1) + 1:
+            raise ValueError(
+                f"a series has {shortest} steps beside those for calibration and differences, and the horizon is "
+                f"{self.horizon or 1}; pass longer ones"
+            )
 
     def _check_like_fitted(self, found: list[_Series]) -> None:
         n_read = self.mean_.shape[0] - self.n_values_ - self.n_inputs_ * (self.horizon or 1)
