@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 READ_OUTS = ("last", "mean", "max")
 MOST_NETWORKS = 10_000
+_MOST_BIAS: Any = float(np.finfo(np.float32).max)
 
 
 def check_solver(solver: Any, known: Mapping[str, Any]) -> Solver:
@@ -229,7 +230,7 @@ def check_forget_bias(forget_bias: Any, cell: str) -> float | str:
         forget_bias = validation.check_choice("forget_bias", forget_bias, ("auto", "chrono"))
     elif not isinstance(forget_bias, numbers.Real) or isinstance(forget_bias, bool):
         raise TypeError(f"forget_bias is {forget_bias!r}; pass a number, 'auto' or 'chrono'")
-    elif not np.isfinite(float(forget_bias)):
+    elif not -_MOST_BIAS <= forget_bias <= _MOST_BIAS:
         raise ValueError(f"forget_bias is {forget_bias!r}; pass a finite number, 'auto' or 'chrono'")
     if cell == Elman.name and forget_bias != "auto":
         raise ValueError(f"forget_bias is {forget_bias!r} and cell is {cell!r}, which has no gates; pass 'auto'")
