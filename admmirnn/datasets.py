@@ -65,7 +65,7 @@ def load_mnist(subset: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     Parameters
     ----------
     subset : {"train", "test"}
-        The 60,000 or the 10,000 images.
+        Which images to load: the 60,000 for training or the 10,000 for testing.
 
     Returns
     -------
@@ -91,13 +91,13 @@ def load_japanese_vowels(subset: str) -> tuple[list[NDArray[np.float64]], NDArra
     Parameters
     ----------
     subset : {"train", "test"}
-        The 270 or the 370 series.
+        Which series to load: the 270 for training or the 370 for testing.
 
     Returns
     -------
     X : list of ndarray of shape (n_steps_i, 12), float64
     y : ndarray of shape (n,), str
-        Speakers.
+        Names of the speakers.
 
     Raises
     ------
@@ -115,13 +115,13 @@ def load_osuleaf(subset: str) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
     Parameters
     ----------
     subset : {"train", "test"}
-        The 200 or the 242 series.
+        Which series to load: the 200 for training or the 242 for testing.
 
     Returns
     -------
     X : ndarray of shape (n, 427, 1), float64
     y : ndarray of shape (n,), str
-        Kinds, "1" to "6".
+        Kinds of trees, "1" to "6".
 
     Raises
     ------
@@ -134,7 +134,7 @@ def load_osuleaf(subset: str) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
 
 
 def load_text() -> str:
-    """Text that the paper's authors trained on: Kafka's Metamorphosis in English.
+    """Text on which the authors of the paper trained: Kafka's Metamorphosis in English.
 
     Returns
     -------
@@ -152,19 +152,19 @@ def load_text() -> str:
 def adding_problem(
     n_sequences: int, n_steps: int, random_state: RandomState = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The adding problem of Hochreiter and Schmidhuber: remember two marked values and answer their sum.
+    """Adding problem of Hochreiter and Schmidhuber: the target is the sum of two marked values of a sequence.
 
     Parameters
     ----------
     n_sequences, n_steps : int
-        At least 1, and at least 2, as two values are to be marked.
+        Number of sequences, at least 1, and number of steps, at least 2, because two values are marked.
     random_state : int, RandomState or None
-        Where the values and the marks are drawn from.
+        Seed for the values and the marks.
 
     Returns
     -------
     X : ndarray of shape (n_sequences, n_steps, 2), float32
-        A value, uniform in [0, 1), and a mark, 1 at one step of the first half and one of the second, else 0.
+        Two features: a value, uniform in [0, 1), and a mark, which is 1 at one step of each half and 0 elsewhere.
     y : ndarray of shape (n_sequences, 1), float32
         Sum of the two marked values; always answering its mean costs a squared error of 1/6.
 
@@ -206,11 +206,11 @@ def mackey_glass(
     Parameters
     ----------
     n_steps : int
-        How many values, at least 1.
+        Number of values, at least 1.
     tau : float
         Delay, at least ``dt``; rounded down to a multiple of it. The series is chaotic from about 17 on.
     dt : float
-        Time from a value to the next, > 0.
+        Time between two values, > 0.
     a, b : float
         Rates of production and decay, >= 0.
     n : int
@@ -221,7 +221,7 @@ def mackey_glass(
         Values before the first, the latest last: at least ``tau / dt``, of which the latest are taken. ``X[:-1]``
         continues a series ``X`` whose last value is ``x0``. None draws them around ``x0``, uniformly within 0.1.
     random_state : int, RandomState, Generator or None
-        Where the history is drawn from. None is the seed 5555, as in reservoirpy: always the same series.
+        Seed for the history. None is the seed 5555, as in reservoirpy: always the same series.
 
     Returns
     -------
@@ -289,7 +289,8 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
     Raises
     ------
     ValueError
-        If it is not an IDX file, or not whole, or not gzipped as its name says; the message names the file.
+        If it is not an IDX file, is incomplete, or is not gzipped although its name says so; the message names the
+        file.
 
     References
     ----------
@@ -502,7 +503,7 @@ def _open(path: Path) -> Iterator[BinaryIO]:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
             yield file  # type: ignore[misc]  # what gzip opens reads as others do
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path} is not a whole gzip file ({error})") from error
+        raise ValueError(f"{path} is not a complete gzip file ({error})") from error
 
 
 def _first_bytes(file: BinaryIO, n: int) -> bytearray:
@@ -519,7 +520,7 @@ def _lines(path: Path) -> Iterator[bytes]:
         left = b""
         for piece in iter(lambda: file.read(_PIECE), b""):
             if b"\0" in piece:
-                raise ValueError(f"{path} has bytes that are zero after {len(left)} others in a line; this is no text")
+                raise ValueError(f"{path} has bytes that are zero after {len(left)} others in a line; this is not text")
             *whole, left = (left + piece).split(b"\n")
             for line in whole:
                 yield from map(bytes.strip, line.splitlines() or [b""])  # at a carriage return as well

@@ -26,7 +26,7 @@ def run(
     Parameters
     ----------
     output : path-like
-        Where the picture goes.
+        File for the picture.
     random_state : int
         Seed for the split and for both models.
     max_epochs : int

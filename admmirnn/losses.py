@@ -92,7 +92,7 @@ class Loss:
 
 
 class SoftmaxCrossEntropy(Loss):
-    """R(o, y) = log sum_k exp(o_k) - o_y, with y a class number.
+    """Cross-entropy of the softmax, R(o, y) = log sum_k exp(o_k) - o_y, with y a class number.
 
     The proximal operator is exact: Newton's method on a strictly convex function whose Hessian is diagonal
     plus rank one.
@@ -108,7 +108,9 @@ class SoftmaxCrossEntropy(Loss):
 
 
 class Hinge(Loss):
-    """R(o, y) = sum_k max(0, 1 - t_k o_k), one class against all others: t_y = 1, and -1 elsewhere; y a class number.
+    """Hinge loss of each class against all others, R(o, y) = sum_k max(0, 1 - t_k o_k), with y a class number.
+
+    t_k is 1 for k = y, and -1 otherwise.
 
     o+ is q, or q moved by 1/rho towards t_k, or t_k where that lies between.
     """
@@ -124,7 +126,7 @@ class Hinge(Loss):
 
 
 class SquaredError(Loss):
-    """R(o, y) = 1/2 ``|o - y|^2``, with y of shape (n_outputs,); o+ = (y + rho q) / (1 + rho)."""
+    """Squared error, R(o, y) = 1/2 ``|o - y|^2``, with y of shape (n_outputs,); o+ = (y + rho q) / (1 + rho)."""
 
     name = "squared_error"
 
@@ -136,7 +138,7 @@ class SquaredError(Loss):
 
 
 class SigmoidCrossEntropy(Loss):
-    """R(o, y) = sum_k log(1 + exp(o_k)) - y_k o_k, with y of shape (n_outputs,) from 0 to 1: several labels at once.
+    """Cross-entropy of several labels at once, R(o, y) = sum_k log(1 + exp(o_k)) - y_k o_k, with y_k from 0 to 1.
 
     o+ solves y - sigma(o) = rho (o - q), by Newton's method within a bracket.
     """
@@ -150,14 +152,14 @@ class SigmoidCrossEntropy(Loss):
 
 
 class Huber(Loss):
-    """R(o, y) = sum_k 1/2 (o_k - y_k)^2, but delta (``|o_k - y_k|`` - delta/2) beyond delta; y of shape (n_outputs,).
+    """Huber loss: sum_k 1/2 (o_k - y_k)^2, and delta (``|o_k - y_k|`` - delta/2) where ``|o_k - y_k|`` > delta.
 
     rho (o+ - q) is that of the squared error, and at most delta in size.
 
     Parameters
     ----------
     delta : float, default=1.0
-        Where the loss becomes linear, > 0.
+        Error from which the loss is linear, > 0.
     """
 
     name = "huber"
@@ -184,7 +186,7 @@ class Huber(Loss):
 
 
 class Quantile(Loss):
-    """R(o, y) = sum_k quantile (y_k - o_k) where o_k < y_k, and (1 - quantile) (o_k - y_k) elsewhere.
+    """Quantile loss: sum_k quantile (y_k - o_k) where o_k < y_k, and (1 - quantile) (o_k - y_k) elsewhere.
 
     y has the shape (n_outputs,).  o+ is q moved by quantile/rho or (1 - quantile)/rho towards y, or y where that is
     less far.
@@ -213,7 +215,7 @@ class Quantile(Loss):
 
 
 class Quantiles(Loss):
-    """The sum of the losses of `Quantile` of several quantiles: outputs tend to all of them at once.
+    """Sum of the losses `Quantile` for several quantiles, so that one network predicts all of them.
 
     y has the shape (n_outputs,), and output j is that of the quantile j modulo their number: a target is repeated for
     each of them.  Outputs may cross; sorted, they cost no more.
@@ -221,7 +223,7 @@ class Quantiles(Loss):
     Parameters
     ----------
     quantiles : sequence of float, default=(0.1, 0.5, 0.9)
-        > 0 and < 1.
+        Levels of the quantiles, each > 0 and < 1.
     """
 
     quantiles: tuple[float, ...]
@@ -276,12 +278,12 @@ class Quantiles(Loss):
     def _of_outputs(self, O: FloatArray) -> NDArray[np.floating[Any]]:
         n, K = len(self.quantiles), O.shape[1]
         if K % n:
-            raise ValueError(f"y has {K} value(s) a target and loss has {n} quantiles; repeat each value {n} times")
+            raise ValueError(f"y has {K} value(s) per target and loss has {n} quantiles; repeat each value {n} times")
         return np.tile(np.array(self.quantiles, O.dtype), K // n)
 
 
 class AbsoluteError(Loss):
-    """R(o, y) = sum_k ``|o_k - y_k|``, with y of shape (n_outputs,).
+    """Absolute error, R(o, y) = sum_k ``|o_k - y_k|``, with y of shape (n_outputs,).
 
     o+ is q moved by 1/rho towards y, but not beyond.
     """
@@ -303,9 +305,9 @@ LOSSES_OF_VALUES: dict[str, type[Loss]] = {
 
 
 class UserLoss:
-    """A loss of one's own, given by its value and its proximal operator in numpy.
+    """Loss that a user defines by its value and its proximal operator in numpy.
 
-    It sees the rows that have a weight, and float64.
+    It is given the rows that have a positive weight, in float64.
 
     Parameters
     ----------

@@ -33,9 +33,9 @@ def joined(y: Any, *predictions: Any, ignore_label: object = None) -> tuple[Arra
     y : list of arrays of shape (n_steps_i,), or array of shape (n_sequences, n_steps)
         Labels, or numbers.
     *predictions : arrays of arrays, or arrays
-        What `predict`, `predict_proba` or others return for the same sequences.
+        Results of `predict`, `predict_proba` or other methods for the same sequences.
     ignore_label : label or None, default=None
-        What stands in ``y`` where a step has no label; NaN for numbers.
+        Value in ``y`` of a step without a label; NaN for numbers.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def joined(y: Any, *predictions: Any, ignore_label: object = None) -> tuple[Arra
     Raises
     ------
     ValueError
-        If they do not have as many steps.
+        If targets and predictions do not have the same number of steps.
 
     Examples
     --------
@@ -80,12 +80,12 @@ def scorer(scoring: str | Callable[..., float] = "accuracy", *, ignore_label: ob
         A name such as "f1_macro", "roc_auc" or "neg_mean_absolute_error" (see
         `sklearn.metrics.get_scorer_names`), or what `sklearn.metrics.make_scorer` returns.
     ignore_label : label or None, default=None
-        What stands in y where a step has no label; by default, what the estimator has for it.
+        Value in y of a step without a label; by default, that of the estimator.
 
     Returns
     -------
     Scorer
-        Called with an estimator, X, y and, if need be, weights.
+        Function of an estimator, X, y and, optionally, weights.
 
     Raises
     ------
@@ -250,17 +250,17 @@ def permutation_importance(
     Parameters
     ----------
     estimator : estimator
-        Fitted; also a pipeline that ends with one.
+        Fitted estimator, or a pipeline that ends with one.
     X : array-like or list of arrays
-        As in `fit`; better not the data that it was trained on.
+        Sequences as in `fit`, preferably not those that it was trained on.
     y : array-like or list of arrays
         As in `fit`.
     scoring : str, scorer or None, default=None
         See `scorer`; None is the estimator's own score.
     n_repeats : int, default=5
-        How often a feature is exchanged, >= 1.
+        Number of times that each feature is exchanged, >= 1.
     random_state : int, RandomState or None, default=None
-        Seed of the orders.
+        Seed for the random orders.
     sample_weight : array-like, optional
         As in `score`.
 

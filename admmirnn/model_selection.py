@@ -20,16 +20,16 @@ _OF_CLASSES = {"predict_proba": 0.0, "predict_log_proba": -np.inf, "decision_fun
 
 
 def series_in_chunks(X: Any, y: Any = None, *, chunk_size: int) -> tuple[list[Any], list[Any] | None, IntArray]:
-    """Cut long series into chunks of equal lengths, as sequences that can be held out.
+    """Cut long series into chunks of equal lengths, which can be held out as sequences.
 
     Parameters
     ----------
     X : list of arrays of shape (n_steps_i, n_features) or of frames
         One long series or several.
     y : list of arrays of shape (n_steps_i,) or (n_steps_i, k), optional
-        A target for each step.
+        Targets, one for each step.
     chunk_size : int
-        Steps of a chunk, >= 1; the last ones of each series, if they are fewer, are a chunk of their own.
+        Number of steps of a chunk, >= 1; the last chunk of each series may be shorter.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def series_in_chunks(X: Any, y: Any = None, *, chunk_size: int) -> tuple[list[An
     y : list of arrays, or None
         Their targets.
     series : ndarray of shape (n_chunks,)
-        Which series each chunk is of; ``groups`` for `ChunkSplit`.
+        Index of the series that each chunk belongs to; pass it as ``groups`` to `ChunkSplit`.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def series_in_chunks(X: Any, y: Any = None, *, chunk_size: int) -> tuple[list[An
     chunk_size = validation.check_limit("chunk_size", chunk_size, 1)
     X, y = by_series(X, y)
     if not isinstance(X, (list, tuple)) and np.ndim(X) < 3:
-        raise ValueError("X is no list of series; pass [X] for a single one")
+        raise ValueError("X is not a list of series; pass [X] for a single one")
     chunks, targets, series = [], [], []
     for i, x in enumerate(X):
         n = len(x)
@@ -65,7 +65,7 @@ def series_in_chunks(X: Any, y: Any = None, *, chunk_size: int) -> tuple[list[An
 
 
 class ChunkSplit(BaseEstimator):
-    """Splits of chunks of long series, in which what is tested comes after what is trained on.
+    """Cross-validator for chunks of long series that tests on chunks after those that it trains on.
 
     As `sklearn.model_selection.TimeSeriesSplit`, of each series on its own: the k-th split trains on the first k of
     ``n_splits + 1`` parts of every series, and tests on the part behind them.
@@ -73,11 +73,11 @@ class ChunkSplit(BaseEstimator):
     Parameters
     ----------
     n_splits : int, default=5
-        How many splits, >= 2.
+        Number of splits, >= 2.
     gap : int, default=0
-        Chunks that are left out between both, >= 0, such as those that overlap what is tested.
+        Number of chunks between the training and the test part that are left out, >= 0, such as overlapping ones.
     max_train_size : int or None, default=None
-        Most chunks of a series to train on, the last ones.
+        Largest number of chunks of a series to train on; the last ones are taken.
 
     Examples
     --------
@@ -113,7 +113,8 @@ class ChunkSplit(BaseEstimator):
         y : object
             Not used.
         groups : array-like of shape (n_chunks,), optional
-            Which series each chunk is of; one by default.  Chunks of one are in the order of time.
+            Index of the series that each chunk belongs to; by default all belong to one.  Chunks of one are in the
+            order of time.
 
         Yields
         ------
@@ -148,14 +149,14 @@ class ChunkSplit(BaseEstimator):
 def cross_val_predict(
     estimator: Any, X: Any, y: Any, *, cv: Any = None, method: str = "predict", groups: ArrayLike | None = None
 ) -> Array:
-    """Predict every sequence by an estimator that was fitted without it.
+    """Predict every sequence with an estimator that was fitted without it.
 
     As `sklearn.model_selection.cross_val_predict`, which joins no probabilities of steps of unequal sequences.
 
     Parameters
     ----------
     estimator : estimator
-        Is cloned.
+        Estimator, which is cloned for each fold.
     X : array-like or list of arrays
         As in `fit`.
     y : array-like or list of arrays
@@ -164,9 +165,9 @@ def cross_val_predict(
         As in `sklearn.model_selection.check_cv`; an int, or None for 5, keeps the shares of the classes where each
         sequence has a label.  Every sequence has to be tested once.
     method : {"predict", "predict_proba", "predict_log_proba", "decision_function"}, default="predict"
-        What to call.
+        Name of the method that predicts.
     groups : array-like of shape (n_sequences,), optional
-        For splitters that need them.
+        Groups, for splitters that need them.
 
     Returns
     -------
@@ -222,7 +223,8 @@ def _of_all_classes(found: list[Array], classes: list[Any], missing: float) -> l
         return found
     if min(map(len, classes)) < 3 <= len(every) and any(part.ndim == 1 for part in found if part.dtype != object):
         raise ValueError(
-            f"a fold has two of the {len(every)} classes only, and its decision_function no column for each; pass "
+            f"a fold has two of the {len(every)} classes only, so its decision_function has no column for each class; "
+            "pass "
             "method='predict_proba', or a cv that keeps the shares of the classes"
         )
 

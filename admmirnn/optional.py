@@ -12,11 +12,11 @@ def import_optional(name: str, extra: str, what: str) -> Any:
     Parameters
     ----------
     name : str
-        Of the module.
+        Name of the module.
     extra : str
-        Of those in pyproject.toml, the one that brings it.
+        Extra in pyproject.toml that installs it.
     what : str
-        What needs it.
+        Feature that needs it, for the message.
 
     Returns
     -------
@@ -25,13 +25,14 @@ def import_optional(name: str, extra: str, what: str) -> Any:
     Raises
     ------
     ImportError
-        If it is not there.
+        If it cannot be imported.
     """
     try:
         return import_module(name)
     except ImportError as error:
         package = name.partition(".")[0]
         raise ImportError(
-            f"{what} needs {package}, which is not there ({error}); install it with: pip install 'admmirnn[{extra}]'",
+            f"{what} needs {package}, which cannot be imported ({error}); install it with: "
+            f"pip install 'admmirnn[{extra}]'",
             name=package,
         ) from error

@@ -76,7 +76,7 @@ class _Penalty:
         x : ndarray of shape (p, q)
             float32 or float64.
         tau : float
-            >= 0; projections do without.
+            Step size, >= 0; projections do not use it.
 
         Returns
         -------
@@ -94,12 +94,12 @@ class _Penalty:
 
 @dataclass(frozen=True)
 class Ridge(_Penalty):
-    """weight / 2 sum x^2.
+    """Ridge penalty: weight / 2 times the sum of x^2.
 
     Parameters
     ----------
     weight : float
-        >= 0, in units of the mean loss, as with all penalties here.
+        Weight of the penalty, >= 0, in units of the mean loss, as for all penalties here.
     """
 
     weight: float
@@ -114,12 +114,12 @@ class Ridge(_Penalty):
 
 @dataclass(frozen=True)
 class Lasso(_Penalty):
-    """weight sum ``|x|``: many weights become zero.
+    """Lasso penalty: weight times the sum of ``|x|``, which makes many weights exactly zero.
 
     Parameters
     ----------
     weight : float
-        >= 0.
+        Weight of the penalty, >= 0.
     """
 
     weight: float
@@ -134,14 +134,14 @@ class Lasso(_Penalty):
 
 @dataclass(frozen=True)
 class ElasticNet(_Penalty):
-    """weight (l1_ratio sum ``|x|`` + (1 - l1_ratio) / 2 sum x^2).
+    """Elastic net, between lasso and ridge: weight (l1_ratio sum ``|x|`` + (1 - l1_ratio) / 2 sum x^2).
 
     Parameters
     ----------
     weight : float
-        >= 0.
+        Weight of the penalty, >= 0.
     l1_ratio : float, default=0.5
-        In [0, 1]: 1 is `Lasso`, 0 is `Ridge`.
+        Share of the lasso, in [0, 1]: 1 is `Lasso`, 0 is `Ridge`.
     """
 
     weight: float
@@ -163,18 +163,18 @@ class ElasticNet(_Penalty):
 
 @dataclass(frozen=True)
 class GroupLasso(_Penalty):
-    """weight times the sum of the Euclidean norms of all columns, or rows: they become zero as a whole.
+    """Group lasso: weight times the sum of the norms of all columns, or of all rows, which become zero as a whole.
 
-    Column j of W and of V are the outgoing weights of hidden unit j, so ``{"WV": GroupLasso(weight)}`` has units that
-    nobody reads; row j of U, W and b are its incoming ones, so ``{"UWb": GroupLasso(weight, axis=1)}`` has units whose
-    state is always zero.  `RNNClassifier.prune` removes both.
+    Column j of W and of V are the outgoing weights of hidden unit j, so ``{"WV": GroupLasso(weight)}`` makes units
+    whose state is not read; row j of U, W and b are its incoming ones, so ``{"UWb": GroupLasso(weight, axis=1)}`` has
+    units whose state is always zero.  `RNNClassifier.prune` removes both.
 
     Parameters
     ----------
     weight : float
-        >= 0.
+        Weight of the penalty, >= 0.
     axis : {0, 1}, default=0
-        What a norm is taken along: 0 for columns, 1 for rows.
+        Axis along which the norms are taken: 0 for columns, 1 for rows.
     """
 
     weight: float
@@ -199,7 +199,7 @@ class GroupLasso(_Penalty):
 
 @dataclass(frozen=True)
 class NonNegative(_Penalty):
-    """x >= 0."""
+    """Constraint that no weight is negative: x >= 0."""
 
     def _value(self, x: FloatArray) -> float:
         return _indicator(x.min(initial=0) >= -_TOLERANCE)
@@ -210,12 +210,12 @@ class NonNegative(_Penalty):
 
 @dataclass(frozen=True)
 class Box(_Penalty):
-    """low <= x <= high, both rounded to the dtype of x.
+    """Constraint on the range of weights: low <= x <= high, both rounded to the dtype of x.
 
     Parameters
     ----------
     low, high : float
-        low <= high; either may be infinite.
+        Bounds of the range, low <= high; either may be infinite.
     """
 
     low: float
@@ -242,14 +242,14 @@ class Box(_Penalty):
 
 @dataclass(frozen=True)
 class SpectralBall(_Penalty):
-    """The largest singular value is at most ``radius``: below 1, a W with which the states forget their start.
+    """Constraint that the largest singular value is at most ``radius``; with a W below 1 states forget their start.
 
     A projection takes a singular value decomposition, some milliseconds of every iteration for 128 units.
 
     Parameters
     ----------
     radius : float
-        > 0.
+        Largest singular value that is allowed, > 0.
     """
 
     radius: float
@@ -272,7 +272,7 @@ class SpectralBall(_Penalty):
 
 @dataclass(frozen=True)
 class Orthogonal(_Penalty):
-    """x^T x = I, for W: the nearest such matrix is the orthogonal factor of the polar decomposition of x.
+    """Constraint that W is orthogonal, x^T x = I; ``prox`` takes the orthogonal factor of the polar decomposition of x.
 
     The constraint is not convex.  A projection takes a singular value decomposition, as with `SpectralBall`.
     """
@@ -290,14 +290,14 @@ class Orthogonal(_Penalty):
 
 @dataclass(frozen=True)
 class Rank(_Penalty):
-    """The rank is at most ``rank``: a matrix that is a product of two narrow ones, as which `to_c` keeps it.
+    """Constraint on the rank: the matrix is a product of two narrow ones, and `to_c` stores it as these.
 
     The constraint is not convex.  A projection takes a singular value decomposition, as with `SpectralBall`.
 
     Parameters
     ----------
     rank : int
-        >= 1.
+        Largest rank that is allowed, >= 1.
     """
 
     rank: int
@@ -318,7 +318,7 @@ class Rank(_Penalty):
 
 @dataclass(frozen=True)
 class Levels(_Penalty):
-    """The entries of a row are whole numbers from -levels to levels times a factor, that of its largest entry.
+    """Constraint for integers: entries of a row are whole numbers from -levels to levels times a factor of that row.
 
     W and V that are made of 127 levels lose nothing when `to_c` writes them with 8 bits: training goes on with what the
     device will have.  The constraint is not convex, and ``prox`` keeps the largest entry of each row, so that the
@@ -327,7 +327,7 @@ class Levels(_Penalty):
     Parameters
     ----------
     levels : int, default=127
-        >= 1.
+        Largest whole number, >= 1.
     """
 
     levels: int = 127
@@ -355,7 +355,7 @@ class Flattened:
     Parameters
     ----------
     operator : object
-        Has ``prox(x, tau)`` of a vector x, as the operators of pyproximal have.
+        Object with ``prox(x, tau)`` for a vector x, such as the operators of pyproximal.
     """
 
     operator: ProximalOperator
@@ -389,7 +389,7 @@ def check_penalties(penalties: Any, known: Mapping[str, Sequence[str]]) -> dict[
     penalties : dict or None
         Objects with ``prox(x, tau)`` by the names in ``known``; no block may have two.
     known : dict
-        Which blocks each name stands for, see `admmirnn.networks.blocks.PENALISED`.
+        Blocks that each name stands for, see `admmirnn.networks.blocks.PENALISED`.
     """
     if penalties is None:
         return {}

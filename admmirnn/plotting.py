@@ -45,7 +45,7 @@ _SIGNED = ("tanh", "identity", "leaky_relu")
 def plot_history(
     history: Any, metric: str | list[str] = "loss", *, ax: Axes | None = None, label: str | None = None, **kwargs: Any
 ) -> Axes:
-    """Plot learning curves: what the history says of each epoch.
+    """Plot learning curves, with one point per epoch.
 
     Call it again with the same ``ax`` and another ``label`` to compare fits.
 
@@ -54,14 +54,14 @@ def plot_history(
     history : estimator, list of dict, or pandas.DataFrame
         A fitted estimator, or its ``history_``.
     metric : str or list of str, default="loss"
-        What to plot: keys of the records, such as "rollout_loss"; or their last word, "loss" or "accuracy", for all
-        that end with it.
+        Curves to plot: keys of the records, such as "rollout_loss", or the last word of keys, "loss" or "accuracy", for
+        all keys that end with it.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; in a new figure by default.
+        Axes to draw into; by default those of a new figure.
     label : str, optional
         Name of the fit in the legend.
     **kwargs
-        For `matplotlib.axes.Axes.plot`.
+        Further arguments of `matplotlib.axes.Axes.plot`.
 
     Returns
     -------
@@ -105,9 +105,9 @@ def plot_residuals(history: Any, *, ax: Axes | None = None, **kwargs: Any) -> Ax
     history : estimator, list of dict, or pandas.DataFrame
         An estimator fitted with ``solver="algorithm1"``, or its ``history_``.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; in a new figure by default.
+        Axes to draw into; by default those of a new figure.
     **kwargs
-        For `matplotlib.axes.Axes.plot`.
+        Further arguments of `matplotlib.axes.Axes.plot`.
 
     Returns
     -------
@@ -154,28 +154,28 @@ def plot_forecast(
     label: str = "forecast",
     **kwargs: Any,
 ) -> Axes:
-    """Plot a forecast behind the series that it goes on from, with the interval between its outer quantiles.
+    """Plot a series and its forecast, with the interval between the outer quantiles.
 
     Call it again with the same ``ax`` and another ``label`` to compare forecasts.
 
     Parameters
     ----------
     history : array-like of shape (n_steps,)
-        One value of a series.
+        Values of one series up to the forecast.
     forecast : array-like of shape (horizon,)
-        What follows.
+        Values that are predicted to follow.
     quantiles : array-like of shape (horizon, n_levels), optional
-        As `Forecaster.forecast` returns them: pairs of them, the outer ones first, are drawn as bands.
+        Quantiles as `Forecaster.forecast` returns them; pairs of them, the outer ones first, are drawn as bands.
     observed : array-like of shape (horizon,), optional
-        What did follow.
+        Values that did follow.
     n_shown : int, optional
-        How many of the last steps of ``history`` are drawn; by default three times the horizon.
+        Number of the last steps of ``history`` that are drawn; by default three times the horizon.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; in a new figure by default.
+        Axes to draw into; by default those of a new figure.
     label : str, default="forecast"
         Name of the forecast in the legend.
     **kwargs
-        For `matplotlib.axes.Axes.plot`, of the forecast.
+        Further arguments of `matplotlib.axes.Axes.plot` for the forecast.
 
     Returns
     -------
@@ -232,18 +232,18 @@ def plot_states(
     Parameters
     ----------
     estimator : RNNClassifier or RNNRegressor
-        Fitted.
+        Fitted estimator.
     x : array-like of shape (n_steps, n_features), or (n_steps,) of one feature
         The sequence.
     layer : int, optional
-        Whose states, counted from 1; by default those of the last one, which V reads.
+        Number of the layer whose states are drawn, counted from 1; by default the last one, which V reads.
     ax : matplotlib.axes.Axes, or array of two, optional
-        Where to draw: a pair for the heat map and the output, or one, of whose place the output takes the lower part.
+        Axes to draw into: a pair for the heat map and the output, or one, whose lower part the output takes.
         In a new figure by default.
     cmap : str or matplotlib.colors.Colormap, optional
         Colours of the states; by default diverging ones where states may be negative.
     **kwargs
-        For `matplotlib.axes.Axes.imshow`.
+        Further arguments of `matplotlib.axes.Axes.imshow`.
 
     Returns
     -------
@@ -310,11 +310,11 @@ def plot_eigenvalues(estimator: Any, *, ax: Axes | None = None, **kwargs: Any) -
     Parameters
     ----------
     estimator : estimator or ndarray of shape (n, n)
-        Fitted, or W itself.
+        Fitted estimator, or W itself.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; in a new figure by default.
+        Axes to draw into; by default those of a new figure.
     **kwargs
-        For `matplotlib.axes.Axes.scatter`.
+        Further arguments of `matplotlib.axes.Axes.scatter`.
 
     Returns
     -------
@@ -323,7 +323,7 @@ def plot_eigenvalues(estimator: Any, *, ax: Axes | None = None, **kwargs: Any) -
     Raises
     ------
     ValueError, TypeError
-        If W is no square matrix.
+        If W is not a square matrix.
     ImportError
         If matplotlib is not installed: ``pip install 'admmirnn[plot]'``.
     """
@@ -344,23 +344,23 @@ def plot_eigenvalues(estimator: Any, *, ax: Axes | None = None, **kwargs: Any) -
 
 
 def plot_confusion_matrix(estimator: Any, X: Any, y: ArrayLike, *, ax: Axes | None = None, **kwargs: Any) -> Axes:
-    """Plot how often each label is predicted where each is true.
+    """Plot the confusion matrix: how often each label is predicted for each true label.
 
-    With a label for each step, steps are counted, those without a label left out.
+    If each step has a label, steps are counted; steps without a label are left out.
 
     Parameters
     ----------
     estimator : RNNClassifier
-        Fitted.
+        Fitted estimator.
     X : array-like or list of arrays
         As in `RNNClassifier.fit`.
     y : array-like or list of arrays
         True labels, as in `RNNClassifier.fit`.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; in a new figure by default.
+        Axes to draw into; by default those of a new figure.
     **kwargs
-        For `sklearn.metrics.ConfusionMatrixDisplay.from_predictions`: ``normalize="true"`` shows shares of true labels,
-        ``cmap`` the colours.
+        Further arguments of `sklearn.metrics.ConfusionMatrixDisplay.from_predictions`, such as ``normalize="true"`` for
+        shares of the true labels, or ``cmap`` for the colours.
 
     Returns
     -------
@@ -454,7 +454,7 @@ def check_records(history: Any) -> list[Record]:
     Parameters
     ----------
     history : estimator, list of dict, or pandas.DataFrame
-        What a user passes.
+        Estimator or history that a user passes.
 
     Returns
     -------
@@ -478,11 +478,11 @@ def check_recorded(records: Sequence[Record], metric: Any, remedy: str | None = 
     Parameters
     ----------
     records : list of dict
-        What one has is missing in another perhaps.
+        Records, which need not all have the same keys.
     metric : str or list of str
         Keys, or the last word of keys.
     remedy : str, optional
-        What to do if they are not there.
+        Advice for the case that they are not there.
     """
     if not isinstance(metric, (str, list, tuple)) or not all(isinstance(name, str) for name in metric):
         raise TypeError(f"metric is {metric!r}; pass a key of the history's records, or a list of them")
@@ -518,7 +518,9 @@ def check_recurrent_weights(estimator: Any) -> dict[str, FloatArray]:
             )
         found = {name: W for name, W in weights_of(estimator).items() if place_of(name)[0].startswith("W")}
         if not found:
-            raise TypeError(f"estimator is of type {type(estimator).__name__}, which has no W_; pass one of admmirnn")
+            raise TypeError(
+                f"estimator is of type {type(estimator).__name__}, which has no W_; pass an estimator of admmirnn"
+            )
         return found
     W = validation.as_numbers(estimator, "W", np.float64)
     if W.ndim != 2 or W.shape[0] != W.shape[1] or not len(W):

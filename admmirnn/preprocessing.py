@@ -21,7 +21,7 @@ _NUMBERS_AT_A_TIME = 1 << 18
 
 
 def cut_padding(X: ArrayLike) -> list[Array]:
-    """Return the sequences of an array that is padded with NaN, without the steps that are nothing but NaN at its ends.
+    """Return the sequences of an array that is padded with NaN, without the padding.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def cut_padding(X: ArrayLike) -> list[Array]:
     Raises
     ------
     ValueError
-        If a sequence has nothing but NaN.
+        If a sequence has only NaN.
 
     Examples
     --------
@@ -58,20 +58,20 @@ def cut_padding(X: ArrayLike) -> list[Array]:
 
 
 class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Bring every feature of sequences to the mean 0 and the deviation 1, over all steps of the training set.
+    """Standardise every feature of sequences to mean 0 and standard deviation 1 over all steps of the training set.
 
-    What `sklearn.preprocessing.StandardScaler` is for tables, this is for sequences of unequal lengths.
-    `RNNClassifier` and `RNNRegressor` do so inside, with ``standardize``; this is for other estimators and steps.
+    This is `sklearn.preprocessing.StandardScaler` for sequences of unequal lengths.  `RNNClassifier` and `RNNRegressor`
+    standardise by themselves, with ``standardize``; this class is for other estimators.
 
     Attributes
     ----------
     mean_, scale_ : ndarray of shape (n_features,)
-        What is subtracted, and what differences are divided by: means and standard deviations, or 1 where a feature is
-        constant.  Of a 2-D X, whose rows are sequences of one feature, they have the shape (1,).
+        Means, which are subtracted, and standard deviations, by which the differences are divided; 1 where a feature
+        is constant.  Of a 2-D X, whose rows are sequences of one feature, they have the shape (1,).
     n_features_in_ : int
-        Features of an observation; of a 2-D X, the number of its columns (steps), as scikit-learn counts.
+        Number of features of an observation; of a 2-D X, the number of its columns (steps), as scikit-learn counts.
     feature_names_in_ : ndarray of shape (n_features,)
-        Names of the columns of X, where it has such.
+        Names of the columns of X, if it has names.
 
     Examples
     --------
@@ -100,7 +100,7 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return tags
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
-        """Find means and deviations.
+        """Compute means and standard deviations.
 
         Parameters
         ----------
@@ -117,7 +117,7 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            If X is no such thing, or not finite.
+            If X does not have such a form, or is not finite.
         """
         sequences, attributes = read_sequences(self, X, np.dtype(np.float64))
         standard = standard_of(sequences, only_where_needed=False)

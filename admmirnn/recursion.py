@@ -32,7 +32,7 @@ class Known:
     inputs : ndarray of shape (n_inputs,)
         The features that are known in advance.
     values : ndarray of shape (n_series, at least horizon - 1, n_inputs), or None
-        Their values; None keeps the last ones.
+        Values of the inputs; None keeps the last ones.
     """
 
     targets: IntArray
@@ -57,17 +57,17 @@ def forecast(
     stream_of : callable
         Makes a `Stream` of a number of streams, whose answers are of the next observations.
     series : list of ndarray of shape (n_steps_i, n_features)
-        What there was.
+        Observations up to the forecast.
     horizon : int
-        How many steps to predict.
+        Number of steps to predict.
     known : Known
-        What is known of the observations that follow.
+        Values that are known of the observations that follow.
     n_outputs : int
-        How many values a prediction has.
+        Number of values of a prediction.
     state : StreamState, optional
-        Where the streams of the series are.
+        State of the streams of the series.
     disturbances : ndarray of shape (n_series, n_paths, horizon, n_outputs), optional
-        What is added to each prediction before it is read: so many forecasts of each series.
+        Numbers that are added to each prediction before it is read; they make n_paths forecasts of each series.
 
     Returns
     -------
@@ -153,17 +153,17 @@ def check_history(
     history : array-like of shape (n_steps, n_features) or (n_series, n_steps, n_features), or list of arrays
         With one feature also without the last axis: (n_steps,), or (n_series, n_steps) of more than one step.
     n_features : int
-        Of an observation.
+        Number of features of an observation.
     frame : int
         Observations that a step reads.
     dtype : dtype
         float32 or float64.
     scale : float
-        What observations are multiplied by.
+        Factor by which observations are multiplied.
     standard : ndarray of shape (2, n_features), optional
         Means and factors that they are standardised with.
     gaps : Gaps, optional
-        What is done about missing values; refuses them by default.
+        Treatment of missing values, which are refused by default.
 
     Returns
     -------
@@ -238,13 +238,13 @@ def check_target_features(
     Parameters
     ----------
     targets : list of int or str, int, str or None
-        What a user passes; None is the first ones.
+        Features that a user passes; None stands for the first ones.
     n_outputs, n_features : int
-        Of the model.
+        Numbers of outputs and features of the model.
     names : sequence of str or None
-        Of the features.
+        Names of the features.
     estimator : str
-        What raises.
+        Name of the estimator, for messages.
     """
     if targets is None:
         if n_outputs > n_features:
@@ -260,7 +260,7 @@ def check_target_features(
     if found and len(found) != n_outputs:
         raise ValueError(
             f"target_features has {len(found)} feature(s) and the model predicts {n_outputs} value(s); pass one for "
-            "each, in their order, or [] if the targets are no features"
+            "each, in their order, or [] if the targets are not features"
         )
     if len(set(found)) < len(found):
         raise ValueError(f"target_features is {list(targets)!r}, which has a feature twice; pass each of them once")
@@ -271,11 +271,12 @@ def _feature(target: Any, n_features: int, names: Sequence[str] | None) -> int:
     if isinstance(target, str):
         if names is None:
             raise ValueError(
-                f"target_features has {target!r}, and the features have no names: history is no data frame, or several "
+                f"target_features has {target!r}, and the features have no names: history is not a data frame, or "
+                "several "
                 "with different columns; pass the index of the feature"
             )
         if target not in names:
-            raise ValueError(f"target_features has {target!r}, which is none of the features {list(names)!r}")
+            raise ValueError(f"target_features has {target!r}, which is not one of the features {list(names)!r}")
         return list(names).index(target)
     index = validation.check_integer("an entry of target_features", target, 0)
     if index >= n_features:
@@ -298,15 +299,15 @@ def check_future_inputs(values: Any, n_series: int, is_one: bool, horizon: int, 
     Parameters
     ----------
     values : array-like of shape (n_steps, n_inputs) or (n_series, n_steps, n_inputs), list of arrays, or None
-        What a user passes; with one input the last axis may be missing.
+        Values that a user passes; with one input the last axis may be missing.
     n_series : int
-        Of the history.
+        Number of series of the history.
     is_one : bool
         Whether that is a single series, without an axis for it.
     horizon : int
-        Of the forecast.
+        Horizon of the forecast.
     n_inputs : int
-        Features that are no targets.
+        Number of features that are not targets.
 
     Returns
     -------
@@ -355,7 +356,7 @@ def warn_of_kept_inputs(inputs: IntArray) -> None:
 
 
 def check_quantiles(quantiles: ArrayLike) -> FloatArray:
-    """Return numbers between 0 and 1, which increase, or raise."""
+    """Return increasing numbers between 0 and 1, or raise."""
     found: FloatArray = validation.as_numbers(quantiles, "quantiles", np.float64)
     if found.ndim != 1 or not len(found):
         raise ValueError(f"quantiles has the shape {found.shape}; pass a list of numbers such as (0.1, 0.5, 0.9)")

@@ -42,7 +42,7 @@ class StreamState:
     recent : ndarray of shape (n_streams, length - 1, n_features)
         The last observations, scaled; none without frames.
     n_read : ndarray of shape (n_streams,), int64
-        How many observations there were.
+        Number of observations that were read.
     last : ndarray of shape (n_streams, n_features), float64, or None
         Unless missing observations are refused, the last values that were not missing.
     """
@@ -105,7 +105,7 @@ class StreamState:
             try:
                 array = np.array(_from_json(state[name]), dtypes.get(name, dtype))
             except (TypeError, ValueError) as error:
-                raise ValueError(f"state[{name!r}] is no nested list of numbers ({error})") from error
+                raise ValueError(f"state[{name!r}] is not a nested list of numbers ({error})") from error
             if name == "recent" and array.ndim == 2 and not array.size:  # without frames
                 array = array.reshape(*array.shape, n_features)
             if array.ndim != axes[name]:
@@ -187,29 +187,29 @@ class Stream:
     Parameters
     ----------
     network : RNN or StackedRNN, or list of these
-        Of layers of one direction; the outputs are the means of those of several networks.  Weights are not to be
+        Network with layers of one direction; the outputs of several networks are averaged.  Weights are not to be
         changed: most of them are read, not copied.
     answer : Answer
-        What becomes of its outputs.
+        Function that turns outputs into answers.
     scale : float
-        What observations are multiplied by.
+        Factor by which observations are multiplied.
     frame : tuple of int
         (length, stride).
     n_streams : int
-        How many.
+        Number of streams.
     state : StreamState, optional
-        Where they go on from.
+        State that the streams continue from.
     standard : ndarray of shape (2, n_features), optional
         Means and factors, with a scale of 1: the network reads ``(observation - mean) * factor``.
     names : sequence of str, optional
         Names of the features, if the estimator was fitted with such.
     gaps : Gaps, optional
-        What is done about missing observations; refuses them by default.
+        Treatment of missing observations, which are refused by default.
 
     Attributes
     ----------
     state : StreamState
-        Where the streams are, as a copy; can be set.
+        Copy of the present state of the streams; can be set.
     classes_ : ndarray of shape (n_classes,)
         The labels, of a classifier.
     feature_names_in_ : ndarray of str
@@ -306,7 +306,7 @@ class Stream:
         Parameters
         ----------
         X : array-like of shape (n_streams, n_steps, n_features), or (n_steps, n_features) of a single stream
-            What is read as it is when the stream is called is read so here.  Also a DataFrame, or dict of arrays
+            Observations, as when the stream is called.  Also a DataFrame, or dict of arrays
             (n_steps,), of a single stream, and a list of these, one for each stream.
         every_step : bool, default=True
             Whether to return the output after every step, or only that after the last one.
@@ -374,7 +374,7 @@ class Stream:
         Parameters
         ----------
         outputs : array-like of shape (..., n_classes)
-            What the stream has returned, when it was called or from `read`.
+            Outputs that the stream has returned, when it was called or from `read`.
 
         Returns
         -------
@@ -440,7 +440,7 @@ class Stream:
         Parameters
         ----------
         streams : array-like of int or bool, optional
-            Which ones; all by default.
+            Numbers of the streams; all by default.
         """
         streams = check_streams(streams, self._n_streams)
         self._state.take(self._start, streams, streams)
@@ -527,7 +527,7 @@ class ReadsStreams:
         x : array-like of shape (n_features,) or (n_streams, n_features)
             The observation of one stream, or one of each.
         state : StreamState, optional
-            Where the streams are, as the last call returned it; it is not changed.  None starts from s_0.
+            State of the streams, as the last call returned it; it is not changed.  None starts from s_0.
 
         Returns
         -------
@@ -536,7 +536,7 @@ class ReadsStreams:
             ``classes_[output.argmax(axis=-1)]`` is the label; of a regressor a value or k of them for each stream, as
             ``y`` had.  With ``frame=(length, stride)``, NaN for the first ``length - 1`` observations.
         state : StreamState
-            Where the streams are now; can be copied and pickled.
+            State of the streams now; can be copied and pickled.
 
         Raises
         ------
@@ -554,7 +554,7 @@ class ReadsStreams:
         Parameters
         ----------
         n_streams : int, default=1
-            How many streams to read at once, >= 1.
+            Number of streams to read at once, >= 1.
 
         Returns
         -------
@@ -600,7 +600,7 @@ def check_observations(name: str, values: Any, shape: tuple[int | None, ...], wh
     values : array-like
         The observations.
     shape : tuple of int or None
-        What it must have; None stands for any number but 0.
+        Shape that it must have; None stands for any number but 0.
     what : str
         The shape, in words.
     """
@@ -638,9 +638,9 @@ def check_stream_state(state: Any, like: StreamState) -> None:
     Parameters
     ----------
     state : StreamState
-        What a user passes.
+        State that a user passes.
     like : StreamState
-        One of this network and of as many streams.
+        State of this network with the same number of streams.
     """
     if not isinstance(state, type(like)):
         raise TypeError(

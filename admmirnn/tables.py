@@ -156,7 +156,7 @@ def check_numeric(frame: Any, features: Sequence[Any]) -> None:
         dtype = frame[name].dtype
         if not (dtype.is_numeric() or str(dtype) == "Boolean"):
             raise TypeError(
-                f"the column {name!r} holds {dtype}, and no numbers; pass features without it, or name it as series, "
+                f"the column {name!r} holds {dtype}, and not numbers; pass features without it, or name it as series, "
                 "time or label"
             )
 
@@ -233,7 +233,7 @@ def _time_of(text: str, i: int, time: Any) -> Any:
         return datetime.fromisoformat(text.strip().removesuffix("Z") + ("+00:00" if text.strip().endswith("Z") else ""))
     except ValueError as error:
         raise ValueError(
-            f"row {i} has {text!r} for {time!r}, which is no time in the form of ISO 8601 ({error}); convert the "
+            f"row {i} has {text!r} for {time!r}, which is not a time in the form of ISO 8601 ({error}); convert the "
             "column, such as with pandas.to_datetime(..., format=...)"
         ) from error
 
@@ -299,8 +299,8 @@ def sequences_from_nested(table: Any) -> list[dict[Any, Array]]:
     Parameters
     ----------
     table : DataFrame of pandas or polars, or Table of pyarrow
-        Its cells are Series, arrays or lists of numbers, of one length within a row; the nested frames of sktime are
-        such.
+        Table whose cells are Series, arrays or lists of numbers, of one length within a row; the nested frames of
+        sktime are such.
 
     Returns
     -------

@@ -45,7 +45,7 @@ class History(list[dict[str, Any]]):
     Attributes
     ----------
     most : int or None, default=10000
-        How many records calls of `partial_fit` leave here, the latest ones; None keeps all.
+        Largest number of records that calls of `partial_fit` leave here, the latest ones; None keeps all.
     """
 
     most: int | None = 10_000
@@ -208,9 +208,9 @@ class Limits:
     Parameters
     ----------
     interruption : Interruption
-        What notes a Ctrl-C during the fit.
+        Object that notes a Ctrl-C during the fit.
     max_time : float or None
-        Seconds from now on.
+        Number of seconds from now on.
     """
 
     def __init__(self, interruption: Interruption, max_time: float | None = None) -> None:
@@ -235,19 +235,19 @@ class Validation:
     Parameters
     ----------
     sequences : Sequences
-        What the network reads.
+        Sequences that the network reads.
     values : ndarray
         Targets, one per sequence or one per step.
     weights : ndarray or None
-        Theirs; None for all 1.
+        Weights of the targets; None for all 1.
     every_step : bool
-        Which of these.
+        Whether each step has a target.
     loss : Loss
         R.
     n_threads : int
-        That share the sequences.
+        Number of threads that share the sequences.
     reducer : Reducer
-        What joins the workers, each of which has a part of the data, or no sequences at all.
+        Object that joins the workers, each of which has a part of the data, or no sequences at all.
     """
 
     def __init__(
@@ -311,7 +311,7 @@ class EarlyStopping:
     Parameters
     ----------
     network : RNN
-        That is being trained.
+        Network that is being trained.
     patience : int
         Epochs in a row over which the loss has not fallen by more than ``tol``.
     tol : float
@@ -322,7 +322,7 @@ class EarlyStopping:
     best_loss : float
         The lowest.
     best_epoch : int or None
-        Which it was of.
+        Epoch of these weights.
     """
 
     best_loss: Any

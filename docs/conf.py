@@ -38,16 +38,20 @@ sphinx_gallery_conf = {
     "capture_repr": (),  # what a program prints, and not what its last line is
 }
 
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_theme = "furo"
 html_title = f"admmirnn {version}"
 
 
 def whole_name(app, environment, node, contnode):
-    """Resolve names in docstrings as they are used there, such as `RNNClassifier` or `Rollout.solve`."""
+    """Resolve names in docstrings as they are written there, such as `Rollout.solve`."""
     if node.get("refdomain") != "py":
         return None
     python = environment.get_domain("py")
-    matches = python.find_obj(environment, None, None, node["reftarget"].removesuffix("()"), "obj", searchmode=1)
+    matches = python.find_obj(
+        environment, None, None, node["reftarget"].removesuffix("()"), "obj", searchmode=1
+    )
     if len(matches) != 1:  # `fit` may be that of several classes
         return None
     (name, entry), document = matches[0], node["refdoc"]

@@ -8,7 +8,11 @@ QUESTIONS = [
     ("Do the rows have an order?", "no", "gradient boosting"),
     ("Few, short, equally long series\nwith one label each?", "yes", "try MiniRocket first"),
     ("A target for each step?", "yes", "the defaults;\nreadout has no effect"),
-    ("More than 100 steps,\none target per sequence?", "yes", 'readout="max" or "mean",\nframe=(8, 4)'),
+    (
+        "More than 100 steps,\none target per sequence?",
+        "yes",
+        'readout="max" or "mean",\nframe=(8, 4)',
+    ),
     ("Something early is needed late?", "yes", 'cell="gru" or "lstm"'),
     ("Fewer than 500 sequences?", "yes", "40 to 100 epochs,\ncross-validation, several networks"),
     ("More than 50,000 sequences?", "yes", "1 to 5 epochs, more units"),

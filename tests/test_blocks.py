@@ -175,9 +175,9 @@ def test_weights_that_do_not_fit_together_are_no_network(cell, n_hidden, initial
         with pytest.raises(ValueError, match="has the shape .*, and other weights ask for"):
             arrays_of(weights | {name: block[:1]}, CELLS[cell].maps)  # which could be broadcast
         if name not in initial:
-            with pytest.raises(ValueError, match="weights are missing, or are none of a network's"):
+            with pytest.raises(ValueError, match="these weights are missing or unknown"):
                 arrays_of({key: other for key, other in weights.items() if key != name}, CELLS[cell].maps)
-    with pytest.raises(ValueError, match="none of a network's: .*U_9"):
+    with pytest.raises(ValueError, match="missing or unknown: .*U_9"):
         arrays_of({name: arrays[0] for name in ("U", "W", "b", "V", "c", "U_9")})
 
 

@@ -63,7 +63,7 @@ def test_broken_gzip_files_are_named(tmp_path, reader, damage):
     if reader is datasets.read_idx:
         whole = b"\0\0\x08\1" + struct.pack(">I", 700) + bytes(range(100)) * 7
     path.write_bytes(damage(gzip.compress(whole)))
-    with pytest.raises(ValueError, match="is not a whole gzip file") as error:
+    with pytest.raises(ValueError, match="is not a complete gzip file") as error:
         reader(path)
     assert str(path) in str(error.value)
     with pytest.raises(FileNotFoundError):

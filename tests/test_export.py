@@ -674,7 +674,7 @@ def test_from_torch_refuses_what_cannot_be(torch):
         ({"classes": ["a", None, "b"]}, ValueError, "first at index 1 of classes"),
         ({"classes": [0.0, 1.0, np.nan]}, ValueError, "first at index 2 of classes"),
         ({"hidden_size": 5}, TypeError, "hidden_size"),
-        ({"frame": 3}, ValueError, "frame of 3"),
+        ({"frame": 3}, ValueError, "frame length 3"),
         ({"readout": "mean", "every_step": True}, ValueError, "readout"),
         ({"every_step": 1}, TypeError, "every_step"),
         ({"s_0": np.ones(3)}, ValueError, "s_0"),
@@ -723,7 +723,7 @@ def test_labels_of_every_type(onnxruntime, tmp_path, classes):
 def test_labels_without_a_type_are_refused(onnxruntime, tmp_path, classes):
     model, _ = fitted("classes", "last")
     model.classes_ = classes
-    with pytest.raises(ValueError, match="classes_ has .*none of the types of labels in an ONNX file"):
+    with pytest.raises(ValueError, match="classes_ has .*whose type labels cannot have in an ONNX file"):
         model.to_onnx(tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 

@@ -355,7 +355,7 @@ def test_a_fit_tends_to_quantiles(backend_name):
     model = RNNRegressor(2, loss=Quantiles(levels), max_epochs=30, **kind).fit(X, np.tile(y[:, None], 3))
     np.testing.assert_allclose(model.predict(X[:1])[0], np.quantile(y, levels), atol=0.15)
     assert "Quantiles(quantiles=(0.1, 0.5, 0.9))" in repr(model)
-    with pytest.raises(ValueError, match=r"y has 2 value\(s\) a target and loss has 3 quantiles"):
+    with pytest.raises(ValueError, match=r"y has 2 value\(s\) per target and loss has 3 quantiles"):
         RNNRegressor(2, loss="quantiles", max_epochs=1, **kind).fit(X, np.tile(y[:, None], 2))
     for bad, error in (((), ValueError), ((0.0,), ValueError), (("a",), TypeError)):
         with pytest.raises(error):

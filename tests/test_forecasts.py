@@ -64,7 +64,7 @@ def test_targets_by_name(model, driven):
     np.testing.assert_array_equal(found, expected)
     found = model.forecast([frame, frame], 5, [X[0, 40:, 1]] * 2, target_features=["high", "low"])
     np.testing.assert_allclose(found[1], expected, rtol=1e-9)
-    with pytest.raises(ValueError, match="'middle', which is none of the features"):
+    with pytest.raises(ValueError, match="'middle', which is not one of the features"):
         model.forecast(frame, 5, target_features=["high", "middle"])
     with pytest.raises(ValueError, match="the features have no names"):
         model.forecast(X[0], 5, target_features=["high", "low"])

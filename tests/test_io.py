@@ -530,13 +530,13 @@ def edited(data, change):
 
 def test_other_files(path):
     for data, message in (
-        (b"", "not a model file, or not a whole one: it has 0 bytes"),
-        (b"short", "not a whole one"),
-        (pickle.dumps({"a": 1}, protocol=4) * 10, "not a model file, or not a whole one"),
-        ((5).to_bytes(8, "little") + b"hello", "its header is none of safetensors"),
-        ((2).to_bytes(8, "little") + b"[]", "its header is none of safetensors"),
+        (b"", "not a model file, or is incomplete: it has 0 bytes"),
+        (b"short", "or is incomplete"),
+        (pickle.dumps({"a": 1}, protocol=4) * 10, "not a model file, or is incomplete"),
+        ((5).to_bytes(8, "little") + b"hello", "its header is not that of a safetensors file"),
+        ((2).to_bytes(8, "little") + b"[]", "its header is not that of a safetensors file"),
         ((2).to_bytes(8, "little") + b"{}", "not one that admmirnn has written"),
-        ((1 << 22).to_bytes(8, "little") + b" " * (1 << 22), "its header would have 4194304 bytes"),
+        ((1 << 22).to_bytes(8, "little") + b" " * (1 << 22), "its header would be 4194304 bytes long"),
     ):
         path.write_bytes(data)
         with pytest.raises(ModelFileError, match=message):
@@ -576,9 +576,9 @@ def test_every_truncation_and_every_flipped_bit(path):
             "parameters more, which this admmirnn does not",
         ),
         (lambda content: content["header"]["attributes"].update(__class__=1), "attributes are not those"),
-        (lambda content: content["header"]["attributes"].pop("W_"), "arrays that nothing belongs to, such as 'W_'"),
+        (lambda content: content["header"]["attributes"].pop("W_"), "arrays that nothing refers to, such as 'W_'"),
         (lambda content: content["header"]["attributes"].pop("_scale"), "attributes are not those of .*: _scale"),
-        (lambda content: content["header"]["attributes"].update(_frame=None), "_frame is no pair"),
+        (lambda content: content["header"]["attributes"].update(_frame=None), "_frame is not a pair"),
         (lambda content: content["header"]["attributes"].update(_scale=-1.0), "_scale is -1.0"),
         (lambda content: content["header"]["attributes"].update(n_features_in_=7), "observations of 7 features"),
         (lambda content: content["header"]["attributes"].update(b_={"array": ["W_", None]}), "which is not there"),
@@ -588,7 +588,7 @@ def test_every_truncation_and_every_flipped_bit(path):
         ),
         (
             lambda content: content["header"]["parameters"].update(solver={"object": ["Status", {}]}),
-            "takes Status for something else",
+            "takes Status for something that it is not",
         ),
     ],
 )
@@ -610,7 +610,7 @@ def test_a_huge_shape_takes_no_memory(path):
     header, body = fuzz._taken_apart(path.read_bytes())
     header["W_"] |= {"shape": [1 << 20, 1 << 20], "data_offsets": [0, 1 << 42]}
     path.write_bytes(fuzz._put_together(header, fuzz._content(header), body))
-    with pytest.raises(ModelFileError, match="damaged, or not whole"):
+    with pytest.raises(ModelFileError, match="damaged or incomplete"):
         admmirnn.load(path)
 
 
@@ -629,7 +629,7 @@ def test_a_large_file_that_is_longer_than_its_header_says_is_not_read(path):
     classifier().save(path)
     with open(path, "r+b") as file:
         file.truncate(1 << 36)  # a hole
-    with pytest.raises(ModelFileError, match=r"damaged, or not whole: \d+ bytes of arrays, and not \d+$"):
+    with pytest.raises(ModelFileError, match=r"damaged or incomplete: \d+ bytes of arrays, and not \d+$"):
         admmirnn.load(path)
 
 

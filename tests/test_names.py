@@ -317,7 +317,7 @@ def test_what_is_no_state_is_refused(fitted):
     for wrong in (None, [], {}, {"states": 1}, state | {"more": 1}):
         with pytest.raises((ValueError, TypeError), match="pass a dict that to_dict has made"):
             StreamState.from_dict(wrong)
-    with pytest.raises(ValueError, match=r"state\['states'\] is no nested list of numbers"):
+    with pytest.raises(ValueError, match=r"state\['states'\] is not a nested list of numbers"):
         StreamState.from_dict(state | {"states": "abc"})
     with pytest.raises(ValueError, match=r"state\['n_read'\] has 2 dimension"):
         StreamState.from_dict(state | {"n_read": [[0]]})

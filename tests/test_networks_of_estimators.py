@@ -109,7 +109,11 @@ def test_hidden_size_is_a_number_or_one_for_each_layer(hidden_size, expected):
             "'W' and 'W_z', so W_z would have two",
             {"cell": "gru", "penalties": {"W": Lasso(1e-3), "W_z": Lasso(1e-3)}},
         ),
-        (ValueError, "s_0 has no array for each of 2 layers", {"hidden_size": (2, 3), "s_0": np.zeros(5)}),
+        (
+            ValueError,
+            "s_0 does not have one array for each of the 2 layers",
+            {"hidden_size": (2, 3), "s_0": np.zeros(5)},
+        ),
         (ValueError, r"s_0\[1\] has the shape \(2,\)", {"hidden_size": (2, 3), "s_0": [np.zeros(2), np.zeros(2)]}),
         (ValueError, "pass 'learn', a list of arrays of shapes", {"hidden_size": (2, 3), "s_0": "zero"}),
         (ValueError, "cell is 'lstm', and Algorithm1 trains none", {"cell": "lstm", "solver": "algorithm1"}),

@@ -235,7 +235,7 @@ def test_weights_that_are_lost_are_given_up(data):
     "options, message",
     [
         ({"stateful": True, "chunk_size": 3}, "stateful is True"),
-        ({"solver": "algorithm1", "batch_size": "auto", "cell": "elman"}, "makes no rounds"),
+        ({"solver": "algorithm1", "batch_size": "auto", "cell": "elman"}, "cannot fit in rounds"),
         ({"checkpoint": "fit"}, "write none"),
     ],
 )

@@ -444,7 +444,7 @@ def test_partial_fit_of_values_keeps_the_first_scale():
         model.partial_fit(X[100:], y[100:])
     np.testing.assert_array_equal(model.target_mean_, mean)
     assert model.score(X, y) > 0.95
-    with pytest.raises(ValueError, match=r"y has 2 value\(s\) a target, and had 1"):
+    with pytest.raises(ValueError, match=r"y has 2 value\(s\) per target, and had 1"):
         model.partial_fit(X, np.column_stack([y, y]))
 
 

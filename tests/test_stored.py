@@ -87,14 +87,14 @@ def test_slices_and_items(items):
     assert len(stored[5:2]) == 0
     with pytest.raises(IndexError):
         stored[23]
-    with pytest.raises(ValueError, match="goes on by 1"):
+    with pytest.raises(ValueError, match="must have the step 1"):
         stored[::2]
 
 
 @pytest.mark.parametrize(
     ("observations", "lengths", "message"),
     [
-        (np.ones((4, 2)), [1, 2], "of 3 steps and there are 4"),
+        (np.ones((4, 2)), [1, 2], "add up to 3 steps, and there are 4"),
         (np.ones((4, 2)), [4, 0], r"lengths\[1\] is 0"),
         (np.ones(4), [4], "dimensions"),
         (np.ones((4, 2), np.int64), [4], "int64"),

@@ -435,7 +435,7 @@ def test_the_name_of_a_file_is_no_text(tmp_path, monkeypatch):
 
 def test_a_damaged_packed_file_is_named(tmp_path):
     (tmp_path / "book.gz").write_bytes(gzip.compress(PLAIN.encode())[:-9])
-    with pytest.raises(ValueError, match="book.gz, which is not a whole gzip file"):
+    with pytest.raises(ValueError, match="book.gz, which is not a complete gzip file"):
         CharacterModel().fit(tmp_path / "book.gz")
 
 

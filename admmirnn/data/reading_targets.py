@@ -508,7 +508,7 @@ def check_sample_weight(sample_weight: Any, lengths: IntArray, *, per_step: bool
         n_weights = n_sequences
     weights = validation.as_numbers(sample_weight, "sample_weight", np.float64)
     if weights.ndim != 1 or len(weights) != n_weights:
-        raise ValueError(f"sample_weight has the shape {weights.shape}; pass one weight a sequence, ({n_sequences},)")
+        raise ValueError(f"sample_weight has the shape {weights.shape}; pass one weight per sequence, ({n_sequences},)")
     if not np.isfinite(weights).all():
         i = int(np.flatnonzero(~np.isfinite(weights))[0])
         raise ValueError(f"sample_weight contains NaN or infinity, first at index {i}; pass finite weights")

@@ -56,7 +56,7 @@ class StoredSequences(Sequence[Array]):
             i = int(lengths.argmin())
             raise ValueError(f"lengths[{i}] is {lengths[i]}; a sequence has at least one step")
         if lengths.sum() != len(observations):
-            raise ValueError(f"lengths are of {lengths.sum()} steps and there are {len(observations)} observations")
+            raise ValueError(f"lengths add up to {lengths.sum()} steps, and there are {len(observations)} observations")
         self.observations, self.lengths = observations, lengths
         self._ends: IntArray = np.cumsum(lengths)
 
@@ -71,7 +71,7 @@ class StoredSequences(Sequence[Array]):
         if isinstance(index, slice):
             start, stop, step = index.indices(len(self))
             if step != 1:
-                raise ValueError(f"a slice of stored sequences goes on by 1, and not by {step}")
+                raise ValueError(f"a slice of stored sequences must have the step 1, and not {step}")
             first, last = (int(self._ends[i - 1]) if i else 0 for i in (start, max(start, stop)))
             return type(self)(self.observations[first:last], self.lengths[start : max(start, stop)])
         i = range(len(self))[index]  # which raises IndexError

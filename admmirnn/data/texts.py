@@ -50,7 +50,7 @@ def _decoded(name: str, path: os.PathLike[str]) -> str:
                 found.write(piece)
         return found.getvalue()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{name} is the file {path}, which is not a whole gzip file ({error})") from error
+        raise ValueError(f"{name} is the file {path}, which is not a complete gzip file ({error})") from error
     except UnicodeError as error:
         raise ValueError(
             f"{name} is the file {path}, which is not {encoding.removesuffix('-sig').upper()} ({error}); pass its text"

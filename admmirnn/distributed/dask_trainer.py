@@ -29,8 +29,8 @@ _LOOK = 0.2  # seconds after which the driver looks whether it is to end
 class DaskTrainer(BaseEstimator):
     """Fits an estimator to partitions of the data on the workers of Dask, in rounds.
 
-    In a round every partition is worked on by itself, for some iterations from the same weights and statistics; then
-    the driver takes the means of what all of them have found, weighted by the partitions' targets.  There is no
+    In a round, every partition is trained on separately for some iterations, from the same weights and statistics; then
+    the driver takes the means of the results, weighted by the partitions' targets.  There is no
     communication within a round, and none of the data leaves its worker.  A worker that dies costs its part of the
     round: Dask reads the partition again on another worker, and the fit goes on.  A worker that is added gets
     partitions from the next round on.
@@ -43,26 +43,27 @@ class DaskTrainer(BaseEstimator):
     Parameters
     ----------
     estimator : RNNClassifier or RNNRegressor
-        What is fitted: a copy of it, which becomes ``estimator_``.  Its ``batch_size`` counts the sequences of one
+        Estimator to fit; a copy of it becomes ``estimator_``.  Its ``batch_size`` counts the sequences of one
         minibatch of one partition, by default up to 125; its ``n_threads`` should be that of the workers.  ``solver``
         has to be "rollout"; ``penalties``, ``stateful`` and ``checkpoint`` are refused.
     client : distributed.Client, optional
-        Of the cluster; None takes the one that was made last.
+        Client of the cluster; None takes the one that was made last.
     iterations_per_round : int, default=10
-        The most iterations that a partition makes before the next average, at least 1.  Fewer are better for
+        Largest number of iterations that a partition makes before the next average, at least 1.  Fewer are better for
         partitions that differ, and have more communication.
     consensus : bool, default=False
         Whether each partition has multipliers, which keep its weights near the means of all while it learns from its
         own sequences, as consensus ADMM has it.  Of partitions that differ, such as those sorted by label, the network
         learns more with these; of others as much, or in few rounds a little less.  See the guide.
     timeout : float, default=300.0
-        Seconds without any worker, or without an answer of the scheduler, > 0, after which the fit ends with an error.
+        Number of seconds, > 0, without any worker or without an answer of the scheduler, after which the fit ends with
+        an error.
 
     Attributes
     ----------
     estimator_ : estimator
-        Fitted, and usable without Dask.  Should an error end the fit, it has the weights after the last whole epoch, if
-        there was one.
+        Fitted estimator, which can be used without Dask.  If an error ends the fit, it has the weights after the last
+        complete epoch, if there was one.
 
     Raises
     ------

@@ -27,26 +27,27 @@ class MPIReducer:
     Parameters
     ----------
     comm : mpi4py.MPI.Comm, optional
-        The communicator; None is that of all ranks, ``MPI.COMM_WORLD``.  The reducer duplicates it, so that messages of
+        Communicator; None is that of all ranks, ``MPI.COMM_WORLD``.  The reducer duplicates it, so that messages of
         the program's own do not get in the way.
     timeout : float or None, default=1800.0
-        Seconds that a rank waits for the others, > 0.  Then it says so on stderr and ends all ranks, by ``MPI_Abort``:
-        one of them hangs, or its machine cannot be reached, or it has gone past ``fit``.  Make it longer than any rank
-        may be late: by its callbacks, by reading its part after another one has called ``fit``.  None waits for ever.
+        Number of seconds, > 0, that a rank waits for the others.  Then it says so on stderr and ends all ranks, by
+        ``MPI_Abort``: one of them hangs, or its machine cannot be reached, or it has gone past ``fit``.  Make it longer
+        than any rank may be late: by its callbacks, by reading its part after another one has called ``fit``.  None
+        waits for ever.
 
     Attributes
     ----------
     rank, size : int
-        Which of how many ranks this one is, from 0.
+        Number of this rank, from 0, and number of all ranks.
     seconds : float
-        What this rank has spent in communication, which includes waiting for slower ranks.
+        Seconds that this rank has spent in communication, which includes waiting for slower ranks.
 
     Raises
     ------
     ImportError
         If mpi4py is not installed: ``pip install "admmirnn[mpi]"``.
     TypeError, ValueError
-        If ``comm`` is no communicator within a group, or ``timeout`` no positive number.
+        If ``comm`` is not a communicator within a group, or ``timeout`` is not a positive number.
 
     Examples
     --------
@@ -74,12 +75,12 @@ class MPIReducer:
 
     @property
     def rank(self) -> int:
-        """Of this process, from 0."""
+        """Number of this process, from 0."""
         return int(self._comm.rank)
 
     @property
     def size(self) -> int:
-        """How many ranks there are."""
+        """Number of ranks."""
         return int(self._comm.size)
 
     @property

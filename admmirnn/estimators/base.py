@@ -105,7 +105,7 @@ def _goes_on_with_streams(estimator: RecurrentEstimator) -> bool:
     """Whether the estimator reads observations, as all do but the one for text; for methods that this cannot have."""
     if estimator._reads_text:
         name = type(estimator).__name__
-        raise AttributeError(f"{name} reads text, and no observations; see predict_proba and generate")
+        raise AttributeError(f"{name} reads text and not observations; use predict_proba or generate")
     return True
 
 
@@ -673,5 +673,7 @@ def check_y_is_there(estimator: Any, y: Any) -> None:
 def check_features_in_frames(n_features: int, frame: Frame) -> int:
     """Return the number of features of an observation, or raise unless frames have whole ones."""
     if n_features % frame[0]:
-        raise ValueError(f"rnn reads {n_features} features, no multiple of the frame of {frame[0]}; pass another frame")
+        raise ValueError(
+            f"rnn reads {n_features} features, not a multiple of the frame length {frame[0]}; pass another frame"
+        )
     return n_features // frame[0]

@@ -90,163 +90,170 @@ def _has_probabilities(classifier: RNNClassifier) -> bool:
 class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
     """Recurrent network that reads a sequence and names its class, trained by ADMM.
 
-    s_t = f(U x_t + W s_{t-1} + b) from s_0 = 0, or what a cell with gates makes of the same, and the class with the
-    largest output o = V s_N + c after the last step N, which may differ from sequence to sequence.
+    The cell of the network makes the state s_t of the observation x_t and of the state before, s_{t-1}: of "elman" it
+    is s_t = f(U x_t + W s_{t-1} + b), from s_0 = 0.  The prediction is the class with the largest output
+    o = V s_N + c after the last step N, which may differ from sequence to sequence.
 
     Parameters
     ----------
     hidden_size : int or sequence of int, default=128
-        Number of hidden units n, >= 1; several of them are those of layers, each of which reads the states of the one
-        below ("rollout" only).
+        Number of hidden units n, >= 1.  A sequence has the number of each layer; every layer reads the states of the
+        one below it ("rollout" only).
     cell : {"auto", "elman", "fastgrnn", "ugrnn", "gru", "lstm"}, default="auto"
-        What makes the states: f alone, or gates that keep a part of the state before (these with "rollout" only).
-        "auto" is "fastgrnn"; it is "elman", the network of the paper, with an ``activation`` other than "tanh", with
-        "algorithm1", and where ``init`` or ``penalties`` name what no other cell has, as b and "UWb".
-        "fastgrnn" has a gate and a candidate of the same U and W, and costs hardly more than "elman"; "ugrnn" has U and
-        W of their own for each, "gru" three pairs of them and "lstm" four.
+        Kind of cell.  "elman" is the network of the paper; the others have gates, which say how much of the state
+        before is kept, and need "rollout".  "fastgrnn" has two gates with the same U and W and costs hardly more than
+        "elman"; "ugrnn" has two pairs of U and W, "gru" three and "lstm" four.  "auto" is "fastgrnn", or "elman" if
+        another argument asks for it: an ``activation`` other than "tanh", the solver "algorithm1", or a name in
+        ``init`` or ``penalties`` that no other cell has, such as b or UWb.
     activation : {"tanh", "sigmoid", "relu", "leaky_relu", "identity"}, default="tanh"
-        f of "elman"; leaky relu is 0.01 a below zero.
+        Activation f of "elman".  The slope of the leaky relu below zero is 0.01.
     penalty : float or "auto", default="auto"
-        Weight of the ridge, >= 0.  With "rollout" every iteration multiplies U and W by 1 - penalty times the distance
-        by which it moves the pre-activations; "auto" is 6 times the root of the number of units, at least 128, per
-        training target, and at most 2, because weights learn few targets by heart; in `partial_fit` it is 0.5.  0 may
-        suit sequences of hundreds of steps, whose beginning W has to carry along.  (`Rollout` says what else it means
-        where the penalty of the equation is a number.)  With "algorithm1" the weight of Omega(W), and "auto" is 0.
+        Weight of the ridge, >= 0.  With "rollout", every iteration multiplies U and W by 1 - penalty times the distance
+        by which it moves the pre-activations.  "auto" is 6 times the square root of the number of units (at least
+        128), divided by the number of training targets, and at most 2: few targets are easily learnt by heart.  In
+        `partial_fit` "auto" is 0.5.  Try 0 for sequences of hundreds of steps, whose beginning W has to carry along.
+        (`Rollout` says what the number means where its ``metric`` is "identity".)  With "algorithm1" it is the weight
+        of Omega(W), and "auto" is 0.
     penalties : dict or None, default=None
-        Further penalties, and constraints, by the blocks they act on ("rollout" only): ``{"W": Lasso(1e-4)}`` makes
-        many recurrent weights exactly zero, ``{"W": SpectralBall(0.9)}`` bounds the largest singular value,
-        ``{"WV": GroupLasso(3e-3)}`` makes units that `prune` removes.  Keys are U, W, V, UW (the matrix [U W]), UWb
-        ([U W b]) and WV ([W; V]), and no block may have two; values are objects of `admmirnn.penalties`, or any with
-        ``prox(x, tau)``, which is given the matrix.  Their weights are in units of the mean loss; ``penalty`` is apart
-        from them.  With ``bidirectional=True`` they act on both networks, one after the other, but for V, which is one.
-        So it is with layers and gates, each on its own: W is that of every gate, and W_z that of one.  There is no UW
-        of "gru", no UWb of "gru" and "fastgrnn", and no WV of several layers; WV has the W of all gates.
+        Further penalties and constraints ("rollout" only), by the name of the weights they act on.  ``{"W":
+        Lasso(1e-4)}`` makes many recurrent weights exactly zero, ``{"W": SpectralBall(0.9)}`` bounds the largest
+        singular value, and ``{"WV": GroupLasso(3e-3)}`` makes units that `prune` removes.  Keys are U, W, V, UW (the
+        matrix [U W]), UWb ([U W b]) and WV ([W; V]); no weight may be in two of them.  Values are objects of
+        `admmirnn.penalties`, or any object with ``prox(x, tau)``, which is given the matrix.  Their weights are in
+        units of the mean loss.  ``penalty`` acts besides them.  A penalty acts on each direction, each layer and each
+        gate separately: W is the matrix of every gate, W_z that of one gate, and WV has the W of all gates.  "gru" has
+        no UW, "gru" and "fastgrnn" have no UWb, and several layers have no WV.
     solver : {"rollout", "algorithm1"} or solver object, default="rollout"
-        ``"rollout"`` stands for `Rollout()`, ``"algorithm1"`` for `Algorithm1()`.
+        Algorithm that trains the network: ``"rollout"`` stands for `Rollout()`, ``"algorithm1"`` for `Algorithm1()`.
     max_epochs : int or "auto", default="auto"
-        Passes over the training set, >= 1; with "algorithm1" its iterations.  "auto" is 20, or with "rollout" as many
-        as make 100 minibatches, if 20 make fewer: a single long series is one minibatch per pass.  The solver's
-        ``max_iter``, a number of iterations, takes its place.
+        Number of passes over the training set, >= 1; of iterations with "algorithm1".  "auto" is 20, or with "rollout"
+        the number that makes 100 minibatches, if 20 passes make fewer: a single long series is one minibatch per pass.
+        The solver's ``max_iter``, a number of iterations, takes its place if it is given.
     batch_size : int or "auto", default="auto"
         Largest number of sequences in a minibatch, >= 1.  "auto" leaves it to the solver: "rollout" takes an eighth of
         the training set, at least 16 and at most 125, "algorithm1" all of it.
     readout : {"last", "mean", "max"}, default="last"
-        What V sees of a sequence: its last state, or the mean or the largest of its states, unit by unit (these with
-        "rollout" only).
+        State that the outputs are computed from: the last one, or for each unit the mean or the largest value over all
+        steps (these two with "rollout" only).
     frame : int, tuple of int, or None, default=None
-        (length, stride): a step reads ``length`` consecutive observations as one vector, and the next step those
-        ``stride`` further on; one number stands for both.  The last frame ends with the sequence.  Labels of steps are
-        then one per frame.
+        Pair (length, stride): a step reads ``length`` consecutive observations as one vector, and the next step starts
+        ``stride`` observations later.  One number stands for both.  The last frame ends with the sequence.  Labels of
+        steps are then one per frame.
     bidirectional : bool, default=False
-        Whether a second network of as many units reads the sequence from its end, and V both ("rollout" only, without
-        ``s_0`` and ``stateful``).  At a step it is in the state it reaches on reading from the end down to there.  Of
-        several layers each has two directions, which read both of the layer below.
+        Whether a second network with as many units reads the sequence from its end; the outputs are computed from the
+        states of both ("rollout" only, without ``s_0`` and ``stateful``).  At step t the state of the second network
+        has read the steps from the last one down to t.  With several layers, both directions of a layer read both
+        directions of the layer below.
     dropout : float, default=0.0
-        Probability, >= 0 and < 1, with which the outputs, or the layer above, do not see a unit while the network is
-        trained ("rollout" only); those that they see are 1 / (1 - dropout) times as large.  Which ones is drawn for
-        each sequence of a minibatch, or chunk of a stream, and is the same at all of its steps.  Predictions, scores
-        and the loss of validation data see all units; ``rollout_loss`` and ``training_accuracy`` do not.
+        Probability, >= 0 and < 1, with which a unit is hidden from the outputs or from the layer above while the
+        network is trained ("rollout" only).  The units that are seen are 1 / (1 - dropout) times as large.  The hidden
+        units are drawn for each sequence of a minibatch, or for each chunk of a stream, and are the same at all of its
+        steps.  Predictions, scores and the loss on validation data see all units; ``rollout_loss`` and
+        ``training_accuracy`` do not.
     augment : dict or None, default=None
-        How the sequences of every minibatch are changed in `fit`, each time in another way ("rollout" only, and not
-        with ``stateful=True``): ``noise``, the standard deviation of normal noise that is added to each observation, as
-        a share of the feature's own; ``scale``, that of the logarithm of a factor, one for each sequence and feature,
-        of the differences from the feature's mean; and ``shift``, the largest share of its steps, < 1, that a sequence
-        loses at its beginning or at its end, where there is one target per sequence.  All are >= 0, and 0 unless given.
-        Predictions, scores and validation data are of the sequences as they are; ``rollout_loss`` and
-        ``training_accuracy`` are not.
+        Random changes of the sequences of every minibatch in `fit` ("rollout" only, and not with ``stateful=True``), by
+        name; all are >= 0, and 0 unless given.  ``noise`` is the standard deviation of normal noise that is added to
+        each observation, as a share of the feature's own.  ``scale`` is the standard deviation of the logarithm of a
+        factor, one for each sequence and feature, by which the differences from the feature's mean are multiplied.
+        ``shift``, < 1, is the largest share of its steps that a sequence loses at its beginning or at its end, where
+        there is one target per sequence.  Predictions, scores and validation data use the sequences as they are;
+        ``rollout_loss`` and ``training_accuracy`` do not.
     s_0 : "learn", array-like of shape (n,) or None, default=None
-        The state before the first step: learnt from zero, given, or zero (these two with "rollout" only).  Of several
-        layers a list of arrays.  The cell state of "lstm" is learnt as well, and else zero.
+        State before the first step: "learn" learns it, starting from zero; an array is taken as it is; None is zero
+        (the first two with "rollout" only).  Several layers take a list of arrays.  With "learn" the cell state of
+        "lstm" is learnt too; otherwise it is zero.
     stateful : bool, default=False
-        Whether sequences are long streams, with a label for each step, trained chunk by chunk ("rollout" only).
-        `fit` cuts them into ``batch_size`` streams ("auto" means 16, or fewer of at least four chunks) and takes the
-        next chunk of each for a minibatch, which starts from the states that the one before has left; multipliers end
-        at the chunk.  Beside X and y, a longer sequence needs at most 12 bytes per step.  `predict` reads whole
-        sequences from s_0.
+        Whether sequences are long streams with a label for each step, which are trained chunk by chunk ("rollout"
+        only).  `fit` cuts them into ``batch_size`` streams ("auto" means 16, or fewer of at least four chunks).  A
+        minibatch is the next chunk of each stream and starts from the states in which the chunk before has ended;
+        multipliers end at the border of a chunk.  A longer sequence needs at most 12 bytes per step besides X and y.
+        `predict` reads whole sequences from s_0.
     chunk_size : int, default=25
-        Steps of such a chunk, >= 1.
+        Number of steps of such a chunk, >= 1.
     init : dict, optional
-        Initial weights by name, any of U (n, d), W (n, n), b (n,), V (K, n), c (K,), with K classes; with
-        ``bidirectional=True`` also U_reverse, W_reverse and b_reverse, and V is (K, 2 n); the others are
-        drawn: W orthogonal, U normal with variance 1/d, the rest zero; with "sigmoid" W times 4, U times 2 and b minus
-        half the row sums of W, which makes it like tanh.  The names of other cells and layers are those of the
-        attributes; above the first layer U has the variance 4 / (the number of states that it reads).  With
-        ``s_0="learn"`` s_0, and of "lstm" c_0, are among them, and zero unless given.
+        Initial weights by name, any of U (n, d), W (n, n), b (n,), V (K, n) and c (K,) for K classes; for other cells,
+        layers and directions the names of the attributes without their last underscore, such as W_z_2_reverse.  With
+        ``bidirectional=True`` V is (K, 2 n).  Weights that it does not name are drawn: W is orthogonal, U normal with
+        variance 1/d, or in upper layers 4 divided by the number of states it reads, and the others are zero.  With
+        "sigmoid" W is multiplied by 4 and U by 2, and b is minus half the row sums of W, which makes the network behave
+        as one with tanh.  With ``s_0="learn"`` s_0, and c_0 of "lstm", are among the names, and zero unless given.
     forget_bias : float, "chrono" or "auto", default="auto"
-        What the bias of the gate that keeps the past starts from: b_z, or b_f of "lstm"; "elman" has none.  "chrono"
-        draws the logarithm of numbers between 1 and T - 1, of sequences of T steps (their median, or ``chunk_size``
-        with ``stateful=True``), so that units keep what they have for so long, with minus that for b_i of "lstm".
-        "auto" is "chrono" for one target per sequence of 200 steps and more, and else 1.
+        Initial bias of the gate that keeps the past: b_z, or b_f of "lstm"; "elman" has none.  "chrono" draws the
+        logarithm of numbers between 1 and T - 1 for sequences of T steps (their median, or ``chunk_size`` with
+        ``stateful=True``), so that units keep their values for about that many steps; b_i of "lstm" is minus that.
+        "auto" is "chrono" for sequences of 200 steps or more with one target each, and otherwise 1.
     dtype : {"float32", "float64"}, default="float32"
         Precision of weights and arithmetic.
     shuffle : bool, default=True
         Whether every epoch takes the sequences in a new order; with "algorithm1", whether they are put into batches at
         random, once.
     verbose : int, default=0
-        1 shows a progress bar, 2 prints a line per epoch.
+        Amount of output: 0 is silent, 1 shows a progress bar, 2 prints a line per epoch.
     random_state : int, RandomState or None, default=None
-        Of the initial weights, the order of sequences, dropout and ``augment``.  With an int, two fits give
+        Seed for the initial weights, the order of sequences, dropout and ``augment``.  With an int, two fits give
         bit-identical weights.
     scale : float, default=1.0
-        What observations are multiplied by, > 0, in `fit` and in `predict`: 1/255 for images of bytes.  Integers of 8
-        and 16 bits stay as they are until their minibatch is made, and so do float32 and float64; a memory-mapped
-        file (`numpy.load` with ``mmap_mode="r"``) is read a minibatch at a time.
+        Factor, > 0, by which observations are multiplied in `fit` and in `predict`: 1/255 for images of bytes.
+        Integers of 8 and 16 bits, float32 and float64 stay as they are until their minibatch is made, and a
+        memory-mapped file (`numpy.load` with ``mmap_mode="r"``) is read one minibatch at a time.
     standardize : bool or "auto", default="auto"
-        Whether every feature is brought to the mean 0 and the deviation 1 before the network reads it, by
-        ``feature_mean_`` and ``feature_scale_``, the means and standard deviations of the training set that the first
-        call has found; a constant feature becomes 0.  "auto" leaves features as they are that are near enough to that
-        (a mean between -1 and 1, and a deviation between 0.5 and 2), that are within [0, 1] and vary by at least 0.5,
-        such as shares and those of zeros and ones, or that are constant and within [-2, 2]; and all where ``scale`` is
-        given.
+        Whether the network reads features brought to mean 0 and standard deviation 1.  The means and standard
+        deviations are those of the training set in the first call (``feature_mean_``, ``feature_scale_``); a constant
+        feature becomes 0.  "auto" leaves a feature as it is if its mean is between -1 and 1 and its deviation between
+        0.5 and 2, if it is within [0, 1] and varies by at least 0.5, such as a share or a flag, or if it is constant
+        and within [-2, 2]; it leaves all features as they are where ``scale`` is given.
     missing : {"refuse", "forward", "indicator"}, default="refuse"
-        What is done about observations that are missing (NaN, None, pandas.NA, NaT, or masked).  "forward" carries the
-        last value of the feature on, and before the first one takes ``fill_values_``.  "indicator" does so too, and
-        lets the network read one more feature for each one, which is 1 where that was missing.  A memory-mapped file
-        that lacks observations is copied for it.
+        Treatment of missing observations (NaN, None, pandas.NA, NaT, or masked).  "refuse" raises an error.  "forward"
+        carries the last value of the feature on, and takes ``fill_values_`` before the first one.  "indicator" does the
+        same and adds one feature for each feature, which is 1 where the value was missing.  A memory-mapped file with
+        missing observations is copied into memory for it.
     n_threads : int or None, default=1
-        Threads that share the sequences of a minibatch, in `fit` and in `predict`; None means all cores.  The result
-        is reproducible for a given number; those for another one differ by rounding.
+        Number of threads that share the sequences of a minibatch, in `fit` and in `predict`; None means all cores.
+        Results are reproducible for a given number; for different numbers they differ by rounding.
     n_networks : int, default=1
-        Networks, >= 1, that are trained on the same data from different seeds, side by side on ``n_threads`` threads;
-        predictions are those of their mean probabilities (of their mean outputs, where the loss has none), and `spread`
-        says how far they are from one another.  On sets of 50 to 500 sequences several are often better than one.  All
-        hold out the same validation data, and have a share each of ``max_time``; callbacks are called for each, with
-        the estimator of that network.  Not with ``checkpoint`` and ``reducer``.
+        Number of networks, >= 1, that are trained on the same data from different seeds, side by side on ``n_threads``
+        threads.  Predictions are those of their mean probabilities, or of their mean outputs where the loss has no
+        probabilities, and `spread` says how far the networks are from one another.  On sets of 50 to 500 sequences
+        several networks are often better than one.  All of them hold out the same validation data, and ``max_time`` is
+        shared among them; callbacks are called for each, with the estimator of that network.  Not allowed together with
+        ``checkpoint`` or ``reducer``.
     loss : {"cross_entropy", "hinge", "sigmoid_cross_entropy"} or object, default="cross_entropy"
-        R: a name, an object of `admmirnn.losses`, or any with ``value(o, y)`` and ``prox(q, y, rho)`` in numpy (see
-        `admmirnn.losses.UserLoss`), which is slower.  "cross_entropy" is that of the softmax; "hinge" sets one class
-        against all others.  With "sigmoid_cross_entropy" a sequence or a step may have **several labels** or none, and
-        ``y`` says which by zeros and ones; so it is with an object, unless ``takes_labels`` says that its y are class
-        numbers.
+        Loss R: a name, an object of `admmirnn.losses`, or any object with ``value(o, y)`` and ``prox(q, y, rho)`` in
+        numpy (see `admmirnn.losses.UserLoss`), which is slower.  "cross_entropy" is that of the softmax; "hinge" sets
+        each class against all others.  With "sigmoid_cross_entropy" a sequence or a step may have **several labels**
+        or none, and ``y`` is a matrix of zeros and ones.  An object is taken in the same way, unless it has the
+        attribute ``takes_labels``, which says that its y are class numbers.
     targets : {"auto", "sequence", "step"}, default="auto"
-        What ``y`` has a label for: each sequence, or each step.  "auto" reads one axis as labels of sequences, and two,
-        or a list of arrays, as labels of steps, in the first call; later calls of `partial_fit` and validation data
-        then have to have the same.
+        What ``y`` has a label for: each sequence, or each step.  In the first call, "auto" reads one axis as labels of
+        sequences, and two axes or a list of arrays as labels of steps; later calls of `partial_fit` and validation data
+        must have the same.
     class_weight : dict, "balanced" or None, default=None
-        Weights of labels, 1 for those that a dict does not have; "balanced" makes all classes count the same, given
-        the weights of their sequences.  None where there may be several labels.
+        Weights of labels.  Labels that a dict does not name have weight 1; "balanced" makes all classes count the same,
+        given the weights of their sequences.  Must be None where there may be several labels.
     ignore_label : label or None, default=None
-        What stands in ``y`` where a step has no label; such a step is read, and says nothing.  Where there may be
-        several labels, all of the row.
+        Value in ``y`` of a step that has no label.  The network reads such a step and learns nothing from its target.
+        Where there may be several labels, the whole row has this value.
     early_stopping : bool, default=False
-        Whether to keep the weights of the epoch with the lowest loss on validation data, and to stop when it no longer
-        falls.  The data are ``validation_data`` of `fit`, or a part of the training set.
+        Whether training stops when the loss on validation data no longer falls, and keeps the weights of the epoch in
+        which it was lowest.  The validation data are ``validation_data`` of `fit`, or a part of the training set.
     validation_fraction : float, default=0.1
-        That part, > 0 and < 1: of the sequences, drawn at random, of each class as many; with ``stateful=True``, or
-        where there are targets for steps and too few sequences for that, the last steps of each.
+        Size of that part, > 0 and < 1: sequences drawn at random, in equal shares of each class; with
+        ``stateful=True``, or where there are targets for steps and too few sequences, the last steps of each sequence.
     patience, tol : int and float, default=10 and 1e-4
-        Stop after so many epochs, >= 1, without a validation loss that is lower by more than ``tol``, >= 0.
+        Number of epochs, >= 1, after which training stops unless the validation loss has fallen by more than ``tol``,
+        >= 0.
     max_time : float or None, default=None
-        Seconds after which training ends, > 0, with the iteration that it is in.  The schedule of "rollout" is as far
-        on as the time is, if that is further than by the number of iterations.
+        Number of seconds, > 0, after which training ends, with the iteration it is in.  The schedule of "rollout"
+        follows the time, where that is further on than the number of iterations.
     checkpoint : path-like or None, default=None
-        A file for the state of the fit, written after every ``checkpoint_every`` epochs, >= 1:
-        ``fit(..., resume=True)`` goes on from there.  The file is whole whenever the process ends.  Needs safetensors.
+        File for the state of the fit, written after every ``checkpoint_every`` epochs, >= 1.
+        ``fit(..., resume=True)`` continues from it.  The file is complete whenever the process ends.  Needs
+        safetensors.
     checkpoint_every : int, default=1
-        See ``checkpoint``.
+        Number of epochs between two checkpoints; see ``checkpoint``.
     callbacks : list, optional
-        Functions, or objects with ``on_epoch_end``, that are called with an `EpochState` at the end of every epoch,
-        except one that diverged; training stops when one returns True.
+        Functions, or objects with ``on_epoch_end``, that are called with an `EpochState` at the end of every epoch
+        that has not diverged.  Training stops when one of them returns True.
 
     Attributes
     ----------
@@ -258,7 +265,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
     U_z_, W_z_, b_z_, ... : ndarray of shape (n, d), (n, n), (n,)
         Weights of single gates: z and c of "ugrnn"; z, r and c of "gru"; i, f, g and o of "lstm"; of "fastgrnn" the
         biases ``b_z_`` and ``b_c_`` alone.  "gru" also has ``b_s_``, which is added to W_c s and comes last in ``b_``.
-    U_reverse_, W_reverse_, W_z_reverse_, ... : ndarray
+    U_reverse_, W_reverse_, b_reverse_, W_z_reverse_, ... : ndarray
         Weights of the network that reads from the end, with ``bidirectional=True``.
     U_2_, W_2_, b_2_, W_z_2_, U_3_, ... : ndarray
         Weights of the layers above the first one, for which d is the number of states of the layer below; with
@@ -271,36 +278,35 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         itself has none.  Its ``history_`` has the means over the networks for each epoch (sums of counts and of
         seconds), its ``n_iter_`` is the largest of theirs, and its ``best_epoch_`` is None.
     s_0_ : ndarray of shape (n,), or None
-        The state before the first step; None is zero.  Of several layers also ``s_0_2_`` and so on, and where it is
-        learnt with "lstm" ``c_0_``, the cell state.
+        State before the first step; None is zero.  Upper layers have ``s_0_2_`` and so on, and "lstm" has the cell
+        state ``c_0_``, if it is learnt.
     classes_ : ndarray of shape (K,)
-        The labels, sorted; where there may be several, the numbers of the columns.
+        Labels, sorted; where there may be several, the numbers of the columns of y.
     history_ : list of dict
         One record per epoch: ``epoch``, ``rollout_loss``, ``training_accuracy``, ``seconds``, and what the solver adds.
-        With "rollout" the loss and the accuracy are those of each minibatch before its update, and there are
-        ``radius``, ``output_radius``, ``r``, ``output_r``, ``D_norm``, ``output_D_norm``, ``capped_steps``,
-        ``damping_raised`` and ``rollbacks``; with "algorithm1" they are those of the training set after the
-        iteration, and there are the augmented Lagrangian, the residuals and the auxiliary loss, see `Algorithm1`.
-        There is no accuracy where there may be several labels.
-        ``validation_loss`` and ``validation_accuracy`` are those of validation data.  ``history_.to_frame()`` is a
-        table of pandas.
+        With "rollout" the loss and the accuracy are means over the minibatches, each before its update, and the solver
+        adds ``radius``, ``output_radius``, ``r``, ``output_r``, ``D_norm``, ``output_D_norm``, ``capped_steps``,
+        ``damping_raised`` and ``rollbacks``, see `Rollout`.  With "algorithm1" they are those of the training set after
+        the iteration, and the solver adds the augmented Lagrangian, the residuals and the auxiliary loss, see
+        `Algorithm1`.  There is no accuracy where there may be several labels.  ``validation_loss`` and
+        ``validation_accuracy`` are those of validation data.  ``history_.to_frame()`` is a table of pandas.
     status_ : Status or None
-        Why training stopped; its value is the message.  None after `from_torch`.
+        Reason why training stopped; its value is the message.  None after `from_torch`.
     status_detail_ : str or None
-        What grew, if training diverged.
+        Name of the quantity that grew, if training diverged.
     n_iter_ : int
-        Epochs done, the last one perhaps in part.
+        Number of epochs done; the last one may be incomplete.
     best_epoch_ : int or None
-        With ``early_stopping``, the epoch whose weights these are.
+        Epoch in which the weights were as they are now, with ``early_stopping``.
     fill_values_ : ndarray of shape (n_features,), or None
-        The means of the values that were there in the first call; None where missing observations are refused.
+        Means of the values that were not missing in the first call; None where missing observations are refused.
     feature_mean_, feature_scale_ : ndarray of shape (n_features,), or None
-        What is subtracted from features, and what they are divided by then; 0 and 1 where "auto" has left a feature as
-        it is, and None if all of them.
+        Numbers that are subtracted from the features, and numbers that they are then divided by.  They are 0 and 1 for
+        a feature that "auto" has left as it is, and None if it has left all of them.
     n_features_in_ : int
-        Features of an observation; of a 2-D X, the number of its columns (steps), as scikit-learn counts.
+        Number of features of an observation; of a 2-D X the number of its columns (steps), as scikit-learn counts.
     feature_names_in_ : ndarray of str
-        The names of X's columns, if it was a DataFrame that has some.
+        Names of the columns of X, if X was a DataFrame with names that are strings.
 
     See Also
     --------

@@ -67,7 +67,7 @@ class Trained:
 def _may_have_several(estimator: Any) -> bool:
     """Whether an estimator has the parameter ``n_networks``."""
     if "n_networks" not in estimator.get_params(deep=False):
-        raise AttributeError(f"{type(estimator).__name__} has one network always, and no spread")
+        raise AttributeError(f"{type(estimator).__name__} always has one network, so there is no spread")
     return True
 
 

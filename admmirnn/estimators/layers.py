@@ -34,4 +34,4 @@ def check_settings_of_torch(settings: Mapping[str, Any], from_layers: Iterable[s
     """Raise if ``settings`` names what the layers say."""
     for name in from_layers:
         if name in settings:
-            raise TypeError(f"from_torch has got {name}={settings[name]!r}, which the layers say; leave it out")
+            raise TypeError(f"from_torch was given {name}={settings[name]!r}, which the layers determine; leave it out")

@@ -574,4 +574,6 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
 def check_n_outputs(found: int, expected: int) -> None:
     """Raise unless targets have as many values as before."""
     if found != expected:
-        raise ValueError(f"y has {found} value(s) a target, and had {expected} when training began; pass as many")
+        raise ValueError(
+            f"y has {found} value(s) per target, and had {expected} when training began; pass the same number"
+        )

@@ -232,12 +232,15 @@ def check_suits_rounds(settings: EstimatorSettings, estimator: Any) -> None:
     """Raise unless an estimator with these settings can be fitted in rounds."""
     in_step = "or fit in step, with admmirnn.distributed.MPIReducer"
     if not isinstance(settings.solver, Rollout):
-        raise ValueError(f"solver is {estimator.solver!r}, which makes no rounds; pass solver='rollout'")
+        raise ValueError(f"solver is {estimator.solver!r}, which cannot fit in rounds; pass solver='rollout'")
     if settings.stateful:
-        raise ValueError(f"stateful is True, and rounds do not carry states of streams on; pass False, {in_step}")
+        raise ValueError(
+            f"stateful is True, and fits in rounds do not carry the states of streams on; pass False, {in_step}"
+        )
     if settings.penalties:
         raise ValueError(
-            f"penalties is {estimator.penalties!r}, and a mean of weights need not meet them; pass None, {in_step}"
+            f"penalties is {estimator.penalties!r}, and the mean of several networks' weights need not satisfy them; "
+            f"pass None, {in_step}"
         )
     if settings.checkpoint is not None:
         raise ValueError(f"checkpoint is {settings.checkpoint!r}, and fits in rounds write none; pass None, {in_step}")

@@ -183,7 +183,9 @@ def check_hidden_size(hidden_size: Any) -> int | tuple[int, ...]:
     if not isinstance(hidden_size, (tuple, list)):
         return validation.check_integer("hidden_size", hidden_size, 1, alternatives=", or one for each layer")
     if not hidden_size:
-        raise ValueError(f"hidden_size is {hidden_size!r}, no layer; pass a number of units >= 1 for each layer")
+        raise ValueError(
+            f"hidden_size is {hidden_size!r}, which has no layer; pass a number of units >= 1 for each layer"
+        )
     sizes = tuple(validation.check_integer(f"hidden_size[{i}]", size, 1) for i, size in enumerate(hidden_size))
     return sizes if len(sizes) > 1 else sizes[0]
 
@@ -218,7 +220,7 @@ def _check_activation(activation: Any, cell: str) -> str:
     found: str = validation.check_choice("activation", activation, ACTIVATIONS)
     if cell != Elman.name and found != "tanh":
         raise ValueError(
-            f"activation is {activation!r} and cell is {cell!r}, which has tanh and sigmoid in their places; pass "
+            f"activation is {activation!r} and cell is {cell!r}, which always uses tanh and sigmoid; pass "
             "activation='tanh', or cell='elman'"
         )
     return found
@@ -386,7 +388,7 @@ def check_together(estimator: BaseEstimator, settings: EstimatorSettings) -> Non
         raise ValueError(f"{name} is {value!r} and bidirectional is True: {why}; pass only one of them")
     if settings.standardize is True and settings.scale != 1:
         raise ValueError(
-            f"standardize is True and scale is {settings.scale!r}, which then says nothing; pass only one of them"
+            f"standardize is True and scale is {settings.scale!r}, which would have no effect; pass only one of them"
         )
     if settings.n_networks > 1 and settings.checkpoint is not None:
         raise ValueError(
@@ -460,7 +462,10 @@ def check_s_0(s_0: Any, hidden_size: int | tuple[int, ...], dtype: DType) -> str
     if isinstance(hidden_size, int):
         return _check_state("s_0", s_0, hidden_size, dtype)
     if not isinstance(s_0, (list, tuple)) or len(s_0) != len(hidden_size):
-        raise ValueError(f"s_0 has no array for each of {len(hidden_size)} layers; pass a list of shapes {shapes}")
+        raise ValueError(
+            f"s_0 does not have one array for each of the {len(hidden_size)} layers; pass a list of arrays of the "
+            f"shapes {shapes}"
+        )
     return np.concatenate(
         [
             _check_state(f"s_0[{i}]", one, size, dtype)
@@ -553,5 +558,5 @@ def check_same_network(estimator: BaseEstimator, settings: EstimatorSettings, ne
 def check_fitted_frame(name: str, value: Any) -> None:
     """Raise unless this is a pair of integers, (length, stride)."""
     if not isinstance(value, tuple) or len(value) != 2:
-        raise ValueError(f"{name} is no pair (length, stride)")
+        raise ValueError(f"{name} is not a pair (length, stride)")
     check_frame(value)

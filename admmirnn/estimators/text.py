@@ -45,7 +45,7 @@ from admmirnn.watching import Callback
 def check_fitted_vocabulary(name: str, value: Any, sizes: dict[str, Any]) -> None:
     """Raise unless this is a str of ascending characters, one for each column of U and each output."""
     if not isinstance(value, str) or list(value) != sorted(set(value)):
-        raise ValueError(f"{name} is no string of different characters in their order")
+        raise ValueError(f"{name} is not a string of different characters in sorted order")
     if not len(value) == sizes["K"] == sizes["d"]:
         raise ValueError(f"{name} has {len(value)} characters, which do not go with the weights")
 
@@ -585,7 +585,8 @@ def check_vocabulary(code_points: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """Return the code points of the characters of a text, or raise unless they are several, and not too many."""
     if len(code_points) < 2:
         raise ValueError(
-            f"there is no other character than {''.join(map(chr, code_points))!r}, and nothing to predict; pass a text "
+            f"the text has no other character than {''.join(map(chr, code_points))!r}, and nothing to predict; pass a "
+            "text "
             "of several"
         )
     if len(code_points) > 1 << 16:

@@ -451,6 +451,6 @@ def check_onnx_classes(classes: Array) -> Array:
         if numbers.dtype.kind in kinds and (found := numbers.astype(dtype)).tolist() == labels:
             return found
     raise ValueError(
-        f"classes_ has {labels[-1]!r}, which is none of the types of labels in an ONNX file; fit with strings, "
+        f"classes_ has {labels[-1]!r}, whose type labels cannot have in an ONNX file; fit with strings, "
         "booleans, or numbers that int64 or float64 hold"
     )

@@ -70,7 +70,7 @@ class LoopRNN(nn.Module):
     bidirectional : bool, default=False
         Whether a second network reads from the end.
     cell : {"elman", "fastgrnn", "ugrnn"}, default="elman"
-        What makes states.
+        Kind of cell.
     """
 
     num_layers: int
@@ -284,7 +284,7 @@ class MeanModule(nn.Module):
     networks : list of RecurrentModule
         Networks with the same outputs, whose answers are averaged.
     answer : {"softmax", "logistic", "values"}
-        What becomes of outputs: with "softmax" they are the logarithms of the mean probabilities, with "logistic" their
+        Function of the outputs: with "softmax" they are the logarithms of the mean probabilities, with "logistic" their
         logits, and else the means of the networks' outputs.
     """
 
@@ -435,7 +435,7 @@ def check_torch_layers(rnns: list[Any], linear: Any) -> None:
     Parameters
     ----------
     rnns, linear : list, object
-        What a user passes.
+        Layers that a user passes.
     """
     if not rnns:
         raise ValueError("rnn is an empty list; pass one that has layers")
@@ -497,13 +497,13 @@ def check_padded_batch(shape: Sequence[int], lengths: Any, n_features: int, leas
     Parameters
     ----------
     shape : tuple of int
-        Of the batch.
+        Shape of the batch.
     lengths : torch.Tensor or None
         How long each sequence is.
     n_features : int
-        Of an observation.
+        Number of features of an observation.
     least : int
-        Steps of the shortest sequence there may be.
+        Number of steps of the shortest sequence that is allowed.
     """
     if len(shape) != 3 or shape[2] != n_features:
         raise ValueError(f"x has the shape {tuple(shape)}; pass (n_sequences, n_steps, {n_features})")

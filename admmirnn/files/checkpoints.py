@@ -36,7 +36,7 @@ class Checkpoint:
     every : int
         Epochs from one to the next.
     fingerprint : dict
-        What tells this fit from others, see `fingerprint`.
+        Values that tell this fit from others, see `fingerprint`.
     """
 
     def __init__(self, path: FilePath, every: int, fingerprint: dict[str, Any]) -> None:
@@ -64,7 +64,7 @@ class Checkpoint:
         Parameters
         ----------
         n_epochs : int
-            The most that a fit with these arguments has.
+            Largest number of epochs that a fit with these arguments has.
 
         Raises
         ------
@@ -84,7 +84,7 @@ class Checkpoint:
             )
             check_epochs_done(history, n_epochs)
         except (ValueError, TypeError, RecursionError, OverflowError) as error:
-            raise ModelFileError(f"{self._path} holds no checkpoint that can be: {error}") from error
+            raise ModelFileError(f"{self._path} is not a checkpoint that can be used: {error}") from error
         return history, solver, early_stopping
 
 
@@ -96,7 +96,7 @@ def fingerprint(estimator: Any, *data: tuple[Sequences, Array, Array | None]) ->
     estimator : estimator
         Whose parameters they are.
     *data : tuple of Sequences, ndarray and ndarray
-        What the network reads, class numbers or values, and their weights or None: of training, and what is apart.
+        Sequences, class numbers or values, and their weights or None: of training, and what is apart.
     """
     digest = hashlib.sha256()
     for sequences, targets, weights in data:

@@ -100,7 +100,7 @@ def attributes_of_each(attributes: Mapping[str, Any]) -> list[tuple[dict[str, An
     """Settings and attributes of the estimator of each network, of what `fitted_attributes_of` has returned."""
     members = attributes["estimators_"]
     if not isinstance(members, list) or len(members) < 1 or not all(isinstance(one, dict) for one in members):
-        raise ValueError("estimators_ is no list of the attributes of networks")
+        raise ValueError("estimators_ is not a list of the attributes of networks")
     shared = {name: value for name, value in attributes.items() if name != "estimators_"}
     found = []
     for one in members:
@@ -133,7 +133,7 @@ def check_fitted_attributes(attributes: Mapping[str, Any], expected: Mapping[str
         n_channels = n_features if of_table is None else 1
         n_channels *= 2 if attributes.get("_missing") == "indicator" else 1
         if sizes["d"] != n_channels * attributes["_frame"][0] or of_table not in (None, n_features):
-            raise ValueError(f"U has {sizes['d']} columns, which observations of {n_features} features do not have")
+            raise ValueError(f"U has {sizes['d']} columns, which do not go with observations of {n_features} features")
 
 
 def _check_fitted_array(
@@ -142,7 +142,7 @@ def _check_fitted_array(
     if optional and value is None:
         return
     if not isinstance(value, np.ndarray) or value.dtype.name not in dtypes or not value.dtype.isnative:
-        raise ValueError(f"{name} is no array of {' or '.join(dtypes)}")
+        raise ValueError(f"{name} is not an array of {' or '.join(dtypes)}")
     if dtypes is validation.DTYPES and sizes.setdefault("dtype", value.dtype) != value.dtype:
         raise ValueError(f"{name} is {value.dtype}, and other weights are {sizes['dtype']}")
     if value.ndim != len(axes):
@@ -158,7 +158,7 @@ def _check_fitted_labels(axis: str, strings: bool, name: str, value: Any, sizes:
     if not isinstance(value, np.ndarray) or value.ndim != 1:
         raise ValueError(f"{name} is not an array with one dimension")
     if strings and not (value.dtype == object and all(isinstance(item, str) for item in value)):
-        raise ValueError(f"{name} holds what is no str")
+        raise ValueError(f"{name} holds a value that is not a str")
     if sizes.setdefault(axis, len(value)) != len(value):
         raise ValueError(f"{name} has {len(value)} entries, which do not go with the other attributes")
 
@@ -166,7 +166,7 @@ def _check_fitted_labels(axis: str, strings: bool, name: str, value: Any, sizes:
 def check_fitted_history(name: str, value: Any) -> None:
     """Raise unless this is a list of dicts."""
     if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
-        raise ValueError(f"{name} is no list of records")
+        raise ValueError(f"{name} is not a list of records")
 
 
 def check_fitted_type(kind: type, name: str, value: Any) -> None:

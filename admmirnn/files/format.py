@@ -62,7 +62,7 @@ def write_file(path: FilePath, kind: str, arrays: Mapping[str, Array], header: A
     path : str or path-like
         Where; a file that is there is replaced.
     kind : str
-        What the file is, which `read_file` has to be told.
+        Kind of file, which `read_file` has to be told.
     arrays : dict of ndarray
         By name: bool, or integers or floats of at most 64 bits.
     header : dict
@@ -100,7 +100,7 @@ def _header(arrays: Mapping[str, Array], text: str) -> bytes:
     for name, array in arrays.items():
         start, end = end, end + array.nbytes
         if array.dtype not in kinds:
-            raise TypeError(f"the array {name!r} is of {array.dtype}, which such a file does not hold")
+            raise TypeError(f"the array {name!r} is of {array.dtype}, which such a file cannot hold")
         found[name] = {"dtype": kinds[array.dtype], "shape": list(array.shape), "data_offsets": [start, end]}
     header = json.dumps(found, separators=(",", ":")).encode()
     return header + b" " * (-len(header) % 8)
@@ -116,7 +116,7 @@ def read_file(path: FilePath, kind: str) -> tuple[dict[str, Array], dict[str, An
     path : str or path-like
         The file.
     kind : str
-        What it is to be.
+        Kind that it has to be.
 
     Returns
     -------
@@ -137,9 +137,9 @@ def read_file(path: FilePath, kind: str) -> tuple[dict[str, Array], dict[str, An
         size = os.fstat(file.fileno()).st_size
         n_header = int.from_bytes(file.read(8), "little")
         if size < 8 or n_header > size - 8:
-            raise ModelFileError(f"{path} is not a {kind} file, or not a whole one: it has {size} bytes")
+            raise ModelFileError(f"{path} is not a {kind} file, or is incomplete: it has {size} bytes")
         if n_header > _MOST_HEADER:
-            raise ModelFileError(f"{path} is not a {kind} file: its header would have {n_header} bytes")
+            raise ModelFileError(f"{path} is not a {kind} file: its header would be {n_header} bytes long")
         content = _content(path, file.read(n_header), size - 8 - n_header)
         if content.get("kind") != kind:
             raise ModelFileError(f"{path} holds a {content.get('kind')}, and not a {kind}")
@@ -147,7 +147,7 @@ def read_file(path: FilePath, kind: str) -> tuple[dict[str, Array], dict[str, An
         try:
             arrays = {name: _array(tensor) for name, tensor in safetensors.deserialize(file.read(size))}
         except (safetensors.SafetensorError, ValueError) as error:
-            raise ModelFileError(f"{path} is damaged, or not whole ({error})") from error
+            raise ModelFileError(f"{path} is damaged or incomplete ({error})") from error
     checksum = content.pop("sha256", None)
     if checksum != _checksum(arrays, content) or not isinstance(content.get("header"), dict):
         raise ModelFileError(f"{path} is damaged: its content does not give its checksum; get the file anew")
@@ -160,7 +160,9 @@ def _content(path: str, header: bytes, n_data: int) -> dict[str, Any]:
         tensors = _parsed(header)
         metadata = tensors.pop("__metadata__", {})
     except (ValueError, RecursionError, AttributeError, TypeError) as error:
-        raise ModelFileError(f"{path} is not such a file, or damaged: its header is none of safetensors") from error
+        raise ModelFileError(
+            f"{path} is not such a file, or is damaged: its header is not that of a safetensors file"
+        ) from error
     text = metadata.get(_KEY) if isinstance(metadata, dict) else None
     if not isinstance(text, str):
         raise ModelFileError(f"{path} is a file of safetensors, and not one that admmirnn has written")
@@ -179,9 +181,9 @@ def _content(path: str, header: bytes, n_data: int) -> dict[str, Any]:
     try:
         n_expected = max((tensor["data_offsets"][1] for tensor in tensors.values()), default=0)
     except (LookupError, TypeError) as error:
-        raise ModelFileError(f"{path} is damaged: its header is none of safetensors") from error
+        raise ModelFileError(f"{path} is damaged: its header is not that of a safetensors file") from error
     if n_expected != n_data:  # before a large file is read for nothing
-        raise ModelFileError(f"{path} is damaged, or not whole: {n_data} bytes of arrays, and not {n_expected}")
+        raise ModelFileError(f"{path} is damaged or incomplete: {n_data} bytes of arrays, and not {n_expected}")
     return content
 
 
@@ -215,7 +217,7 @@ def _little_endian(array: Array) -> Array:
 def _array(tensor: Mapping[str, Any]) -> Array:
     """What safetensors has read, as a little-endian array that cannot be written to."""
     if tensor["dtype"] not in _TENSORS:
-        raise ValueError(f"{tensor['dtype']} is no type of numbers that it may hold")
+        raise ValueError(f"{tensor['dtype']} is not a type of numbers that it may hold")
     array: Array = np.frombuffer(tensor["data"], _TENSORS[tensor["dtype"]]).reshape(tensor["shape"])
     if array.dtype == bool and array.view(np.uint8).max(initial=0) > 1:
         raise ValueError("a boolean is neither 0 nor 1")
@@ -332,7 +334,7 @@ class Values:
     Parameters
     ----------
     arrays : dict of ndarray, optional
-        Those of `read_file`, which `unpack` takes out; `pack` adds to it what `write_file` is to be given.
+        Arrays of `read_file`, which `unpack` takes out; `pack` adds to it what `write_file` is to be given.
     known : iterable of type, default=()
         Enums, and classes whose objects keep the parameters they are made with under the same names.
     """
@@ -349,9 +351,9 @@ class Values:
         value : object
             The value.
         name : str
-            What it is called in messages, and what its arrays are called.
+            Name of the value in messages, and of its arrays.
         depth : int, default=0
-            In how many other values it is.
+            Number of values that it is nested in.
 
         Raises
         ------
@@ -359,7 +361,7 @@ class Values:
             If there is something in it that a file cannot hold.
         """
         if depth > _DEEPEST:
-            raise TypeError(f"{name} is nested more than {_DEEPEST} times, which a file does not hold; use pickle")
+            raise TypeError(f"{name} is nested more than {_DEEPEST} times, which a file cannot hold; use pickle")
 
         def inner(value: Any, key: object) -> Any:
             return self.pack(value, f"{name}.{key}", depth + 1)
@@ -414,7 +416,7 @@ class Values:
             return value
         kind, content = next(iter(value.items())) if len(value) == 1 else (None, None)
         if kind not in self._UNPACK:
-            raise ValueError(f"its header has an object of {sorted(value)[:3]}, which is none that it may have")
+            raise ValueError(f"its header has an object of {sorted(value)[:3]}, which is not allowed there")
         return self._UNPACK[kind](self, content)
 
     def _pack_array(self, array: Array, name: str) -> list[str | None]:
@@ -477,12 +479,12 @@ class Values:
         if not all(isinstance(key, str) for key in keys) or values.dtype != np.float64 or kinds.dtype != np.uint8:
             raise ValueError("its records are not of numbers")
         if values.ndim != 2 or values.shape != kinds.shape or values.shape[1] != len(keys):
-            raise ValueError("its records do not belong together")
+            raise ValueError("its records do not have one value for each key")
         if not keys:  # of which there may be any number in no bytes
             raise ValueError("its records have no entries")
         whole = values[(kinds == _INT) | (kinds == _BOOL)]
         if kinds.max(initial=0) > _BOOL or not (np.abs(whole) <= 1 << 53).all():
-            raise ValueError("its records hold what is no number")
+            raise ValueError("its records hold a value that is not a number")
         return [
             {key: _OF_KIND[kind](value) for key, value, kind in zip(keys, row, of_row, strict=True) if kind != _MISSING}
             for row, of_row in zip(values.tolist(), kinds.tolist(), strict=True)
@@ -509,7 +511,7 @@ class Values:
         if not key[1:].any() and key[0] < 1 << 31:  # of the first word one bit counts
             raise ValueError("its random state is all zeros, with which drawing a number might never end")
         if type(position) is not int or not 0 <= position <= 624 or state["has_gauss"] not in (0, 1):
-            raise ValueError("its random state is at no place that there is")
+            raise ValueError("the position of its random state is out of range")
         found.set_state(("MT19937", key, position, int(state["has_gauss"]), float(state["gauss"])))
         return found
 
@@ -527,7 +529,7 @@ class Values:
     def _class(self, name: object, kind: type) -> Any:
         known: type = _one_of(self._known, name)
         if not issubclass(known, kind) or (kind is object and issubclass(known, enum.Enum)):
-            raise ValueError(f"its header takes {name} for something else")
+            raise ValueError(f"its header takes {name} for something that it is not")
         return known
 
     _UNPACK = {

@@ -73,19 +73,20 @@ def load(path: FilePath, kind: type[_Estimator] | None = None) -> Any:
     Parameters
     ----------
     path : str or path-like
-        A file that the method ``save`` of an estimator has written, with this release or an earlier one.
+        File that the method ``save`` of an estimator has written, with this release or an earlier one.
     kind : type, optional
-        The class that it has to be of.
+        Class that the model must have.
 
     Returns
     -------
     RNNClassifier, RNNRegressor or CharacterModel
-        Fitted; its predictions are those of the estimator that was saved, on the same machine to the last bit.
+        Fitted estimator; its predictions are those of the estimator that was saved, on the same machine to the last
+        bit.
 
     Raises
     ------
     ModelFileError
-        A ValueError, of `admmirnn.io`: if the file is no model file, is damaged, holds another kind of model, or was
+        A ValueError, of `admmirnn.io`: if the file is not a model file, is damaged, holds another kind of model, or was
         written by a newer admmirnn.
     OSError
         If the file is not there or cannot be read.
@@ -126,4 +127,4 @@ def check_settings_are_known(settings: Mapping[str, Any], known: Collection[str]
     if unknown:
         raise ValueError(f"its header has the parameters {', '.join(unknown[:3])}, which this admmirnn does not know")
     if unused:
-        raise ValueError(f"it has arrays that nothing belongs to, such as {sorted(unused)[0]!r}")
+        raise ValueError(f"it has arrays that nothing refers to, such as {sorted(unused)[0]!r}")

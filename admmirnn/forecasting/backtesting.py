@@ -17,22 +17,22 @@ from admmirnn.recursion import check_quantiles
 
 
 class OriginSplit(BaseEstimator):
-    """Splits in time, as cross-validators of scikit-learn: train up to an origin, test on what follows.
+    """Cross-validator for series: it trains on the steps up to an origin, and tests on the steps that follow.
 
     Unlike `sklearn.model_selection.TimeSeriesSplit` it takes origins that are less than a horizon apart.
 
     Parameters
     ----------
     horizon : int
-        Steps to test on, >= 1.
+        Number of steps to test on, >= 1.
     n_origins : int, default=10
-        How many splits; the last one ends with the series.
+        Number of splits; the last one ends with the series.
     step : int or None, default=None
-        Steps between two origins; None is the horizon.
+        Number of steps between two origins; None is the horizon.
     gap : int, default=0
-        Steps between the last one to train on and the first one to test on.
+        Number of steps that are left out between the training and the test steps.
     window : int or None, default=None
-        The last steps before an origin that are trained on; None takes all, so that the window grows.
+        Number of steps before an origin to train on; None takes all, so that the window grows.
 
     Examples
     --------
@@ -58,9 +58,9 @@ class OriginSplit(BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_steps, ...)
-            What has as many steps.
+            Anything with that number of steps.
         y, groups : object
-            Not looked at.
+            Not used.
 
         Raises
         ------
@@ -89,7 +89,7 @@ class OriginSplit(BaseEstimator):
 
 @dataclass
 class Backtest:
-    """Forecasts from several origins, and what there was.
+    """Forecasts from several origins, with the values that were observed.
 
     Attributes
     ----------
@@ -97,9 +97,9 @@ class Backtest:
         The number of the first step that was predicted, counted from the end of each series: -horizon is that of the
         last origin.
     observed, forecasts, naive, seasonal : ndarray of shape (n_origins, n_series, horizon, k)
-        What there was, what was predicted, the last value before, and the last one of the same season.
+        Values that were observed, forecasts, the last value before, and the last value of the same season.
     quantiles : ndarray of shape (n_origins, n_series, horizon, k, n_levels)
-        Those that were predicted; n_levels may be 0.
+        Quantiles that were predicted; n_levels may be 0.
     levels : tuple of float
         Levels of the quantiles.
     scores : dict
@@ -140,13 +140,13 @@ def backtest(
     Parameters
     ----------
     forecaster : Forecaster, or object with ``fit(series, inputs, static)`` and ``forecast`` as it has them
-        It is cloned.
+        Forecaster, which is cloned.
     series, inputs, static
         As in `Forecaster.fit`; of several series the origins are counted from the end of each.
     split : OriginSplit
         The origins.
     quantiles : array-like of float, optional
-        Which to predict.
+        Levels of the quantiles to predict.
     season : int, default=1
         The period of the seasonal naive answer, >= 1.
     refit : bool or "partial", default=True

@@ -50,11 +50,11 @@ class Forecaster(BaseEstimator):
         The network, which is cloned.  By default ``RNNRegressor(hidden_size=32, cell="gru")`` with as many epochs as
         make some 400 minibatches of up to 32 windows, at least 10.
     n_networks : int, default=1
-        How many of them are trained, from different seeds: forecasts are their means, and paths are those of each in
-        turn, >= 1.
+        Number of networks, >= 1, that are trained from different seeds.  Forecasts are their means; paths come from
+        each in turn, >= 1.
     horizon : int or None, default=None
-        How many values the network tells at each step; forecasts may be shorter.  None tells one and goes on from it,
-        as far as is asked for.
+        Number of values that the network predicts at each step; forecasts may be shorter.  None predicts one and reads
+        it, as far as is asked for.
     quantiles : sequence of float or None, default=None
         Quantiles that the network predicts of each value of the horizon, instead of its mean: the loss is
         `admmirnn.losses.Quantiles`, and 0.5 is among them.  They are sorted, so that they do not cross.  It takes
@@ -62,7 +62,8 @@ class Forecaster(BaseEstimator):
     transformers : sequence, default=()
         `Difference`, `Log` or the like, in the order in which they are applied to a series.
     window, stride : int, default=100, 10
-        Steps of a training sequence, and between the starts of two; as many steps are read before a forecast.
+        Number of steps of a training sequence, and between the starts of two.  A forecast reads ``window`` steps
+        before.
     burn_in : int, default=20
         The first steps of a training sequence that have no target, as states have to build up, < window.
     calibration : int, default=0
@@ -75,19 +76,19 @@ class Forecaster(BaseEstimator):
         Whether quantiles are moved by what they have missed in the calibration steps (split-conformal calibration, for
         each quantile on its own); it takes ``calibration``, at least as long as forecasts are.
     noise : float, default=0.0
-        Deviation of noise on the values, in deviations of the series, that training reads: it teaches a network to come
-        back from its own errors, >= 0.
+        Standard deviation, >= 0, of noise that is added to what the network reads in training, in standard deviations
+        of the series.  It teaches the network to recover from its own errors.
     random_state : int, RandomState or None, default=None
         Seed of noise and paths, and of the network unless it has its own.
 
     Attributes
     ----------
     regressors_ : list of RNNRegressor
-        The networks, fitted.
+        Fitted networks.
     mean_, deviation_ : ndarray
-        Of what the network reads, column by column.
+        Means and standard deviations of the columns that the network reads.
     residuals_ : ndarray of shape (n, horizon or 1, k)
-        Errors of transformed values, observed minus predicted.
+        Errors of the transformed values: observed minus predicted.
 
     Examples
     --------
@@ -140,16 +141,17 @@ class Forecaster(BaseEstimator):
         self.random_state = random_state
 
     def fit(self, series: ArrayLike, inputs: ArrayLike | None = None, static: ArrayLike | None = None) -> Self:
-        """Train the network.
+        """Train the networks on one or several series.
 
         Parameters
         ----------
         series : array-like of shape (n_steps,) or (n_steps, k), (n_series, n_steps, k), or list of arrays
             One series, or several of any lengths, without gaps.
         inputs : array-like of shape (n_steps, m), or list of arrays, optional
-            What is known in advance at each of these steps, such as the calendar; more steps are not read.
+            Inputs that are known in advance, one row for each of these steps, such as the calendar; further rows are
+            ignored.
         static : array-like of shape (q,), or (n_series, q), optional
-            What each series is like, the same at all of its steps.
+            Features of each series that are the same at all of its steps.
 
         Returns
         -------
@@ -232,17 +234,17 @@ class Forecaster(BaseEstimator):
         Parameters
         ----------
         horizon : int, optional
-            How many steps, >= 1; by default, and at most, those of the setting ``horizon``, if there is one.
+            Number of steps, >= 1; by default, and at most, the setting ``horizon``, if it is given.
         future_inputs : array-like of shape (horizon, m), or list of arrays, optional
             Inputs of the steps that follow, if there were inputs in `fit`.  By default those of ``inputs`` that are
             further than the series, if there are enough.
         series, inputs, static : optional
-            What there was, as in `fit`, of the same series or others.  By default those of the last `fit` or `update`.
+            Series to continue, as in `fit`; by default those of the last `fit` or `update`.
         quantiles : array-like of float, optional
             Numbers between 0 and 1 that increase: quantiles instead of the mean (or, with the setting ``quantiles``,
             the median); with that setting they are among those.
         n_paths : int, default=300
-            How many paths are drawn to have quantiles, without that setting.
+            Number of paths that are simulated to estimate quantiles, without the setting ``quantiles``.
         random_state : int, RandomState or None, default=None
             Seed of these; None is the setting.
 
@@ -505,7 +507,10 @@ class Forecaster(BaseEstimator):
             return int(self.horizon)
         found = validation.check_integer("horizon", horizon, 1)
         if self.horizon is not None and found > self.horizon:
-            raise ValueError(f"horizon is {found}, but the network predicts {self.horizon} steps; fit with more")
+            raise ValueError(
+                f"horizon is {found}, but the network predicts {self.horizon} steps; pass a smaller horizon, or fit "
+                "with a larger one"
+            )
         return found
 
     def _check_fitted(self) -> None:
@@ -599,7 +604,7 @@ def check_forecaster(forecaster: Forecaster) -> None:
     validation.check_number("noise", f.noise)
     validation.check_boolean("refit", f.refit)
     if validation.check_boolean("conformal", f.conformal) and not f.calibration:
-        raise ValueError("conformal is True and calibration is 0; pass how many steps to keep for it")
+        raise ValueError("conformal is True and calibration is 0; pass the number of steps to keep for calibration")
     for transformer in f.transformers:
         for name in ("transform", "inverse_transform", "n_lost"):
             if not hasattr(transformer, name):
@@ -613,7 +618,7 @@ def check_forecaster(forecaster: Forecaster) -> None:
         return
     levels = check_quantiles(f.quantiles)
     if f.horizon is None:
-        raise ValueError("quantiles is given and horizon is None; pass how many steps the network tells")
+        raise ValueError("quantiles is given and horizon is None; pass the number of steps that the network predicts")
     if 0.5 not in levels:
         raise ValueError(f"quantiles is {levels.tolist()}; have 0.5 among them, the answer without quantiles")
     for transformer in f.transformers:

@@ -54,7 +54,7 @@ class Difference(BaseEstimator):
         lag = self.n_lost
         values: FloatArray = validation.as_numbers(z, "z", np.float64)
         if len(values) <= lag:
-            raise ValueError(f"z has {len(values)} steps, and differences of lag {lag} take more than that; pass more")
+            raise ValueError(f"z has {len(values)} steps, and differences of lag {lag} need more than that; pass more")
         found: FloatArray = values[lag:] - values[:-lag]
         return found
 
@@ -89,7 +89,7 @@ class Log(BaseEstimator):
     Parameters
     ----------
     offset : float, default=0.0
-        What is added, such as 1 for counts that may be 0, >= 0.
+        Number, >= 0, that is added before the logarithm, such as 1 for counts that may be 0.
     """
 
     keeps_order = True

@@ -45,7 +45,7 @@ def read_series(name: str, series: Any) -> tuple[list[FloatArray], bool, bool]:
             raise ValueError(f"{place} contains NaN or infinity, first at step {step}; fill it in")
         found.append(array.reshape(len(array), -1))
     if len(dimensions) > 1 or len({array.shape[1] for array in found}) > 1:
-        raise ValueError(f"the series of {name} have different numbers of columns; pass the same values of each")
+        raise ValueError(f"the series of {name} have different numbers of columns; pass the same values for each")
     return found, not is_list and len(found) == 1 and getattr(series, "ndim", 1) != 3, dimensions == {1}
 
 
@@ -67,7 +67,7 @@ def read_inputs(name: str, inputs: Any, lengths: list[int], is_one: bool) -> lis
             raise ValueError(f"{place} contains NaN or infinity; fill it in")
         found.append(array)
     if len({array.shape[1] for array in found}) > 1:
-        raise ValueError(f"the entries of {name} have different numbers of columns; pass the same inputs of each")
+        raise ValueError(f"the entries of {name} have different numbers of columns; pass the same inputs for each")
     return found
 
 

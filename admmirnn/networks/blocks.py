@@ -227,7 +227,7 @@ def arrays_of(weights: Mapping[str, FloatArray], maps: tuple[Map, ...] = Elman.m
     named = blocks_named(weights, maps)
     if named.keys() != weights.keys():
         differ = ", ".join(sorted(named.keys() ^ weights.keys()))
-        raise ValueError(f"weights are missing, or are none of a network's: {differ}; it has {', '.join(named)}")
+        raise ValueError(f"these weights are missing or unknown: {differ}; the network has {', '.join(named)}")
     sizes: dict[str, int] = {}
     for name, array in weights.items():
         sizes |= zip(named[name].axes, array.shape, strict=True)

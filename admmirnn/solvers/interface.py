@@ -36,7 +36,7 @@ class Solver(Protocol):
     Attributes
     ----------
     capabilities : frozenset of Capability
-        What it can do beyond that; nothing else is asked of it.
+        Further capabilities of the solver; nothing else is asked of it.
     """
 
     @property

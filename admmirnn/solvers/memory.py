@@ -16,7 +16,7 @@ class Memory:
     Attributes
     ----------
     states : ndarray of shape (n_streams, n) or None
-        Those in which the streams have ended; None lets the next ones start from s_0.
+        States in which the streams have ended; None lets the next ones start from s_0.
     """
 
     states: FloatArray | None = None

@@ -31,7 +31,7 @@ class Status(Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a solver returns.
+    """Result of a solver.
 
     Attributes
     ----------
@@ -40,11 +40,11 @@ class Outcome:
     status : Status
         Why training stopped.
     detail : str or None
-        What grew, of a fit that diverged.
+        Name of the quantity that grew, for a fit that diverged.
     warning : str or None
-        What the user should be warned of.
+        Text of which the user should be warned.
     memory : Memory or None
-        What a later call of ``solve`` can go on from, of a solver that has `Capability.MEMORY`.
+        State from which a later call of ``solve`` can continue, for a solver that has `Capability.MEMORY`.
     """
 
     history: list[Record]

@@ -42,16 +42,17 @@ class Unheard(BaseException):
 
 
 class ByLetter:
-    """The `Reducer` of workers that never meet: what all have said is read out to one that begins again.
+    """The `Reducer` of workers that do not run at the same time: each is told the earlier answers of all.
 
-    It runs the same program once more after each answer, up to the next question, for which it raises `Unheard`.
+    A worker runs the same program again after each round of answers, up to the next question, where it raises
+    `Unheard`.
 
     Parameters
     ----------
     rank, size : int
-        Which of how many workers.
+        Number of this worker, from 0, and number of all.
     heard : list of list
-        What all have said, by questions and ranks.
+        Answers of all workers, by questions and ranks.
     """
 
     def __init__(self, rank: int, size: int, heard: list[list[Any]]) -> None:
@@ -59,11 +60,13 @@ class ByLetter:
         self._heard, self._n_asked = heard, 0
 
     def sum(self, sums: AddedUp, /) -> None:
-        """Refuse: nobody writes a letter in every iteration."""
-        raise NotImplementedError("workers that never meet cannot add up sums; they answer questions only")
+        """Raise: such workers cannot exchange sums in every iteration."""
+        raise NotImplementedError(
+            "workers that fit rounds one by one cannot add up sums; they only compare what they have"
+        )
 
     def gather(self, value: Any, /) -> list[Any]:
-        """Return what all have said to this question, or raise `Unheard`."""
+        """Return the answers of all workers to this question, or raise `Unheard`."""
         if self._n_asked == len(self._heard):
             raise Unheard(value)
         self._n_asked += 1
@@ -120,9 +123,9 @@ class Failing:
     Parameters
     ----------
     reducer : Reducer
-        What joins the workers.
+        Object that joins the workers.
     sums : Sums
-        What they add up.
+        Sums that they add up.
     """
 
     def __init__(self, reducer: Reducer, sums: Any) -> None:

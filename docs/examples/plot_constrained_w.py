@@ -26,14 +26,14 @@ asked = {
     "SpectralBall(0.7)": {"W": SpectralBall(0.7)},
     "Orthogonal()": {"W": Orthogonal()},
 }
-figure, axes = pyplot.subplots(1, 4, figsize=(14, 4.2), layout="constrained")
-for ax, (name, penalties) in zip(axes, asked.items(), strict=True):
+figure, axes = pyplot.subplots(2, 2, figsize=(9, 9), layout="constrained")
+for ax, (name, penalties) in zip(axes.flat, asked.items(), strict=True):
     model = RNNClassifier(
         hidden_size=64, penalties=penalties, max_epochs=10, random_state=0
     ).fit(X_train, y_train)
     W = model.W_
     print(
-        f"{name:18} held-out accuracy {model.score(X_test, y_test):.3f}, "
+        f"{name:18} accuracy {model.score(X_test, y_test):.3f}, "
         f"zeros in W {np.mean(W == 0):4.0%}, "
         f"singular values {np.linalg.norm(W, -2):.3f} to {np.linalg.norm(W, 2):.3f}"
     )

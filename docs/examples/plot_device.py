@@ -50,15 +50,10 @@ folder = Path(tempfile.mkdtemp())
 report = model.to_c(
     folder / "gestures.c", dtype="int8", calibration_data=(X[300:], y[300:])
 )
-print(
-    report.weight_bytes,
-    "bytes of weights,",
-    report.state_bytes,
-    "of state,",
-    report.stack_bytes,
-    "of stack",
-)
-print({name: round(value, 4) for name, value in report.accuracy.items()})
+for name in ("weight_bytes", "state_bytes", "stack_bytes"):
+    print(f"{name:14}", getattr(report, name))
+for name, value in report.accuracy.items():
+    print(f"{name:14}", round(value, 4))
 
 # %%
 # The stream: three gestures, one after the other. Without a compiler it is read by

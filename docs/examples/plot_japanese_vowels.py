@@ -38,4 +38,10 @@ else:
 if has_data:
     figure, ax = pyplot.subplots(figsize=(5, 5), layout="constrained")
     plotting.plot_confusion_matrix(model, X_test, y_test, ax=ax, colorbar=False)
+
+# %%
+# How sure the network becomes on the way through one utterance: its states, and below
+# them the probabilities of the speakers.
+
+if has_data:
     plotting.plot_states(model, X_test[0])

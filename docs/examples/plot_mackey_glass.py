@@ -58,7 +58,8 @@ print(f"the forecast follows the series for {left - history} of {horizon} steps"
 errors.semilogy(steps, error, color="C3")
 for ax in (values, errors):
     ax.axvline(left, color="C3", linestyle="--", linewidth=0.8)
-values.text(left + 3, 0.9, "the forecast has left the series", color="C3")
+values.set(ylim=(-1.15, 1.4))
+values.text(left + 3, 1.15, "the forecast has left the series", color="C3")
 errors.set(xlabel="step", ylabel="error of the forecast")
 
 # %%

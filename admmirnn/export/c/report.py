@@ -53,7 +53,7 @@ class CReport:
         compiler : str, default="cc"
             A gcc or clang, such as "arm-none-eabi-gcc".
         flags : sequence of str, default=("-Os", "-std=c99")
-            What it is called with, such as ``["-Os", "-mcpu=cortex-m4", "-mthumb"]``.
+            Options of the compiler, such as ``["-Os", "-mcpu=cortex-m4", "-mthumb"]``.
 
         Returns
         -------
@@ -69,7 +69,7 @@ class CReport:
             If the compiler refuses the source or the flags.
         """
         if shutil.which(str(compiler)) is None:
-            raise FileNotFoundError(f"compiler is {compiler!r}, which is not there; install it, or pass another one")
+            raise FileNotFoundError(f"compiler is {compiler!r}, which cannot be found; install it, or pass another one")
         with tempfile.TemporaryDirectory() as folder:
             target = os.path.join(folder, "model.o")
             _run([compiler, *flags, "-fstack-usage", "-c", os.path.abspath(self.source), "-o", target], folder)

@@ -161,14 +161,14 @@ class Algorithm1(BaseEstimator):
         Parameters
         ----------
         network : ElmanRNN
-            With its initial weights.
+            Network with its initial weights.
         sequences : Sequences
             Observations of the network's dtype.
         targets : ndarray of shape (n_sequences,) or (n_steps,), with a second axis of n_outputs for `SquaredError`
             One for each sequence, at its last step, or one for each step of every sequence, one sequence after the
             other.
         loss : SoftmaxCrossEntropy or SquaredError
-            R.
+            Loss R.
         weights : ndarray of shape (n_sequences,) or (n_steps,), optional
             Positive weights of the sequences; or of their steps, >= 0: where one is 0 there is no target.  Penalties of
             the equations do not have them.
@@ -283,7 +283,7 @@ class State:
     blocks, multipliers : list of ndarray
         a_t, s_t, o_t, and theirs, the rows of all batches one after the other.
     best : BestWeights
-        What `keep` may take.
+        Weights that `keep` may take.
     last_loss : float
         Loss of the last roll-out.
     largest_allowed : dict of float

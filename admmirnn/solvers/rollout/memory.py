@@ -102,7 +102,7 @@ class RolloutMemory(Memory):
     guard : GuardMemory or None
         None of a fit: its guard knew how many sequences there are.
     dropout : RandomState or None
-        What masks are drawn from; None without dropout.
+        Generator that masks are drawn from; None without dropout.
     """
 
     n_remembered: int

@@ -37,7 +37,7 @@ class OnlineSchedule:
     constant_loss : float
         Loss of the best constant output: a mean over the sequences of calls, of which the last 1,600 count.
     mean_weight : float
-        Of the targets of all calls, of which the last 1,600 count: what a weight is measured by.
+        Mean weight of the targets of all calls, of which the last 1,600 count; weights are divided by it.
     """
 
     constant_loss: float

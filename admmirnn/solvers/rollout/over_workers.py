@@ -27,15 +27,15 @@ class OfAll:
     constant_loss : float
         Loss of the best constant output.
     mean_weight : float
-        Of the targets, as they were given.
+        Mean weight of the targets, as they were given.
     n_targets : int
-        That have a weight.
+        Number of targets that have a weight.
     at_each : bool
         Whether there is a target for each step.
     n_sequences : int
-        Of all parts.
+        Number of sequences in all parts.
     shares : tuple of float
-        Of all weight, that of the targets of each part.
+        Share of all weight that the targets of each part have.
     """
 
     constant_loss: float

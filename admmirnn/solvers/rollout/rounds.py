@@ -59,7 +59,7 @@ class RoundState:
     Attributes
     ----------
     layers : list of Statistics
-        Of the weight matrices; empty before the first round.
+        Statistics of the weight matrices; empty before the first round.
     M_0 : list of ndarray
         Running means of learnt initial states, by directions.
     n_remembered : int
@@ -86,13 +86,13 @@ class Plan:
     n_batches : int
         Minibatches of an epoch, into which every part is dealt.
     n_iterations : int
-        Of the whole fit.
+        Number of iterations of the whole fit.
     per_round : int
-        The most iterations of a round.
+        Largest number of iterations of a round.
     shuffle : bool
         Whether epochs draw the order of sequences.
     seed : int
-        Of that, and of dropout.
+        Seed for that, and for dropout.
     has_consensus : bool
         Whether each part has multipliers, which pull its weights to the means of all.
     """
@@ -149,11 +149,11 @@ class RoundResult:
     Attributes
     ----------
     weights : list of ndarray
-        Those that are trained.
+        Weights that are trained.
     state : RoundState
         The statistics.
     record : EpochRecord
-        Of its iterations.
+        Record of its iterations.
     before : list of tuple
         The loss, mean weight, number of targets, and number of sequences of its first minibatch, before any update.
     steps : ndarray of shape (n_layers,) or None
@@ -217,15 +217,15 @@ def make_round(
     part : PartProblem
         The part.
     plan : Plan
-        Of all rounds.
+        Plan of all rounds.
     state : RoundState
-        What all parts start from.
+        State that all parts start from.
     which : Round
-        Which it is.
+        Round that this is.
     progress : float, default=0.0
         The share of the time that is over.
     multipliers : list of ndarray, optional
-        Those of this part, by layers, where parts have some; None before the first round.
+        Multipliers of this part, by layers, where parts have some; None before the first round.
 
     Returns
     -------
@@ -362,14 +362,14 @@ class Rounds:
     network : RNN or StackedRNN
         Whose weights are, after each round, the means of those of all parts.
     of_all : OfAll
-        Of the targets of all parts.
+        Figures of the targets of all parts.
 
     Attributes
     ----------
     state : RoundState
-        What the next round starts from.
+        State that the next round starts from.
     multipliers : list of list of ndarray or None
-        Of each part, by layers; None without any.
+        Multipliers of each part, by layers; None without any.
     """
 
     multipliers: list[list[FloatArray]] | None

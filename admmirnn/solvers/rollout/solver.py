@@ -42,7 +42,7 @@ _ONLINE_BATCH = 64  # a call of no more sequences is one minibatch
 
 
 class Rollout(BaseEstimator):
-    """ADMM from the roll-out: proximal o-step, multipliers backward, weights in the metric of inputs and multipliers.
+    """Default solver: ADMM that starts every iteration from the network's own predictions, its roll-out.
 
     An iteration takes one minibatch and
 
@@ -55,56 +55,55 @@ class Rollout(BaseEstimator):
        P = R / (tr(R)/n) + damping I is a matrix, and ``|D|`` is the root-mean-square change of the pre-activations
        that D would make, in the metric of P; of the outputs, P is I.
 
-    If a loss is not finite, or the network has been thrown away (`admmirnn.solvers.rollout.guard.Guard`), the solver
-    returns to the last good weights, shrinks the radius and counts a rollback in the history.
+    If a loss is not finite, or is far above the best one (`admmirnn.solvers.rollout.guard.Guard`), the solver returns
+    to the last good weights, shrinks the radius and counts a rollback in the history.
 
     Parameters
     ----------
     rho : float, default=1.0
-        Penalty of the output equation, > 0.  The multiplier is the gradient of the loss's Moreau envelope and tends to
-        that of the loss as rho grows; losses with a kink take at least 100, or they would be smoothed away.
+        Penalty of the output equation, > 0.  The multiplier is minus the gradient of the loss's Moreau envelope and
+        tends to that of the loss as rho grows.  For losses with a kink at least 100 is used, so that they are not
+        smoothed away.
     r : float, default=1.0
         Weight of the proximal term of the weight step, >= 0; 0 leaves the step to the radius.
     radius, output_radius : float or None
-        How far (root mean square, in the metric of P) one iteration may move the pre-activations and the outputs, > 0;
-        None means as far as 1/r goes.
+        Largest distance, > 0, by which one iteration may move the pre-activations and the outputs (root mean square, in
+        the metric of P).  None sets no bound besides 1/r.
     schedule : {"cosine", "constant"}, default="cosine"
-        Factor on the step length: from 1 to 0.02 along a cosine over the whole fit, or 1.  Where the end is not known,
-        in `partial_fit`, "cosine" stands for 1/sqrt(1 + k/50) in the k-th iteration since the law of the data has last
-        changed (`admmirnn.solvers.rollout.online.OnlineSchedule`).
+        Factor on the step length: it falls from 1 to 0.02 along a cosine over the whole fit, or is always 1.  In
+        `partial_fit`, where the end is not known, "cosine" stands for 1/sqrt(1 + k/50) in the k-th iteration since the
+        data have last changed (`admmirnn.solvers.rollout.online.OnlineSchedule`).
     damping : float, default=0.1
-        Added to the diagonals of G and R in units of their means, >= 0.  It is raised when a matrix is not positive
-        definite.
+        Number, >= 0, that is added to the diagonals of G and R, in units of their means.  It is raised when a matrix is
+        not positive definite.
     gram_decay : float, default=0.9
         Decay of the running Gram matrix G, in [0, 1), and the least decay of R, which forgets more slowly where
         minibatches are small.
     momentum : float, default=0.8
         Decay of M, in [0, 1).
     multiplier_cap : float, "auto" or None, default="auto"
-        Bound on the multipliers of a_t, or, of cells with gates, of s_t, in units of the largest ones that the outputs
-        of its sequence inject, > 0; None means no bound.  "auto" is 1 with the cell "elman", and 4 with others.
+        Bound on the multipliers of a_t (for cells with gates, of s_t), > 0, in units of the largest multiplier that the
+        outputs of the same sequence inject; None means no bound.  "auto" is 1 for the cell "elman", and 4 for others.
     gram_every : int or "auto", default="auto"
-        G takes every ``gram_every``-th step of a minibatch, in turn, four times as many in the first nine iterations,
-        and all in the first; 1 means all.  R takes every ``gram_every``-th state, of all steps.  Of small minibatches
-        both take more, or all; of large ones R takes 4 n states, or 256, or an eighth where sequences have 100 steps or
-        more.  "auto" is 8 with the cell "elman", and 4 with others, whose other sums cost more.
+        Distance between the steps that G takes from a minibatch; 1 takes all.  G takes all steps in the first
+        iteration, and four times as many in the next eight.  R takes every ``gram_every``-th state of all steps.  From
+        small minibatches both take more, or all.  From large ones R takes 4 n states, or 256, or an eighth if sequences
+        have 100 steps or more.  "auto" is 8 for the cell "elman", and 4 for others, whose other sums cost more.
     factor_every : int, default=2
-        From the tenth iteration on, G is factorised in every ``factor_every``-th iteration, and the factor used until
-        the next.  P is factorised in every iteration: a few sequences of a new kind can make loose directions stiff.
+        Number of iterations, from the tenth on, in which the Cholesky factor of G is used before it is computed anew.
+        P is factorised in every iteration, because a few sequences of a new kind can make loose directions stiff.
     max_iter : int or None, default=None
-        Iterations, >= 1: minibatches over the whole fit, which may end within an epoch; None takes as many as the
-        ``max_epochs`` of the estimator have.
+        Number of iterations, >= 1, that is of minibatches over the whole fit, which may end within an epoch.  None
+        takes as many as the ``max_epochs`` of the estimator have.
     metric : {"multipliers", "identity"}, default="multipliers"
-        What penalises the equation a_t = U x_t + W s_{t-1} + b: the matrix P of step 5, or, as in the paper, a number,
-        P = I; that is the solver as it was before it had P, with its ridge, and with steps of full length in
-        `partial_fit`.  Layers with ``penalties`` have the number in either case.
+        Penalty of the equation a_t = U x_t + W s_{t-1} + b: "multipliers" is the matrix P of step 5; "identity"
+        is a number, P = I, as in the paper, with a smaller ridge and with steps of constant length in `partial_fit`.
+        Layers with ``penalties`` have the number in either case.
 
-    Notes
-    -----
-    A direction in which the loss depends strongly on the pre-activations is stiff under P, others are loose.  Together
-    with G it has the form of K-FAC (J. Martens, R. Grosse, ICML 2015; for recurrent networks J. Martens, J. Ba,
-    M. Johnson, ICLR 2018), with the bounded multipliers of the o-step as gradients, and a radius in place of a learning
-    rate.  ADMM with matrices for penalties is W. Deng, W. Yin, J. Sci. Comput. 66, 2016.
+    Notes ----- A direction in which the loss depends strongly on the pre-activations is stiff under P, others are
+    loose.  With P and G the step has the form of K-FAC (J. Martens, R. Grosse, ICML 2015; for recurrent networks J.
+    Martens, J. Ba, M. Johnson, ICLR 2018), with the bounded multipliers of the o-step as gradients, and a radius in
+    place of a learning rate.  ADMM with matrices for penalties is W. Deng, W. Yin, J. Sci. Comput. 66, 2016.
 
     The mathematics is derived in "ADMMiRNN: Training RNN with Stable Convergence via an Efficient ADMM Approach"
     (Problem 1, Eq. 4 to 21) with its proximal G-norm, Eq. (9), taken as the Gram matrix of the data.
@@ -185,8 +184,8 @@ class Rollout(BaseEstimator):
         network : RNN or StackedRNN
             With its initial weights, and s_0 if that is not zero.
         sequences : Sequences or Streams
-            What the network reads.  Of `Streams` every chunk is a sequence, minibatches hold the next chunks of
-            several streams, and each starts from the state in which the one before has ended; multipliers are not
+            Sequences that the network reads.  Of `Streams` every chunk is a sequence, minibatches hold the next chunks
+            of several streams, and each starts from the state in which the one before has ended; multipliers are not
             passed back over that border.
         targets : ndarray of shape (n_sequences,) or (n_sequences, n_outputs), or as many rows as there are steps
             Class numbers where ``loss.takes_labels``, and values otherwise; of steps one sequence after the other.
