@@ -14,7 +14,7 @@ from admmirnn import validation
 from admmirnn._typing import Array, DType, FloatArray, IntArray
 from admmirnn.data.indexed import by_series
 from admmirnn.data.missing import Gaps
-from admmirnn.data.names import in_known_order
+from admmirnn.data.names import by_columns, in_known_order
 from admmirnn.data.sequences import as_read
 from admmirnn.streaming import Stream, StreamState, check_observations, refuse_not_finite
 
@@ -196,6 +196,7 @@ def histories_in_order(history: Any, names: Sequence[str] | None) -> Any:
     (history,) = by_series(history)
     if names is None and not isinstance(history, Mapping):
         return history  # names, if it has some, are those of the caller
+    history = by_columns(history, "history")
     if isinstance(history, (list, tuple)):
         return [in_known_order(item, names, f"history[{i}]") for i, item in enumerate(history)]
     return in_known_order(history, names, "history")

@@ -14,7 +14,7 @@ from admmirnn import backend, validation
 from admmirnn._typing import Array, DType, FloatArray, Frame, IntArray
 from admmirnn.averaging import AverageReader, side_by_side
 from admmirnn.data.missing import Gaps, carried_on, without_masks
-from admmirnn.data.names import in_known_order, names_of
+from admmirnn.data.names import by_columns, in_known_order, names_of
 from admmirnn.data.reading import as_observations
 from admmirnn.data.sequences import as_read
 from admmirnn.networks import Network, layers_of_one_direction
@@ -340,6 +340,7 @@ class Stream:
 
     def _with_names_in_order(self, X: Any) -> Any:
         """What `read` is given, as arrays or frames with the features in the order of the fit."""
+        X = X if self._names is None else by_columns(X, "X")
         if not isinstance(X, (list, tuple)):
             return in_known_order(X, self._names, "X")
         items = [in_known_order(item, self._names, f"X[{i}]") for i, item in enumerate(X)]

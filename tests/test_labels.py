@@ -246,3 +246,8 @@ def calls_of(function):
     finally:
         sys.setprofile(None)
     return counts["call"] + counts["c_call"]
+
+
+def test_zeros_and_ones_for_each_step_are_refused_with_what_to_pass():
+    with pytest.raises(ValueError, match=r"y has the shape \(4, 3, 2\); .* y.argmax\(axis=-1\) of zeros and ones"):
+        check_labels(np.zeros((4, 3, 2)), [3, 3, 3, 3], per_step=True)

@@ -180,3 +180,15 @@ def test_padding_is_named_and_cut(form):
     RNNClassifier(**QUICK).fit(cut, y)
     with pytest.raises(ValueError, match=r"X\[0\] has nothing but NaN"):
         cut_padding(np.full((2, 3, 2), np.nan))
+
+
+def test_padding_that_values_would_be_carried_into_is_told():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20, 12, 2)), np.arange(20) % 2
+    X[rng.random(X.shape) < 0.02] = np.nan
+    model = RNNClassifier(missing="forward", **QUICK).fit(X, y)  # gaps are no padding
+    for x, n in zip(X, rng.integers(5, 12, 20), strict=True):
+        x[n:] = np.nan
+    for call in (lambda: RNNClassifier(missing="indicator", **QUICK).fit(X, y), lambda: model.predict(X)):
+        with pytest.warns(UserWarning, match=r"sequences end in steps of which nothing is there, .*cut_padding\(X\)"):
+            call()

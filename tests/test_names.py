@@ -46,6 +46,18 @@ def multi_index(arrays, names):
     return pd.concat({i: pd.DataFrame(x, columns=names) for i, x in enumerate(arrays)}, names=["series", "time"])
 
 
+def in_rows(x, names, of_one):
+    return [of_one(row, names) for row in x]
+
+
+FRAMES |= {
+    "rows of pandas": lambda x, names: in_rows(x, names, lambda row, names: pd.Series(row, index=names)),
+    "namedtuples": lambda x, names: list(pd.DataFrame(x, columns=names).itertuples(index=False)),
+    "dicts of numbers": lambda x, names: in_rows(x, names, lambda row, names: dict(zip(names, row, strict=True))),
+    "records": lambda x, names: list(records(x, names)),
+}
+
+
 def in_frames(kind, order=None, arrays=ARRAYS):
     order = range(3) if order is None else order
     names = [NAMES[j] for j in order]
@@ -122,6 +134,15 @@ def test_arrays_are_read_by_position_with_scikit_learns_warning(fitted):
         fitted.predict(ARRAYS)
 
 
+def test_rows_of_other_names_are_told(fitted):
+    rows = [dict(zip(NAMES, x, strict=True)) for x in ARRAYS[0]]
+    for wrong, found in (({"temp": 1.0}, r"\['temp'\]"), ([1.0, 2.0, 3.0], "none")):
+        with pytest.raises(ValueError, match=rf"X\[0\]\[0\] has the names .* and X\[0\]\[2\] has {found}; give all"):
+            fitted.predict([[*rows[:2], wrong, *rows[3:]]])
+    stream, expected = fitted.stream(2), fitted.stream(2)
+    np.testing.assert_array_equal(stream([row | {} for row in rows[:2]]), expected(ARRAYS[0][:2]))
+
+
 def test_names_that_are_no_names_are_refused():
     x = in_frames("pandas")
     for columns, error, message in (
@@ -171,6 +192,7 @@ OBSERVATIONS = {
     "frame": lambda x, names: pd.DataFrame([x], columns=names),
     "polars": lambda x, names: polars_frame(x[None], names),
     "record": lambda x, names: records(x[None], names)[0],
+    "namedtuple": lambda x, names: collections.namedtuple("Reading", names)(*x.tolist()),
 }
 
 

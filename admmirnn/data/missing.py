@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from admmirnn import validation
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from admmirnn._typing import Array, FloatArray
     from admmirnn.data.sequences import Sequences
 
+_FEWEST_PADDED = 0.05  # of the sequences, that may well end in gaps by chance
 WAYS = ("refuse", "forward", "indicator")
 
 
@@ -87,6 +90,7 @@ def filled(sequences: Sequences, gaps: Gaps) -> tuple[Sequences, Gaps]:
     """
     X = sequences.observations
     there = ~np.isnan(X)
+    _warn_of_padding(sequences, there)
     values = means_of(X, there, gaps.of_workers) if gaps.values is None else gaps.values
     if there.all() and gaps.way == "forward":
         return sequences, replace(gaps, values=values)
@@ -97,6 +101,20 @@ def filled(sequences: Sequences, gaps: Gaps) -> tuple[Sequences, Gaps]:
     if gaps.n_columns > 1:
         found[:, X.shape[1] :] = ~there
     return replace(sequences, observations=found), replace(gaps, values=values)
+
+
+def _warn_of_padding(sequences: Sequences, there: Array) -> None:
+    """Warn if some sequences end in several steps of which nothing is there, as padded ones do."""
+    any_there, n = there.any(axis=1), sequences.lengths
+    last = np.maximum.reduceat(np.where(any_there, np.arange(len(there)), -1), sequences.first_rows)
+    n_after = np.minimum(sequences.first_rows + n - 1 - last, n)
+    n_padded, elsewhere = int((n_after > 1).sum()), len(there) - any_there.sum() - n_after.sum()
+    if n_padded > max(1, _FEWEST_PADDED * len(sequences)) and elsewhere < n_after.sum():
+        validation.warn(
+            f"X: {n_padded} of {len(sequences)} sequences end in steps of which nothing is there, into which the last "
+            "values are carried on: if these are padding, pass admmirnn.preprocessing.cut_padding(X), a list of arrays "
+            "without them"
+        )
 
 
 def means_of(X: Array, there: Array, of_workers: Callable[[Any], list[Any]] | None = None) -> NDArray[np.float64]:

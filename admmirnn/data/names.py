@@ -32,6 +32,39 @@ def names_of(values: Any) -> list[Any] | None:
     return None
 
 
+def by_columns(values: Any, name: str) -> Any:
+    """Rows that have names, as a dict of their features, and so a namedtuple; anything else as it is.
+
+    Rows are namedtuples, dicts of numbers, rows of a frame of pandas, or records.
+    """
+    if _is_namedtuple(values):
+        return dict(zip(values._fields, values, strict=True))
+    labels = _names_of_row(values[0]) if isinstance(values, (list, tuple)) and len(values) else None
+    if labels is None:
+        return values
+    for i, row in enumerate(values):
+        of_row = _names_of_row(row)
+        if of_row is None or set(of_row) != set(labels):
+            found = "none" if of_row is None else f"{of_row!r:.80}"
+            raise ValueError(f"{name}[0] has the names {labels!r:.80} and {name}[{i}] has {found}; give all the same")
+    rows = [by_columns(row, name) if _is_namedtuple(row) else row for row in values]
+    return {label: np.asarray([row[label] for row in rows]) for label in labels}
+
+
+def _is_namedtuple(values: Any) -> bool:
+    return isinstance(values, tuple) and hasattr(values, "_fields")
+
+
+def _names_of_row(row: Any) -> list[Any] | None:
+    """The names of the features of one observation of a list of them, or None."""
+    if _is_namedtuple(row):
+        return list(row._fields)
+    if isinstance(row, Mapping):
+        return list(row) if all(np.ndim(value) == 0 for value in row.values()) else None
+    is_of_pandas = hasattr(row, "iloc") and getattr(row, "ndim", 2) == 1
+    return names_of_observation(row) if isinstance(row, np.void) or is_of_pandas else None
+
+
 def check_names(names: Sequence[Any], name: str) -> None:
     """Raise unless labels can be names of features: strings, or numbers from the least to the largest."""
     if len(set(names)) < len(names):
@@ -65,6 +98,7 @@ def in_one_order(items: Sequence[Any], names: Array | None = None) -> tuple[Sequ
     ValueError, TypeError
         If some have other names, or none.
     """
+    items = [by_columns(item, f"X[{i}]") for i, item in enumerate(items)]
     labels = [names_of(item) for item in items]
     first = labels[0]
     if not any(labels):
@@ -158,7 +192,7 @@ def in_known_order(x: Any, names: Sequence[str] | None, name: str, n_axes: Seque
 
     Parameters
     ----------
-    x : dict, pandas Series or frame, or array-like
+    x : dict, namedtuple, pandas Series or frame, list of these, or array-like
         One observation, one per stream, or a sequence; arrays have no names, and are returned as they are.
     names : sequence of str or None
         Those that the model was fitted with; None if it was fitted without any.
@@ -172,6 +206,7 @@ def in_known_order(x: Any, names: Sequence[str] | None, name: str, n_axes: Seque
     ValueError, TypeError
         If there are other names, or a dict is to be read without any.
     """
+    x = x if names is None else by_columns(x, name)
     labels = names_of_observation(x)
     if labels is None or not labels:
         return x

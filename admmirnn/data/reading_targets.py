@@ -68,6 +68,11 @@ def check_labels(
             "pass solver='rollout', or the labels of the last steps"
         )
     if form == "sequence":
+        if np.ndim(y) > 2:
+            raise ValueError(
+                f"y has the shape {np.shape(y)}; pass one label per sequence, or one per step: y.argmax(axis=-1) of "
+                "zeros and ones, or several labels at once with loss='sigmoid_cross_entropy'"
+            )
         y = as_labels(_of_one_axis(y), ignore_label=ignore_label)
     check_n_targets(len(y), lengths)
     column = y if form == "sequence" else _labels_per_step(y, form, lengths, ignore_label)
