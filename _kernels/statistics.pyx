@@ -150,21 +150,28 @@ cdef floating weight_of_gram(_Work work, const floating* sums, Sums at) noexcept
     return found
 
 
+cdef void fold_gram(bint symbols, MapOf of, const floating* sums, Sums at, Py_ssize_t d, Py_ssize_t n, floating keep,
+                    floating share, floating of_ones, floating* G) noexcept nogil:
+    """G <- keep G + share G_batch"""
+    if symbols:
+        fold_symbols[floating](of, sums, at, d, n, keep, share, of_ones, G)
+    else:
+        fold_rows[floating](of, d, n, sums, at, keep, share, of_ones, G)
+
+
 cdef void fold_of(_Work work, int which, _Map map, double momentum, double decay, double R_decay,
                   const floating* sums) noexcept nogil:
     cdef Py_ssize_t d = work.d, n = work.n, first_of_R = 0
     cdef MapOf of = work.cell.maps[which]
     cdef Sums at = sums_of_part(work.cell, d, n, work.K, work.symbols)
     cdef const double* counts = work.counts
-    cdef floating keep_G = <floating> decay, share_G = <floating> ((1 - decay) / counts[<int> GRAM_ROWS])
-    cdef floating of_ones = weight_of_gram(work, sums, at)
+    cdef floating keep_G = <floating> decay, share_G, of_ones
     cdef int i
     fold_M[floating](work.cell, which, sums, at, d, n, <floating> momentum,
                      <floating> ((1 - momentum) / counts[<int> TARGETS]), <floating*> map.M)
-    if work.symbols:
-        fold_symbols[floating](of, sums, at, d, n, keep_G, share_G, of_ones, <floating*> map.G)
-    else:
-        fold_rows[floating](of, d, n, sums, at, keep_G, share_G, of_ones, <floating*> map.G)
+    if counts[<int> GRAM_ROWS] > 0:                    # or all sequences have begun after these steps
+        share_G, of_ones = <floating> ((1 - decay) / counts[<int> GRAM_ROWS]), weight_of_gram(work, sums, at)
+        fold_gram[floating](work.symbols, of, sums, at, d, n, keep_G, share_G, of_ones, <floating*> map.G)
     if map.R != NULL and counts[<int> R_ROWS] > 0:
         for i in range(which):
             first_of_R += work.cell.maps[i].rows * n * work.cell.maps[i].rows * n
@@ -175,9 +182,9 @@ def fold(_Work work not None, _Map map not None, double momentum, double decay, 
     """M <- momentum M + (1 - momentum) L / number of targets, G <- decay G + (1 - decay) G_batch / rows; R as G.
 
     Of the ``which``-th map of a hidden layer; L, G_batch, R_batch and what they are divided by are what `backward` has
-    left in the work.  Of G and R the lower triangle is kept up.  Where observations are symbols, G is (m, m - d): the
-    columns of [s 1] of the Gram matrix, that is G_xs, whose last column is the diagonal of G_x but for the number of
-    equations in which a row of weights has part, above G of [s 1].
+    left in the work; where that is of no rows, G or R stays as it is.  Of G and R the lower triangle is kept up.  Where
+    observations are symbols, G is (m, m - d): the columns of [s 1] of the Gram matrix, that is G_xs, whose last column
+    is the diagonal of G_x but for the number of equations in which a row of weights has part, above G of [s 1].
     """
     cdef MapOf of
     if not 0 <= which < work.cell.n_maps:

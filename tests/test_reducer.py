@@ -42,13 +42,13 @@ def problem(read_out, *, symbols=False):
     return network, sequences, rng.integers(0, K, LENGTHS.sum() if read_out == "each" else len(LENGTHS))
 
 
-def pass_back(kernels, read_out, indices, *, symbols=False):
+def pass_back(kernels, read_out, indices, *, symbols=False, gram_first=0):
     """The workspace after both sweeps over these sequences."""
     network, sequences, y = problem(read_out, symbols=symbols)
     work = Workspace(kernels, network, read_out, sequences, len(indices), Targets(SoftmaxCrossEntropy()), with_R=True)
     work.load(sequences.minibatch(np.array(indices)), sequences.first_steps, y, None)
     kernels.forward(work.work, work.kernel_batch, targets=work.targets)
-    kernels.backward(work.work, work.kernel_batch, work.lambda3, work.weights, 1.0, 0, 1)
+    kernels.backward(work.work, work.kernel_batch, work.lambda3, work.weights, 1.0, gram_first, 1)
     return work
 
 
@@ -82,6 +82,15 @@ def test_both_back_ends_leave_the_same_sums(read_out, symbols):
     np.testing.assert_allclose(R, expected_R, rtol=1e-10)
     for one, other in zip(blocks(found, symbols), blocks(expected, symbols), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-12 * max(1, np.abs(other).max()))
+
+
+@BACKENDS
+@pytest.mark.parametrize("symbols", [False, True])
+def test_steps_that_no_sequence_reaches_leave_G_as_it_is(kernels, symbols):
+    """As where all parts of a minibatch are shorter than what steps are counted by: nothing is divided by none."""
+    work = pass_back(kernels, "last", range(8), symbols=symbols, gram_first=LENGTHS.max())
+    M, _, _, _, G = folded(kernels, work, symbols=symbols)
+    assert np.isfinite(M).all() and not G.any()
 
 
 def blocks(work, symbols):
