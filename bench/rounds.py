@@ -1,10 +1,12 @@
 """What large minibatches and rounds cost in accuracy: row MNIST over several workers, beside one process.
 
     ADMMIRNN_DATA=... python -m bench.rounds step [--seeds 3] [--apart]
+    ADMMIRNN_DATA=... mpiexec -n 4 python -m mpi4py -m bench.rounds ranks [--seeds 3] [--apart]
     ADMMIRNN_DATA=... python -m bench.rounds dask [--seeds 3] [--epochs 1] [--per-round 10] [--apart]
 
 ``step`` is one process with the minibatches that 1, 4 and 8 ranks have together, 125 sequences for each of them, whose
 sums are those of the ranks; radius, output_radius and the decay of G follow the rule in docs/guide/distributed.md.
+``ranks`` is the same on as many ranks as mpiexec starts.
 ``dask`` fits on a LocalCluster of 4 workers, with the sequences dealt out at random, and sorted by label, with and
 without the multipliers of consensus.  Scores are those of the test set, or, with ``--apart``, of 5,000 images that are
 taken out of the training set.
@@ -55,6 +57,23 @@ def in_step(n_seeds, n_epochs, apart):
         show(f"{n_ranks} ranks in step", scores)
 
 
+def on_ranks(n_seeds, n_epochs, apart):
+    from mpi4py import MPI
+
+    from admmirnn.distributed import MPIReducer
+
+    reducer, scores = MPIReducer(MPI.COMM_WORLD), []
+    X, y, X_test, y_test = data(apart)
+    own = slice(reducer.rank, None, reducer.size)
+    for seed in range(n_seeds):
+        model = RNNClassifier(solver=solver_of(reducer.size), max_epochs=n_epochs, random_state=seed, n_threads=1)
+        model.fit(X[own], y[own], reducer=reducer)
+        if reducer.rank == 0:
+            scores.append(model.score(X_test, y_test))
+    if reducer.rank == 0:
+        show(f"{reducer.size} ranks of MPI in step", scores)
+
+
 def part_of(order, i, n_parts, apart):
     """A partition, which every worker reads by itself."""
     X, y, *_ = data(apart)
@@ -87,7 +106,7 @@ def on_dask(n_seeds, n_epochs, per_round, apart, n_workers=4):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("step", "dask"))
+    parser.add_argument("what", choices=("step", "ranks", "dask"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--per-round", type=int, default=10)
@@ -95,6 +114,8 @@ def main():
     options = parser.parse_args()
     if options.what == "step":
         in_step(options.seeds, options.epochs, options.apart)
+    elif options.what == "ranks":
+        on_ranks(options.seeds, options.epochs, options.apart)
     else:
         on_dask(options.seeds, options.epochs, options.per_round, options.apart)
 
