@@ -6,39 +6,42 @@ resumes it, and must end with the weights of a fit that was never stopped, to th
 """
 
 import argparse
-import subprocess
+import hashlib
+import signal
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 
-from bench.measure import report
-
-_PROGRAM = """
-import hashlib, sys
-import numpy as np
 from admmirnn import Algorithm1, RNNClassifier, RNNRegressor
 from admmirnn.penalties import Lasso
-path, kind = sys.argv[1:]
-rng = np.random.default_rng(0)
-X, y = rng.normal(size=(400, 20, 3)), rng.integers(0, 3, 400)
-common = {"random_state": 0, "checkpoint": path}
-if kind == "rollout":
-    model = RNNClassifier(32, max_epochs=60, **common)
-elif kind == "algorithm1":
-    model = RNNClassifier(16, max_epochs=40, solver=Algorithm1(r="lipschitz"), batch_size=100, **common)
-else:
-    X, y = rng.normal(size=(4, 1500, 2)), rng.normal(size=(4, 1500))
-    settings = {"stateful": True, "chunk_size": 25, "s_0": "learn", "penalties": {"W": Lasso(1e-4)}}
-    model = RNNRegressor(24, max_epochs=60, early_stopping=True, patience=60, **settings, **common)
-print("ready", flush=True)
-model.fit(X, y, resume=True)
-weights = model._network().weights.values()  # s_0 is among them where it is learnt
-print(hashlib.sha256(b"".join(array.tobytes() for array in weights)).hexdigest(), model.n_iter_)
-"""
+from bench.measure import report
+from bench.processes import Child
+
 KINDS = ("rollout", "algorithm1", "streams")
+
+
+def fit(tell, path, kind):
+    """Say "ready", fit or resume with the checkpoint at ``path``, and tell a digest of the weights, and the epochs."""
+    warnings.simplefilter("ignore")
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(400, 20, 3)), rng.integers(0, 3, 400)
+    common = {"random_state": 0, "checkpoint": path}
+    if kind == "rollout":
+        model = RNNClassifier(32, max_epochs=60, **common)
+    elif kind == "algorithm1":
+        model = RNNClassifier(16, max_epochs=40, solver=Algorithm1(r="lipschitz"), batch_size=100, **common)
+    else:
+        X, y = rng.normal(size=(4, 1500, 2)), rng.normal(size=(4, 1500))
+        settings = {"stateful": True, "chunk_size": 25, "s_0": "learn", "penalties": {"W": Lasso(1e-4)}}
+        model = RNNRegressor(24, max_epochs=60, early_stopping=True, patience=60, **settings, **common)
+    tell("ready")
+    model.fit(X, y, resume=True)
+    weights = model._network().weights.values()  # s_0 is among them where it is learnt
+    tell([hashlib.sha256(b"".join(array.tobytes() for array in weights)).hexdigest(), model.n_iter_])
 
 
 def run(path, kind, seconds=None):
@@ -46,19 +49,20 @@ def run(path, kind, seconds=None):
 
     Returns
     -------
-    str
-        What it has printed at its end; nothing if it was killed before.
+    list or None
+        What it has told at its end; None if it was killed before.
     float
         How long it took from when it had begun.
     """
-    process = subprocess.Popen([sys.executable, "-c", _PROGRAM, path, kind], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "ready\n"
+    child = Child(fit, path, kind)
+    assert child.told(600) == "ready"
     started = time.perf_counter()
     if seconds is not None:
         time.sleep(seconds)
-        process.kill()
-    printed = process.communicate(timeout=600)[0]
-    return printed, time.perf_counter() - started
+        child.send(signal.SIGKILL)
+    told = child.told(600)
+    child.end()
+    return told, time.perf_counter() - started
 
 
 def kills(folder, times, seed):

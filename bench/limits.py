@@ -7,6 +7,7 @@ with a crash; a file that was there is whole, the one of before or the new one, 
 """
 
 import argparse
+import ctypes
 import hashlib
 import os
 import resource
@@ -17,6 +18,7 @@ import tempfile
 import time
 import warnings
 from collections import Counter
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -30,9 +32,11 @@ from bench.processes import Child, outcome
 _MEMORY_STEP = 20 << 20
 _SETTINGS = {"hidden_size": 256, "cell": "elman", "max_epochs": 3, "random_state": 0, "batch_size": 500}
 _MOST_STEPS = 30
+_M_MMAP_THRESHOLD = -3
+_IN_LARGE_MINIBATCHES = {"n_sequences": 2000, "n_steps": 40, "max_epochs": 1, "batch_size": 2000}
 
 
-def _data(n=2000, n_steps=40):
+def _data(n, n_steps):
     rng = np.random.default_rng(0)
     return rng.normal(size=(n, n_steps, 2)), rng.integers(0, 3, n)
 
@@ -41,14 +45,14 @@ def _digest(model):
     return hashlib.sha256(b"".join(array.tobytes() for array in model._network().arrays)).hexdigest()
 
 
-def _fit_and_save(tell, data, folder, limit=None):
+def _fit_and_save(tell, data, settings, folder, limit=None):
     """Fit with a checkpoint, predict, and save, under a limit; tell the weights, or what was short."""
     warnings.simplefilter("ignore")
     if limit is not None:
         limit()
     short = MemoryError, OSError
     try:
-        model = RNNClassifier(checkpoint=folder / "fit", **_SETTINGS).fit(*data)
+        model = RNNClassifier(checkpoint=folder / "fit", **settings).fit(*data)
         model.predict(data[0])
         model.save(folder / "model")
     except short as error:
@@ -58,6 +62,10 @@ def _fit_and_save(tell, data, folder, limit=None):
 
 
 def _limit_memory(n_bytes):
+    with suppress(AttributeError, OSError):  # of glibc: what was freed is given back, so that all that is used counts
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, 1 << 16)
+        libc.malloc_trim(0)
     status = Path("/proc/self/status").read_text().split()
     most = 1024 * int(status[status.index("VmSize:") + 1]) + n_bytes
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
@@ -79,6 +87,10 @@ class Judge:
     ----------
     folder : Path
         To work in.
+    n_sequences, n_steps : int
+        Of the data.
+    **settings
+        Of the fits.
 
     Attributes
     ----------
@@ -90,12 +102,13 @@ class Judge:
         Which of them should not have.
     """
 
-    def __init__(self, folder):
-        self.folder, self.data = folder, _data(400, 20)
+    def __init__(self, folder, n_sequences=400, n_steps=20, **settings):
+        self.folder, self.data = folder, _data(n_sequences, n_steps)
+        self._settings = _SETTINGS | settings
         self.counts, self.wrong = Counter(), []
         (folder / "whole").mkdir()
-        self._whole = outcome(_fit_and_save, self.data, folder / "whole")[0]["weights"]
-        self._model = RNNClassifier(**(_SETTINGS | {"max_epochs": 1, "random_state": 1})).fit(*self.data)
+        self._whole = outcome(_fit_and_save, self.data, self._settings, folder / "whole")[0]["weights"]
+        self._model = RNNClassifier(**(self._settings | {"max_epochs": 1, "random_state": 1})).fit(*self.data)
         self._before = _digest(self._model)
 
     def run(self, name, limit=None, prepare=lambda folder: None):
@@ -104,7 +117,7 @@ class Judge:
         folder.mkdir(exist_ok=True)
         self._model.save(folder / "model")
         prepare(folder)
-        found, number = outcome(_fit_and_save, self.data, folder, limit)
+        found, number = outcome(_fit_and_save, self.data, self._settings, folder, limit)
         self._judge(name, folder, found, number)
         return found
 
@@ -124,7 +137,7 @@ class Judge:
             if _digest(admmirnn.load(folder / "model")) not in (self._whole, self._before):
                 problem = "the model of before is lost"
             if "fit" in left:
-                again = RNNClassifier(checkpoint=folder / "fit", **_SETTINGS).fit(*self.data, resume=True)
+                again = RNNClassifier(checkpoint=folder / "fit", **self._settings).fit(*self.data, resume=True)
                 problem = problem or (None if _digest(again) == self._whole else "a checkpoint leads to other weights")
         except ValueError as error:
             problem = f"a file is not whole: {error}"
@@ -138,7 +151,7 @@ def memory(judge):
     """Steps of 20 MB of address space beside what the process has when it starts."""
     for i in range(_MOST_STEPS):
         found = judge.run(f"memory {i}", partial(_limit_memory, i * _MEMORY_STEP))
-        if isinstance(found, dict) and "weights" in found and i > 2:
+        if isinstance(found, dict) and "weights" in found:
             break
 
 
@@ -229,7 +242,7 @@ def main():
     met = True
     for kind in options.kinds:
         with tempfile.TemporaryDirectory() as folder:
-            judge = Judge(Path(folder))
+            judge = Judge(Path(folder), **(_IN_LARGE_MINIBATCHES if kind == "memory" else {}))
             KINDS[kind](judge)
             print(f"           {kind}: {dict(judge.counts)}")
             met &= report(f"{kind}: crashes, lost files, other results", f"{len(judge.wrong)}", "0", not judge.wrong)

@@ -5,11 +5,11 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.sparse import csr_matrix
+from scipy.sparse import coo_array, csr_matrix
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from admmirnn import RNNClassifier, RNNRegressor, Rollout
+from admmirnn import RNNClassifier, RNNRegressor, Rollout, validation
 
 pytestmark = pytest.mark.elman
 
@@ -509,3 +509,28 @@ def test_numbers_that_kernels_cannot_count_to(settings):
     (name,) = settings
     with pytest.raises(ValueError, match=f"{name} is .* at most 2147483647"):
         RNNClassifier(4, **settings).fit(np.zeros((4, 5, 1)), [0, 1, 0, 1])
+
+
+@pytest.mark.parametrize("sparse", [csr_matrix, coo_array])
+def test_sparse_matrices_are_refused_in_every_place(sparse):
+    X, y = [np.ones((4, 3))] * 4, [0, 1, 0, 1]
+    model = RNNClassifier(2, max_epochs=1, random_state=0).fit(X, y)
+    of_values = RNNRegressor(2, max_epochs=1, random_state=0)
+    for call in (
+        lambda: model.predict(sparse(X[0])),
+        lambda: model.predict([X[0], sparse(X[0])]),
+        lambda: RNNClassifier(2).fit(np.array([*map(sparse, X), None], object)[:-1], y),
+        lambda: of_values.fit(X, [sparse(x) for x in X]),
+        lambda: RNNClassifier(2).fit(X, y, validation_data=([sparse(x) for x in X], y)),
+    ):
+        with pytest.raises(TypeError, match=r"(X|X\[[01]\]|y\[0\]) is a sparse matrix; convert it with its toarray"):
+            call()
+
+
+def test_readers_of_targets_are_found_where_they_were():
+    from admmirnn.data import reading_targets
+
+    assert validation.check_labels is reading_targets.check_labels
+    assert validation.check_values is reading_targets.check_values
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = validation.nonsense

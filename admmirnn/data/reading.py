@@ -114,6 +114,7 @@ def read_more_sequences(
     elif of_table:
         sequences = _read_table(validate_data(estimator, X, reset=False, **_TABLE), dtype, scale)
     else:  # fitted on sequences: a table of any number of columns will do
+        validation.refuse_sparse("X", X)
         refuse_one_sequence(X, n_features)
         refuse_long_table(X)
         sequences = _read_table(check_array(X, input_name="X", **_TABLE), dtype, scale)

@@ -95,8 +95,7 @@ def _in_lists_by_its_own_method(values: Any) -> Any:
 
 def n_dimensions(name: str, values: Any) -> int:
     """Return how many dimensions an array-like has, or raise if its rows differ in length, it is sparse, or masked."""
-    if issparse(values):
-        raise TypeError(f"{name} is a sparse matrix; convert it with its toarray()")
+    refuse_sparse(name, values)
     refuse_masked(name, values)
     try:
         return np.ndim(values)
@@ -104,6 +103,12 @@ def n_dimensions(name: str, values: Any) -> int:
         raise ValueError(
             f"{name} has rows of different lengths; give every step the same number of features"
         ) from error
+
+
+def refuse_sparse(name: str, values: Any) -> None:
+    """Raise an error for a sparse matrix, which is not converted: its user knows whether there is memory for that."""
+    if issparse(values):
+        raise TypeError(f"{name} is a sparse matrix; convert it with its toarray()")
 
 
 def refuse_masked(name: str, values: Any) -> None:
@@ -114,6 +119,7 @@ def refuse_masked(name: str, values: Any) -> None:
 
 def as_numbers(values: Any, name: str, dtype: DTypeLike) -> Any:
     """Return an array of ``dtype``, or raise when the values are no real numbers."""
+    refuse_sparse(name, values)
     refuse_masked(name, values)
     try:
         array = values if isinstance(values, np.ndarray) else np.asarray(values)
