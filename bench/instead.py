@@ -308,16 +308,16 @@ def main():
         prog="python -m bench.instead", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--folder", help="where more pairs of .ts files are")
-    parser.add_argument("--seeds", type=int, default=5, help="how many (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, help="how many (default: 5, or 1 of a cheap run)")
     parser.add_argument("--only", nargs="+", help="names of data sets")
-    parser.add_argument("--cheap", action="store_true", help="one seed, and smaller grids for cross-validation")
+    parser.add_argument("--cheap", action="store_true", help="smaller grids for cross-validation")
     parser.add_argument("--publish", action="store_true", help="write bench/results/instead.json, beside other sets")
     parser.add_argument("--output", type=Path, default=Path("results"), help="folder (default: %(default)s)")
     options = parser.parse_args()
     sets = [(name, load) for name, load in data_sets(options.folder) if not options.only or name in options.only]
     if options.cheap:
         SkorchGRU.grid, OursChosen.grid = CHEAP
-    rows = measure(sets, range(1 if options.cheap else options.seeds))
+    rows = measure(sets, range(options.seeds or (1 if options.cheap else 5)))
     record = {"machine": machine(1, PACKAGES), "cheap": options.cheap, "rows": rows}
     write_json(options.output / "instead.json", record)
     if options.publish:
