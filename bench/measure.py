@@ -36,9 +36,8 @@ def blas_kernel():
 
 
 def spread(values):
-    return (
-        f"mean {np.mean(values):.4f}, sd {np.std(values, ddof=1):.4f}, {' '.join(f'{value:.4f}' for value in values)}"
-    )
+    each = " ".join(f"{value:.4f}" for value in values)
+    return f"mean {np.mean(values):.4f}, sd {np.std(values, ddof=1):.4f}, {each}" if len(values) > 1 else each
 
 
 def median_and_range(values, digits=2):
