@@ -68,7 +68,7 @@ def check_labels(
             "pass solver='rollout', or the labels of the last steps"
         )
     if form == "sequence":
-        if np.ndim(y) > 2:
+        if _n_axes(y) > 2:
             raise ValueError(
                 f"y has the shape {np.shape(y)}; pass one label per sequence, or one per step: y.argmax(axis=-1) of "
                 "zeros and ones, or several labels at once with loss='sigmoid_cross_entropy'"
@@ -116,6 +116,13 @@ def check_labels_of_sequences(y: Any, lengths: IntArray, ignore_label: Any = Non
     labels = as_labels(_of_one_axis(validation.in_lists(y)), ignore_label=ignore_label)
     check_n_targets(len(labels), lengths)
     return labels
+
+
+def _n_axes(y: Any) -> int:
+    """How many axes y has as far as it says itself, or its first element does: it may be no array yet."""
+    if hasattr(y, "ndim"):
+        return int(y.ndim)
+    return 1 + np.ndim(y[0]) if isinstance(y, (list, tuple)) and len(y) else 1
 
 
 def _of_one_axis(y: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -735,8 +734,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         ValueError, TypeError
             As in `predict`.
         """
-        answers = log_expit if self._several else partial(log_softmax, axis=1)
-        return self._in_the_form_of_targets(*self._predicted(X, answers))
+        return self._in_the_form_of_targets(*self._predicted(X, self._log_probabilities))
 
     def _labels_of(self, outputs: FloatArray) -> Array:
         """What is predicted by a network with these outputs."""
@@ -745,6 +743,10 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
     def _decisions(self, outputs: FloatArray) -> FloatArray:
         """The outputs, or of two classes by how much the second is ahead."""
         return outputs[:, 1] - outputs[:, 0] if not self._several and outputs.shape[1] == 2 else outputs
+
+    def _log_probabilities(self, outputs: FloatArray) -> FloatArray:
+        found: FloatArray = log_expit(outputs) if self._several else log_softmax(outputs, axis=1)
+        return found
 
     def _probabilities(self, outputs: FloatArray) -> FloatArray:
         found: FloatArray = expit(outputs) if self._several else softmax(outputs, axis=1)
