@@ -852,7 +852,7 @@ def test_boolean_labels_at_each_step(table):
         (lambda Y: np.where(Y == 2, np.nan, Y), r"Input y contains NaN or infinity, first at step \d+ of y\[\d+\]"),
         (lambda Y: 0.5 * Y, "Unknown label type: continuous"),
         (lambda Y: np.zeros_like(Y), "y has one class only, 0"),
-        (lambda Y: Y[:, :, None], "dim 3"),
+        (lambda Y: Y[:, :, None], "y has the shape .*one per step"),
     ],
     ids=["short", "one short", "one empty", "few", "nan", "continuous", "one class", "3-D"],
 )  # fmt: skip

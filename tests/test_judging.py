@@ -70,13 +70,13 @@ def test_rollback_keeps_what_streams_are_in_if_that_is_bounded(activation, monke
         after.append(fit.order.states.copy())
 
     monkeypatch.setattr(Fit, "roll_back", rolled_back)
-    decide = Fit.agree
+    decide = Fit.decide
 
-    def agree(fit):
+    def decided(fit):
         decision = decide(fit)
-        return SimpleNamespace(rolls_back=True, moves=False, ending=None) if not after else decision
+        return SimpleNamespace(rolls_back=True, moves=False) if not after else decision
 
-    monkeypatch.setattr(Fit, "agree", agree)
+    monkeypatch.setattr(Fit, "decide", decided)
     with pytest.warns(ConvergenceWarning, match="went back to its last"):
         model.partial_fit(X, y)
     assert len(after) == 1
