@@ -273,8 +273,7 @@ def _feature(target: Any, n_features: int, names: Sequence[str] | None) -> int:
         if names is None:
             raise ValueError(
                 f"target_features has {target!r}, and the features have no names: history is not a data frame, or "
-                "several "
-                "with different columns; pass the index of the feature"
+                "several with different columns; pass the index of the feature"
             )
         if target not in names:
             raise ValueError(f"target_features has {target!r}, which is not one of the features {list(names)!r}")

@@ -305,6 +305,12 @@ def test_one_high_loss_of_several_is_no_reason_to_go_back(batch_size, n_high, ex
         assert any([guard.lost(5.0, batch_size) for _ in range(per_window)])  # what it tolerates is as it was
 
 
+def test_losses_whose_sum_overflows_are_a_reason_to_go_back():
+    guard = Guard(ElmanRNN.random(2, 4, 1, random_state=np.random.RandomState(0)), 10_000, 1e305)
+    assert not any([guard.lost(1e305, 125) for _ in range(4)])
+    assert any([guard.lost(9e306, 125) for _ in range(4)])
+
+
 def test_estimator_warns_of_rollbacks(waves):
     X, y = waves
     model = RNNClassifier(

@@ -100,10 +100,12 @@ class Rollout(BaseEstimator):
         is a number, P = I, as in the paper, with a smaller ridge and with steps of constant length in `partial_fit`.
         Layers with ``penalties`` have the number in either case.
 
-    Notes ----- A direction in which the loss depends strongly on the pre-activations is stiff under P, others are
-    loose.  With P and G the step has the form of K-FAC (J. Martens, R. Grosse, ICML 2015; for recurrent networks J.
-    Martens, J. Ba, M. Johnson, ICLR 2018), with the bounded multipliers of the o-step as gradients, and a radius in
-    place of a learning rate.  ADMM with matrices for penalties is W. Deng, W. Yin, J. Sci. Comput. 66, 2016.
+    Notes
+    -----
+    A direction in which the loss depends strongly on the pre-activations is stiff under P, others are loose.  With P
+    and G the step has the form of K-FAC (J. Martens, R. Grosse, ICML 2015; for recurrent networks J. Martens, J. Ba,
+    M. Johnson, ICLR 2018), with the bounded multipliers of the o-step as gradients, and a radius in place of a learning
+    rate.  ADMM with matrices for penalties is W. Deng, W. Yin, J. Sci. Comput. 66, 2016.
 
     The mathematics is derived in "ADMMiRNN: Training RNN with Stable Convergence via an Efficient ADMM Approach"
     (Problem 1, Eq. 4 to 21) with its proximal G-norm, Eq. (9), taken as the Gram matrix of the data.
