@@ -8,8 +8,8 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from admmirnn import RNNClassifier, RNNRegressor, Rollout
+from admmirnn.solvers.rollout.advice import _warning_of_losses, _warning_of_units
 from admmirnn.solvers.rollout.iteration import Fit
-from admmirnn.solvers.rollout.solver import _warning_of_losses, _warning_of_units
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from admmirnn.estimators.pipeline import (
     standardized,
 )
 from admmirnn.solvers import Rollout, Status
+from admmirnn.solvers.rollout.advice import warning_of_history
 from admmirnn.solvers.rollout.history import EpochRecord
 from admmirnn.solvers.rollout.over_workers import OfAll, find_of_all
 from admmirnn.solvers.rollout.rounds import (
@@ -39,7 +40,6 @@ from admmirnn.solvers.rollout.rounds import (
     losses_of,
     make_round,
 )
-from admmirnn.solvers.rollout.solver import warning_of_history
 from admmirnn.solvers.status import Outcome
 from admmirnn.solvers.workers import ByLetter, OneProcess, Unheard
 from admmirnn.watching import Interruption, Limits, Progress, Validation

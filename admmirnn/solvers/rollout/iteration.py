@@ -58,8 +58,6 @@ _RIDGE, _USUAL_UNITS, _MOST_RIDGE = 6.0, 128, 2.0  # of [U W]
 _RIDGE_OF_SYMBOLS = 14.0  # of W alone
 _RIDGE_ONLINE = 0.5
 _RIDGE_OF_W = 0.2  # where the penalty is a number
-_FEWEST_STEPS = 64  # that tell whether a unit depends on what it reads
-_REST = 1e-5  # of its states, by which they may differ if it does not
 _ROWS_IN_MEMORY = 10  # times n: what the running R is a mean of at least
 _LARGE_RADIUS, _LARGE_OUTPUT_RADIUS = 0.04, 0.12  # twice these are known to diverge
 
@@ -662,27 +660,6 @@ class Fit:
     def states_are_bounded(self) -> bool:
         """Whether those of all layers are, whatever the pre-activations may be."""
         return all(direction.cell.is_bounded for layer in self.network.layers for direction in layer)
-
-    def n_units_at_rest(self) -> tuple[int, int]:
-        """How many units do not depend on what they read, and of how many, of the minibatch that was read last.
-
-        They are saturated or dead: their states are the same after every step of every sequence.  Of a minibatch whose
-        observations do not differ, and of few steps, nothing is known.
-        """
-        n_at_rest = n_units = 0
-        if self.is_idle:
-            return 0, 0
-        first = self.works[0][0]
-        batch = getattr(first, "batch", None)  # none where a fit goes on that had come to its end
-        inputs = first.room.codes if first.room.X is None else first.room.X
-        n_rows = 0 if batch is None else batch.n_rows
-        if n_rows < _FEWEST_STEPS or inputs is None or not np.ptp(inputs[:n_rows], axis=0).any():
-            return 0, 0
-        for work in chain.from_iterable(self.works):
-            states = work.S[work.batch.rows_of_states()]
-            n_at_rest += int((np.ptp(states, axis=0) <= _REST * np.abs(states).max(axis=0)).sum())
-            n_units += states.shape[1]
-        return n_at_rest, n_units
 
     def _mean_loss(self, sample: Sequence[tuple[IntArray, FloatArray | None]]) -> float | None:
         """That of the minibatches in the sample that have targets, None without any."""

@@ -17,6 +17,7 @@ from admmirnn.penalties import check_penalties
 from admmirnn.solvers.capability import Capability
 from admmirnn.solvers.memory import as_dict
 from admmirnn.solvers.problem import check_max_iter, check_problem, check_run
+from admmirnn.solvers.rollout.advice import warning_of
 from admmirnn.solvers.rollout.history import EpochRecord
 from admmirnn.solvers.rollout.iteration import Fit
 from admmirnn.solvers.rollout.memory import RolloutMemory
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from admmirnn.solvers.interface import EndOfEpoch, KeepState, Limits
 
 
-_LOST_SHARE, _LOST_LEVEL = 0.5, 0.2  # of the gain over the best constant output, and of the larger loss
-_AT_REST = 0.9  # of the units
 _ONLINE_BATCH = 64  # a call of no more sequences is one minibatch
 
 
@@ -304,7 +303,7 @@ class Rollout(BaseEstimator):
             if state is not None:
                 fit.go_on_from(len(history), state)
             status = _run(fit, history, checkpoint)
-            return Outcome(history, status, warning=_warning(fit, history), memory=fit.memory())
+            return Outcome(history, status, warning=warning_of(fit, history), memory=fit.memory())
 
 
 def _run(fit: Fit, history: list[Record], checkpoint: KeepState | None) -> Status:
@@ -364,53 +363,6 @@ def _order_of(
 
 def _default_batch_size(n_sequences: int, least: int = 16, n_workers: int = 1) -> int:
     return min(max(n_sequences // 8, least), 125 * n_workers)
-
-
-def warning_of_history(history: list[Record], constant_loss: float) -> str | None:
-    """What the user should know of how a fit went, as far as its history tells, or None."""
-    return ". ".join(filter(None, [_warning_of_rollbacks(history), _warning_of_losses(history, constant_loss)])) or None
-
-
-def _warning(fit: Fit, history: list[Record]) -> str | None:
-    """What the user should know of how a fit went, or None."""
-    found = [_warning_of_rollbacks(history)]
-    if not fit.problem.is_online:
-        found += [_warning_of_losses(history, fit.guard.constant_loss), _warning_of_units(*fit.n_units_at_rest())]
-    return ". ".join(filter(None, found)) or None
-
-
-def _warning_of_losses(history: list[Record], constant_loss: float) -> str | None:
-    """Say if half of what had been gained over the best constant output has been lost again."""
-    losses = [float(record["rollout_loss"]) for record in history]
-    best, last = min(losses), losses[-1]
-    level = max(best, constant_loss)
-    if not last - best > max(_LOST_SHARE * (constant_loss - best), _LOST_LEVEL * level):  # NaN of losses all infinite
-        return None
-    return (
-        f"the loss of the last epoch is {last:.4g}, and was {best:.4g} in epoch {losses.index(best) + 1}: training has "
-        "lost what it had learnt. A smaller radius, early_stopping=True or activation='tanh' avoids this"
-    )
-
-
-def _warning_of_units(n_at_rest: int, n_units: int) -> str | None:
-    """Say if hardly any unit depends on what it reads."""
-    if n_at_rest < _AT_REST * n_units or not n_units:
-        return None
-    return (
-        f"{n_at_rest} of {n_units} units have the same state whatever they read: they are saturated or dead. Rescale "
-        "X, or pass a smaller radius or activation='tanh'"
-    )
-
-
-def _warning_of_rollbacks(history: list[Record]) -> str | None:
-    rollbacks = sum(record.get("rollbacks", 0) for record in history)  # those of a checkpoint may be anyone's
-    if not rollbacks:
-        return None
-    return (
-        f"the training loss became too large or not finite {rollbacks} time(s); the solver went back to its last "
-        "good weights and shrank its radius each time (see 'rollbacks' in history_). A smaller radius, a larger r "
-        "or a larger batch_size avoids this"
-    )
 
 
 def check_rollout(settings: Rollout) -> None:
