@@ -48,8 +48,12 @@ def limit_of(size, cell, speed):
     return operations / speed
 
 
-def iterations(size, cell, rounds, n_batches=2):
-    """Seconds of one iteration by engine, as medians; with the arithmetic limit, measured at the same time."""
+def iterations(size, cell, rounds):
+    """Seconds of one iteration by engine, as medians; with the arithmetic limit, measured at the same time.
+
+    An epoch has many iterations where they are short, so that what an engine does once per epoch does not count.
+    """
+    n_batches = int(np.clip(6e6 / (size.B * size.N * size.n), 2, 200))
     still = Rollout(schedule="constant", radius=1e-4, output_radius=1e-4)  # nothing is to be learnt of noise
     sequences, y = problem(size, "float32", n_batches)
     with ExitStack() as stack:
@@ -81,7 +85,7 @@ def measure(only, *, cheap):
     rounds, parts = 3 if cheap else 15, {}
     if "table" in only:
         rows = [
-            {"cell": cell, "size": str(size)} | iterations(size, cell, rounds, 20 if size.n < 64 else 2)
+            {"cell": cell, "size": str(size)} | iterations(size, cell, rounds)
             for cell in CELLS
             for size in (TABLE[:3] if cheap else TABLE)
         ]
@@ -96,8 +100,7 @@ def measure(only, *, cheap):
             if cheap and value > CHEAP[name]:
                 break
             size = replace(MIDDLE, **{name: value})
-            n_batches = max(2, min(20, int(40_000 / (size.B * size.N))))
-            found = {cell: iterations(size, cell, rounds, n_batches) for cell in ("elman", "gru")}
+            found = {cell: iterations(size, cell, rounds) for cell in ("elman", "gru")}
             parts[name].append({name: value} | found)
             print(
                 name,
