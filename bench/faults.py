@@ -1,7 +1,7 @@
 """What becomes of fits by several processes when something goes wrong, each time 20 times.
 
     python -m bench.faults mpi [--times 20]
-    python -m bench.faults dask [--times 20]
+    python -m bench.faults dask [--times 20] [--only killed]
 
 ``mpi``: of two ranks in step one is killed by SIGKILL at a random moment; the other has to end, and the same program,
 started once more, has to find the weights of a run that nothing has happened to, to the last bit.
@@ -143,9 +143,11 @@ def fit(client, seed=0, parts=None, **options):
 
 
 def cluster_of(n_workers, *, processes):
-    """A cluster on this machine."""
+    """A cluster on this machine, whose nannies may take their time to start a worker anew."""
+    import dask
     from dask.distributed import LocalCluster
 
+    dask.config.set({"distributed.deploy.lost-worker-timeout": f"{HARD_LIMIT}s"})  # it gives up after 15 s
     return LocalCluster(
         n_workers=n_workers, threads_per_worker=1, dashboard_address=None, processes=processes, silence_logs=50
     )
@@ -238,6 +240,10 @@ def add_workers(client, times, rng):
     )
 
 
+DASK_FAULTS = {"damaged": corrupt, "added": add_workers, "interrupted": interrupt, "killed": kill_workers}
+DASK = tuple(DASK_FAULTS)
+
+
 def main():
     parser = argparse.ArgumentParser(
         prog="python -m bench.faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -245,6 +251,7 @@ def main():
     parser.add_argument("what", choices=("mpi", "dask"))
     parser.add_argument("--times", type=int, default=20, help="how often each of it happens (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (default: %(default)s)")
+    parser.add_argument("--only", nargs="+", choices=DASK, default=DASK, help="of those of Dask (default: all)")
     parser.add_argument("--rank", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.rank:
@@ -256,10 +263,12 @@ def main():
             return 0 if kill_ranks(Path(folder), options.times, rng) else 1
     from dask.distributed import Client
 
-    with cluster_of(1, processes=False) as cluster, Client(cluster) as client:
-        passed = [corrupt(client, options.times, rng), add_workers(client, options.times, rng)]
-    with cluster_of(2, processes=True) as cluster, Client(cluster) as client:
-        passed += [interrupt(client, options.times, rng), kill_workers(client, options.times, rng)]
+    passed = []
+    for n_workers, names in ((1, DASK[:2]), (2, DASK[2:])):
+        chosen = [DASK_FAULTS[name] for name in names if name in options.only]
+        if chosen:
+            with cluster_of(n_workers, processes=n_workers > 1) as cluster, Client(cluster) as client:
+                passed += [happen(client, options.times, rng) for happen in chosen]
     return 0 if all(passed) else 1
 
 
