@@ -1,4 +1,4 @@
-"""Arrays whose axes have been swapped: channels before steps, where steps come before features."""
+"""Arrays whose axes mean something else: channels before steps, and one series where every row is a sequence."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import numpy as np
 from admmirnn import validation
 
 if TYPE_CHECKING:
+    from admmirnn._typing import Array
     from admmirnn.data.sequences import Sequences
+    from admmirnn.data.targets import Targets
 
 _MOST_LOOKED_AT = 200_000  # numbers
-_ROUGH, _SMOOTH = 0.5, 0.25  # changes from one place to the next, of those between places drawn at random
+_ROUGH, _SMOOTH = 0.5, 0.6  # changes from one place to the next, of those between places drawn at random
+_SURE = 4.0  # standard deviations by which such changes have to be below those of noise
 _REMEDY = "admmirnn.sequences_from_channels_first(X)"
 
 
@@ -56,14 +59,67 @@ def _entries_have(y: Any, size: int, n: int) -> bool:
 
 
 def _looks_swapped(sequences: Sequences, n_steps: int) -> bool:
-    """Whether values are smooth along the features, and not along the steps."""
+    """Whether values are smooth along the features, and not along the steps.
+
+    In arrays with channels before steps each "step" is a channel with units of its own, so that values are compared
+    with the others of this channel.
+    """
     n = min(len(sequences), max(_MOST_LOOKED_AT // (n_steps * sequences.n_features), 1))
     rows = sequences.first_rows[:n, None] + np.arange(n_steps)
     values = np.asarray(sequences.observations[rows], np.float64)
     if not np.isfinite(values).all():
         return False
-    variance = 2 * values.var()
-    if not variance > 0:
+    values -= values.mean(axis=(0, 2), keepdims=True)
+    deviations = values.std(axis=(0, 2), keepdims=True)
+    values = values[:, deviations[0, :, 0] > 0] / deviations[:, deviations[0, :, 0] > 0]
+    if values.shape[1] < 2:
         return False
-    of_steps, of_features = (np.mean(np.diff(values, axis=axis) ** 2) / variance for axis in (1, 2))
-    return bool(of_steps > _ROUGH and of_features < _SMOOTH * min(of_steps, 1.0))
+    of_steps, of_features = (np.mean(np.diff(values, axis=axis) ** 2) / 2 for axis in (1, 2))
+    most = min(_SMOOTH * min(of_steps, 1.0), 1 - _SURE / np.sqrt(values.size))
+    return bool(of_steps > _ROUGH and of_features < most)
+
+
+def warn_of_one_series(sequences: Sequences, targets: Targets, *, are_labels: bool) -> None:
+    """Warn if the rows of a table follow one another as the steps of one series do, and its columns do not.
+
+    Rows with the same label follow one another in sorted tables, too, so that rows are compared within such runs.
+
+    Parameters
+    ----------
+    sequences : Sequences
+        The rows of a table, as they have been read: each is a sequence of one feature.
+    targets : Targets
+        One per row.
+    are_labels : bool
+        Whether these are class numbers.
+    """
+    n, k = len(sequences), int(sequences.lengths[0])
+    if n <= k or k < 2 or targets.every_step or sequences.n_features != 1:
+        return
+    n_looked_at = min(n, max(_MOST_LOOKED_AT // k, 2))
+    table = np.asarray(sequences.observations[: n_looked_at * k], np.float64).reshape(n_looked_at, k)
+    if not np.isfinite(table).all() or not table.var() > 0:
+        return
+    of_columns = np.mean(np.diff(table, axis=1) ** 2) / (2 * table.var())
+    if of_columns > _ROUGH and _rows_are_steps(table, targets.values[:n_looked_at] if are_labels else None):
+        validation.warn(
+            f"X of shape ({n}, {k}) is read as {n} sequences of {k} steps and one feature, but its values change "
+            f"little from one row to the next, as in one series of {n} steps and {k} features. If it is one, pass [X], "
+            "and [y] if y has one target per step; if every row is a sequence, pass targets='sequence' to the estimator"
+        )
+
+
+def _rows_are_steps(table: Array, labels: Array | None) -> bool:
+    """Whether neighbouring rows are more alike than rows in any order would be, within runs of a label."""
+    is_new = np.zeros(len(table), bool)
+    if labels is not None and np.mean(found := np.diff(labels, prepend=labels[:1]) != 0) < 0.5:
+        is_new = found  # otherwise rows are not in the order of labels
+    run = np.cumsum(is_new)
+    n_within = len(table) - 1 - int(run[-1])
+    sums = np.zeros((run[-1] + 1, table.shape[1]))
+    np.add.at(sums, run, table)
+    values = table - (sums / np.bincount(run)[:, None])[run]
+    variance = (values**2).sum(axis=0) / n_within
+    within = ~is_new[1:]
+    of_rows = (np.diff(table, axis=0)[within] ** 2).mean(axis=0)[variance > 0] / (2 * variance[variance > 0])
+    return len(of_rows) > 0 and bool(of_rows.mean() < min(_SMOOTH, 1 - _SURE / np.sqrt(n_within * len(of_rows))))

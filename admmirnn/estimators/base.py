@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from admmirnn import validation
 from admmirnn._typing import Array, FilePath, FloatArray, Frame, IntArray, Reducer, Self
 from admmirnn.activations import ACTIVATIONS
-from admmirnn.data.axes import check_steps_come_first
+from admmirnn.data.axes import check_steps_come_first, warn_of_one_series
 from admmirnn.data.indexed import by_series
 from admmirnn.data.meaning import TARGETS
 from admmirnn.data.missing import WAYS, Gaps
@@ -303,6 +303,8 @@ class RecurrentEstimator(HasWeights, HasNetworks, BaseEstimator):
         sequences = framed(sequences, settings.frame)
         targets, of_targets = self._read_targets(y, sample_weight, sequences, settings, loss, known)
         check_targets_suit(settings, targets)
+        if attributes.get("_n_table_columns") is not None and self.targets == "auto":
+            warn_of_one_series(sequences, targets, are_labels=loss.takes_labels)
         if not (settings.stateful and online):  # streams go on, those without a target as well
             sequences, targets = with_weight(sequences, targets)
         is_unequal = targets.form == "list" and sequences.lengths.min() < sequences.lengths.max()
@@ -340,6 +342,8 @@ class RecurrentEstimator(HasWeights, HasNetworks, BaseEstimator):
             sequences = framed(sequences, settings.frame)
             targets, of_targets = self._read_targets(y, sample_weight, sequences, settings, loss, agree=agree)
             check_targets_suit(settings, targets)
+            if attributes["_n_table_columns"] is not None and self.targets == "auto":
+                warn_of_one_series(sequences, targets, are_labels=loss.takes_labels)
             sequences, targets = with_weight(sequences, targets)
             of_targets["_form_of_targets"] = targets.form
             own = sequences, targets, attributes | how_to_read(settings) | of_targets
