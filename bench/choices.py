@@ -194,6 +194,25 @@ def adding(settings, seeds):
         yield np.log10(np.mean((model.predict(X[20_000:]) - y[20_000:]) ** 2))
 
 
+def long_adding(settings, seeds):
+    """The same of 400 steps, 50,000 sequences once."""
+    for seed in seeds[:2]:
+        X, y = adding_problem(52_000, 400, random_state=4000 + seed)
+        model = fitted(RNNRegressor, settings, X[:50_000], y[:50_000], max_epochs=1, random_state=seed)
+        yield np.log10(np.mean((model.predict(X[50_000:]) - y[50_000:]) ** 2))
+
+
+def pixels(settings, seeds):
+    """MNIST pixel by pixel, the first 20,000 images once, with gru."""
+    X, y = load_mnist("train")
+    X = X.reshape(len(X), -1, 1)
+    for seed in seeds[:2]:
+        model = fitted(
+            RNNClassifier, {"cell": "gru"} | settings, X[:20_000], y[:20_000], max_epochs=1, random_state=seed
+        )
+        yield model.score(X[55_000:], y[55_000:])
+
+
 def regression(make):
     """The task of 1,200 sequences of a regression, and 1,000 more to judge by."""
 
@@ -212,22 +231,25 @@ TASKS = {
         *(vowels, osuleaf, osuleaf_plain, digits, vibration, adding),
         *(mnist, mnist_loss, mnist_3_epochs, mnist_16_units),
         *(text, text_256_units, text_512_units),
+        *(pixels, long_adding),
     )
 } | {make.__name__: regression(make) for make in (frequency, deviation, weighted_sum, peak, plain_sum)}
+LONG_TASKS = ("pixels", "long_adding")  # which take minutes each
 
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m bench.choices", description=__doc__)
     parser.add_argument("--first-seed", type=int, default=0, help="seeds count from here (default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS), help="these settings")
-    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), help="these tasks")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, help="these tasks (default: all but the long ones)")
     options = parser.parse_args()
     seeds = range(options.first_seed, options.first_seed + 8)
+    tasks = options.tasks or [name for name in TASKS if name not in LONG_TASKS]
     for group in options.only:
         for settings in GROUPS[group]:
             named = ", ".join(f"{name.removeprefix('solver__')} {value}" for name, value in settings.items())
             print(named, end="", flush=True)
-            for name in options.tasks:
+            for name in tasks:
                 values = list(TASKS[name](settings, seeds))
                 print(f"; {name} {np.mean(values):.4f} (sd {np.std(values):.4f})", end="", flush=True)
             print()

@@ -10,8 +10,9 @@ import admmirnn
 from admmirnn import Algorithm1, Capability, CharacterModel, RNNClassifier, RNNRegressor, Rollout
 from admmirnn.data.sequences import Sequences
 from admmirnn.data.targets import Targets
+from admmirnn.estimators.agreement import Everyones
 from admmirnn.estimators.base import how_to_read
-from admmirnn.estimators.pipeline import Data, Result, network_for
+from admmirnn.estimators.pipeline import Data, Result, in_minibatches, network_for
 from admmirnn.estimators.settings import check_estimator_settings
 from admmirnn.files.fitted import check_fitted_attributes, fitted_attributes_of
 from admmirnn.files.format import read_file, write_file
@@ -195,6 +196,47 @@ def test_init_names_any_block(cell):
     assert 0 <= found.min() < found.max() <= np.log(299)  # chrono, which init is set after
     with pytest.raises(ValueError, match="a key of init is 'U_3'"):
         untrained(cell=cell, hidden_size=(5, 4), init={"U_3": np.ones(3)})
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, 64),
+        ({"n": 511}, None),
+        ({"n_steps": 199}, None),
+        ({"cell": "elman"}, None),
+        ({"batch_size": 100}, 100),
+        ({"every_step": True}, None),
+        ({"stateful": True, "every_step": True}, None),
+    ],
+    ids=str,
+)
+def test_minibatches_of_long_sequences_are_smaller(given, expected):
+    class Asked(Rollout):
+        def solve(self, *args, batch_size=None, **others):
+            found.append(batch_size)
+            return super().solve(*args, batch_size=batch_size, **others)
+
+    n, n_steps, every_step = given.get("n", 512), given.get("n_steps", 200), given.get("every_step", False)
+    X = np.random.default_rng(0).normal(size=(n, n_steps, 1)).astype(np.float32)
+    y, found = np.arange(n) % 2, []
+    settings = {"cell": "gru", "solver": Asked(max_iter=1)} | {
+        name: value for name, value in given.items() if name not in ("n", "n_steps", "every_step")
+    }
+    RNNClassifier(2, random_state=0, **settings).fit(X, np.repeat(y[:, None], n_steps, 1) if every_step else y)
+    assert found == [expected]
+
+
+@pytest.mark.parametrize(("n_workers", "expected"), [(1, 64), (2, 128), (3, None)])
+def test_minibatches_of_several_workers_are_theirs_together(n_workers, expected):
+    settings = settings_of(cell="lstm")
+    everyones = Everyones(np.array([150, 300]), np.array([100, 1100]))
+    sequences, targets = (
+        Sequences.of_lengths(np.zeros((150, D)), [150]),
+        Targets(np.zeros(1, np.intp), None, "sequence", K),
+    )
+    own = Data(sequences, targets, SoftmaxCrossEntropy(), {}, everyones=everyones)
+    assert in_minibatches(settings, own, n_workers).batch_size == expected
 
 
 def test_a_chunk_of_a_stream_is_not_long():

@@ -129,8 +129,9 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         the number that makes 100 minibatches, if 20 passes make fewer: a single long series is one minibatch per pass.
         The solver's ``max_iter``, a number of iterations, takes its place if it is given.
     batch_size : int or "auto", default="auto"
-        Largest number of sequences in a minibatch, >= 1.  "auto" leaves it to the solver: "rollout" takes an eighth of
-        the training set, at least 16 and at most 125, "algorithm1" all of it.
+        Largest number of sequences in a minibatch, >= 1.  "auto" depends on the solver: "rollout" takes an eighth of
+        the training set, at least 16 and at most 125, or at most 64 where a cell with gates reads sequences of 200
+        steps and more with one target each; "algorithm1" takes all of it.
     readout : {"last", "mean", "max"}, default="last"
         State that the outputs are computed from: the last one, or for each unit the mean or the largest value over all
         steps (these two with "rollout" only).

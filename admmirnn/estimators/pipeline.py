@@ -25,7 +25,7 @@ from admmirnn.data.targets import check_n_held_out, hold_out, hold_out_ends, hol
 from admmirnn.estimators.settings import check_drawn_again, check_init, check_resume
 from admmirnn.networks import new_network
 from admmirnn.networks.cells import GATED, cell_named
-from admmirnn.networks.start import start_gates_of_past
+from admmirnn.networks.start import LONG, start_gates_of_past
 from admmirnn.solvers import Capability, Status
 from admmirnn.solvers.memory import Memory
 from admmirnn.solvers.rollout.parts import all_streams
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 _N_STREAMS = 16  # chosen on text, see CharacterModel
 _LEAST_WEIGHT = 1e-20  # where the largest one is 1: smaller ones would underflow in float32
 _USUAL_EPOCHS, _FEWEST_ITERATIONS = 20, 100  # where max_epochs is "auto"
+_BATCH_OF_LONG, _FEWEST_BATCHES = 64, 8  # the latter as in Rollout
 _FEWEST_CHUNKS = 4  # of a stream, or its first state would say too much
 
 
@@ -218,6 +219,7 @@ def train(
         read: Sequences | Streams = streams
     else:
         settings, read = in_streams(settings, data.sequences, data.everyones)
+        settings = settings if online else in_minibatches(settings, data, reducer.size)
     backend.kernels()
     watch = Watch(estimator, settings, data, network, become, earlier, checkpoint, reducer)
     n_epochs = 1 if online else _n_epochs(settings, read, reducer)
@@ -507,12 +509,15 @@ def augmentation_for(settings: EstimatorSettings, sequences: Sequences, reducer:
 def network_for(settings: EstimatorSettings, data: Data, init: Any) -> Network:
     """A network for these data, with its initial weights."""
     sequences = data.sequences
-    n_steps = settings.chunk_size
-    if not settings.stateful:
-        n_steps = data.everyones.usual_length if data.everyones else int(np.median(sequences.lengths))
+    n_steps = settings.chunk_size if settings.stateful else usual_length(data)
     symbols = sequences.n_symbols > 0
     sizes, every_step = (sequences.n_features, data.targets.n_outputs), data.targets.every_step
     return initial_network(settings, *sizes, init, n_steps, symbols=symbols, every_step=every_step)
+
+
+def usual_length(data: Data) -> int:
+    """The median of the lengths of all sequences, of all workers."""
+    return data.everyones.usual_length if data.everyones else int(np.median(data.sequences.lengths))
 
 
 def initial_network(
@@ -628,6 +633,18 @@ def in_streams(
         settings = replace(settings, batch_size=n_streams)
     extent = (int(everyones.lengths.max()), n_steps) if everyones else None
     return settings, sequences.in_chunks(settings.chunk_size, n_streams, extent)
+
+
+def in_minibatches(settings: EstimatorSettings, data: Data, n_workers: int = 1) -> EstimatorSettings:
+    """Take smaller minibatches of many long sequences with one target each, unless a size was asked for."""
+    is_own = Capability.MEMORY not in settings.solver.capabilities  # the user's, or Algorithm 1
+    if settings.batch_size or settings.stateful or settings.cell not in GATED or data.targets.every_step or is_own:
+        return settings
+    n_sequences = int(data.everyones.counts.sum()) if data.everyones else len(data.sequences)
+    batch_size = _BATCH_OF_LONG * n_workers
+    if usual_length(data) < LONG or n_sequences < _FEWEST_BATCHES * batch_size:
+        return settings
+    return replace(settings, batch_size=batch_size)
 
 
 def _n_epochs(settings: EstimatorSettings, sequences: Sequences | Streams, reducer: Reducer) -> int:

@@ -23,6 +23,7 @@ from admmirnn.estimators.pipeline import (
     augmentation_for,
     enough_epochs,
     held_out_part,
+    in_minibatches,
     network_for,
     standardized,
 )
@@ -332,7 +333,9 @@ class Driver:
         solver = settings.solver
         assert isinstance(solver, Rollout)
         self._solver, size = solver, len(parts)
-        batch_size = None if settings.batch_size is None else settings.batch_size * size
+        batch_size = in_minibatches(settings, data, size).batch_size
+        if settings.batch_size is not None:
+            batch_size = settings.batch_size * size
         n_batches = solver.iterations_per_epoch(of_all.n_sequences, batch_size, size)
         n_iterations = solver.max_iter
         if n_iterations is None:
