@@ -13,12 +13,14 @@ import numpy as np
 
 from admmirnn import validation
 from admmirnn._typing import Array, IntArray
+from admmirnn.data.indexed import holds_times
 from admmirnn.data.labels import is_missing
 from admmirnn.optional import import_optional
 
 __all__ = ["sequences_from_channels_first", "sequences_from_nested", "sequences_from_table"]
 
 _LABELS_OF = ("auto", "series", "step")
+_NEARLY_ALL = 0.9  # of the series
 
 
 def sequences_from_table(
@@ -43,7 +45,7 @@ def sequences_from_table(
     time : name, optional
         The column by which the rows of each series are sorted: numbers, times of any kind, with or without zones, or
         strings in the form of ISO 8601, with a warning.  None keeps the order of the rows.
-    features : list of names, optional
+    features : list of names, or one name, optional
         The columns that an observation consists of, in this order.  By default all others, which then have to be
         numbers or booleans.
     label : name or list of names, optional
@@ -67,7 +69,9 @@ def sequences_from_table(
     Warns
     -----
     UserWarning
-        If times are strings, or if two rows of a series have the same time, and keep their order.
+        If times are strings, or if two rows of a series have the same time, and keep their order; if ``time`` is None,
+        and the index of the table holds times that do not increase; or if labels are read as those of steps, and nearly
+        all series have but one.
 
     Raises
     ------
@@ -95,16 +99,22 @@ def sequences_from_table(
     frame, of_index = _as_frame(nw, table)
     of_series, of_labels = _listed(series), _listed(label)
     used = [*of_series, *_listed(time), *of_labels]
+    features = [features] if isinstance(features, str) else features
     check_columns(frame, {"series": of_series, "time": _listed(time), "label": of_labels, "features": features})
     if features is None:
         features = [name for name in frame.columns if name not in [*used, *of_index]]
         check_numeric(frame, features)
+    else:
+        check_no_times(frame, features)
     if not len(features):
         raise ValueError(f"no column of {list(frame.columns)[:8]} is left for features; pass their names")
     if not len(frame):
         raise ValueError("table has no rows; pass at least one observation")
     codes, names = _series_of_rows(frame, of_series)
     order = _order(codes, None if time is None else _times(frame, time), time, names)
+    index: Any = getattr(table, "index", None)
+    if time is None and holds_times(index):
+        _warn_of_order(np.asarray(index.asi8)[order], codes[order], index.name)
     ends = np.cumsum(np.bincount(codes))
     observations = frame.select(list(features))[order]
     X = [observations[int(a) : int(b)].to_native() for a, b in zip(ends - np.bincount(codes), ends, strict=True)]
@@ -157,7 +167,23 @@ def check_numeric(frame: Any, features: Sequence[Any]) -> None:
         if not (dtype.is_numeric() or str(dtype) == "Boolean"):
             raise TypeError(
                 f"the column {name!r} holds {dtype}, and not numbers; pass features without it, or name it as series, "
-                "time or label"
+                f"time or label, or {validation.OTHER_THAN_NUMBERS}"
+            )
+
+
+def check_no_times(frame: Any, features: Sequence[Any]) -> None:
+    """Raise if a column that is to be a feature holds times, or categories."""
+    for name in features:
+        dtype = frame[name].dtype
+        if dtype.is_temporal():
+            raise TypeError(
+                f"features has the column {name!r}, which holds {dtype}, and not numbers; pass it as time, or make "
+                "numbers of it, such as the seconds since the first row, or the hour of the day"
+            )
+        if str(dtype) in ("Categorical", "Enum"):
+            raise TypeError(
+                f"features has the column {name!r}, which holds {dtype}, and not numbers; "
+                + validation.OTHER_THAN_NUMBERS
             )
 
 
@@ -194,6 +220,16 @@ def _order(codes: IntArray, times: Array | None, time: Any, names: list[Any]) ->
             f"{order[first + 1]} of {names[codes[order[first]]]!r}; they stay in the order of the table"
         )
     return order
+
+
+def _warn_of_order(times: Array, codes: IntArray, name: Any) -> None:
+    """Warn if times that nobody asked for are not in order within the series."""
+    if ((np.diff(times) < 0) & (np.diff(codes) == 0)).any():
+        remedy = "table.sort_index()" if name is None else f"time={name!r}"
+        validation.warn(
+            "time is None, so that rows stay in the order of the table, and the times in its index do not increase "
+            f"within each series: pass {remedy} if steps are in the order of time"
+        )
 
 
 def _times(frame: Any, time: Any) -> Array:
@@ -260,7 +296,10 @@ def _labels(frame: Any, names: list[Any], order: IntArray, ends: IntArray, label
     cuts = ends[:-1]
     columns = [_column(frame, name) for name in names]
     pieces = [np.split(column[order], cuts) for column in columns]
-    if label_of == "step" or (label_of == "auto" and not all(_one(piece) for some in pieces for piece in some)):
+    have_one = [_one(piece) for some in pieces for piece in some]
+    if label_of == "step" or (label_of == "auto" and not all(have_one)):
+        if label_of == "auto" and len(names) == 1:
+            _warn_of_slips(names[0], pieces[0], have_one, of_series)
         return pieces[0] if len(names) == 1 else [np.stack(some, axis=1) for some in zip(*pieces, strict=True)]
     found = []
     for name, some in zip(names, pieces, strict=True):
@@ -274,6 +313,28 @@ def _labels(frame: Any, names: list[Any], order: IntArray, ends: IntArray, label
             of_one.append(piece[[not is_missing(value) for value in piece.tolist()]][:1])
         found.append(np.concatenate(of_one))
     return found[0] if len(found) == 1 else np.stack(found, axis=1)
+
+
+def _warn_of_slips(name: Any, pieces: list[Array], have_one: list[bool], of_series: list[Any]) -> None:
+    """Warn if nearly all series have one label, and not all of these the same, as where a few rows are wrong."""
+    alone = {
+        next(value for value in piece.tolist() if not is_missing(value))
+        for piece, is_one in zip(pieces, have_one, strict=True)
+        if is_one and not _is_empty(piece)
+    }
+    if len(alone) < 2 or sum(have_one) < _NEARLY_ALL * len(have_one):
+        return
+    i = have_one.index(False)
+    found = list(dict.fromkeys(value for value in pieces[i].tolist() if not is_missing(value)))
+    validation.warn(
+        f"{sum(have_one)} of {len(have_one)} series have one label in {name!r}, and {of_series[i]!r} has "
+        f"{found[:4]!r}: labels are read as those of steps. Mend its rows and pass label_of='series', or "
+        "pass label_of='step' if that is meant"
+    )
+
+
+def _is_empty(piece: Array) -> bool:
+    return all(is_missing(value) for value in piece.tolist())
 
 
 def _column(frame: Any, name: Any) -> Array:

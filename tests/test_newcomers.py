@@ -30,6 +30,10 @@ def frame(x, names):
     return pd.DataFrame(x, columns=names)
 
 
+def frame_of_one(x):
+    return frame(x, ["a", "b"])
+
+
 def records(x, names):
     return np.array([tuple(row) for row in x], dtype=[(name, x.dtype) for name in names])
 
@@ -359,6 +363,101 @@ def test_what_is_missing_is_said_or_filled_in(seed, kind, one, all_, dtype, gap,
         assert np.mean(found == wanted) > 0.9
     else:
         np.testing.assert_allclose(found.astype(float), wanted.astype(float), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("form", [np.asarray, np.ndarray.tolist, frame_of_one, lambda x: x.astype(object), np.float64])
+def test_large_numbers_keep_their_last_digits_in_any_container(form):
+    rng = np.random.default_rng(1)
+    small = [rng.integers(0, 1000, (n, 2)) for n in rng.integers(5, 20, 40)]
+    y = [x[-1, 0] > 500 for x in small]
+    expected = RNNClassifier(4, max_epochs=2, random_state=0).fit(small, y)
+    X = [form(10**12 + x) for x in small]
+    model = RNNClassifier(4, max_epochs=2, random_state=0).fit(X, y)
+    np.testing.assert_allclose(model.predict_proba(X), expected.predict_proba(small), atol=1e-4)
+    mixed = [*X[:20], *(np.asarray(10**12 + x, np.int64) for x in small[20:])] if form is not frame_of_one else X
+    np.testing.assert_allclose(model.predict_proba(mixed), model.predict_proba(X), atol=1e-6)
+
+
+def with_times(x, order):
+    times = pd.Timestamp("2026-03-01", tz="UTC") + pd.to_timedelta(np.arange(len(x)), unit="min")
+    return pd.DataFrame(x, index=times, columns=["a", "b"]).iloc[order]
+
+
+def test_frames_whose_index_says_another_order_of_time_are_told():
+    x = np.random.default_rng(0).normal(size=(20, 9, 2))
+    y = np.arange(20) % 2
+    model = RNNClassifier(4, max_epochs=1, random_state=0).fit([with_times(one, slice(None)) for one in x], y)
+    newest_first = [with_times(one, slice(None, None, -1)) for one in x]
+    for call in (lambda: model.predict(newest_first), lambda: model.fit(newest_first, y)):
+        with pytest.warns(UserWarning, match=r"X\[0\] is a frame whose index of times does not .*x.sort_index\(\)"):
+            call()
+
+
+TABLE = pd.DataFrame(
+    {
+        "pump": np.repeat(np.arange(12), 5),
+        "time": np.tile(np.arange(5), 12),
+        "a": np.arange(60) / 7,
+        "state": np.repeat(["good", "worn"] * 6, 5),
+    }
+)
+
+
+@pytest.mark.parametrize("name", [None, "clock"])
+def test_tables_whose_index_says_another_order_of_time_are_told(name):
+    minutes = pd.to_timedelta(TABLE["time"], unit="min").to_numpy()
+    times = pd.DatetimeIndex(pd.Timestamp("2026-03-01") + minutes, name=name)
+    table = TABLE.drop(columns="time").set_index(times)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        expected, _ = sequences_from_table(table, series="pump", label="state")
+    with pytest.warns(UserWarning, match="time is None, so that rows stay .*: pass (time='clock'|table.sort_index)"):
+        sequences_from_table(table[::-1], series="pump", label="state")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        X, _ = sequences_from_table(table[::-1].sort_index(), series="pump", label="state")
+    assert sorted(x["a"].tolist() for x in X) == sorted(x["a"].tolist() for x in expected)
+
+
+def test_a_few_rows_with_another_label_are_told():
+    slip = TABLE.copy()
+    slip.loc[7, "state"] = "worn "
+    with pytest.warns(UserWarning, match="11 of 12 series have one label in 'state', and 1 has .*label_of='series'"):
+        sequences_from_table(slip, series="pump", time="time", features="a", label="state")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _, y = sequences_from_table(slip, series="pump", time="time", features=["a"], label="state", label_of="step")
+        assert len(y[1]) == 5
+        rare = TABLE.assign(state=["alarm" if i == 7 else "good" for i in range(60)])  # which is a label of steps
+        assert len(sequences_from_table(rare, series="pump", time="time", features=["a"], label="state")[1][0]) == 5
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (pd.Categorical(["on", "off"] * 30), "features has the column 'b', which holds Categorical"),
+        (pd.date_range("2026-03-01", periods=60), "features has the column 'b', which holds Datetime"),
+        (["1,5"] * 60, "the column 'b' of X.0. holds values that are not numbers .*decimal=','"),
+        ([1.5, "-"] * 30, "the column 'b' of X.0. holds values that are not numbers .*errors='coerce'"),
+    ],
+)
+def test_columns_that_are_no_numbers_are_named(column, said):
+    with pytest.raises(TypeError, match=said):
+        X, y = sequences_from_table(
+            TABLE.assign(b=column), series="pump", time="time", features=["a", "b"], label="state"
+        )
+        RNNClassifier(4, max_epochs=1).fit(X, y)
+
+
+def test_dicts_of_targets_and_sequences_written_as_text_are_told():
+    X = [np.random.default_rng(i).normal(size=(5, 2)) for i in range(6)]
+    y = {i: i % 2 for i in range(6)}
+    model = RNNClassifier(4, max_epochs=1, random_state=0)
+    for call in (lambda: model.fit(X, y), lambda: model.fit(X, [0, 1] * 3, validation_data=(X, y))):
+        with pytest.raises(TypeError, match="y is a dict with the keys"):
+            call()
+    with pytest.raises(TypeError, match=r"X holds strings, .* pass \[json.loads\(x\) for x in X\]"):
+        model.fit(pd.Series([str(x.tolist()) for x in X]), [0, 1] * 3)
 
 
 @pytest.mark.slow

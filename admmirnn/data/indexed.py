@@ -1,13 +1,16 @@
-"""Frames of pandas whose index says which series, and what time, a row belongs to."""
+"""Frames of pandas whose index says which series, or what time, a row belongs to."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from admmirnn import validation
 from admmirnn._typing import Array, IntArray
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def is_indexed(X: Any) -> bool:
@@ -95,4 +98,24 @@ def _in_order(values: Any, own: Any, index: Any, rows: list[IntArray]) -> Array:
     raise ValueError(
         f"y has an index like {list(own[:2])}, which is neither that of X, like {list(index[:2])}, nor that of its "
         f"series, like {list(first[:2])}; give it one of these, or pass an array"
+    )
+
+
+def warn_of_order_of_times(items: Sequence[Any]) -> None:
+    """Warn if the index of a frame, or of a Series, holds times that do not increase: rows are read as they stand."""
+    for i, item in enumerate(items):
+        index: Any = getattr(item, "index", None)
+        if not holds_times(index) or index.is_monotonic_increasing:
+            continue
+        validation.warn(
+            f"X[{i}] is a frame whose index of times does not increase from row to row, and its rows are read as they "
+            "stand: if steps are in the order of time, pass [x.sort_index() for x in X]"
+        )
+        return
+
+
+def holds_times(index: Any) -> bool:
+    """Whether the index of a frame is one of times, of pandas."""
+    return getattr(getattr(index, "dtype", None), "kind", "") in ("M", "m") and hasattr(
+        index, "is_monotonic_increasing"
     )

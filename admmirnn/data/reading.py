@@ -14,6 +14,7 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import check_array, validate_data
 
 from admmirnn import validation
+from admmirnn.data.indexed import warn_of_order_of_times
 from admmirnn.data.missing import Gaps, filled, nan_for_missing, without_masks
 from admmirnn.data.names import as_fitted, feature_names, in_one_order, names_of
 from admmirnn.data.sequences import OBSERVATION_DTYPES, Sequences
@@ -239,6 +240,7 @@ def _kind_of(X: Any, names: Array | None = None) -> tuple[str, Any, list[Any] | 
     if isinstance(X, (list, tuple)):
         if len(X) == 0:
             raise ValueError("X is an empty list; pass at least one sequence (0 sample(s) found)")
+        warn_of_order_of_times(X)
         X, found = in_one_order(X, names)
         kind, X = _kind_of_list(X)
         return kind, X, found
@@ -286,6 +288,11 @@ def refuse_one_series(shape: tuple[int, ...]) -> None:
 def _kind_of_list(X: Any) -> tuple[str, Any]:
     """Say which form a list has: "table" or "list"."""
     dimensions = [validation.n_dimensions(f"X[{i}]", item) for i, item in enumerate(X)]
+    if set(dimensions) == {0} and isinstance(X[0], (str, bytes)):
+        raise TypeError(
+            f"X holds strings, the first of which is {X[0]!r:.60}: make a list of arrays (n_steps_i, n_features) of "
+            "them; if they are lists written as text, pass [json.loads(x) for x in X]"
+        )
     if set(dimensions) == {0}:
         refuse_one_series((len(X),))
     if set(dimensions) == {1} and len({len(item) for item in X}) > 1:
@@ -305,12 +312,39 @@ def _column(item: Any, i: int) -> Array:
 
 
 def as_observations(values: Any, name: str, dtype: DTypeLike) -> Array:
-    """Return a C-contiguous array that the kernels can read: as it is if they can, of ``dtype`` otherwise."""
+    """Return a C-contiguous array that the kernels can read: as it is if they can, of another type otherwise.
+
+    That is ``dtype`` where it has these numbers exactly, and float64 elsewhere: features are standardised before they
+    are rounded, so that large counts and times keep what is in their last digits.
+    """
     values = nan_for_missing(values)
     if isinstance(values, np.ndarray) and values.dtype in OBSERVATION_DTYPES:
         return np.require(values, requirements=["C_CONTIGUOUS", "ALIGNED"])
-    found: Array = validation.as_numbers(values, name, dtype)
-    return found
+    try:
+        exact: Array = validation.as_numbers(values, name, np.float64)
+    except TypeError as error:
+        raise _with_its_column(error, values, name) from error
+    rounded = _without_loss(exact, dtype)
+    return exact if rounded is None else rounded
+
+
+def _without_loss(values: Array, dtype: DTypeLike) -> Array | None:
+    """The same numbers as ``dtype`` has them, or None where it has not all of them."""
+    with np.errstate(over="ignore"):
+        rounded = values.astype(dtype, copy=False)
+    return rounded if rounded is values or np.array_equal(rounded, values, equal_nan=True) else None
+
+
+def _with_its_column(error: TypeError, values: Any, name: str) -> TypeError:
+    """The error that values are no numbers, with the name of the column in which they stand, if it has one."""
+    labels = None if issparse(values) else names_of(values)
+    for label in labels or ():
+        try:
+            validation.as_numbers(nan_for_missing(np.asarray(values[label])), name, np.float64)
+        except TypeError as of_column:
+            said = str(of_column).removesuffix("; pass numbers")
+            return TypeError(f"the column {label!r} of {said}; {validation.OTHER_THAN_NUMBERS}")
+    return error
 
 
 def _read_array(X: Array, dtype: DType, scale: float) -> Sequences:
@@ -344,7 +378,9 @@ def _read_list(X: Any, dtype: DType, scale: float) -> Sequences:
                 )
             raise ValueError(f"X[{i}] has {array.shape[1]} features and X[0] has {arrays[0].shape[1]}; {remedy}")
     if len({array.dtype for array in arrays}) > 1:
-        arrays = [validation.as_numbers(array, f"X[{i}]", dtype) for i, array in enumerate(arrays)]
+        exact = [np.ascontiguousarray(array, np.float64) for array in arrays]
+        rounded = [_without_loss(array, dtype) for array in exact]
+        arrays = exact if any(one is None for one in rounded) else [one for one in rounded if one is not None]
     return Sequences.of_lengths(np.concatenate(arrays), [len(array) for array in arrays], scale)
 
 

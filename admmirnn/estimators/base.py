@@ -672,6 +672,11 @@ def check_y_is_there(estimator: Any, y: Any) -> None:
     """Raise if y is None."""
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
+    if isinstance(y, Mapping):
+        raise TypeError(
+            f"y is a dict with the keys {list(y)[:4]}; pass a list of its values in the order of the sequences of X, "
+            "such as [y[key] for key in keys]"
+        )
 
 
 def check_features_in_frames(n_features: int, frame: Frame) -> int:

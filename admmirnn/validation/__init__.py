@@ -8,6 +8,7 @@ from typing import Any
 
 from admmirnn.validation.arrays import (
     BLOCK,
+    OTHER_THAN_NUMBERS,
     are_alike,
     as_numbers,
     blocks,
@@ -40,6 +41,7 @@ __all__ = [
     "DTYPES",
     "Form",
     "MOST_OF_C",
+    "OTHER_THAN_NUMBERS",
     "are_alike",
     "as_numbers",
     "blocks",

@@ -117,6 +117,12 @@ def refuse_masked(name: str, values: Any) -> None:
         raise ValueError(f"{name} is an array with masked values; fill them in, or leave them out")
 
 
+OTHER_THAN_NUMBERS = (
+    "make numbers of it, such as by pandas.get_dummies of categories, pandas.to_numeric(..., errors='coerce') of a "
+    "column in which something else stands for missing values, or decimal=',' in pandas.read_csv"
+)
+
+
 def as_numbers(values: Any, name: str, dtype: DTypeLike) -> Any:
     """Return an array of ``dtype``, or raise when the values are no real numbers."""
     refuse_sparse(name, values)
