@@ -20,10 +20,17 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
-from sklearn.utils import check_array, check_random_state
 
 from admmirnn._typing import Array, RandomState
-from admmirnn.validation import check_choice, check_integer, check_number
+from admmirnn.validation import (
+    as_numbers,
+    check_boolean,
+    check_choice,
+    check_file_name,
+    check_integer,
+    check_number,
+    check_random_state,
+)
 
 __all__ = [
     "adding_problem",
@@ -242,7 +249,7 @@ def mackey_glass(
     a, b, x0 = check_number("a", a), check_number("b", b), check_number("x0", x0, strict=True)
     dt = check_number("dt", dt, strict=True)
     tau = check_number("tau", tau, least=dt, alternatives=", which is dt")
-    delay = int(tau / dt * (1 + 1e-12))  # 0.3 / 0.1 is below 3
+    delay = check_integer("the number of steps of tau", int(tau / dt * (1 + 1e-12)), 1)  # 0.3 / 0.1 is below 3
     if history is None:
         if not isinstance(random_state, (np.random.RandomState, np.random.Generator)):
             seed = 5555 if random_state is None else random_state
@@ -250,7 +257,9 @@ def mackey_glass(
             random_state = np.random.default_rng(seed)
         past = x0 + 0.2 * (random_state.random(delay) - 0.5)
     else:
-        past = check_array(np.atleast_1d(history), dtype=np.float64, ensure_2d=False, input_name="history")
+        past = np.atleast_1d(as_numbers(history, "history", np.float64))
+        if not np.isfinite(past).all():
+            raise ValueError("history contains NaN or infinity; pass finite values")
         if past.size != len(past) or len(past) < delay:
             raise ValueError(f"history is of shape {past.shape}; it should be one series of at least {delay} values")
         past = past.ravel()[-delay:]
@@ -296,7 +305,7 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
     ----------
     Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritten digits", has the format at its end.
     """
-    path = Path(path)
+    path = Path(check_file_name(path))
     with _open(path) as file:
         start = _first_bytes(file, 4)
         if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in _IDX_TYPES:
@@ -354,7 +363,8 @@ def read_ts(path: str | os.PathLike[str], *, missing: str = "raise", return_time
     https://www.aeon-toolkit.org/en/stable/api_reference/data_format.html
     """
     check_choice("missing", missing, ("raise", "nan"))
-    path = Path(path)
+    check_boolean("return_times", return_times)
+    path = Path(check_file_name(path))
     X, y, times, header, in_data = [], [], [], _TsHeader(), False
     for number, line in enumerate(_lines(path), 1):
         if not line or line.startswith(b"#"):  # comments may be in any encoding

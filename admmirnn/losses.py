@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from admmirnn._typing import Array, CustomLoss, FloatArray, IntArray
-from admmirnn.validation import blocks, check_choice, check_number
+from admmirnn.validation import blocks, check_choice, check_integer, check_number
 
 if TYPE_CHECKING:
     from admmirnn.reference.kernels import Kernels
@@ -232,6 +232,8 @@ class Quantiles(Loss):
     least_rho: float = 100.0  # not smooth
 
     def __init__(self, quantiles: Sequence[float] = (0.1, 0.5, 0.9)) -> None:
+        if isinstance(quantiles, (str, bytes)) or not hasattr(quantiles, "__iter__"):
+            raise TypeError(f"quantiles is {quantiles!r} of type {type(quantiles).__name__}; pass a list of numbers")
         self.quantiles = tuple(check_number("an entry of quantiles", q, strict=True, below=1.0) for q in quantiles)
         if not self.quantiles:
             raise ValueError("quantiles is empty; pass one or more")
@@ -330,7 +332,7 @@ class UserLoss:
             if not callable(getattr(loss, method, None)):
                 raise TypeError(f"loss is {loss!r}, which has no method {method!r}; it must have 'value' and 'prox'")
         self.loss = loss
-        self.n_outputs = n_outputs
+        self.n_outputs = None if n_outputs is None else check_integer("n_outputs", n_outputs, 1)
         self.takes_labels: bool = bool(getattr(loss, "takes_labels", False))
         self.least_rho: float = float(getattr(loss, "least_rho", 0.0))
         self.target_dtype: type[np.intp] | None = np.intp if self.takes_labels else None

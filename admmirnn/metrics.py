@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_classifier
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch
 
 from admmirnn import validation
 from admmirnn._typing import Array, BoolArray, FloatArray, IntArray, RandomState
 from admmirnn.data.indexed import by_series
-from admmirnn.data.labels import as_labels, check_label_column, differs
+from admmirnn.data.labels import check_label_column, check_one_label, differs
 from admmirnn.data.names import in_one_order
-from admmirnn.data.reading_targets import check_indicators, check_labels_per_step, check_sample_weight, check_values
+from admmirnn.data.reading_targets import (
+    check_indicators,
+    check_labels_of_sequences,
+    check_labels_per_step,
+    check_sample_weight,
+    check_values,
+)
 
 __all__ = ["joined", "permutation_importance", "scorer"]
 
@@ -55,17 +61,29 @@ def joined(y: Any, *predictions: Any, ignore_label: object = None) -> tuple[Arra
     >>> float(f1_score(true, predicted, average="macro"))
     1.0
     """
-    lengths = np.array([len(row) for row in (predictions[0] if predictions else y)], dtype=np.intp)
+    check_one_label(ignore_label)
+    lengths = _lengths("predictions[0]", predictions[0]) if predictions else _lengths("y", y)
     labels = check_labels_per_step(y, lengths, ignore_label)
     present = np.ones(len(labels), bool) if ignore_label is None else differs(labels, ignore_label)
     found = [labels[present]]
     for i, rows in enumerate(predictions):
-        if [len(row) for row in rows] != lengths.tolist():
+        if _lengths(f"predictions[{i}]", rows).tolist() != lengths.tolist():
             raise ValueError(
                 f"predictions[{i}] has other lengths than the first; pass what is predicted for the same X"
             )
         found.append(np.concatenate([np.asarray(row) for row in rows])[present])
     return tuple(found)
+
+
+def _lengths(name: str, rows: Any) -> IntArray:
+    """How many steps each sequence has, or raise unless these are arrays of steps."""
+    validation.check_length(name, rows, "a list with an array for each sequence")
+    if not len(rows):
+        raise ValueError(f"{name} is empty; pass an array for each sequence")
+    if isinstance(rows, (str, bytes, Mapping, Set)):
+        raise TypeError(f"{name} is of type {type(rows).__name__}; pass a list with an array for each sequence")
+    counts = [validation.check_length(f"{name}[{i}]", row, "an array of its steps") for i, row in enumerate(rows)]
+    return np.array(counts, dtype=np.intp)
 
 
 def scorer(scoring: str | Callable[..., float] = "accuracy", *, ignore_label: object = None) -> Scorer:
@@ -118,8 +136,12 @@ class Scorer:
     def __init__(self, scoring: str | Callable[..., float], ignore_label: object = None) -> None:
         from sklearn.metrics import get_scorer  # here: it is slow to import
 
+        if not callable(scoring) and not isinstance(scoring, str):
+            raise TypeError(f"scoring is {scoring!r:.60} of type {type(scoring).__name__}; pass a name, or a scorer")
+        check_one_label(ignore_label)
         self.scoring, self.ignore_label = scoring, ignore_label
-        self._scorer: Any = get_scorer(scoring)
+        with validation.naming("scoring"):
+            self._scorer: Any = get_scorer(scoring)
 
     def __repr__(self) -> str:
         ignored = "" if self.ignore_label is None else f", ignore_label={self.ignore_label!r}"
@@ -127,6 +149,7 @@ class Scorer:
 
     def __call__(self, estimator: Any, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the score of a fitted estimator on X, whose targets are y."""
+        validation.check_methods("estimator", estimator, ("predict",), "a fitted estimator")
         X, y, sample_weight = by_series(X, y, sample_weight)
         inner = _innermost(estimator)
         ignore_label = getattr(inner, "ignore_label", None) if self.ignore_label is None else self.ignore_label
@@ -186,7 +209,7 @@ def _targets(inner: Any, y: Any, responses: _Responses, ignore_label: Any) -> tu
     if every_step:
         labels = check_labels_per_step(y, lengths, ignore_label)
     else:
-        labels = as_labels(validation.in_lists(y), ignore_label=ignore_label)
+        labels = check_labels_of_sequences(y, lengths, ignore_label)
     present = np.ones(len(labels), bool) if ignore_label is None else differs(labels, ignore_label)
     check_label_column(labels[present], lambda i: f"entry {i} of all targets")
     return labels, present
@@ -276,7 +299,8 @@ def permutation_importance(
         As in `score`, or if an argument is out of its range.
     """
     n_repeats = validation.check_integer("n_repeats", n_repeats, 1)
-    rng = check_random_state(random_state)
+    rng = validation.check_random_state(random_state)
+    validation.check_methods("estimator", estimator, ("score",), "a fitted estimator")
     X, y, sample_weight = by_series(X, y, sample_weight)
     arrays, names = _arrays_of(X)
     score: Any = estimator.score if scoring is None else _bound(scorer(scoring), estimator)
@@ -307,7 +331,10 @@ def _arrays_of(X: Any) -> tuple[list[FloatArray], list[Any] | None]:
     """The sequences as arrays (n_steps_i, n_features), and the names of the features, if they have some."""
     if hasattr(X, "columns") and np.ndim(X) == 2:
         X = np.asarray(X)
-    items, names = in_one_order(list(validation.in_lists(X)))
+    X = validation.in_lists(X)
+    if isinstance(X, (str, bytes, Mapping, Set)) or not validation.check_length("X", X, "sequences, as in fit"):
+        raise ValueError(f"X is {X!r:.60}; pass sequences, as in fit")
+    items, names = in_one_order(list(X))
     arrays = [validation.as_numbers(x, f"X[{i}]", np.float64) for i, x in enumerate(items)]
     return [x[:, None] if x.ndim == 1 else x for x in arrays], names
 

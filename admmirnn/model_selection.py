@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -49,9 +49,11 @@ def series_in_chunks(X: Any, y: Any = None, *, chunk_size: int) -> tuple[list[An
     X, y = by_series(X, y)
     if not isinstance(X, (list, tuple)) and np.ndim(X) < 3:
         raise ValueError("X is not a list of series; pass [X] for a single one")
+    if y is not None and (isinstance(y, (str, bytes, Mapping, Set)) or not hasattr(y, "__getitem__")):
+        raise TypeError(f"y is of type {type(y).__name__}; pass a list with an array of targets for each series")
     chunks, targets, series = [], [], []
     for i, x in enumerate(X):
-        n = len(x)
+        n = validation.check_length(f"X[{i}]", x, "an array (n_steps, n_features)")
         if y is not None and (len(y) != len(X) or np.ndim(y[i]) == 0 or len(y[i]) != n):
             found = len(y[i]) if len(y) > i and np.ndim(y[i]) else "no array of"
             raise ValueError(f"y[{i}] has {found} targets and X[{i}] has {n} steps; pass one target per step")
@@ -128,18 +130,23 @@ class ChunkSplit(BaseEstimator):
         from sklearn.model_selection import TimeSeriesSplit  # here: it is slow to import
 
         n_splits = self.get_n_splits()
-        gap = validation.check_integer("gap", self.gap, 0)
-        of = TimeSeriesSplit(n_splits, gap=gap, max_train_size=self.max_train_size)
-        series = np.zeros(len(X), np.intp) if groups is None else np.asarray(groups)
-        if len(series) != len(X):
+        gap, most = validation.check_integer("gap", self.gap, 0), self.max_train_size
+        if most is not None:
+            most = validation.check_limit("max_train_size", most, 1, alternatives=", or None")
+        of = TimeSeriesSplit(n_splits, gap=gap, max_train_size=most)
+        n = validation.check_length("X", X, "a list of chunks")
+        series = np.zeros(n, np.intp) if groups is None else np.asarray(groups)
+        if series.ndim != 1:
+            raise ValueError(f"groups has the shape {series.shape}; pass the series of each of the {n} chunks")
+        if len(series) != n:
             raise ValueError(f"groups has {len(series)} entries and X has {len(X)} chunks; pass the series of each")
         parts = []
         for name in dict.fromkeys(series.tolist()):
             members = np.flatnonzero(series == name)
             if len(members) < n_splits + 1 + gap:
                 raise ValueError(
-                    f"series {name!r} has {len(members)} chunk(s), too few for n_splits={n_splits} and gap={gap}; pass "
-                    "a smaller chunk_size"
+                    f"series {name!r} of X has {len(members)} chunk(s), too few for n_splits={n_splits} and gap={gap}; "
+                    "pass a smaller chunk_size"
                 )
             parts.append([(members[train], members[test]) for train, test in of.split(members)])
         for of_split in zip(*parts, strict=True):
@@ -186,16 +193,20 @@ def cross_val_predict(
     validation.check_choice("method", method, ("predict", *_OF_CLASSES))
     X, y = by_series(X, y)
     X, y = validation.in_lists(X), validation.in_lists(y)
+    check_sequences_to_split(estimator, X, y, groups)
     n = len(X)
     labels = _labels_to_stratify(estimator, y)
-    splitter = check_cv(5 if cv is None else cv, labels, classifier=labels is not None)
-    folds = list(splitter.split(np.zeros(n), labels, groups))
-    tested = np.concatenate([test for _, test in folds])
-    if len(tested) != n or len(np.unique(tested)) != n:
+    with validation.naming("cv"):
+        splitter = check_cv(5 if cv is None else cv, labels, classifier=labels is not None)
+        folds = [(np.asarray(train), np.asarray(test)) for train, test in splitter.split(np.zeros(n), labels, groups)]
+    tested = np.concatenate([test for _, test in folds]) if folds else np.zeros(0, np.intp)
+    if tested.shape != (n,) or len(np.unique(tested)) != n:
         raise ValueError("cv does not test every sequence once; pass KFold or the like")
     found, classes = [], []
     for train, test in folds:
         model = clone(estimator).fit(_safe_indexing(X, train), _safe_indexing(y, train))
+        if not hasattr(model, method):
+            raise TypeError(f"method is {method!r}, which {type(model).__name__} does not have; pass another")
         found.append(getattr(model, method)(_safe_indexing(X, test)))
         classes.append(getattr(model, "classes_", None))
     if method in _OF_CLASSES:
@@ -208,6 +219,19 @@ def cross_val_predict(
             joined[i] = rows[place]
         return joined
     return np.concatenate(found)[in_order]
+
+
+def check_sequences_to_split(estimator: Any, X: Any, y: Any, groups: Any) -> None:
+    """Raise unless there are an estimator, and as many targets and groups as sequences."""
+    validation.check_methods("estimator", estimator, ("fit", "get_params"), "an estimator that is to be fitted")
+    for name, values in (("X", X), ("y", y), ("groups", groups)):
+        if name == "groups" and values is None:
+            continue
+        if isinstance(values, (str, bytes, Mapping, Set)):
+            raise TypeError(f"{name} is of type {type(values).__name__}; pass an entry for each sequence, as in fit")
+        n = validation.check_length(name, values, "an entry for each sequence, as in fit")
+        if n != len(X) or not n:
+            raise ValueError(f"{name} has {n} entries and X has {len(X)} sequences; pass one for each")
 
 
 def _labels_to_stratify(estimator: Any, y: Any) -> Array | None:

@@ -361,8 +361,19 @@ class Flattened:
     operator: ProximalOperator
 
     def prox(self, x: FloatArray, tau: float) -> FloatArray:
-        """Return the operator's ``prox`` in the shape and dtype of ``x``."""
-        return np.asarray(self.operator.prox(x.ravel(), tau), x.dtype).reshape(x.shape)
+        """Return the operator's ``prox`` in the shape and dtype of ``x``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the operator has no ``prox``, returns another number of values, or x or tau is not usable.
+        """
+        x, tau = check_matrix("x", x), validation.check_number("tau", tau)
+        validation.check_methods("operator of Flattened", self.operator, ("prox",), "an operator on vectors")
+        found = np.asarray(self.operator.prox(x.ravel(), tau), x.dtype)
+        if found.size != x.size:
+            raise ValueError(f"operator of Flattened returned {found.size} values for {x.size}; it must return as many")
+        return found.reshape(x.shape)
 
 
 PENALTIES = (Ridge, Lasso, ElasticNet, GroupLasso, NonNegative, Box, SpectralBall, Orthogonal, Rank, Levels, Flattened)

@@ -80,6 +80,8 @@ def plot_history(
     """
     records = check_records(history)
     names = check_recorded(records, metric)
+    if label is not None:
+        check_label(label)
     ax = _axes(ax, "plot_history")
     epochs = _column(records, "epoch")
     for name in names:
@@ -195,6 +197,7 @@ def plot_forecast(
     if bands is not None and (bands.ndim != 2 or len(bands) != horizon):
         raise ValueError(f"quantiles has the shape {bands.shape}; pass ({horizon}, n_levels), a row for each step")
     truth = None if observed is None else check_curve("observed", observed, horizon)
+    check_label(label)
     ax = _axes(ax, "plot_forecast")
     steps = np.arange(n, n + horizon)
     if not ax.get_lines():
@@ -259,6 +262,7 @@ def plot_states(
         If matplotlib is not installed: ``pip install 'admmirnn[plot]'``.
     """
     check_reads_sequences(estimator)
+    check_colours(cmap)
     trace = estimator.trace(x, layer)
     S, names = trace.states, trace.names
     upper, lower = _two_axes(ax, "plot_states")
@@ -493,7 +497,8 @@ def check_recorded(records: Sequence[Record], metric: Any, remedy: str | None = 
     for name in [metric] if isinstance(metric, str) else metric:
         found = [name] if name in known else [key for key in known if key.endswith(f"_{name}")]
         if not found:
-            raise ValueError(f"the history has no {name!r}; {remedy or 'it has ' + ', '.join(known)}")
+            what = "history" if remedy else f"metric is {metric!r}, and the history"
+            raise ValueError(f"{what} has no {name!r}; {remedy or 'it has ' + ', '.join(known)}")
         names += found
     return names
 
@@ -522,18 +527,35 @@ def check_recurrent_weights(estimator: Any) -> dict[str, FloatArray]:
                 f"estimator is of type {type(estimator).__name__}, which has no W_; pass an estimator of admmirnn"
             )
         return found
-    W = validation.as_numbers(estimator, "W", np.float64)
+    W = validation.as_numbers(estimator, "estimator", np.float64)
     if W.ndim != 2 or W.shape[0] != W.shape[1] or not len(W):
-        raise ValueError(f"W has the shape {W.shape}; pass a fitted estimator, or a square matrix")
+        raise ValueError(f"estimator has the shape {W.shape}; pass a fitted estimator, or a square matrix W")
     if not np.isfinite(W).all():
-        raise ValueError("W contains NaN or infinity; pass finite weights")
+        raise ValueError("estimator, which is W itself, contains NaN or infinity; pass finite weights")
     return {"W": W}
 
 
 def check_reads_sequences(estimator: Any) -> None:
     """Raise unless an estimator reads sequences, rather than text."""
-    if not hasattr(estimator, "trace"):
+    if not isinstance(estimator, BaseEstimator) or not hasattr(estimator, "trace"):
         raise TypeError(f"estimator is {estimator!r}; pass a fitted RNNClassifier or RNNRegressor")
+
+
+def check_label(label: Any) -> None:
+    """Raise unless a legend can show it."""
+    if not isinstance(label, str):
+        raise TypeError(f"label is {label!r:.60} of type {type(label).__name__}; pass a str")
+
+
+def check_colours(cmap: Any) -> None:
+    """Raise unless this may be a Colormap of matplotlib, or the name of one."""
+    if cmap is None:
+        return
+    from matplotlib import colormaps
+    from matplotlib.colors import Colormap
+
+    if not isinstance(cmap, Colormap) and not (isinstance(cmap, str) and cmap in colormaps):
+        raise ValueError(f"cmap is {cmap!r:.60}; pass a Colormap of matplotlib, the name of one, or None")
 
 
 def check_has_confusions(estimator: Any) -> None:

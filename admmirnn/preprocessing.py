@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from admmirnn import validation
 from admmirnn._typing import Array, DType, Self
 from admmirnn.data.missing import nan_for_missing
 from admmirnn.data.reading import read_more_sequences, read_sequences
@@ -35,8 +37,8 @@ def cut_padding(X: ArrayLike) -> list[Array]:
 
     Raises
     ------
-    ValueError
-        If a sequence has only NaN.
+    ValueError, TypeError
+        If a sequence has only NaN, or is no array of numbers of such a shape.
 
     Examples
     --------
@@ -46,9 +48,15 @@ def cut_padding(X: ArrayLike) -> list[Array]:
     [array([1., 2.]), array([3., 4., 5.])]
     """
     found = []
+    validation.refuse_masked("X", X)
     items: Any = np.asarray(X) if hasattr(X, "__array__") else X
+    if isinstance(X, (str, bytes, Mapping, Set)):
+        raise TypeError(f"X is of type {type(X).__name__}; pass an array that is padded with NaN, or a list of arrays")
+    validation.check_length("X", items, "an array that is padded with NaN, or a list of arrays")
     for i, item in enumerate(items):
-        x = np.asarray(nan_for_missing(item))
+        x = validation.as_they_are(f"X[{i}]", np.asarray(nan_for_missing(item)))
+        if x.ndim not in (1, 2) or not x.size:
+            raise ValueError(f"X[{i}] has the shape {x.shape}; pass (n_steps_i,) or (n_steps_i, n_features)")
         x = x if x.dtype.kind == "f" else x.astype(np.float64)
         is_there = ~np.isnan(x).reshape(len(x), -1).all(axis=1)
         if not is_there.any():

@@ -390,19 +390,16 @@ class Stream:
         ValueError
             If outputs have another shape.
         """
-        classes, answer, outputs = self._answer.classes, self._answer, np.asarray(outputs)
+        classes, answer = self._answer.classes, self._answer
         if classes is None:
             raise TypeError("outputs of a regressor are values, and have no labels; use them as they are")
-        if not answer.single and outputs.shape[-1:] != (len(classes),):
-            raise ValueError(
-                f"outputs has the shape {outputs.shape}; pass one output for each of {len(classes)} classes"
-            )
+        given: Array = validation.as_they_are("outputs", outputs)
+        if not answer.single and given.shape[-1:] != (len(classes),):
+            raise ValueError(f"outputs has the shape {given.shape}; pass one output for each of {len(classes)} classes")
         if answer.several:
-            return (outputs > (0.5 if answer.name == "logistic" else 0.0)).astype(int)
-        found = classes[
-            (outputs > 0).astype(int) if answer.single else np.nan_to_num(outputs, nan=-1.0).argmax(axis=-1)
-        ]
-        missing = np.isnan(outputs if answer.single else outputs[..., 0])
+            return (given > (0.5 if answer.name == "logistic" else 0.0)).astype(int)
+        found = classes[(given > 0).astype(int) if answer.single else np.nan_to_num(given, nan=-1.0).argmax(axis=-1)]
+        missing = np.isnan(given if answer.single else given[..., 0])
         if missing.any():
             found = np.array(found, dtype=object)
             found[missing] = None

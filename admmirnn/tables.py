@@ -96,6 +96,12 @@ def sequences_from_table(
     """
     nw = import_optional("narwhals.stable.v2", "tables", "sequences_from_table")
     validation.check_choice("label_of", label_of, _LABELS_OF)
+    validation.check_boolean("return_series", return_series)
+    if time is not None:
+        check_names("time", [time])
+    if features is not None:
+        validation.check_length("features", features, "a list of names")
+        features = list(features)
     frame, of_index = _as_frame(nw, table)
     of_series, of_labels = _listed(series), _listed(label)
     used = [*of_series, *_listed(time), *of_labels]
@@ -146,10 +152,18 @@ def _as_frame(nw: Any, table: Any) -> tuple[Any, list[Any]]:
     return frame, levels
 
 
+def check_names(argument: str, names: Any) -> None:
+    """Raise unless all of these can be names of columns."""
+    for name in names:
+        if not isinstance(name, Hashable):
+            raise TypeError(f"{argument} is {name!r:.60} of type {type(name).__name__}; pass the name of a column")
+
+
 def check_columns(frame: Any, asked: dict[str, Any]) -> None:
     """Raise unless all columns that are asked for are there, and none for two things."""
     seen: dict[Any, str] = {}
     for argument, names in asked.items():
+        check_names(argument, names if names is not None else ())
         for name in names if names is not None else ():
             if name not in frame.columns:
                 raise ValueError(
@@ -442,6 +456,7 @@ def sequences_from_channels_first(X: Any) -> Any:
         if X.ndim != 3:
             raise ValueError(f"X has the shape {X.shape}; pass (n_sequences, n_channels, n_steps), or a list of arrays")
         return X.transpose(0, 2, 1)
+    validation.check_length("X", X, "an array, or a list of arrays of shape (n_channels, n_steps_i)")
     arrays = [np.asarray(x) for x in X]
     for i, x in enumerate(arrays):
         if x.ndim != 2:

@@ -268,7 +268,7 @@ def test_series_that_cannot_be_cut_are_refused():
         series_in_chunks([series], [np.zeros(29)], chunk_size=5)
     with pytest.raises(ValueError, match="chunk_size is 0"):
         series_in_chunks([series], chunk_size=0)
-    with pytest.raises(ValueError, match=r"series 0 has 3 chunk\(s\), too few for n_splits=5"):
+    with pytest.raises(ValueError, match=r"series 0 of X has 3 chunk\(s\), too few for n_splits=5"):
         next(ChunkSplit().split(range(3)))
     with pytest.raises(ValueError, match="groups has 2 entries and X has 3 chunks"):
         next(ChunkSplit(2).split(range(3), groups=[0, 1]))

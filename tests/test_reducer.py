@@ -10,7 +10,7 @@ from admmirnn import RNNClassifier, RNNRegressor, Status, backend
 from admmirnn.data.sequences import Sequences
 from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.networks import ElmanRNN
-from admmirnn.solvers.rollout import solver
+from admmirnn.solvers import workers
 from admmirnn.solvers.rollout.state import Layer, Targets, Workspace
 from admmirnn.solvers.rollout.sums import Figures, Sums
 from admmirnn.solvers.workers import OneProcess
@@ -143,7 +143,7 @@ def test_twice_the_same_minibatch_moves_the_weights_alike(estimator, options, mo
     X = rng.normal(size=(40, 6, 2))
     y = (X[:, :, 0].sum(axis=1) > 0).astype(int)
     kept = estimator(6, max_epochs=2, random_state=0, **options).fit(X, y)
-    monkeypatch.setattr(solver, "OneProcess", Twice)
+    monkeypatch.setattr(workers, "OneProcess", Twice)
     doubled = estimator(6, max_epochs=2, random_state=0, **options).fit(X, y)
     assert Twice.n_calls > 0
     for name in ("U_", "W_", "b_", "V_", "c_"):

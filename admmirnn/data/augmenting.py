@@ -103,6 +103,8 @@ def check_augmented(augmentation: Augmentation | None, sequences: Sequences | St
     """Raise unless a solver can change these sequences so."""
     if augmentation is None:
         return
+    if not isinstance(augmentation, Augmentation):
+        raise TypeError(f"augmentation is of type {type(augmentation).__name__}; pass an Augmentation, or None")
     if isinstance(sequences, Streams) or sequences.n_symbols:
         raise ValueError("augmentation is of whole sequences of numbers; pass None for streams and for symbols")
     if augmentation.shift and len(targets) != len(sequences):

@@ -45,6 +45,7 @@ def as_labels(values: Any, name: str = "y", ignore_label: Any = None) -> Array:
     """
     if type(values) is np.ndarray and values.ndim == 1 and values.dtype.kind in PLAIN_KINDS:
         return values
+    validation.refuse_masked(name, values)
     if getattr(values, "ndim", 1) == 2 and hasattr(values, "iloc") and values.shape[1] == 1:
         column_or_1d(np.zeros(values.shape), warn=True)  # which says that one axis is due
         values = values.iloc[:, 0]
@@ -127,10 +128,15 @@ def is_missing(label: Any) -> bool:
     return not (isinstance(is_itself, (bool, np.bool_)) and is_itself)
 
 
-def differs(labels: Iterable[Any], ignore_label: Any) -> BoolArray:
-    """Where the labels are not ``ignore_label``, which may be NaN or the like."""
+def check_one_label(ignore_label: Any) -> None:
+    """Raise unless this is a single label, or None."""
     if np.ndim(ignore_label):
         raise TypeError(f"ignore_label is {ignore_label!r}; pass one label, or None")
+
+
+def differs(labels: Iterable[Any], ignore_label: Any) -> BoolArray:
+    """Where the labels are not ``ignore_label``, which may be NaN or the like."""
+    check_one_label(ignore_label)
     if is_missing(ignore_label):
         return np.array([not is_missing(label) for label in labels], dtype=bool)
     if isinstance(labels, np.ndarray) and labels.dtype.kind in "biu" and isinstance(ignore_label, (int, np.integer)):

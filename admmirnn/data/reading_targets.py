@@ -548,9 +548,9 @@ def check_classes(classes: Any, fitted: Array | None) -> Array:
         if fitted is None:
             raise ValueError("classes is None in the first call of partial_fit; pass all labels that there will be")
         return fitted
-    found = np.unique(
-        check_label_column(as_labels(validation.in_lists(classes), "classes"), "index {} of classes".format)[0]
-    )
+    with validation.naming("classes"):
+        labels = as_labels(validation.in_lists(classes), "classes")
+    found = np.unique(check_label_column(labels, "index {} of classes".format)[0])
     if fitted is not None and not np.array_equal(found, fitted):
         raise ValueError(f"classes is {found.tolist()}, and was {fitted.tolist()} before; pass the same ones, or None")
     if len(found) < 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import Any, BinaryIO, overload
 import numpy as np
 from numpy.typing import DTypeLike
 
+from admmirnn import validation
 from admmirnn._typing import Array, FilePath, IntArray, Self
 from admmirnn.data.sequences import OBSERVATION_DTYPES
 
 _HEADER = 128  # bytes of an .npy file before its numbers; there is room for any shape
 # of headers, which it reads as it reads a program
 _ERRORS_OF_NUMPY = (ValueError, EOFError, OSError, SyntaxError, TokenError, TypeError, OverflowError, RecursionError)
+_MOST_SHARDS = 1 << 20
 _MOST_JSON = 1000  # bytes of shards.json
 _AT_A_TIME = 4096  # labels that are kept as objects
 _NAMES = ("observations", "lengths", "targets")
@@ -44,7 +47,9 @@ class StoredSequences(Sequence[Array]):
     lengths: Any
 
     def __init__(self, observations: Array, lengths: Any) -> None:
-        lengths = np.asarray(lengths, np.intp)
+        if not isinstance(observations, np.ndarray):
+            raise TypeError(f"observations is of type {type(observations).__name__}; pass an array")
+        lengths = check_lengths(lengths)
         if observations.ndim != 2 or lengths.ndim != 1:
             raise ValueError(
                 f"observations has {observations.ndim} dimensions and lengths has {lengths.ndim}; pass 2 and 1"
@@ -79,6 +84,19 @@ class StoredSequences(Sequence[Array]):
         return found
 
 
+def check_lengths(lengths: Any) -> IntArray:
+    """Return them as an array, or raise unless they are integers."""
+    try:
+        found = np.asarray(lengths)
+        if not found.size and found.dtype.kind == "f":
+            found = found.astype(np.intp)
+        if found.dtype.kind in "iu":
+            return found.astype(np.intp, casting="same_kind")
+    except (ValueError, TypeError):
+        pass
+    raise TypeError(f"lengths is {lengths!r:.60}; pass integers, the number of steps of each sequence")
+
+
 def write_shards(
     folder: FilePath, sequences: Iterable[tuple[Any, Any]], n_shards: int, dtype: DTypeLike = np.float32
 ) -> None:
@@ -107,19 +125,21 @@ def write_shards(
     FileExistsError
         If there is something in the folder.
     """
-    if isinstance(n_shards, bool) or not isinstance(n_shards, (int, np.integer)) or n_shards < 1:
-        raise ValueError(f"n_shards is {n_shards!r}; pass an integer of at least 1")
-    if np.dtype(dtype) not in OBSERVATION_DTYPES:
-        raise ValueError(f"dtype is {dtype!r}; pass one of {', '.join(one.name for one in OBSERVATION_DTYPES)}")
-    folder = Path(folder)
+    folder = Path(validation.check_file_name(folder, "folder"))
+    n_shards = validation.check_integer("n_shards", n_shards, 1, most=_MOST_SHARDS)
+    dtype = check_stored_dtype(dtype)
+    if isinstance(sequences, (str, bytes)) or not hasattr(sequences, "__iter__"):
+        raise TypeError(f"sequences is of type {type(sequences).__name__}; pass an iterable of pairs (x, y)")
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise FileExistsError(f"there is something in {folder}; pass the name of a new folder")
-    shards = [_Shard(folder / str(i), np.dtype(dtype)) for i in range(n_shards)]
+    shards = [_Shard(folder / str(i), dtype) for i in range(n_shards)]
     n_features = None
     try:
-        for i, (x, y) in enumerate(sequences):
-            x = np.asarray(x)
+        for i, pair in enumerate(sequences):
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+                raise TypeError(f"sequences yields {pair!r:.60} as its number {i}; yield pairs (x, y)")
+            x, y = validation.as_numbers(pair[0], f"x of sequence {i}", np.float64), pair[1]
             if x.ndim != 2 or 0 in x.shape or (n_features is not None and x.shape[1] != n_features):
                 wanted = "n_features" if n_features is None else n_features
                 raise ValueError(f"sequence {i} has the shape {x.shape}; yield arrays of shape (n_steps, {wanted})")
@@ -129,6 +149,17 @@ def write_shards(
         for shard in shards:
             shard.close(n_features or 1)
     (folder / "shards.json").write_text(json.dumps({"n_shards": int(n_shards)}), encoding="utf-8")
+
+
+def check_stored_dtype(dtype: Any) -> np.dtype[Any]:
+    """Return the dtype that observations are to be stored as, or raise."""
+    try:
+        found: np.dtype[Any] | None = None if dtype is None else np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found is None or found not in OBSERVATION_DTYPES:
+        raise ValueError(f"dtype is {dtype!r}; pass one of {', '.join(one.name for one in OBSERVATION_DTYPES)}")
+    return found
 
 
 def read_shard(folder: FilePath, i: int) -> tuple[StoredSequences, Any]:
@@ -155,7 +186,10 @@ def read_shard(folder: FilePath, i: int) -> tuple[StoredSequences, Any]:
     FileNotFoundError
         If one is not there.
     """
-    folder = Path(folder)
+    folder = Path(validation.check_file_name(folder, "folder"))
+    i = validation.check_integer("i", i, 0)
+    if not folder.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "folder is no folder; pass that of write_shards", str(folder))
     n_shards = _n_shards(folder / "shards.json")
     if not 0 <= i < n_shards:
         raise ValueError(f"i is {i}, and {folder} has {n_shards} shards; write as many as there are ranks")

@@ -15,7 +15,7 @@ from admmirnn.data.sequences import Sequences
 from admmirnn.data.targets import Targets
 from admmirnn.files.checkpoints import parameters_of
 from admmirnn.solvers import Capability
-from admmirnn.solvers.workers import OneProcess, gather
+from admmirnn.solvers.workers import gather
 
 if TYPE_CHECKING:
     from admmirnn._typing import Array, FloatArray, IntArray, Reducer
@@ -23,20 +23,6 @@ if TYPE_CHECKING:
 
 # gathers what each worker knows: None of those that have no sequences
 Agree: TypeAlias = Callable[[Any], list[Any]]
-
-
-def check_reducer(reducer: Any) -> Reducer:
-    """Return ``reducer``, or that of a process alone for None."""
-    if reducer is None:
-        return OneProcess()
-    missing = [name for name in ("rank", "size", "sum", "gather") if not hasattr(reducer, name)]
-    if missing or hasattr(reducer, "Allreduce"):
-        raise TypeError(
-            f"reducer is of type {type(reducer).__name__}; pass an object such as "
-            "admmirnn.distributed.MPIReducer(comm), or None"
-        )
-    found: Reducer = reducer
-    return found
 
 
 def agree_on_settings(reducer: Reducer, settings: EstimatorSettings, estimator: Any) -> EstimatorSettings:

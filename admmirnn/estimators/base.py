@@ -24,7 +24,7 @@ from admmirnn.data.names import names_of
 from admmirnn.data.reading import framed, read_more_sequences, read_sequences, warn_of_single_steps
 from admmirnn.data.sequences import Sequences
 from admmirnn.data.targets import HeldOut, Targets, with_weight
-from admmirnn.estimators.agreement import agree_on_data, agree_on_settings, check_reducer, has_nothing
+from admmirnn.estimators.agreement import agree_on_data, agree_on_settings, has_nothing
 from admmirnn.estimators.ensemble import (
     HasNetworks,
     check_as_many_networks,
@@ -53,7 +53,7 @@ from admmirnn.networks.cells import CELLS, Elman
 from admmirnn.solvers import SOLVERS, Capability, Status
 from admmirnn.solvers.memory import Memory
 from admmirnn.solvers.rollout.memory import memory_of
-from admmirnn.solvers.workers import failing_together, gather
+from admmirnn.solvers.workers import check_reducer, failing_together, gather
 from admmirnn.watching import History
 
 if TYPE_CHECKING:
@@ -544,9 +544,10 @@ class RecurrentEstimator(HasWeights, HasNetworks, BaseEstimator):
             raise ValueError(f"layer is {layer!r}, and the network has {n_layers}, counted from 1; pass one of them")
         sequence: Any = x
         if names_of(x) is None:
-            sequence = np.asarray(x)
+            sequence = x if np.ma.isMaskedArray(x) else np.asarray(x)
             sequence = sequence[:, None] if sequence.ndim == 1 else sequence
-        sequences = self._sequences([sequence], network)
+        with validation.naming("x"):
+            sequences = self._sequences([sequence], network)
         S, every_step = network.states(sequences), self._form_of_targets != "sequence"
         outputs = check_outputs(network.outputs_by_step(S, every_step=every_step), sequences.lengths, every_step=True)
         if isinstance(network, StackedRNN) and layer < n_layers:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import validation
 from admmirnn._typing import (
@@ -34,7 +34,7 @@ from admmirnn._typing import (
     TorchModule,
 )
 from admmirnn.data.indexed import by_series
-from admmirnn.data.labels import check_comparable, check_label_column, differs
+from admmirnn.data.labels import as_labels, check_comparable, check_label_column, differs
 from admmirnn.data.reading_targets import (
     check_class_weight,
     check_classes,
@@ -849,7 +849,8 @@ def check_torch_classes(classes: Any, n_outputs: int) -> tuple[Array, IntArray]:
     """Return the labels of outputs, 0 to K - 1 for None, and the order in which they are sorted."""
     if classes is None:
         return np.arange(n_outputs), np.arange(n_outputs)
-    given = column_or_1d(classes)
+    with validation.naming("classes"):
+        given = as_labels(validation.in_lists(classes), "classes")
     known, places = check_label_column(given, "index {} of classes".format)
     order = np.argsort(places)
     if len(known) != len(given):

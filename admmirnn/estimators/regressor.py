@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from sklearn.base import RegressorMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import validation
@@ -504,12 +503,15 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         if values is None and len(inputs) and horizon > 1:
             warn_of_kept_inputs(inputs)
         known = Known(targets, inputs, values)
+        n_paths = validation.check_integer("n_paths", n_paths, 1)
+        generator = validation.check_random_state(random_state)
+        if residuals is not None:
+            residuals = check_residuals(residuals, K)
         disturbances = None
         if quantiles is not None:
             levels = check_quantiles(quantiles)
-            n_paths = validation.check_integer("n_paths", n_paths, 1)
-            drawn = self._residuals(series, known, residuals, K)
-            disturbances = sampled(drawn, n_paths, horizon, check_random_state(random_state))
+            drawn = self._residuals(series, known, residuals)
+            disturbances = sampled(drawn, n_paths, horizon, generator)
         found = forecast(self._stream, series, horizon, known, K, state=state, disturbances=disturbances)
         if quantiles is None:
             found = found[:, 0]
@@ -518,10 +520,10 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         found = found[:, :, 0] if self._single else found
         return found[0] if is_one else found
 
-    def _residuals(self, series: list[Array], known: Known, residuals: Any, n_outputs: int) -> list[FloatArray]:
+    def _residuals(self, series: list[Array], known: Known, residuals: FloatArray | None) -> list[FloatArray]:
         """Those to draw from, of each series."""
         if residuals is not None:
-            return [check_residuals(residuals, n_outputs)] * len(series)
+            return [residuals] * len(series)
         if not len(known.targets):
             raise ValueError(
                 "residuals is None and target_features is empty, so that history does not tell them; pass residuals"

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 
 from admmirnn import validation
 from admmirnn.activations import ACTIVATIONS
@@ -164,7 +163,7 @@ def check_estimator_settings(
         dtype=dtype,
         shuffle=validation.check_boolean("shuffle", estimator.shuffle),
         verbose=_check_verbose(estimator.verbose),
-        random_state=_check_random_state(estimator.random_state),
+        random_state=validation.check_random_state(estimator.random_state),
         scale=validation.check_number("scale", estimator.scale, strict=True),
         standardize=_check_standardize(estimator.standardize),
         missing=validation.check_choice("missing", estimator.missing, WAYS),
@@ -257,16 +256,6 @@ def _check_batch_size(batch_size: Any) -> int | None:
     if validation.is_auto(batch_size):
         return None
     return validation.check_limit("batch_size", batch_size, 1, alternatives=", or 'auto'")
-
-
-def _check_random_state(random_state: Any) -> np.random.RandomState:
-    try:
-        found: np.random.RandomState = check_random_state(random_state)
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"random_state is {random_state!r:.60} ({error}); pass an int from 0 to 2**32 - 1, a RandomState, or None"
-        ) from error
-    return found
 
 
 def _check_verbose(verbose: Any) -> int:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy.special import log_softmax, softmax
-from sklearn.utils import check_random_state
 
 from admmirnn import backend, validation
 from admmirnn._typing import (
@@ -28,7 +27,7 @@ from admmirnn._typing import (
 from admmirnn.data.sequences import Sequences
 from admmirnn.data.targets import Targets
 from admmirnn.data.texts import read_text, read_texts
-from admmirnn.estimators.agreement import agree_on_data, agree_on_settings, check_reducer, has_nothing
+from admmirnn.estimators.agreement import agree_on_data, agree_on_settings, has_nothing
 from admmirnn.estimators.base import FITTED, RecurrentEstimator
 from admmirnn.estimators.pipeline import Data
 from admmirnn.estimators.settings import EstimatorSettings, check_estimator_settings, check_partial, check_same_network
@@ -38,7 +37,7 @@ from admmirnn.losses import SoftmaxCrossEntropy
 from admmirnn.networks import Network, layers_of_one_direction
 from admmirnn.solvers import SOLVERS
 from admmirnn.solvers.interface import Solver
-from admmirnn.solvers.workers import failing_together, gather
+from admmirnn.solvers.workers import check_reducer, failing_together, gather
 from admmirnn.watching import Callback
 
 
@@ -464,7 +463,7 @@ random_state, n_threads
         prefix = read_text(prefix, "prefix", least=0)
         n = validation.check_integer("n", n, 0)
         temperature = validation.check_number("temperature", temperature)
-        uniforms = check_random_state(random_state).random_sample(n)
+        uniforms = validation.check_random_state(random_state).random_sample(n)
         with validation.naming("prefix"):
             (codes,), first = self._encode([prefix]), 0
         found = np.zeros(n, np.int32)

@@ -93,13 +93,19 @@ def load(path: FilePath, kind: type[_Estimator] | None = None) -> Any:
     ImportError
         If safetensors is not installed.
     """
+    if kind is not None and not isinstance(kind, type):
+        raise TypeError(
+            f"kind is {kind!r:.60} of type {type(kind).__name__}; pass a class such as RNNClassifier, or None"
+        )
     arrays, header = read_file(path, "model")
     name = header.get("estimator")
     found = _ESTIMATORS.get(name) if isinstance(name, str) else None
     if found is None:
         raise ModelFileError(f"{path} holds {name!r}, a kind of model that this version of admmirnn does not know")
     if kind is not None and not issubclass(found, kind):
-        raise ModelFileError(f"{path} holds a model of the class {name}, and not {kind.__name__}; use admmirnn.load")
+        raise ModelFileError(
+            f"{path} holds a model of the class {name}, and not {kind.__name__}, which is kind; use admmirnn.load"
+        )
     values = Values(arrays, _KNOWN)
     try:
         settings, attributes = (

@@ -72,7 +72,7 @@ class OriginSplit(BaseEstimator):
         step = horizon if self.step is None else validation.check_integer("step", self.step, 1)
         gap = validation.check_integer("gap", self.gap, 0)
         window = None if self.window is None else validation.check_integer("window", self.window, 1)
-        n = len(X)
+        n = validation.check_length("X", X, "the steps of a series")
         for origin in range(n - horizon - (n_origins - 1) * step, n - horizon + 1, step):
             end = origin - gap
             if end < (window or 1):
@@ -171,14 +171,19 @@ def backtest(
     >>> sorted(found.scores["forecast"])
     ['mae', 'mase', 'rmse']
     """
-    if not isinstance(refit, (bool, np.bool_)) and refit != "partial":
+    if not isinstance(refit, (bool, np.bool_)) and not (isinstance(refit, str) and refit == "partial"):
         raise ValueError(f"refit is {refit!r}; pass True, False or 'partial'")
     season = validation.check_integer("season", season, 1)
     levels = () if quantiles is None else tuple(check_quantiles(quantiles).tolist())
     found, is_one, _ = read_series("series", series)
     of_inputs = None if inputs is None else read_inputs("inputs", inputs, [len(z) for z in found], is_one)
     of_static = None if static is None else read_static(static, len(found), is_one)
-    splits = [list(split.split(z)) for z in found]
+    validation.check_methods("split", split, ("split", "get_n_splits"), "an OriginSplit")
+    validation.check_methods("forecaster", forecaster, ("fit", "forecast", "get_params"), "a Forecaster")
+    if refit == "partial":
+        validation.check_methods("forecaster", forecaster, ("update",), "a Forecaster, or another refit")
+    with validation.naming("series"):
+        splits = [list(split.split(z)) for z in found]
     parts: dict[str, list[Any]] = {name: [] for name in ("observed", "forecasts", "naive", "seasonal", "quantiles")}
     scales = []
     model = None

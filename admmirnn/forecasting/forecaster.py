@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_random_state
 
 from admmirnn import validation
 from admmirnn._typing import Array, FloatArray, RandomState, Self
@@ -260,6 +259,7 @@ class Forecaster(BaseEstimator):
         """
         self._check_fitted()
         horizon = self._horizon(horizon)
+        validation.check_integer("n_paths", n_paths, 1)
         if series is None:
             if inputs is not None or static is not None:
                 raise ValueError("inputs or static is given without series; pass what they belong to")
@@ -268,12 +268,11 @@ class Forecaster(BaseEstimator):
             found, is_one, _ = self._read("series", series, inputs, static)
             self._check_like_fitted(found)
         found = self._with_future(found, is_one, horizon, future_inputs)
-        state = check_random_state(self.random_state if random_state is None else random_state)
+        state = validation.check_random_state(self.random_state if random_state is None else random_state)
         if quantiles is None:
             values: Any = self._points(found, horizon)
         else:
             levels = check_quantiles(quantiles)
-            validation.check_integer("n_paths", n_paths, 1)
             values = self._quantiles(found, horizon, levels, n_paths, state)
             if self.conformal:
                 values = np.sort(values + self._corrections(horizon, levels), axis=-1)
@@ -330,7 +329,7 @@ class Forecaster(BaseEstimator):
         return found
 
     def _windows(self, series: list[_Series], share: float = 1.0) -> tuple[list[FloatArray], list[FloatArray]]:
-        random_state = check_random_state(self.random_state)
+        random_state = validation.check_random_state(self.random_state)
         X, y = [], []
         k = self.n_values_
         for one in series:
@@ -602,9 +601,11 @@ def check_forecaster(forecaster: Forecaster) -> None:
     if f.burn_in >= f.window:
         raise ValueError(f"burn_in is {f.burn_in} and window is {f.window}; pass a smaller burn_in")
     validation.check_number("noise", f.noise)
+    validation.check_random_state(f.random_state)
     validation.check_boolean("refit", f.refit)
     if validation.check_boolean("conformal", f.conformal) and not f.calibration:
         raise ValueError("conformal is True and calibration is 0; pass the number of steps to keep for calibration")
+    validation.check_length("transformers", f.transformers, "a list of transformers")
     for transformer in f.transformers:
         for name in ("transform", "inverse_transform", "n_lost"):
             if not hasattr(transformer, name):

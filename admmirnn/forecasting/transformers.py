@@ -10,6 +10,14 @@ from admmirnn import validation
 from admmirnn._typing import FloatArray
 
 
+def _values(name: str, values: ArrayLike) -> FloatArray:
+    """Numbers of one step or more, or raise an error."""
+    found: FloatArray = validation.as_numbers(values, name, np.float64)
+    if not found.ndim or np.isinf(found).any():
+        raise ValueError(f"{name} is a single value, or holds infinity; pass an array of finite numbers")
+    return found
+
+
 class Difference(BaseEstimator):
     """Differences between each value and the one ``lag`` steps before: of a trend, or with its period of a season.
 
@@ -52,7 +60,7 @@ class Difference(BaseEstimator):
         ndarray of shape (n_steps - lag, k)
         """
         lag = self.n_lost
-        values: FloatArray = validation.as_numbers(z, "z", np.float64)
+        values = _values("z", z)
         if len(values) <= lag:
             raise ValueError(f"z has {len(values)} steps, and differences of lag {lag} need more than that; pass more")
         found: FloatArray = values[lag:] - values[:-lag]
@@ -72,8 +80,11 @@ class Difference(BaseEstimator):
         -------
         ndarray of shape (..., n_steps, k)
         """
-        lag, d = self.n_lost, np.asarray(differences, np.float64)
-        before = np.asarray(history, np.float64)
+        lag, d, before = self.n_lost, _values("differences", differences), _values("history", history)
+        if d.ndim < 2:
+            raise ValueError(f"differences has the shape {d.shape}; pass (..., n_steps, k)")
+        if before.shape[1:] != d.shape[-1:]:
+            raise ValueError(f"history has the shape {before.shape}; pass (n_steps, {d.shape[-1]}), like differences")
         if len(before) < lag:
             raise ValueError(f"history has {len(before)} steps; pass at least {lag}, as many as the lag")
         found = np.empty_like(d)
@@ -111,7 +122,7 @@ class Log(BaseEstimator):
         ndarray of shape (n_steps, k)
         """
         offset = validation.check_number("offset of Log", self.offset)
-        values: FloatArray = validation.as_numbers(z, "z", np.float64) + offset
+        values = _values("z", z) + offset
         if not (values > 0).all():
             least = float(values.min()) - offset
             raise ValueError(
@@ -123,5 +134,5 @@ class Log(BaseEstimator):
     def inverse_transform(self, logarithms: ArrayLike, history: ArrayLike) -> FloatArray:
         """Return the values whose logarithms these are; ``history`` is not looked at."""
         with np.errstate(over="ignore"):
-            found: FloatArray = np.exp(np.asarray(logarithms, np.float64)) - self.offset
+            found: FloatArray = np.exp(_values("logarithms", logarithms)) - self.offset
         return found

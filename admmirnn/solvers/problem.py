@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from admmirnn import validation
-from admmirnn.data.sequences import OBSERVATION_DTYPES
+from admmirnn.data.sequences import OBSERVATION_DTYPES, Sequences, Streams
+from admmirnn.losses import Loss, UserLoss
+from admmirnn.networks import RNN, StackedRNN
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from admmirnn._typing import Array
-    from admmirnn.data.sequences import Sequences
     from admmirnn.losses import AnyLoss
     from admmirnn.networks import Network
 
@@ -24,8 +25,33 @@ def check_max_iter(max_iter: object) -> None:
         validation.check_limit("max_iter", max_iter, 1, alternatives=", or None")
 
 
-def check_run(penalty: Any, max_epochs: Any, batch_size: Any, *, penalty_may_be_none: bool = False) -> None:
+def check_objects(network: Any, sequences: Any, loss: Any, *, streams: bool = False) -> None:
+    """Raise unless these are objects of admmirnn that a solver works on; ``streams`` allows `Streams`."""
+    if not isinstance(network, (RNN, StackedRNN)):
+        raise TypeError(f"network is of type {type(network).__name__}; pass one of admmirnn.networks")
+    if not isinstance(sequences, (Sequences, Streams) if streams else Sequences):
+        kind = type(sequences).__name__
+        raise TypeError(f"sequences is of type {kind}; pass Sequences of admmirnn.data.sequences, as estimators do")
+    if not isinstance(loss, (Loss, UserLoss)):
+        raise TypeError(f"loss is of type {type(loss).__name__}; pass one of admmirnn.losses, or a UserLoss")
+
+
+def check_calls(on_epoch_end: Any, limits: Any, checkpoint: Any, resume: Any) -> None:
+    """Raise unless what a solver calls can be called, and what it goes on from is a history and a state."""
+    validation.check_function("on_epoch_end", on_epoch_end)
+    validation.check_function("checkpoint", checkpoint)
+    if limits is not None:
+        validation.check_methods("limits", limits, ("reached", "progress"), "an object that has it, or None")
+    is_pair = isinstance(resume, (tuple, list)) and len(resume) == 2
+    if resume is not None and not (is_pair and isinstance(resume[0], list) and isinstance(resume[1], dict)):
+        raise TypeError(f"resume is of type {type(resume).__name__}; pass the history and the state of a checkpoint")
+
+
+def check_run(
+    penalty: Any, max_epochs: Any, batch_size: Any, shuffle: Any = True, *, penalty_may_be_none: bool = False
+) -> None:
     """Raise unless these arguments of a solver's ``solve`` are in their ranges."""
+    validation.check_boolean("shuffle", shuffle)
     validation.check_number("penalty", penalty, optional=penalty_may_be_none)
     validation.check_limit("max_epochs", max_epochs, 1)
     if batch_size is not None:
@@ -57,8 +83,12 @@ def check_problem(
             f"targets has {np.ndim(targets)} dimension(s); {type(loss).__name__} takes "
             + ("class numbers, one dimension" if loss.takes_labels else "values of shape (n, n_outputs)")
         )
+    targets = validation.as_they_are("targets", targets)
+    if weights is not None:
+        weights = validation.as_they_are("weights", weights)
+        if weights.ndim != 1 or not len(weights):
+            raise ValueError(f"weights has the shape {weights.shape}; pass one per sequence or one per step")
     if loss.takes_labels and len(targets):
-        targets = np.asarray(targets)
         wrong = (targets < 0) | (targets >= network.n_outputs)
         if weights is not None and len(weights) == len(targets):
             wrong &= np.asarray(weights) != 0

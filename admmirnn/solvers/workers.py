@@ -34,6 +34,20 @@ class OneProcess:
         return [value]
 
 
+def check_reducer(reducer: Any) -> Reducer:
+    """Return ``reducer``, or that of a process alone for None."""
+    if reducer is None:
+        return OneProcess()
+    missing = [name for name in ("rank", "size", "sum", "gather") if not hasattr(reducer, name)]
+    if missing or hasattr(reducer, "Allreduce"):
+        raise TypeError(
+            f"reducer is of type {type(reducer).__name__}; pass an object such as "
+            "admmirnn.distributed.MPIReducer(comm), or None"
+        )
+    found: Reducer = reducer
+    return found
+
+
 class Unheard(BaseException):
     """A worker needs to hear what others say to go on; the argument is what it says itself.
 

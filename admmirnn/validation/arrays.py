@@ -35,6 +35,14 @@ def counts_of(items: Any) -> NDArray[np.intp]:
     return np.fromiter(map(len, items), np.intp, len(items))
 
 
+def check_length(name: str, values: Any, what: str) -> int:
+    """Return how many items there are, or raise unless ``values`` has a length; ``what`` is what it ought to be."""
+    try:
+        return len(values)
+    except TypeError as error:
+        raise TypeError(f"{name} is of type {type(values).__name__}; pass {what}") from error
+
+
 def blocks(n_rows: int) -> Iterator[slice]:
     """Slices of so many rows, of a size that temporary arrays of may have, whatever there is of them altogether."""
     for first in range(0, n_rows, BLOCK):
@@ -121,6 +129,13 @@ OTHER_THAN_NUMBERS = (
     "make numbers of it, such as by pandas.get_dummies of categories, pandas.to_numeric(..., errors='coerce') of a "
     "column in which something else stands for missing values, or decimal=',' in pandas.read_csv"
 )
+
+
+def as_they_are(name: str, values: Any) -> Any:
+    """Return real numbers of any kind in the array that they are in, or in a new one of float64, or raise."""
+    if type(values) is np.ndarray and values.dtype.kind in "buif":
+        return values
+    return as_numbers(values, name, np.float64)
 
 
 def as_numbers(values: Any, name: str, dtype: DTypeLike) -> Any:

@@ -124,13 +124,45 @@ def check_boolean(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def check_path(path: object, name: str = "path") -> str:
-    """Return the name of a file as a str, or raise if it cannot be one; it need not exist."""
+def check_random_state(random_state: Any) -> np.random.RandomState:
+    """Return the generator that the argument ``random_state`` stands for, as of scikit-learn."""
+    from sklearn.utils import check_random_state as generator_of
+
+    try:
+        found: np.random.RandomState = generator_of(random_state)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"random_state is {random_state!r:.60} ({error}); pass an int from 0 to 2**32 - 1, a RandomState, or None"
+        ) from error
+    return found
+
+
+def check_function(name: str, value: Any) -> None:
+    """Raise unless ``value`` can be called, or is None."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} is {value!r:.60} of type {type(value).__name__}; pass a function, or None")
+
+
+def check_methods(name: str, value: Any, methods: Collection[str], instead: str) -> None:
+    """Raise unless ``value`` is an object, and no class, that has all these methods."""
+    for method in methods:
+        if isinstance(value, type) or not callable(getattr(value, method, None)):
+            raise TypeError(f"{name} is {value!r:.60}, which has no method {method!r}; pass {instead}")
+
+
+def check_file_name(path: object, name: str = "path") -> str:
+    """Return the name of a file or folder as a str, or raise if it cannot be one."""
     if not isinstance(path, (str, bytes, os.PathLike)):
         raise TypeError(f"{name} is {path!r} of type {type(path).__name__}; pass a str or a pathlib.Path")
     file = os.fsdecode(path)
     if "\0" in file:
         raise ValueError(f"{name} is {file!r}, with a null byte, which no name of a file has; pass another one")
+    return file
+
+
+def check_path(path: object, name: str = "path") -> str:
+    """Return the name of a file as a str, or raise if it cannot be one; it need not exist."""
+    file = check_file_name(path, name)
     if not file:
         raise FileNotFoundError(errno.ENOENT, f"{name} is empty; pass the name of a file", file)
     if os.path.isdir(file):

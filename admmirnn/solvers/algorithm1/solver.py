@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 
 from admmirnn import backend, validation
 from admmirnn.data.sequences import split
@@ -19,7 +18,7 @@ from admmirnn.solvers.algorithm1.residuals import Residuals
 from admmirnn.solvers.algorithm1.variables import SweepSettings, Variables
 from admmirnn.solvers.capability import Capability
 from admmirnn.solvers.memory import as_dict
-from admmirnn.solvers.problem import check_max_iter, check_problem, check_run
+from admmirnn.solvers.problem import check_calls, check_max_iter, check_objects, check_problem, check_run
 from admmirnn.solvers.status import Outcome, Status
 
 if TYPE_CHECKING:
@@ -203,16 +202,19 @@ class Algorithm1(BaseEstimator):
         ValueError, TypeError
             If a setting is out of its range, or a state is none of such a fit.
         """
+        check_objects(network, sequences, loss)
+        check_run(penalty, max_epochs, batch_size, shuffle)
+        check_calls(on_epoch_end, limits, checkpoint, resume)
         n_iterations = max_epochs if self.max_iter is None else self.max_iter
         schedules = check_algorithm1(self, n_iterations)
-        check_run(penalty, max_epochs, batch_size)
+        generator = validation.check_random_state(random_state)
         check_elman(
             network, "this solver has steps for one layer of the cell 'elman', which reads from the start; use Rollout"
         )
         check_problem(network, sequences, targets, weights, loss, per_step=True, losses=self.losses)
         n_threads = validation.check_n_threads(n_threads)
         fit = _Fit(self, schedules, network, sequences, targets, loss, weights, penalty, n_threads)
-        order = _order(len(sequences), batch_size, check_random_state(random_state) if shuffle else None)
+        order = _order(len(sequences), batch_size, generator if shuffle else None)
         if resume is not None:
             fit.history, state = resume
             order = fit.order_of(state)
@@ -544,5 +546,6 @@ def _schedule(name: str, value: Any, n_iterations: int, alternatives: str = "") 
             )
         constant = validation.check_number(name, value, strict=True)
         return lambda iteration: constant
-    values = [validation.check_number(f"{name}({k})", value(k), strict=True) for k in range(1, n_iterations + 1)]
+    with validation.naming(name):
+        values = [validation.check_number(f"{name}({k})", value(k), strict=True) for k in range(1, n_iterations + 1)]
     return lambda iteration: values[iteration - 1]

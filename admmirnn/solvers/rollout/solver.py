@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 
 from admmirnn import backend, validation
 from admmirnn.data.augmenting import check_augmented
@@ -16,7 +15,7 @@ from admmirnn.networks.blocks import penalised_parts
 from admmirnn.penalties import check_penalties
 from admmirnn.solvers.capability import Capability
 from admmirnn.solvers.memory import as_dict
-from admmirnn.solvers.problem import check_max_iter, check_problem, check_run
+from admmirnn.solvers.problem import check_calls, check_max_iter, check_objects, check_problem, check_run
 from admmirnn.solvers.rollout.advice import warning_of
 from admmirnn.solvers.rollout.history import EpochRecord
 from admmirnn.solvers.rollout.iteration import Fit
@@ -25,7 +24,7 @@ from admmirnn.solvers.rollout.order import Carried, Shuffled
 from admmirnn.solvers.rollout.parts import all_streams
 from admmirnn.solvers.rollout.problem import Problem
 from admmirnn.solvers.status import Outcome, Status
-from admmirnn.solvers.workers import Failing, OneProcess, gather
+from admmirnn.solvers.workers import Failing, check_reducer, gather
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -261,17 +260,19 @@ class Rollout(BaseEstimator):
             or a state is none of such a fit.
         """
         self.check_settings()
-        check_run(penalty, max_epochs, batch_size, penalty_may_be_none=True)
-        check_memory(memory, online)
+        check_run(penalty, max_epochs, batch_size, shuffle, penalty_may_be_none=True)
+        check_calls(on_epoch_end, limits, checkpoint, resume)
+        reducer = check_reducer(reducer)
+        check_memory(memory, validation.check_boolean("online", online))
+        check_objects(network, sequences, loss, streams=True)
         dropout = validation.check_number("dropout", dropout, below=1.0)
         check_augmented(augmentation, sequences, targets)
         known = penalised_parts(network.layers[0][0].cell.maps, len(network.layers))
         penalties = check_penalties(penalties, known)
-        rng: np.random.RandomState = check_random_state(random_state)
+        rng: np.random.RandomState = validation.check_random_state(random_state)
         if checkpoint is not None:
             check_kept_random_state(rng)
         least = _ONLINE_BATCH if online and self.metric == "multipliers" else 16
-        reducer = OneProcess() if reducer is None else reducer
         order = _order_of(network, sequences, batch_size, least, shuffle, rng, memory, reducer)
         any_missing = isinstance(order, Carried)
         if reducer.size == 1 or len(order.sequences):
