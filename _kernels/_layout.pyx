@@ -1,4 +1,4 @@
-"""How matrices lie: the blocks of a minibatch, which states are read out, and transposes."""
+"""How matrices lie: the blocks of a minibatch and of a Gram matrix, which states are read out, and transposes."""
 
 from cython cimport floating
 
@@ -33,6 +33,16 @@ cdef bint fits_of(const Py_ssize_t* offsets, Py_ssize_t N) noexcept nogil:
             return False
         previous = offsets[t + 1] - offsets[t]
     return True
+
+
+cdef Py_ssize_t numbers_of_blocks(Py_ssize_t cut, Py_ssize_t block, Py_ssize_t m) noexcept nogil:
+    """How many numbers G of m columns has: its blocks lie one after the other, each a square; see `end_of_block`."""
+    cdef Py_ssize_t first = 0, end, found = 0
+    while first < m:
+        end = end_of_block(first, cut, block, m)
+        found += (end - first) * (end - first)
+        first = end
+    return found
 
 
 cdef void transpose(Py_ssize_t rows, Py_ssize_t columns, const floating* A, Py_ssize_t lda,

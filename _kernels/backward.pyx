@@ -5,7 +5,8 @@ where observations and states lie; the parts that threads work on have sums of t
 R = sum lambda1_t lambda1_t^T, of multipliers times a power of two where their squares would leave the range of float32.
 
 A symbol x is a row of the unit matrix: its row of L_x = sum x lambda1^T takes lambda1, its row of G_xs = sum x [s 1]^T
-takes [s 1], and of G_x = sum x x^T, a diagonal of counts, the last column of G_xs is what there is to know.
+takes [s 1], and of G_x = sum x x^T, a diagonal of counts, the last column of G_xs is what there is to know.  Of many
+features G has blocks only: x x^T of so many columns of x each, and [s 1]^T [s 1].
 
 Outputs are read from states h, all rows of which must be known before V^T lambda3 is passed on: with a pooled read-out
 lambda_h = V^T lambda3 takes the place of H, once the sums over h have been taken, and its share is injected at each
@@ -23,7 +24,7 @@ from libc.string cimport memcpy, memset
 
 from admmirnn._kernels._blas cimport add_gram, add_products, dot, multiply_rows, rows_at_once
 from admmirnn._kernels._cells cimport MOST_MAPS, Cell, MapOf, columns_of, gated_pull_back, pull_back, width_of
-from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, NONE, ReadOut
+from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, NONE, ReadOut, end_of_block
 from admmirnn._kernels._pool_simd cimport add_all, multiply_all, take_where
 from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
 from admmirnn._kernels.batch cimport _Batch, n_outputs_of
@@ -378,13 +379,13 @@ cdef void gather_multipliers(Sweep* sweep, Py_ssize_t t, int part, Py_ssize_t fi
         i = i + every if sweep.R_positions == NULL else first_in_R(sweep, t, i + 1, last)
 
 
-cdef void scale_rows(const floating* roots, Py_ssize_t rows, Py_ssize_t columns, const floating* A,
+cdef void scale_rows(const floating* roots, Py_ssize_t rows, Py_ssize_t columns, const floating* A, Py_ssize_t lda,
                      floating* out) noexcept nogil:
-    """out = roots[:, None] * A"""
+    """out = roots[:, None] * A, of which the rows are ``lda`` numbers apart."""
     cdef Py_ssize_t i, j
     for i in range(rows):
         for j in range(columns):
-            out[i * columns + j] = roots[i] * A[i * columns + j]
+            out[i * columns + j] = roots[i] * A[i * lda + j]
 
 
 cdef void add_gram_of_states(Sweep* sweep, Py_ssize_t first, Py_ssize_t rows, const floating* S,
@@ -397,7 +398,7 @@ cdef void add_gram_of_states(Sweep* sweep, Py_ssize_t first, Py_ssize_t rows, co
         return
     while row < rows:
         some = min(at_once, rows - row)
-        scale_rows[floating](<const floating*> sweep.roots + first + row, some, n, S + row * n, scaled)
+        scale_rows[floating](<const floating*> sweep.roots + first + row, some, n, S + row * n, n, scaled)
         add_gram[floating](some, n, 1, scaled, n, sums + sweep.at.G_s, n)
         row += some
 
@@ -417,12 +418,40 @@ cdef void add_gram_of_inputs(Sweep* sweep, Py_ssize_t first, Py_ssize_t rows, Py
     while row < rows:
         some = min(at_once, rows - row)
         of_s = max(min(some, rows_of_s - row), 0)
-        scale_rows[floating](roots + row, some, d_1, X + row * d_1, X_scaled)
-        scale_rows[floating](roots + row, of_s, n, S + row * n, S_scaled)
+        scale_rows[floating](roots + row, some, d_1, X + row * d_1, d_1, X_scaled)
+        scale_rows[floating](roots + row, of_s, n, S + row * n, n, S_scaled)
         add_gram[floating](some, d_1, 1, X_scaled, d_1, sums + sweep.at.G_x, d_1)
         add_gram[floating](of_s, n, 1, S_scaled, n, sums + sweep.at.G_s, n)
         add_products[floating](of_s, n, d_1, 1, S_scaled, n, X_scaled, d_1, sums + sweep.at.G_sx, d_1)
         row += some
+
+
+cdef void add_gram_of_blocks(Sweep* sweep, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t rows_of_s, const floating* X,
+                             const floating* S, floating* sums) noexcept nogil:
+    """Of each block of x G_x += x.T @ x, G_s += s.T @ s, G_1s += [s 1].sum(axis=0), with the sequences' weights."""
+    cdef Py_ssize_t n = sweep.n, d = sweep.d, column = 0, width, row, some, at_once = rows_at_once(n, n), i, j
+    cdef const floating* roots = <const floating*> sweep.roots
+    cdef floating* scaled = sums + sweep.at.scaled
+    cdef floating* G_x = sums + sweep.at.G_x
+    cdef floating* of_ones = sums + sweep.at.G_sx
+    cdef floating weight
+    while column < d:
+        width, row = end_of_block(column, d, sweep.at.block, d) - column, 0
+        if roots == NULL:
+            add_gram[floating](rows, width, 1, X + column, d + 1, G_x, width)
+            row = rows
+        while row < rows:
+            some = min(at_once, rows - row)
+            scale_rows[floating](roots + first + row, some, width, X + row * (d + 1) + column, d + 1, scaled)
+            add_gram[floating](some, width, 1, scaled, width, G_x, width)
+            row += some
+        G_x, column = G_x + width * width, column + width
+    add_gram_of_states[floating](sweep, first, rows_of_s, S, sums)
+    for i in range(rows):
+        weight = 1 if roots == NULL else roots[first + i] * roots[first + i]
+        of_ones[n] += weight
+        for j in range(n if i < rows_of_s else 0):
+            of_ones[j] += weight * S[i * n + j]
 
 
 cdef void add_symbols(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t rows_of_s,
@@ -489,7 +518,10 @@ cdef void add_step(Sweep* sweep, Py_ssize_t t, Py_ssize_t first, Py_ssize_t last
                            sums + sweep.at.L_s, n)
     if not in_gram(sweep, t):
         return
-    add_gram_of_inputs[floating](sweep, first, rows, rows_of_s, X, S, sums)
+    if sweep.at.block > 0:
+        add_gram_of_blocks[floating](sweep, first, rows, rows_of_s, X, S, sums)
+    else:
+        add_gram_of_inputs[floating](sweep, first, rows, rows_of_s, X, S, sums)
 
 
 cdef void add_rows(const floating* A, Py_ssize_t rows, Py_ssize_t columns, floating* total,
@@ -744,7 +776,7 @@ def backward(_Work work not None, _Batch batch not None, lambda3, weights, doubl
     cdef Sweep sweep
     cdef Py_ssize_t N = batch.N, n = work.n, t, i, gram_rows = 0
     cdef Py_ssize_t p_x = work.cell.of_x * n, p_s = work.cell.of_s * n
-    cdef Sums at = sums_of_part(work.cell, work.d, n, work.K, work.symbols)
+    cdef Sums at = sums_of_part(work.cell, work.d, n, work.K, work.symbols, work.gram_block)
     cdef Py_ssize_t room = at.total
     cdef int n_parts
     if work.lambda1 == NULL or not has_room(work, batch) or work.room_of_sums < room \

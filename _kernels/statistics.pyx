@@ -10,18 +10,26 @@ from cython cimport floating
 from admmirnn._kernels._arrays cimport DOUBLE, FLOATING, VECTOR, Holder
 from admmirnn._kernels._blas cimport rows_at_once
 from admmirnn._kernels._cells cimport Cell, MapOf, cell_of, columns_of, width_of
+from admmirnn._kernels._layout cimport end_of_block, numbers_of_blocks
 from admmirnn._kernels.weights cimport _Map
 from admmirnn._kernels.work cimport COUNTS, GRAM_ROWS, OUTPUT_ROWS, R_ROWS, TARGETS, _Work
 
 
-cdef Sums sums_of_part(Cell cell, Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, bint symbols) noexcept nogil:
+cdef Sums sums_of_part(Cell cell, Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, bint symbols,
+                       Py_ssize_t block) noexcept nogil:
     cdef Sums at
+    cdef Py_ssize_t of_G_x = (d + 1) * (d + 1), of_G_sx = n * (d + 1), widest = n + d + 1
+    if symbols:
+        of_G_x, of_G_sx, widest = 0, d * (n + 1), n
+    elif block > 0:
+        of_G_x, of_G_sx, widest = numbers_of_blocks(d, block, d), n + 1, max(n, min(block, d))
+    at.block = block
     at.L_x = 0
     at.L_s = at.L_x + (d + 1) * cell.of_x * n
     at.L_b = at.L_s + cell.of_s * n * n
     at.G_x = at.L_b + cell.n_biases * n
-    at.G_sx = at.G_x + (0 if symbols else (d + 1) * (d + 1))
-    at.G_s = at.G_sx + (d * (n + 1) if symbols else n * (d + 1))
+    at.G_sx = at.G_x + of_G_x
+    at.G_s = at.G_sx + of_G_sx
     at.output_L = at.G_s + n * n
     at.output_G = at.output_L + K * (n + 1)
     at.end = at.output_G + (n + 1) * (n + 1)
@@ -29,7 +37,7 @@ cdef Sums sums_of_part(Cell cell, Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, bint
     at.gathered = at.R + numbers_of_R(cell, n)
     at.piece = at.gathered + rows_at_once(n, n) * width_of(cell) * n
     at.scaled = at.piece + rows_at_once(n, n) * n
-    at.total = at.scaled + rows_at_once(n, n) * (n + (0 if symbols else d + 1))
+    at.total = at.scaled + rows_at_once(n, n) * widest
     return at
 
 
@@ -42,9 +50,12 @@ cdef Py_ssize_t numbers_of_R(Cell cell, Py_ssize_t n) noexcept nogil:
     return found
 
 
-def sums_room(cell, Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, bint symbols=False):
-    """How many numbers at the start of a work's ``sums`` are sums, and how many of these are of the hidden layer."""
-    cdef Sums at = sums_of_part(cell_of(cell), d, n, K, symbols)
+def sums_room(cell, Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, bint symbols=False, Py_ssize_t block=0):
+    """How many numbers at the start of a work's ``sums`` are sums, and how many of these are of the hidden layer.
+
+    ``block`` is its ``gram_block``, see `work`.
+    """
+    cdef Sums at = sums_of_part(cell_of(cell), d, n, K, symbols, block)
     return at.end, at.output_L
 
 
@@ -53,9 +64,10 @@ def counts_room(cell, Py_ssize_t n, bint with_R):
     return COUNTS + (numbers_of_R(cell_of(cell), n) if with_R else 0)
 
 
-def backward_room(cell, Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, Py_ssize_t n_threads, bint symbols=False):
+def backward_room(cell, Py_ssize_t d, Py_ssize_t n, Py_ssize_t K, Py_ssize_t n_threads, bint symbols=False,
+                  Py_ssize_t block=0):
     """How many numbers a work's ``sums`` have: those sums first, then scratch."""
-    return sums_of_part(cell_of(cell), d, n, K, symbols).total * n_threads
+    return sums_of_part(cell_of(cell), d, n, K, symbols, block).total * n_threads
 
 
 cdef void fold_block(Py_ssize_t rows, Py_ssize_t columns, bint is_lower, const floating* sums, Py_ssize_t by_row,
@@ -111,6 +123,24 @@ cdef void fold_rows(MapOf of, Py_ssize_t d, Py_ssize_t n, const floating* sums, 
         G += m
 
 
+cdef void fold_blocks(MapOf of, Py_ssize_t d, Py_ssize_t n, const floating* sums, Sums at, floating keep,
+                      floating share, floating of_ones, floating* G) noexcept nogil:
+    """As `fold_rows`, of a G of blocks: some of the columns of x, and last [s 1]."""
+    cdef Py_ssize_t n_s = n if of.has_s else 0, h = n_s + of.n_ones, first = 0, width
+    cdef const floating* G_x = sums + at.G_x
+    cdef int one
+    while of.has_x and first < d:
+        width = end_of_block(first, d, at.block, d) - first
+        fold_block[floating](width, width, True, G_x, width, 1, keep, of.n_ones * share, G, width)
+        G, G_x, first = G + width * width, G_x + width * width, first + width
+    fold_block[floating](n_s, n_s, True, sums + at.G_s, n, 1, keep, of.n_ones * share, G, h)
+    G += n_s * h
+    for one in range(of.n_ones):
+        fold_block[floating](1, n_s, False, sums + at.G_sx, 0, 1, keep, share, G, h)
+        G[n_s + one] = keep * G[n_s + one] + share * of_ones
+        G += h
+
+
 cdef void fold_R(Py_ssize_t n, const double* sums, double keep, double share, double* R) noexcept nogil:
     """R <- keep R + share R_batch, lower triangle."""
     cdef Py_ssize_t i, j
@@ -143,6 +173,8 @@ cdef floating weight_of_gram(_Work work, const floating* sums, Sums at) noexcept
     """The weight of the rows that the sums of G are of: of symbols, each has one."""
     cdef Py_ssize_t d = work.d, n = work.n, i
     cdef floating found = 0
+    if at.block > 0:
+        return sums[at.G_sx + n]
     if not work.symbols:
         return sums[at.G_x + (d + 1) * (d + 1) - 1]
     for i in range(d):
@@ -155,6 +187,8 @@ cdef void fold_gram(bint symbols, MapOf of, const floating* sums, Sums at, Py_ss
     """G <- keep G + share G_batch"""
     if symbols:
         fold_symbols[floating](of, sums, at, d, n, keep, share, of_ones, G)
+    elif at.block > 0:
+        fold_blocks[floating](of, d, n, sums, at, keep, share, of_ones, G)
     else:
         fold_rows[floating](of, d, n, sums, at, keep, share, of_ones, G)
 
@@ -163,7 +197,7 @@ cdef void fold_of(_Work work, int which, _Map map, double momentum, double decay
                   const floating* sums) noexcept nogil:
     cdef Py_ssize_t d = work.d, n = work.n, first_of_R = 0
     cdef MapOf of = work.cell.maps[which]
-    cdef Sums at = sums_of_part(work.cell, d, n, work.K, work.symbols)
+    cdef Sums at = sums_of_part(work.cell, d, n, work.K, work.symbols, work.gram_block)
     cdef const double* counts = work.counts
     cdef floating keep_G = <floating> decay, share_G, of_ones
     cdef int i
@@ -185,6 +219,7 @@ def fold(_Work work not None, _Map map not None, double momentum, double decay, 
     left in the work; where that is of no rows, G or R stays as it is.  Of G and R the lower triangle is kept up.  Where
     observations are symbols, G is (m, m - d): the columns of [s 1] of the Gram matrix, that is G_xs, whose last column
     is the diagonal of G_x but for the number of equations in which a row of weights has part, above G of [s 1].
+    Where the work has a ``gram_block``, G is the blocks of the map, the only products that are summed up.
     """
     cdef MapOf of
     if not 0 <= which < work.cell.n_maps:
@@ -192,6 +227,8 @@ def fold(_Work work not None, _Map map not None, double momentum, double decay, 
     of = work.cell.maps[which]
     if map.p != of.rows * work.n or map.m != columns_of(of, work.d, work.n) or map.n_ones != of.n_ones \
             or map.n_symbols != (work.d if work.symbols and of.has_x else 0) \
+            or map.cut != (work.d if work.gram_block > 0 and of.has_x else 0) \
+            or (map.cut > 0 and map.block != work.gram_block) \
             or work.counts == NULL or work.single != map.single or (map.R != NULL and work.R == NULL):
         raise ValueError("fold: the layer does not belong to the work")
     with nogil:
@@ -234,7 +271,7 @@ def fold_outputs(_Map map not None, sums, counts, double momentum, double decay)
     held.owner = b"fold_outputs"
     L = held.hold(sums, "sums", FLOATING, False, map.p * map.m + map.m * map.m, VECTOR)
     of = <const double*> held.hold(counts, "counts", DOUBLE, False, COUNTS, VECTOR)
-    if map.n_symbols != 0 or held.single != map.single:
+    if map.n_symbols != 0 or map.cut != 0 or held.single != map.single:
         raise ValueError("fold_outputs: the layer does not belong to the sums")
     with nogil:
         if map.single:

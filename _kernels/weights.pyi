@@ -12,6 +12,7 @@ class Layer(Protocol):
     n_symbols: int
     n_ones: int
     ridge_columns: tuple[int, int]
+    gram_blocks: tuple[int, int]
     weights: FloatArray
     M: FloatArray
     pull: FloatArray

@@ -4,6 +4,9 @@ The solve is D = P^-1 M (G + shift I)^-1, where the penalty P is a matrix, that 
 Cholesky factor L of P and C of G + shift I, and all of it transposed, as the code has it, A = C^-1 M^T L^-T has the
 squares |A|^2 = tr(P D (G + shift I) D^T), and C^-T A = D^T L those |C^-T A|^2 = tr(P D D^T): the length of D in the
 metric of P costs no product of its own.
+
+Of many inputs G has blocks, see `end_of_block`: what is between them is taken for zero, and each is solved for by
+itself.
 """
 
 from cython cimport floating
@@ -14,7 +17,7 @@ from admmirnn._kernels._arrays cimport ANY, DOUBLE, FLOATING, VECTOR, Holder
 from admmirnn._kernels._blas cimport (
     add_gram, add_products, divide_rows, dot, multiply_rows, potrf, solve_triangular, symm
 )
-from admmirnn._kernels._layout cimport transpose
+from admmirnn._kernels._layout cimport end_of_block, numbers_of_blocks, transpose
 
 
 cdef struct Step:                                # of one layer
@@ -41,30 +44,80 @@ cdef bint eliminate(Py_ssize_t d, Py_ssize_t h, int n_ones, const floating* G_xs
     return True
 
 
-cdef void factorise(Py_ssize_t m, Py_ssize_t d, int n_ones, const floating* G, double damping, floating* factor,
-                    floating* scratch, Step* step) noexcept nogil:
+cdef void add_to_diagonals(Py_ssize_t m, Py_ssize_t cut, Py_ssize_t block, floating shift, floating* G) noexcept nogil:
+    """G += shift I, of each block."""
+    cdef Py_ssize_t first = 0, width, i
+    while first < m:
+        width = end_of_block(first, cut, block, m) - first
+        for i in range(width):
+            G[i * width + i] += shift
+        G, first = G + width * width, first + width
+
+
+cdef double trace_of(Py_ssize_t m, Py_ssize_t cut, Py_ssize_t block, const floating* G, double trace) noexcept nogil:
+    """trace + tr(G), of all blocks."""
+    cdef Py_ssize_t first = 0, width, i
+    while first < m:
+        width = end_of_block(first, cut, block, m) - first
+        for i in range(width):
+            trace += G[i * width + i]
+        G, first = G + width * width, first + width
+    return trace
+
+
+cdef bint factorise_blocks(Py_ssize_t m, Py_ssize_t cut, Py_ssize_t block, floating* factor) noexcept nogil:
+    """factor = cholesky(factor) of each block; whether all are positive definite."""
+    cdef Py_ssize_t first = 0, width
+    while first < m:
+        width = end_of_block(first, cut, block, m) - first
+        if potrf[floating](width, factor) != 0:
+            return False
+        factor, first = factor + width * width, first + width
+    return True
+
+
+cdef void solve_blocks(bint is_transposed, Py_ssize_t m, Py_ssize_t p, Py_ssize_t cut, Py_ssize_t block,
+                       const floating* factor, floating* D) noexcept nogil:
+    """D = inv(factor) @ D, or inv(factor.T) @ D, with D (m, p), of each block."""
+    cdef Py_ssize_t first = 0, width
+    while first < m:
+        width = end_of_block(first, cut, block, m) - first
+        solve_triangular[floating](is_transposed, width, p, factor, D + first * p)
+        factor, first = factor + width * width, first + width
+
+
+cdef void multiply_by_blocks(Py_ssize_t m, Py_ssize_t p, Py_ssize_t cut, Py_ssize_t block, const floating* G,
+                             const floating* D, floating* GD) noexcept nogil:
+    """GD = G @ D, with D (m, p), of each block."""
+    cdef Py_ssize_t first = 0, width
+    while first < m:
+        width = end_of_block(first, cut, block, m) - first
+        symm[floating](width, p, G, D + first * p, GD + first * p)
+        G, first = G + width * width, first + width
+
+
+cdef void factorise(Py_ssize_t m, Py_ssize_t d, Py_ssize_t cut, Py_ssize_t block, int n_ones, const floating* G,
+                    double damping, floating* factor, floating* scratch, Step* step) noexcept nogil:
     """factor = cholesky(G + damping tr(G)/m I), raising the damping tenfold until that is positive definite.
 
     Of ``d`` symbols, whose block of G is diagonal, the factor holds G_xs, and the Cholesky factor of what is left of
     the other block when they are eliminated.
     """
-    cdef Py_ssize_t i, h = m - d
+    cdef Py_ssize_t i, h = m - d, numbers = d * h + numbers_of_blocks(cut, block, h)
     cdef double trace = 0
     cdef double least = 1e-6 if floating is float else 1e-14
     cdef floating shift
     for i in range(d):
         trace += n_ones * G[i * h + h - 1]
-    for i in range(h):
-        trace += G[(d + i) * h + i]
+    trace = trace_of[floating](h, cut, block, G + d * h, trace)
     shift = <floating> (damping * trace / m)
     while isfinite(trace):
-        memcpy(factor, G, m * h * sizeof(floating))
-        for i in range(h):
-            factor[(d + i) * h + i] += shift
+        memcpy(factor, G, numbers * sizeof(floating))
+        add_to_diagonals[floating](h, cut, block, shift, factor + d * h)
         if not isfinite(shift):
             break
         if (d == 0 or eliminate(d, h, n_ones, G, shift, factor + d * h, scratch)) \
-                and potrf[floating](h, factor + d * h) == 0:
+                and factorise_blocks[floating](h, cut, block, factor + d * h):
             break
         damping = max(10 * damping, least)
         shift = <floating> (damping * trace / m)
@@ -126,9 +179,9 @@ cdef double divide_symbols(Py_ssize_t p, Py_ssize_t d, Py_ssize_t h, int n_ones,
     return whole
 
 
-cdef double solve(Py_ssize_t p, Py_ssize_t m, Py_ssize_t d, int n_ones, const floating* M, const floating* G,
-                  const floating* factor, const floating* P_factor, double shift, floating* D,
-                  floating* GD) noexcept nogil:
+cdef double solve(Py_ssize_t p, Py_ssize_t m, Py_ssize_t d, Py_ssize_t cut, Py_ssize_t block, int n_ones,
+                  const floating* M, const floating* G, const floating* factor, const floating* P_factor, double shift,
+                  floating* D, floating* GD) noexcept nogil:
     """D = P^-1 M (G + shift I)^-1, transposed, and |D| = sqrt(tr(P D G D^T) / (p n_ones)), or NaN.
 
     ``P_factor`` is the Cholesky factor of P, or NULL where P = I.
@@ -143,10 +196,10 @@ cdef double solve(Py_ssize_t p, Py_ssize_t m, Py_ssize_t d, int n_ones, const fl
         divide_rows[floating](True, m, p, P_factor, D)
     if d > 0:
         whole = divide_symbols(p, d, h, n_ones, factor, <floating> shift, D)
-    solve_triangular[floating](False, h, p, factor + d * h, D_s)
+    solve_blocks[floating](False, h, p, cut, block, factor + d * h, D_s)
     # tr(D^T (G + shift) D) = |inv(factor) M^T|^2
     whole += dot[floating](h * p, D_s, D_s)
-    solve_triangular[floating](True, h, p, factor + d * h, D_s)
+    solve_blocks[floating](True, h, p, cut, block, factor + d * h, D_s)
     if d > 0:
         # D_x -= inv(E) @ G_xs @ D_s
         multiply_rows[floating](d, p, h, 1, factor, h, D_s, p, 0, GD, p)
@@ -156,7 +209,7 @@ cdef double solve(Py_ssize_t p, Py_ssize_t m, Py_ssize_t d, int n_ones, const fl
     square = whole - shift * <double> dot[floating](m * p, D, D)
     if square < 0.01 * whole:
         # GD = G @ D
-        symm[floating](h, p, G + d * h, D_s, GD + d * p)
+        multiply_by_blocks[floating](h, p, cut, block, G + d * h, D_s, GD + d * p)
         if d > 0:
             multiply_rows[floating](d, p, h, 1, G, h, D_s, p, 0, GD, p)
             for i in range(d):
@@ -205,18 +258,25 @@ cdef class _Map(Holder):
     """A matrix of weights with its statistics and the scratch of its weight step; see ``linear_map``."""
 
     def __cinit__(self, layer, scratch):
-        cdef Py_ssize_t p = layer.p, m = layer.m, d = layer.n_symbols, h = m - d
+        cdef Py_ssize_t p = layer.p, m = layer.m, d = layer.n_symbols, h = m - d, numbers
         self.owner = b"linear_map"
         self.p, self.m, self.n_symbols, self.n_ones = p, m, d, layer.n_ones
         self.first_of_ridge, self.end_of_ridge = layer.ridge_columns
+        self.cut, self.block = layer.gram_blocks
         if p < 1 or not 0 <= d < m or not 1 <= self.n_ones <= m - d \
-                or not 0 <= self.first_of_ridge <= self.end_of_ridge <= m:
+                or not 0 <= self.first_of_ridge <= self.end_of_ridge <= m \
+                or not 0 <= self.cut < m or self.block < 1 or (d > 0 and self.cut > 0):
             raise ValueError("linear_map: the sizes do not belong together")
         self.weights = self.hold(layer.weights, "weights", FLOATING, True, p, m)
         self.M = self.hold(layer.M, "M", FLOATING, True, p, m)
         self.pull = self.hold(layer.pull, "pull", FLOATING, False, p, m)
-        self.G = self.hold(layer.G, "G", FLOATING, True, m, h)
-        self.factor = self.hold(layer.factor, "factor", FLOATING, True, m, h)
+        if self.cut > 0:
+            numbers = numbers_of_blocks(self.cut, self.block, m)
+            self.G = self.hold(layer.G, "G", FLOATING, True, numbers, VECTOR)
+            self.factor = self.hold(layer.factor, "factor", FLOATING, True, numbers, VECTOR)
+        else:
+            self.G = self.hold(layer.G, "G", FLOATING, True, m, h)
+            self.factor = self.hold(layer.factor, "factor", FLOATING, True, m, h)
         self.D = self.hold(layer.D, "D", FLOATING, True, m, p)
         self.scratch = self.hold(scratch, "scratch", FLOATING, True, ANY, VECTOR)
         if self.rows < max(m * p, d * h):
@@ -237,8 +297,10 @@ def linear_map(layer, scratch):
     (p, m), of which the weight step follows ``pull``: M itself, or M - lambda4 where something is penalised; G and its
     ``factor`` (m, m), D (m, p), which holds the transpose; R (p, p), the running Gram matrix of the multipliers, in
     float64, and ``P_factor`` (p, p), or None.  Of symbols, `backward` has the columns of [s 1] of G only: G and its
-    factor are then (m, m - n_symbols).  ``scratch`` holds as many numbers as D, or as the factor of symbols.  The map
-    holds on to the memory of these arrays as long as it lives.
+    factor are then (m, m - n_symbols).  ``gram_blocks`` says how G is cut into blocks: the first so many columns, or 0,
+    into blocks of so many, or fewer for the last of them, and the others are one block.  Where it is cut, G and its
+    factor are vectors, in which squares lie one after the other.  ``scratch`` holds as many numbers as D, or as the
+    factor of symbols.  The map holds on to the memory of these arrays as long as it lives.
     """
     return _Map(layer, scratch)
 
@@ -247,12 +309,13 @@ cdef void step_of(_Map of, double damping, bint factorises, Step* step, floating
     """D and |D|; ``step`` has damping and shift already unless this ``factorises`` G."""
     cdef floating* P_factor = <floating*> of.P_factor
     if factorises:
-        factorise[floating](of.m, of.n_symbols, of.n_ones, <floating*> of.G, damping, <floating*> of.factor,
-                            <floating*> of.scratch, step)
+        factorise[floating](of.m, of.n_symbols, of.cut, of.block, of.n_ones, <floating*> of.G, damping,
+                            <floating*> of.factor, <floating*> of.scratch, step)
     if of.R != NULL:
         factorise_penalty[floating](of.p, of.R, damping, P_factor, step)
-    step.norm = solve[floating](of.p, of.m, of.n_symbols, of.n_ones, <floating*> of.pull, <floating*> of.G,
-                                <floating*> of.factor, P_factor, step.shift, D, <floating*> of.scratch)
+    step.norm = solve[floating](of.p, of.m, of.n_symbols, of.cut, of.block, of.n_ones, <floating*> of.pull,
+                                <floating*> of.G, <floating*> of.factor, P_factor, step.shift, D,
+                                <floating*> of.scratch)
     if of.R != NULL and mean_of_diagonal(of.p, of.R) == 0 and isfinite(step.norm):
         step.norm = 0
 

@@ -11,6 +11,7 @@ cdef class _Work(Holder):
     cdef Cell cell
     cdef ReadOut read_out
     cdef bint symbols
+    cdef Py_ssize_t gram_block                    # columns of x in a block of G, or 0 where G is one
     cdef Py_ssize_t n_threads
     cdef const void* maps[MOST_MAPS]             # the matrices of weights
     cdef const void* Psi                          # (K, n + 1)

@@ -19,6 +19,7 @@ class Room(Protocol):
     cell: AnyCell
     read_out: str
     n_threads: int
+    gram_block: int
     weights_T: FloatArray
     X: FloatArray | None
     codes: NDArray[np.int32] | None

@@ -21,10 +21,11 @@ cdef class _Work(Holder):
         self.d, self.n, self.K, self.n_threads = d, n, K, room.n_threads
         self.cell, self.read_out = cell_of(room.cell), read_out_named(room.read_out)
         cell = self.cell
-        self.symbols = room.codes is not None
+        self.symbols, self.gram_block = room.codes is not None, room.gram_block
         if d < 1 or n < 1 or (K != 0 if self.read_out == NONE else K < 1) or self.n_threads < 1 \
                 or self.symbols != (room.X is None) or (room.O_plus is None) != (room.lambda3 is None) \
-                or (self.symbols and room.lambda_x is not None):
+                or (self.symbols and room.lambda_x is not None) or self.gram_block < 0 \
+                or (self.symbols and self.gram_block > 0):
             raise ValueError("work: sizes and arrays do not belong together")
         if len(room.maps) != cell.n_maps:
             raise ValueError(f"work: the cell has {cell.n_maps} maps, and there are {len(room.maps)}")
@@ -90,7 +91,8 @@ def work(room):
 
     ``room`` has the sizes d, n and K; ``maps``, the matrices of the cell, of `elman` [U W b] (n, d + n + 1), and
     ``Psi`` = [V c] (K, n + 1), which are looked at anew in every call; ``cell``, an object with its name; ``read_out``,
-    a name; ``n_threads``; and the arrays, sizes such as ``kept`` being those of the cell (`_cells`):
+    a name; ``n_threads``; ``gram_block``, how many columns of x a block of G has, or 0 where G has all products of
+    [x s 1], or x are symbols; and the arrays, sizes such as ``kept`` being those of the cell (`_cells`):
 
     * ``X`` (rows, d + 1) or, of symbols, ``codes`` (rows,), the other one being None, and ``S`` (rows + B, n);
     * ``A`` (rows, kept n), what the cell keeps of each step, or, if nothing is passed back, of one step of as many

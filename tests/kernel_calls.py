@@ -14,7 +14,7 @@ from admmirnn.networks.cells import Elman
 def layer_of(p, m, M, weights, *, ridge_columns=(0, 0), n_symbols=0, R=None, P_factor=None, **arrays):
     """What `linear_map` looks at."""
     fixed = {"p": p, "m": m, "n_symbols": n_symbols, "n_ones": 1, "ridge_columns": ridge_columns}
-    fixed |= {"R": R, "P_factor": P_factor}
+    fixed |= {"gram_blocks": (0, 1), "R": R, "P_factor": P_factor}
     return SimpleNamespace(M=M, pull=M, weights=weights, **fixed, **arrays)
 
 
@@ -56,7 +56,7 @@ def room_of(Theta, Psi, activation, read_out, n_threads, S, **arrays):
     names = ("X", "codes", "Q", "H", "steps", "O_plus", "lambda3", "lambda1", "initial_multipliers", "sums", "counts")
     names += ("lambda_s", "lambda_x", "lambda_c", "A", "C", "mask")
     arrays = dict.fromkeys(names) | {"weights_T": np.empty((d + 1 + n, n), np.asarray(S).dtype)} | arrays
-    sizes = {"d": d, "n": n, "K": K, "n_threads": n_threads}
+    sizes = {"d": d, "n": n, "K": K, "n_threads": n_threads, "gram_block": 0}
     of_network = {"maps": (Theta,), "Psi": Psi, "cell": Elman(activation), "read_out": read_out}
     return SimpleNamespace(S=S, **sizes, **of_network, **arrays)
 

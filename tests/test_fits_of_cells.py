@@ -102,6 +102,7 @@ FITS = {
     "one step": lambda new: new().fit([x[:1] for x in X], LABELS),
     "one sequence": lambda new: new(RNNRegressor).fit(X[:1], VALUES[:1]),
     "one of each": lambda new: new(RNNRegressor, hidden_size=(1, 1)).fit([x[:, :1] for x in X], VALUES[:, 0]),
+    "G in blocks": lambda new: new(solver=Rollout(gram_block=1)).fit(X, LABELS, sample_weight=WEIGHTS),
 }
 FITS_OF_ONE_DIRECTION = {
     "s_0 given": lambda new: new(s_0="given").fit(X, LABELS),
@@ -199,6 +200,7 @@ CHECKPOINTS = {
     "dropout": {"dropout": 0.3},
     "penalties": {"penalties": {"W": SpectralBall(0.5), "V": Lasso(1e-2)}},
     "rollbacks": {"solver": Rollout(radius=50.0, output_radius=50.0, r=1e-6, metric="identity")},
+    "G in blocks": {"solver": Rollout(gram_block=1)},
     "learnt": {"s_0": "learn"},
     "stateful": {"s_0": "learn", "stateful": True, "chunk_size": 3, "batch_size": 3},
 }
@@ -224,6 +226,7 @@ CALLS = {
     "plain": {},
     "penalties": {"penalties": {"W": Orthogonal()}},
     "dropout": {"dropout": 0.3},
+    "G in blocks": {"solver": Rollout(gram_block=1), "penalties": {"U": Lasso(1e-3)}},
     "learnt": {"s_0": "learn"},
     "stateful": {"s_0": "learn", "stateful": True},
 }

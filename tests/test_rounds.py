@@ -107,7 +107,7 @@ def test_the_pull_to_the_means_is_that_of_consensus_admm(dtype):
     layer.G[:], layer.R[:] = np.tril(A.T @ A), np.tril(B.T @ B)
     layer.M[:], Z = rng.normal(size=(3, 5)), layer.weights.copy()
     consensus, Y = Consensus([layer]), rng.normal(size=(3, 5)).astype(dtype)
-    consensus.begin([Y], [0.3], [Metric(layer.G, layer.R, 0.1)])
+    consensus.begin([Y], [0.3], [Metric(layer.blocks, layer.R, 0.1)])
     consensus.pull()
     np.testing.assert_allclose(layer.pull, layer.M - Y, rtol=1e-6)
     D = rng.normal(size=(3, 5)).astype(dtype)

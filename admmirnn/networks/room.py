@@ -34,6 +34,8 @@ class Room:
         What the outputs are read from: that of the network, or "each".
     n_threads : int
         How many may share the sequences of a minibatch.
+    gram_block : int
+        How many columns of x a block of their Gram matrix has; 0 where that is not cut.
     X : ndarray of shape (n_rows, d + 1), or None
         [x_t, 1], laid out as ``_kernels`` describes.
     codes : ndarray of shape (n_rows,), or None
@@ -91,10 +93,12 @@ class Room:
         n_threads: int = 1,
         rows_of_A: int | None = None,
         with_mask: bool = False,
+        gram_block: int = 0,
     ) -> None:
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
         cell = network.cell
         self.d, self.n, self.K, self.dtype, self.n_threads = d, n, K, dtype, n_threads
+        self.gram_block = gram_block
         self.maps: Sequence[FloatArray] = network.maps
         self.Psi, self.cell, self.read_out = network.Psi, cell, read_out
         self.n_outputs: int = {"each": n_rows + n_sequences, "none": 0}.get(read_out, n_sequences)

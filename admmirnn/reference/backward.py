@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from admmirnn.reference.layout import holes, mask_of_outputs
+from admmirnn.reference.layout import ends_of_blocks, holes, mask_of_outputs
 from admmirnn.reference.maps import of_pre_activations, parts_of, through_U, through_W
 from admmirnn.reference.statistics import sums_by_name
 from admmirnn.reference.work import COUNTS
@@ -41,7 +41,7 @@ def backward(
     N, B, n, d, cell, dtype = batch.N, batch.B, work.n, work.d, work.cell, work.S.dtype
     offsets, S, C = batch.offsets, work.S[: batch.n_rows + batch.B], work.C
     assert work.lambda1 is not None and work.sums is not None and work.counts is not None
-    sums, counts = sums_by_name(work.sums, cell, d, n, work.K, work.codes is not None), work.counts
+    sums, counts = sums_by_name(work.sums, cell, d, n, work.K, work.codes is not None, work.gram_block), work.counts
     parts, X = parts_of(cell, work.maps, d, n), _observations(work, batch)
     if roots is None:
         roots = np.ones(B, dtype)
@@ -54,7 +54,7 @@ def backward(
         lambda_h = _multipliers_of_states_read(work, batch, lambda3)
     keep = len(work.lambda1) >= batch.n_rows and cell.n_kept == 0
     n_capped, largest, following, direct = 0, np.zeros(B), work.lambda1[:0], S[:0]
-    gram, gram_rows = np.zeros((d + n + 1, d + n + 1), dtype), 0
+    grams, gram_rows = _grams(work), 0
     R, n_taken = [np.zeros((len(matrix), len(matrix))) for matrix in work.maps], 0
     for name in ("L_x", "L_s", "L_b"):
         sums[name][:] = 0
@@ -93,7 +93,8 @@ def backward(
         _add_products(sums, cell, n, multipliers, equations, X[rows], S[rows])
         if t >= gram_first and (t - gram_first) % gram_every == 0:
             z = roots[:size, None] * np.concatenate([X[rows, :-1], S[rows], X[rows, -1:]], axis=1)
-            gram += z.T @ z
+            for columns, gram in grams:
+                gram += z[:, columns].T @ z[:, columns]
             gram_rows += size
         positions = np.arange(size) + gram_first if R_positions is None else R_positions[:size]
         taken = (equations.astype(np.float64) / roots[:size, None])[(positions + t) % R_every == 0]
@@ -101,7 +102,7 @@ def backward(
             for columns in part.equations(n):
                 of_map += taken[:, columns].T @ taken[:, columns]
         n_taken += len(taken)
-    _write_gram(sums, gram, d)
+    _write_gram(sums, [gram for _, gram in grams], d)
     counts[:COUNTS] = np.count_nonzero(weights), gram_rows, output_rows, n_taken
     if work.has_R:
         counts[COUNTS:] = np.concatenate([of_map.ravel() for of_map in R])
@@ -185,8 +186,23 @@ def _add_products(
         sums["L_b"] += equations[:, -of_biases:].sum(axis=0)[:, None]
 
 
-def _write_gram(sums: dict[str, FloatArray], gram: FloatArray, d: int) -> None:
+def _grams(work: _Work) -> list[tuple[slice, FloatArray]]:
+    """The columns of [x, s, 1] that G has the products of, in blocks, and zeros for these."""
+    m, gram_blocks = work.d + work.n + 1, (work.d, work.gram_block) if work.gram_block else (0, 1)
+    ends = ends_of_blocks(m, gram_blocks)
+    return [
+        (slice(first, end), np.zeros((end - first, end - first), work.S.dtype))
+        for first, end in zip([0, *ends], ends, strict=False)
+    ]
+
+
+def _write_gram(sums: dict[str, FloatArray], grams: list[FloatArray], d: int) -> None:
     """G of z = [x, s, 1] in the blocks in which the kernel has them."""
+    *of_blocks, gram = grams
+    if of_blocks:
+        sums["G_x"][0] = np.concatenate([block.ravel() for block in of_blocks])
+        sums["G_s"][:], sums["G_1s"][0] = gram[:-1, :-1], gram[-1]
+        return
     of_x = [*range(d), -1]
     sums["G_s"][:] = gram[d:-1, d:-1]
     if "G_xs" in sums:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
+from admmirnn.reference.layout import blocks_of_gram
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -28,25 +30,32 @@ def _whole(G: FloatArray, d: int, n_ones: int) -> FloatArray:
     return whole
 
 
+def _blocks(map: _Map, G: FloatArray) -> list[tuple[slice, FloatArray]]:
+    """The columns of the blocks of G, or of its factor, and these."""
+    if map.n_symbols:
+        return [(slice(0, map.m), _whole(G, map.n_symbols, map.n_ones))]
+    return blocks_of_gram(G, map.m, map.gram_blocks)
+
+
 def _cholesky(G: FloatArray, shift: float) -> FloatArray:
     damped = np.tril(G) + np.tril(G, -1).T + G.dtype.type(shift) * np.eye(len(G), dtype=G.dtype)
     found: FloatArray = cho_factor(damped, lower=True, check_finite=False)[0]
     return found
 
 
-def _factorise(G: FloatArray, damping: float) -> tuple[FloatArray | None, float, float]:
-    """The Cholesky factor of G + shift I, the damping in force and the shift; None and NaN when there is none."""
-    m = len(G)
-    least = 1e-6 if G.dtype == np.float32 else 1e-14
-    trace = float(np.trace(G, dtype=np.float64))
-    if not (np.isfinite(trace) and np.isfinite(np.tril(G)).all()):
+def _factorise(blocks: list[FloatArray], damping: float) -> tuple[list[FloatArray] | None, float, float]:
+    """The Cholesky factors of the blocks of G + shift I, the damping in force and the shift; None, NaN without any."""
+    m, dtype = sum(len(G) for G in blocks), blocks[0].dtype
+    least = 1e-6 if dtype == np.float32 else 1e-14
+    trace = float(sum(np.trace(G, dtype=np.float64) for G in blocks))
+    if not (np.isfinite(trace) and all(np.isfinite(np.tril(G)).all() for G in blocks)):
         return None, damping, np.nan
     while True:
         shift = damping * trace / m
-        if not abs(shift) <= np.finfo(G.dtype).max:
+        if not abs(shift) <= np.finfo(dtype).max:
             return None, damping, np.nan
         try:
-            return _cholesky(G, shift), damping, shift
+            return [_cholesky(G, shift) for G in blocks], damping, shift
         except LinAlgError:
             damping = max(10 * damping, least)
 
@@ -73,6 +82,7 @@ class Layer(Protocol):
     n_symbols: int
     n_ones: int
     ridge_columns: tuple[int, int]
+    gram_blocks: tuple[int, int]
     weights: FloatArray
     M: FloatArray
     pull: FloatArray
@@ -90,6 +100,7 @@ class _Map:
     m: int
     n_symbols: int
     ridge_columns: tuple[int, int]
+    gram_blocks: tuple[int, int]
     weights: FloatArray
     factor: FloatArray
     P_factor: FloatArray | None
@@ -98,6 +109,7 @@ class _Map:
     def __init__(self, layer: Layer) -> None:
         self.p, self.m, self.n_symbols, self.ridge_columns = layer.p, layer.m, layer.n_symbols, layer.ridge_columns
         self.n_ones: int = layer.n_ones
+        self.gram_blocks = layer.gram_blocks
         self.weights, self.D, self.factor, self.P_factor = layer.weights, layer.D, layer.factor, layer.P_factor
         self.M, self.pull, self.G, self.R = layer.M, layer.pull, layer.G, layer.R
 
@@ -126,16 +138,17 @@ def weight_step(
 def _weight_step(
     map: _Map, damping: float, r: float, radius: float, schedule: float, factored: LayerOutcome | None
 ) -> LayerOutcome:
-    M, G, R, D, symbols = map.pull, _whole(map.G, map.n_symbols, map.n_ones), map.R, map.D, map.n_symbols > 0
+    M, blocks, R, D, symbols = map.pull, _blocks(map, map.G), map.R, map.D, map.n_symbols > 0
     if factored is None:
-        factor, least_damping, shift = _factorise(G, damping)
-        if factor is not None:
-            map.factor[:] = map.G if symbols else factor
+        factors, least_damping, shift = _factorise([G for _, G in blocks], damping)
+        if factors is not None:
+            of_blocks = map.G if symbols else np.concatenate([factor.ravel() for factor in factors])
+            map.factor[:] = of_blocks.reshape(map.factor.shape)
     else:
         _, _, least_damping, shift = factored
     if R is not None:
         assert map.P_factor is not None
-        factor, damping = _factorise_penalty(R, damping, G.dtype)
+        factor, damping = _factorise_penalty(R, damping, map.G.dtype)
         if factor is None:
             shift = np.nan
         else:
@@ -145,8 +158,9 @@ def _weight_step(
         damping = least_damping
     if not (np.isfinite(shift) and np.isfinite(M).all()):
         return np.nan, np.nan, damping, shift
-    factor = _cholesky(_whole(map.factor, map.n_symbols, map.n_ones), shift) if symbols else map.factor
-    D[:] = cho_solve((factor, True), M.T, check_finite=False)
+    for columns, factor in _blocks(map, map.factor):
+        factor = _cholesky(factor, shift) if symbols else factor
+        D[columns] = cho_solve((factor, True), M.T[columns], check_finite=False)
     PD = D
     if R is not None:
         assert map.P_factor is not None
@@ -156,7 +170,8 @@ def _weight_step(
     whole = float(np.vdot(D, M.T))
     square = whole - shift * float(np.vdot(PD, D))
     if square < 0.01 * whole:  # rounding would show
-        square = max(float(np.vdot(PD, (np.tril(G) + np.tril(G, -1).T) @ D)), 0)
+        GD = np.concatenate([(np.tril(G) + np.tril(G, -1).T) @ D[columns] for columns, G in blocks])
+        square = max(float(np.vdot(PD, GD)), 0)
     if R is not None and np.trace(R) == 0:
         square = 0.0
     norm = float(np.sqrt(square / (map.p * map.n_ones)))

@@ -29,6 +29,7 @@ class Room(Protocol):
     cell: Any  # AnyCell, of which a twin knows what its step takes
     read_out: str
     n_threads: int
+    gram_block: int
     weights_T: FloatArray
     X: FloatArray | None
     codes: NDArray[np.int32] | None
@@ -74,6 +75,7 @@ class _Work:
 
     def __init__(self, room: Room) -> None:
         self.d, self.n, self.K, self.n_threads = room.d, room.n, room.K, room.n_threads
+        self.gram_block: int = room.gram_block
         self.maps, self.Psi, self.cell, self.read_out = room.maps, room.Psi, room.cell, room.read_out
         self.A, self.C, self.lambda_c = room.A, room.C, room.lambda_c
         self.mask: FloatArray | None = room.mask if room.read_out != "none" else None

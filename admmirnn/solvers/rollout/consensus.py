@@ -20,29 +20,33 @@ class Metric:
 
     Parameters
     ----------
-    G, R : ndarray
-        In their lower triangles; R is None where P is I.
+    blocks : list of (slice, ndarray)
+        Columns of the blocks of G, and these, in their lower triangles.
+    R : ndarray or None
+        In its lower triangle; None where P is I.
     damping : float
         Added to the diagonals of G and of P in units of their means.
     """
 
-    def __init__(self, G: FloatArray, R: NDArray[np.float64] | None, damping: float) -> None:
-        self._G = _damped(G, damping)
+    def __init__(
+        self, blocks: Sequence[tuple[slice, FloatArray]], R: NDArray[np.float64] | None, damping: float
+    ) -> None:
+        shift = damping * sum(float(np.trace(G)) for _, G in blocks) / sum(len(G) for _, G in blocks)
+        self._blocks = [(columns, _damped(G, shift)) for columns, G in blocks]
         self._P = None
         if R is not None:
             mean = float(np.trace(R)) / len(R)
             whole = np.tril(R) + np.tril(R, -1).T
-            self._P = (whole / (mean or 1.0) + damping * np.eye(len(R))).astype(G.dtype)
+            self._P = (whole / (mean or 1.0) + damping * np.eye(len(R))).astype(blocks[0][1].dtype)
 
     def of(self, D: FloatArray) -> FloatArray:
         """Q D."""
         with np.errstate(over="ignore", invalid="ignore"):
-            found: FloatArray = D @ self._G
+            found: FloatArray = np.concatenate([D[:, columns] @ G for columns, G in self._blocks], axis=1)
             return found if self._P is None else self._P @ found
 
 
-def _damped(G: FloatArray, damping: float) -> FloatArray:
-    shift = damping * float(np.trace(G)) / len(G)
+def _damped(G: FloatArray, shift: float) -> FloatArray:
     found: FloatArray = np.tril(G) + np.tril(G, -1).T + G.dtype.type(shift) * np.eye(len(G), dtype=G.dtype)
     return found
 

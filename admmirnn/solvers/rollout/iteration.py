@@ -15,6 +15,7 @@ from admmirnn.networks.rolling import Spaces
 from admmirnn.solvers.memory import as_dict
 from admmirnn.solvers.rollout.consensus import Consensus
 from admmirnn.solvers.rollout.dropout import Dropout
+from admmirnn.solvers.rollout.gram import block_of_gram, cut_of
 from admmirnn.solvers.rollout.guard import WINDOW, Guard
 from admmirnn.solvers.rollout.history import EpochRecord
 from admmirnn.solvers.rollout.joint import Joint, room_of_joint
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from admmirnn._typing import FloatArray, IntArray, Reducer
     from admmirnn.data.sequences import Minibatch
+    from admmirnn.networks import RNN
     from admmirnn.solvers.rollout.problem import Problem
     from admmirnn.solvers.status import Status
     from admmirnn.solvers.workers import Failing
@@ -77,6 +79,7 @@ class Settings(Protocol):
     gram_every: int | str
     factor_every: int
     metric: str
+    gram_block: int | str | None
 
 
 class Fit:
@@ -218,6 +221,7 @@ class Fit:
                     n_symbols,
                     n_ones=letters.count("1"),
                     ridge_columns=ridge_columns,
+                    gram_blocks=cut_of(n_x, self.gram_block(direction)),
                     matrix_penalty=i in with_matrix,
                 )
             )
@@ -227,6 +231,12 @@ class Fit:
         self.consensus = Consensus(self.layers) if self.problem.has_consensus else None
         scratch = np.zeros(max(layer.room for layer in self.layers), network.dtype)
         self.maps = [self.kernels.linear_map(layer, scratch) for layer in self.layers]
+
+    def gram_block(self, direction: RNN) -> int:
+        """How many of the features that a direction reads are a block of G; 0 where G is one, or of symbols."""
+        if self.sequences.n_symbols and direction in self.network.layers[0]:
+            return 0
+        return block_of_gram(self.settings.gram_block, direction.n_features, direction.n_hidden)
 
     def make_workspaces(self) -> None:
         """Allocate what an iteration writes to, for each direction of each layer."""
@@ -254,6 +264,7 @@ class Fit:
                         below=below,
                         n_above=len(directions),
                         with_mask=self.problem.dropout > 0,
+                        gram_block=self.gram_block(direction),
                         memory=memory,
                     )
                     for direction, memory in zip(directions, memories, strict=True)
@@ -287,6 +298,7 @@ class Fit:
                     i == 0 and self.sequences.n_symbols > 0,
                     self.n_threads,
                     with_R=any([next(layers).R is not None for _ in direction.maps]),
+                    gram_block=self.gram_block(direction),
                 )
                 for direction in directions
             ]

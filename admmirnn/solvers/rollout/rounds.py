@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from admmirnn import backend
+from admmirnn.reference.layout import blocks_of_gram
 from admmirnn.solvers.rollout.consensus import Metric
 from admmirnn.solvers.rollout.guard import Guard
 from admmirnn.solvers.rollout.history import EpochRecord
@@ -50,6 +51,12 @@ class Statistics:
     M: FloatArray
     G: FloatArray
     R: NDArray[np.float64] | None
+    gram_blocks: tuple[int, int] = (0, 1)
+
+    @property
+    def blocks(self) -> list[tuple[slice, FloatArray]]:
+        """The columns of each block of G, and the block itself."""
+        return blocks_of_gram(self.G, self.M.shape[1], self.gram_blocks)
 
 
 @dataclass
@@ -246,7 +253,10 @@ def make_round(
                 before = (
                     [(fit.batch_loss, fit.mean_weight, fit.n_targets, len(indices))] if len(indices) else [_NOTHING]
                 )
-        found = [Statistics(layer.radius, layer.large_radius, layer.M, layer.G, layer.R) for layer in fit.layers]
+        found = [
+            Statistics(layer.radius, layer.large_radius, layer.M, layer.G, layer.R, layer.gram_blocks)
+            for layer in fit.layers
+        ]
         M_0 = [states.M for states in fit.initial_states]
         state = RoundState(found, M_0, fit.n_remembered, fit.iteration)
         steps = fit.consensus.steps if fit.consensus else None
@@ -254,7 +264,7 @@ def make_round(
 
 
 def _metrics(state: RoundState, damping: float) -> list[Metric]:
-    return [Metric(layer.G, layer.R, damping) for layer in state.layers]
+    return [Metric(layer.blocks, layer.R, damping) for layer in state.layers]
 
 
 _NOTHING = (0.0, 0.0, 0, 0)
@@ -335,6 +345,7 @@ def averaged(results: Sequence[RoundResult], shares: Sequence[float]) -> tuple[l
             _mean([layer.M for layer in of_parts], of_statistics),
             _mean([layer.G for layer in of_parts], of_statistics),
             None if of_parts[0].R is None else _mean([layer.R for layer in of_parts], of_statistics),
+            of_parts[0].gram_blocks,
         )
         for of_parts in zip(*(state.layers for state in states), strict=True)
     ]

@@ -97,6 +97,12 @@ class Rollout(BaseEstimator):
         Penalty of the equation a_t = U x_t + W s_{t-1} + b: "multipliers" is the matrix P of step 5; "identity"
         is a number, P = I, as in the paper, with a smaller ridge and with steps of constant length in `partial_fit`.
         Layers with ``penalties`` have the number in either case.
+    gram_block : int, "auto" or None, default="auto"
+        Largest number of features, >= 1, whose products with each other are in G.  If a layer reads more features, they
+        are taken in blocks of so many, in their order; the products of features in different blocks, and those of
+        features with the states and the constant 1, are taken for zero.  Time and memory of an iteration are then
+        proportional to the number of features, not to its square and cube.  None takes all products.  "auto" is None
+        for layers of up to 2 n + 1024 features and 512 for others.  It has no effect on symbols.
 
     Notes
     -----
@@ -124,6 +130,7 @@ class Rollout(BaseEstimator):
         factor_every: int = 2,
         max_iter: int | None = None,
         metric: str = "multipliers",
+        gram_block: int | str | None = "auto",
     ) -> None:
         self.rho = rho
         self.r = r
@@ -138,9 +145,11 @@ class Rollout(BaseEstimator):
         self.factor_every = factor_every
         self.max_iter = max_iter
         self.metric = metric
+        self.gram_block = gram_block
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__({"metric": "identity"} | state)  # as it was when older versions pickled this
+        # as it was when older versions pickled this
+        super().__setstate__({"metric": "identity", "gram_block": None} | state)
 
     capabilities: frozenset[Capability] = frozenset(Capability)
 
@@ -384,6 +393,8 @@ def check_rollout(settings: Rollout) -> None:
     if not validation.is_auto(settings.gram_every):
         validation.check_integer("gram_every", settings.gram_every, 1, alternatives=", or 'auto'")
     validation.check_integer("factor_every", settings.factor_every, 1)
+    if settings.gram_block is not None and not validation.is_auto(settings.gram_block):
+        validation.check_integer("gram_block", settings.gram_block, 1, alternatives=", None or 'auto'")
     check_max_iter(settings.max_iter)
     for name in ("radius", "output_radius"):
         if settings.r == 0 and getattr(settings, name) is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from admmirnn.networks.room import Room, Space, reads_in_place
+from admmirnn.reference.layout import blocks_of_gram, ends_of_blocks
 from admmirnn.solvers.rollout.memory import LayerMemory
 
 if TYPE_CHECKING:
@@ -67,8 +68,9 @@ class Workspace(Space):
     """What the iterations of a fit work on, of one direction of a layer; see `Space` for the roll-out's.
 
     ``read_out`` is "none" where another layer reads the states, and ``below`` is the layer whose states this one reads,
-    as one of ``n_above`` directions.  ``with_mask`` says that there is dropout.  ``memory`` is what the backward sweep
-    writes its sums and counts to, of the sizes of `room_of_sums`, or None to allocate it.
+    as one of ``n_above`` directions.  ``with_mask`` says that there is dropout.  ``gram_block`` is how many columns of
+    x a block of G has, 0 where G is one.  ``memory`` is what the backward sweep writes its sums and counts to, of the
+    sizes of `room_of_sums`, or None to allocate it.
 
     Attributes
     ----------
@@ -115,6 +117,7 @@ class Workspace(Space):
         below: Sequence[Workspace] = (),
         n_above: int = 1,
         with_mask: bool = False,
+        gram_block: int = 0,
         memory: tuple[FloatArray, NDArray[np.float64]] | None = None,
     ) -> None:
         n, d, K, dtype = network.n_hidden, network.n_features, network.n_outputs, network.dtype
@@ -122,7 +125,8 @@ class Workspace(Space):
         n_rows = max(sequences.most_rows(batch_size), 1)
         symbols = not below and sequences.n_symbols > 0
         room = Room(
-            network, read_out, n_rows, batch_size, symbols=symbols, n_threads=n_threads, with_mask=with_mask
+            network, read_out, n_rows, batch_size, symbols=symbols, n_threads=n_threads, with_mask=with_mask,
+            gram_block=gram_block,
         )  # fmt: skip
         room.O_plus, room.lambda3 = room.zeros(dtype, 2, room.n_outputs, K)
         n_blocks = 3 if any(of.n_equations > 1 for of in cell.maps) else 2
@@ -135,11 +139,13 @@ class Workspace(Space):
             is_direct = reads_in_place(below, n_above)
             room.lambda_x = below[0].room.lambda_s if is_direct else room.zeros(dtype, n_rows, d)
         if memory is None:
-            (_, n_numbers), n_counts = room_of_sums(kernels, network, batch_size, symbols, n_threads, with_R=with_R)
+            (_, n_numbers), n_counts = room_of_sums(
+                kernels, network, batch_size, symbols, n_threads, with_R=with_R, gram_block=gram_block
+            )
             memory = room.zeros(dtype, n_numbers), room.zeros(np.float64, n_counts)
         room.sums, room.counts = memory
         super().__init__(kernels, room, sequences.scale, below, n_above, sequences.standard_in(dtype))
-        end, of_hidden = kernels.sums_room(cell, d, n, K, symbols)
+        end, of_hidden = kernels.sums_room(cell, d, n, K, symbols, gram_block)
         self.sums, self.output_sums = room.sums[:end], room.sums[of_hidden:end]
         self.counts, self.output_counts = room.counts, room.counts[: kernels.counts_room(cell, n, False)]
         self.targets = targets
@@ -214,12 +220,19 @@ class Workspace(Space):
 
 
 def room_of_sums(
-    kernels: Kernels, network: RNN, batch_size: int, symbols: bool, n_threads: int, *, with_R: bool
+    kernels: Kernels,
+    network: RNN,
+    batch_size: int,
+    symbols: bool,
+    n_threads: int,
+    *,
+    with_R: bool,
+    gram_block: int = 0,
 ) -> tuple[tuple[int, int], int]:
     """How many sums a backward sweep leaves, and how many numbers it needs for them and its scratch; its counts."""
     cell, sizes = network.cell, (network.n_features, network.n_hidden, network.n_outputs)
-    n_sums, _ = kernels.sums_room(cell, *sizes, symbols)
-    n_numbers = kernels.backward_room(cell, *sizes, min(n_threads, batch_size), symbols)
+    n_sums, _ = kernels.sums_room(cell, *sizes, symbols, gram_block)
+    n_numbers = kernels.backward_room(cell, *sizes, min(n_threads, batch_size), symbols, gram_block)
     return (n_sums, n_numbers), kernels.counts_room(cell, network.n_hidden, with_R)
 
 
@@ -237,6 +250,9 @@ class Layer:
         weights has part.
     ridge_columns : tuple of int
         The first and the end of those columns that the ridge shrinks.
+    gram_blocks : tuple of int
+        How many of the first inputs have a Gram matrix in blocks, and of how many inputs each of these is, but for the
+        last one; the other inputs are one block.  (0, 1): all inputs are one.
     weights : ndarray of shape (p, m)
         The network's own array, changed in place.
     radius : float
@@ -247,9 +263,9 @@ class Layer:
         Running mean of L = sum of multiplier times input.
     pull : ndarray of shape (p, m)
         What the weight step follows: M, or M - lambda4 where something is penalised.
-    G : ndarray of shape (m, m - n_symbols)
+    G : ndarray of shape (m, m - n_symbols), or a vector
         Running Gram matrix of the inputs, in its lower triangle; of symbols, the columns of the inputs after them, the
-        last of which is 1.
+        last of which is 1; where it is cut into blocks, these squares one after the other.
     factor : ndarray of the shape of G
         Cholesky factor of the damped G.
     R : ndarray of float64 of shape (p, p), or None
@@ -287,18 +303,20 @@ class Layer:
         *,
         n_ones: int = 1,
         ridge_columns: tuple[int, int] = (0, 0),
+        gram_blocks: tuple[int, int] = (0, 1),
         matrix_penalty: bool = False,
     ) -> None:
         self.weights = weights
         self.n_symbols, self.n_ones = n_symbols, n_ones
-        self.ridge_columns = ridge_columns
+        self.ridge_columns, self.gram_blocks = ridge_columns, gram_blocks
         self.first_radius = self.radius = math.inf if radius is None else float(radius)
         self.large_radius = large_radius
         p, m = weights.shape
         self.p: int = p
         self.m: int = m
         self.M = self.pull = np.zeros((p, m), weights.dtype)
-        self.G = np.zeros((m, m - n_symbols), weights.dtype)
+        of_blocks = np.diff([0, *ends_of_blocks(m, gram_blocks)])
+        self.G = np.zeros((m, m - n_symbols) if len(of_blocks) == 1 else int((of_blocks**2).sum()), weights.dtype)
         self.factor: FloatArray = np.zeros_like(self.G)
         self.R = np.zeros((p, p)) if matrix_penalty else None
         self.P_factor = np.zeros((p, p), weights.dtype) if matrix_penalty else None
@@ -328,7 +346,14 @@ class Layer:
     def mean_square(self) -> float:
         """Of the inputs: tr(G) / m."""
         n_symbols = self.n_symbols
+        if self.G.ndim == 1:
+            return float(sum(G.trace() for _, G in self.blocks)) / self.m
         return float(self.n_ones * self.G[:n_symbols, -1].sum() + self.G[n_symbols:].trace()) / self.m
+
+    @property
+    def blocks(self) -> list[tuple[slice, FloatArray]]:
+        """The columns of each block of G, and the block itself."""
+        return blocks_of_gram(self.G, self.m, self.gram_blocks)
 
     @property
     def room(self) -> int:
@@ -347,14 +372,18 @@ class Layer:
         return LayerMemory(self.radius, self.outcome, *(getattr(self, name) for name in _STATISTICS))
 
     def remember(self, memory: LayerMemory) -> bool:
-        """Take over the memory of another call; return False if that had another penalty and has no R for this one."""
+        """Take over the memory of another call; return False if that had another penalty or other blocks of G.
+
+        It has then no R, or no G, for this one.
+        """
         self.radius, self.outcome = memory.radius, memory.outcome
         is_whole = True
         for name in _STATISTICS:
             own, earlier = getattr(self, name), getattr(memory, name)
-            if own is not None and earlier is not None:
+            is_alike = own is not None and earlier is not None and own.shape == earlier.shape
+            if is_alike:
                 np.copyto(own, earlier)  # copied: that call's memory is still good if this one fails
-            is_whole &= own is None or earlier is not None
+            is_whole &= own is None or is_alike
         return is_whole
 
     def shrink_radius(self, times: int) -> None:
