@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from admmirnn.reference.layout import ends_of_blocks, holes, mask_of_outputs
+from admmirnn.data.gram_blocks import ends_of_blocks
+from admmirnn.reference.layout import holes, mask_of_outputs
 from admmirnn.reference.maps import of_pre_activations, parts_of, through_U, through_W
 from admmirnn.reference.statistics import sums_by_name
 from admmirnn.reference.work import COUNTS

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from admmirnn.reference.layout import blocks_of_gram
+from admmirnn.data.gram_blocks import blocks_of_gram
 from admmirnn.reference.maps import n_separate_biases, parts_of
 from admmirnn.reference.work import COUNTS, GRAM_ROWS, OUTPUT_ROWS, R_ROWS, TARGETS
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from admmirnn.reference.layout import blocks_of_gram
+from admmirnn.data.gram_blocks import blocks_of_gram
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from admmirnn import backend
-from admmirnn.reference.layout import blocks_of_gram
+from admmirnn.data.gram_blocks import blocks_of_gram
 from admmirnn.solvers.rollout.consensus import Metric
 from admmirnn.solvers.rollout.guard import Guard
 from admmirnn.solvers.rollout.history import EpochRecord

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from admmirnn.data.gram_blocks import blocks_of_gram, ends_of_blocks
 from admmirnn.networks.room import Room, Space, reads_in_place
-from admmirnn.reference.layout import blocks_of_gram, ends_of_blocks
 from admmirnn.solvers.rollout.memory import LayerMemory
 
 if TYPE_CHECKING:
