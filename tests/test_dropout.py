@@ -41,7 +41,7 @@ def same_weights(one, other):
 
 @pytest.mark.parametrize("kind", [RNNClassifier, RNNRegressor, CharacterModel])
 def test_there_is_none_by_default(kind):
-    assert kind().dropout == 0
+    assert kind().dropout == ("auto" if kind is RNNClassifier else 0)  # which tests of streams look at
     assert clone(kind(dropout=0.25)).get_params()["dropout"] == 0.25
 
 

@@ -163,6 +163,63 @@ def test_one_long_stream_is_cut_into_streams_that_train_side_by_side():
     np.testing.assert_array_equal(again.W_, model.W_)
 
 
+def long_series(n=1, n_steps=1000):
+    rng = np.random.default_rng(0)
+    X = [rng.normal(size=(n_steps, 2)) for _ in range(n)]
+    return X, [(x[:, 0] > 0).astype(int) for x in X]
+
+
+def small_classifier(**options):
+    return RNNClassifier(4, max_epochs=1, random_state=0, **options)
+
+
+@pytest.mark.parametrize("n", [1, 15])
+def test_a_few_long_series_with_labels_of_steps_are_streams_by_default(n):
+    X, y = long_series(n)
+    found = small_classifier().fit(X, y)
+    asked = small_classifier(stateful=True, dropout=0.3).fit(X, y)
+    np.testing.assert_array_equal(found.W_, asked.W_)
+    np.testing.assert_array_equal(
+        small_classifier(dropout=0.0).fit(X, y).W_, small_classifier(stateful=True, dropout=0.0).fit(X, y).W_
+    )
+    assert clone(found).stateful == clone(found).dropout == "auto"
+    again = small_classifier().partial_fit(X, y, classes=[0, 1])
+    np.testing.assert_array_equal(again.W_, small_classifier(stateful=False).partial_fit(X, y, classes=[0, 1]).W_)
+    several = small_classifier(n_networks=2).fit(X, y)
+    expected = small_classifier(n_networks=2, stateful=True, dropout=0.3).fit(X, y)
+    np.testing.assert_array_equal(several.estimators_[1].W_, expected.estimators_[1].W_)
+
+
+@pytest.mark.parametrize(
+    ("n", "n_steps", "options"),
+    [
+        (16, 1000, {}),
+        (1, 999, {}),
+        (1, 1000, {"bidirectional": True}),
+        (1, 1000, {"augment": {"noise": 0.1}}),
+        (1, 1000, {"loss": "sigmoid_cross_entropy"}),
+        (1, 1000, {"solver": "algorithm1"}),
+    ],
+    ids=str,
+)
+def test_other_sequences_are_read_as_wholes_by_default(n, n_steps, options):
+    X, y = long_series(n, n_steps)
+    if "loss" in options:
+        y = [np.stack([one, 1 - one], axis=1) for one in y]
+    found = small_classifier(**options).fit(X, y)
+    asked = small_classifier(stateful=False, dropout=0.0, **options).fit(X, y)
+    np.testing.assert_array_equal(found.V_, asked.V_)
+    one_each = RNNClassifier(4, max_epochs=1, random_state=0).fit(long_series(4)[0], [0, 1, 0, 1])
+    np.testing.assert_array_equal(one_each.W_, small_classifier(stateful=False).fit(long_series(4)[0], [0, 1, 0, 1]).W_)
+
+
+@pytest.mark.parametrize(("name", "value"), [("stateful", "yes"), ("dropout", "some")])
+def test_what_may_be_auto_says_so(name, value):
+    X, y = long_series()
+    with pytest.raises((TypeError, ValueError), match=f"{name} is '{value}'.*or 'auto'"):
+        small_classifier(**{name: value}).fit(X, y)
+
+
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_streams_of_unequal_lengths_some_without_targets(activation):
     rng = np.random.default_rng(0)

@@ -33,7 +33,7 @@ from admmirnn.estimators.ensemble import (
     check_outputs,
     check_single_network,
 )
-from admmirnn.estimators.pipeline import Data, Earlier, Result, initial_network, learn
+from admmirnn.estimators.pipeline import Data, Earlier, Result, for_few_series, initial_network, learn
 from admmirnn.estimators.settings import (
     READ_OUTS,
     EstimatorSettings,
@@ -238,6 +238,7 @@ class RecurrentEstimator(HasWeights, HasNetworks, BaseEstimator):
         settings = check_estimator_settings(self, SOLVERS)
         data = self._read(X, y, sample_weight, settings)
         data.apart = self._validation_data(validation_data, data, settings)
+        settings = for_few_series(self, settings, data)
         if settings.n_networks > 1:
             return self._learn_several(settings, data, resume=resume)
         return self._learn(settings, data, resume=resume)

@@ -144,12 +144,12 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         states of both ("rollout" only, without ``s_0`` and ``stateful``).  At step t the state of the second network
         has read the steps from the last one down to t.  With several layers, both directions of a layer read both
         directions of the layer below.
-    dropout : float, default=0.0
+    dropout : float or "auto", default="auto"
         Probability, >= 0 and < 1, with which a unit is hidden from the outputs or from the layer above while the
         network is trained ("rollout" only).  The units that are seen are 1 / (1 - dropout) times as large.  The hidden
         units are drawn for each sequence of a minibatch, or for each chunk of a stream, and are the same at all of its
         steps.  Predictions, scores and the loss on validation data see all units; ``rollout_loss`` and
-        ``training_accuracy`` do not.
+        ``training_accuracy`` do not.  "auto" is 0.3 where ``stateful="auto"`` reads streams, and 0 elsewhere.
     augment : dict or None, default=None
         Random changes of the sequences of every minibatch in `fit` ("rollout" only, and not with ``stateful=True``), by
         name; all are >= 0, and 0 unless given.  ``noise`` is the standard deviation of normal noise that is added to
@@ -162,12 +162,14 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         State before the first step: "learn" learns it, starting from zero; an array is taken as it is; None is zero
         (the first two with "rollout" only).  Several layers take a list of arrays.  With "learn" the cell state of
         "lstm" is learnt too; otherwise it is zero.
-    stateful : bool, default=False
+    stateful : bool or "auto", default="auto"
         Whether sequences are long streams with a label for each step, which are trained chunk by chunk ("rollout"
         only).  `fit` cuts them into ``batch_size`` streams ("auto" means 16, or fewer of at least four chunks).  A
         minibatch is the next chunk of each stream and starts from the states in which the chunk before has ended;
         multipliers end at the border of a chunk.  A longer sequence needs at most 12 bytes per step besides X and y.
-        `predict` reads whole sequences from s_0.
+        `predict` reads whole sequences from s_0.  "auto" is True in `fit` if there are fewer than 16 sequences with
+        one label for each step, the longest one has at least 1,000 steps, and neither ``bidirectional``, ``augment``
+        nor ``reducer`` ask for whole sequences.  It is False elsewhere, and in `partial_fit`.
     chunk_size : int, default=25
         Number of steps of such a chunk, >= 1.
     init : dict, optional
@@ -339,10 +341,10 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         readout: ReadOut = "last",
         frame: int | Frame | None = None,
         bidirectional: bool = False,
-        dropout: float = 0.0,
+        dropout: float | str = "auto",
         augment: Mapping[str, float] | None = None,
         s_0: str | ArrayLike | None = None,
-        stateful: bool = False,
+        stateful: bool | str = "auto",
         chunk_size: int = 25,
         init: Mapping[str, ArrayLike] | None = None,
         forget_bias: float | str = "auto",

@@ -17,7 +17,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 
-from admmirnn import backend
+from admmirnn import backend, validation
 from admmirnn.data.augmenting import Augmentation
 from admmirnn.data.sequences import Streams
 from admmirnn.data.standardising import moments_of, standard_of
@@ -60,6 +60,7 @@ _N_STREAMS = 16  # chosen on text, see CharacterModel
 _LEAST_WEIGHT = 1e-20  # where the largest one is 1: smaller ones would underflow in float32
 _USUAL_EPOCHS, _FEWEST_ITERATIONS = 20, 100  # where max_epochs is "auto"
 _BATCH_OF_LONG, _FEWEST_BATCHES = 64, 8  # the latter as in Rollout
+_LONG, _DROPOUT = 1000, 0.3  # steps of series that "auto" makes streams of, and what is hidden then; see bench/NOTES.md
 _FEWEST_CHUNKS = 4  # of a stream, or its first state would say too much
 
 
@@ -615,6 +616,21 @@ def checkpoint_for(estimator: Any, settings: EstimatorSettings, data: Data, redu
         return None
     of_all = found[0] if reducer.size == 1 else fingerprint_of_all(found)
     return Checkpoint(settings.checkpoint, settings.checkpoint_every, of_all)
+
+
+def for_few_series(estimator: Any, settings: EstimatorSettings, data: Data) -> EstimatorSettings:
+    """Read a few long series with labels of their steps as streams, and hide units, where both are left to "auto".
+
+    A series read as a whole is one minibatch per pass, and is learnt by heart.
+    """
+    sequences, can = data.sequences, settings.solver.capabilities
+    have_labels = data.loss.takes_labels and data.targets.every_step
+    are_few = len(sequences) < _N_STREAMS and int(sequences.lengths.max()) >= _LONG
+    may_be_cut = {Capability.STATES, Capability.MEMORY} <= can and not settings.bidirectional and not settings.augment
+    if not (validation.is_auto(estimator.stateful) and have_labels and are_few and may_be_cut):
+        return settings
+    hides = validation.is_auto(estimator.dropout) and Capability.DROPOUT in can
+    return replace(settings, stateful=True, dropout=_DROPOUT if hides else settings.dropout)
 
 
 def in_streams(

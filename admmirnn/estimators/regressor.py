@@ -93,7 +93,7 @@ class RNNRegressor(RegressorMixin, ReadsStreams, Exports, RecurrentEstimator):
 dropout, augment, s_0, stateful, chunk_size, init, forget_bias, dtype, shuffle, verbose, random_state, scale, \
 n_threads, n_networks, \
 early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, callbacks
-        As in `RNNClassifier`.
+        As in `RNNClassifier`, except that ``dropout`` is 0 and ``stateful`` False by default.
     loss : {"squared_error", "huber", "absolute_error", "quantile", "quantiles"} or object, default="squared_error"
         R, of scaled targets: a name, an object of `admmirnn.losses` such as ``Quantile(0.9)``, or any with
         ``value(o, y)`` and ``prox(q, y, rho)`` in numpy (see `admmirnn.losses.UserLoss`), which is slower.

@@ -144,9 +144,9 @@ def check_estimator_settings(
     n_layers = len(hidden_size) if isinstance(hidden_size, tuple) else 1
     settings = EstimatorSettings(
         s_0=check_s_0(estimator.s_0, hidden_size, dtype),
-        stateful=validation.check_boolean("stateful", estimator.stateful),
+        stateful=_check_stateful(estimator.stateful),
         bidirectional=validation.check_boolean("bidirectional", estimator.bidirectional),
-        dropout=validation.check_number("dropout", estimator.dropout, below=1.0),
+        dropout=_check_dropout(estimator.dropout),
         augment=check_augment(estimator.augment),
         chunk_size=validation.check_limit("chunk_size", estimator.chunk_size, 1),
         readout=validation.check_choice("readout", estimator.readout, READ_OUTS),
@@ -175,6 +175,20 @@ def check_estimator_settings(
     check_capabilities(estimator, settings, reads_text)
     check_together(estimator, settings)
     return settings
+
+
+def _check_stateful(stateful: Any) -> bool:
+    """Return it; "auto", which is decided when the data are known, is False until then."""
+    if validation.is_auto(stateful):
+        return False
+    return validation.check_boolean("stateful", stateful, alternatives=", or 'auto'")
+
+
+def _check_dropout(dropout: Any) -> float:
+    """Return it; "auto", which is decided when the data are known, is 0 until then."""
+    if validation.is_auto(dropout):
+        return 0.0
+    return validation.check_number("dropout", dropout, below=1.0, alternatives=", or 'auto'")
 
 
 def check_hidden_size(hidden_size: Any) -> int | tuple[int, ...]:

@@ -117,10 +117,10 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> str:
     return str(value)
 
 
-def check_boolean(name: str, value: Any) -> bool:
+def check_boolean(name: str, value: Any, *, alternatives: str = "") -> bool:
     """Raise unless ``value`` is True or False."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} is {value!r} of type {type(value).__name__}; pass True or False")
+        raise TypeError(f"{name} is {value!r} of type {type(value).__name__}; pass True or False{alternatives}")
     return bool(value)
 
 
