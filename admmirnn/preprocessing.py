@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from admmirnn import validation
 from admmirnn._typing import Array, DType, Self
 from admmirnn.data.missing import nan_for_missing
+from admmirnn.data.names import names_of, selected
 from admmirnn.data.reading import read_more_sequences, read_sequences
 from admmirnn.data.sequences import Sequences
 from admmirnn.data.standardising import standard_of
@@ -22,7 +23,7 @@ __all__ = ["SequenceScaler", "cut_padding"]
 _NUMBERS_AT_A_TIME = 1 << 18
 
 
-def cut_padding(X: ArrayLike) -> list[Array]:
+def cut_padding(X: ArrayLike) -> list[Any]:
     """Return the sequences of an array that is padded with NaN, without the padding.
 
     Parameters
@@ -33,7 +34,8 @@ def cut_padding(X: ArrayLike) -> list[Array]:
     Returns
     -------
     list of ndarray of shape (n_steps_i, n_features) or (n_steps_i,)
-        Parts of X.  Of targets for each step, ``[y_i[: len(x)] for y_i, x in zip(y, cut_padding(X))]`` are left.
+        Parts of X; of sequences whose features have names, such as frames, parts of these.  Of targets for each
+        step, ``[y_i[: len(x)] for y_i, x in zip(y, cut_padding(X))]`` are left.
 
     Raises
     ------
@@ -47,22 +49,34 @@ def cut_padding(X: ArrayLike) -> list[Array]:
     >>> cut_padding([[1.0, 2.0, np.nan], [3.0, 4.0, 5.0]])
     [array([1., 2.]), array([3., 4., 5.])]
     """
-    found = []
+    found: list[Any] = []
     validation.refuse_masked("X", X)
     items: Any = np.asarray(X) if hasattr(X, "__array__") else X
     if isinstance(X, (str, bytes, Mapping, Set)):
         raise TypeError(f"X is of type {type(X).__name__}; pass an array that is padded with NaN, or a list of arrays")
     validation.check_length("X", items, "an array that is padded with NaN, or a list of arrays")
     for i, item in enumerate(items):
-        x = validation.as_they_are(f"X[{i}]", np.asarray(nan_for_missing(item)))
+        names = names_of(item)
+        values = item if names is None else selected(item, None, names, f"X[{i}]")
+        x = validation.as_they_are(f"X[{i}]", np.asarray(nan_for_missing(values)))
         if x.ndim not in (1, 2) or not x.size:
             raise ValueError(f"X[{i}] has the shape {x.shape}; pass (n_steps_i,) or (n_steps_i, n_features)")
         x = x if x.dtype.kind == "f" else x.astype(np.float64)
         is_there = ~np.isnan(x).reshape(len(x), -1).all(axis=1)
         if not is_there.any():
             raise ValueError(f"X[{i}] has nothing but NaN; leave it out")
-        found.append(x[: len(x) - int(np.argmax(is_there[::-1]))])
+        n = len(x) - int(np.argmax(is_there[::-1]))
+        found.append(x[:n] if names is None else _first_rows(item, n))
     return found
+
+
+def _first_rows(item: Any, n: int) -> Any:
+    """The first rows of a sequence whose features have names, with these."""
+    if isinstance(item, Mapping):
+        return {name: column[:n] for name, column in item.items()}
+    if hasattr(item, "iloc") or not hasattr(item, "slice"):
+        return item.iloc[:n] if hasattr(item, "iloc") else item[:n]
+    return item.slice(0, n)
 
 
 class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -191,7 +205,9 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if len({len(item) for item in X}) == 1 and all(np.ndim(item) == 1 for item in X):  # a table
             return changed.reshape(len(X), -1)
         items = np.split(changed, np.cumsum(sequences.lengths)[:-1])
-        return [_like(given, item) for given, item in zip(X, items, strict=True)]
+        names = getattr(self, "feature_names_in_", None)
+        names = names_of(X[0]) if names is None else list(names)  # in whose order all of them have been read
+        return [_like(given, item, names) for given, item in zip(X, items, strict=True)]
 
 
 def _changed(sequences: Sequences, dtype: DType, standard: NDArray[np.float64]) -> Array:
@@ -201,8 +217,9 @@ def _changed(sequences: Sequences, dtype: DType, standard: NDArray[np.float64]) 
     return changed
 
 
-def _like(given: Any, values: Array) -> Any:
+def _like(given: Any, values: Array, names: list[Any] | None) -> Any:
     """Values in a DataFrame, if what was given is one, and without the axis of one feature, if that had none."""
     if hasattr(given, "iloc") and getattr(given, "ndim", 1) == 2:
-        return type(given)(values, index=given.index, columns=given.columns)
+        found = type(given)(values, index=given.index, columns=names)
+        return found if list(given.columns) == names else found[list(given.columns)]
     return values[:, 0] if np.ndim(given) == 1 else values

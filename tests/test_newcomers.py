@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
 from admmirnn import RNNClassifier, RNNRegressor, sequences_from_table
+from admmirnn.preprocessing import SequenceScaler, cut_padding
 
 try:
     import polars
@@ -494,3 +495,28 @@ def test_machines_are_told_about_as_well_as_by_any_setting(tmp_path):
         model.fit([X[i] for i in train], y[train])
         accuracies[readout, cell] = model.score([X[i] for i in test], y[test])
     assert accuracies["last", "auto"] >= max(accuracies.values()) - 0.03, accuracies
+
+
+def test_steps_before_a_model_keep_the_names_of_features():
+    rng = np.random.default_rng(0)
+    X = [rng.normal(size=(6, 3)) * [1, 10, 100] for _ in range(8)]
+    frames = [frame(x, NAMES) for x in X]
+    turned = [one[NAMES[::-1]] if i % 2 else one for i, one in enumerate(frames)]
+    for scaler in (SequenceScaler().fit(frames), SequenceScaler().fit(X)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that only one of them has names
+            expected, found = scaler.transform(frames), scaler.transform(turned)
+            back = scaler.inverse_transform(found)
+        for one, other, before, again in zip(expected, found, turned, back, strict=True):
+            assert list(other.columns) == list(before.columns)
+            pd.testing.assert_frame_equal(other[NAMES], one)
+            pd.testing.assert_frame_equal(again, before)
+
+
+@pytest.mark.parametrize("one", [one for one in NAMED if one in OF_ONE])
+def test_padding_is_cut_off_sequences_with_names(one):
+    x = np.arange(12.0).reshape(4, 3)
+    x[2:] = np.nan
+    (cut,) = cut_padding([OF_ONE[one](x, NAMES)])
+    assert type(cut) is type(OF_ONE[one](x, NAMES))
+    np.testing.assert_array_equal(np.stack([np.asarray(cut[name]) for name in NAMES], axis=1), x[:2])
