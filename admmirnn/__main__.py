@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Parameters
     ----------
     arguments : list of str, optional
-        Those of the process by default.
+        Command line without the name of the program; by default, that of the process.
     """
     parser = argparse.ArgumentParser(prog="python -m admmirnn", description="Train recurrent networks by ADMM.")
     commands = parser.add_subparsers(dest="command", required=True)

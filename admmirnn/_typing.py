@@ -216,9 +216,9 @@ class AddedUp(Protocol):
     whole : ndarray of uint8
         One contiguous piece of memory, and two views of it:
     doubles : ndarray of float64
-        Its first numbers.
+        The numbers of float64 at its beginning.
     numbers : ndarray of float32 or float64
-        The others.
+        The numbers after these, in the precision of the network.
     """
 
     whole: NDArray[np.uint8]
@@ -234,7 +234,7 @@ class Reducer(Protocol):
     rank : int
         Number of this worker, from 0.
     size : int
-        How many there are.
+        Number of workers.
     """
 
     @property

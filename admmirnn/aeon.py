@@ -25,14 +25,15 @@ class RecurrentClassifier(BaseClassifier):
     Parameters
     ----------
     classifier : RNNClassifier, optional
-        It is cloned.  By default ``RNNClassifier(hidden_size=64, cell="fastgrnn", readout="max")``.
+        Network to train, which is cloned.  By default ``RNNClassifier(hidden_size=64, cell="fastgrnn",
+        readout="max")``.
     random_state : int, RandomState or None, default=None
-        Seed, unless ``classifier`` has its own.
+        Seed for the network, unless ``classifier`` has its own.
 
     Attributes
     ----------
     classifier_ : RNNClassifier
-        Fitted.
+        Fitted copy of ``classifier``.
 
     Examples
     --------

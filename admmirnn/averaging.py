@@ -19,11 +19,11 @@ class AverageReader:
     Parameters
     ----------
     reads : list of callable
-        ``read(x, outputs)`` of each network, which returns 0, or a code that says what is wrong.
+        Functions ``read(x, outputs)``, one for each network, which return 0, or a code that says what is wrong.
     parts : list of StreamState
-        What these read from and write to.
+        States of the streams of each network, which these functions read and write.
     whole : StreamState
-        Where the streams are: the states, and pooled states, of all networks side by side.
+        State of the streams as users see it: the states, and pooled states, of all networks side by side.
     """
 
     def __init__(self, reads: Sequence[Callable[[Array, FloatArray], int]], parts: Sequence[Any], whole: Any) -> None:

@@ -56,9 +56,9 @@ def load_digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     Returns
     -------
     X : ndarray of shape (1797, 8, 8), float32
-        Grey values in [0, 1].
+        Images, whose rows are steps: grey values in [0, 1].
     y : ndarray of shape (1797,)
-        Digits.
+        Digits that the images show, 0 to 9.
     """
     from sklearn.datasets import load_digits as load
 
@@ -77,9 +77,9 @@ def load_mnist(subset: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     Returns
     -------
     X : ndarray of shape (n, 28, 28), float32
-        Grey values in [0, 1].
+        Images, whose rows are steps: grey values in [0, 1].
     y : ndarray of shape (n,), uint8
-        Digits.
+        Digits that the images show, 0 to 9.
 
     Raises
     ------
@@ -103,6 +103,7 @@ def load_japanese_vowels(subset: str) -> tuple[list[NDArray[np.float64]], NDArra
     Returns
     -------
     X : list of ndarray of shape (n_steps_i, 12), float64
+        Recordings of 7 to 29 steps, with 12 cepstral coefficients per step.
     y : ndarray of shape (n,), str
         Names of the speakers.
 
@@ -127,6 +128,7 @@ def load_osuleaf(subset: str) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
     Returns
     -------
     X : ndarray of shape (n, 427, 1), float64
+        Outlines of leaves, as one-dimensional series.
     y : ndarray of shape (n,), str
         Kinds of trees, "1" to "6".
 
@@ -146,7 +148,7 @@ def load_text() -> str:
     Returns
     -------
     str
-        118,564 characters, 61 different ones.
+        Text of 118,564 characters, 61 different ones.
 
     Raises
     ------
@@ -288,12 +290,12 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
     Parameters
     ----------
     path : path-like
-        The file.
+        Path of the file.
 
     Returns
     -------
     ndarray
-        The values, in the shape and type that the file names.
+        Values, in the shape and type that the file names.
 
     Raises
     ------
@@ -332,9 +334,9 @@ def read_ts(path: str | os.PathLike[str], *, missing: str = "raise", return_time
     Parameters
     ----------
     path : path-like
-        The file, gzipped if the name ends in ``.gz``: a line per series after ``@data``, channels separated by ``:``,
-        their values by ``,``, the label last. Tags such as ``@classLabel`` may be in upper or lower case; blank lines
-        and those that begin with ``#`` are skipped.
+        Path of the file, gzipped if the name ends in ``.gz``: a line per series after ``@data``, channels separated by
+        ``:``, their values by ``,``, the label last.  Tags such as ``@classLabel`` may be in upper or lower case; blank
+        lines and those that begin with ``#`` are skipped.
     missing : {"raise", "nan"}
         Whether a missing value, ``?`` or ``NaN``, is an error or becomes NaN.
     return_times : bool, default=False
@@ -344,11 +346,12 @@ def read_ts(path: str | os.PathLike[str], *, missing: str = "raise", return_time
     Returns
     -------
     X : list of ndarray of shape (n_steps_i, n_channels), float64
+        Series, one array each.
     y : ndarray of shape (n_series,), str or float64, or None
         Class labels; targets to regress on if the file says ``@targetLabel true``; None if it says
         ``@classLabel false`` only. A file with neither tag has class labels.
     times : list of ndarray of shape (n_steps_i,), float64 or datetime64[us]
-        Only with ``return_times``: numbers or times, in UTC if they have a zone.
+        Time stamps, only with ``return_times``: numbers or times, in UTC if they have a zone.
 
     Raises
     ------

@@ -314,12 +314,13 @@ class UserLoss:
     Parameters
     ----------
     loss : object
-        With ``value(o, y)``, which returns R of every row, of shape (rows,), and ``prox(q, y, rho)``, which returns
-        argmin_o R(o, y) + ``rho/2 |o - q|^2`` of every row, of the shape of q.  ``takes_labels = True`` says that
-        targets are class numbers; ``constant_loss(y, weights)``, which may be missing, what the best constant output
-        costs.  That, or without it what outputs of zero cost, is at least 0: the solver's guard measures losses by it.
+        Object with ``value(o, y)``, which returns R of every row, of shape (rows,), and ``prox(q, y, rho)``, which
+        returns argmin_o R(o, y) + ``rho/2 |o - q|^2`` of every row, of the shape of q.  Its attribute ``takes_labels =
+        True`` says that targets are class numbers.  Its method ``constant_loss(y, weights)``, which may be missing,
+        returns the loss of the best constant output.  That loss, or without the method the loss of zero outputs, must
+        be at least 0, because the solver compares losses with it.
     n_outputs : int or None, default=None
-        Outputs of the network; None takes as many as the targets have, or classes.
+        Number of outputs of the network; None takes as many as the targets have values, or as there are classes.
     """
 
     name: str | None = None  # no kernel knows it

@@ -37,7 +37,7 @@ def joined(y: Any, *predictions: Any, ignore_label: object = None) -> tuple[Arra
     Parameters
     ----------
     y : list of arrays of shape (n_steps_i,), or array of shape (n_sequences, n_steps)
-        Labels, or numbers.
+        Labels or numbers, one for each step.
     *predictions : arrays of arrays, or arrays
         Results of `predict`, `predict_proba` or other methods for the same sequences.
     ignore_label : label or None, default=None
@@ -69,7 +69,7 @@ def joined(y: Any, *predictions: Any, ignore_label: object = None) -> tuple[Arra
     for i, rows in enumerate(predictions):
         if _lengths(f"predictions[{i}]", rows).tolist() != lengths.tolist():
             raise ValueError(
-                f"predictions[{i}] has other lengths than the first; pass what is predicted for the same X"
+                f"predictions[{i}] has sequences of other lengths than predictions[0]; pass predictions for the same X"
             )
         found.append(np.concatenate([np.asarray(row) for row in rows])[present])
     return tuple(found)
@@ -277,21 +277,21 @@ def permutation_importance(
     X : array-like or list of arrays
         Sequences as in `fit`, preferably not those that it was trained on.
     y : array-like or list of arrays
-        As in `fit`.
+        Targets as in `fit`.
     scoring : str, scorer or None, default=None
-        See `scorer`; None is the estimator's own score.
+        Score, see `scorer`; None is the estimator's own.
     n_repeats : int, default=5
         Number of times that each feature is exchanged, >= 1.
     random_state : int, RandomState or None, default=None
         Seed for the random orders.
     sample_weight : array-like, optional
-        As in `score`.
+        Weights as in `score`.
 
     Returns
     -------
     sklearn.utils.Bunch
-        ``importances`` of shape (n_features, n_repeats), ``importances_mean`` and ``importances_std``, as of
-        `sklearn.inspection.permutation_importance`, and ``feature_names``, or None.
+        Importances, as of `sklearn.inspection.permutation_importance`: ``importances`` of shape (n_features,
+        n_repeats), ``importances_mean`` and ``importances_std``; and ``feature_names``, or None.
 
     Raises
     ------

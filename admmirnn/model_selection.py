@@ -25,7 +25,7 @@ def series_in_chunks(X: Any, y: Any = None, *, chunk_size: int) -> tuple[list[An
     Parameters
     ----------
     X : list of arrays of shape (n_steps_i, n_features) or of frames
-        One long series or several.
+        Series to cut, one or several.
     y : list of arrays of shape (n_steps_i,) or (n_steps_i, k), optional
         Targets, one for each step.
     chunk_size : int
@@ -111,16 +111,17 @@ class ChunkSplit(BaseEstimator):
         Parameters
         ----------
         X : list
-            Chunks.
+            Chunks, as `series_in_chunks` makes them.
         y : object
-            Not used.
+            Not used; present for scikit-learn's sake.
         groups : array-like of shape (n_chunks,), optional
-            Index of the series that each chunk belongs to; by default all belong to one.  Chunks of one are in the
-            order of time.
+            Index of the series that each chunk belongs to; by default all belong to one.  Chunks of one series are in
+            the order of time.
 
         Yields
         ------
         train, test : ndarray of int
+            Indices of the chunks to train on, and of those to test on.
 
         Raises
         ------
@@ -165,12 +166,12 @@ def cross_val_predict(
     estimator : estimator
         Estimator, which is cloned for each fold.
     X : array-like or list of arrays
-        As in `fit`.
+        Sequences as in `fit`.
     y : array-like or list of arrays
-        As in `fit`.
+        Targets as in `fit`.
     cv : int, splitter, iterable or None, default=None
-        As in `sklearn.model_selection.check_cv`; an int, or None for 5, keeps the shares of the classes where each
-        sequence has a label.  Every sequence has to be tested once.
+        Splitter, as in `sklearn.model_selection.check_cv`; an int, or None for 5, is a number of folds, which keep the
+        shares of the classes where each sequence has a label.  Every sequence has to be tested once.
     method : {"predict", "predict_proba", "predict_log_proba", "decision_function"}, default="predict"
         Name of the method that predicts.
     groups : array-like of shape (n_sequences,), optional
@@ -179,8 +180,8 @@ def cross_val_predict(
     Returns
     -------
     ndarray
-        As the estimator's method returns it, in the order of X; columns are those of all classes, sorted, and a class
-        that a fold did not have has the probability 0.
+        Predictions as the estimator's method returns them, in the order of X; columns are those of all classes, sorted,
+        and a class that a fold did not have has the probability 0.
 
     Raises
     ------

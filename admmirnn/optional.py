@@ -21,11 +21,12 @@ def import_optional(name: str, extra: str, what: str) -> Any:
     Returns
     -------
     module
+        The module.
 
     Raises
     ------
     ImportError
-        If it cannot be imported.
+        If the module cannot be imported.
     """
     try:
         return import_module(name)

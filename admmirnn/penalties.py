@@ -55,16 +55,17 @@ class _Penalty:
         Parameters
         ----------
         x : ndarray of shape (p, q)
-            float32 or float64.
+            Weights in float32 or float64.
 
         Returns
         -------
         float
+            Value of the penalty, >= 0; that of a constraint is 0 where it is met, and infinity elsewhere.
 
         Raises
         ------
         ValueError, TypeError
-            If a setting is out of its range, or x is no such array.
+            If a setting is out of its range, or x is not such an array.
         """
         return float(self._value(check_matrix("x", x).astype(np.float64)))
 
@@ -74,19 +75,19 @@ class _Penalty:
         Parameters
         ----------
         x : ndarray of shape (p, q)
-            float32 or float64.
+            Weights in float32 or float64.
         tau : float
             Step size, >= 0; projections do not use it.
 
         Returns
         -------
         ndarray of shape (p, q)
-            New, of the dtype of x; its zeros are exact.
+            New array with the dtype of x, whose zeros are exact.
 
         Raises
         ------
         ValueError, TypeError
-            If a setting or tau is out of its range, or x is no such array.
+            If a setting or tau is out of its range, or x is not such an array.
         """
         x = check_matrix("x", x)
         return self._prox(x, validation.check_number("tau", tau)).astype(x.dtype, copy=False)
@@ -400,7 +401,7 @@ def check_penalties(penalties: Any, known: Mapping[str, Sequence[str]]) -> dict[
     penalties : dict or None
         Objects with ``prox(x, tau)`` by the names in ``known``; no block may have two.
     known : dict
-        Blocks that each name stands for, see `admmirnn.networks.blocks.PENALISED`.
+        Names of the blocks that each name stands for, see `admmirnn.networks.blocks.PENALISED`.
     """
     if penalties is None:
         return {}

@@ -66,6 +66,7 @@ def plot_history(
     Returns
     -------
     matplotlib.axes.Axes
+        Axes that hold the curves.
 
     Raises
     ------
@@ -114,6 +115,7 @@ def plot_residuals(history: Any, *, ax: Axes | None = None, **kwargs: Any) -> Ax
     Returns
     -------
     matplotlib.axes.Axes
+        Axes that hold the curves.
 
     Raises
     ------
@@ -182,6 +184,7 @@ def plot_forecast(
     Returns
     -------
     matplotlib.axes.Axes
+        Axes that hold the forecast.
 
     Raises
     ------
@@ -237,12 +240,12 @@ def plot_states(
     estimator : RNNClassifier or RNNRegressor
         Fitted estimator.
     x : array-like of shape (n_steps, n_features), or (n_steps,) of one feature
-        The sequence.
+        Sequence that the network reads.
     layer : int, optional
         Number of the layer whose states are drawn, counted from 1; by default the last one, which V reads.
     ax : matplotlib.axes.Axes, or array of two, optional
-        Axes to draw into: a pair for the heat map and the output, or one, whose lower part the output takes.
-        In a new figure by default.
+        Axes to draw into: a pair for the heat map and the output, or one, whose lower part the output takes.  By
+        default those of a new figure.
     cmap : str or matplotlib.colors.Colormap, optional
         Colours of the states; by default diverging ones where states may be negative.
     **kwargs
@@ -323,6 +326,7 @@ def plot_eigenvalues(estimator: Any, *, ax: Axes | None = None, **kwargs: Any) -
     Returns
     -------
     matplotlib.axes.Axes
+        Axes that hold the eigenvalues.
 
     Raises
     ------
@@ -357,7 +361,7 @@ def plot_confusion_matrix(estimator: Any, X: Any, y: ArrayLike, *, ax: Axes | No
     estimator : RNNClassifier
         Fitted estimator.
     X : array-like or list of arrays
-        As in `RNNClassifier.fit`.
+        Sequences as in `RNNClassifier.fit`.
     y : array-like or list of arrays
         True labels, as in `RNNClassifier.fit`.
     ax : matplotlib.axes.Axes, optional
@@ -369,6 +373,7 @@ def plot_confusion_matrix(estimator: Any, X: Any, y: ArrayLike, *, ax: Axes | No
     Returns
     -------
     matplotlib.axes.Axes
+        Axes that hold the matrix.
 
     Raises
     ------
@@ -463,6 +468,7 @@ def check_records(history: Any) -> list[Record]:
     Returns
     -------
     list of dict
+        Records of the history.
     """
     if isinstance(history, BaseEstimator):
         check_is_fitted(history)
@@ -484,7 +490,7 @@ def check_recorded(records: Sequence[Record], metric: Any, remedy: str | None = 
     records : list of dict
         Records, which need not all have the same keys.
     metric : str or list of str
-        Keys, or the last word of keys.
+        Keys of records, or the last word of keys.
     remedy : str, optional
         Advice for the case that they are not there.
     """

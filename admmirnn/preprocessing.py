@@ -34,8 +34,8 @@ def cut_padding(X: ArrayLike) -> list[Any]:
     Returns
     -------
     list of ndarray of shape (n_steps_i, n_features) or (n_steps_i,)
-        Parts of X; of sequences whose features have names, such as frames, parts of these.  Of targets for each
-        step, ``[y_i[: len(x)] for y_i, x in zip(y, cut_padding(X))]`` are left.
+        Sequences without their padding, as parts of X; sequences whose features have names, such as frames, keep
+        them.  Targets for each step are cut with ``[y_i[: len(x)] for y_i, x in zip(y, cut_padding(X))]``.
 
     Raises
     ------
@@ -127,14 +127,14 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_sequences, n_steps, n_features) or (n_sequences, n_steps), or list of arrays
-            As in `RNNClassifier.fit`.
+            Sequences as in `RNNClassifier.fit`.
         y : object, optional
-            Ignored.
+            Not used; present for scikit-learn's sake.
 
         Returns
         -------
         SequenceScaler
-            self.
+            The scaler itself.
 
         Raises
         ------
@@ -155,12 +155,13 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like or list of arrays
-            As in `fit`.
+            Sequences as in `fit`.
 
         Returns
         -------
         ndarray, or list of ndarray or DataFrame
-            Of X's shape, or a list if X is one of sequences; in float32 where X is that, otherwise in float64.
+            Standardised sequences in X's shape, or a list if X is a list of sequences; in float32 where X is float32,
+            otherwise in float64.
 
         Raises
         ------
@@ -178,17 +179,17 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like or list of arrays
-            As `transform` returns it.
+            Sequences as `transform` returns them.
 
         Returns
         -------
         ndarray, or list of ndarray or DataFrame
-            As of `transform`.
+            Sequences in the original units, in the form of what `transform` returns.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError, ValueError, TypeError
-            As there.
+            As in `transform`.
         """
         check_is_fitted(self)
         return self._changed(X, np.stack([-self.mean_ / self.scale_, self.scale_]))

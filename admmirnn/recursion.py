@@ -28,9 +28,9 @@ class Known:
     Attributes
     ----------
     targets : ndarray of shape (n_outputs,) or (0,)
-        The features that the outputs are; none if they are no features.
+        Indices of the features that the outputs are; empty if outputs are not features.
     inputs : ndarray of shape (n_inputs,)
-        The features that are known in advance.
+        Indices of the features that are known in advance.
     values : ndarray of shape (n_series, at least horizon - 1, n_inputs), or None
         Values of the inputs; None keeps the last ones.
     """
@@ -55,7 +55,7 @@ def forecast(
     Parameters
     ----------
     stream_of : callable
-        Makes a `Stream` of a number of streams, whose answers are of the next observations.
+        Function that makes a `Stream` of a number of streams, whose answers are predictions of the next observations.
     series : list of ndarray of shape (n_steps_i, n_features)
         Observations up to the forecast.
     horizon : int
@@ -151,13 +151,14 @@ def check_history(
     Parameters
     ----------
     history : array-like of shape (n_steps, n_features) or (n_series, n_steps, n_features), or list of arrays
-        With one feature also without the last axis: (n_steps,), or (n_series, n_steps) of more than one step.
+        Observations up to the forecast.  With one feature the last axis may be missing: (n_steps,), or (n_series,
+        n_steps) of more than one step.
     n_features : int
         Number of features of an observation.
     frame : int
-        Observations that a step reads.
+        Number of observations that a step reads.
     dtype : dtype
-        float32 or float64.
+        Precision of the network, float32 or float64.
     scale : float
         Factor by which observations are multiplied.
     standard : ndarray of shape (2, n_features), optional
@@ -226,7 +227,8 @@ def check_state_of_series(state: Any, n_series: int) -> StreamState | None:
         raise TypeError(f"state is of type {type(state).__name__}; pass a stream's state, or None to start")
     if len(state.n_read) != n_series:
         raise ValueError(
-            f"state is of {len(state.n_read)} stream(s) and history has {n_series} series; pass one of as many"
+            f"state has {len(state.n_read)} stream(s) and history has {n_series} series; pass a state with one stream "
+            "for each series"
         )
     return state
 
@@ -317,7 +319,7 @@ def check_future_inputs(values: Any, n_series: int, is_one: bool, horizon: int, 
         return None
     if not n_inputs:
         raise ValueError(
-            "future_inputs is given, and all features of the model are targets, which it predicts; leave it out"
+            "future_inputs is given, but all features of the model are targets, which it predicts itself; leave it out"
         )
     items = [values] if is_one else validation.in_lists(values)
     if not hasattr(items, "__len__") or len(items) != n_series:

@@ -29,14 +29,14 @@ class RNNForecaster(BaseForecaster):
     ----------
     regressor, n_networks, horizon, transformers, window, stride, burn_in, calibration, refit, conformal, noise, \
 random_state
-        As those of `Forecaster`, whose networks that tell quantiles are not for this interface.
+        As in `Forecaster`, whose setting ``quantiles`` this interface does not have.
     n_paths : int, default=300
-        How many paths quantiles are those of.
+        Number of paths that are simulated to estimate quantiles.
 
     Attributes
     ----------
     forecaster_ : Forecaster
-        Fitted.
+        Fitted forecaster.
 
     Examples
     --------

@@ -35,16 +35,17 @@ class StreamState:
     Attributes
     ----------
     states : ndarray of shape (n_streams, stride, n)
-        The states; stride is 1 without frames.  Those of several layers are side by side, with ``cell="lstm"`` the cell
-        states of each layer behind its states, and so are those of several networks: n is the number of all of them.
+        States of the streams; stride is 1 without frames.  Those of several layers are side by side, with
+        ``cell="lstm"`` the cell states of each layer behind its states, and so are those of several networks: n is the
+        number of all of them.
     pooled : ndarray of shape (n_streams, stride, n_last) or None
-        With readout="mean" the sum of the last layer's states up to now, with "max" the largest, unit by unit.
+        Sum of the last layer's states up to now with readout="mean", and the largest of them with "max", unit by unit.
     recent : ndarray of shape (n_streams, length - 1, n_features)
-        The last observations, scaled; none without frames.
+        Last observations, scaled; without frames there are none.
     n_read : ndarray of shape (n_streams,), int64
         Number of observations that were read.
     last : ndarray of shape (n_streams, n_features), float64, or None
-        Unless missing observations are refused, the last values that were not missing.
+        Last values that were not missing, unless missing observations are refused.
     """
 
     states: np.ndarray
@@ -69,7 +70,7 @@ class StreamState:
         Returns
         -------
         dict
-            With the name of the dtype, the number of features, and a nested list for each array, or None.
+            Plain values: the name of the dtype, the number of features, and a nested list for each array, or None.
         """
         arrays = {name: None if array is None else _in_json(array) for name, array in vars(self).items()}
         return {"dtype": self.states.dtype.name, "n_features": self.recent.shape[2], **arrays}
@@ -81,12 +82,12 @@ class StreamState:
         Parameters
         ----------
         state : dict
-            As `to_dict` returned it, or as it came back from JSON.
+            Result of `to_dict`, also after it has been through JSON.
 
         Raises
         ------
         ValueError, TypeError
-            If it is no such dict.  Whether a state belongs to a model is looked at when a stream takes it.
+            If it is not such a dict.  Whether a state belongs to a model is checked when a stream takes it.
         """
         names = [field.name for field in fields(cls)]
         if not isinstance(state, Mapping) or set(state) != {"dtype", "n_features", *names}:
@@ -154,13 +155,13 @@ class Answer:
     name : {"softmax", "logistic", "values"}
         Name of the function that makes answers of outputs.
     mean, deviation : ndarray of shape (K,) or None
-        Values are multiplied by deviation, then mean is added.
+        Numbers for values, which are multiplied by ``deviation`` before ``mean`` is added.
     single : bool
         Whether the axis of length K = 1 is left out.
     difference : bool
         Whether the only output is the second one minus the first.
     classes : ndarray of shape (n_classes,) or None
-        The labels, of a classifier.
+        Labels of a classifier.
     several : bool
         Whether there may be several labels at once.
     """
@@ -194,7 +195,7 @@ class Stream:
     scale : float
         Factor by which observations are multiplied.
     frame : tuple of int
-        (length, stride).
+        Pair (length, stride).
     n_streams : int
         Number of streams.
     state : StreamState, optional
@@ -209,9 +210,9 @@ class Stream:
     Attributes
     ----------
     state : StreamState
-        Copy of the present state of the streams; can be set.
+        Copy of the present state of the streams; it can be set.
     classes_ : ndarray of shape (n_classes,)
-        The labels, of a classifier.
+        Labels of a classifier.
     feature_names_in_ : ndarray of str
         Names of the features, if the estimator was fitted with such.
 
@@ -277,20 +278,22 @@ class Stream:
         Parameters
         ----------
         x : array-like of shape (n_streams, n_features), or (n_features,) of a single stream
-            Also a dict of numbers by the name of each feature, or of arrays (n_streams,), a row of a DataFrame, or a
-            DataFrame with a row for each stream: features with names are found by these.  A C-contiguous numpy array of
-            float32, float64, or integers of 8 or 16 bits is read as it is, which is fastest.
+            One observation of each stream: an array; a dict of numbers by the name of each feature, or of arrays
+            (n_streams,); a row of a DataFrame, or a DataFrame with a row for each stream.  Features with names are
+            found by these.  A C-contiguous numpy array of float32, float64, or integers of 8 or 16 bits is read as it
+            is, which is fastest.
 
         Returns
         -------
         ndarray of shape (n_streams, n_classes), or of values (n_streams,) or (n_streams, k)
-            Without the first axis if ``x`` had none.  With ``frame=(length, stride)``, NaN for the first
-            ``length - 1`` observations.
+            Probabilities or values, without the first axis if ``x`` had none.  With ``frame=(length, stride)``, they
+            are NaN for the first ``length - 1`` observations.
 
         Raises
         ------
         ValueError, TypeError
-            If ``x`` does not fit, or is not finite, or is so large that outputs are not; the streams have not moved.
+            If ``x`` does not fit, or is not finite, or is so large that outputs are not finite; the streams have not
+            moved then.
         """
         fills = self._gaps.way != "refuse"
         if fills or type(x) is not np.ndarray or x.ndim not in self._shapes:
@@ -306,20 +309,21 @@ class Stream:
         Parameters
         ----------
         X : array-like of shape (n_streams, n_steps, n_features), or (n_steps, n_features) of a single stream
-            Observations, as when the stream is called.  Also a DataFrame, or dict of arrays
-            (n_steps,), of a single stream, and a list of these, one for each stream.
+            Observations of each stream, as when the stream is called: an array; a DataFrame, or dict of arrays
+            (n_steps,), of a single stream; or a list of these, one for each stream.
         every_step : bool, default=True
             Whether to return the output after every step, or only that after the last one.
 
         Returns
         -------
         ndarray of shape (n_streams, n_steps, n_classes), or of values (n_streams, n_steps) or (n_streams, n_steps, k)
-            Without the first axis if ``X`` had none, and without that of the steps unless ``every_step``.
+            Probabilities or values, without the first axis if ``X`` had none, and without that of the steps unless
+            ``every_step``.
 
         Raises
         ------
         ValueError, TypeError
-            As when called; the streams have not moved.
+            As when the stream is called; the streams have not moved then.
         """
         validation.check_boolean("every_step", every_step)
         n, d = self._n_streams, self._n_features
@@ -354,12 +358,12 @@ class Stream:
         Parameters
         ----------
         x : array-like of shape (n_streams, n_features), or (n_features,) of a single stream
-            As when the stream is called.
+            One observation of each stream, as when the stream is called.
 
         Returns
         -------
         label or ndarray of shape (n_streams,)
-            As `labels` returns them.
+            Labels as `labels` returns them.
 
         Raises
         ------
@@ -380,8 +384,8 @@ class Stream:
         Returns
         -------
         label or ndarray of shape (...)
-            Where there may be several labels, zeros and ones of shape (..., n_classes).  None where there is no output
-            yet, with frames.
+            Labels; where there may be several labels, zeros and ones of shape (..., n_classes).  With frames, None
+            where there is no output yet.
 
         Raises
         ------
@@ -523,7 +527,7 @@ class ReadsStreams:
         Parameters
         ----------
         x : array-like of shape (n_features,) or (n_streams, n_features)
-            The observation of one stream, or one of each.
+            Observation of one stream, or one of each.
         state : StreamState, optional
             State of the streams, as the last call returned it; it is not changed.  None starts from s_0.
 
@@ -531,10 +535,10 @@ class ReadsStreams:
         -------
         output : float or ndarray
             Probabilities of the classes, (n_classes,) or (n_streams, n_classes), of which
-            ``classes_[output.argmax(axis=-1)]`` is the label; of a regressor a value or k of them for each stream, as
-            ``y`` had.  With ``frame=(length, stride)``, NaN for the first ``length - 1`` observations.
+            ``classes_[output.argmax(axis=-1)]`` is the label; for a regressor one value, or k of them, for each stream,
+            as ``y`` had.  With ``frame=(length, stride)``, they are NaN for the first ``length - 1`` observations.
         state : StreamState
-            State of the streams now; can be copied and pickled.
+            State of the streams now, which can be copied and pickled.
 
         Raises
         ------
@@ -557,7 +561,7 @@ class ReadsStreams:
         Returns
         -------
         admmirnn.streaming.Stream
-            At its start, s_0, with the weights that the estimator has now.  ``stream(x)`` reads one observation,
+            Stream at its start, s_0, with the weights that the estimator has now.  ``stream(x)`` reads one observation,
             ``stream.read(X)`` many of them; ``stream.state`` can be kept and set, and ``stream.reset()`` starts again.
 
         Raises
@@ -596,11 +600,11 @@ def check_observations(name: str, values: Any, shape: tuple[int | None, ...], wh
     name : str
         Name of the argument, for messages.
     values : array-like
-        The observations.
+        Observations.
     shape : tuple of int or None
-        Shape that it must have; None stands for any number but 0.
+        Shape that they must have; None stands for any number but 0.
     what : str
-        The shape, in words.
+        Shape in words.
     """
     array = as_observations(values, name, np.float64)
     fits = len(array.shape) == len(shape) and all(

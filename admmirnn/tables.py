@@ -38,45 +38,48 @@ def sequences_from_table(
     Parameters
     ----------
     table : DataFrame or Table of pandas, polars, pyarrow, or another kind that narwhals knows
-        It is not changed.
+        Table with one observation per row; it is not changed.
     series : name or list of names, optional
-        The columns that say which series a row belongs to; rows of one need not be together.  None makes the whole
-        table one series.
+        Names of the columns that say which series a row belongs to; the rows of a series need not be together.  None
+        makes the whole table one series.
     time : name, optional
-        The column by which the rows of each series are sorted: numbers, times of any kind, with or without zones, or
-        strings in the form of ISO 8601, with a warning.  None keeps the order of the rows.
+        Name of the column by which the rows of each series are sorted: numbers, times of any kind, with or without
+        zones, or strings in the form of ISO 8601, with a warning.  None keeps the order of the rows.
     features : list of names, or one name, optional
-        The columns that an observation consists of, in this order.  By default all others, which then have to be
-        numbers or booleans.
+        Names of the columns that an observation consists of, in this order.  By default these are all other columns,
+        which then have to be numbers or booleans.
     label : name or list of names, optional
-        The column of the targets, or several columns of numbers.
+        Name of the column of the targets, or names of several columns of numbers.
     label_of : {"auto", "series", "step"}, default="auto"
-        Whether a series has one label or each of its steps has one.  With "series" it is the one that is not missing,
-        and there have to be no two.  "auto" is "series" if all series have one label, and "step" otherwise.
+        Whether a series has one label or each of its steps has one.  With "series" it is the label that is not missing,
+        and a series may not have two different ones.  "auto" is "series" if all series have one label, and "step"
+        otherwise.
     return_series : bool, default=False
-        Whether to return as well which series the sequences are.
+        Whether to return as well which series each sequence is.
 
     Returns
     -------
     X : list of frames
-        One for each series, in the order in which they first come: of the table's kind, with the features as columns,
-        so that models know the features by their names.
+        Frames, one for each series, in the order in which they first come: of the table's kind, with the features as
+        columns, so that models know the features by their names.
     y : ndarray of shape (n_series,) or (n_series, n_labels), or list of ndarray
-        Only with ``label``: one label per series, or a list of arrays with one label per step.
+        Labels, only with ``label``: one per series, or a list of arrays with one label per step.
     of_series : list
-        Only with ``return_series``: what the column of each series holds, a tuple for several columns.
+        Names of the series, only with ``return_series``: what the column of each series holds, a tuple for several
+        columns.
 
     Warns
     -----
     UserWarning
-        If times are strings, or if two rows of a series have the same time, and keep their order; if ``time`` is None,
+        If times are strings; if two rows of a series have the same time, and keep their order; if ``time`` is None,
         and the index of the table holds times that do not increase; or if labels are read as those of steps, and nearly
         all series have but one.
 
     Raises
     ------
     ValueError, TypeError
-        If a column is not there, a feature is no number, or a series, a time or a label is missing, or labels differ.
+        If a column is not there, a feature is not a number, a series, a time or a label is missing, or the labels of a
+        series differ.
     ImportError
         If narwhals is not installed: ``pip install 'admmirnn[tables]'``.
 
@@ -380,12 +383,12 @@ def sequences_from_nested(table: Any) -> list[dict[Any, Array]]:
     Returns
     -------
     list of dict
-        For each row, arrays of shape (n_steps_i,) by the name of each feature, as `fit` takes them.
+        Dicts, one for each row, with arrays of shape (n_steps_i,) by the name of each feature, as `fit` takes them.
 
     Raises
     ------
     ValueError, TypeError
-        If a cell is no series of numbers, or those of a row differ in length.
+        If a cell is not a series of numbers, or those of a row differ in length.
 
     Examples
     --------
@@ -421,7 +424,7 @@ def _row_of_series(i: int, cells: dict[Any, Any]) -> dict[Any, Array]:
         if found and len(values) != len(found[first]):
             raise ValueError(
                 f"row {i} has {len(values)} steps in the column {name!r} and {len(found[first])} in {first!r}; give "
-                "all features of a sequence as many"
+                "all features of a sequence the same number"
             )
         found[name] = values
     return found
@@ -433,7 +436,7 @@ def sequences_from_channels_first(X: Any) -> Any:
     Parameters
     ----------
     X : array of shape (n_sequences, n_channels, n_steps), or list of arrays of shape (n_channels, n_steps_i)
-        Channels are features.
+        Sequences whose channels come before their steps; channels are features.
 
     Returns
     -------
@@ -443,7 +446,7 @@ def sequences_from_channels_first(X: Any) -> Any:
     Raises
     ------
     ValueError
-        If there are other numbers of axes, or lists have unequal numbers of channels.
+        If arrays have other numbers of axes, or those of a list have different numbers of channels.
 
     Examples
     --------

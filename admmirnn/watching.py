@@ -67,11 +67,12 @@ class History(list[dict[str, Any]]):
         Returns
         -------
         pandas.DataFrame
+            Table with one row per record.
 
         Raises
         ------
         ImportError
-            Without pandas.
+            If pandas is not installed.
         """
         return import_optional("pandas", "pandas", "history_.to_frame()").DataFrame(list(self))
 
@@ -83,9 +84,9 @@ class EpochState:
     Attributes
     ----------
     record : dict
-        The epoch's entry of ``history_``.
+        Entry of ``history_`` for the epoch.
     estimator : estimator
-        With the weights of this moment: it can predict.
+        Estimator with the weights of this moment: it can predict.
     """
 
     record: Record
@@ -123,7 +124,7 @@ class Interruption:
     Attributes
     ----------
     asked_for : bool
-        Whether there was one.
+        Whether there was a Ctrl-C.
     """
 
     _AT_ONCE = 1.0  # seconds
@@ -243,7 +244,7 @@ class Validation:
     every_step : bool
         Whether each step has a target.
     loss : Loss
-        R.
+        Loss R.
     n_threads : int
         Number of threads that share the sequences.
     reducer : Reducer
@@ -313,16 +314,16 @@ class EarlyStopping:
     network : RNN
         Network that is being trained.
     patience : int
-        Epochs in a row over which the loss has not fallen by more than ``tol``.
+        Number of epochs in a row over which the loss has not fallen by more than ``tol``.
     tol : float
-        See ``patience``.
+        Amount, see ``patience``.
 
     Attributes
     ----------
     best_loss : float
-        The lowest.
+        Lowest loss.
     best_epoch : int or None
-        Epoch of these weights.
+        Epoch of the weights with the lowest loss.
     """
 
     best_loss: Any
@@ -368,7 +369,7 @@ class EarlyStopping:
         Raises
         ------
         ValueError
-            If it is none of such a network.
+            If it is not the state of such a network.
         """
         best = [validation.finite(weights) for weights in self._trained]
         form = {

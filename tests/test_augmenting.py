@@ -220,9 +220,11 @@ def test_what_does_not_go_together_is_told():
     assert "augment" not in CharacterModel().get_params()
     sequences, network = sequences_of(X), of_elman()
     of = {"loss": SoftmaxCrossEntropy(), "augmentation": augmentation(X, **ALL)}
-    with pytest.raises(ValueError, match="augmentation is of whole sequences of numbers; pass None for streams"):
+    with pytest.raises(ValueError, match="only whole sequences of numbers can be changed; pass None for streams"):
         Rollout().solve(network, sequences.in_chunks(2), np.zeros(sequences.lengths.sum(), np.intp), **of)
-    with pytest.raises(ValueError, match="augmentation has a shift, and there are targets for steps"):
+    with pytest.raises(
+        ValueError, match="augment has a shift, which leaves steps out, and there are targets for steps"
+    ):
         Rollout().solve(network, sequences, np.zeros(sequences.lengths.sum(), np.intp), **of)
 
 

@@ -231,14 +231,14 @@ def test_what_does_not_fit_is_refused(several_labels, three_classes):
     refused(r"y\[0\] has 2 rows and X\[0\] has \d steps", X, np.zeros((160, 2, 3)), loss=SEVERAL)
     refused("no column", X, np.zeros((160, 0)), loss=SEVERAL)
     refused("class_weight is 'balanced'", X, y, loss=SEVERAL, class_weight="balanced")
-    refused("no row of positive weight", X, np.zeros((160, 2)), loss=SEVERAL, ignore_label=0)
+    refused("no row with labels and a positive weight", X, np.zeros((160, 2)), loss=SEVERAL, ignore_label=0)
     refused("y contains -1", X, np.where(np.arange(3) == 1, -1, y), loss=SEVERAL, ignore_label=-1)
     refused("Hinge, which this solver has no step for", *three_classes, loss="hinge", solver=Algorithm1())
     refused("SigmoidCrossEntropy, which this", X, y, loss=SEVERAL, solver=Algorithm1())
     refused("OwnHinge, which this", *three_classes, loss=OwnHinge(), solver=Algorithm1())
     model = classifier(loss=SEVERAL, max_epochs=1).fit(X, y)
     for wrong in (y[:, :2], Y):
-        with pytest.raises(ValueError, match="indicators where .* are predicted"):
+        with pytest.raises(ValueError, match="y has the shape .* and predictions have the shape"):
             model.score(X, wrong)
 
 

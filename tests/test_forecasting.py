@@ -242,7 +242,7 @@ def test_an_update_by_too_short_a_series_changes_nothing(season, horizon):
     forecaster = quick(horizon=horizon).fit(z[:120])
     before = forecaster.forecast(3)
     for short in (z[:2], z[:1], [z[:50], z[:2]]):
-        with pytest.raises(ValueError, match="pass longer ones"):
+        with pytest.raises(ValueError, match="pass longer series"):
             forecaster.update(short)
     np.testing.assert_array_equal(forecaster.forecast(3), before)
 
@@ -282,7 +282,7 @@ def test_it_is_an_estimator(season):
         ({"quantiles": (0.5,), "horizon": 3, "transformers": [Difference()]}, ValueError, "leave out one of them"),
         ({"transformers": [np.log]}, TypeError, "has no 'transform'"),
         ({"noise": -1}, ValueError, "noise is -1"),
-        ({"calibration": 198}, ValueError, "pass longer ones"),
+        ({"calibration": 198}, ValueError, "pass longer series"),
     ],
 )
 def test_settings_that_make_no_sense(season, kind, error, match):

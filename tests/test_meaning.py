@@ -181,15 +181,17 @@ def test_labels_are_what_they_are_said_to_be():
     of_sequences, of_steps = (X[:, -1, 0] > 0).astype(int), (X[:, :, 0] > 0).astype(int)
     assert classifier(targets="sequence").fit(X, of_sequences).predict(X).shape == (40,)
     assert classifier(targets="step").fit(X, of_steps).predict(X).shape == (40, 6)
-    with pytest.raises(ValueError, match=r"shape \(40, 6\), one label per step, where one per sequence is due"):
+    with pytest.raises(
+        ValueError, match=r"shape \(40, 6\) with one label per step; one label per sequence is expected"
+    ):
         classifier(targets="sequence").fit(X, of_steps)
-    with pytest.raises(ValueError, match=r"shape \(40,\), one label per sequence, where one per step is due"):
+    with pytest.raises(ValueError, match=r"shape \(40,\) with one label per sequence; one label per step is expected"):
         classifier(targets="step").fit(X, of_sequences)
-    with pytest.raises(ValueError, match="one label per sequence, where one per step is due"):
+    with pytest.raises(ValueError, match="one label per sequence; one label per step is expected"):
         classifier().fit(X, of_steps).partial_fit(X, of_sequences)
     several = {"loss": "sigmoid_cross_entropy"}
     assert classifier(targets="sequence", **several).fit(X, of_steps).predict(X).shape == (40, 6)
-    with pytest.raises(ValueError, match="where one per step is due"):
+    with pytest.raises(ValueError, match="one label per step is expected"):
         classifier(targets="step", **several).fit(X, of_steps)
 
 

@@ -144,7 +144,7 @@ def test_targets_that_do_not_fit_are_refused(of_steps, y):
 def test_targets_and_predictions_can_be_joined(of_steps):
     true, predicted, p = joined(OF_STEPS, of_steps.predict(X), of_steps.predict_proba(X))
     assert accuracy_score(true, predicted) == of_steps.score(X, OF_STEPS) and p.shape == (len(true), 2)
-    with pytest.raises(ValueError, match=r"predictions\[1\] has other lengths"):
+    with pytest.raises(ValueError, match=r"predictions\[1\] has sequences of other lengths"):
         joined(OF_STEPS, of_steps.predict(X), of_steps.predict(X[::-1]))
     with pytest.raises(ValueError, match=r"y\[0\] has"):
         joined([labels[1:] for labels in OF_STEPS], of_steps.predict(X))

@@ -514,7 +514,9 @@ def test_stateful_partial_fit_goes_on_from_the_states():
         model.history_.clear()
     Xt, yt = echo(300, delay=2, seed=5)
     assert model.score(Xt, yt) > 0.95
-    with pytest.raises(ValueError, match=r"X has 3 streams, and 10 are going on; pass as many, or call reset_states"):
+    with pytest.raises(
+        ValueError, match=r"X has 3 streams, and had 10 in the call before; pass as many, or call reset_states"
+    ):
         model.partial_fit(X[:3], y[:3])
     assert model.reset_states() is model
     model.partial_fit(X[:3], y[:3])
@@ -555,7 +557,7 @@ def test_partial_fit_refuses_what_does_not_go_on():
     with pytest.raises(ValueError, match="s_0 is 'learn', and was of another kind"):
         model.set_params(s_0="learn").partial_fit(X, y)
     model.set_params(s_0=None)
-    with pytest.raises(ValueError, match="one label per step, where one per sequence is due"):
+    with pytest.raises(ValueError, match="one label per step; one label per sequence is expected"):
         model.partial_fit(X, np.tile(y[:, None], 15))
     with pytest.raises(ValueError, match="X has 2 features"):
         model.partial_fit(np.zeros((60, 15, 2)), y)

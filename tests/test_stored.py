@@ -111,8 +111,8 @@ def test_what_is_no_stored_sequences(observations, lengths, message):
         ([(np.ones((2, 3)), 0), (np.ones((2, 4)), 0)], "sequence 1 has the shape"),
         ([(np.ones(3), 0)], "sequence 0 has the shape"),
         ([(np.ones((2, 3)), 0), (np.ones((2, 3)), "a")], "the target of sequence 1 is of another kind"),
-        ([(np.ones((2, 3)), [1, 2, 3])], "the target of sequence 0 has 3 entries for 2 steps"),
-        ([(np.ones((2, 3)), np.ones((3, 2)))], "the target of sequence 0 has 3 entries for 2 steps"),
+        ([(np.ones((2, 3)), [1, 2, 3])], "the target of sequence 0 has 3 entries, and the sequence has 2 steps"),
+        ([(np.ones((2, 3)), np.ones((3, 2)))], "the target of sequence 0 has 3 entries, and the sequence has 2 steps"),
         ([(np.ones((2, 3)), np.ones((2, 2))), (np.ones((2, 3)), np.ones((2, 4)))], "the target of sequence 1 is of an"),
         (
             [(np.ones((2, 3)), 0), (np.full((2, 3), 1e39), 0)],

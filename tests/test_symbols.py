@@ -397,7 +397,7 @@ def test_solvers_refuse_what_they_cannot_read():
         Algorithm1().solve(network, symbols, labels, SoftmaxCrossEntropy())
     codes = symbols.observations
     for match, changed in (
-        ("code 4 and say that there are 4", {"n_symbols": 4}),
+        ("code 4, and n_symbols is 4", {"n_symbols": 4}),
         ("one column of uint8 or uint16", {"observations": codes.astype(np.float64)}),
         ("one column of uint8 or uint16", {"observations": np.hstack([codes, codes])}),
         ("without frames or a scale", {"scale": 2.0}),

@@ -280,7 +280,7 @@ def test_what_does_not_fit_is_refused(sums):
     some = [np.full(len(values), -1 if i else 1) for i, values in enumerate(Y)]
     with pytest.raises(ValueError, match="no label of positive weight"):
         RNNClassifier(4, ignore_label=-1).fit(X, some, sample_weight=np.arange(len(X)) > 0)
-    refused("ignore_label = 1 alone", X, np.ones(150, int), RNNClassifier, ignore_label=1)
+    refused("every label in y is ignore_label = 1", X, np.ones(150, int), RNNClassifier, ignore_label=1)
     refused(r"ignore_label is \[1\]; pass one label", X, labels, RNNClassifier, ignore_label=[1])
     refused("one class only", X, labels, RNNClassifier, ignore_label=1)
 

@@ -94,7 +94,7 @@ def test_validation_loss_has_no_class_weights():
         (np.zeros((3, 4)), "validation_data is of type ndarray; pass a pair"),
         ((np.zeros((5, 12, 2)), np.zeros(5, int)), "validation_data has 2 features and X has 1"),
         ((np.zeros((5, 12, 1)), np.full(5, 7)), "in validation_data: y has the label 7, which is not among"),
-        ((np.zeros((5, 12, 1)), np.tile([0, 1], (5, 6))), "one label per step, where one per sequence is due"),
+        ((np.zeros((5, 12, 1)), np.tile([0, 1], (5, 6))), "one label per step; one label per sequence is expected"),
         ((np.full((5, 12, 1), np.nan), np.zeros(5, int)), "in validation_data: X contains NaN"),
     ],
 )
@@ -116,7 +116,9 @@ def test_validation_data_have_the_columns_of_X():
         model.fit(X, y, validation_data=(X[X.columns[::-1]], y))
 
 
-@pytest.mark.parametrize(("step", "message"), [(0, "no step among those"), (11, "no step but those")])
+@pytest.mark.parametrize(
+    ("step", "message"), [(0, "none of the steps that it holds out"), (11, "only the steps that it holds out")]
+)
 def test_streams_have_targets_on_both_sides_of_the_cut(step, message):
     X, Y = series(20)
     Y = np.where(np.arange(12) == step, Y, np.nan)

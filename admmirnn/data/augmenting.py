@@ -35,7 +35,8 @@ class Augmentation:
     shift : float
         The largest share of the steps of a sequence that is left out, at its beginning or at its end.
     mean, deviation : ndarray of shape (n_channels,)
-        Of the features, over the training set.  What has the deviation 0 is not changed.
+        Means and standard deviations of the features over the training set.  A feature with the deviation 0 is not
+        changed.
     """
 
     noise: float
@@ -106,6 +107,10 @@ def check_augmented(augmentation: Augmentation | None, sequences: Sequences | St
     if not isinstance(augmentation, Augmentation):
         raise TypeError(f"augmentation is of type {type(augmentation).__name__}; pass an Augmentation, or None")
     if isinstance(sequences, Streams) or sequences.n_symbols:
-        raise ValueError("augmentation is of whole sequences of numbers; pass None for streams and for symbols")
+        raise ValueError(
+            "augment is given, but only whole sequences of numbers can be changed; pass None for streams and symbols"
+        )
     if augmentation.shift and len(targets) != len(sequences):
-        raise ValueError("augmentation has a shift, and there are targets for steps; pass a shift of 0")
+        raise ValueError(
+            "augment has a shift, which leaves steps out, and there are targets for steps; pass a shift of 0"
+        )

@@ -24,17 +24,17 @@ def by_series(X: Any, *others: Any) -> tuple[Any, ...]:
     Parameters
     ----------
     X : DataFrame with a MultiIndex (series, time), or anything else
-        What is anything else is returned as it is, and so are the others.
+        Table to cut into series.  If it is anything else, it is returned as it is, and so are the other arguments.
     *others : Series, DataFrame, array-like or None
-        y and weights: one entry per row of X, or one per series, in the order of their first rows.  Those of pandas
-        are found by their index: that of X, or the series.
+        Targets and weights, with one entry per row of X, or one per series, in the order of their first rows.  Those of
+        pandas are found by their index: that of X, or the series.
 
     Returns
     -------
     list of DataFrame
-        Each sorted by time, in the order in which the series first come.
+        One frame per series, sorted by time, in the order in which the series first come.
     *others
-        Lists of arrays for what has an entry per row, arrays for what has one per series.
+        Lists of arrays for arguments with one entry per row, arrays for those with one entry per series.
     """
     if not is_indexed(X):
         return (X, *others)

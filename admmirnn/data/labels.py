@@ -27,21 +27,21 @@ def as_labels(values: Any, name: str = "y", ignore_label: Any = None) -> Array:
     Parameters
     ----------
     values : array-like of shape (n,) or (n, 1)
-        A list, an array of numpy, or a column of pandas, polars or pyarrow, of any type.
+        Labels of any type: a list, an array of numpy, or a column of pandas, polars or pyarrow.
     name : str
-        Of the argument.
+        Name of the argument, for messages.
     ignore_label : label or None
-        What may be among labels of another type.
+        Value that may stand among labels of another type.
 
     Returns
     -------
     ndarray of shape (n,)
-        Of objects where there are some that are missing, which are left as they are.
+        Labels; an array of objects if some are missing, which are left as they are.
 
     Raises
     ------
     ValueError, TypeError
-        If there are more axes, or labels of several types.
+        If the labels have more axes, or are of several types.
     """
     if type(values) is np.ndarray and values.ndim == 1 and values.dtype.kind in PLAIN_KINDS:
         return values

@@ -21,30 +21,31 @@ def values_and_form(y: Any, lengths: IntArray, targets: str, sequences: Sequence
     Parameters
     ----------
     y : list or ndarray
-        As `validation.in_lists` returns it, with an entry for each sequence.
+        Targets as `validation.in_lists` returns them, with an entry for each sequence.
     lengths : ndarray of shape (n_sequences,)
-        Numbers of steps.
+        Numbers of steps of the sequences.
     targets : {"auto", "sequence", "step"}
-        What y is said to mean.  With "auto" arrays of two dimensions have the values of sequences, unless they
-        evidently are the observations of later steps, and lists of arrays have those of steps.
+        Meaning of y, as the user says it.  With "auto" arrays of two dimensions have the values of sequences, unless
+        they evidently are the observations of later steps, and lists of arrays have those of steps.
     sequences : Sequences or None
         The observations, which may make evident what y is.
 
     Returns
     -------
     values : ndarray of shape (n_rows,) or (n_rows, k)
-        Of the type that y has, if that is one of numbers, and float64 otherwise.
+        Values of the type that y has, if that is one of numbers, and float64 otherwise.
     form : {"sequence", "array", "list"}
+        How y held them: one row per sequence, or one per step in an array or in a list.
 
     Raises
     ------
     ValueError
-        If y has no such values, with the place and what to write instead.
+        If y holds something else; the message says where, and what to write instead.
 
     Warns
     -----
     UserWarning
-        If y may mean both, or is hardly what it seems to be.
+        If y may mean values of sequences or of steps, or is hardly what it seems to be.
     """
     items = _items(y)
     if items is not None and (items[0].ndim == 2 or any(len(item) != 1 for item in items)):
@@ -79,8 +80,8 @@ def _items(y: Any) -> list[FloatArray] | None:
             )
         if item.shape[1:] != items[0].shape[1:]:
             raise ValueError(
-                f"y[{i}] has the shape {item.shape} and y[0] has {items[0].shape}; give all of them as many axes, and "
-                "every step as many targets"
+                f"y[{i}] has the shape {item.shape} and y[0] has {items[0].shape}; give all of them the same number "
+                "of axes, and every step the same number of targets"
             )
     return items
 
@@ -113,7 +114,7 @@ def _of_list(
         if i:
             raise ValueError(
                 f"y[{i}] has {counts[i]} values and y[0] has {counts[0]}, and targets is 'sequence': give every "
-                "sequence as many values, or pass targets='step'"
+                "sequence the same number of values, or pass targets='step'"
             )
         return _numbers(np.stack(items)), "sequence"
     if (counts == lengths).all():

@@ -28,11 +28,13 @@ class Gaps:
     Attributes
     ----------
     way : {"refuse", "forward", "indicator"}
-        Refuse them; carry the last value on; or that, and add a feature for each one that says where it was missing.
+        Treatment of missing values: refuse them; carry the last value on; or do that, and add one feature for each
+        feature that says where it was missing.
     values : ndarray of shape (n_features,) or None
-        What stands before the first value of a feature; None takes the means of those that are there.
+        Values that stand before the first value of each feature; None takes the means of those that are there.
     of_workers : callable or None
-        Returns what all workers pass to it, where each of several has a part of the sequences; the means are theirs.
+        Function that returns what all workers pass to it, where each of several workers has a part of the sequences;
+        the means are those of all parts.
     """
 
     way: str = "refuse"
@@ -83,10 +85,10 @@ def filled(sequences: Sequences, gaps: Gaps) -> tuple[Sequences, Gaps]:
     Parameters
     ----------
     sequences : Sequences
-        Without frames, one after the other.  Their observations are not changed; those that are there are the same
+        Sequences without frames, one after the other.  Their observations are not changed; the result has the same
         array if nothing is missing and no features are added.
     gaps : Gaps
-        Not "refuse".
+        Treatment of missing values, other than "refuse".
     """
     X = sequences.observations
     there = ~np.isnan(X)
@@ -123,7 +125,9 @@ def means_of(X: Array, there: Array, of_workers: Callable[[Any], list[Any]] | No
     if of_workers is not None:
         found = [one for one in of_workers((n, total)) if one is not None]
         if len({len(n) for n, _ in found}) > 1:
-            raise ValueError(f"X has {len(n)} features on one rank, and another number on others; pass the same")
+            raise ValueError(
+                f"X has {len(n)} features on one rank and another number on others; pass the same features on all ranks"
+            )
         n, total = np.sum([n for n, _ in found], axis=0), np.sum([total for _, total in found], axis=0)
     if not n.all():
         j = int(np.flatnonzero(n == 0)[0])

@@ -46,7 +46,9 @@ def by_columns(values: Any, name: str) -> Any:
         of_row = _names_of_row(row)
         if of_row is None or set(of_row) != set(labels):
             found = "none" if of_row is None else f"{of_row!r:.80}"
-            raise ValueError(f"{name}[0] has the names {labels!r:.80} and {name}[{i}] has {found}; give all the same")
+            raise ValueError(
+                f"{name}[0] has the names {labels!r:.80} and {name}[{i}] has {found}; give all rows the same names"
+            )
     rows = [by_columns(row, name) if _is_namedtuple(row) else row for row in values]
     return {label: np.asarray([row[label] for row in rows]) for label in labels}
 
@@ -89,14 +91,14 @@ def in_one_order(items: Sequence[Any], names: Array | None = None) -> tuple[Sequ
     Parameters
     ----------
     items : list
-        Sequences, some or none of which have names of features.
+        Sequences, of which all, some or none have names of features.
     names : ndarray of str, optional
-        The order; by default, that of the first sequence.
+        Order of the features; by default, that of the first sequence.
 
     Raises
     ------
     ValueError, TypeError
-        If some have other names, or none.
+        If some sequences have other names, or none.
     """
     items = [by_columns(item, f"X[{i}]") for i, item in enumerate(items)]
     labels = [names_of(item) for item in items]
@@ -195,16 +197,16 @@ def in_known_order(x: Any, names: Sequence[str] | None, name: str, n_axes: Seque
     x : dict, namedtuple, pandas Series or frame, list of these, or array-like
         One observation, one per stream, or a sequence; arrays have no names, and are returned as they are.
     names : sequence of str or None
-        Those that the model was fitted with; None if it was fitted without any.
+        Names that the model was fitted with; None if it was fitted without any.
     name : str
         Name of the argument, for messages.
     n_axes : sequence of int
-        How many axes a feature may have in a dict.
+        Numbers of axes that a feature may have in a dict.
 
     Raises
     ------
     ValueError, TypeError
-        If there are other names, or a dict is to be read without any.
+        If the names are other ones, or a dict is passed to a model without names.
     """
     x = x if names is None else by_columns(x, name)
     labels = names_of_observation(x)

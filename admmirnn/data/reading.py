@@ -48,23 +48,23 @@ def read_sequences(
     Parameters
     ----------
     estimator : estimator
-        Is not changed.
+        Estimator that reads X; it is not changed.
     X : array-like of shape (n_sequences, n_steps, n_features) or (n_sequences, n_steps), or list of arrays
-        A list holds arrays of shape (n_steps_i, n_features), or (n_steps_i,) for one feature.
+        Sequences; a list holds arrays of shape (n_steps_i, n_features), or (n_steps_i,) for one feature.
     dtype : dtype
-        float32 or float64.
+        Precision of the network, float32 or float64.
     scale : float, default=1.0
-        What the observations are multiplied by when a minibatch is made.
+        Factor by which observations are multiplied when a minibatch is made.
     names : ndarray of str, optional
         Names of the features in the order in which they are read; by default, that of the first sequence.
     gaps : Gaps, optional
-        What is done about missing values; refuses them by default.
+        Treatment of missing values, which are refused by default.
 
     Returns
     -------
     Sequences
-        C-contiguous observations, finite in ``dtype``: those of X itself where the kernels can read them as they are,
-        otherwise converted to ``dtype``.
+        Sequences of C-contiguous observations, finite in ``dtype``: those of X itself where the kernels can read them
+        as they are, otherwise converted to ``dtype``.
     dict
         The attributes that tell a fitted estimator what X was like: ``n_features_in_``, if features have names
         ``feature_names_in_``, and ``_n_table_columns``, None when X was no table; ``_missing``, and ``fill_values_``,

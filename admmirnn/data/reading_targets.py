@@ -35,25 +35,25 @@ def check_labels(
     y : array-like of shape (n_sequences,), or of shape (n_sequences, n_steps), or list of arrays of shape (n_steps_i,)
         Labels of any type that can be sorted, one for each sequence or one for each of its steps.
     lengths : ndarray of shape (n_sequences,)
-        Numbers of steps.
+        Numbers of steps of the sequences.
     targets : {"auto", "sequence", "step"}, default="auto"
-        Which of them y is said to have; "auto" looks at its axes.
+        Whether y has labels of sequences or of steps, as the user says it; "auto" looks at its axes.
     per_step : bool, default=False
         Whether the solver takes a label for each step.
     stateful : bool, default=False
         Whether labels are those of steps, even if every sequence has but one.
     ignore_label : label or None
-        What stands where a step has no label.
+        Value that stands where a step has no label.
 
     Returns
     -------
     classes : ndarray
-        Sorted.
+        Labels that occur, sorted.
     targets : ndarray of intp, or of steps of the smallest unsigned integers
-        One for each sequence, or one for each step of every sequence, one sequence after the other; 0 where there is
-        no label.
+        Class numbers: one for each sequence, or one for each step of every sequence, one sequence after the other; 0
+        where there is no label.
     present : ndarray of bool
-        Where there is one.
+        Whether there is a label, for each entry of ``targets``.
     form : {"sequence", "array", "list"}
         What y was: one label per sequence, or a rectangular array or a list with one label per step.
     """
@@ -78,7 +78,7 @@ def check_labels(
     column = y if form == "sequence" else _labels_per_step(y, form, lengths, ignore_label)
     present = np.ones(len(column), bool) if ignore_label is None else differs(column, ignore_label)
     if not present.any():
-        raise ValueError(f"y holds ignore_label = {ignore_label!r} alone; give at least two classes a label")
+        raise ValueError(f"every label in y is ignore_label = {ignore_label!r}; pass labels of at least two classes")
     is_every = bool(present.all())
 
     def where(i: int) -> str:
@@ -105,8 +105,8 @@ def check_form(form: str, targets: str, y: Any) -> None:
     shape = f"an array of shape {np.shape(y)}" if hasattr(y, "shape") else f"a list of {len(y)}"
     found, other = ("one label per sequence", "sequence") if form == "sequence" else ("one label per step", "step")
     raise ValueError(
-        f"y is {shape}, {found}, where one per {targets} is due, by the setting targets or the targets that came "
-        f"first; pass such labels, or targets={other!r} to fit"
+        f"y is {shape} with {found}; one label per {targets} is expected, by the setting targets or as in the first "
+        f"call; pass such labels, or targets={other!r} to fit"
     )
 
 
@@ -250,25 +250,26 @@ def check_values(
     Parameters
     ----------
     y : array-like of shape (n_sequences,) or (n_sequences, k), or (n_sequences, n_steps[, k]), or list of arrays
-        A value, or k of them, per sequence; or, NaN where there is none, per step.
+        Values: one, or k of them, per sequence; or per step, with NaN where there is none.
     lengths : ndarray of shape (n_sequences,)
-        Numbers of steps.
+        Numbers of steps of the sequences.
     targets : {"auto", "sequence", "step"}, default="auto"
-        Which of them; see `values_and_form`.
+        Whether y has values of sequences or of steps, as the user says it; see `values_and_form`.
     stateful : bool, default=False
         Whether values are those of steps wherever there are several.
     sequences : Sequences, optional
-        What X was read as, which may tell what y is.
+        Observations of X, which may tell what y is.
     dtype : dtype or None, default=float64
-        Of the values; None leaves them as y has them, so that it may be y itself that is returned.
+        Type of the values; None leaves them as y has them, so that y itself may be returned.
 
     Returns
     -------
     values : ndarray of shape (n_rows, k)
-        0 where there is none.
+        Values, with 0 where there is none.
     present : ndarray of shape (n_rows,), bool
+        Whether there are values, for each row of ``values``.
     form : {"sequence", "array", "list"}
-        As `check_labels` says it.
+        How y held them, as `check_labels` says it.
     single : bool
         Whether y has no axis of length k.
     """
@@ -406,21 +407,21 @@ def check_indicators(y: Any, lengths: IntArray, *, ignore_label: Any = None) -> 
     Parameters
     ----------
     y : array-like of shape (n_sequences, n_labels) or (n_sequences, n_steps, n_labels), or list of arrays
-        Ones and zeros; a list holds a row per sequence, or an array of shape (n_steps_i, n_labels).  One of two
+        Ones and zeros; a list holds a row per sequence, or an array of shape (n_steps_i, n_labels).  An array with two
         dimensions may be a sparse matrix.
     lengths : ndarray of shape (n_sequences,)
-        Numbers of steps.
+        Numbers of steps of the sequences.
     ignore_label : number or None
-        What all of a row is where nothing is known.
+        Value that fills a row about which nothing is known.
 
     Returns
     -------
     values : ndarray of shape (n_rows, n_labels), float64
-        0 where nothing is known.
+        Ones and zeros, with 0 where nothing is known.
     present : ndarray of shape (n_rows,), bool
-        Where something is.
+        Whether something is known, for each row of ``values``.
     form : {"sequence", "array", "list"}
-        As `check_labels` says it.
+        How y held them, as `check_labels` says it.
     """
     y = y.toarray() if issparse(y) else validation.in_lists(y)
     items = _items_of_values(y) if len(y) == len(lengths) else None
@@ -429,7 +430,7 @@ def check_indicators(y: Any, lengths: IntArray, *, ignore_label: Any = None) -> 
         counts = validation.counts_of(items)
         if (counts != lengths).any():
             i = int((counts != lengths).argmax())
-            raise ValueError(f"y[{i}] has {counts[i]} rows and X[{i}] has {lengths[i]} steps; pass one per step")
+            raise ValueError(f"y[{i}] has {counts[i]} rows and X[{i}] has {lengths[i]} steps; pass one row per step")
         values = validation.as_numbers(np.concatenate(items), "y", np.float64)
     else:
         values = validation.as_numbers(y, "y", np.float64)
@@ -442,10 +443,12 @@ def check_indicators(y: Any, lengths: IntArray, *, ignore_label: Any = None) -> 
         form = "sequence" if values.ndim == 2 else "array"
         if form == "array" and (lengths != values.shape[1]).any():
             i = int(np.flatnonzero(lengths != values.shape[1])[0])
-            raise ValueError(f"y[{i}] has {values.shape[1]} rows and X[{i}] has {lengths[i]} steps; pass one per step")
+            raise ValueError(
+                f"y[{i}] has {values.shape[1]} rows and X[{i}] has {lengths[i]} steps; pass one row per step"
+            )
         values = values.reshape(len(values) * (values.shape[1] if form == "array" else 1), values.shape[-1])
     if not values.shape[1]:
-        raise ValueError("y has no column; pass a column for each label")
+        raise ValueError("y has no columns; pass one column for each label")
     present = np.ones(len(values), bool)
     if ignore_label is not None:
         present = np.any(differs(values.ravel(), ignore_label).reshape(values.shape), axis=1)
@@ -497,16 +500,16 @@ def check_sample_weight(sample_weight: Any, lengths: IntArray, *, per_step: bool
     Parameters
     ----------
     sample_weight : None, array-like of shape (n_sequences,) or (n_sequences, n_steps), or list of arrays
-        One per sequence, or, with targets at each step, one per step.
+        Weights: one per sequence, or, with targets at each step, one per step.
     lengths : ndarray of shape (n_sequences,)
-        Numbers of steps.
+        Numbers of steps of the sequences.
     per_step : bool, default=False
         Whether there are targets at each step.
 
     Returns
     -------
     ndarray of shape (n_sequences,) or (n_steps,), or None
-        The second shape if ``per_step``.
+        Weights, in the second shape if ``per_step``.
     """
     n_sequences = len(lengths)
     if sample_weight is None:
@@ -552,7 +555,7 @@ def check_classes(classes: Any, fitted: Array | None) -> Array:
         labels = as_labels(validation.in_lists(classes), "classes")
     found = np.unique(check_label_column(labels, "index {} of classes".format)[0])
     if fitted is not None and not np.array_equal(found, fitted):
-        raise ValueError(f"classes is {found.tolist()}, and was {fitted.tolist()} before; pass the same ones, or None")
+        raise ValueError(f"classes is {found.tolist()}, and was {fitted.tolist()} before; pass the same, or None")
     if len(found) < 2:
         raise ValueError(f"classes is {found.tolist()}; pass at least two")
     return found
@@ -569,7 +572,10 @@ def numbers_of_classes(labels: Array, classes: Array, targets: IntArray, weights
         are_needed = np.bincount(targets, weights > 0, minlength=len(labels)) > 0
     for label, is_needed in zip(labels.tolist(), are_needed.tolist(), strict=True):
         if label not in known and is_needed:
-            raise ValueError(f"y has the label {label!r}, which is not among the classes {classes.tolist()}")
+            raise ValueError(
+                f"y has the label {label!r}, which is not among the classes {classes.tolist()}; pass all labels as "
+                "classes in the first call of partial_fit"
+            )
     return np.array([known.get(label, 0) for label in labels.tolist()], np.intp)[targets]
 
 
@@ -586,9 +592,9 @@ def check_class_weight(
     classes : ndarray
         The labels, sorted.
     targets : ndarray
-        As `check_labels` returns them.
+        Class numbers as `check_labels` returns them.
     weights : ndarray or None
-        Those of the targets themselves, 0 where there is none; None if all are 1.
+        Weights of the targets themselves, 0 where there is no target; None if all are 1.
     partial : bool, default=False
         Whether there are more labels than these.
     """

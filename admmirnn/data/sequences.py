@@ -51,22 +51,26 @@ class Sequences:
     Attributes
     ----------
     observations : ndarray of shape (total number of observations, n_channels)
-        Floating-point, or integers of 8 or 16 bits, which stay integers until their minibatch is made.
+        Observations of all sequences, one row each: floating-point numbers, or integers of 8 or 16 bits, which stay
+        integers until their minibatch is made.
     first_rows : ndarray of shape (n_sequences,), intp
-        Step ``t`` of sequence ``i`` reads ``scale * observations[k : k + frame]``, ``k = first_rows[i] + stride * t``.
-        Where sequences are read from their ends, these are what the last steps read, and the stride is negative.
+        Rows where the sequences begin.  Step ``t`` of sequence ``i`` reads ``scale * observations[k : k + frame]``, ``k
+        = first_rows[i] + stride * t``.  Where sequences are read from their ends, these are the rows that the last
+        steps read, and the stride is negative.
     lengths : ndarray of shape (n_sequences,), intp
-        Numbers of steps.
+        Numbers of steps of the sequences.
     scale : float
-        What the observations are multiplied by.
+        Factor by which observations are multiplied.
     standard : ndarray of shape (2, n_channels) or None
         Means and factors, with a scale of 1: the network reads ``(observation - mean) * factor``, made minibatch by
         minibatch.
     frame, stride : int
-        Observations that a step reads, and by how many it is further on than the step before.
+        Number of observations that a step reads, and number of observations from the start of one step to that of the
+        next.
     n_symbols : int
-        If not 0, an observation is the code of a symbol, from 0 to ``n_symbols - 1``, in one column of uint8 or uint16,
-        and stands for a row of the unit matrix, which is never made.  A step reads one.
+        Number of symbols, or 0 for numbers.  If it is not 0, an observation is the code of a symbol, from 0 to
+        ``n_symbols - 1``, in one column of uint8 or uint16, and stands for a row of the unit matrix, which is never
+        made.  A step reads one symbol.
     """
 
     observations: np.ndarray
@@ -92,8 +96,8 @@ class Sequences:
         Parameters
         ----------
         frame, stride : int
-            As the attributes; no sequence has fewer than ``frame`` observations.  The first ones, fewer than
-            ``stride``, may belong to no frame.
+            Length of a frame and distance between frames, as in the attributes; no sequence has fewer than ``frame``
+            observations.  The first observations, fewer than ``stride``, may belong to no frame.
         """
         n_steps = (self.lengths - frame) // stride + 1
         left_over = self.lengths - frame - (n_steps - 1) * stride
@@ -111,17 +115,18 @@ class Sequences:
         Parameters
         ----------
         chunk_size : int
-            Steps of a chunk; the last ones of a stream may be fewer.
+            Number of steps of a chunk; the last chunk of a stream may have fewer.
         n_streams : int or None, default=None
-            About how many streams to read side by side: sequences are cut into streams of no more than their share of
-            all steps.  None leaves every sequence one stream.
+            Approximate number of streams to read side by side: sequences are cut into streams of no more than their
+            share of all steps.  None leaves every sequence one stream.
         extent : tuple of int, optional
-            The steps of the longest sequence, and of all together, if there are more than these, to be cut as they are.
+            Numbers of steps of the longest sequence, and of all together, if other workers have more sequences than
+            these; sequences are then cut as if all were here.
 
         Returns
         -------
         Streams
-            Their steps follow one another as those of the sequences do.
+            Streams, whose steps follow one another as those of the sequences do.
         """
         longest, total = (int(self.lengths.max()), int(self.lengths.sum())) if extent is None else extent
         chunk_size = min(chunk_size, longest)
@@ -284,9 +289,9 @@ class Streams:
     Attributes
     ----------
     chunks : Sequences
-        All chunks of a stream, one after the other, and one stream after the other.
+        Chunks of all streams, one after the other, and one stream after the other.
     first_chunks, n_chunks : ndarray of shape (n_streams,), intp
-        Where the chunks of each stream are.
+        Index of the first chunk of each stream, and number of its chunks.
     follows : ndarray of shape (n_streams,), intp
         The stream that ends where this one starts, in the same sequence; -1 at the start of a sequence.
     """
@@ -391,6 +396,7 @@ class Minibatch:
         Returns
         -------
         sequence_of, step_of : ndarray of shape (n_rows,), intp
+            Number of the sequence and of the step that each row belongs to.
         """
         position, step = self._positions()
         return self.indices[position], step

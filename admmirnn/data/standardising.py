@@ -26,11 +26,11 @@ class Moments:
     Attributes
     ----------
     mean, deviation : ndarray
-        Standard deviations are zero where a feature is constant.
+        Means and standard deviations of the features; a deviation is zero where a feature is constant.
     least, largest : ndarray
-        Values.
+        Least and largest value of each feature.
     n : int
-        How many rows they are of.
+        Number of observations that they have been computed from.
     """
 
     mean: NDArray[np.float64]
@@ -124,16 +124,17 @@ def standard_of(
     Parameters
     ----------
     sequences : Sequences
-        The training set, or one worker's part of it.
+        Training set, or one worker's part of it.
     of_workers : callable, optional
-        Returns what all workers pass to it.
+        Function that returns what all workers pass to it.
     only_where_needed : bool
-        Whether features that are of a usual size stay as they are, with a mean of 0 and a factor of 1; None if all are.
+        Whether features of a usual size stay as they are, with a mean of 0 and a factor of 1; None is returned if all
+        do.
 
     Raises
     ------
     ValueError
-        If values of a feature are too far apart.
+        If the values of a feature are too far apart.
     """
     found = moments_of(sequences, of_workers)
     check_spread(found, sequences.observations.dtype)

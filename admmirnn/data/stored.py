@@ -33,14 +33,14 @@ class StoredSequences(Sequence[Array]):
     Parameters
     ----------
     observations : ndarray of shape (total number of steps, n_features)
-        Of float32, float64, or integers of 8 or 16 bits.
+        Observations of all sequences, one sequence after the other: float32, float64, or integers of 8 or 16 bits.
     lengths : array-like of shape (n_sequences,)
-        How many steps each sequence has, at least one.
+        Number of steps of each sequence, at least one.
 
     Raises
     ------
     ValueError
-        If they do not belong together, or the type of the observations is another one.
+        If lengths do not add up to the number of observations, or the type of the observations is another one.
     """
 
     observations: Array
@@ -108,20 +108,20 @@ def write_shards(
     Parameters
     ----------
     folder : path-like
-        Where; it is made, and must not have anything in it.
+        Folder to write to; it is made, and must not have anything in it.
     sequences : iterable of (x, y)
-        x is an array of shape (n_steps, n_features); y is the target of the sequence, or an array with one for each
-        step, always of the same kind and type.
+        Sequences with their targets: x is an array of shape (n_steps, n_features); y is the target of the sequence, or
+        an array with one target for each step, always of the same kind and type.
     n_shards : int
-        How many there will be, >= 1.
+        Number of shards to write, >= 1.
     dtype : dtype, default=float32
-        What observations are stored as: float32, float64, or integers of 8 or 16 bits.
+        Type in which observations are stored: float32, float64, or integers of 8 or 16 bits.
 
     Raises
     ------
     ValueError
-        If a sequence is none, is not like those before, or has a value that ``dtype`` does not hold, such as 0.5 or 300
-        where that is uint8; the message has the number of the sequence.
+        If an item is not a sequence, is not like those before, or has a value that ``dtype`` does not hold, such as 0.5
+        or 300 for uint8; the message has the number of the sequence.
     FileExistsError
         If there is something in the folder.
     """
@@ -168,14 +168,14 @@ def read_shard(folder: FilePath, i: int) -> tuple[StoredSequences, Any]:
     Parameters
     ----------
     folder : path-like
-        That was passed to `write_shards`.
+        Folder that was passed to `write_shards`.
     i : int
-        Which shard, from 0: the rank of a process, say.
+        Number of the shard, from 0: the rank of a process, say.
 
     Returns
     -------
     X : StoredSequences
-        Memory-mapped.
+        Sequences of the shard, memory-mapped.
     y : ndarray, or list of ndarray
         Targets of sequences, or of the steps of each.
 
@@ -184,7 +184,7 @@ def read_shard(folder: FilePath, i: int) -> tuple[StoredSequences, Any]:
     ValueError
         If there are fewer shards, or the files are damaged; the message names the file.
     FileNotFoundError
-        If one is not there.
+        If a file of the shard is not there.
     """
     folder = Path(validation.check_file_name(folder, "folder"))
     i = validation.check_integer("i", i, 0)
@@ -192,7 +192,9 @@ def read_shard(folder: FilePath, i: int) -> tuple[StoredSequences, Any]:
         raise FileNotFoundError(errno.ENOENT, "folder is no folder; pass that of write_shards", str(folder))
     n_shards = _n_shards(folder / "shards.json")
     if not 0 <= i < n_shards:
-        raise ValueError(f"i is {i}, and {folder} has {n_shards} shards; write as many as there are ranks")
+        raise ValueError(
+            f"i is {i}, and {folder} has {n_shards} shards, counted from 0; write as many shards as there are ranks"
+        )
     found = {}
     for name in _NAMES:
         path = folder / str(i) / f"{name}.npy"
@@ -246,9 +248,15 @@ class _Shard:
         """Add sequence number ``i``."""
         kind = y.ndim, y.shape[1:], y.dtype.kind
         if y.ndim > 0 and len(y) != len(x):
-            raise ValueError(f"the target of sequence {i} has {len(y)} entries for {len(x)} steps")
+            raise ValueError(
+                f"the target of sequence {i} has {len(y)} entries, and the sequence has {len(x)} steps; pass one "
+                "target per step, or a single one"
+            )
         if self._kind is not None and kind != self._kind:
-            raise ValueError(f"the target of sequence {i} is of another kind than those before")
+            raise ValueError(
+                f"the target of sequence {i} is of another kind than those before; give all sequences targets with the "
+                "same number of axes and of the same type"
+            )
         self._kind = kind
         self._files["observations"].write(_stored(i, x, self._dtype))
         self._lengths.append(len(x))

@@ -28,7 +28,7 @@ class Targets:
     form : {"sequence", "array", "list"}
         How y held them: one per sequence, or one per step in an array or in a list.
     n_outputs : int
-        K.
+        Number of outputs K of the network.
     """
 
     values: np.ndarray
@@ -124,12 +124,21 @@ def check_some_steps_left(n_kept: IntArray, fraction: float) -> None:
     """Raise unless every stream has steps to train with."""
     if n_kept.min() < 1:
         i = int(n_kept.argmin())
-        raise ValueError(f"validation_fraction is {fraction:g}, which leaves X[{i}] no step to train with")
+        raise ValueError(
+            f"validation_fraction is {fraction:g}, which leaves X[{i}] no step to train with; pass a smaller one, or "
+            "validation_data"
+        )
 
 
 def check_some_weight(weights: Array, is_kept: BoolArray, fraction: float) -> None:
     """Raise unless there are targets for validation, and others to train with."""
     if not weights[~is_kept].any():
-        raise ValueError(f"validation_fraction is {fraction:g}, and no step among those has a target")
+        raise ValueError(
+            f"validation_fraction is {fraction:g}, and none of the steps that it holds out has a target; pass a larger "
+            "one, or validation_data"
+        )
     if not weights[is_kept].any():
-        raise ValueError(f"validation_fraction is {fraction:g}, and no step but those has a target to train with")
+        raise ValueError(
+            f"validation_fraction is {fraction:g}, and only the steps that it holds out have a target, so that there "
+            "is none to train with; pass a smaller one, or validation_data"
+        )

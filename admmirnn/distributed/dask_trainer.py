@@ -53,8 +53,8 @@ class DaskTrainer(BaseEstimator):
         partitions that differ, and have more communication.
     consensus : bool, default=False
         Whether each partition has multipliers, which keep its weights near the means of all while it learns from its
-        own sequences, as consensus ADMM has it.  Of partitions that differ, such as those sorted by label, the network
-        learns more with these; of others as much, or in few rounds a little less.  See the guide.
+        own sequences, as in consensus ADMM.  If partitions differ, such as those sorted by label, the network learns
+        more with them; if they do not, it learns as much, or with few rounds a little less.  See the guide.
     timeout : float, default=300.0
         Number of seconds, > 0, without any worker or without an answer of the scheduler, after which the fit ends with
         an error.
@@ -110,19 +110,19 @@ class DaskTrainer(BaseEstimator):
         Parameters
         ----------
         X : dask.bag.Bag, dask.array.Array, or list of dask.delayed.Delayed or distributed.Future
-            The partitions.  A bag has pairs (x, y) of one sequence, of shape (n_steps, n_features), and its target, or
-            its targets of all steps.  An array has the shape (n_sequences, n_steps, n_features), or (n_sequences,
-            n_steps), and is cut along its first axis.  What is in a list becomes a pair (X, y), or a triple (X, y,
-            sample_weight), each as ``fit`` of the estimator takes it, and X may be empty.
+            Partitions of the training set.  A bag has pairs (x, y) of one sequence, of shape (n_steps, n_features), and
+            its target, or its targets of all steps.  An array has the shape (n_sequences, n_steps, n_features), or
+            (n_sequences, n_steps), and is cut along its first axis.  Each item of a list becomes a pair (X, y), or a
+            triple (X, y, sample_weight), as ``fit`` of the estimator takes it, and X may be empty.
         y : dask.array.Array or list, optional
-            The targets of an array, or of a list whose items become X alone.
+            Targets of an array, or of a list whose items become X alone.
         validation_data : tuple, optional
-            A pair (X, y) in the memory of this process, as the estimator's ``fit`` takes it.
+            Pair (X, y) in the memory of this process, as the estimator's ``fit`` takes it.
 
         Returns
         -------
         DaskTrainer
-            self.
+            The trainer itself.
 
         Raises
         ------
@@ -188,7 +188,7 @@ def partitions_of(X: Any, y: Any) -> list[Any]:
             raise TypeError(f"X is a dask array and y is of type {type(y).__name__}; pass a dask array")
         X = X.rechunk(dict.fromkeys(range(1, X.ndim), -1))
         if y.shape[0] != X.shape[0] and not (X.shape[0] != X.shape[0] or y.shape[0] != y.shape[0]):
-            raise ValueError(f"X has {X.shape[0]} sequences and y has {y.shape[0]} targets")
+            raise ValueError(f"X has {X.shape[0]} sequences and y has {y.shape[0]} targets; pass one for each")
         if y.chunks[0] != X.chunks[0]:
             y = y.rechunk({0: X.chunks[0]})
         y = y.rechunk(dict.fromkeys(range(1, y.ndim), -1))
@@ -198,7 +198,7 @@ def partitions_of(X: Any, y: Any) -> list[Any]:
         found = list(X)
         if y is not None:
             if len(y) != len(X):
-                raise ValueError(f"X has {len(X)} partitions and y has {len(y)}; pass as many")
+                raise ValueError(f"X has {len(X)} partitions and y has {len(y)}; pass one of y for each of X")
             found = [delayed(pair, pure=False)(*both) for both in zip(X, y, strict=True)]
     else:
         raise TypeError(
@@ -239,7 +239,7 @@ class _Places:
     Parameters
     ----------
     n_parts : int
-        How many there are.
+        Number of partitions.
     """
 
     def __init__(self, n_parts: int) -> None:

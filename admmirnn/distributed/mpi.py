@@ -118,14 +118,14 @@ class _Waiting:
     comm : mpi4py.MPI.Comm
         The communicator.
     timeout : float or None
-        Seconds; None for no end.
+        Number of seconds to wait; None waits for ever.
 
     Attributes
     ----------
     seconds : float
-        That it has been entered for, altogether.
+        Number of seconds that have been spent waiting, altogether.
     since : float or None
-        When it has been entered, by `time.perf_counter`, while it is.
+        Time at which the present wait began, by `time.perf_counter`; None between waits.
     """
 
     def __init__(self, comm: Any, timeout: float | None) -> None:

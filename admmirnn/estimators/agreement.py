@@ -39,7 +39,7 @@ def agree_on_settings(reducer: Reducer, settings: EstimatorSettings, estimator: 
             if of_other.get(name) != value:
                 raise ValueError(
                     f"{name} is {value!r} on rank {reducer.rank} and {of_other.get(name)!r} on rank {rank}; pass the "
-                    "same to all"
+                    "same value on all ranks"
                 )
     if Capability.WORKERS not in settings.solver.capabilities:
         name = type(settings.solver).__name__
@@ -185,4 +185,6 @@ def check_same(what: str, found: list[Any]) -> None:
     """Raise an error unless all workers have found the same value; ``what`` is the message's text about one of them."""
     for other in found[1:]:
         if other != found[0]:
-            raise ValueError(f"{what.format(found[0])} on one rank, and on another {what.format(other)}")
+            raise ValueError(
+                f"{what.format(found[0])} on one rank, and on another {what.format(other)}; pass the same on all ranks"
+            )

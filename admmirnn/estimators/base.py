@@ -116,15 +116,15 @@ class Trace:
     Attributes
     ----------
     states : ndarray of shape (n_steps, n)
-        Those of two directions side by side.
+        States after each step; those of two directions side by side.
     outputs : ndarray of shape (n_steps, K)
-        By step, what is read from the states up to there, as `predict` or `predict_proba` has it.
+        Outputs after each step, read from the states up to there, as `predict` or `predict_proba` has them.
     names : sequence of length K
-        Of the columns of outputs.
+        Names of the columns of outputs.
     n_forward : int
-        Units that read from the start: the first columns of states.
+        Number of units that read from the start: the first columns of states.
     activation : str
-        f.
+        Name of the activation f.
     is_framed : bool
         Whether a step reads a frame of observations.
     every_step : bool
@@ -271,7 +271,8 @@ class RecurrentEstimator(HasWeights, HasNetworks, BaseEstimator):
                 feature_mean=self.feature_mean_,
             )
         if networks and data.targets.every_step != (self._form_of_targets != "sequence"):
-            raise ValueError("y has one target per sequence where it had one per step before, or the reverse; call fit")
+            now, before = ("step", "sequence") if data.targets.every_step else ("sequence", "step")
+            raise ValueError(f"y has one target per {now}, and had one per {before} in earlier calls; call fit")
         if settings.n_networks > 1:
             return self._learn_several(settings, data, networks, online=True)
         return self._learn(settings, data, network, online=True)
@@ -379,7 +380,7 @@ class RecurrentEstimator(HasWeights, HasNetworks, BaseEstimator):
         Returns
         -------
         estimator
-            self.
+            The estimator itself.
         """
         check_is_fitted(self)
         for member in self._members():
@@ -423,7 +424,7 @@ class RecurrentEstimator(HasWeights, HasNetworks, BaseEstimator):
         Parameters
         ----------
         path : str or path-like
-            Where, such as "model.safetensors".
+            File to write, such as "model.safetensors".
 
         Raises
         ------
@@ -447,12 +448,12 @@ class RecurrentEstimator(HasWeights, HasNetworks, BaseEstimator):
         Parameters
         ----------
         path : str or path-like
-            The file; see `admmirnn.load`, which reads any of them and lists the errors.
+            File to read; see `admmirnn.load`, which reads any of them and lists the errors.
 
         Returns
         -------
         estimator
-            As it was saved.
+            Fitted estimator, as it was saved.
         """
         return models.load(path, cls)
 
@@ -477,7 +478,7 @@ class RecurrentEstimator(HasWeights, HasNetworks, BaseEstimator):
         Returns
         -------
         estimator
-            Fitted; ``hidden_size`` is the number of units left of each layer, at least one, and with
+            Fitted estimator.  Its ``hidden_size`` is the number of units left in each layer, at least one, and with
             ``bidirectional=True`` that of its larger direction; ``init`` is None, and an ``s_0`` that was given has the
             states of these units.  Its outputs are equal but for rounding.  `partial_fit` goes on from the weights,
             with new running statistics.
@@ -667,7 +668,10 @@ def check_same_features(attributes: Mapping[str, Any], others: Mapping[str, Any]
 def check_same_kind(targets: Targets, others: Targets) -> None:
     """Raise unless validation data have targets of the same kind as the training set."""
     if targets.every_step != others.every_step:
-        raise ValueError("validation_data has one target per sequence where y has one per step, or the reverse")
+        own, expected = ("step", "sequence") if others.every_step else ("sequence", "step")
+        raise ValueError(
+            f"validation_data has one target per {own}, and y has one per {expected}; pass targets of the same kind"
+        )
 
 
 def check_y_is_there(estimator: Any, y: Any) -> None:

@@ -447,29 +447,31 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         Parameters
         ----------
         rnn : torch.nn.RNN, torch.nn.GRU or torch.nn.LSTM, or list of these
-            Of any number of layers, with or without biases, ``batch_first`` and ``bidirectional``; dropout between
-            layers is left out, as in ``rnn.eval()``.  Of a list, which may be a `torch.nn.ModuleList`, each reads the
-            states of the one before, and all are of one kind.  Also ``module.rnn`` of what `to_torch` returns.
+            Layers with any number of units, with or without biases, ``batch_first`` and ``bidirectional``; dropout
+            between layers is left out, as in ``rnn.eval()``.  In a list, which may be a `torch.nn.ModuleList`, each
+            module reads the states of the one before, and all are of one kind.  ``module.rnn`` of what `to_torch`
+            returns can be passed as well.
         linear : torch.nn.Linear
-            With an output for each class, or a single one: the logit of the second of two classes.
+            Output layer, with an output for each class, or a single one: the logit of the second of two classes.
         classes : array-like of shape (n_classes,), optional
-            The label of each output; 0, 1, 2, ... by default.
+            Labels of the outputs; 0, 1, 2, ... by default.
         every_step : bool, default=False
             Whether there is a label for each step.
         **settings
-            What else the class takes: ``readout``, ``frame``, ``scale`` and ``s_0`` where they are not the defaults,
-            ``loss="sigmoid_cross_entropy"`` if there may be several labels, and what `partial_fit` needs.  States that
-            are to be learnt on from are ``s_0="learn", init={"s_0": ...}``, with c_0 of an LSTM in ``init`` as well.
+            Other parameters of the class: ``readout``, ``frame``, ``scale`` and ``s_0`` where they are not the
+            defaults, ``loss="sigmoid_cross_entropy"`` if there may be several labels, and what `partial_fit` needs.
+            States that are to be learnt on from are ``s_0="learn", init={"s_0": ...}``, with c_0 of an LSTM in ``init``
+            as well.
 
         Returns
         -------
         RNNClassifier
-            Fitted, of the weights' dtype; ``history_`` is empty and ``status_`` None.
+            Fitted estimator with the dtype of the weights; its ``history_`` is empty and its ``status_`` is None.
 
         Raises
         ------
         ValueError, TypeError
-            If there is no such network, as of an LSTM with ``proj_size``, or an argument is not usable.
+            If admmirnn has no such network, for example an LSTM with ``proj_size``, or an argument is not usable.
         ImportError
             If torch is not installed: ``pip install 'admmirnn[torch]'``.
 
@@ -481,7 +483,8 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         several = not loss_of(classifier.loss, classifier._losses).takes_labels
         if several and classes is not None:
             raise ValueError(
-                "classes is given, and where there may be several labels they are 0 to K - 1; leave it out"
+                f"classes is given, and with loss={classifier.loss!r} the labels are the numbers of the outputs; leave "
+                "it out"
             )
         of_outputs = ("V", "c")
         if len(layers["c"]) == 1 and not several:
@@ -507,30 +510,31 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         Parameters
         ----------
         X : array-like of shape (n_sequences, n_steps, n_features) or (n_sequences, n_steps), or list of arrays
-            A list holds one array of shape (n_steps_i, n_features) a sequence, of any lengths; a 2-D X holds one
-            feature.
+            Sequences.  A list holds one array of shape (n_steps_i, n_features) per sequence, of any lengths; a 2-D X
+            holds one feature.
         y : array-like of shape (n_sequences,), or (n_sequences, n_steps), or list of arrays of shape (n_steps_i,)
             Labels of any type that can be sorted: one per sequence, or one for each of its steps.  Where there may be
             several (see ``loss``), ones and zeros in the shape (n_sequences, n_labels), (n_sequences, n_steps,
             n_labels), or a list of arrays of shape (n_steps_i, n_labels).
         sample_weight : array-like of shape (n_sequences,), optional
-            Weights >= 0 of the sequences, relative to their mean: one of 2 counts as much as two equal sequences, in
-            every minibatch, and one of 0 is left out.  With a label for each step, ``y``'s form gives each step a
-            weight.  What depends on the number of sequences, as "auto" does, counts them without weights.  With
-            "algorithm1" they weigh the losses only, not the penalties of the equations.
+            Weights >= 0 of the sequences, relative to their mean: a sequence of weight 2 counts as much as two equal
+            sequences, in every minibatch, and one of weight 0 is left out.  With a label for each step, weights in the
+            form of ``y`` give each step a weight.  What depends on the number of sequences, as "auto" does, counts them
+            without weights.  With "algorithm1" they weigh the losses only, not the penalties of the equations.
         validation_data : tuple, optional
-            (X, y) to measure the loss on after every epoch, not to train with.
+            Pair (X, y) on which the loss is measured after every epoch; it is not trained with.
         resume : bool, default=False
             Whether to go on from the file ``checkpoint``, if it is there: with the same arguments, to the same weights
             that the fit would have ended with, to the last bit.
         reducer : Reducer, optional
-            What joins several processes that call this at the same time, such as `admmirnn.distributed.MPIReducer`.
-            Each passes a part of the sequences, or none; all of them become fitted with the same weights.
+            Object that joins several processes which call this method at the same time, such as
+            `admmirnn.distributed.MPIReducer`.  Each passes a part of the sequences, or none; all of them become fitted
+            with the same weights.
 
         Returns
         -------
         RNNClassifier
-            self.
+            The estimator itself.
 
         Raises
         ------
@@ -553,19 +557,20 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         Parameters
         ----------
         X : array-like or list of arrays
-            As in `fit`; with ``stateful=True`` as many as the last time.
+            Sequences as in `fit`; with ``stateful=True`` as many as in the call before.
         y : array-like or list of arrays
-            As in `fit`.
+            Labels as in `fit`.
         classes : array-like of shape (n_classes,), optional
-            All labels that there will be; needed in the first call, unless `fit` has been called, or a target may have
-            several labels: then y has a column for each.
+            All labels that there will be.  The first call needs them, unless `fit` has been called, or a target may
+            have several labels: then y has a column for each.
         sample_weight : array-like or list of arrays, optional
-            As in `fit`, but that the mean is of the targets of all calls so far, of which the last 1,600 count.
+            Weights as in `fit`, but relative to the mean over the targets of all calls so far, of which the last 1,600
+            count.
 
         Returns
         -------
         RNNClassifier
-            self.
+            The estimator itself.
 
         Raises
         ------
@@ -638,12 +643,14 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         check_form(form, self._what_targets_are(known), y)
         weights = weights_of_present(check_sample_weight(sample_weight, lengths, per_step=form != "sequence"), present)
         if weights is not None and not weights.any():
-            raise ValueError("y has no row of positive weight; give some rows labels and a positive weight")
+            raise ValueError("y has no row with labels and a positive weight; give some rows both")
         n_labels = values.shape[1]
         if agree is not None:
             agree_on_indicators(agree, n_labels)
         if known is not None and known["classes_"] is not None and len(known["classes_"]) != n_labels:
-            raise ValueError(f"y has {n_labels} columns, and there are {len(known['classes_'])} labels; pass as many")
+            raise ValueError(
+                f"y has {n_labels} columns, and there are {len(known['classes_'])} labels; pass one column per label"
+            )
         if known is not None and not getattr(self, "_several", True):
             raise ValueError(f"loss is {self.loss!r}, and targets had one label each when training began; call fit")
         return Targets(values, weights, form, n_labels), {"classes_": np.arange(n_labels), "_several": True}
@@ -654,13 +661,13 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         Parameters
         ----------
         X : array-like or list of arrays
-            As in `fit`.
+            Sequences as in `fit`.
 
         Returns
         -------
         ndarray of shape (n_sequences,)
-            Or of shape (n_sequences, n_steps), if ``y`` had a label for each step.  If lengths differ, here or in
-            `fit`, it is an array of n_sequences objects, which are arrays of shape (n_steps_i,).
+            Labels; of shape (n_sequences, n_steps), if ``y`` had a label for each step.  If lengths differ, here or in
+            `fit`, the result is an array of n_sequences objects, which are arrays of shape (n_steps_i,).
 
         Raises
         ------
@@ -677,13 +684,13 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         Parameters
         ----------
         X : array-like or list of arrays
-            As in `fit`.
+            Sequences as in `fit`.
 
         Returns
         -------
         ndarray of shape (n_sequences, n_classes), or (n_sequences,) for two classes
-            Of two classes, the output of the second minus that of the first.  Or with the steps as second axis, or an
-            array of arrays, as in `predict`.
+            Outputs of the network.  For two classes, the output of the second minus that of the first.  If ``y`` had a
+            label for each step, the steps are the second axis, or there is an array of arrays, as in `predict`.
 
         Raises
         ------
@@ -702,12 +709,13 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         Parameters
         ----------
         X : array-like or list of arrays
-            As in `fit`.
+            Sequences as in `fit`.
 
         Returns
         -------
         ndarray of shape (n_sequences, n_classes)
-            Or with the steps as second axis, or an array of arrays of shape (n_steps_i, n_classes), as in `predict`.
+            Probabilities.  If ``y`` had a label for each step, the steps are the second axis, or there is an array of
+            arrays of shape (n_steps_i, n_classes), as in `predict`.
 
         Raises
         ------
@@ -725,12 +733,12 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         Parameters
         ----------
         X : array-like or list of arrays
-            As in `fit`.
+            Sequences as in `fit`.
 
         Returns
         -------
         ndarray of shape (n_sequences, n_classes)
-            In the form of what `predict_proba` returns.
+            Logarithms of the probabilities, in the form of what `predict_proba` returns.
 
         Raises
         ------
@@ -782,7 +790,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         Parameters
         ----------
         X : array-like or list of arrays
-            As in `fit`.
+            Sequences as in `fit`.
         y : array-like or list of arrays
             True labels, as in `fit`; where one is ``ignore_label``, the sequence or step does not count.
         sample_weight : array-like of shape (n_sequences,), optional
@@ -791,7 +799,7 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         Returns
         -------
         float
-            From 0 to 1.
+            Accuracy, from 0 to 1.
 
         Raises
         ------
@@ -820,7 +828,9 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
             predicted = np.concatenate(list(predicted))
         present: Any = slice(None) if self.ignore_label is None else differs(labels, self.ignore_label)
         if not labels[present].size:
-            raise ValueError(f"y holds ignore_label = {self.ignore_label!r} alone; pass some labels to compare with")
+            raise ValueError(
+                f"every label in y is ignore_label = {self.ignore_label!r}; pass some labels to compare with"
+            )
         check_label_column(labels[present], lambda i: f"entry {i} of those to compare with")
         check_comparable(labels[present], self.classes_)
         return labels[present], predicted[present], present, lengths
@@ -839,9 +849,13 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         values, present, form = check_indicators(y, lengths, ignore_label=self.ignore_label)
         per_step = self._form_of_targets != "sequence"
         if (form != "sequence") != per_step or values.shape != predicted.shape:
-            raise ValueError(f"y has {values.shape} indicators where {predicted.shape} are predicted; pass y as in fit")
+            raise ValueError(
+                f"y has the shape {values.shape}, and predictions have the shape {predicted.shape}; pass y as in fit"
+            )
         if not present.any():
-            raise ValueError(f"y holds ignore_label = {self.ignore_label!r} alone; pass some labels to compare with")
+            raise ValueError(
+                f"every label in y is ignore_label = {self.ignore_label!r}; pass some labels to compare with"
+            )
         weights = check_weights_of_score(check_sample_weight(sample_weight, lengths, per_step=per_step), present)
         right = (predicted == values).all(axis=1)
         return float(np.average(right[present], weights=weights))

@@ -52,11 +52,11 @@ class Trained:
     Attributes
     ----------
     members : list of estimator
-        Fitted, with one network each: those that were begun before an interruption.
+        Fitted estimators with one network each: those that were begun before an interruption.
     outcomes : list of Outcome
-        How the fit of each has ended; fewer than members if an exception has come in between.
+        Outcomes of their fits; fewer than members if an exception has come in between.
     error : BaseException or None
-        That exception.
+        The exception that has come in between.
     """
 
     members: list[Any]
@@ -235,12 +235,12 @@ class HasNetworks:
         Parameters
         ----------
         X : array-like or list of arrays
-            As in `fit`.
+            Sequences as in `fit`.
 
         Returns
         -------
         ndarray
-            In the form of what `predict_proba`, or of a regressor `predict`, returns.
+            Standard deviations, in the form of what `predict_proba`, or of a regressor `predict`, returns.
 
         Raises
         ------
@@ -268,13 +268,13 @@ def train_side_by_side(
     Parameters
     ----------
     members : list of estimator
-        Of one network each, whose ``random_state`` is a seed; they become fitted.
+        Estimators of one network each, whose ``random_state`` is a seed; they become fitted.
     settings : EstimatorSettings
-        Of all of them together: each has a share of the threads, and of the time.
+        Settings of all of them together: each has a share of the threads, and of the time.
     data : Data
-        What all of them learn, as it has been prepared.
+        Prepared data that all of them learn.
     earlier : list of Earlier or None
-        What each goes on from.
+        State that each goes on from.
     online : bool
         Whether this is a call of partial_fit.
     """
@@ -375,10 +375,10 @@ def mean_outputs(outputs: Sequence[FloatArray], answer: str) -> FloatArray:
     Parameters
     ----------
     outputs : list of ndarray of shape (n, K)
-        Of each network.
+        Outputs of each network.
     answer : {"softmax", "logistic", "values"}
-        What becomes of outputs: the logarithm of mean probabilities is an output that has these as its softmax, and
-        the logit of one has it as its logistic function.
+        Function that makes answers of outputs: the logarithm of mean probabilities is an output that has these as its
+        softmax, and the logit of one has it as its logistic function.
     """
     found: FloatArray = np.stack(outputs)
     m = np.log(len(outputs)).astype(found.dtype)

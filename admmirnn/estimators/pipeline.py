@@ -71,17 +71,17 @@ class Data:
     Attributes
     ----------
     sequences : Sequences
-        What the network reads.
+        Sequences that the network reads.
     targets : Targets
-        What it learns.
+        Targets that it learns.
     loss : Loss
-        R.
+        Loss R.
     attributes : dict
-        Those of the fitted estimator that tell how to read sequences and what targets mean, by name.
+        Attributes of the fitted estimator, by name, that tell how to read sequences and what targets mean.
     apart : tuple or None
-        What is measured after every epoch and not learnt from.
+        Validation data: measured after every epoch, and not learnt from.
     everyones : Everyones or None
-        Where several workers have a part of the data each, what is to know of all sequences.
+        Figures of the sequences of all workers, where several workers have a part of the data each.
     """
 
     sequences: Sequences
@@ -108,9 +108,9 @@ class Result:
     Attributes
     ----------
     goes_on : bool
-        Whether `partial_fit` can go on from there; without a memory, with new statistics.
+        Whether `partial_fit` can go on from the result; without a memory, it does so with new statistics.
     memory : Memory or None
-        What the solver has left for it.
+        Statistics that the solver has left for later calls.
 
     The others are the fitted attributes, without their underscores; ``attributes`` are those of `Data`.
     """
@@ -141,21 +141,22 @@ def learn(
     Parameters
     ----------
     estimator : estimator
-        Whom callbacks are shown, and whose parameters a checkpoint belongs to.
+        Estimator that callbacks are shown, and whose parameters a checkpoint belongs to.
     settings : EstimatorSettings
-        Its settings, as they have been checked.
+        Settings of the estimator, as they have been checked.
     data : Data
-        What to learn.
+        Data to learn.
     become : callable
-        Makes the estimator what a `Result` says; called at the end, and after every epoch if there are callbacks.
+        Function that makes the estimator what a `Result` says; it is called at the end, and after every epoch if there
+        are callbacks.
     earlier : Earlier or None, default=None
-        What to go on from; None draws initial weights.
+        State of an earlier fit to go on from; None draws initial weights.
     online : bool, default=False
-        Whether this is a call of partial_fit, one pass that others may follow.
+        Whether this is a call of partial_fit: one pass, which others may follow.
     resume : bool, default=False
         Whether to go on from the checkpoint.
     reducer : Reducer, optional
-        Of several workers.
+        Object that joins several workers.
     """
     reducer = OneProcess() if reducer is None else reducer
     check_resume(settings, resume)
@@ -313,13 +314,13 @@ class Watch:
     Attributes
     ----------
     progress : Progress
-        Of this fit, while it runs.
+        Display of the progress of this fit, while it runs.
     checkpoint : Checkpoint or None
-        Where to keep states; of several workers the first one does.
+        File that states are kept in; where there are several workers, the first one writes it.
     keeps : bool
-        Whether one of them does.
+        Whether one of the workers has a checkpoint.
     reducer : Reducer
-        Of the workers.
+        Object that joins the workers.
     is_done : bool
         Whether the estimator has become what the solver has made of it.
     """
@@ -599,8 +600,8 @@ def check_checkpoint_of_streams(settings: EstimatorSettings, reducer: Reducer) -
     """Raise if a checkpoint would have to hold the states of the streams of several workers."""
     if settings.checkpoint is not None and settings.stateful and reducer.size > 1:
         raise ValueError(
-            f"checkpoint is {settings.checkpoint!r}, and the states of streams on several ranks are not kept in one; "
-            "pass None"
+            f"checkpoint is {settings.checkpoint!r}, and a checkpoint does not hold the states of streams on several "
+            "ranks; pass checkpoint=None"
         )
 
 
@@ -701,5 +702,6 @@ def check_n_streams(states: Array | None, streams: Streams) -> None:
     """Raise unless there are as many streams as states to go on from."""
     if states is not None and len(states) != len(streams):
         raise ValueError(
-            f"X has {len(streams)} streams, and {len(states)} are going on; pass as many, or call reset_states() first"
+            f"X has {len(streams)} streams, and had {len(states)} in the call before; pass as many, or call "
+            "reset_states() first"
         )

@@ -95,8 +95,8 @@ n_threads, n_networks, \
 early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, callbacks
         As in `RNNClassifier`, except that ``dropout`` is 0 and ``stateful`` False by default.
     loss : {"squared_error", "huber", "absolute_error", "quantile", "quantiles"} or object, default="squared_error"
-        R, of scaled targets: a name, an object of `admmirnn.losses` such as ``Quantile(0.9)``, or any with
-        ``value(o, y)`` and ``prox(q, y, rho)`` in numpy (see `admmirnn.losses.UserLoss`), which is slower.
+        Loss R, computed from scaled targets: a name, an object of `admmirnn.losses` such as ``Quantile(0.9)``, or any
+        object with ``value(o, y)`` and ``prox(q, y, rho)`` in numpy (see `admmirnn.losses.UserLoss`), which is slower.
     targets : {"auto", "sequence", "step"}, default="auto"
         What ``y`` has values for: each sequence, such as the next 24 hours in an array (n_sequences, 24), or each step.
         "auto" reads an array (n_sequences, k) as k values per sequence, unless they evidently are the observations of
@@ -104,7 +104,8 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         that both may be meant.  Three axes always are those of steps.  What the first call has found holds for later
         calls of `partial_fit` and for validation data.
     scale_targets : bool, default=True
-        Whether the network learns targets of mean 0 and deviation 1, output by output, which `predict` scales back.
+        Whether the network learns targets that are scaled to mean 0 and standard deviation 1, output by output;
+        `predict` scales its answers back.
 
     Attributes
     ----------
@@ -112,13 +113,14 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         Weights of the network, for a cell with g gates and for scaled targets; `RNNClassifier` lists those of single
         gates, of further layers and of a second direction.
     s_0_ : ndarray of shape (n,), or None
-        The state before the first step; None is zero.
+        State before the first step; None is zero.
     estimators_ : list of RNNRegressor
-        With ``n_networks`` above 1, whose values are averaged, an estimator of each network; see `RNNClassifier`.
+        One fitted estimator for each network, with ``n_networks`` above 1; their predictions are averaged, see
+        `RNNClassifier`.
     target_mean_, target_scale_ : ndarray of shape (K,)
-        What `predict` adds, and multiplies by before that.
+        Means and standard deviations of the targets: `predict` multiplies the outputs by the second and adds the first.
     history_ : list of dict
-        As in `RNNClassifier`, without an accuracy; the loss is that of scaled targets.
+        Records as in `RNNClassifier`, without an accuracy; the loss is that of scaled targets.
     status_, status_detail_, n_iter_, best_epoch_, n_features_in_, feature_names_in_
         As in `RNNClassifier`.
 
@@ -250,21 +252,22 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         Parameters
         ----------
         rnn, linear : torch.nn.RNN, GRU or LSTM, or list of these, and torch.nn.Linear
-            As there; with a single output, predictions have no axis for it.
+            Recurrent layers and output layer, as in `RNNClassifier.from_torch`; with a single output, predictions have
+            no axis for it.
         every_step : bool, default=False
             Whether there is a target for each step.
         **settings
-            What else the class takes; ``scale_targets`` is False unless given.
+            Other parameters of the class; ``scale_targets`` is False unless given.
 
         Returns
         -------
         RNNRegressor
-            Fitted, of the weights' dtype; ``history_`` is empty and ``status_`` None.
+            Fitted estimator with the dtype of the weights; its ``history_`` is empty and its ``status_`` is None.
 
         Raises
         ------
         ValueError, TypeError, ImportError
-            As there.
+            As in `RNNClassifier.from_torch`.
         """
         regressor, layers = estimator_of_layers(cls, rnn, linear, {"scale_targets": False} | settings)
         K = len(layers["c"])
@@ -288,19 +291,19 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         Parameters
         ----------
         X : array-like of shape (n_sequences, n_steps, n_features) or (n_sequences, n_steps), or list of arrays
-            As in `RNNClassifier.fit`.
+            Sequences as in `RNNClassifier.fit`.
         y : array-like of shape (n_sequences,), (n_sequences, k), (n_sequences, n_steps) or (n_sequences, n_steps, k)
-            A value or k of them per sequence; or per step, where NaN stands for none, also as a list of arrays of shape
-            (n_steps_i,) or (n_steps_i, k).  ``targets`` says which, where the shape does not.
+            Targets: one value, or k of them, per sequence; or per step, where NaN stands for none, also as a list of
+            arrays of shape (n_steps_i,) or (n_steps_i, k).  ``targets`` says which, where the shape does not.
         sample_weight : array-like of shape (n_sequences,), optional
-            As in `RNNClassifier.fit`.
+            Weights as in `RNNClassifier.fit`.
         validation_data, resume, reducer
             As in `RNNClassifier.fit`.
 
         Returns
         -------
         RNNRegressor
-            self.
+            The estimator itself.
 
         Raises
         ------
@@ -318,16 +321,17 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         Parameters
         ----------
         X : array-like or list of arrays
-            As in `fit`; with ``stateful=True`` as many as the last time.
+            Sequences as in `fit`; with ``stateful=True`` as many as in the call before.
         y : array-like or list of arrays
-            As in `fit`, with as many values.
+            Targets as in `fit`, with as many values per target.
         sample_weight : array-like or list of arrays, optional
-            As in `fit`.
+            Weights as in `fit`, but relative to the mean over the targets of all calls so far, of which the last 1,600
+            count.
 
         Returns
         -------
         RNNRegressor
-            self.
+            The estimator itself.
 
         Raises
         ------
@@ -380,13 +384,14 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         Parameters
         ----------
         X : array-like or list of arrays
-            As in `fit`.
+            Sequences as in `fit`.
 
         Returns
         -------
         ndarray of shape (n_sequences,), (n_sequences, k), (n_sequences, n_steps) or (n_sequences, n_steps, k)
-            As ``y`` was.  If there is a value for each step and lengths differ, here or in `fit`, it is an array of
-            n_sequences objects, which are arrays of shape (n_steps_i,) or (n_steps_i, k).
+            Predictions in the form that ``y`` had.  If there is a value for each step and lengths differ, here or in
+            `fit`, the result is an array of n_sequences objects, which are arrays of shape (n_steps_i,) or (n_steps_i,
+            k).
 
         Raises
         ------
@@ -434,43 +439,47 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         Parameters
         ----------
         history : array-like of shape (n_steps, n_features) or (n_series, n_steps, n_features), or list of arrays
-            One series, or several, of any lengths in a list of arrays (n_steps_i, n_features).  With one feature the
-            last axis may be missing, and two dimensions are several series if there is more than one column.
+            Observations up to the forecast: one series, or several, of any lengths in a list of arrays (n_steps_i,
+            n_features).  With one feature the last axis may be missing, and two dimensions are several series if there
+            is more than one column.
         horizon : int
-            How many observations to predict, >= 1.
+            Number of observations to predict, >= 1.
         future_inputs : array-like of shape (n_steps, n_inputs) or (n_series, n_steps, n_inputs), or list, optional
-            The features that are no targets, in their order, of the steps that follow ``history``: its row h is read
-            together with the h-th prediction, so that at least ``horizon - 1`` rows are needed; more are not read.  If
-            there are such features and this is None, they stay what they are at the end of ``history``, with a warning.
+            Values of the features that are not targets, in their order, at the steps that follow ``history``: row h is
+            read together with the h-th prediction, so that at least ``horizon - 1`` rows are needed; further rows are
+            not read.  If there are such features and this is None, they stay what they are at the end of ``history``,
+            with a warning.
         target_features : list of int or str, optional
-            Which features the targets are, in the order of the targets: indices, or names if ``feature_names_in_`` or
-            the data frames of ``history`` have them.  By default the first ones.  An empty list says that targets are
-            no features; then all of these are inputs.
+            Features that the targets are, in the order of the targets: indices, or names if ``feature_names_in_`` or
+            the data frames of ``history`` have them.  By default these are the first features.  An empty list says that
+            targets are not features; then all features are inputs.
         state : StreamState, optional
-            Where the streams of all series are, such as ``stream.state``; ``history`` is what follows, one observation
+            State of the streams of all series, such as ``stream.state``; ``history`` is what follows, one observation
             or more.  None starts from s_0.
         quantiles : array-like of float, optional
-            Numbers between 0 and 1 that increase, such as (0.1, 0.5, 0.9): return quantiles of ``n_paths`` forecasts,
-            in each of which a residual, drawn at random, is added to every prediction before it is read.
+            Numbers between 0 and 1 that increase, such as (0.1, 0.5, 0.9).  If they are given, the result are these
+            quantiles of ``n_paths`` simulated forecasts, in each of which a residual, drawn at random, is added to
+            every prediction before it is read.
         n_paths : int, default=500
-            How many of them for each series, >= 1.
+            Number of simulated forecasts of each series, >= 1.
         residuals : array-like of shape (n_steps,) or (n_steps, k), optional
-            Errors of predictions of one step on other data, observed minus predicted, that are drawn from.  By default
-            those of each series in ``history`` after its first tenth, which are too small if it was trained on.
+            Errors of one-step predictions on other data, observed minus predicted, which are drawn from.  By default
+            those of each series in ``history`` after its first tenth, which are too small if the network was trained on
+            it.
         random_state : int, RandomState or None, default=None
-            Seed of the draws.
+            Seed for these draws.
 
         Returns
         -------
         ndarray of shape (horizon, k) or (n_series, horizon, k)
-            k values as ``y`` had, without the last axis if it had no such axis.  The first is what `predict` returns
-            for ``history``, after its last step; each of the others that for the series with all predictions before it
-            at its end.  With ``quantiles`` there is a last axis for them.
+            Predicted values in the form of ``y``: k values per step, without the last axis if ``y`` had none.  The
+            first row is what `predict` returns for ``history`` after its last step; each further row is the prediction
+            for the series with all predictions before it at its end.  With ``quantiles`` there is a last axis for them.
 
         Warns
         -----
         UserWarning
-            If inputs are kept, as ``future_inputs`` is None.
+            If inputs stay what they are because ``future_inputs`` is None.
 
         Raises
         ------
@@ -526,7 +535,8 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
             return [residuals] * len(series)
         if not len(known.targets):
             raise ValueError(
-                "residuals is None and target_features is empty, so that history does not tell them; pass residuals"
+                "residuals is None and target_features is empty, so that history does not hold the targets that errors "
+                "are computed from; pass residuals"
             )
         found = residuals_of(self._stream, series, known)
         for i, of_one in enumerate(found):
@@ -542,7 +552,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         Parameters
         ----------
         X : array-like or list of arrays
-            As in `fit`.
+            Sequences as in `fit`.
         y : array-like or list of arrays
             True values, as in `fit`.
         sample_weight : array-like of shape (n_sequences,), optional
@@ -551,7 +561,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         Returns
         -------
         float
-            At most 1; always answering the mean has 0.
+            Coefficient of determination, at most 1; always answering the mean has 0.
 
         Raises
         ------

@@ -89,11 +89,11 @@ class Prepared:
     Attributes
     ----------
     data : Data
-        With no sequences, which are in ``problem``; its attributes are those of all parts.
+        Data without sequences, which are in ``problem``; its attributes are those of all parts.
     problem : PartProblem
-        What the solver works on.
+        Part of the data that the solver works on.
     validation : Validation or None
-        What is held out of the part.
+        Data that are held out of the part.
     """
 
     data: Data
@@ -261,15 +261,15 @@ def learn_in_rounds(
     Parameters
     ----------
     estimator : RNNClassifier or RNNRegressor
-        What becomes fitted.
+        Estimator that becomes fitted.
     settings : EstimatorSettings
-        Its settings, which suit rounds.
+        Settings of the estimator, which suit rounds.
     raw : Parts
-        Pairs (X, y), or with weights as a third.
+        Parts of the data: pairs (X, y), or triples with weights.
     iterations_per_round : int
-        The most iterations between two averages.
+        Largest number of iterations between two averages.
     validation_data : tuple or None
-        As the estimator's ``fit`` takes it.
+        Pair (X, y) as the estimator's ``fit`` takes it.
     consensus : bool
         Whether parts have multipliers.
     """
@@ -307,11 +307,11 @@ class Driver:
     estimator, settings, iterations_per_round, consensus
         As in `learn_in_rounds`.
     parts : Parts
-        Of `Prepared`.
+        Parts of the data, each of which holds a `Prepared`.
     data : Data
-        Of no sequences: what all parts have in common, and what is measured here.
+        Data without sequences: what all parts have in common, and what is measured here.
     of_all : OfAll
-        Of the targets of all parts.
+        Figures of the targets of all parts.
     holds_out : bool
         Whether parts have held something out.
     """

@@ -60,17 +60,17 @@ class EstimatorSettings:
     Attributes
     ----------
     penalty : float or None
-        What "auto" stands for, where it was that; None leaves it to the solver.
+        Weight of the ridge, in the place of "auto" if it was that; None leaves it to the solver.
     penalties : dict
-        Empty without any.
+        Penalties by name; empty if there are none.
     max_epochs, batch_size : int or None
-        None for "auto".
+        Numbers of epochs and of sequences in a minibatch; None for "auto".
     hidden_size : int or tuple of int
-        A tuple of several layers.
+        Number of units; a tuple for several layers.
     s_0 : {"learn"}, ndarray or None
-        None is zero; of several layers side by side.
+        State before the first step: None is zero; the states of several layers are side by side.
     frame : tuple of int
-        (length, stride).
+        Pair (length, stride).
     callbacks : tuple of callable
         Functions of the epoch's state.
 
@@ -126,16 +126,16 @@ def check_estimator_settings(
     Parameters
     ----------
     estimator : estimator
-        Whose parameters are checked.
+        Estimator whose parameters are checked.
     solvers : dict
-        The known solvers by name.
+        Known solvers by name.
     reads_text : bool, default=False
         Whether the solver has to read symbols.
 
     Returns
     -------
     EstimatorSettings
-        All in their ranges, and within what the solver can do.
+        Settings that are all in their ranges, and within what the solver can do.
     """
     solver = check_solver(estimator.solver, solvers)
     dtype = validation.check_dtype(estimator.dtype)
@@ -493,11 +493,11 @@ def check_init(init: Any, shapes: Mapping[str, tuple[int, ...]], dtype: DType) -
     Parameters
     ----------
     init : dict or None
-        Arrays by name; any of them may be missing.
+        Arrays by the names of weights; any of them may be missing.
     shapes : dict
-        The shape of each, by the known names.
+        Shapes of the weights, by the known names.
     dtype : dtype
-        float32 or float64.
+        Precision of the weights, float32 or float64.
     """
     if init is None:
         return {}

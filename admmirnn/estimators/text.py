@@ -62,17 +62,19 @@ class CharacterModel(RecurrentEstimator):
     ----------
     hidden_size, cell, activation, penalty, penalties, solver, dropout, s_0, init, forget_bias, dtype, verbose, \
 random_state, n_threads
-        As in `RNNClassifier`; the solver must read symbols, as "rollout" does, and U is drawn with variance 1, and
-        1/16 where there are gates, whose ``forget_bias`` of "auto" is -1.  Of cells "auto" is "gru" here.
+        As in `RNNClassifier`, with these differences: the solver must read symbols, as "rollout" does; "auto" stands
+        for the cell "gru"; U is drawn with variance 1, or 1/16 for cells with gates, whose ``forget_bias`` of "auto" is
+        -1.
     max_epochs : int, default=10
-        Passes over the text, >= 1.  The solver's ``max_iter``, a number of chunks, takes its place.
+        Number of passes over the text, >= 1.  The solver's ``max_iter``, a number of chunks, takes its place.
     batch_size : int or "auto", default="auto"
-        Streams, >= 1; "auto" is 16, or fewer of at least four chunks.  Fewer learn more in a pass, which takes longer.
+        Number of streams that are read side by side, >= 1; "auto" is 16, or fewer of at least four chunks.  With fewer
+        streams the network learns more in a pass, which takes longer.
     chunk_size : int, default=25
-        Characters of a chunk, >= 1; multipliers, and so what is learnt about the past, end at its beginning.
+        Number of characters of a chunk, >= 1; multipliers, and so what is learnt about the past, end at its beginning.
     unknown : str or None, default=None
-        The character to read in the place of those that the training text does not have, and which is among those
-        that it has; with None they raise ValueError.
+        Character of the training text that is read in the place of characters which the training text does not have;
+        None raises ValueError for these.
     early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkpoint_every, callbacks
         As in `RNNClassifier`; the part for validation is the end of each text.
 
@@ -82,11 +84,11 @@ random_state, n_threads
         Weights of the network, for a cell with g gates and for K different characters; `RNNClassifier` lists those of
         single gates and of further layers.
     s_0_ : ndarray of shape (n,), or None
-        The state before the first character; None is zero.
+        State before the first character; None is zero.
     vocabulary_ : str
-        The characters of the training text, sorted; the order of the columns of U, and of the outputs.
+        Characters of the training text, sorted; this is the order of the columns of U, and of the outputs.
     counts_ : ndarray of shape (K,)
-        How often the training text has each.
+        Number of times that the training text has each character.
     history_, status_, status_detail_, n_iter_, best_epoch_
         As in `RNNClassifier`; the loss is in nats per character, log(2) of which are a bit.
 
@@ -202,20 +204,20 @@ random_state, n_threads
         Parameters
         ----------
         text : str, pathlib.Path, text file, or list of them
-            A text, or where to read one: in UTF-8, in UTF-16 or UTF-32 if a byte order mark says so, and packed if the
-            name ends in ``.gz``.  A list, an array or a column of a table holds texts that each begin with s_0.  Every
-            text has at least two characters.
+            Text, or file to read it from: in UTF-8, in UTF-16 or UTF-32 if a byte order mark says so, and packed if the
+            name ends in ``.gz``.  A list, an array or a column of a table holds several texts, each of which begins
+            with s_0.  Every text has at least two characters.
         y : None
-            Not used; here for scikit-learn's sake.
+            Not used; present for scikit-learn's sake.
         validation_text : str, pathlib.Path, text file, or list of them, optional
-            To measure the loss on after every epoch, not to train with.
+            Text on which the loss is measured after every epoch; it is not trained with.
         resume, reducer
             As in `RNNClassifier.fit`.
 
         Returns
         -------
         CharacterModel
-            self.
+            The estimator itself.
 
         Raises
         ------
@@ -243,16 +245,16 @@ random_state, n_threads
         Parameters
         ----------
         text : str, pathlib.Path, text file, or list of them
-            As in `fit`.
+            Text as in `fit`.
         y : None
-            Not used; here for scikit-learn's sake.
+            Not used; present for scikit-learn's sake.
         vocabulary : str, optional
             All characters that there will be, for the first call; by default those of the text.
 
         Returns
         -------
         CharacterModel
-            self.
+            The estimator itself.
 
         Raises
         ------
@@ -327,19 +329,20 @@ random_state, n_threads
         Parameters
         ----------
         text : str, pathlib.Path, text file, or list of them
-            As in `fit`.
+            Text as in `fit`.
 
         Returns
         -------
         float
-            >= 0; log2(K) is chance.
+            Mean number of bits, >= 0; guessing among K characters takes log2(K).
 
         Raises
         ------
         sklearn.exceptions.NotFittedError
             Before `fit`.
         ValueError, TypeError
-            If a text has fewer than two characters, or one that the training text has not and nothing stands for.
+            If a text has fewer than two characters, or has one that the training text does not have and ``unknown`` is
+            None.
         OSError
             If a file cannot be read.
         """
@@ -358,14 +361,14 @@ random_state, n_threads
         Parameters
         ----------
         text : str, pathlib.Path, text file, or list of them
-            As in `fit`.
+            Text as in `fit`.
         y : None
-            Not used; here for scikit-learn's sake.
+            Not used; present for scikit-learn's sake.
 
         Returns
         -------
         float
-            <= 0.
+            Minus the number of bits per character, <= 0.
 
         Raises
         ------
@@ -385,14 +388,14 @@ random_state, n_threads
         Returns
         -------
         ndarray of shape (n_characters, K)
-            Row t: of the character after the t-th, in the order of ``vocabulary_``.
+            Probabilities: row t holds those of the character after the t-th, in the order of ``vocabulary_``.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError
             Before `fit`.
         ValueError, TypeError
-            If the text is empty, or has a character that the training text has not and nothing stands for.
+            If the text is empty, or has a character that the training text does not have and ``unknown`` is None.
         OSError
             If a file cannot be read.
         """
@@ -414,7 +417,8 @@ random_state, n_threads
         Returns
         -------
         ndarray of shape (n_characters, K)
-            Row t holds those of the character after the t-th, in the order of ``vocabulary_``.
+            Logarithms of probabilities: row t holds those of the character after the t-th, in the order of
+            ``vocabulary_``.
 
         Raises
         ------
@@ -439,15 +443,14 @@ random_state, n_threads
         Parameters
         ----------
         prefix : str, pathlib.Path or text file, default=""
-            What to read first.  If it is empty, the first character is drawn by how often the training
-            text has each.
+            Text to read first.  If it is empty, the first character is drawn by how often the training text has each.
         n : int, default=200
-            How many characters, >= 0.
+            Number of characters to generate, >= 0.
         temperature : float, default=1.0
-            Probabilities are taken to the power of 1 / temperature, >= 0: below 1 likely characters are more likely
-            still, and with 0 the likeliest one is taken.
+            Number >= 0; probabilities are taken to the power of 1 / temperature: below 1 likely characters become
+            likelier still, and with 0 the likeliest one is always taken.
         random_state : int, RandomState or None, default=None
-            What the characters are drawn from.
+            Seed for the characters that are drawn.
 
         Returns
         -------
@@ -577,19 +580,21 @@ def check_characters(vocabulary: object) -> str:
 def check_same_vocabulary(vocabulary: str | None, known: str) -> None:
     """Raise unless there is no other vocabulary than the ``known`` one."""
     if vocabulary is not None and vocabulary != known:
-        raise ValueError(f"vocabulary is {vocabulary!r}, and was {known!r} before; pass the same one, or None")
+        raise ValueError(f"vocabulary is {vocabulary!r}, and was {known!r} before; pass the same, or None")
 
 
 def check_vocabulary(code_points: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """Return the code points of the characters of a text, or raise unless they are several, and not too many."""
     if len(code_points) < 2:
         raise ValueError(
-            f"the text has no other character than {''.join(map(chr, code_points))!r}, and nothing to predict; pass a "
-            "text "
-            "of several"
+            f"text has no other character than {''.join(map(chr, code_points))!r}, so that there is nothing to "
+            "predict; pass a text with different characters"
         )
     if len(code_points) > 1 << 16:
-        raise ValueError(f"text has {len(code_points)} different characters; the most that there can be is {1 << 16}")
+        raise ValueError(
+            f"text has {len(code_points)} different characters; replace the rare ones, so that at most {1 << 16} "
+            "are left"
+        )
     return code_points
 
 

@@ -124,7 +124,7 @@ class Exports:
         Parameters
         ----------
         path : path-like
-            The file, which is replaced if there is one.
+            File to write; a file that is there is replaced.
         lengths : bool, default=True
             Whether sequences may have different lengths, given as a second input; otherwise those that are read
             together are all of ``n_steps``.
@@ -133,8 +133,8 @@ class Exports:
             given to each call and returned by it.  With ``frame``, which must not overlap, every piece has a multiple
             of the stride of observations.
         dtype : {"float32", "int8"}, default="float32"
-            With "int8" onnxruntime's dynamic quantisation makes the weights integers of 8 bits, of the cells that it
-            has so: "lstm", "fastgrnn" and "ugrnn"; the file is for onnxruntime alone then.
+            Type of the weights.  With "int8" onnxruntime's dynamic quantisation makes them integers of 8 bits, for the
+            cells of which it has such a form: "lstm", "fastgrnn" and "ugrnn"; the file is then for onnxruntime alone.
 
         Returns
         -------
@@ -231,16 +231,16 @@ class Exports:
         Parameters
         ----------
         path : path-like
-            The source, such as "model.c"; the header, "model.h", is written beside it.  Both replace files that are
-            there.  Its name, here ``model``, is what names in C begin with.
+            Source to write, such as "model.c"; the header, "model.h", is written beside it.  Both replace files that
+            are there.  Public names in C begin with the name of the file, here ``model``.
         dtype : {"float32", "int8"}, default="float32"
-            The arithmetic.  With "int8" weights have 8 bits and a factor for each row, what they are multiplied by has
-            16, sums of products have 32, and tanh and the sigmoid come from a table; observations and outputs are
-            float32.
+            Arithmetic of the source.  With "int8" weights have 8 bits and a factor for each row, what they are
+            multiplied by has 16 bits, sums of products have 32 bits, and tanh and the sigmoid come from a table;
+            observations and outputs are float32.
         calibration_data : (X, y), optional
-            Sequences such as the network will read, which "int8" needs: they say how large observations are, feature by
-            feature, and with activations that have no bound states; twice as much is reckoned with, and what is larger
-            is cut off.  With their targets ``y``, which may be None, the accuracy is measured as well.
+            Sequences such as the network will read, which "int8" needs: they show how large observations are, feature
+            by feature, and, with activations that have no bound, the states.  Room is left for twice as much, and what
+            is larger is cut off.  With their targets ``y``, which may be None, the accuracy is measured as well.
 
         Returns
         -------
@@ -356,7 +356,7 @@ def layers_of_torch(
     Returns
     -------
     dict
-        The weights by name.
+        Weights by name.
     dict
         The settings of an estimator that the layers stand for.
 

@@ -32,18 +32,18 @@ class Network:
     Attributes
     ----------
     cell : str
-        The name of its cell.
+        Name of the cell.
     layers : tuple of tuple of dict
-        The blocks by their parts, such as "W_z", of each direction of each layer, with s_0 and c_0 if these are not
-        zero.  Both directions of a layer have as many units; the one that reads from the start comes first.
+        Blocks by their parts, such as "W_z", for each direction of each layer, with s_0 and c_0 if these are not zero.
+        Both directions of a layer have as many units; the one that reads from the start comes first.
     V, c : ndarray of shape (K, n_directions * n), (K,)
-        The output layer.
+        Weights and biases of the output layer.
     activation : str
-        f.
+        Name of the activation f.
     read_out : {"last", "mean", "max", "each"}
-        "each" is an output for each step.
+        States that outputs are computed from; "each" is an output for each step.
     frame : tuple of int
-        (length, stride).
+        Pair (length, stride).
     standard : ndarray of shape (2, n_channels), float64, or None
         Means and factors: the first layer reads ``(x - mean) * factor``.
     """

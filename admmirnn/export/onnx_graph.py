@@ -99,17 +99,17 @@ def model_of(
     Parameters
     ----------
     networks : list of Network
-        In the units of X and y, of the same features, outputs, frames and read-out.
+        Networks in the units of X and y, with the same features, outputs, frames and read-out.
     lengths : bool
-        Whether there is an input of that name.
+        Whether there is an input ``lengths``.
     labels : ndarray of shape (K,), "several" or None
-        One for each output, of a type that ONNX has; or that each output is a label of its own, there or not; or that
-        outputs are values.
+        Labels, one for each output, of a type that ONNX has; "several" if each output is a label of its own, which is
+        there or not; None if outputs are values.
     probabilities : bool
-        Whether there is an output of that name.
+        Whether there is an output ``probabilities``.
     states : bool, default=False
-        Whether states before the first step are inputs, and those after the last one outputs; of one direction, and
-        of a single network.
+        Whether states before the first step are inputs, and those after the last one outputs; for one direction and a
+        single network only.
 
     Returns
     -------

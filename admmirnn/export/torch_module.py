@@ -64,9 +64,9 @@ class LoopRNN(nn.Module):
     Parameters
     ----------
     input_size, hidden_size : int
-        d and n.
+        Number of features d and of hidden units n.
     nonlinearity : {"tanh", "relu", "sigmoid", "leaky_relu", "identity"}, default="tanh"
-        f of the cell "elman".
+        Activation f of the cell "elman".
     bidirectional : bool, default=False
         Whether a second network reads from the end.
     cell : {"elman", "fastgrnn", "ugrnn"}, default="elman"
@@ -168,13 +168,13 @@ class RecurrentModule(nn.Module):
     Parameters
     ----------
     rnn : torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM, LoopRNN, or torch.nn.ModuleList of these
-        With ``batch_first=True``; each of a list reads the states of the one before.
+        Recurrent layers with ``batch_first=True``; each module of a list reads the states of the one before.
     linear : torch.nn.Linear
-        Takes the states of the last layer, or those of both its directions.
+        Output layer, which reads the states of the last layer, or those of both its directions.
     read_out : {"last", "mean", "max", "each"}
-        "each" is an output for each step.
+        States that outputs are computed from; "each" is an output for each step.
     frame : tuple of int
-        (length, stride).
+        Pair (length, stride).
     initial : dict, optional
         Tensors or parameters of shape (n,): the states s_0, s_0_2 and so on of each layer before the first step, and
         the cell states c_0, c_0_2 and so on, where they are not zero.
@@ -215,7 +215,7 @@ class RecurrentModule(nn.Module):
         x : torch.Tensor of shape (n_sequences, n_steps, n_features)
             Sequences, filled up at their ends.
         lengths : torch.Tensor of int of shape (n_sequences,), or list of int, optional
-            How long each sequence is; by default all of ``n_steps``.
+            Number of steps of each sequence; by default all of ``n_steps``.
         """
         n_channels = _in_a_list(self.rnn)[0].input_size // self.frame[0]
         lengths = None if lengths is None else torch.as_tensor(lengths, device=x.device)
@@ -438,7 +438,7 @@ def check_torch_layers(rnns: list[Any], linear: Any) -> None:
         Layers that a user passes.
     """
     if not rnns:
-        raise ValueError("rnn is an empty list; pass one that has layers")
+        raise ValueError("rnn is an empty list; pass at least one layer")
     names = ["rnn"] if len(rnns) == 1 else [f"rnn[{i}]" for i in range(len(rnns))]
     for name, rnn in zip(names, rnns, strict=True):
         if not isinstance(rnn, (*_RECURRENT.values(), LoopRNN)):
@@ -458,7 +458,7 @@ def check_torch_layers(rnns: list[Any], linear: Any) -> None:
             )
         n_read = rnn.hidden_size * (2 if rnn.bidirectional else 1)
     if not linear.out_features:
-        raise ValueError("linear has no outputs; pass one that has")
+        raise ValueError("linear has no outputs; pass a layer with at least one")
     if linear.in_features != n_read:
         raise ValueError(f"linear reads {linear.in_features} features, and rnn has {n_read}; pass layers that fit")
     named = [
@@ -488,7 +488,7 @@ def _check_like_the_first(name: str, rnn: Any, first: Any) -> None:
     ]
     for what, own, expected in zip(("cell", "nonlinearity", "number of directions"), *found, strict=True):
         if own != expected:
-            raise ValueError(f"{name} has the {what} {own!r}, and rnn[0] has {expected!r}; all layers have the same")
+            raise ValueError(f"{name} has the {what} {own!r}, and rnn[0] has {expected!r}; pass layers with the same")
 
 
 def check_padded_batch(shape: Sequence[int], lengths: Any, n_features: int, least: int) -> None:
@@ -499,7 +499,7 @@ def check_padded_batch(shape: Sequence[int], lengths: Any, n_features: int, leas
     shape : tuple of int
         Shape of the batch.
     lengths : torch.Tensor or None
-        How long each sequence is.
+        Number of steps of each sequence.
     n_features : int
         Number of features of an observation.
     least : int

@@ -34,7 +34,7 @@ class Checkpoint:
     path : path-like
         Path of the file.
     every : int
-        Epochs from one to the next.
+        Number of epochs between two checkpoints.
     fingerprint : dict
         Values that tell this fit from others, see `fingerprint`.
     """
@@ -69,9 +69,9 @@ class Checkpoint:
         Raises
         ------
         ValueError
-            If it is damaged, no checkpoint, or that of another fit.
+            If the file is damaged, is not a checkpoint, or is that of another fit.
         OSError
-            If it cannot be read.
+            If the file cannot be read.
         """
         if not os.path.exists(self._path):
             return None
@@ -94,7 +94,7 @@ def fingerprint(estimator: Any, *data: tuple[Sequences, Array, Array | None]) ->
     Parameters
     ----------
     estimator : estimator
-        Whose parameters they are.
+        Estimator with the parameters of the fit.
     *data : tuple of Sequences, ndarray and ndarray
         Sequences, class numbers or values, and their weights or None: of training, and what is apart.
     """
@@ -190,10 +190,10 @@ def check_checkpoint(path: str, found: Any, expected: dict[str, Any]) -> None:
     ranks = [one.get("ranks", 1) if isinstance(one, dict) else 1 for one in (found, expected)]
     if ranks[0] != ranks[1]:
         raise ValueError(
-            f"{path} is the checkpoint of a fit by {ranks[0]} rank(s), and there are {ranks[1]} now; pass the same "
-            "data to as many, or resume=False"
+            f"{path} is the checkpoint of a fit by {ranks[0]} rank(s), and there are {ranks[1]} now; start "
+            "as many, with the same data, or pass resume=False"
         )
-    raise ValueError(f"{path} is the checkpoint of a fit to other data; pass the same ones, or resume=False")
+    raise ValueError(f"{path} is the checkpoint of a fit to other data; pass the same data, or resume=False")
 
 
 def check_epochs_done(history: Any, n_epochs: int) -> None:
@@ -204,6 +204,6 @@ def check_epochs_done(history: Any, n_epochs: int) -> None:
     forms, of_others = {"rollout_loss": 0.0, "seconds": 0.0, "rollbacks": 0}, validation.one_of(None, 0.0, False)
     for epoch, record in enumerate(history, 1):
         if record.get("epoch") != epoch or not {"rollout_loss", "seconds"} <= record.keys():
-            raise ValueError(f"its record of epoch {epoch} is not that of an epoch, or of another")
+            raise ValueError(f"its record number {epoch} is not the record of epoch {epoch}")
         for key, value in record.items():
             validation.check_state(f"{key} of epoch {epoch}", value, forms.get(key, of_others))

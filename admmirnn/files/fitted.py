@@ -23,10 +23,10 @@ class Fitted:
     Attributes
     ----------
     check : callable
-        ``check(name, value, sizes)`` raises unless the value is such a one; ``sizes`` are those of the axes that
-        have been met, by their letters.
+        Function ``check(name, value, sizes)`` that raises unless the value is such an attribute; ``sizes`` are those of
+        the axes that have been met, by their letters.
     may_be_missing : bool
-        Whether some estimators do not have it.
+        Whether some estimators do not have the attribute.
     """
 
     check: Callable[[str, Any, dict[str, Any]], object]

@@ -60,13 +60,13 @@ def write_file(path: FilePath, kind: str, arrays: Mapping[str, Array], header: A
     Parameters
     ----------
     path : str or path-like
-        Where; a file that is there is replaced.
+        File to write; a file that is there is replaced.
     kind : str
         Kind of file, which `read_file` has to be told.
     arrays : dict of ndarray
-        By name: bool, or integers or floats of at most 64 bits.
+        Arrays by name, of booleans, or of integers or floats of at most 64 bits.
     header : dict
-        JSON values, without NaN and infinity.
+        JSON values by name, without NaN and infinity.
 
     Raises
     ------
@@ -114,21 +114,21 @@ def read_file(path: FilePath, kind: str) -> tuple[dict[str, Array], dict[str, An
     Parameters
     ----------
     path : str or path-like
-        The file.
+        File to read.
     kind : str
-        Kind that it has to be.
+        Kind that the file has to be of.
 
     Returns
     -------
     arrays : dict of ndarray
-        By name, in the byte order of this machine.
+        Arrays by name, in the byte order of this machine.
     header : dict
-        JSON values.
+        JSON values by name.
 
     Raises
     ------
     ModelFileError
-        If the file is no such file, is not whole, or was written by a newer admmirnn.
+        If the file is not of that kind, is incomplete, or was written by a newer admmirnn.
     OSError
         If the file cannot be read.
     """
@@ -230,14 +230,14 @@ def replace_file(path: str, data: bytes | Iterable[bytes | memoryview]) -> None:
     Parameters
     ----------
     path : str
-        Where, as `admmirnn.validation.check_new_path` returns it.
+        File to replace, as `admmirnn.validation.check_new_path` returns it.
     data : bytes, or iterable of bytes and such
-        The content, or its pieces.
+        Content, or pieces of it.
 
     Raises
     ------
     OSError
-        If it cannot be written; what was there is as it was.
+        If the file cannot be written; what was there stays as it was.
     """
     folder, start = _temporary(path)
     temporary, path = os.path.join(folder, f"{start}{secrets.token_hex(8)}.tmp"), os.path.realpath(path)
@@ -295,7 +295,7 @@ def remove_leftovers(path: str) -> None:
     Parameters
     ----------
     path : str
-        The file, which need not be there; its folder is.
+        File, which need not be there; its folder is.
     """
     folder, start = _temporary(path)
     for entry in os.scandir(folder):
@@ -349,7 +349,7 @@ class Values:
         Parameters
         ----------
         value : object
-            The value.
+            Value to pack.
         name : str
             Name of the value in messages, and of its arrays.
         depth : int, default=0
@@ -408,7 +408,7 @@ class Values:
         Raises
         ------
         ValueError, TypeError
-            If `pack` makes no such value, or an object refuses its parameters.
+            If `pack` does not make such a value, or an object refuses its parameters.
         """
         if isinstance(value, list):
             return [self.unpack(item) for item in value]

@@ -58,9 +58,9 @@ class OriginSplit(BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_steps, ...)
-            Anything with that number of steps.
+            Series, or anything else with that number of steps.
         y, groups : object
-            Not used.
+            Not used; present for scikit-learn's sake.
 
         Raises
         ------
@@ -94,7 +94,7 @@ class Backtest:
     Attributes
     ----------
     origins : ndarray of shape (n_origins,)
-        The number of the first step that was predicted, counted from the end of each series: -horizon is that of the
+        Numbers of the first steps that were predicted, counted from the end of each series: -horizon is that of the
         last origin.
     observed, forecasts, naive, seasonal : ndarray of shape (n_origins, n_series, horizon, k)
         Values that were observed, forecasts, the last value before, and the last value of the same season.
@@ -103,9 +103,9 @@ class Backtest:
     levels : tuple of float
         Levels of the quantiles.
     scores : dict
-        "mae", "rmse" and "mase" (the mean absolute error over that of the seasonal naive answer within what was trained
-        on) of "forecast", "naive" and "seasonal"; and of the forecast "pinball", the mean over all levels, and
-        "coverage" and "width" of the interval between the lowest and the highest level.
+        Scores by method ("forecast", "naive" and "seasonal") and name: "mae", "rmse" and "mase" (the mean absolute
+        error divided by that of the seasonal naive answer within the training steps); and for the forecast "pinball",
+        the mean over all levels, and "coverage" and "width" of the interval between the lowest and the highest level.
     """
 
     origins: IntArray
@@ -140,15 +140,15 @@ def backtest(
     Parameters
     ----------
     forecaster : Forecaster, or object with ``fit(series, inputs, static)`` and ``forecast`` as it has them
-        Forecaster, which is cloned.
+        Forecaster to test, which is cloned.
     series, inputs, static
-        As in `Forecaster.fit`; of several series the origins are counted from the end of each.
+        Series and what belongs to them, as in `Forecaster.fit`; the origins are counted from the end of each series.
     split : OriginSplit
-        The origins.
+        Origins of the forecasts.
     quantiles : array-like of float, optional
         Levels of the quantiles to predict.
     season : int, default=1
-        The period of the seasonal naive answer, >= 1.
+        Period of the seasonal naive answer, >= 1.
     refit : bool or "partial", default=True
         Whether a new forecaster is fitted at each origin; False fits at the first one alone, "partial" goes on with
         ``update`` at each of the others.
@@ -156,6 +156,7 @@ def backtest(
     Returns
     -------
     Backtest
+        Forecasts and scores.
 
     Raises
     ------

@@ -49,36 +49,37 @@ class Forecaster(BaseEstimator):
         The network, which is cloned.  By default ``RNNRegressor(hidden_size=32, cell="gru")`` with as many epochs as
         make some 400 minibatches of up to 32 windows, at least 10.
     n_networks : int, default=1
-        Number of networks, >= 1, that are trained from different seeds.  Forecasts are their means; paths come from
-        each in turn, >= 1.
+        Number of networks, >= 1, that are trained from different seeds.  Forecasts are the means of their forecasts;
+        simulated paths come from each network in turn.
     horizon : int or None, default=None
-        Number of values that the network predicts at each step; forecasts may be shorter.  None predicts one and reads
-        it, as far as is asked for.
+        Number of values that the network predicts at each step; forecasts may be shorter.  None predicts one value at a
+        time, which the network then reads, up to the horizon that is asked for.
     quantiles : sequence of float or None, default=None
-        Quantiles that the network predicts of each value of the horizon, instead of its mean: the loss is
-        `admmirnn.losses.Quantiles`, and 0.5 is among them.  They are sorted, so that they do not cross.  It takes
-        ``horizon``, and no transformer that takes differences.
+        Levels of the quantiles that the network predicts for each value of the horizon, instead of its mean: the loss
+        is `admmirnn.losses.Quantiles`, and 0.5 is among them.  The answers are sorted, so that they do not cross.
+        ``horizon`` must be given, and no transformer may take differences.
     transformers : sequence, default=()
-        `Difference`, `Log` or the like, in the order in which they are applied to a series.
+        Transformers, such as `Difference` and `Log`, in the order in which they are applied to a series.
     window, stride : int, default=100, 10
-        Number of steps of a training sequence, and between the starts of two.  A forecast reads ``window`` steps
-        before.
+        Number of steps of a training sequence, and number of steps between the starts of two.  A forecast reads the
+        ``window`` steps before it.
     burn_in : int, default=20
-        The first steps of a training sequence that have no target, as states have to build up, < window.
+        Number of steps at the beginning of a training sequence that have no target, because states have to build up;
+        less than ``window``.
     calibration : int, default=0
-        The last steps of each series that are kept from training, for the errors that intervals are made of.  0 takes
-        the errors on the training data, which are too small.
+        Number of steps at the end of each series that are kept from training, for the errors that intervals are made
+        of.  0 takes the errors on the training data, which are too small.
     refit : bool, default=True
-        Whether, with ``calibration``, other networks are trained on all steps for the forecasts; those that have not
-        seen the last steps tell the errors.
+        Whether, with ``calibration``, further networks are trained on all steps and make the forecasts; the errors are
+        those of the networks that have not seen the last steps.
     conformal : bool, default=False
         Whether quantiles are moved by what they have missed in the calibration steps (split-conformal calibration, for
-        each quantile on its own); it takes ``calibration``, at least as long as forecasts are.
+        each quantile on its own); this needs ``calibration``, at least as long as forecasts are.
     noise : float, default=0.0
         Standard deviation, >= 0, of noise that is added to what the network reads in training, in standard deviations
         of the series.  It teaches the network to recover from its own errors.
     random_state : int, RandomState or None, default=None
-        Seed of noise and paths, and of the network unless it has its own.
+        Seed for noise and paths, and for the network unless it has its own.
 
     Attributes
     ----------
@@ -147,15 +148,15 @@ class Forecaster(BaseEstimator):
         series : array-like of shape (n_steps,) or (n_steps, k), (n_series, n_steps, k), or list of arrays
             One series, or several of any lengths, without gaps.
         inputs : array-like of shape (n_steps, m), or list of arrays, optional
-            Inputs that are known in advance, one row for each of these steps, such as the calendar; further rows are
-            ignored.
+            Inputs that are known in advance, such as the calendar: one row for each step of the series.  Further rows
+            are ignored in training.
         static : array-like of shape (q,), or (n_series, q), optional
             Features of each series that are the same at all of its steps.
 
         Returns
         -------
         Forecaster
-            self.
+            The forecaster itself.
 
         Raises
         ------
@@ -187,18 +188,18 @@ class Forecaster(BaseEstimator):
         Parameters
         ----------
         series, inputs, static
-            As in `fit`, with all that is known by now; of longer series the windows at their ends, as many as a fifth
-            of all, are what is trained with.
+            Series and what belongs to them, as in `fit`, with all that is known by now.  Training uses the windows at
+            the ends of longer series, as many as a fifth of all.
 
         Returns
         -------
         Forecaster
-            self.
+            The forecaster itself.
 
         Raises
         ------
         ValueError, TypeError
-            As in `fit`; forecasts go on as they were then.
+            As in `fit`; the forecaster has not changed then.
         """
         self._check_fitted()
         found, is_one, _ = self._read("series", series, inputs, static)
@@ -235,22 +236,22 @@ class Forecaster(BaseEstimator):
         horizon : int, optional
             Number of steps, >= 1; by default, and at most, the setting ``horizon``, if it is given.
         future_inputs : array-like of shape (horizon, m), or list of arrays, optional
-            Inputs of the steps that follow, if there were inputs in `fit`.  By default those of ``inputs`` that are
-            further than the series, if there are enough.
+            Inputs of the steps that follow, if there were inputs in `fit`.  By default the rows of ``inputs`` that go
+            beyond the series, if there are enough.
         series, inputs, static : optional
             Series to continue, as in `fit`; by default those of the last `fit` or `update`.
         quantiles : array-like of float, optional
-            Numbers between 0 and 1 that increase: quantiles instead of the mean (or, with the setting ``quantiles``,
-            the median); with that setting they are among those.
+            Numbers between 0 and 1 that increase: levels of quantiles that are returned instead of the mean (or, with
+            the setting ``quantiles``, instead of the median).  With that setting they must be among its levels.
         n_paths : int, default=300
             Number of paths that are simulated to estimate quantiles, without the setting ``quantiles``.
         random_state : int, RandomState or None, default=None
-            Seed of these; None is the setting.
+            Seed for these paths; None takes the setting.
 
         Returns
         -------
         ndarray of shape (horizon,), (horizon, k), or (n_series, horizon[, k])
-            As ``series`` was, with a last axis for quantiles.
+            Forecast in the form of ``series``, with a last axis for quantiles.
 
         Raises
         ------
@@ -520,8 +521,8 @@ class Forecaster(BaseEstimator):
         shortest = min(len(one.z) for one in found) - self.calibration - self._n_lost()
         if shortest <= (self.horizon or 1) + 1:
             raise ValueError(
-                f"a series has {shortest} steps beside those for calibration and differences, and the horizon is "
-                f"{self.horizon or 1}; pass longer ones"
+                f"a series has {shortest} steps besides those for calibration and differences, and the horizon is "
+                f"{self.horizon or 1}; pass longer series"
             )
 
     def _check_like_fitted(self, found: list[_Series]) -> None:
@@ -531,9 +532,11 @@ class Forecaster(BaseEstimator):
             columns = one.z.shape[1], one.inputs.shape[1], len(one.static)
             for name, own, due in zip(("series", "inputs", "static"), columns, expected, strict=True):
                 if own != due:
-                    raise ValueError(f"{name} has {own} column(s) and had {due} in fit; pass the same ones")
+                    raise ValueError(f"{name} has {own} column(s) and had {due} in fit; pass the same columns")
             if len(one.z) <= self._n_lost():
-                raise ValueError(f"series has {len(one.z)} steps, and differences take {self._n_lost()}; pass more")
+                raise ValueError(
+                    f"series has {len(one.z)} steps, of which differences use up {self._n_lost()}; pass more steps"
+                )
 
 
 class _ReadsItself:
@@ -557,13 +560,14 @@ def conformal_corrections(scores: FloatArray, levels: FloatArray) -> FloatArray:
     Parameters
     ----------
     scores : ndarray of shape (n_origins, horizon, k, n_levels)
-        What was observed minus the quantile.
+        Observed values minus the quantiles.
     levels : ndarray of shape (n_levels,)
         Levels of the quantiles.
 
     Returns
     -------
     ndarray of shape (horizon, k, n_levels)
+        Numbers to add to the quantiles.
     """
     n, horizon, k, n_levels = scores.shape
     n_blocks = max(1, min(horizon, n * horizon // _SCORES_OF_A_BLOCK))

@@ -24,7 +24,8 @@ class Difference(BaseEstimator):
     Parameters
     ----------
     lag : int, default=1
-        1 for a trend, 7 for weeks of days and so on, >= 1.
+        Number of steps between the two values of a difference, >= 1: 1 for a trend, 7 for daily values with a weekly
+        pattern.
 
     Examples
     --------
@@ -53,11 +54,12 @@ class Difference(BaseEstimator):
         Parameters
         ----------
         z : array-like of shape (n_steps, k)
-            A series of more than ``lag`` steps.
+            Series of more than ``lag`` steps.
 
         Returns
         -------
         ndarray of shape (n_steps - lag, k)
+            Differences.
         """
         lag = self.n_lost
         values = _values("z", z)
@@ -74,11 +76,12 @@ class Difference(BaseEstimator):
         differences : array-like of shape (..., n_steps, k)
             Transformed values of the steps that follow ``history``; several forecasts may be before the last two axes.
         history : array-like of shape (at least lag, k)
-            The values before.
+            Values before these steps.
 
         Returns
         -------
         ndarray of shape (..., n_steps, k)
+            Values of which ``differences`` are the differences.
         """
         lag, d, before = self.n_lost, _values("differences", differences), _values("history", history)
         if d.ndim < 2:
@@ -115,11 +118,12 @@ class Log(BaseEstimator):
         Parameters
         ----------
         z : array-like of shape (n_steps, k)
-            Larger than ``-offset``.
+            Values larger than ``-offset``.
 
         Returns
         -------
         ndarray of shape (n_steps, k)
+            Logarithms of ``z + offset``.
         """
         offset = validation.check_number("offset of Log", self.offset)
         values = _values("z", z) + offset

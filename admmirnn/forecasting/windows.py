@@ -19,11 +19,12 @@ def read_series(name: str, series: Any) -> tuple[list[FloatArray], bool, bool]:
     name : str
         Name of the argument, for messages.
     series : array-like of shape (n_steps,) or (n_steps, k), or (n_series, n_steps, k), or list of arrays
-        A list of numbers is one series, and so is a pandas Series or DataFrame.
+        One series or several.  A list of numbers is one series, and so is a pandas Series or DataFrame.
 
     Returns
     -------
     list of ndarray
+        Series of shape (n_steps_i, k).
     bool
         Whether it is a single one.
     bool
@@ -45,7 +46,7 @@ def read_series(name: str, series: Any) -> tuple[list[FloatArray], bool, bool]:
             raise ValueError(f"{place} contains NaN or infinity, first at step {step}; fill it in")
         found.append(array.reshape(len(array), -1))
     if len(dimensions) > 1 or len({array.shape[1] for array in found}) > 1:
-        raise ValueError(f"the series of {name} have different numbers of columns; pass the same values for each")
+        raise ValueError(f"the series of {name} have different numbers of columns; pass the same columns for each")
     return found, not is_list and len(found) == 1 and getattr(series, "ndim", 1) != 3, dimensions == {1}
 
 

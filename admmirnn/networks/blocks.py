@@ -40,24 +40,25 @@ class Block:
     Attributes
     ----------
     name : str
-        A key of ``init`` and, with "_" behind it, a fitted attribute: "W_z_2_reverse".
+        Name of the block: a key of ``init`` and, with "_" behind it, a fitted attribute, such as "W_z_2_reverse".
     part : str
-        What it is to its direction: "W_z".
+        Name of the block within its direction, such as "W_z".
     axes : tuple of str
-        The axes of its shape in letters: d features, n hidden units, or m of the second direction, with the number of
-        the layer above the first one ("n2"), and K outputs; "n+m" are the units of both directions.  A vector has one.
+        Axes of its shape in letters: d features, n hidden units, or m of the second direction, with the number of the
+        layer above the first one ("n2"), and K outputs; "n+m" are the units of both directions.  A vector has one axis.
     layer, direction : int or None
-        Whose it is, from 0; None is all directions', as the output layer is.
+        Numbers of the layer and of the direction that it belongs to, from 0; None if it belongs to all directions, as
+        the output layer does.
     array : int
-        Which of the network's arrays it is in.
+        Number of the network's array that it is in.
     rows : slice
-        Of that array.
+        Rows of that array.
     columns : slice
-        Of that array; a vector is one column, or an array of its own.
+        Columns of that array; a vector is one column, or an array of its own.
     of_directions : tuple of slice
-        Of V: which columns of the array are for the states of each direction.
+        Columns of the array V that are for the states of each direction.
     letter : str
-        Its part without the gate: "W".
+        Name of the part without the gate, such as "W".
     """
 
     name: str
@@ -109,15 +110,16 @@ def blocks_of(
     Parameters
     ----------
     n_features : int
-        d.
+        Number of features d.
     n_hidden : tuple of tuple of int
-        How many hidden units each direction of each layer has.
+        Number of hidden units of each direction of each layer.
     n_outputs : int
-        K.
+        Number of outputs K.
     maps : tuple of Map
-        Those of its cell.
+        Maps of the cell.
     initial : tuple of str, default=()
-        Which of "s_0" and "c_0" its layers have, given or learnt; without, they start from zero.
+        Names among "s_0" and "c_0" of the states that the layers have, given or learnt; without them, layers start from
+        zero.
     """
     blocks: list[Block] = []
     array, d, reads = 0, n_features, "d"

@@ -25,20 +25,20 @@ class RNN:
     Parameters
     ----------
     maps : tuple of ndarray
-        The matrices of the cell's maps: of `Elman` Theta = [U W b], of shape (n_hidden, n_features + n_hidden + 1).
+        Matrices of the cell's maps: of `Elman` Theta = [U W b], of shape (n_hidden, n_features + n_hidden + 1).
     Psi : ndarray of shape (n_outputs, n_hidden + 1)
-        [V c].
+        Weights and biases of the outputs, [V c].
     cell : cell
-        One of `admmirnn.networks.cells`.
+        Cell, one of `admmirnn.networks.cells`.
     read_out : {"last", "mean", "max", "none"}, default="last"
-        h: s_N, or the mean or the largest of s_1 to s_N, unit by unit.  With "none" another layer reads the states, and
-        there are no outputs.
+        State h that outputs are computed from: s_N, or the mean or the largest of s_1 to s_N, unit by unit.  With
+        "none" another layer reads the states, and there are no outputs.
     s_0, c_0 : ndarray of shape (n_hidden,), optional
-        The state before the first step, and the cell state of a cell that has one; zero unless given.
+        State before the first step, and cell state of a cell that has one; zero unless given.
     learns_s_0 : bool, default=False
-        Whether training changes these.
+        Whether training changes these states.
     n_features : int
-        d.
+        Number of features d.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class RNN:
         Returns
         -------
         RNN
-            Its arrays are its own.  At least one unit is left.  Its outputs are equal but for the order of sums.
+            Network with arrays of its own and at least one unit.  Its outputs are equal but for the order of sums.
         """
         return rnn_of(pruned_weights(self), cell=self.cell, read_out=self.read_out)
 
@@ -173,16 +173,16 @@ class RNN:
         Parameters
         ----------
         sequences : Sequences
-            With the network's number of features.
+            Sequences with the network's number of features.
         every_step : bool, default=False
             Whether to return V s_t + c of every step instead of a sequence's one output.
         n_threads : int, default=1
-            Threads that share the sequences.
+            Number of threads that share the sequences.
 
         Returns
         -------
         ndarray of shape (n_sequences, n_outputs) or (n_steps, n_outputs)
-            o of every sequence, or after each of its steps, one sequence after the other.
+            Outputs o of every sequence, or after each of its steps, one sequence after the other.
         """
         return outputs_of(self, sequences, every_step=every_step, n_threads=n_threads)
 
@@ -221,11 +221,11 @@ class ElmanRNN(RNN):
     Parameters
     ----------
     Theta : ndarray of shape (n_hidden, n_features + n_hidden + 1)
-        [U W b].
+        Weights and biases of the states, [U W b].
     Psi : ndarray of shape (n_outputs, n_hidden + 1)
-        [V c].
+        Weights and biases of the outputs, [V c].
     activation : {"tanh", "sigmoid", "relu", "leaky_relu", "identity"}
-        f; leaky relu is 0.01 a below zero.
+        Name of the activation f; the slope of the leaky relu below zero is 0.01.
     read_out, s_0, learns_s_0
         As in `RNN`.
     """
@@ -269,13 +269,13 @@ class ElmanRNN(RNN):
         Parameters
         ----------
         n_features, n_hidden, n_outputs : int
-            d, n and K.
+            Numbers d, n and K of features, hidden units and outputs.
         activation : {"tanh", "sigmoid", "relu", "leaky_relu", "identity"}
-            f.
+            Name of the activation f.
         dtype : dtype
-            float32 or float64.
+            Precision, float32 or float64.
         random_state : numpy.random.RandomState
-            Where the weights are drawn from.
+            Generator that the weights are drawn from.
         read_out : {"last", "mean", "max"}
             As in the class.
         symbols : bool, default=False

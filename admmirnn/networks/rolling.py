@@ -84,9 +84,9 @@ class Spaces:
     Parameters
     ----------
     kernels : Kernels
-        The back end.
+        Back end.
     of_layers : list of list of Space
-        By layers and directions.
+        Spaces by layers and directions.
     """
 
     def __init__(self, kernels: Kernels, of_layers: Sequence[Sequence[Space]]) -> None:

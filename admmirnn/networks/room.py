@@ -23,55 +23,56 @@ class Room:
     Attributes
     ----------
     d, n, K : int
-        Features, hidden units and outputs.
+        Numbers of features, hidden units and outputs.
     maps : tuple of ndarray
-        The network's own arrays: the maps of its cell, of an Elman network [U W b].
+        Matrices of the maps of the cell, which are the network's own arrays: of an Elman network [U W b].
     Psi : ndarray of shape (K, n + 1)
-        [V c], its own as well.
+        Matrix [V c] of the outputs, the network's own array as well.
     cell : Cell
-        What makes states of pre-activations.
+        Cell that makes states of pre-activations.
     read_out : str
-        What the outputs are read from: that of the network, or "each".
+        States that outputs are computed from: the read-out of the network, or "each".
     n_threads : int
-        How many may share the sequences of a minibatch.
+        Number of threads that may share the sequences of a minibatch.
     gram_block : int
-        How many columns of x a block of their Gram matrix has; 0 where that is not cut.
+        Number of columns of x in a block of their Gram matrix; 0 where that is not cut.
     X : ndarray of shape (n_rows, d + 1), or None
-        [x_t, 1], laid out as ``_kernels`` describes.
+        Rows [x_t, 1], laid out as ``_kernels`` describes.
     codes : ndarray of shape (n_rows,), or None
-        Codes of the x_t, when they are symbols.
+        Codes of the x_t, where they are symbols.
     S : ndarray of shape (n_rows + B, n)
-        s_{t-1}, and s_N at the end.
+        States s_{t-1}, with s_N at the end.
     A : ndarray of shape (rows_of_A, n_kept n), or None
-        What the cell keeps of each step, then the multipliers of its equations.
+        Numbers that the cell keeps of each step, later the multipliers of its equations.
     C : ndarray of shape (n_rows + B, n), or None
         Cell states, laid out as S.
     Q : ndarray of shape (n_outputs, K)
-        Outputs: one per sequence, or one for each row of S but those of the first step.
+        Outputs: one row per sequence, or one for each row of S but those of the first step.
     mask : ndarray of shape (B, n), or None
-        With dropout, what is multiplied by what others see of the states of a sequence: outputs, or a layer above.
+        With dropout, factors by which the states of a sequence are multiplied for those that read them: outputs, or a
+        layer above.
     H, steps : ndarray of shape (B, n), or None
-        Pooled states, and with "max" at which step each was.  With a mask H is what the outputs see, whatever they
-        read, a row for each of them.
+        Pooled states, and with "max" the step of each.  With a mask H holds what the outputs read, a row for each of
+        them.
     weights_T : ndarray
-        Scratch.
+        Scratch memory.
     O_plus, lambda3 : ndarray of shape (n_outputs, K), or None
         Proximal points of the outputs, and the multipliers of the output equation.
     lambda1 : ndarray of shape (2 B, n), or None
-        Multipliers of the equations for a_t, of two steps; of all, if it has as many rows.  Where the cell keeps
-        something, these are in A, and here are those of s_t.
+        Multipliers of the equations for a_t, of two steps, or of all steps, if it has as many rows.  If the cell keeps
+        something, these multipliers are in A, and ``lambda1`` has those of s_t.
     lambda_c : ndarray of shape (B, n), or None
-        Those of cell states.
+        Multipliers of the cell states.
     initial_multipliers : ndarray of shape (B, n), or None
-        Those of s_0, W^T lambda1_1, where it is learnt.
+        Multipliers of s_0, W^T lambda1_1, where it is learnt.
     lambda_s : ndarray of shape (n_rows, n), or None
         Multipliers of the states, where another layer reads them and passes its multipliers back.
     lambda_x : ndarray of shape (n_rows, d), or None
-        U^T lambda1_t, where the observations are the states of another layer: the lambda_s of that one.
+        Products U^T lambda1_t, where the observations are the states of another layer: the lambda_s of that layer.
     sums : ndarray, or None
         Sums over the minibatch that the backward sweep leaves, see ``_kernels/statistics.pyx``, and its scratch.
     counts : ndarray of float64, or None
-        Of how many targets and rows these are, and the multipliers' Gram matrix.
+        Numbers of targets and rows that are in these sums, and the multipliers' Gram matrix.
     """
 
     d: int
@@ -141,17 +142,17 @@ class Space:
     Attributes
     ----------
     joined : ndarray of shape (n_rows + B, d), or None
-        Where they stand side by side, as S.
+        States of several directions side by side, laid out as S.
     room : Room
-        The arrays.
+        Arrays of the network.
     work : object
-        What kernels take for the room.
+        Object that kernels take for the room.
     batch : Minibatch
-        The current one.
+        Current minibatch.
     kernel_batch : object
-        What kernels take for the minibatch.
+        Object that kernels take for the minibatch.
     n_outputs : int
-        How many rows of outputs it has.
+        Number of rows of outputs that it has.
     """
 
     batch: Minibatch

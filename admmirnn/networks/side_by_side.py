@@ -24,15 +24,15 @@ def set_side_by_side(
     Parameters
     ----------
     states : sequence of ndarray of shape (n_rows + B, n)
-        The S of the directions below, the one that reads from the start first.
+        Arrays S of the directions below, the one that reads from the start first.
     batch : Minibatch
-        The minibatch as it is read from the start.
+        Minibatch as it is read from the start.
     out : ndarray of at least n_rows + B rows and as many columns as the states have together
-        Where the rows of states that steps reach are written, in the order of the direction that reads them.
+        Array that the rows of states which steps reach are written to, in the order of the direction that reads them.
     reverse : bool
-        Whether this one reads from the end.
+        Whether this direction reads from the end.
     masks : sequence of ndarray of shape (B, n), or of None, optional
-        What the states of each sequence are multiplied by, of each direction below.
+        Factors, for each direction below, by which the states of each sequence are multiplied.
     """
     rows, mirrored, end = batch.rows_of_states(), batch.mirrored_rows(), 0
     for i, S in enumerate(states):
@@ -52,11 +52,12 @@ def set_apart(
     Parameters
     ----------
     multipliers : sequence of ndarray of shape (n_rows, n + m)
-        Of what each direction above reads, the one that reads from the start first; a row for each row of X.
+        Multipliers of what each direction above reads, the one that reads from the start first; a row for each row of
+        X.
     batch : Minibatch
-        The minibatch as it is read from the start.
+        Minibatch as it is read from the start.
     outs : sequence of ndarray of shape (n_rows, n) and (n_rows, m)
-        What the directions below are given, the one that reads from the start first.
+        Arrays that the multipliers of the directions below are written to, the one that reads from the start first.
     masks : sequence of ndarray of shape (B, n), or of None, optional
         As in `set_side_by_side`.
     """

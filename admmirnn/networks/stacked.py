@@ -31,11 +31,11 @@ class StackedRNN:
     Parameters
     ----------
     layers : sequence of sequence of RNN
-        By layers and directions, the first of which reads from the start, the other one, if there is one, from the end.
-        All have the same cell.  Those below the last layer have the read-out "none" and no outputs.  With two
-        directions the Psi of the last ones are scratch, [V c] and [V_reverse 0], see `share_out`.
+        Networks of one direction, by layers and directions, the first of which reads from the start, the other one, if
+        there is one, from the end.  All have the same cell.  Those below the last layer have the read-out "none" and no
+        outputs.  With two directions the Psi of the last ones are scratch, [V c] and [V_reverse 0], see `share_out`.
     Psi : ndarray of shape (n_outputs, h + 1)
-        [V c], or [V V_reverse c].
+        Weights and biases of the outputs, [V c], or [V V_reverse c].
     """
 
     def __init__(self, layers: Sequence[Sequence[RNN]], Psi: FloatArray) -> None:

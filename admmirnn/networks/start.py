@@ -42,17 +42,17 @@ def new_network(
     Parameters
     ----------
     n_features, n_outputs : int
-        d and K.
+        Numbers d and K of features and outputs.
     n_hidden : sequence of int
-        Hidden units of each layer, in each direction.
+        Number of hidden units of each layer, in each direction.
     cell : cell
-        That of all layers.
+        Cell of all layers.
     dtype : dtype
-        float32 or float64.
+        Precision, float32 or float64.
     random_state : numpy.random.RandomState
-        Where the weights are drawn from.
+        Generator that the weights are drawn from.
     read_out : {"last", "mean", "max"}
-        What the outputs read of the states of the last layer.
+        States of the last layer that the outputs are computed from.
     bidirectional : bool, default=False
         Whether each layer reads in two directions.
     symbols : bool, default=False
@@ -100,19 +100,20 @@ def start_gates_of_past(
     Parameters
     ----------
     network : network
-        With a gated cell.
+        Network with a gated cell.
     forget_bias : float, "chrono" or "auto"
-        All of them; or the logarithm of numbers drawn from between 1 and ``n_steps`` - 1, so that the units keep what
-        they have for so many steps (C. Tallec and Y. Ollivier, ICLR 2018), where what lets in the new starts from
-        minus that; or that where sequences have some 200 steps and one target, and else as the cell starts.
+        Bias of the gates.  "chrono" draws the logarithm of numbers between 1 and ``n_steps`` - 1, so that units keep
+        what they have for about so many steps (C. Tallec and Y. Ollivier, ICLR 2018); a gate that lets in the new
+        starts from minus that.  "auto" is "chrono" where sequences have some 200 steps and one target, and otherwise
+        the start of the cell.
     n_steps : int
         Number of steps of a usual sequence.
     random_state : numpy.random.RandomState
-        Where they are drawn from.
+        Generator that the biases are drawn from.
     symbols : bool, default=False
-        Whether features are symbols, of which "auto" keeps the past for less long: -1.
+        Whether features are symbols, for which "auto" is -1, so that the past is kept for less long.
     every_step : bool, default=False
-        Whether each step has its target, so that "auto" need not keep the past to the end of long sequences.
+        Whether each step has its target, so that "auto" need not keep the past up to the end of long sequences.
     """
     if forget_bias == "auto" and symbols:
         forget_bias = BIAS_FOR_SYMBOLS

@@ -105,9 +105,14 @@ def check_problem(
         least = np.maximum.reduceat(weights, sequences.first_steps) if of_steps else weights
         least = np.max(weights) if any_missing else least
         if not (np.isfinite(weights).all() and np.min(weights) >= 0 and np.min(least) > 0):
-            raise ValueError("weights holds values that are not finite or not positive; leave those sequences out")
+            raise ValueError(
+                "weights has values that are not finite or not positive; leave out the sequences that they belong to"
+            )
     if sequences.n_features != network.n_features:
-        raise ValueError(f"sequences have {sequences.n_features} features and the network takes {network.n_features}")
+        raise ValueError(
+            f"sequences have {sequences.n_features} features and the network reads {network.n_features}; pass "
+            "sequences with as many"
+        )
     if sequences.n_symbols:
         check_symbols(sequences, symbols)
     if sequences.observations.dtype not in OBSERVATION_DTYPES:
@@ -133,4 +138,6 @@ def check_symbols(sequences: Sequences, taken: bool = True) -> None:
     if codes.dtype not in (np.uint8, np.uint16) or codes.shape[1] != 1 or sequences.frame != 1 or sequences.scale != 1:
         raise ValueError("sequences of symbols must be one column of uint8 or uint16, without frames or a scale")
     if codes.size and codes.max() >= sequences.n_symbols:
-        raise ValueError(f"sequences hold the code {codes.max()} and say that there are {sequences.n_symbols} symbols")
+        raise ValueError(
+            f"sequences hold the code {codes.max()}, and n_symbols is {sequences.n_symbols}; pass codes below that"
+        )

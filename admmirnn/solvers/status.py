@@ -38,7 +38,7 @@ class Outcome:
     history : list of dict
         One record per epoch or iteration.
     status : Status
-        Why training stopped.
+        Reason why training stopped.
     detail : str or None
         Name of the quantity that grew, for a fit that diverged.
     warning : str or None

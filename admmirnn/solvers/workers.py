@@ -101,7 +101,7 @@ def gather(reducer: Reducer, value: _T) -> list[_T]:
     Raises
     ------
     WorkerError
-        If one of them has failed instead of coming here.
+        If one of the workers has failed instead of coming here.
     """
     found = reducer.gather(value)
     for rank, other in enumerate(found):

@@ -23,19 +23,19 @@ def check_state(name: str, found: Any, form: Any) -> None:
     Parameters
     ----------
     name : str
-        What it is called in the message.
+        Name of the state in the message.
     found : object
-        What the checkpoint has.
+        Value that the checkpoint has.
     form : object
-        What the fit itself has.  A dict has to have the same keys, a list or tuple as many items, an array the same
-        type and shape, a string to be equal; an int stands for any count, a float for any number of Python's, NaN as
-        well; what is not of these, for others of its type.  A function is ``form(name, found)``, and raises itself,
-        such as `finite`.
+        Value that the fit itself has.  A dict has to have the same keys, a list or tuple as many items, an array the
+        same type and shape, a string to be equal; an int stands for any count, a float for any number of Python's, NaN
+        as well; anything else stands for values of its type.  A function is called with (name, found), and raises an
+        error itself, such as `finite`.
 
     Raises
     ------
     ValueError
-        If it can not.
+        If the value does not have that form.
     """
     if callable(form):
         form(name, found)

@@ -66,7 +66,7 @@ RELEASED_TEXT = TextScheme(
 
 
 class CharacterTrainer:
-    """Algorithm 1 as the authors' rnn_text.py uses it, a chunk an iteration, from the kernels' block updates.
+    """Algorithm 1 as the authors' rnn_text.py uses it, one chunk per iteration, from the kernels' block updates.
 
     A chunk begins with a forward pass from the state in which the forward pass of the one before has ended; then every
     block is updated for all t in turn, o c V s a b W U and U W b a s V c o, and the multipliers.
@@ -110,7 +110,7 @@ class CharacterTrainer:
         return self.variables.loss_of_outputs(self.kernels, LOSS)[0]
 
     def iterations(self, codes, n_iterations):
-        """Step along the text, a chunk an iteration; yield the iteration, from 1, and the loss before its update.
+        """Step along the text, one chunk per iteration; yield the iteration, from 1, and the loss before its update.
 
         A loss of `DIVERGED_ABOVE` or more is the last one, and there is no update to it.
         """

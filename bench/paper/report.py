@@ -154,7 +154,7 @@ def _what_was_run(settings):
         f"MNIST: {images['n_iterations']} iterations of {images['batch_size']} of {images['n_train']} images, "
         f"{images['n_hidden']} units; Algorithm 1, which has no minibatches, {images['n_split']} images, "
         f"{images['n_split_hidden']} units. Text: {text['n_iterations']} iterations of {text['n_characters']} "
-        f"characters, {text['n_hidden']} units; Algorithm 1, one chunk an iteration. Means over {runs['n_repeats']} "
+        f"characters, {text['n_hidden']} units; Algorithm 1, one chunk per iteration. Means over {runs['n_repeats']} "
         f"runs in Figure 4, {runs['n_of_lengths']} in Figure 3, {runs['n_seeds']} in the others, and "
         f"{runs['n_starts']} from each other start. Test losses are those of {images['n_evaluated']} test images, "
         f"and of {text['n_evaluated']} characters of the last tenth of the text.\n"

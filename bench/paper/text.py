@@ -36,7 +36,7 @@ def nats_per_character(network, codes):
 
 
 def train_on_text(scheme, codes, held_out, n_symbols, n_iterations, every, seed, n_hidden=128):
-    """Step along the text, a chunk an iteration, until ``n_iterations`` or divergence.
+    """Step along the text, one chunk per iteration, until ``n_iterations`` or divergence.
 
     Returns
     -------

@@ -58,10 +58,10 @@ class Layer:
     Attributes
     ----------
     fraction : int
-        Bits of pre-activations behind the point.
+        Number of bits of pre-activations behind the point.
     narrow : int
-        Those of a state as products read it: 15, but fewer where states are larger than 1.  It has `MORE` of them
-        otherwise.
+        Number of bits behind the point of a state as products read it: 15, but fewer where states are larger than 1.
+        Elsewhere it has `MORE` of them.
     """
 
     number: int
@@ -101,18 +101,20 @@ class Fixed:
     Parameters
     ----------
     network : Network
-        In float32, of one direction.
+        Network in float32, of one direction.
     ranges : Ranges
-        What numbers to be ready for.
+        Largest numbers to be ready for.
 
     Attributes
     ----------
     factors_of_x : ndarray of shape (n_channels,), float32
-        What observations are multiplied by, before they are rounded.
+        Factors by which observations are multiplied before they are rounded.
     means_of_x : ndarray of shape (n_channels,), float32, or None
-        What is subtracted from them before that.
+        Means that are subtracted from observations before that.
     layers : tuple of Layer
+        Layers in integers.
     V : ndarray of shape (K, n), int8
+        Weights of the outputs.
     factors_of_V, c : ndarray of shape (K,), float32
         Outputs are sums of products times these factors, plus c.
     """
@@ -286,11 +288,11 @@ def _layer_of(layer: layers.Layer, units: FloatArray, largest: float | None) -> 
     Parameters
     ----------
     layer : Layer
-        In float32.
+        Layer in float32.
     units : ndarray of shape (n_read,)
-        What 1 stands for in each of the integers that it reads.
+        Value that 1 stands for in each of the integers that the layer reads.
     largest : float or None
-        Of its states, if they are as large as pre-activations.
+        Largest size of its states, if they are as large as pre-activations.
     """
     of_start = np.abs(layer.initial.get("s_0", np.zeros(1))).max()
     narrow, fraction = 15 - max(0, min(8, math.ceil(math.log2(max(of_start, 1))))), 16

@@ -211,7 +211,7 @@ class FixedSource(Source):
     Parameters
     ----------
     of : Fixed
-        The network in integers.
+        Network in integers.
     answers, name
         As those of `Source`.
     """

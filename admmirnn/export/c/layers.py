@@ -45,13 +45,13 @@ class Product:
     Attributes
     ----------
     name : str
-        Of its constant in C: "U_1", or "W_1" and "W_1_2" of the first layer.
+        Name of its constant in C: "U_1", or "W_1" and "W_1_2" of the first layer.
     matrix : ndarray of shape (n_rows, n_columns), float32
-        The weights.
+        Weights of the product.
     of_state : bool
         Whether it is multiplied by the state of the layer, and not by what the layer reads.
     first : int
-        Which pre-activation its first row belongs to.
+        Number of the pre-activation that its first row belongs to.
     """
 
     name: str
@@ -67,17 +67,17 @@ class Layer:
     Attributes
     ----------
     number : int
-        From 1.
+        Number of the layer, from 1.
     n, n_read : int
-        Units, and numbers that it reads in a step.
+        Number of units, and of values that the layer reads in a step.
     products : tuple of Product
-        All of its matrices.
+        Products of the layer with all of its matrices.
     b : ndarray of shape (n_parts * n,)
-        What its pre-activations start from.
+        Biases, from which its pre-activations start.
     b_of_gates : ndarray of shape (2 * n,) or (0,)
-        Of the cell "fastgrnn": what its gate and its candidate add to the pre-activation that they share.
+        Biases that the gate and the candidate of the cell "fastgrnn" add to the pre-activation that they share.
     initial : dict
-        "s_0" and "c_0", where these are not zero.
+        Initial states "s_0" and "c_0", where these are not zero.
     """
 
     number: int

@@ -23,9 +23,9 @@ class CReport:
     Attributes
     ----------
     source, header : str
-        The files.
+        Names of the files.
     dtype : {"float32", "int8"}
-        The arithmetic.
+        Arithmetic of the source.
     weight_bytes : int
         Bytes of constants: the weights and biases, with "int8" their factors, and the table of tanh.
     state_bytes : int
@@ -34,7 +34,7 @@ class CReport:
         Bytes of all arrays that are on the stack at one time; return addresses and single variables come on top of it,
         see `measure`.
     accuracy : dict or None
-        With "int8", what it costs, measured on the calibration data; see ``to_c``.
+        Agreement of "int8" with the network, measured on the calibration data; see ``to_c``.
     """
 
     source: str
@@ -51,15 +51,15 @@ class CReport:
         Parameters
         ----------
         compiler : str, default="cc"
-            A gcc or clang, such as "arm-none-eabi-gcc".
+            Name of a gcc or clang, such as "arm-none-eabi-gcc".
         flags : sequence of str, default=("-Os", "-std=c99")
             Options of the compiler, such as ``["-Os", "-mcpu=cortex-m4", "-mthumb"]``.
 
         Returns
         -------
         dict
-            "code" and "constants", in bytes, and, of a compiler that knows ``-fstack-usage``, "stack", what all
-            functions take together, which is more than those that are called at one time do.
+            Numbers of bytes: "code" and "constants", and, with a compiler that knows ``-fstack-usage``, "stack": the
+            sum over all functions, which is more than those that are called at one time need.
 
         Raises
         ------

@@ -227,11 +227,11 @@ class Answers:
     Attributes
     ----------
     about : tuple of str
-        Lines of the header that say so.
+        Lines of the header that describe the outputs.
     label : bool
         Whether there is a function for the class of the largest output.
     probabilities : {"softmax", "logistic"} or None
-        How outputs become probabilities.
+        Function that makes probabilities of outputs.
     """
 
     about: tuple[str, ...]
@@ -245,11 +245,11 @@ class Source:
     Parameters
     ----------
     network : Network
-        Of one direction, in the units of X and y, in float32.
+        Network of one direction, in the units of X and y, in float32.
     answers : Answers
-        What the outputs mean.
+        Meaning of the outputs.
     name : str
-        What all public names begin with.
+        Beginning of all public names.
     """
 
     network: Network

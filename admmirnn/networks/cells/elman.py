@@ -24,7 +24,7 @@ class Elman:
     Attributes
     ----------
     activation : {"tanh", "sigmoid", "relu", "leaky_relu", "identity"}
-        f; leaky relu is 0.01 a below zero.
+        Name of the activation f; the slope of the leaky relu below zero is 0.01.
     """
 
     name: ClassVar[str] = "elman"

@@ -23,18 +23,18 @@ class Residuals:
     Parameters
     ----------
     kernels : namespace
-        The back end.
+        Back end.
     network : ElmanRNN
-        Whose weights the batches share.
+        Network whose weights the batches share.
     batches : list of Variables
-        All of them.
+        Variables of all batches.
     loss : SoftmaxCrossEntropy or SquaredError
-        R.
+        Loss R.
 
     Attributes
     ----------
     largest_allowed : dict of float
-        By the name of a variable, the size from which it may not grow too far; see `remember_sizes`.
+        Sizes by the names of variables, beyond which a fit has diverged; see `remember_sizes`.
     """
 
     kernels: Kernels

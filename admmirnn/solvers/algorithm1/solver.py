@@ -60,33 +60,34 @@ class Algorithm1(BaseEstimator):
     Parameters
     ----------
     rho1, rho2, rho3 : float or callable, default=1.0
-        Penalties of the three equations at t = N, > 0; a callable is given the iteration, from 1.
+        Penalties of the three equations at t = N, > 0; a function is called with the number of the iteration, from 1.
     nu : float or callable, default=0.1
-        Penalty of the equations at t < N, > 0.
+        Penalty of the equations at t < N, > 0; a function is called with the number of the iteration, from 1.
     r : float, callable or "lipschitz", default=1.0
         Proximal weight of the linearised steps, > 0: of s_t and a_t as it is, of U, W, V times the number of rows
         (steps of all sequences).  Too small an r diverges.  "lipschitz" takes twice the largest of the penalties and of
         the blocks' Lipschitz constants (`Variables.lipschitz_bounds`) at the start of every iteration.
     signs : {"derived", "printed"}, default="derived"
-        Signs that follow from the augmented Lagrangian, or those of the equations as printed.
+        Signs of the updates: those that follow from the augmented Lagrangian, or those of the equations as the paper
+        prints them.
     o_step : {"prox", "linearised"}, default="prox"
-        Exact proximal operator of the loss, or the loss linearised.
+        Way to update o_t: with the exact proximal operator of the loss, or with the loss linearised.
     a_step : {"exact", "linear"}, default="exact"
-        Global minimiser with f, or the paper's simplification f(a) = a.
+        Way to update a_t: the global minimiser with f, or the paper's simplification f(a) = a.
     s_coupling : bool, default=False
         Whether the s-step has the term in a_{t+1}, which the paper leaves out.
     omega : {"ridge", "lasso"}, default="ridge"
-        Omega(W) = ``penalty/2 |W|^2`` or ``penalty sum |W|``, with the ``penalty`` of the estimator; 0 means none.
-        It is added to the sum of the losses over all sequences.
+        Regulariser Omega(W) = ``penalty/2 |W|^2`` or ``penalty sum |W|``, with the ``penalty`` of the estimator; 0
+        means none.  It is added to the sum of the losses over all sequences.
     max_iter : int or None, default=None
-        Iterations, >= 1; None takes the ``max_epochs`` of the estimator.
+        Number of iterations, >= 1; None takes the ``max_epochs`` of the estimator.
     keep : {"best", "last"}, default="best"
-        Weights at the end: those with the lowest roll-out loss on the training set, the initial ones among them, or
-        the last ones, unless the fit has diverged or their roll-out is not finite.
+        Weights that the fit ends with: those with the lowest roll-out loss on the training set, the initial ones among
+        them, or the last ones, unless the fit has diverged or their roll-out is not finite.
     eps_abs, eps_rel : float, default=1e-5, 1e-4
-        Converged when the root mean square of every residual is at most ``eps_abs`` plus ``eps_rel`` times the
-        size of what it is a difference of, >= 0.  At t < N there are penalties and no multipliers, so those residuals
-        need not vanish, and many problems end at the limit of iterations.
+        Absolute and relative tolerance, >= 0: the fit has converged when the root mean square of every residual is at
+        most ``eps_abs`` plus ``eps_rel`` times the size of what it is a difference of.  At t < N there are penalties
+        and no multipliers, so those residuals need not vanish, and many problems end at the limit of iterations.
 
     Notes
     -----
@@ -164,17 +165,17 @@ class Algorithm1(BaseEstimator):
         sequences : Sequences
             Observations of the network's dtype.
         targets : ndarray of shape (n_sequences,) or (n_steps,), with a second axis of n_outputs for `SquaredError`
-            One for each sequence, at its last step, or one for each step of every sequence, one sequence after the
-            other.
+            Targets: one for each sequence, at its last step, or one for each step of every sequence, one sequence after
+            the other.
         loss : SoftmaxCrossEntropy or SquaredError
             Loss R.
         weights : ndarray of shape (n_sequences,) or (n_steps,), optional
-            Positive weights of the sequences; or of their steps, >= 0: where one is 0 there is no target.  Penalties of
-            the equations do not have them.
+            Positive weights of the sequences, or weights >= 0 of their steps: where one is 0 there is no target.  They
+            weigh the losses, not the penalties of the equations.
         penalty : float, default=0.0
             Weight of Omega(W), >= 0.
         max_epochs : int
-            Iterations, unless ``max_iter`` is set.
+            Number of iterations, unless ``max_iter`` is set.
         batch_size : int or None, default=None
             Largest number of sequences in a batch; None puts all of them into one.
         shuffle : bool, default=True
@@ -182,25 +183,28 @@ class Algorithm1(BaseEstimator):
         random_state : int, RandomState or None
             Seed for the order of sequences.
         on_epoch_end : callable, optional
-            Called with the iteration's record; training stops when it returns True, or the Status to end with.
+            Function that is called with the iteration's record; training stops when it returns True, or the Status to
+            end with.
         n_threads : int or None, default=1
-            Threads of the roll-outs that are measured; the sweep itself passes through the steps one after the other.
+            Number of threads of the roll-outs that are measured; the sweep itself passes through the steps one after
+            the other.
         limits : object, optional
-            As in `Rollout.solve`, asked after every iteration.
+            Limits as in `Rollout.solve`, asked after every iteration.
         checkpoint : callable, optional
-            As in `Rollout.solve`, called after every iteration that is not the last for a reason of its own.
+            Function as in `Rollout.solve`, called after every iteration that is not the last for a reason of its own.
         resume : tuple of list and dict, optional
-            As in `Rollout.solve`.
+            State of another call, as in `Rollout.solve`.
 
         Returns
         -------
         Outcome
-            Its history has one record per iteration, see `admmirnn.solvers.algorithm1.residuals.Residuals.record`.
+            Outcome, whose history has one record per iteration, see
+            `admmirnn.solvers.algorithm1.residuals.Residuals.record`.
 
         Raises
         ------
         ValueError, TypeError
-            If a setting is out of its range, or a state is none of such a fit.
+            If a setting is out of its range, or ``resume`` is not the state of such a fit.
         """
         check_objects(network, sequences, loss)
         check_run(penalty, max_epochs, batch_size, shuffle)
@@ -279,11 +283,11 @@ class State:
     Attributes
     ----------
     order : ndarray of intp
-        The numbers of the sequences, as they have been put into batches.
+        Numbers of the sequences, in the order in which they have been put into batches.
     weights : list of ndarray
         Weights of the network.
     blocks, multipliers : list of ndarray
-        a_t, s_t, o_t, and theirs, the rows of all batches one after the other.
+        Variables a_t, s_t and o_t, and their multipliers, the rows of all batches one after the other.
     best : BestWeights
         Weights that `keep` may take.
     last_loss : float
@@ -513,8 +517,8 @@ def check_algorithm1(settings: Algorithm1, n_iterations: int = 1) -> dict[str, C
     Returns
     -------
     dict
-        rho1, rho2, rho3, nu and r, each a function of the iteration that returns a float; that of r returns None for
-        "lipschitz".
+        Functions of the iteration for rho1, rho2, rho3, nu and r, each of which returns a float; that of r returns None
+        for "lipschitz".
     """
     validation.check_choice("signs", settings.signs, ("derived", "printed"))
     validation.check_choice("o_step", settings.o_step, ("prox", "linearised"))

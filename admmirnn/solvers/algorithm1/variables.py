@@ -29,19 +29,19 @@ class SweepSettings:
     rho1, rho2, rho3, nu, r : float
         Penalties of the three equations at t = N, of all of them at t < N, and of the proximal terms; > 0.
     derived : bool
-        Signs that follow from the augmented Lagrangian; otherwise those that the paper prints.
+        Whether signs follow from the augmented Lagrangian; otherwise they are those that the paper prints.
     linearised : bool
-        The o-step linearises R at V s_t + c.
+        Whether the o-step linearises R at V s_t + c.
     linear : bool
-        The a-step takes f(a) = a.
+        Whether the a-step takes f(a) = a.
     coupled : bool
-        The s-step has the term in a_{t+1}.
+        Whether the s-step has the term in a_{t+1}.
     activation : str
-        f.
+        Name of the activation f.
     penalty : {"none", "ridge", "lasso"}
-        Omega(W): 0, 1/2 |W|^2 or sum |W|, times ``penalty_weight``.
+        Regulariser Omega(W): 0, 1/2 |W|^2 or sum |W|, times ``penalty_weight``.
     penalty_weight : float
-        At least 0.
+        Weight of the regulariser, >= 0.
     """
 
     rho1: float
@@ -67,29 +67,29 @@ class Variables:
     Attributes
     ----------
     d, n, K : int
-        Features, hidden units and outputs.
+        Numbers of features, hidden units and outputs.
     Theta, Psi : ndarray of shape (n, d + n + 1), (K, n + 1)
-        The network's own arrays [U W b] and [V c].
+        Weights [U W b] and [V c], which are the network's own arrays.
     offsets : ndarray of shape (N + 2,), intp
-        Rows of step t are ``offsets[t]:offsets[t + 1]``.
+        First rows of the steps: step t has the rows ``offsets[t]:offsets[t + 1]``.
     Z : ndarray of shape (rows + B, d + n + 1)
-        z_t = [x_t, s_{t-1}, 1]; the last B rows hold s_N.
+        Rows z_t = [x_t, s_{t-1}, 1]; the last B rows hold s_N.
     H : ndarray of shape (rows, n + 1)
-        h_t = [s_t, 1].
+        Rows h_t = [s_t, 1].
     A : ndarray of shape (rows, n)
-        a_t.
+        Pre-activations a_t.
     O : ndarray of shape (rows, K)
-        o_t.
+        Outputs o_t.
     lambda1, lambda2, lambda3 : ndarray of shape (B, n), (B, n), (B, K)
         Multipliers of the equations for a_N, s_N, o_N.
     labels : ndarray of shape (rows,), intp
-        Class numbers; any where the row weight is zero.
+        Class numbers, which may be anything where the row weight is zero.
     values : ndarray of shape (rows, K) or None
         Targets of the squared error; None for cross-entropy.
     row_weights : ndarray of shape (rows,)
         Weight of each row's loss, zero where there is no target.
     scratch_size : int
-        How many numbers ``scratch`` must have room for.
+        Number of values that ``scratch`` must have room for.
     """
 
     d: int
@@ -157,19 +157,19 @@ class Variables:
         Parameters
         ----------
         kernels : namespace
-            The back end.
+            Back end.
         network : ElmanRNN
-            Whose weights are trained.
+            Network whose weights are trained.
         sequences : Sequences
-            All of them.
+            All sequences of the training set.
         indices : ndarray of intp
-            Those of the batch.
+            Indices of the sequences of the batch.
         targets : ndarray of shape (n_sequences, ...) or (n_steps, ...)
-            For ``loss``, of its dtype; those of the steps one sequence after the other.
+            Targets for ``loss``, of its dtype; those of the steps one sequence after the other.
         weights : ndarray of shape (n_sequences,) or (n_steps,)
-            Of the sequences, or of their steps, >= 0.
+            Weights >= 0 of the sequences, or of their steps.
         loss : SoftmaxCrossEntropy or SquaredError
-            R.
+            Loss R.
         penalised : bool, default=False
             Whether Omega(W) is not zero.
         """
@@ -234,15 +234,16 @@ class Variables:
         Parameters
         ----------
         kernels : namespace
-            The back end.
+            Back end.
         activation : str
-            f.
+            Name of the activation f.
         out : list of three ndarray, optional
-            Where to write them, of the shapes of A, A and O.
+            Arrays to write the residuals to, of the shapes of A, A and O.
 
         Returns
         -------
         list of three ndarray
+            Residuals of the equations for a_t, s_t and o_t.
         """
         if out is None:
             out = [np.empty_like(values) for values in (self.A, self.A, self.O)]
@@ -269,7 +270,7 @@ class Variables:
         Parameters
         ----------
         at : SweepSettings
-            The penalties omega: nu at t < N, rho1, rho2, rho3 at t = N.
+            Settings with the penalties omega: nu at t < N, rho1, rho2, rho3 at t = N.
 
         Returns
         -------

@@ -21,11 +21,11 @@ class Metric:
     Parameters
     ----------
     blocks : list of (slice, ndarray)
-        Columns of the blocks of G, and these, in their lower triangles.
+        Columns of the blocks of G, and the blocks, in their lower triangles.
     R : ndarray or None
-        In its lower triangle; None where P is I.
+        Running Gram matrix of the multipliers, in its lower triangle; None where P is I.
     damping : float
-        Added to the diagonals of G and of P in units of their means.
+        Number that is added to the diagonals of G and of P in units of their means.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Consensus:
     Parameters
     ----------
     layers : list of Layer
-        With the weights Z.  What pulls them is from now on an array of its own.
+        Layers with the weights Z.  From now on an array of its own pulls each of them.
 
     Attributes
     ----------

@@ -22,16 +22,16 @@ class Dropout:
     p : float
         Probability, > 0 and < 1.
     rooms : sequence of Room
-        Those that have a mask.
+        Rooms that have a mask.
     random_state : RandomState
-        What the seed of the generator of masks is drawn from.
+        Generator that the seed of the generator of masks is drawn from.
     rank : int or None, default=None
-        Of this worker among several, who all have the same generator, and each of them other masks.
+        Number of this worker among several, who all have the same generator, and each of them other masks.
 
     Attributes
     ----------
     random_state : RandomState
-        That generator: one of its own, which calls of `partial_fit` with one seed hand on.
+        Generator of masks: one of its own, which calls of `partial_fit` with one seed hand on.
     """
 
     def __init__(

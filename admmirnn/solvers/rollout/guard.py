@@ -45,7 +45,7 @@ class Guard:
     network : RNN
         The network that is being trained.
     n_sequences : int
-        In the training set, or 500 where that comes in parts.
+        Number of sequences in the training set, or 500 where that comes in parts.
     constant_loss : float
         Loss of the best constant output.
 
@@ -54,9 +54,9 @@ class Guard:
     window : int
         Number of sequences in a window.
     constant_loss : float
-        As given, or better known since.
+        Loss of the best constant output, as given, or better known since.
     rollbacks_in_a_row : int
-        How often it has stepped in since it last found a window good.
+        Number of times that it has stepped in since it last found a window good.
     """
 
     rollbacks_in_a_row: int

@@ -92,31 +92,31 @@ class Fit:
     Attributes
     ----------
     works : list of list of Workspace
-        By layers and directions.  The first direction of the last layer has the targets.
+        Workspaces by layers and directions.  The first direction of the last layer has the targets.
     layers : list of Layer
-        The weight matrices: the maps of each direction in the same order, and that of the output layer.
+        Weight matrices: the maps of each direction in the same order, and that of the output layer.
     maps : list
-        What kernels take for them; each workspace has its own.
+        Objects that kernels take for these matrices; each workspace has its own.
     sums : Sums
-        What an iteration adds up over workers.
+        Sums that an iteration adds up over workers.
     joint : Joint or None
-        Of the output layer, where it reads two directions.
+        Sums of the output layer, where it reads two directions.
     dropout : Dropout or None
-        None without.
+        Masks of dropout; None without dropout.
     augmentation : Augmentation or None
-        How sequences of an iteration are changed.
+        Changes that are made to the sequences of an iteration.
     parts : Parts or None
-        Which part of minibatches this worker has; None where there is no other.
+        Parts of minibatches that the workers have; None where there is one worker.
     part : Part or None
-        That of the current one.
+        This worker's part of the current minibatch.
     is_idle : bool
-        Whether it has none of the current one.
+        Whether this worker has no part of the current minibatch.
     n_sequences, n_targets : int
-        Of the current one, or of this worker's part.
+        Numbers of sequences and targets in the current minibatch, or in this worker's part of it.
     mean_weight : float
-        Of these targets, where all of the training set have 1.
+        Mean weight of these targets, where the mean over the training set is 1.
     figures : Figures
-        What all workers together say of it, once `agree` has added that up.
+        Figures of the minibatch over all workers, once `agree` has added them up.
     """
 
     def __init__(self, settings: Settings, problem: Problem) -> None:

@@ -29,18 +29,18 @@ class Joint:
     Parameters
     ----------
     kernels : Kernels
-        The back end.
+        Back end.
     Psi : ndarray of shape (K, h)
-        [V V_reverse c].
+        Weights and biases of the outputs, [V V_reverse c].
     works : two of Workspace
-        Of the direction that reads from the start, which has the targets, and of the other one.
+        Workspaces of the direction that reads from the start, which has the targets, and of the other one.
     memory : ndarray, ndarray of float64
-        What sums and counts are written to, of the sizes of `room_of_joint`.
+        Arrays that sums and counts are written to, of the sizes of `room_of_joint`.
 
     Attributes
     ----------
     sums, counts : ndarray
-        As those of a `Workspace`, of the output layer.
+        Sums and counts of the output layer, as those of a `Workspace`.
     """
 
     counts: NDArray[np.float64]

@@ -47,15 +47,15 @@ class Judge:
     Parameters
     ----------
     guard : Guard
-        Who keeps good weights, and knows which losses are too high.
+        Guard that keeps good weights, and knows which losses are too high.
     online : OnlineSchedule or None
-        Who knows whether the law of the data has changed, where the end is not known.
+        Schedule that knows whether the law of the data has changed, where the end is not known.
     limits : Limits or None
-        Of time.
+        Limits of time.
     on_epoch_end : callable or None
-        The user's, and the estimator's: validation, early stopping, callbacks.
+        Function of the user and of the estimator: validation, early stopping, callbacks.
     reducer : Reducer
-        What joins the workers, any of which may have a reason to end the fit; the time is that of the first one.
+        Object that joins the workers, any of which may have a reason to end the fit; the time is that of the first one.
     """
 
     def __init__(

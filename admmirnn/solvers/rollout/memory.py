@@ -90,17 +90,17 @@ class RolloutMemory(Memory):
     Attributes
     ----------
     n_remembered : int
-        Minibatches in the running statistics.
+        Number of minibatches in the running statistics.
     layers : list of LayerMemory
-        The hidden layers, and the output layer.
+        Memories of the hidden layers, and of the output layer.
     splitting : SplittingMemory or None
-        None without penalties.
+        Memory of the penalties; None without penalties.
     M_0 : ndarray of shape (n,) or None
         Running statistic of s_0, where it is learnt.
     online : OnlineMemory or None
-        None of calls of an older version, which had no such schedule.
+        Memory of the schedule; None for calls of an older version, which had no such schedule.
     guard : GuardMemory or None
-        None of a fit: its guard knew how many sequences there are.
+        Memory of the guard; None after a fit, whose guard knew how many sequences there are.
     dropout : RandomState or None
         Generator that masks are drawn from; None without dropout.
     """

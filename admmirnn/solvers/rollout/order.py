@@ -29,32 +29,32 @@ class Shuffled:
     Parameters
     ----------
     network : RNN
-        Whose s_0 it is.
+        Network whose s_0 sequences start from.
     sequences : Sequences
-        All of them.
+        All sequences of the training set.
     batch_size : int
-        The most that a minibatch has.
+        Largest number of sequences in a minibatch.
     shuffle : bool
         Whether epochs draw their order.
     random_state : RandomState
-        What from.
+        Generator that the order is drawn from.
     shards : tuple of int, optional
-        Where several workers have so many sequences each, numbered one worker's after the other's: minibatches are
-        dealt from them in turn, so that each has about the same share of every shard, and the largest part of a
-        worker is one more than its smallest.
+        Numbers of sequences of several workers, numbered one worker's after the other's: minibatches are dealt from
+        them in turn, so that each has about the same share of every shard, and the largest part of a worker is one more
+        than its smallest.
 
     Attributes
     ----------
     sequences : Sequences
-        The same: of several workers, this one's.
+        Sequences as given; of several workers, this one's.
     batch_size : int
-        The same.
+        Largest number of sequences in a minibatch.
     most_sequences : int
-        The most of a minibatch that this worker has.
+        Largest number of sequences of a minibatch that this worker has.
     n_batches : int
-        Minibatches an epoch.
+        Number of minibatches per epoch.
     random_state : RandomState
-        The same.
+        Generator that the order is drawn from.
     """
 
     batch_size: int
@@ -149,11 +149,11 @@ class Carried:
     network, batch_size, shuffle, random_state
         As in `Shuffled`; streams of a minibatch stay together, and epochs draw the order of these groups.
     streams : Streams
-        All of them.
+        All streams of the training set.
     states : ndarray of shape (n_streams, n_carried), optional
-        What the streams start from, instead of s_0, in the first epoch.
+        States that the streams start from, instead of s_0, in the first epoch.
     everyones : Streams, optional
-        Where several workers have streams, those of all of them, see `admmirnn.solvers.rollout.parts.all_streams`.
+        Streams of all workers, where several have streams, see `admmirnn.solvers.rollout.parts.all_streams`.
     """
 
     random_state: np.random.RandomState

@@ -22,11 +22,11 @@ class Part:
     Attributes
     ----------
     indices : ndarray
-        Of its sequences, among its own.
+        Indices of its sequences, among this worker's own.
     positions : ndarray
-        Where these stand in the whole minibatch, the longest sequence first.
+        Positions of these in the whole minibatch, the longest sequence first.
     n_rows, n_steps : int
-        Steps of all sequences of the whole, and of the longest of them.
+        Number of steps of all sequences of the whole minibatch, and of the longest of them.
     """
 
     indices: IntArray
@@ -41,14 +41,14 @@ class Parts:
     Parameters
     ----------
     reducer : Reducer
-        Of the workers, which all make one at the same time.
+        Object that joins the workers, which all make such an object at the same time.
     sequences : Sequences
-        Of this one.
+        Sequences of this worker.
 
     Attributes
     ----------
     shards : tuple of int
-        How many each of them has.
+        Number of sequences of each worker.
     """
 
     def __init__(self, reducer: Reducer, sequences: Sequences) -> None:

@@ -27,16 +27,16 @@ class Problem:
     Attributes
     ----------
     order : Shuffled or Carried
-        The sequences, and how minibatches are made of them.
+        Sequences, and how minibatches are made of them.
     n_iterations : int
-        As many as there will be, unless something ends the fit.
+        Number of iterations, unless something ends the fit.
     is_online : bool
         Whether more calls may follow, so that nobody knows where the end is.
     memory : RolloutMemory or None
         Memory that the call before has left, if there was one.
 
     of_all : OfAll or None
-        What is known of the targets of all parts, where this is a part of the data that is worked on alone.
+        Figures of the targets of all parts, where this is a part of the data that is worked on alone.
 
     has_consensus : bool
         Whether the weights are pulled to those of other workers, which is not so with penalties.

@@ -70,11 +70,11 @@ class RoundState:
     M_0 : list of ndarray
         Running means of learnt initial states, by directions.
     n_remembered : int
-        Minibatches in the running statistics.
+        Number of minibatches in the running statistics.
     iteration : int
-        Iterations before.
+        Number of iterations before.
     rho : list of float
-        Penalties of the equation that weights are the means of all, by layers, where parts have multipliers.
+        Penalties, by layers, of the equation that weights are the means of all, where parts have multipliers.
     """
 
     layers: list[Statistics] = field(default_factory=list)
@@ -91,7 +91,7 @@ class Plan:
     Attributes
     ----------
     n_batches : int
-        Minibatches of an epoch, into which every part is dealt.
+        Number of minibatches of an epoch, into which every part is dealt.
     n_iterations : int
         Number of iterations of the whole fit.
     per_round : int
@@ -156,13 +156,13 @@ class RoundResult:
     Attributes
     ----------
     weights : list of ndarray
-        Weights that are trained.
+        Trained weights.
     state : RoundState
-        The statistics.
+        Statistics after the round.
     record : EpochRecord
         Record of its iterations.
     before : list of tuple
-        The loss, mean weight, number of targets, and number of sequences of its first minibatch, before any update.
+        Loss, mean weight, number of targets, and number of sequences of its first minibatch, before any update.
     steps : ndarray of shape (n_layers,) or None
         Sums of the step lengths, where parts have multipliers.
     """
@@ -218,25 +218,26 @@ def make_round(
     Parameters
     ----------
     settings : Rollout
-        The solver.
+        Solver.
     network : RNN or StackedRNN
-        With the weights that all parts start from; they are changed.
+        Network with the weights that all parts start from; they are changed.
     part : PartProblem
-        The part.
+        Part of the data.
     plan : Plan
         Plan of all rounds.
     state : RoundState
         State that all parts start from.
     which : Round
-        Round that this is.
+        Round to make.
     progress : float, default=0.0
-        The share of the time that is over.
+        Share of the time that is over.
     multipliers : list of ndarray, optional
         Multipliers of this part, by layers, where parts have some; None before the first round.
 
     Returns
     -------
     RoundResult
+        Weights and statistics after the round.
     """
     with backend.one_blas_thread():
         fit, minibatches = _begin(settings, network, part, plan, state, which, progress)
@@ -369,9 +370,9 @@ class Rounds:
     Parameters
     ----------
     settings : Rollout
-        The solver.
+        Solver.
     network : RNN or StackedRNN
-        Whose weights are, after each round, the means of those of all parts.
+        Network whose weights are, after each round, the means of those of all parts.
     of_all : OfAll
         Figures of the targets of all parts.
 

@@ -191,32 +191,33 @@ class Rollout(BaseEstimator):
         Parameters
         ----------
         network : RNN or StackedRNN
-            With its initial weights, and s_0 if that is not zero.
+            Network with its initial weights, and s_0 if that is not zero.
         sequences : Sequences or Streams
-            Sequences that the network reads.  Of `Streams` every chunk is a sequence, minibatches hold the next chunks
+            Sequences that the network reads.  In `Streams` every chunk is a sequence: minibatches hold the next chunks
             of several streams, and each starts from the state in which the one before has ended; multipliers are not
             passed back over that border.
         targets : ndarray of shape (n_sequences,) or (n_sequences, n_outputs), or as many rows as there are steps
-            Class numbers where ``loss.takes_labels``, and values otherwise; of steps one sequence after the other.
+            Class numbers where ``loss.takes_labels``, and values otherwise; those of steps one sequence after the
+            other.
         loss : object
-            R, of `admmirnn.losses`.
+            Loss R, an object of `admmirnn.losses`.
         weights : ndarray of shape (n_sequences,) or (n_steps,), optional
-            Positive weights of the sequences, relative to their mean, and with ``online`` to that of all calls; or of
-            their steps, >= 0: where one is 0 the network rolls on, and the target is not looked at.  A weight of 2 is
-            the same as two equal sequences in the minibatch, in the losses and in the Gram matrices.
+            Positive weights of the sequences, relative to their mean, and with ``online`` to that of all calls; or
+            weights >= 0 of their steps: where one is 0 the network rolls on, and the target is not looked at.  A weight
+            of 2 is the same as two equal sequences in the minibatch, in the losses and in the Gram matrices.
         penalty : float or None, default=0.0
-            Ridge weight, >= 0: every iteration multiplies U and W, and W alone where observations are symbols, by
-            1 - penalty times the distance by which it moves the pre-activations.  None is 6 times, of symbols 14 times,
-            the root of the number of units, at least 128, per target, and at most 2; with ``online`` it is 0.5.  Where
-            the penalty of the equation is a number (``metric="identity"``, or a layer with ``penalties``), W is
-            multiplied, and None is 0.2.
+            Weight of the ridge, >= 0: every iteration multiplies U and W, and W alone where observations are symbols,
+            by 1 - penalty times the distance by which it moves the pre-activations.  None is 6 times (for symbols 14
+            times) the square root of the number of units, at least 128, divided by the number of targets, and at most
+            2; with ``online`` it is 0.5.  Where the penalty of the equation is a number (``metric="identity"``, or a
+            layer with ``penalties``), only W is multiplied, and None is 0.2.
         penalties : dict or None, default=None
             Penalties and constraints by the blocks they act on: objects with ``prox(x, tau)``, such as those of
             `admmirnn.penalties`, under the names U, W, V, UW (the matrix [U W]), UWb ([U W b]) and WV ([W; V]); no
-            block may have two.  The weights meet the constraints from before the first iteration on.  Apart from
-            ``penalty``.
+            block may have two.  The weights meet the constraints from before the first iteration on.  ``penalty`` acts
+            besides them.
         max_epochs : int, default=1
-            Passes over the training set, unless ``max_iter`` is set.
+            Number of passes over the training set, unless ``max_iter`` is set.
         batch_size : int or None, default=None
             Largest number of sequences in a minibatch; None is an eighth of the training set, at least 16, with
             ``online`` 64, and at most 125; of several workers together 125 for each of them.
@@ -225,48 +226,53 @@ class Rollout(BaseEstimator):
         random_state : int, RandomState or None
             Seed for the order of sequences, for dropout and for the augmentation.
         on_epoch_end : callable, optional
-            Called with the epoch's record; training stops when it returns True, or the Status to end with.
+            Function that is called with the epoch's record; training stops when it returns True, or the Status to end
+            with.
         n_threads : int or None, default=1
-            Threads that share the sequences of each minibatch; None means all cores.  Weights are reproducible for a
-            given number; those for another one differ by rounding.
+            Number of threads that share the sequences of each minibatch; None means all cores.  Weights are
+            reproducible for a given number; those for another one differ by rounding.
         online : bool, default=False
-            Whether more calls may follow, as those of `partial_fit`: as the end is not known then, ``schedule`` has
-            another meaning, and ``max_iter`` has no say.
+            Whether more calls may follow, as those of `partial_fit`: the end is then not known, so that ``schedule``
+            has another meaning and ``max_iter`` is not used.
         memory : Memory or None, default=None
-            With ``online``, that of the `Outcome` of an earlier call on such a network, to go on from.
+            Memory of the `Outcome` of an earlier call on such a network, to go on from; with ``online`` only.
         dropout : float, default=0.0
             Probability, >= 0 and < 1, with which a unit of a layer is not seen by what reads its states, the outputs or
-            the layer above; those that are, 1 / (1 - dropout) times as large.  Which ones is drawn for each sequence of
-            a minibatch, or chunk of a stream, and stays so at all of its steps (Y. Gal, Z. Ghahramani, NeurIPS 2016,
-            but that a layer sees all of its own state before).  The multipliers are those of the masked network.
-            Whether the last update has ruined the network is judged without.
+            the layer above; the units that are seen are 1 / (1 - dropout) times as large.  The hidden units are drawn
+            for each sequence of a minibatch, or for each chunk of a stream, and are the same at all of its steps (as Y.
+            Gal and Z. Ghahramani, NeurIPS 2016, do, except that a layer sees all of its own state before).  The
+            multipliers are those of the masked network.  Whether the last update has ruined the network is judged
+            without dropout.
         augmentation : Augmentation or None, default=None
-            How the sequences of a minibatch are changed before they are read, in another way each time.  Not with
-            `Streams` and symbols, and no shift with targets for steps.
+            Random changes of the sequences of a minibatch before they are read.  It is not available with `Streams` and
+            symbols, and has no shift with targets for steps.
         limits : object, optional
-            Has ``reached()``, asked after every iteration, which returns the Status to end with or None, and
-            ``progress()``, the share of the time that is over: the cosine is as far on as that, if not further.
+            Object with ``reached()``, asked after every iteration, which returns the Status to end with or None, and
+            ``progress()``, the share of the time that is over: the cosine schedule goes by that share where it is
+            further on than the number of iterations.
         checkpoint : callable, optional
-            Called after every epoch that is not the last by request, with the history up to there, and a function
-            that returns the state of the fit: nested dicts, lists and tuples of arrays, numbers, None and the
-            RandomState.
+            Function that is called after every epoch that is not the last by request, with the history up to there, and
+            a function that returns the state of the fit: nested dicts, lists and tuples of arrays, numbers, None and
+            the RandomState.
         resume : tuple of list and dict, optional
-            These two, of another call with the same arguments: training goes on from there, and ends as that call
-            would have ended, to the last bit.
+            History and state that ``checkpoint`` was given in another call with the same arguments: training goes on
+            from there, and ends as that call would have ended, to the last bit.
         reducer : Reducer or None, default=None
-            What joins this worker with others, each of which has a part of the sequences, or none, and calls this at
-            the same time, with the same network and arguments.  A minibatch has sequences of all of them.
+            Object that joins this worker with others, each of which has a part of the sequences, or none, and calls
+            this method at the same time, with the same network and arguments.  A minibatch has sequences of all of
+            them.
 
         Returns
         -------
         Outcome
-            Its history has one record per epoch.  Losses and accuracies are those of the roll-outs, before each update.
+            Outcome, whose history has one record per epoch.  Losses and accuracies are those of the roll-outs, before
+            each update.
 
         Raises
         ------
         ValueError, TypeError
             If a setting is out of its range, a penalty refuses its block, sequences cannot be changed as they should,
-            or a state is none of such a fit.
+            or ``resume`` is not the state of such a fit.
         """
         self.check_settings()
         check_run(penalty, max_epochs, batch_size, shuffle, penalty_may_be_none=True)

@@ -45,17 +45,18 @@ class Splitting:
     Parameters
     ----------
     network : RNN
-        Its penalised blocks become prox(block, 1e-9): constraints are met from the start, penalties do nothing yet.
+        Network whose penalised blocks become prox(block, 1e-9): constraints are met from the start, penalties do
+        nothing yet.
     layers : tuple of Layer
-        Of the network: the hidden one, or those of both directions, and the output layer.  What pulls them is from now
-        on an array of its own.
+        Layers of the network: the hidden one, or those of both directions, and the output layer.  From now on an array
+        of its own pulls each of them.
     penalties : dict
         Objects with ``prox(x, tau)`` by names of blocks, as `admmirnn.penalties.check_penalties` wants them.
 
     Attributes
     ----------
     lambda4 : tuple of ndarray
-        Of the shapes of the layers' weights, zero where nothing is penalised.
+        Multipliers in the shapes of the layers' weights, zero where nothing is penalised.
 
     Raises
     ------

@@ -36,15 +36,15 @@ class Targets:
     values : ndarray of shape (n_outputs, K), or None
         Targets, where they are not.
     weights : ndarray of shape (n_outputs,)
-        Of the outputs; zero where there is no target.
+        Weights of the outputs; zero where there is no target.
     rho : float
         Penalty of the output equation.
     loss : str or None
-        The kernel's name of the loss; None if it has none.
+        Name that the kernel has for the loss; None if it has none.
     dtype : type or None
-        Of the targets that the loss takes; None is that of the network.
+        Type of the targets that the loss takes; None is that of the network.
     parameter : float
-        Of the loss.
+        Parameter of the loss.
     """
 
     weights: FloatArray
@@ -75,23 +75,23 @@ class Workspace(Space):
     Attributes
     ----------
     targets : Targets
-        Of the current minibatch.
+        Targets of the current minibatch.
     raw_targets : ndarray of shape (n_outputs,) or (n_outputs, K)
-        The same as the user's loss takes them: class numbers or values.
+        Targets as the user's loss takes them: class numbers or values.
     weights : ndarray of shape (n_outputs,)
-        Of the outputs; zero where there is no target.
+        Weights of the outputs; zero where there is no target.
     n_targets : int
-        Outputs that have one.
+        Number of outputs that have a target.
     mean_weight : float
-        Of these, where the mean over all targets is 1.
+        Mean weight of these targets, where the mean over all targets is 1.
     roots : ndarray of shape (n_sequences,), or None
         Square roots of the weights of the minibatch's sequences; None for all 1.
     sums, output_sums : ndarray
-        What the backward sweep leaves, and that part of it which is of the output layer.
+        Sums that the backward sweep leaves, and the part of them that belongs to the output layer.
     counts, output_counts : ndarray
-        Of how many targets and rows those are; the first have R as well.
+        Numbers of targets and rows that are in those sums; the first array has R as well.
     maps : list
-        What kernels take for the weights of its maps.
+        Objects that kernels take for the weights of its maps.
     """
 
     sums: FloatArray
@@ -178,13 +178,13 @@ class Workspace(Space):
         Parameters
         ----------
         first_steps : ndarray of intp
-            Of all sequences: where the targets of their steps start.
+            Positions where the targets of the steps of each sequence start, for all sequences.
         targets : ndarray
-            One per sequence or, with the read-out "each", one per step.
+            Targets: one per sequence or, with the read-out "each", one per step.
         weights : ndarray or None
-            As many, of a mean of 1 over all targets; None for all equal.
+            Weights of the targets, whose mean over all targets is 1; None if all are equal.
         roots : ndarray of shape (n_sequences,) or None
-            Square roots of the sequences' weights; None for all equal.
+            Square roots of the sequences' weights; None if all are equal.
         """
         batch, B = self.batch, len(self.batch)
         if self.read_out == "each":
@@ -242,30 +242,31 @@ class Layer:
     Attributes
     ----------
     p, m : int
-        Rows and columns of the weights.
+        Numbers of rows and columns of the weights.
     n_symbols : int
-        How many of the inputs, the first ones, are symbols, of which one is 1 and the others 0.
+        Number of the first inputs that are symbols, of which one is 1 and the others 0.
     n_ones : int
-        How many of the inputs, the last ones, are 1, each in an equation of its own: in how many equations a row of the
-        weights has part.
+        Number of the last inputs that are 1, each in an equation of its own: in so many equations a row of the weights
+        has part.
     ridge_columns : tuple of int
-        The first and the end of those columns that the ridge shrinks.
+        Index of the first column that the ridge shrinks, and of the first one after these.
     gram_blocks : tuple of int
-        How many of the first inputs have a Gram matrix in blocks, and of how many inputs each of these is, but for the
-        last one; the other inputs are one block.  (0, 1): all inputs are one.
+        Number of the first inputs whose Gram matrix is cut into blocks, and number of inputs of each block but the
+        last one; the other inputs are one block.  (0, 1): all inputs are one block.
     weights : ndarray of shape (p, m)
         The network's own array, changed in place.
     radius : float
-        How far an iteration may move the layer's outputs, before the schedule; infinite when there is no radius.
+        Largest distance by which an iteration may move the layer's outputs, before the schedule; infinite when there is
+        no radius.
     large_radius : float
-        A radius that is large already, whatever the settings say.
+        Radius that counts as large, whatever the settings say.
     M : ndarray of shape (p, m)
         Running mean of L = sum of multiplier times input.
     pull : ndarray of shape (p, m)
-        What the weight step follows: M, or M - lambda4 where something is penalised.
+        Matrix that the weight step follows: M, or M - lambda4 where something is penalised.
     G : ndarray of shape (m, m - n_symbols), or a vector
-        Running Gram matrix of the inputs, in its lower triangle; of symbols, the columns of the inputs after them, the
-        last of which is 1; where it is cut into blocks, these squares one after the other.
+        Running Gram matrix of the inputs, in its lower triangle; with symbols, the columns of the inputs after them,
+        the last of which is 1; where it is cut into blocks, these squares one after the other.
     factor : ndarray of the shape of G
         Cholesky factor of the damped G.
     R : ndarray of float64 of shape (p, p), or None
@@ -411,14 +412,14 @@ class InitialState:
     Parameters
     ----------
     state : ndarray of shape (n,)
-        The network's own array.
+        State, which is the network's own array.
     readers : list of ndarray of shape (p, n)
-        The matrices W of the maps that read it, none if no map does.
+        Matrices W of the maps that read the state; empty if no map does.
 
     Attributes
     ----------
     M : ndarray of shape (n,)
-        Running mean of the multipliers of the state, summed over the sequences, by the number of targets.
+        Running mean of the multipliers of the state, summed over the sequences and divided by the number of targets.
     """
 
     def __init__(self, state: FloatArray, readers: Sequence[FloatArray]) -> None:
@@ -451,11 +452,11 @@ class InitialStates:
     Parameters
     ----------
     network : RNN
-        The direction.
+        Direction of the network.
     work : Workspace
-        Where the multipliers of its states are.
+        Workspace that holds the multipliers of its states.
     sums : ndarray of shape (n,), or (2 n,) with c_0
-        Where their sums over the sequences of a minibatch go.
+        Array that their sums over the sequences of a minibatch are written to.
     """
 
     def __init__(self, network: RNN, work: Workspace, sums: FloatArray) -> None:

@@ -38,22 +38,22 @@ class Sums:
     dtype : dtype
         Precision of the network.
     of_counts : sequence of int
-        How many numbers in float64 each kernel leaves.
+        Number of values in float64 that each kernel leaves.
     of_kernels : sequence of (int, int)
-        How many sums each leaves, and how many numbers it needs for these and its scratch.
+        Number of sums that each kernel leaves, and number of values that it needs for these and its scratch.
 
     Attributes
     ----------
     whole : ndarray of uint8
-        All that is added up, as bytes.
+        Memory of all that is added up, as bytes.
     doubles : ndarray of float64
-        Its first part.
+        First part of it, as float64.
     numbers : ndarray of ``dtype``
-        The rest of it.
+        Rest of it, in the precision of the network.
     counts : list of ndarray of float64
-        The parts of ``doubles`` for each kernel.
+        Parts of ``doubles`` for each kernel.
     rooms : list of ndarray of ``dtype``
-        What each kernel writes its sums and its scratch to.
+        Arrays that each kernel writes its sums and its scratch to.
     """
 
     counts: list[NDArray[np.float64]]
@@ -141,21 +141,21 @@ class Figures(NamedTuple):
     Attributes
     ----------
     loss : float
-        The mean, NaN where there is no target.
+        Mean loss, NaN where there is no target.
     mean_weight : float
-        That of the targets, where all of the training set have 1; NaN where there is no target.
+        Mean weight of the targets, where the mean over the training set is 1; NaN where there is no target.
     n_correct : int or None
-        How many targets the outputs were right about, None where that is not asked.
+        Number of targets that the outputs were right about; None where that is not asked.
     n_targets : int
-        Outputs that have one.
+        Number of outputs that have a target.
     n_sequences : int
-        In the minibatch.
+        Number of sequences in the minibatch.
     n_capped : int
-        Steps at which multipliers were scaled down.
+        Number of steps at which multipliers were scaled down.
     progress : float
-        The share of the time that is over.
+        Share of the time that is over.
     ending : Status or None
-        What any worker wants to end the fit with, or None.
+        Status with which any worker wants to end the fit, or None.
     """
 
     loss: float
