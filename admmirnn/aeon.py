@@ -20,7 +20,7 @@ __all__ = ["RecurrentClassifier"]
 class RecurrentClassifier(BaseClassifier):
     """`admmirnn.RNNClassifier` with the interface of aeon, whose collections are (cases, channels, steps).
 
-    Cases may have several channels, and unequal lengths.  What it does not do, and declares: missing values.
+    Cases may have several channels, and unequal lengths.  It declares that it does not take missing values.
 
     Parameters
     ----------

@@ -54,7 +54,7 @@ class Loss:
 
     @property
     def target_dtype(self) -> type[np.intp] | None:
-        """None for that of the network."""
+        """Type of the targets; None for the type of the network."""
         return np.intp if self.takes_labels else None
 
     def step(
@@ -169,11 +169,11 @@ class Huber(Loss):
 
     @property
     def parameter(self) -> float:  # type: ignore[override]  # it is never set
-        """What the kernels take."""
+        """The setting, as the kernels take it."""
         return self.delta
 
     def constant_loss(self, targets: Array, weights: Array) -> float:
-        """That of the root of its derivative, by halving the span of the targets."""
+        """The loss at the root of its derivative, which is found by halving the span of the targets."""
         y, shares = _rows_with_weight(targets, weights)
         low, high = y.min(axis=0), y.max(axis=0)
         for _ in range(_HALVINGS):
@@ -205,11 +205,11 @@ class Quantile(Loss):
 
     @property
     def parameter(self) -> float:  # type: ignore[override]  # it is never set
-        """What the kernels take."""
+        """The setting, as the kernels take it."""
         return self.quantile
 
     def constant_loss(self, targets: Array, weights: Array) -> float:
-        """That of the quantile of the targets."""
+        """The loss of the quantile of the targets."""
         y, shares = _rows_with_weight(targets, weights)
         return _constant_pinball(y, shares, self.quantile)
 
@@ -272,7 +272,7 @@ class Quantiles(Loss):
         return float(w @ R / w.sum()), None
 
     def constant_loss(self, targets: Array, weights: Array) -> float:
-        """That of the quantiles of the targets."""
+        """The loss of the quantiles of the targets."""
         y, shares = _rows_with_weight(targets, weights)
         of_outputs = self._of_outputs(y)
         return sum(_constant_pinball(y[:, [k]], shares, float(q)) for k, q in enumerate(of_outputs))
@@ -294,7 +294,7 @@ class AbsoluteError(Loss):
     least_rho: float = 100.0  # not smooth
 
     def constant_loss(self, targets: Array, weights: Array) -> float:
-        """That of the median of the targets."""
+        """The loss of the median of the targets."""
         y, shares = _rows_with_weight(targets, weights)
         return 2 * _constant_pinball(y, shares, 0.5)
 

@@ -128,7 +128,7 @@ def scorer(scoring: str | Callable[..., float] = "accuracy", *, ignore_label: ob
 
 
 class Scorer:
-    """What `scorer` returns."""
+    """Function of an estimator, X and y, as `scorer` returns it."""
 
     scoring: str | Callable[..., float]
     ignore_label: object
@@ -175,7 +175,7 @@ def _innermost(estimator: Any) -> Any:
 
 
 class _Responses:
-    """What an estimator says of sequences, computed once by each method, a row for each sequence or step."""
+    """Answers of an estimator for sequences, computed once per method, with a row for each sequence or step."""
 
     def __init__(self, estimator: Any, X: Any) -> None:
         self.estimator, self._X = estimator, X
@@ -197,7 +197,7 @@ class _Responses:
 
 
 def _targets(inner: Any, y: Any, responses: _Responses, ignore_label: Any) -> tuple[Array, BoolArray]:
-    """True targets, a row for each of the responses, and which of them there are."""
+    """True targets, with a row for each of the responses, and which of them are present."""
     lengths, every_step = responses.lengths, responses.every_step
     if not is_classifier(responses.estimator):
         kind = "step" if every_step else "sequence"
@@ -216,7 +216,7 @@ def _targets(inner: Any, y: Any, responses: _Responses, ignore_label: Any) -> tu
 
 
 class _Facade(BaseEstimator):
-    """An estimator of rows, whose responses are those that have been found for sequences."""
+    """Stand-in for the estimator whose samples are rows, and whose answers are those found for sequences."""
 
     def __init__(self, responses: _Responses, present: BoolArray) -> None:
         self.responses, self.present = responses, present

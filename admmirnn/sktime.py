@@ -23,7 +23,7 @@ class RNNForecaster(BaseForecaster):
     """`admmirnn.forecasting.Forecaster` with the interface of sktime.
 
     Exogenous data are the inputs that are known in advance; quantiles and intervals are those of the forecaster, and
-    ``update`` trains on.  What it does not do, and declares: forecasts within the training data, missing values.
+    ``update`` trains on.  It declares that it does not forecast within the training data, and takes no missing values.
 
     Parameters
     ----------

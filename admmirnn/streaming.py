@@ -115,7 +115,7 @@ class StreamState:
         return cls(**arrays)
 
     def copy(self) -> StreamState:
-        """Return a state of its own, for a fork."""
+        """Return a copy, from which another stream can go on."""
         pooled = None if self.pooled is None else self.pooled.copy()
         last = None if self.last is None else self.last.copy()
         return StreamState(self.states.copy(), pooled, self.recent.copy(), self.n_read.copy(), last)
@@ -123,20 +123,20 @@ class StreamState:
     def take(
         self, other: StreamState, streams: slice | IntArray = slice(None), others: slice | IntArray = slice(None)
     ) -> None:
-        """Make these streams what ``others`` of another state are."""
+        """Copy the streams ``others`` of another state into these streams."""
         for array, given in zip(vars(self).values(), vars(other).values(), strict=True):
             if array is not None:
                 array[streams] = given[others]
 
 
 def _read_by(n_read: IntArray) -> str:
-    """How many streams there are, and how much they have read."""
+    """Text that says how many streams there are, and how much they have read."""
     least, most = int(n_read.min()), int(n_read.max())
     return f"n_streams={len(n_read)}, n_read={least}" + (f" to {most}" if most > least else "")
 
 
 def _in_json(array: Array) -> Any:
-    """An array as nested lists; -inf, which JSON has not, as a string."""
+    """An array as nested lists, with a string for -inf, which JSON does not have."""
     if array.dtype.kind != "f" or np.isfinite(array).all():
         return array.tolist()
     return [_in_json(row) if row.ndim else float(row) if np.isfinite(row) else repr(float(row)) for row in array]
@@ -148,7 +148,7 @@ def _from_json(values: Any) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What becomes of a network's outputs.
+    """How answers are made of a network's outputs.
 
     Attributes
     ----------
@@ -437,7 +437,7 @@ class Stream:
         return self._n_streams
 
     def reset(self, streams: ArrayLike | None = None) -> None:
-        """Let streams start again.
+        """Set streams back to their start.
 
         Parameters
         ----------
@@ -451,7 +451,7 @@ class Stream:
         return type(self), (*self._arguments, self.state, self._standard, self._names, self._gaps)
 
     def _observation(self, x: ArrayLike) -> Array:
-        """``x`` in a form that the kernel reads, but for gaps."""
+        """``x`` in a form that the kernel reads; observations may still be missing."""
         x = in_known_order(x, self._names, "x", (0, 1))
         x = x if self._gaps.way == "refuse" else without_masks(x)
         n, d, n_axes = self._n_streams, self._n_features, validation.n_dimensions("x", x)
@@ -477,7 +477,7 @@ class Stream:
 
 
 def _start_of(network: Network, frame: Frame, n_streams: int, gaps: Gaps) -> StreamState:
-    """Where streams start that a network reads."""
+    """State at which streams start that a network reads."""
     length, stride = frame
     layers = layers_of_one_direction(network, _NO_END)
     start = StreamState(
@@ -587,7 +587,7 @@ class ReadsStreams:
 
     @property
     def _names_of_features(self) -> Sequence[str] | None:
-        """Those of an observation, None if there are none; the columns of a table are names of steps."""
+        """Names of the features, or None if they have none; the columns of a table are names of steps."""
         of_table = getattr(self, "_n_table_columns", None) is not None
         return None if of_table else getattr(self, "feature_names_in_", None)
 

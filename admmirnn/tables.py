@@ -355,7 +355,7 @@ def _is_empty(piece: Array) -> bool:
 
 
 def _column(frame: Any, name: Any) -> Array:
-    """A column as numpy has it; of objects if there are missing ones among what is no number."""
+    """A column as an array; an array of objects if values are missing in a column that does not hold numbers."""
     column = frame[name]
     if column.is_null().any() and not column.dtype.is_float():
         values = np.empty(len(column), object)
@@ -367,7 +367,7 @@ def _column(frame: Any, name: Any) -> Array:
 
 
 def _one(piece: Array) -> bool:
-    """Whether all labels but those that are missing are one."""
+    """Whether all labels that are not missing are the same one."""
     return len({value for value in piece.tolist() if not is_missing(value)}) <= 1
 
 

@@ -322,10 +322,10 @@ def waves(n=60, seed=0):
 @pytest.mark.parametrize(("n", "expected"), [(1, 2.0), (400, 2.0), (128 * 36, 1.0), (128 * 10**4, 0.06)])
 def test_the_ridge_suits_the_number_of_targets(n, expected):
     fit = fit_of()
-    assert fit.n_weighty == 4
+    assert fit.n_with_weight == 4
     for targets, weights in ((np.zeros(n, int), None), (np.zeros(2 * n, int), np.arange(2.0 * n) % 2)):
         # half of the latter have no weight
-        _, fit.n_weighty = of_all_targets(fit.reducer, fit.loss, targets, weights)
+        _, fit.n_with_weight = of_all_targets(fit.reducer, fit.loss, targets, weights)
         assert fit.ridge(fit.layers[0]) == pytest.approx(expected)
     assert fit.ridge(fit.layers[-1]) == 0.2  # of layers whose penalty is a number
     fit.works[0][0].room.n = 512

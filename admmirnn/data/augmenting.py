@@ -1,4 +1,4 @@
-"""Training sequences that are changed a little each time they are read, so that a small set says more."""
+"""Random changes of training sequences, other ones each time they are read, so that a small set teaches more."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Augmentation:
         return batch
 
     def _left_out(self, lengths: IntArray, random: np.random.Generator) -> tuple[IntArray, IntArray]:
-        """How many steps to leave out at the beginning and at the end of each sequence; at least one remains."""
+        """Numbers of steps to leave out at the beginning and at the end of each sequence; at least one step remains."""
         most = np.minimum(np.ceil(self.shift * lengths).astype(np.intp), lengths - 1)
         n = random.integers(0, most + 1)
         is_beginning = random.random(len(lengths)) < 0.5

@@ -135,7 +135,7 @@ def check_one_label(ignore_label: Any) -> None:
 
 
 def differs(labels: Iterable[Any], ignore_label: Any) -> BoolArray:
-    """Where the labels are not ``ignore_label``, which may be NaN or the like."""
+    """Which labels are not ``ignore_label``, which may be NaN."""
     check_one_label(ignore_label)
     if is_missing(ignore_label):
         return np.array([not is_missing(label) for label in labels], dtype=bool)

@@ -1,4 +1,4 @@
-"""What the values of y mean: those of sequences, or those of steps; nothing is guessed without a word."""
+"""Whether the values of y belong to sequences or to steps; a guess is always accompanied by a warning."""
 
 from __future__ import annotations
 

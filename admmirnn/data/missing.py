@@ -1,4 +1,4 @@
-"""Observations that are missing: what they are told by, and what stands in their place."""
+"""Missing observations: how they are recognised, and what stands in their place."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WAYS = ("refuse", "forward", "indicator")
 
 @dataclass(frozen=True)
 class Gaps:
-    """What is done about missing values.
+    """Treatment of missing values.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Gaps:
 
     @property
     def n_columns(self) -> int:
-        """How many columns the network reads of a feature."""
+        """Number of columns that the network reads for each feature."""
         return 2 if self.way == "indicator" else 1
 
 
@@ -80,7 +80,7 @@ def without_masks(X: Any) -> Any:
 
 
 def filled(sequences: Sequences, gaps: Gaps) -> tuple[Sequences, Gaps]:
-    """Sequences without missing values, as `Gaps` has it, and with which values that was done.
+    """Sequences whose missing values are filled in as `Gaps` says, and the values that were used for it.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def _warn_of_padding(sequences: Sequences, there: Array) -> None:
 
 
 def means_of(X: Array, there: Array, of_workers: Callable[[Any], list[Any]] | None = None) -> NDArray[np.float64]:
-    """Of the values of each column that are there, on all workers together."""
+    """Means of the values of each column that are not missing, over all workers together."""
     n, total = there.sum(axis=0), np.where(there, X, 0).sum(axis=0, dtype=np.float64)
     if of_workers is not None:
         found = [one for one in of_workers((n, total)) if one is not None]

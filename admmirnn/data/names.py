@@ -1,4 +1,4 @@
-"""Names of features: in whatever container has them they say which feature is which, and positions do not."""
+"""Names of features: in a container that has names, these and not positions say which feature is which."""
 
 from __future__ import annotations
 

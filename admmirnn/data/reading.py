@@ -1,4 +1,4 @@
-"""X in any of its forms, read as `Sequences`; every message names the place of what is wrong."""
+"""X in any of its forms is read as `Sequences`; every message names the place of what is wrong."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def _n_axes(y: Any) -> int:
 
 
 def _of_one_axis(y: Any) -> Any:
-    """Labels in a list, of which each has an axis of its own, without it."""
+    """Labels of a list in which each has an axis of its own, without that axis."""
     if not _are_nested(y) or (validation.counts_of(y) != 1).any():
         return y
     column_or_1d(np.zeros((len(y), 1)), warn=True)  # which says that one axis is due
@@ -183,7 +183,7 @@ def _weights_per_step(weights: Any, form: str, lengths: IntArray) -> Array:
 
 
 def _plain_column(y: Any, form: str) -> Array | None:
-    """The entries of all steps, where nothing has to be asked about any of them; None elsewhere."""
+    """The entries of all steps, if none of them has to be looked at; None otherwise."""
     if form == "array":
         return y.ravel() if type(y) is np.ndarray and y.dtype.kind in PLAIN_KINDS else None
     if validation.are_alike(y) and y[0].ndim == 1 and y[0].dtype.kind in PLAIN_KINDS:
@@ -302,7 +302,7 @@ def check_values(
 
 
 def _present_values(values: Array, *, may_be_missing: bool) -> tuple[BoolArray, int | None]:
-    """Of which rows there are values, and the first row that is infinite, or has some; None if there is none."""
+    """Which rows have values, and the first row that is infinite or has only some values, or None."""
     present = np.ones(len(values), bool)
     if values.dtype.kind != "f":
         return present, None
@@ -344,13 +344,13 @@ def mean_and_deviation(values: FloatArray, weights: FloatArray | None) -> tuple[
     total, sums, largest = 0.0, np.zeros(values.shape[1]), np.zeros(values.shape[1])
     with np.errstate(over="ignore", invalid="ignore"):  # which `check_scaled_values` finds
         for rows in validation.blocks(len(values)):
-            some, shares = _weighty(values, weights, rows, most)
+            some, shares = _rows_with_weight(values, weights, rows, most)
             total += float(shares.sum())
             sums += shares @ some
             largest = np.maximum(largest, np.abs(some).max(axis=0, initial=0.0))
         mean, squares = sums / total, np.zeros(values.shape[1])
         for rows in validation.blocks(len(values)):
-            some, shares = _weighty(values, weights, rows, most)
+            some, shares = _rows_with_weight(values, weights, rows, most)
             squares += shares @ (some - mean) ** 2
         spread = np.sqrt(squares / total)
     return mean, np.where(spread > 1e-12 * largest, spread, 1.0)
@@ -370,13 +370,15 @@ def _mean_and_deviation(values: FloatArray, weights: FloatArray | None) -> tuple
     return mean, np.where(spread > 1e-12 * largest, spread, 1.0)
 
 
-def _weighty(values: Array, weights: FloatArray | None, rows: slice, most: float) -> tuple[FloatArray, FloatArray]:
-    """Some rows of values, those that have a weight, and their weights by the largest one."""
+def _rows_with_weight(
+    values: Array, weights: FloatArray | None, rows: slice, most: float
+) -> tuple[FloatArray, FloatArray]:
+    """Rows of values that have a weight, and their weights divided by the largest one."""
     some = values[rows].astype(np.float64)
     if weights is None:
         return some, np.ones(len(some))
-    are_weighty = weights[rows] > 0
-    return some[are_weighty], weights[rows][are_weighty].astype(np.float64) / most
+    are_there = weights[rows] > 0
+    return some[are_there], weights[rows][are_there].astype(np.float64) / most
 
 
 def scaled_values(
@@ -474,7 +476,7 @@ def _items_of_values(y: Any) -> list[FloatArray] | None:
 
 
 def classes_there(targets: Array, weights: FloatArray | None, n_classes: int) -> IntArray:
-    """Numbers of the classes that some target of positive weight has."""
+    """Numbers of the classes that occur with a positive weight."""
     is_there = np.zeros(n_classes, bool)
     for rows in validation.blocks(len(targets)):
         is_there[targets[rows] if weights is None else targets[rows][weights[rows] > 0]] = True

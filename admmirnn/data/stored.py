@@ -1,4 +1,4 @@
-"""Sequences in files, which are read as they are needed: a container of them, and how it is written and opened."""
+"""Sequences in files, which are read as they are needed: their container, and how to write and open the files."""
 
 from __future__ import annotations
 
@@ -271,7 +271,7 @@ class _Shard:
         self._lengths, self._targets = [], []
 
     def close(self, n_features: int) -> None:
-        """Write what is left, or that there is nothing with so many features."""
+        """Write what is left; if nothing was written, write empty arrays with that number of features."""
         self._flush()
         self._files["observations"].write(np.empty((0, n_features), self._dtype))
         for file in self._files.values():
@@ -314,7 +314,7 @@ class _Growing:
         return np.fromfile(self._path, self._dtype, offset=_HEADER).reshape(self._shape)
 
     def close(self) -> None:
-        """Write what the numbers are in front of them."""
+        """Write the header in front of the numbers."""
         header = repr(
             {"descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": False, "shape": self._shape}
         )

@@ -1,4 +1,4 @@
-"""Texts: given, or read from files; what is the name of a file and not a text is told."""
+"""Texts, given or read from files; the name of a file that is passed as a text is refused."""
 
 from __future__ import annotations
 

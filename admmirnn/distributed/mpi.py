@@ -33,7 +33,7 @@ class MPIReducer:
         Number of seconds, > 0, that a rank waits for the others.  Then it says so on stderr and ends all ranks, by
         ``MPI_Abort``: one of them hangs, or its machine cannot be reached, or it has gone past ``fit``.  Make it longer
         than any rank may be late: by its callbacks, by reading its part after another one has called ``fit``.  None
-        waits for ever.
+        waits without end.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class MPIReducer:
 
     @property
     def seconds(self) -> float:
-        """What this rank has spent in communication so far."""
+        """Number of seconds that this rank has spent in communication so far."""
         return self._waiting.seconds
 
     def sum(self, sums: AddedUp, /) -> None:
@@ -118,7 +118,7 @@ class _Waiting:
     comm : mpi4py.MPI.Comm
         The communicator.
     timeout : float or None
-        Number of seconds to wait; None waits for ever.
+        Number of seconds to wait; None waits without end.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""RNNRegressor: what values are as targets, and what is predicted."""
+"""RNNRegressor: what targets mean, and what is predicted."""
 
 from __future__ import annotations
 
@@ -403,7 +403,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         return self._in_the_form_of_targets(*self._predicted(X, self._answers))
 
     def _answers(self, outputs: FloatArray) -> FloatArray:
-        """What a network with these outputs predicts."""
+        """Predictions of a network with these outputs."""
         values = self._values(outputs)
         return values[:, 0] if self._single else values
 
@@ -530,7 +530,7 @@ early_stopping, validation_fraction, patience, tol, max_time, checkpoint, checkp
         return found[0] if is_one else found
 
     def _residuals(self, series: list[Array], known: Known, residuals: FloatArray | None) -> list[FloatArray]:
-        """Those to draw from, of each series."""
+        """Residuals to draw from, for each series."""
         if residuals is not None:
             return [residuals] * len(series)
         if not len(known.targets):

@@ -75,7 +75,7 @@ class Parts(Protocol):
     ) -> list[Any] | None:
         """Return what the function returns for each part; None if ``stop()`` is true before all have been.
 
-        Of ``each``, which has something for every part, that is passed as the keyword ``own``.
+        Where ``each`` is given, which has something for every part, that is passed as the keyword ``own``.
         """
 
     def release(self) -> None:

@@ -1,4 +1,4 @@
-"""Text: a model of characters, each predicted from those before it."""
+"""CharacterModel: each character of a text is predicted from those before it."""
 
 from __future__ import annotations
 
@@ -532,7 +532,7 @@ def _characters(code_points: NDArray[np.uint32]) -> str:
 
 
 def _encoded(texts: list[str], vocabulary: str, stand_in: int | None) -> list[Array]:
-    """The codes of the characters of each text; ``stand_in`` is one, or None."""
+    """Codes of the characters of each text; unknown characters get the code ``stand_in``, unless that is None."""
     encoded, known = [], _code_points(vocabulary)
     for i, text in enumerate(texts):
         found = np.empty(len(text), np.uint8 if len(known) <= 1 << 8 else np.uint16)
@@ -550,7 +550,7 @@ def _encoded(texts: list[str], vocabulary: str, stand_in: int | None) -> list[Ar
 
 
 def _counts(encoded: list[Array], n_symbols: int) -> IntArray:
-    """How often there is each symbol."""
+    """Number of times that each symbol occurs."""
     found = np.zeros(n_symbols, np.int64)
     for codes in encoded:
         for part in validation.blocks(len(codes)):
@@ -612,7 +612,7 @@ def check_stand_in(unknown: object, vocabulary: str) -> int | None:
 
 
 def check_no_unknown(stand_in: int | None, text: str, position: int, i: int | None, vocabulary: str) -> None:
-    """Raise if nothing stands in for the character of the text, or of the i-th, at this position."""
+    """Raise if the character at this position, of the text or of the i-th one, is unknown and has no stand-in."""
     if stand_in is None:
         character, where = text[position], "" if i is None else f"[{i}]"
         raise ValueError(

@@ -1,4 +1,4 @@
-"""How good forecasts have been: from several origins of series whose ends are known."""
+"""Backtests: forecasts from several origins of series whose ends are known, and how good they were."""
 
 from __future__ import annotations
 

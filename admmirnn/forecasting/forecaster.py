@@ -1,4 +1,4 @@
-"""A forecaster: series in their own units, from what is read of them to what follows, with intervals."""
+"""Forecaster: predicts how series go on, in their own units, with intervals."""
 
 from __future__ import annotations
 
@@ -439,7 +439,7 @@ class Forecaster(BaseEstimator):
         return np.stack([self._restored(o, stage) for o, stage in zip(outputs, stages, strict=True)])
 
     def _direct(self, found: list[_Series]) -> FloatArray:
-        """All that the network tells at the end, (n_series, horizon, k), with sorted quantiles as a last axis."""
+        """Predictions after the last step, (n_series, horizon, k), with sorted quantiles as a last axis."""
         rows = [self._scaled(self._rows(one))[-self.window :] for one in found]
         outputs = np.stack([self._predicted(x)[-1] for x in rows])
         assert self.horizon is not None
@@ -459,19 +459,19 @@ class Forecaster(BaseEstimator):
             self.residuals_ = np.zeros((0, 1, self.n_values_))
 
     def _with_calibrators(self) -> Forecaster:
-        """The same with the networks that have not seen the calibration steps."""
+        """The forecaster with the networks that have not seen the calibration steps."""
         found = copy.copy(self)
         found.regressors_ = self._calibrators
         return found
 
     def _predicted(self, rows: FloatArray) -> FloatArray:
-        """What the networks tell at each step, (n_steps, n_outputs): their mean."""
+        """Mean of what the networks predict at each step, (n_steps, n_outputs)."""
         each = [np.asarray(regressor.predict([rows])[0]).reshape(len(rows), -1) for regressor in self.regressors_]
         found: FloatArray = np.mean(each, axis=0)
         return found
 
     def _residuals_of(self, one: _Series) -> FloatArray:
-        """Errors of what the network tells at each step of the calibration data, or of all data after the burn-in."""
+        """Errors of predictions at each step of the calibration data, or of all data after the burn-in."""
         horizon = self.horizon or 1
         z, rows = self._transformed(one.z)[-1], self._scaled(self._rows(one))
         targets = targets_of(z, horizon)[: len(rows)]
@@ -582,7 +582,7 @@ def conformal_corrections(scores: FloatArray, levels: FloatArray) -> FloatArray:
 
 
 def check_levels(levels: FloatArray, own: FloatArray) -> FloatArray:
-    """Return levels, rounded, or raise unless the network tells all of them."""
+    """Return levels, rounded, or raise unless the network predicts all of them."""
     levels = np.round(levels, 12)
     missing = np.setdiff1d(levels, own)
     if len(missing):

@@ -1,4 +1,4 @@
-"""Reversible transformers of series: what they do to a series is undone of its forecast."""
+"""Reversible transformers of series: forecasts of the transformed series are transformed back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _values(name: str, values: ArrayLike) -> FloatArray:
 
 
 class Difference(BaseEstimator):
-    """Differences between each value and the one ``lag`` steps before: of a trend, or with its period of a season.
+    """Differences between each value and the one ``lag`` steps before, which remove a trend or a season.
 
     Parameters
     ----------

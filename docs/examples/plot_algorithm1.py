@@ -3,9 +3,9 @@ The residuals of Algorithm 1
 ============================
 
 The paper's own algorithm keeps a_t, s_t and o_t as variables, which obey the network's
-equations more or less. Its history has how far they are from doing so, and two losses:
-one at the variables, which are pulled towards the labels, and that of the network
-itself.
+equations only approximately. ``history_`` records how far they are from obeying them.
+It also has two losses: one at the variables, which are pulled towards the labels, and
+the loss of the network itself.
 """
 
 import numpy as np
@@ -22,6 +22,9 @@ model = RNNClassifier(hidden_size=8, solver=solver, max_epochs=300, random_state
     X, y
 )
 print(model.status_.value)
+
+# %%
+# On the left are the residuals of the equations; on the right are the two losses.
 
 figure, (residuals, losses) = pyplot.subplots(
     1, 2, figsize=(11, 4.5), layout="constrained"

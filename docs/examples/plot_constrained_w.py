@@ -2,9 +2,9 @@
 W under constraints
 ===================
 
-The same task with and without penalties and constraints on the recurrent weights: free,
-with many weights exactly zero, with a bound on the largest singular value, and
-orthogonal.
+Four networks learn the same task with different recurrent weights: free ones, weights
+of which many are exactly zero, a matrix with a bound on its largest singular value, and
+an orthogonal one.
 """
 
 import numpy as np

@@ -2,9 +2,9 @@
 A network for a microcontroller
 ===============================
 
-A small FastGRNN tells gestures apart, and is written as C with weights of 8 bits. If
-there is a compiler, the program is compiled and reads a stream, an observation at a
-time, as a device would.
+A small network with the cell "fastgrnn" tells gestures apart, and is written as C
+source with weights of 8 bits. If there is a compiler, the C program is compiled and
+reads a stream one observation at a time, as a device would.
 """
 
 import ctypes
@@ -44,7 +44,7 @@ model = RNNClassifier(
 print("accuracy at each step:", round(model.score(X[300:], y[300:]), 3))
 
 # %%
-# The report says what a device has to have, and what 8 bits cost.
+# The report says how much memory a device needs, and what 8 bits cost in accuracy.
 
 folder = Path(tempfile.mkdtemp())
 report = model.to_c(
@@ -56,8 +56,8 @@ for name, value in report.accuracy.items():
     print(f"{name:14}", round(value, 4))
 
 # %%
-# The stream: three gestures, one after the other. Without a compiler it is read by
-# ``model.stream()``.
+# The stream consists of three gestures, one after the other. Without a compiler,
+# ``model.stream()`` reads it.
 
 stream = np.concatenate([gesture(kind) for kind in ("rest", "circle", "shake")]).astype(
     np.float32

@@ -2,8 +2,8 @@
 Digits, row by row
 ==================
 
-scikit-learn's 8 x 8 digits as sequences of 8 rows of 8 pixels: the network reads a
-digit from top to bottom, and names it after the last row.
+The images of scikit-learn's digits are read as sequences of 8 rows of 8 pixels: the
+network reads a digit from top to bottom, and names it after the last row.
 """
 
 import numpy as np
@@ -33,8 +33,8 @@ plotting.plot_history(model, "accuracy", ax=curves)
 plotting.plot_confusion_matrix(model, X_test, y_test, ax=matrix, colorbar=False)
 
 # %%
-# What the network thinks while it reads: the states after each row, and below them the
-# probabilities of the ten digits.
+# The last picture shows one digit while the network reads it: the states after each
+# row, and below them the probabilities of the ten digits.
 
 probabilities = model.predict_proba(X_test)
 hardest = int(np.argmin(probabilities.max(axis=1)))

@@ -2,8 +2,8 @@
 Forecasts with a calendar, and intervals
 ========================================
 
-Two years of a daily series with a week, a year and a trend: the network knows the
-calendar of the days to come.
+The series has two years of daily values with a weekly pattern, a yearly pattern and a
+trend. The network also reads the calendar, which is known for the days to come.
 """
 
 import numpy as np

@@ -2,8 +2,8 @@
 Japanese Vowels: who is speaking?
 =================================
 
-Nine speakers say two vowels: 7 to 29 steps of 12 coefficients of the spectrum. The
-sequences have unequal lengths, and nothing is padded.
+Nine speakers say two vowels. Each recording has 7 to 29 steps, with 12 coefficients of
+the spectrum per step. The sequences have unequal lengths, and nothing is padded.
 
 The two files, ``JapaneseVowels_TRAIN.ts`` and ``JapaneseVowels_TEST.ts`` of
 https://www.timeseriesclassification.com, are read from the folder ``japanese_vowels``
@@ -32,16 +32,15 @@ else:
     print("This page was made without the data: ADMMIRNN_DATA is not set.")
 
 # %%
-# Which speaker is taken for which, and how sure the network becomes on the way through
-# one utterance.
+# The matrix shows which speakers are taken for which.
 
 if has_data:
     figure, ax = pyplot.subplots(figsize=(5, 5), layout="constrained")
     plotting.plot_confusion_matrix(model, X_test, y_test, ax=ax, colorbar=False)
 
 # %%
-# How sure the network becomes on the way through one utterance: its states, and below
-# them the probabilities of the speakers.
+# The next picture shows how sure the network becomes on the way through one recording:
+# its states, and below them the probabilities of the speakers.
 
 if has_data:
     plotting.plot_states(model, X_test[0])

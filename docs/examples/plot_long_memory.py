@@ -2,10 +2,9 @@
 What is remembered for two hundred steps
 ========================================
 
-The adding problem: of 200 numbers two are marked, one in each half, and their sum is
-asked for at the end. A network that always answers the mean has a squared error of 1/6.
-The cell "elman" makes each state from scratch; cells with gates can keep what they
-have.
+In the adding problem two of 200 numbers are marked, one in each half, and the network
+has to tell their sum at the end. Always answering the mean has a squared error of 1/6.
+The cell "elman" computes each state anew; cells with gates can keep what they have.
 """
 
 import numpy as np
@@ -40,7 +39,8 @@ for cell, of_cell in errors.items():
     print(f"{cell:9} squared error {of_cell[-1]:.5f}")
 
 # %%
-# The squared error on fresh sequences, after each pass over 4,000 others.
+# The picture shows the squared error on fresh sequences, after each pass over 4,000
+# training sequences.
 
 figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
 for cell, of_cell in errors.items():
@@ -50,7 +50,7 @@ axes.set(xlabel="passes", ylabel="squared error on new sequences")
 axes.legend()
 
 # %%
-# How: the bias of the gate that keeps the past starts from the logarithm of a random
+# The bias of the gate that keeps the past starts from the logarithm of a random
 # number of steps ("chrono", which ``forget_bias="auto"`` chooses for sequences of 200
 # steps and more), so that some units keep what they have for long from the beginning.
 # The picture has the states of one sequence as "fastgrnn" reads it, and below them what

@@ -2,8 +2,8 @@
 Forecasting a chaotic series
 ============================
 
-The series of Mackey and Glass: the network learns the next value at every step, and
-then reads its own predictions.
+The series is that of Mackey and Glass. The network learns to predict the next value at
+every step; to forecast, it then reads its own predictions.
 """
 
 import numpy as np

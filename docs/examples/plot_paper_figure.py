@@ -5,8 +5,8 @@ Repeated runs of every method
 Figure 4 of the paper: the mean test loss of repeated trainings on MNIST, and their
 standard deviation, against iterations. The curves are those of
 ``docs/paper-figures.json``, which ``python -m bench.paper figures`` writes; all of them
-are losses of the network's own roll-out on images that were not learnt. With
-``auxiliary_test_loss``, which Algorithm 1 and Rollout have as well, one sees what the
+are losses of the network's own roll-out on images that it was not trained on. The
+record also has ``auxiliary_test_loss`` of Algorithm 1 and Rollout, which is what the
 paper drew instead.
 """
 
@@ -31,6 +31,10 @@ colours = {
     "Adam": "#009E73",
 }
 dashes = {"SGD": "--", "RMSprop": "-.", "Adam": (0, (4, 1.5))}
+
+# %%
+# The lower the curve on the left, the better; the lower the curve on the right, the
+# less does a run depend on its seed.
 
 figure, (means, deviations) = pyplot.subplots(
     1, 2, figsize=(11, 4.5), layout="constrained", sharex=True

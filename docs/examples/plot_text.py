@@ -25,13 +25,13 @@ print(
 )
 
 # %%
-# Its loss by epoch, in nats per character.
+# The picture shows the loss by epoch, in nats per character.
 
 figure, ax = pyplot.subplots(figsize=(6, 4), layout="constrained")
 plotting.plot_history(model, "loss", ax=ax)
 
 # %%
-# What it writes, from cautious to bold.
+# This is what the network writes, from cautious (low temperature) to bold.
 
 for temperature in (0.5, 0.7, 1.0):
     print(f"--- temperature {temperature}")

@@ -1,4 +1,4 @@
-"""What the C sources of both arithmetics share: the header, the states, and reading sequences step by step."""
+"""What the C sources of both kinds of arithmetic share: the header, the states, and reading sequences step by step."""
 
 from __future__ import annotations
 

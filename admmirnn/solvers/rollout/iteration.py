@@ -135,7 +135,7 @@ class Fit:
         self.loss = problem.loss
         self.read_targets()
         of_all = problem.of_all
-        constant_loss, self.n_weighty = (
+        constant_loss, self.n_with_weight = (
             of_all_targets(self.reducer, self.loss, self.targets, self.weights)
             if of_all is None
             else (of_all.constant_loss, of_all.n_targets)
@@ -332,7 +332,9 @@ class Fit:
         if self.online:  # how many there will be is not known
             return _RIDGE_ONLINE
         ridge = _RIDGE_OF_SYMBOLS if self.sequences.n_symbols else _RIDGE
-        return min(_MOST_RIDGE, ridge * math.sqrt(max(self.works[0][0].room.n, _USUAL_UNITS) / max(self.n_weighty, 1)))
+        return min(
+            _MOST_RIDGE, ridge * math.sqrt(max(self.works[0][0].room.n, _USUAL_UNITS) / max(self.n_with_weight, 1))
+        )
 
     def memory(self) -> RolloutMemory:
         """What a later call goes on from."""

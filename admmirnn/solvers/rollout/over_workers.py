@@ -90,10 +90,10 @@ def of_all_targets(reducer: Reducer, loss: AnyLoss, targets: Array, weights: Flo
     Of class numbers their weights are enough; of many values the workers share some.
     """
     of_targets = np.broadcast_to(1.0, len(targets)) if weights is None else weights
-    n_weighty = len(targets) if weights is None else int(np.count_nonzero(weights))
+    n_with_weight = len(targets) if weights is None else int(np.count_nonzero(weights))
     if reducer.size == 1:
-        return loss.constant_loss(targets, of_targets), n_weighty
-    total = sum(gather(reducer, n_weighty))
+        return loss.constant_loss(targets, of_targets), n_with_weight
+    total = sum(gather(reducer, n_with_weight))
     if loss.takes_labels:
         of_classes = gather(reducer, np.bincount(targets, of_targets) if len(targets) else np.zeros(0))
         together = np.zeros(max(len(some) for some in of_classes))
