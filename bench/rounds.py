@@ -5,7 +5,7 @@
     ADMMIRNN_DATA=... python -m bench.rounds dask [--seeds 3] [--epochs 1] [--per-round 10] [--apart]
 
 ``step`` is one process with the minibatches that 1, 4 and 8 ranks have together, 125 sequences for each of them, whose
-sums are those of the ranks; radius, output_radius and the decay of G follow the rule in docs/guide/distributed.md.
+sums are those of the ranks; their solvers' settings follow the rule in docs/guide/distributed.md.
 ``ranks`` is the same on as many ranks as mpiexec starts.
 ``dask`` fits on a LocalCluster of 4 workers, with the sequences dealt out at random, and sorted by label, with and
 without the multipliers of consensus.  Scores are those of the test set, or, with ``--apart``, of 5,000 images that are
@@ -27,7 +27,8 @@ PER_RANK, RADIUS, OUTPUT_RADIUS = 125, 0.01, 0.03
 def solver_of(n_ranks):
     """The solver for minibatches of so many ranks."""
     factor = math.sqrt(n_ranks)
-    return Rollout(radius=factor * RADIUS, output_radius=factor * OUTPUT_RADIUS, gram_decay=0.8 if n_ranks > 4 else 0.9)
+    memory = {} if n_ranks < 4 else {"gram_decay": 0.7 if n_ranks < 8 else 0.6, "momentum": 0.6}
+    return Rollout(radius=factor * RADIUS, output_radius=factor * OUTPUT_RADIUS, **memory)
 
 
 def data(apart):
