@@ -35,6 +35,10 @@ def frame_of_one(x):
     return frame(x, ["a", "b"])
 
 
+def frame_of_three(x):
+    return frame(x, NAMES)
+
+
 def records(x, names):
     return np.array([tuple(row) for row in x], dtype=[(name, x.dtype) for name in names])
 
@@ -520,3 +524,47 @@ def test_padding_is_cut_off_sequences_with_names(one):
     (cut,) = cut_padding([OF_ONE[one](x, NAMES)])
     assert type(cut) is type(OF_ONE[one](x, NAMES))
     np.testing.assert_array_equal(np.stack([np.asarray(cut[name]) for name in NAMES], axis=1), x[:2])
+
+
+@pytest.mark.parametrize("form", [np.asarray, np.ndarray.tolist, list, lambda y: y.astype(float), frame_of_three])
+def test_zeros_and_a_one_for_each_class_are_told_where_there_are_as_many_steps(form):
+    X = np.random.default_rng(0).normal(size=(12, 3, 2))
+    classes = np.arange(12) % 3
+    y = form(np.eye(3, dtype=int)[classes])
+    model = RNNClassifier(4, max_epochs=1, random_state=0)
+    with pytest.warns(
+        UserWarning, match="y has one 1 and 2 zeros .* pass numpy.argmax.y, axis=1.; pass targets='step'"
+    ):
+        model.fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        RNNClassifier(4, max_epochs=1, random_state=0, targets="step").fit(X, y)
+        model.fit(X, classes)
+        model.fit(X, np.arange(36).reshape(12, 3) % 2)
+
+
+def test_another_order_of_the_index_is_told():
+    rng = np.random.default_rng(0)
+    X = pd.Series([rng.normal(size=(5, 1)) for _ in range(6)], index=list("abcdef"))
+    y = pd.Series([0, 1] * 3, index=list("fedcba"))
+    weights = pd.Series(np.ones(6), index=list("fedcba"))
+    model = RNNClassifier(4, max_epochs=1, random_state=0)
+    for call in (
+        lambda: model.fit(X, y),
+        lambda: model.fit(X, y.loc[X.index], sample_weight=weights),
+        lambda: model.fit(X, y.loc[X.index], validation_data=(X, y)),
+        lambda: model.score(X, y),
+    ):
+        with pytest.warns(UserWarning, match="the index of X in another order, .* y.loc.X.index."):
+            call()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(X, y.loc[X.index])
+        model.fit(X, y.reset_index(drop=True))
+        model.fit(X.sample(frac=1, random_state=0), y.sample(frac=1, random_state=0).to_numpy())
+
+
+def test_targets_that_can_be_read_but_once_are_told():
+    X = np.random.default_rng(0).normal(size=(6, 3, 2))
+    with pytest.raises(TypeError, match=r"y is <map object .* pass list\(y\)"):
+        RNNClassifier(4, max_epochs=1).fit(X, map(int, [0, 1] * 3))

@@ -37,6 +37,8 @@ def by_series(X: Any, *others: Any) -> tuple[Any, ...]:
         Lists of arrays for arguments with one entry per row, arrays for those with one entry per series.
     """
     if not is_indexed(X):
+        for other in others:
+            _warn_of_another_order(X, other)
         return (X, *others)
     rows = _rows_by_series(X.index)
     return [X.iloc[some] for some in rows], *[_by_series(other, X.index, rows) for other in others]
@@ -99,6 +101,19 @@ def _in_order(values: Any, own: Any, index: Any, rows: list[IntArray]) -> Array:
         f"y has an index like {list(own[:2])}, which is neither that of X, like {list(index[:2])}, nor that of its "
         f"series, like {list(first[:2])}; give it one of these, or pass an array"
     )
+
+
+def _warn_of_another_order(X: Any, other: Any) -> None:
+    """Warn if y or weights of pandas have the index of X in another order: they are read by position."""
+    indices: list[Any] = [getattr(one, "index", None) for one in (X, other)]
+    if not all(hasattr(index, "is_unique") for index in indices):
+        return
+    of_X, of_other = indices
+    if len(of_X) == len(of_other) and not of_X.equals(of_other) and of_X.is_unique and of_other.isin(of_X).all():
+        validation.warn(
+            "y, or sample_weight, has the index of X in another order, and is read by position, as in scikit-learn: "
+            "pass y.loc[X.index] if the index says what belongs together"
+        )
 
 
 def warn_of_order_of_times(items: Sequence[Any]) -> None:

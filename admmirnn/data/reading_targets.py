@@ -61,6 +61,8 @@ def check_labels(
     y = validation.in_lists(y)
     form = _form_of_labels(y, of_steps=stateful or targets == "step")
     check_form(form, targets, y)
+    if form != "sequence" and targets == "auto" and not stateful:
+        _warn_of_one_hot(y, form, lengths)
     if form != "sequence" and not per_step:
         found = f"an array of shape {y.shape}" if form == "array" else f"a list of {len(y)} arrays"
         raise ValueError(
@@ -96,6 +98,22 @@ def check_labels(
         numbers, of_present = np.zeros(len(column), numbers.dtype), numbers
         numbers[present] = of_present
     return classes, numbers, present, form
+
+
+def _warn_of_one_hot(y: Any, form: str, lengths: IntArray) -> None:
+    """Warn if labels of steps may be zeros and a one for the class of each sequence."""
+    k = int(lengths[0])
+    if k < 2 or (lengths != k).any() or (form == "list" and (validation.counts_of(y) != k).any()):
+        return
+    values = np.asarray(y)
+    if values.shape != (len(lengths), k) or values.dtype.kind not in "buif":
+        return
+    if ((values == 0) | (values == 1)).all() and (values.sum(axis=1) == 1).all() and values.any(axis=0).all():
+        validation.warn(
+            f"y has one 1 and {k - 1} zeros for each sequence of {k} steps, and is read as one label per step: if it "
+            "says which class a sequence has, pass numpy.argmax(y, axis=1); pass targets='step' if labels of steps are "
+            "meant"
+        )
 
 
 def check_form(form: str, targets: str, y: Any) -> None:

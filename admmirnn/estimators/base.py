@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -678,6 +678,8 @@ def check_y_is_there(estimator: Any, y: Any) -> None:
     """Raise if y is None."""
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
+    if isinstance(y, Iterator):
+        raise TypeError(f"y is {y!r:.60} of type {type(y).__name__}, which can be read but once; pass list(y)")
     if isinstance(y, Mapping):
         raise TypeError(
             f"y is a dict with the keys {list(y)[:4]}; pass a list of its values in the order of the sequences of X, "

@@ -127,7 +127,8 @@ def refuse_masked(name: str, values: Any) -> None:
 
 OTHER_THAN_NUMBERS = (
     "make numbers of it, such as by pandas.get_dummies of categories, pandas.to_numeric(..., errors='coerce') of a "
-    "column in which something else stands for missing values, or decimal=',' in pandas.read_csv"
+    "column in which something else stands for missing values, decimal=',' in pandas.read_csv, or seconds since the "
+    "first row of times"
 )
 
 
