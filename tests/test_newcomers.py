@@ -56,6 +56,8 @@ OF_ONE = {
     "pandas": frame,
     "dict": lambda x, names: {name: x[:, j] for j, name in enumerate(names)},
     "structured": records,
+    "memory": lambda x, names: memoryview(x.astype(x.dtype.newbyteorder("="))),
+    "objects": lambda x, names: x.astype(object),
 }
 if polars is not None:
     OF_ONE["polars"] = lambda x, names: polars.DataFrame(columns_of(x, names))
@@ -320,7 +322,9 @@ OF_GAPS = {"NaN": np.nan, "None": None, "NA": pd.NA, "NaT": pd.NaT}
 
 def with_gap(x, one, gap, t, j):
     """A sequence of these containers' makers whose observation at (t, j) is missing, told in this way."""
-    if one in ("array", "Fortran", "strided", "structured") or (one in ("dict", "polars", "pyarrow") and gap != "NaN"):
+    if one in ("array", "Fortran", "strided", "structured", "memory", "objects") or (
+        one in ("dict", "polars", "pyarrow") and gap != "NaN"
+    ):
         gap = "NaN"
     if gap == "NaN":
         x = x.astype("f8")

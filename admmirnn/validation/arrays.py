@@ -55,6 +55,8 @@ def in_lists(values: Any) -> Any:
     A deque, a column of a data set, and nested lists of pyarrow, polars or awkward are such; so are arrays of objects
     that are arrays, which is what a column of nested lists becomes in pandas.
     """
+    if isinstance(values, memoryview):
+        return np.asarray(values)
     if isinstance(values, np.ndarray):
         return [in_lists(item) for item in values] if _is_nested(values) else values
     if isinstance(values, (list, tuple)):
