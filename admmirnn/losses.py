@@ -333,7 +333,7 @@ class UserLoss:
             if not callable(getattr(loss, method, None)):
                 raise TypeError(f"loss is {loss!r}, which has no method {method!r}; it must have 'value' and 'prox'")
         self.loss = loss
-        self.n_outputs = None if n_outputs is None else check_integer("n_outputs", n_outputs, 1)
+        self.n_outputs: int | None = None if n_outputs is None else check_integer("n_outputs", n_outputs, 1)
         self.takes_labels: bool = bool(getattr(loss, "takes_labels", False))
         self.least_rho: float = float(getattr(loss, "least_rho", 0.0))
         self.target_dtype: type[np.intp] | None = np.intp if self.takes_labels else None

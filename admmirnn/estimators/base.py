@@ -173,7 +173,7 @@ class RecurrentEstimator(HasWeights, HasNetworks, BaseEstimator):
     _memory: Memory | None  # from this; None starts new statistics
 
     _cell = Elman.name  # of those fitted by a version that had no others
-    of_each_network = tuple(FITTED)  # what several networks do not share
+    of_each_network: tuple[str, ...] = tuple(FITTED)  # what several networks do not share
     _usual_cell = "fastgrnn"  # what cell="auto" is: see bench/choices.py
     fitted_attributes: Mapping[str, Fitted]  # all that makes one fitted, but for weights and the memory of its solver
     _reads_text = False
