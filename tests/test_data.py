@@ -142,3 +142,11 @@ def test_minibatches_of_a_mapped_file_are_copies_in_their_order(mapped, releases
     assert not np.shares_memory(batch.observations, X_mapped)
     np.testing.assert_array_equal(batch.observations, X[[5, 0, 3]].reshape(-1, 5))
     np.testing.assert_array_equal(batch.inputs(), X[[5, 0, 3], :].swapaxes(0, 1).reshape(-1, 5))
+
+
+def test_memory_of_others_is_read_as_arrays_are():
+    X, y = np.random.default_rng(0).normal(size=(6, 4, 2)), np.arange(6) % 2
+    fitted = RNNClassifier(2, max_epochs=1, random_state=0).fit(memoryview(X), memoryview(y))
+    expected = RNNClassifier(2, max_epochs=1, random_state=0).fit(X, y)
+    np.testing.assert_array_equal(fitted.predict_proba(memoryview(X)), expected.predict_proba(X))
+    np.testing.assert_array_equal(fitted.predict_proba([memoryview(x) for x in X]), expected.predict_proba(X))

@@ -189,6 +189,19 @@ def test_labels_of_several_types_are_refused_with_their_places(pair, container):
         classifier().fit(X, [[pair[b]] * T for b in B])
 
 
+def test_labels_that_have_no_order_are_refused():
+    X, y = np.zeros((6, 2, 1)), [frozenset({i % 3}) for i in range(6)]
+    with pytest.raises(TypeError, match="labels that cannot be sorted .of some of them neither is less"):
+        RNNClassifier(2, max_epochs=1).fit(X, y)
+
+
+def test_integers_that_numpy_rounds_are_different_labels():
+    X, y = np.random.default_rng(0).normal(size=(6, 2, 1)), [2**63, 2**63 + 1, 1] * 2
+    fitted = RNNClassifier(2, max_epochs=1, random_state=0).fit(X, y)
+    assert fitted.classes_.tolist() == [1, 2**63, 2**63 + 1]
+    assert set(fitted.predict(X)) <= set(y)
+
+
 def test_labels_that_are_no_numbers_or_strings():
     with pytest.raises(TypeError, match="labels that cannot be sorted .*, such as .*; pass numbers or strings"):
         classifier().fit(X, of_two(Colour.RED, Colour.BLUE))

@@ -98,6 +98,8 @@ def _of_objects(values: Any, name: str, ignore_label: Any) -> Array:
     are_missing = any(kind is None for kind in kinds.values()) or any(map(is_missing, values))
     of_one_type = first is None or all(_kind(label) == first[1] for label in (ignore_label,) if label is not None)
     array = None if are_missing or not of_one_type or isinstance(values, np.ndarray) else np.asarray(values)
+    if array is not None and array.dtype.kind == "f" and all(issubclass(kind, numbers.Integral) for kind in kinds):
+        array = None  # integers that numpy has rounded, as one of them is 2**63 or more
     if array is not None and array.ndim == 1:
         return array
     found = np.empty(len(values), object)
@@ -164,11 +166,14 @@ def check_label_column(y: Array, where: Callable[[int], str], remedy: str = "lea
     if by_table is not None:
         return by_table
     try:
-        return np.unique(y, return_inverse=True)
+        known, places = np.unique(y, return_inverse=True)
+        if known.dtype == object and not all(one < other for one, other in zip(known[:-1], known[1:], strict=True)):
+            raise TypeError("of some of them neither is less than the other")  # as of sets
     except TypeError as error:
         raise TypeError(
             f"y holds labels that cannot be sorted ({error}), such as {y[0]!r:.40}; pass numbers or strings"
         ) from error
+    return known, places
 
 
 def _small_integers(y: Array) -> tuple[Array, IntArray] | None:
