@@ -483,7 +483,7 @@ def _watch(folder, kind, seed, first, last, tell):
         readers = [threading.Thread(target=read), threading.Thread(target=lambda: errors.append(process.stderr.read()))]
         for reader in readers:
             reader.start()
-        current, patience = None, SUBJECTS[kind].patience
+        current, patience, silent = None, SUBJECTS[kind].patience, 0
         try:
             # until the first case everything is imported and warmed up, which a busy machine draws out
             while (line := lines.get(timeout=10 * patience if current is None else patience)) is not None:
@@ -492,6 +492,7 @@ def _watch(folder, kind, seed, first, last, tell):
                     tell(current)
         except queue.Empty:
             process.kill()
+            silent = patience
         for reader in readers:
             reader.join()
         if process.wait() == 0:
@@ -500,7 +501,9 @@ def _watch(folder, kind, seed, first, last, tell):
         raise RuntimeError(f"no case has been judged: {errors[0]}")
     if "outcome" not in current:
         said = errors[0].strip().splitlines()
-        reason = [line for line in said if "Sanitizer" in line][:1] or said[-1:] or [f"exit code {process.returncode}"]
+        waited = [f"no word for {silent:g} s by the clock; is the machine busy?"] if silent else []
+        found = [line for line in said if "Sanitizer" in line]
+        reason = [*waited, *found, *said[-1:], f"exit code {process.returncode}"]
         tell(current | {"outcome": f"FAILED: {reason[0]}", "seconds": (0, 0), "memory": 0})
     return current["i"] + 1
 
