@@ -63,8 +63,6 @@ def in_lists(values: Any) -> Any:
         if are_alike(values):
             return values
         return [in_lists(item) for item in values] if any(map(_may_be_nested, values)) else values
-    if isinstance(values, memoryview):  # whose items numpy reads, and Python does not where they have axes of their own
-        return np.asarray(values)
     if values is None or isinstance(values, (str, bytes, Mapping, Set)) or issparse(values) or _is_table(values):
         return values
     if hasattr(values, "__array__"):
