@@ -3,6 +3,7 @@
 import pickle
 import tracemalloc
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from admmirnn.solvers.rollout.iteration import Fit
 from admmirnn.solvers.rollout.order import Shuffled
 from admmirnn.solvers.rollout.problem import Problem
 from admmirnn.solvers.rollout.state import Layer
+from bench import wide
 from tests.simulated_workers import together
 from tests.test_rounds import fit_in_rounds
 
@@ -348,6 +350,14 @@ def test_a_wide_fit_takes_memory_in_proportion_to_its_features_and_learns():
     assert peak < 4 * d * (3 * 512 + 20 * n + 8 * 32) < 0.5 * 4 * d * d
     losses = [record["rollout_loss"] for record in model.history_]
     assert losses[-1] < 0.1 * losses[0]
+
+
+def test_the_benchmark_measures_cost_and_losses(monkeypatch):
+    seconds, n_bytes = wide.cost_of(40, 8, n=4, n_sequences=3, n_steps=2)
+    assert seconds > 0 and n_bytes > 0
+    monkeypatch.setattr(wide, "EPOCHS", 1)
+    held_out, last, _ = wide.losses_of(partial(wide.rule, n=40, n_steps=3), 30, 8, 0)
+    assert 0 < held_out < 5 and 0 < last < 5
 
 
 @pytest.mark.parametrize(("value", "error"), [(0, ValueError), (-3, ValueError), (2.5, TypeError), ("all", TypeError)])
