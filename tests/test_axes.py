@@ -131,4 +131,5 @@ def test_values_of_tables_in_any_order_are_read_without_a_word():
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         RNNRegressor(4, max_epochs=1).fit(*load_diabetes(return_X_y=True))
+        RNNRegressor(4, max_epochs=1).fit(*load_iris(return_X_y=True))  # sorted by class numbers
         RNNRegressor(4, max_epochs=1).fit(windows(SERIES[:, 0], 8)[:-1], SERIES[8:, 0])

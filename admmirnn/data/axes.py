@@ -101,12 +101,17 @@ def warn_of_one_series(sequences: Sequences, targets: Targets, *, are_labels: bo
     if not np.isfinite(table).all() or not table.var() > 0:
         return
     of_columns = np.mean(np.diff(table, axis=1) ** 2) / (2 * table.var())
-    if of_columns > _ROUGH and _rows_are_steps(table, targets.values[:n_looked_at] if are_labels else None):
+    if of_columns > _ROUGH and _rows_are_steps(table, _labels_of(targets.values[:n_looked_at], are_labels)):
         validation.warn(
             f"X of shape ({n}, {k}) is read as {n} sequences of {k} steps and one feature, but its values change "
             f"little from one row to the next, as in one series of {n} steps and {k} features. If it is one, pass [X], "
             "and [y] if y has one target per step; if every row is a sequence, pass targets='sequence' to the estimator"
         )
+
+
+def _labels_of(targets: Array, are_labels: bool) -> Array | None:
+    """What runs of rows share: labels, or numbers that stand for some, such as grades; None if there are several."""
+    return targets if are_labels else targets.ravel() if targets.size == len(targets) else None
 
 
 def _rows_are_steps(table: Array, labels: Array | None) -> bool:
