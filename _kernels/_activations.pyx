@@ -21,7 +21,7 @@ cdef Activation named(str name) except *:
         return LEAKY_RELU
     if name == "identity":
         return IDENTITY
-    raise ValueError(f"activation {name!r} has no kernel")
+    raise ValueError(f"activation {name!r} has no kernel; pass 'tanh', 'sigmoid', 'relu', 'leaky_relu' or 'identity'")
 
 
 cdef void activate(Activation activation, floating* A, Py_ssize_t rows, Py_ssize_t columns,

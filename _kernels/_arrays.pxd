@@ -11,6 +11,8 @@ cdef enum:
     ANY = -1                                      # of a number of rows
     VECTOR = -2                                   # in the place of a number of columns
 
+cdef object misfit(str kernel, list expected, str otherwise)
+
 cdef class Holder:
     cdef Py_buffer[MOST_ARRAYS] views
     cdef int n_views

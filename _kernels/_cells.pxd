@@ -82,7 +82,7 @@ cdef inline Cell cell_of(described) except *:
         cell.of_a, cell.of_x, cell.of_s, cell.kept = 4, 4, 4, 4
         cell.maps[0] = map_of(0, 4, True, True, 1)
     else:
-        raise ValueError(f"cell {described.name!r} has no kernel")
+        raise ValueError(f"cell {described.name!r} has no kernel; pass 'elman', 'fastgrnn', 'ugrnn', 'gru' or 'lstm'")
     return cell
 
 

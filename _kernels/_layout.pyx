@@ -14,7 +14,7 @@ cdef ReadOut read_out_named(str name) except *:
         return MAX
     if name == "none":
         return NONE
-    raise ValueError(f"read-out {name!r} has no kernel")
+    raise ValueError(f"read-out {name!r} has no kernel; pass 'last', 'each', 'mean', 'max' or 'none'")
 
 
 cdef bint fits(const Py_ssize_t[::1] offsets, Py_ssize_t rows) noexcept nogil:

@@ -4,6 +4,7 @@ from cython cimport floating
 from libc.stdint cimport int32_t
 from libc.stdlib cimport calloc, free
 
+from admmirnn._kernels._arrays cimport misfit
 from admmirnn._kernels._blas cimport multiply_rows
 from admmirnn._kernels._cells cimport Cell, MapOf, cell_of, columns_of, gated_step, step
 from admmirnn._kernels._layout cimport transpose
@@ -50,7 +51,8 @@ cdef _Layers layers_of(str kernel, described, Py_ssize_t d, Py_ssize_t B, bint s
     cdef _Layers found = _Layers(len(described))
     cdef Py_ssize_t i
     if found.n_layers < 1 or d < 1:
-        raise ValueError(f"{kernel}: there are no layers, or nothing that they read")
+        raise ValueError(f"{kernel}: there are {found.n_layers} layers, of which the first reads {d} numbers; both "
+                         "must be at least 1")
     for i in range(found.n_layers):
         set_layer[floating](found, i, kernel, described[i], d, B, symbols and i == 0, NULL)
         d = found.layers[i].n
@@ -70,11 +72,12 @@ cdef int set_layer(_Layers layers, Py_ssize_t i, str kernel, described, Py_ssize
     cdef Py_ssize_t j
     maps = described.maps
     if n < 1 or len(maps) != cell.n_maps:
-        raise ValueError(f"{kernel}: the weights are not those of a layer of {n} units of the cell")
+        raise ValueError(f"{kernel}: layer {i} has {n} units and {len(maps)} maps; it must have at least one unit, and "
+                         f"{cell.n_maps} maps, as its cell has")
     for j in range(cell.n_maps):
         matrix, of, product = maps[j], cell.maps[j], &layer.products[j]
         if matrix.shape[0] != of.rows * n or matrix.shape[1] != columns_of(of, d, n):
-            raise ValueError(f"{kernel}: the shapes of a layer's weights do not belong together")
+            raise misfit(kernel, [(f"maps[{j}] of layer {i}", matrix, (of.rows * n, columns_of(of, d, n)))], "")
         skipped = d if symbols and of.has_x else 0     # columns of which one is added
         product.p, product.first = of.rows * n, of.first * n
         product.k, product.ldm = matrix.shape[1] - skipped, matrix.shape[1]

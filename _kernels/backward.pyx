@@ -22,6 +22,7 @@ from libc.stdint cimport int32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
+from admmirnn._kernels._arrays cimport misfit
 from admmirnn._kernels._blas cimport add_gram, add_products, dot, multiply_rows, rows_at_once
 from admmirnn._kernels._cells cimport MOST_MAPS, Cell, MapOf, columns_of, gated_pull_back, pull_back, width_of
 from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, NONE, ReadOut, end_of_block
@@ -29,7 +30,7 @@ from admmirnn._kernels._pool_simd cimport add_all, multiply_all, take_where
 from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
 from admmirnn._kernels.batch cimport _Batch, n_outputs_of
 from admmirnn._kernels.statistics cimport Sums, numbers_of_R, sums_of_part
-from admmirnn._kernels.work cimport GRAM_ROWS, OUTPUT_ROWS, R_ROWS, TARGETS, _Work, has_room
+from admmirnn._kernels.work cimport GRAM_ROWS, OUTPUT_ROWS, R_ROWS, TARGETS, _Work, has_room, needs
 
 
 cdef double LEAST_SQUARE = 1e-20                  # of the multipliers of a step: below it, squares of small ones vanish
@@ -699,27 +700,27 @@ cdef Py_ssize_t backward_of(_Work work, _Batch batch, of_lambda3, of_weights, of
     cdef Py_ssize_t n_outputs = n_outputs_of(batch, work.read_out == EACH), n_targets = 0, n_capped = 0, i
     cdef int part
     if R_positions is not None and R_positions.shape[0] != batch.B:
-        raise ValueError("backward: the shapes do not belong together")
+        raise misfit("backward", [("R_positions", R_positions, (batch.B,))], "")
     for i in range(0 if R_positions is None else batch.B):
         if R_positions[i] < 0:
-            raise ValueError("backward: a position in R is negative")
+            raise ValueError(f"backward: R_positions[{i}] is {R_positions[i]}; it must be at least 0")
     sweep.R_positions = NULL if R_positions is None else &R_positions[0]
     if work.read_out == NONE:
         if lambda3 is not None:
-            raise ValueError("backward: there are no outputs, and lambda3 is not None")
+            raise ValueError("backward: lambda3 is given, and the read-out 'none' has no outputs; it must be None")
         n_outputs = n_outputs if weights is None else weights.shape[0]
     elif lambda3 is None or lambda3.shape[0] != n_outputs or lambda3.shape[1] != work.K \
             or (weights is not None and weights.shape[0] != n_outputs):
-        raise ValueError("backward: the shapes do not belong together")
+        raise misfit("backward", [("lambda3", lambda3, (n_outputs, work.K)), ("weights", weights, (n_outputs,))], "")
     if roots is not None and roots.shape[0] != batch.B:
-        raise ValueError("backward: the shapes do not belong together")
+        raise misfit("backward", [("roots", roots, (batch.B,))], "")
     for i in range(n_outputs):
         n_targets += weights is None or weights[i] > 0
     if n_targets == 0:
-        raise ValueError("backward: no output has a weight")
+        raise ValueError("backward: every weight is 0; at least one output must have a positive one")
     for i in range(0 if roots is None else batch.B):
         if not roots[i] > 0:
-            raise ValueError(f"backward: the root of the weight of sequence {i} is not positive")
+            raise ValueError(f"backward: roots[{i}] is {roots[i]}; the root of a sequence's weight must be positive")
     work.counts[<int> TARGETS] = n_targets
     sweep.roots = NULL if roots is None else &roots[0]
     sweep.weights = NULL if weights is None else &weights[0]
@@ -743,6 +744,30 @@ cdef Py_ssize_t backward_of(_Work work, _Batch batch, of_lambda3, of_weights, of
         n_capped += sweep.n_capped[part]
     free(sweep.squares)
     return n_capped
+
+
+cdef object too_little_room(_Work work, _Batch batch, Py_ssize_t room, Py_ssize_t gram_first, Py_ssize_t gram_every,
+                            Py_ssize_t R_every):
+    """The error of `backward` for arrays of the work that are missing or too small, or for a step out of range."""
+    cdef Py_ssize_t n = work.n, n_rows = batch.n_rows
+    expected = needs(work, batch)
+    expected.append(("lambda1", None if work.lambda1 == NULL else <object> (work.rows_of_lambda1, n),
+                     ((n_rows if work.cell.kept == 0 and work.rows_of_lambda1 >= n_rows
+                       else (3 if work.cell.shares else 2) * batch.B,), n)))
+    expected.append(("sums", (work.room_of_sums,), ((room,),)))
+    if work.initial_multipliers != NULL:
+        expected.append(("initial_multipliers", (work.rows_of_initial, n), ((batch.B,), n)))
+    if work.lambda_s != NULL or work.read_out == NONE:
+        expected.append(("lambda_s", None if work.lambda_s == NULL else <object> (work.rows_of_lambda_s, n),
+                         ((n_rows,), n)))
+    if work.lambda_x != NULL:
+        expected.append(("lambda_x", (work.rows_of_lambda_x, work.d), ((n_rows,), work.d)))
+    if work.cell.kept > 0:
+        expected.append(("A", (work.rows_of_A, work.cell.kept * n), ((n_rows,), work.cell.kept * n)))
+    if work.cell.has_c:
+        expected.append(("lambda_c", (work.rows_of_lambda_c, n), ((batch.B,), n)))
+    return misfit("backward", expected, f"gram_first is {gram_first}, gram_every is {gram_every} and R_every is "
+                  f"{R_every}; the first must be at least 0, the others at least 1")
 
 
 def backward(_Work work not None, _Batch batch not None, lambda3, weights, double cap, Py_ssize_t gram_first,
@@ -789,10 +814,11 @@ def backward(_Work work not None, _Batch batch not None, lambda3, weights, doubl
             or (work.cell.kept > 0 and work.rows_of_A < batch.n_rows) \
             or (work.cell.has_c and work.rows_of_lambda_c < batch.B) \
             or gram_first < 0 or gram_every < 1 or R_every < 1:
-        raise ValueError("backward: the shapes do not belong together")
+        raise too_little_room(work, batch, room, gram_first, gram_every, R_every)
     for i in range(batch.n_rows if work.symbols else 0):
         if not 0 <= work.codes[i] < work.d:
-            raise ValueError(f"backward: the code in row {i} is not below {work.d}, the columns of U, or is negative")
+            raise ValueError(f"backward: the code in row {i} is {work.codes[i]}; codes must be from 0 to {work.d - 1}, "
+                             "as U has a column for each")
     for t in range(gram_first, N, gram_every):
         gram_rows += batch.offsets[t + 1] - batch.offsets[t]
     work.counts[<int> GRAM_ROWS] = gram_rows

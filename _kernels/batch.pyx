@@ -18,7 +18,9 @@ cdef class _Batch(Holder):
         PyObject_GetBuffer(observations, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
         self.n_views = 1
         if view.ndim != 2 or view.shape[1] < 1 or not is_known(view.format):
-            raise ValueError("batch: observations are no matrix, or of a type that is not known here")
+            raise ValueError(f"batch: observations have {view.ndim} dimension(s) and numbers of the type "
+                             f"{view.format.decode()!r} (as in struct); they must be a matrix of at least one column, "
+                             "of integers of 8 or 16 bits, float32 or float64")
         self.observations, self.format = <const char*> view.buf, view.format[0]
         self.n_observations, self.width = view.shape[0], view.shape[1]
         self.scale, self.frame, self.stride = scale, frame, stride
@@ -26,7 +28,8 @@ cdef class _Batch(Holder):
             self.single = self.standard_is_single = memoryview(standard).format == "f"
             self.standard = self.hold(standard, "standard", FLOATING, False, 2, self.width)
             if scale != 1 or first_rows is None:
-                raise ValueError("batch: observations that are standardised have a scale, or are states of a layer")
+                raise ValueError(f"batch: standard is given, and scale is {scale:g} or first_rows is None; with it the "
+                                 "scale must be 1, and the observations must not be the states of a layer")
         self.lengths = <const Py_ssize_t*> self.hold(lengths, "lengths", INDEX, False, ANY, VECTOR)
         self.B = self.rows
         if first_rows is not None:
@@ -35,10 +38,16 @@ cdef class _Batch(Holder):
         self.N = self.rows - 2
         if frame < 1 or stride == 0 or not fits_of(self.offsets, self.N) \
                 or self.offsets[self.N + 1] - self.offsets[self.N] != self.B:
-            raise ValueError("batch: offsets, lengths, frame and stride do not belong together")
+            raise ValueError(
+                f"batch: frame is {frame} and stride is {stride}, of which neither may be 0 and frame not negative; or "
+                f"offsets are not the first rows of blocks that hold at least one row each, never fewer than the block "
+                f"before, of which the last two have {self.B} rows, as lengths has")
         self.n_rows = self.offsets[self.N]
         if first_rows is None and (frame != 1 or stride != 1 or self.n_observations < self.offsets[self.N + 1]):
-            raise ValueError("batch: the observations do not lie as the states of a layer")
+            raise ValueError(
+                f"batch: first_rows is None, so that observations are the states of a layer, but there are "
+                f"{self.n_observations} rows, with frame {frame} and stride {stride}; "
+                f"there must be at least {self.offsets[self.N + 1]}, with a frame and a stride of 1")
         for i in range(self.B):
             reach = (self.lengths[i] - 1) * stride
             if self.lengths[i] < 1 or self.lengths[i] > self.N \
@@ -46,10 +55,12 @@ cdef class _Batch(Holder):
                     or (first_rows is not None and (
                         self.first_rows[i] < max(0, -reach)
                         or self.first_rows[i] > self.n_observations - max(0, reach) - frame)):
-                raise ValueError(f"batch: sequence {i} is not among the observations, or not where offsets have it")
+                raise ValueError(
+                    f"batch: lengths[{i}] is {self.lengths[i]}, and the steps of that sequence are not all within the "
+                    f"{self.n_observations} observations, or not in the blocks that offsets say")
             rows += self.lengths[i]
         if rows != self.n_rows:
-            raise ValueError("batch: lengths and offsets do not belong together")
+            raise ValueError(f"batch: lengths add up to {rows} steps, and offsets have room for {self.n_rows}")
 
 
 def batch(observations, double scale, first_rows, lengths, offsets, Py_ssize_t frame=1, Py_ssize_t stride=1,

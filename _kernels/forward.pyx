@@ -6,6 +6,7 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
+from admmirnn._kernels._arrays cimport misfit
 from admmirnn._kernels._blas cimport multiply_rows
 from admmirnn._kernels._cells cimport FASTGRNN, Cell, MapOf, columns_of, gated_step, step
 from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, ReadOut, transpose
@@ -14,7 +15,7 @@ from admmirnn._kernels._pool_simd cimport add_all, keep_largest, multiply_all
 from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
 from admmirnn._kernels.batch cimport _Batch, n_outputs_of
 from admmirnn._kernels.output cimport Targets, o_step_of_rows, room_of_o_step, set_targets
-from admmirnn._kernels.work cimport _Work, has_room, sequences_at_once
+from admmirnn._kernels.work cimport _Work, has_room, needs, sequences_at_once
 
 
 cdef struct Sweep:                               # what all parts of a forward sweep share
@@ -310,18 +311,27 @@ cdef object forward_of(_Work work, _Batch batch, of_initial, of_plus, of_targets
     if not has_room(work, batch) or (initial is not None and (initial.shape[0] != B or initial.shape[1] != n)) \
             or (initial_c is not None and (initial_c.shape[0] != B or initial_c.shape[1] != n)) \
             or (plus is not None and (plus.shape[0] != n_outputs or plus.shape[1] != K)):
-        raise ValueError("forward: the shapes do not belong together")
+        expected = needs(work, batch)
+        for name, array in (("initial", initial), ("initial_c", initial_c)):
+            if array is not None:
+                expected.append((name, array, (B, n)))
+        if plus is not None:
+            expected.append(("plus", plus, (n_outputs, K)))
+        raise misfit("forward", expected, "")
     if initial_c is not None and not work.cell.has_c:
-        raise ValueError("forward: initial_c is not None, and the cell has no cell state")
+        raise ValueError("forward: initial_c is given, and the cell has no cell state; it must be None")
     if work.symbols and (batch.first_rows == NULL or batch.width != 1 or batch.frame != 1
                          or batch.format not in b"BH" or batch.scale != 1 or batch.standard != NULL):
-        raise ValueError("forward: the codes of symbols are no column of uint8 or uint16, or have a scale")
+        raise ValueError(f"forward: the codes of symbols have {batch.width} column(s) of the type "
+                         f"{chr(batch.format)!r} (as in struct), a frame of {batch.frame} and a scale of {batch.scale}"
+                         "; they must be one column of uint8 or uint16, with a frame and a scale of 1 and no standard")
     if not work.symbols and batch.frame * batch.width != d:
-        raise ValueError(f"forward: the observations of a step do not have {d} numbers")
+        raise ValueError(f"forward: a frame of {batch.frame} observations has {batch.frame * batch.width} numbers; "
+                         f"the network reads {d} at each step")
     sweep.targets = NULL
     if of_targets is not None:
         if work.rows_of_lambda3 < n_outputs:
-            raise ValueError("forward: the shapes of the targets do not belong together; there is no room for lambda3")
+            raise misfit("forward", [("lambda3", (work.rows_of_lambda3, K), ((n_outputs,), K))], "")
         # held until the sweep has read them, whatever an attribute returns the next time
         labels, values, row_weights = of_targets.labels, of_targets.values, of_targets.weights
         total = set_targets[floating](&targets, "forward", n_outputs, K, labels, values, row_weights, of_targets.rho,
@@ -344,7 +354,7 @@ cdef object forward_of(_Work work, _Batch batch, of_initial, of_plus, of_targets
     if work.symbols:
         i = pack_codes(&sweep, B, work.codes)
         if i >= 0:
-            raise ValueError(f"forward: sequence {i} has a symbol whose code is not below {d}, the columns of U")
+            raise ValueError(f"forward: sequence {i} has a symbol whose code is not below {d}; U has a column for each")
     # one number more: with no outputs there would be none
     sweep.scratch = <double*> malloc((room_of_o_step(K) * n_parts + (n + 1) * K + 1) * sizeof(double))
     if sweep.scratch == NULL:

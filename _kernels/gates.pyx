@@ -2,6 +2,7 @@
 
 from cython cimport floating
 
+from admmirnn._kernels._arrays cimport misfit
 from admmirnn._kernels._cells cimport ELMAN, FASTGRNN, Cell, cell_of, gated_pull_back, gated_step
 
 
@@ -15,7 +16,7 @@ cdef bint fits(const floating[:, ::1] array, bint expected, Py_ssize_t rows, Py_
 cdef Cell cell_with_gates(described) except *:
     cdef Cell cell = cell_of(described)
     if cell.kind == ELMAN:
-        raise ValueError(f"cell {described.name!r} has no gates")
+        raise ValueError(f"cell {described.name!r} has no gates; pass 'fastgrnn', 'ugrnn', 'gru' or 'lstm'")
     return cell
 
 
@@ -29,7 +30,10 @@ def step_rows(cell, floating[:, ::1] A, const floating[:, ::1] s_before, const f
     if not fits[floating](A, True, rows, kept) or not fits[floating](states_out, True, rows, n) \
             or not fits[floating](c_before, has_c, rows, n) or not fits[floating](c_out, has_c, rows, n) \
             or (0 if biases is None else biases.shape[0]) != n_biases:
-        raise ValueError("step_rows: the shapes do not belong together")
+        states = <object> (rows, n) if has_c else None
+        raise misfit("step_rows", [
+            ("A", A, (rows, kept)), ("states_out", states_out, (rows, n)), ("c_before", c_before, states),
+            ("c_out", c_out, states), ("biases", biases, <object> (n_biases,) if n_biases else None)], "")
     if rows and n:
         with nogil:
             gated_step(of_kernel, rows, n, &A[0, 0], A.shape[1], &s_before[0, 0], &biases[0] if n_biases else NULL,
@@ -52,7 +56,11 @@ def pull_back_rows(cell, floating[:, ::1] A, const floating[:, ::1] s_before, co
             or not fits[floating](c_before, has_c, rows, n) or not fits[floating](c, has_c, rows, n) \
             or not fits[floating](lambda_c, has_c, rows, n) \
             or not fits[floating](sums_out, of_kernel.shares, rows, n):
-        raise ValueError("pull_back_rows: the shapes do not belong together")
+        states = <object> (rows, n) if has_c else None
+        raise misfit("pull_back_rows", [
+            ("A", A, (rows, kept)), ("multipliers", multipliers, (rows, n)), ("c_before", c_before, states),
+            ("c", c, states), ("lambda_c", lambda_c, states),
+            ("sums_out", sums_out, <object> (rows, n) if of_kernel.shares else None)], "")
     if rows and n:
         with nogil:
             gated_pull_back(of_kernel, rows, n, &A[0, 0], A.shape[1], &s_before[0, 0],

@@ -5,6 +5,7 @@ from libc.math cimport exp, isfinite
 from libc.stdint cimport int32_t
 from libc.stdlib cimport free, malloc
 
+from admmirnn._kernels._arrays cimport misfit
 from admmirnn._kernels._blas cimport gemm
 from admmirnn._kernels._stepping cimport (
     Layer, _Layers, add_symbol, hand_up, layers_of, load, make_states, multiply_maps, unload
@@ -76,15 +77,18 @@ def generate(Py_ssize_t d, layers, const floating[:, ::1] Psi, const int32_t[::1
     cdef int32_t code = 0
     if d < 1 or n < 1 or Psi.shape[0] != d or codes.shape[0] < 1 or codes_out.shape[0] != uniforms.shape[0] \
             or not temperature >= 0:
-        raise ValueError(
-            "generate: the shapes do not belong together, there is no symbol, or the temperature is negative")
+        raise misfit("generate", [("Psi", Psi, (d, (2,))), ("codes", codes, ((1,),)),
+                                  ("codes_out", codes_out, (uniforms.shape[0],))],
+                     f"there are {d} symbols and temperature is {temperature}; there must be at least one symbol, and "
+                     "the temperature must be at least 0")
     for i in range(codes.shape[0]):
         if not 0 <= codes[i] < d:
-            raise ValueError(f"generate: code {i} is not below {d}, the columns of U, or is negative")
+            raise ValueError(f"generate: codes[{i}] is {codes[i]}; codes must be from 0 to {d - 1}")
     of_network = layers_of("generate", layers, d, 1, True, &Psi[0, 0])
     first, n_layers = of_network.layers, of_network.n_layers
     if first[n_layers - 1].n != n or state_out.shape[0] != of_network.n_carried:
-        raise ValueError("generate: the layers do not belong to the other shapes")
+        raise misfit("generate", [("Psi", Psi, (d, first[n_layers - 1].n + 1)),
+                                  ("state_out", state_out, (of_network.n_carried,))], "")
     p = <double*> malloc(d * sizeof(double) + d * sizeof(floating))
     if p == NULL:
         raise MemoryError

@@ -21,6 +21,7 @@ from cython cimport floating
 from libc.math cimport INFINITY, atanh, exp, fabs, isfinite, tanh
 
 from admmirnn._kernels._activations cimport SIGMOID, TANH, Activation, leak_of, named
+from admmirnn._kernels._arrays cimport misfit
 from admmirnn._kernels._simd cimport unimodal_tanh_step
 
 cdef int MOST_NEWTON_STEPS = 500                 # one for each half unit of a on an exponential tail
@@ -196,7 +197,7 @@ def a_step(const floating[:, ::1] alpha, const floating[:, ::1] target, double r
     cdef Activation f = named(activation)
     cdef Py_ssize_t rows = alpha.shape[0], columns = alpha.shape[1]
     if target.shape[0] != rows or target.shape[1] != columns or a_out.shape[0] != rows or a_out.shape[1] != columns:
-        raise ValueError("a_step: the shapes do not belong together")
+        raise misfit("a_step", [("target", target, (rows, columns)), ("a_out", a_out, (rows, columns))], "")
     if rows and columns:
         with nogil:
             proximal_activation(f, r, penalty, &alpha[0, 0], &target[0, 0], rows * columns, &a_out[0, 0])

@@ -8,10 +8,11 @@ from cython cimport floating
 from libc.math cimport sqrt
 from libc.string cimport memcpy, memset
 
+from admmirnn._kernels._arrays cimport misfit
 from admmirnn._kernels._blas cimport add_gram, add_products, rows_at_once
 from admmirnn._kernels._layout cimport EACH
 from admmirnn._kernels.batch cimport _Batch, n_outputs_of
-from admmirnn._kernels.work cimport COUNTS, OUTPUT_ROWS, TARGETS, _Work, has_room
+from admmirnn._kernels.work cimport COUNTS, OUTPUT_ROWS, TARGETS, _Work, has_room, needs
 
 
 def mirror(const floating[:, ::1] A, _Batch batch not None, floating[:, ::1] A_out):
@@ -22,7 +23,8 @@ def mirror(const floating[:, ::1] A, _Batch batch not None, floating[:, ::1] A_o
     cdef const Py_ssize_t* offsets = batch.offsets
     cdef Py_ssize_t N = batch.N, width = A.shape[1], i, t, running, row
     if A.shape[0] != n_outputs_of(batch, True) or A_out.shape[0] != A.shape[0] or A_out.shape[1] != width:
-        raise ValueError("mirror: the shapes do not belong together")
+        raise misfit("mirror", [("A", A, (n_outputs_of(batch, True), width)),
+                                ("A_out", A_out, (A.shape[0], width))], "")
     with nogil:
         for t in range(N):
             running = offsets[t + 1] - offsets[t]
@@ -82,11 +84,14 @@ cdef int joint_sums_of(_Work work, _Batch batch, of_H_reverse, Py_ssize_t n_reve
     if H_reverse.shape[0] != rows or H_reverse.shape[1] != n_reverse or lambda3.shape[0] != rows \
             or lambda3.shape[1] != K or weights.shape[0] != rows or sums.shape[0] < joint_room(h, K) \
             or gram_first < 0 or gram_every < 1:
-        raise ValueError("joint_sums: the shapes do not belong together")
+        raise misfit("joint_sums", [
+            ("H_reverse", H_reverse, (rows, n_reverse)), ("lambda3", lambda3, (rows, K)), ("weights", weights, (rows,)),
+            ("sums_out", sums, ((joint_room(h, K),),))],
+            f"gram_first is {gram_first} and gram_every is {gram_every}; they must be at least 0 and 1")
     for i in range(rows):
         n_targets += weights[i] > 0
     if n_targets == 0:
-        raise ValueError("joint_sums: no output has a weight")
+        raise ValueError("joint_sums: every weight is 0; at least one output must have a positive one")
     L, G = &sums[0], &sums[K * h]
     with nogil:
         memset(L, 0, (K + h) * h * sizeof(floating))
@@ -113,7 +118,9 @@ def joint_sums(_Work work not None, _Batch batch not None, H_reverse, Py_ssize_t
     """
     cdef Py_ssize_t first = batch.offsets[1] if work.read_out == EACH else batch.offsets[batch.N]
     if not has_room(work, batch) or n_reverse < 1 or counts_out.shape[0] != COUNTS:
-        raise ValueError("joint_sums: the shapes do not belong together")
+        expected = needs(work, batch)
+        expected.append(("counts_out", counts_out, (<int> COUNTS,)))
+        raise misfit("joint_sums", expected, f"n_reverse is {n_reverse}; it must be at least 1")
     counts_out[:] = 0
     if work.single:
         joint_sums_of[float](

@@ -17,6 +17,7 @@ from libc.math cimport INFINITY, NAN, exp, fabs, log, log1p
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
+from admmirnn._kernels._arrays cimport misfit
 from admmirnn._kernels._sweep_simd cimport ENOUGH_LANES, LANES, softmax_prox
 
 cdef int MOST_NEWTON_STEPS = 200                # 3 to 6 are usual; hundreds are not reached
@@ -446,7 +447,7 @@ cdef int loss_named(str name) except -1:
     """Its place among the losses."""
     place = PLACES.get(name)
     if place is None:
-        raise ValueError(f"loss {name!r} has no kernel")
+        raise ValueError(f"loss {name!r} has no kernel; pass one of {', '.join(PLACES)}")
     return place
 
 
@@ -485,11 +486,15 @@ cdef double set_targets(Targets* targets, str kernel, Py_ssize_t B, Py_ssize_t K
             or weights is None or weights.shape[0] != B or (O_plus is None) != (lambda3 is None) \
             or (O_plus is not None and (O_plus.shape[0] != B or O_plus.shape[1] != K
                                         or lambda3.shape[0] != B or lambda3.shape[1] != K)):
-        raise ValueError(f"{kernel}: the shapes of the targets do not belong together, or not to {loss!r}")
+        expected = [("labels", labels, <object> (B,) if takes_labels else None),
+                    ("values", values, None if takes_labels else <object> (B, K)), ("weights", weights, (B,))]
+        for name, array, other in (("O_plus", O_plus, lambda3), ("lambda3", lambda3, O_plus)):
+            expected.append((name, array, None if array is None and other is None else <object> (B, K)))
+        raise misfit(kernel, expected, "")
     for i in range(B):
         total += weights[i]
         if takes_labels and weights[i] != 0 and not 0 <= labels[i] < K:
-            raise ValueError(f"{kernel}: label {labels[i]} of row {i} is not below {K}")
+            raise ValueError(f"{kernel}: label {labels[i]} of row {i} must be from 0 to {K - 1}, one of {K} classes")
     targets.parameter, targets.K, targets.rho = parameter, K, rho
     targets.labels, targets.values = &labels[0] if takes_labels else NULL, NULL if takes_labels else &values[0, 0]
     targets.weights = &weights[0]
@@ -510,7 +515,7 @@ def o_step(const floating[:, ::1] Q, const Py_ssize_t[::1] labels, const floatin
     cdef double total, weighted
     cdef Targets targets
     if O_plus_out is None:
-        raise ValueError("o_step: there is nowhere to write to")
+        raise misfit("o_step", [("O_plus_out", None, (B, K))], "")
     total = set_targets[floating](&targets, "o_step", B, K, labels, values, weights, rho, O_plus_out, lambda3_out,
                                   loss, parameter)
     cdef double* scratch = <double*> malloc(room_of_o_step(K) * sizeof(double))

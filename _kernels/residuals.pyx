@@ -4,6 +4,7 @@ from cython cimport floating
 from libc.string cimport memcpy
 
 from admmirnn._kernels._activations cimport Activation, activate, named
+from admmirnn._kernels._arrays cimport ANY, misfit
 from admmirnn._kernels._blas cimport gemm
 from admmirnn._kernels._layout cimport fits
 
@@ -16,7 +17,10 @@ def roll_out(Py_ssize_t d, Py_ssize_t n, const floating[:, ::1] Theta, const Py_
     cdef floating* states
     if d < 1 or n < 1 or Theta.shape[0] != n or Theta.shape[1] != m or Z_out.shape[1] != m \
             or not fits(offsets, Z_out.shape[0]):
-        raise ValueError("roll_out: the shapes of Theta, offsets and Z do not belong together")
+        raise misfit("roll_out", [("Theta", Theta, (n, m)), ("Z_out", Z_out, (ANY, m))],
+                     f"d is {d} and n is {n}, which must be at least 1; or offsets are not the first rows of blocks "
+                     f"that fill the {Z_out.shape[0]} rows of Z_out, with at least one row each and never fewer than "
+                     "before")
     with nogil:
         for t in range(N):
             active = offsets[t + 1] - offsets[t]
@@ -42,7 +46,10 @@ def residuals(variables, str activation, floating[:, ::1] a_residual_out, floati
             or outputs.shape[0] != rows or outputs.shape[1] != K or a_residual_out.shape[0] != rows \
             or a_residual_out.shape[1] != n or s_residual_out.shape[0] != rows or s_residual_out.shape[1] != n \
             or o_residual_out.shape[0] != rows or o_residual_out.shape[1] != K:
-        raise ValueError("residuals: the shapes do not belong together")
+        raise misfit("residuals", [
+            ("Theta", Theta, (n, m)), ("Psi", Psi, (K, n + 1)), ("Z", Z, ((rows,), m)), ("H", H, (rows, n + 1)),
+            ("A", A, (rows, n)), ("O", outputs, (rows, K)), ("a_residual_out", a_residual_out, (rows, n)),
+            ("s_residual_out", s_residual_out, (rows, n)), ("o_residual_out", o_residual_out, (rows, K))], "")
     with nogil:
         memcpy(&a_residual_out[0, 0], &A[0, 0], rows * n * sizeof(floating))
         # a_residual = A - Z @ Theta.T

@@ -223,14 +223,18 @@ def fold(_Work work not None, _Map map not None, double momentum, double decay, 
     """
     cdef MapOf of
     if not 0 <= which < work.cell.n_maps:
-        raise ValueError(f"fold: the layer has no map {which}")
+        raise ValueError(f"fold: which is {which}; the cell has {work.cell.n_maps} maps, counted from 0")
     of = work.cell.maps[which]
     if map.p != of.rows * work.n or map.m != columns_of(of, work.d, work.n) or map.n_ones != of.n_ones \
             or map.n_symbols != (work.d if work.symbols and of.has_x else 0) \
             or map.cut != (work.d if work.gram_block > 0 and of.has_x else 0) \
             or (map.cut > 0 and map.block != work.gram_block) \
             or work.counts == NULL or work.single != map.single or (map.R != NULL and work.R == NULL):
-        raise ValueError("fold: the layer does not belong to the work")
+        raise ValueError(
+            f"fold: the map has p={map.p}, m={map.m}, n_ones={map.n_ones} and n_symbols={map.n_symbols}; for map "
+            f"{which} of that cell they must be {of.rows * work.n}, {columns_of(of, work.d, work.n)}, {of.n_ones} "
+            f"and {work.d if work.symbols and of.has_x else 0}, with blocks of {work.gram_block} and numbers of the "
+            "same type, and with counts in the work, and R there if the map has it")
     with nogil:
         if work.single:
             fold_of[float](work, which, map, momentum, decay, R_decay, <const float*> work.sums)
@@ -272,7 +276,9 @@ def fold_outputs(_Map map not None, sums, counts, double momentum, double decay)
     L = held.hold(sums, "sums", FLOATING, False, map.p * map.m + map.m * map.m, VECTOR)
     of = <const double*> held.hold(counts, "counts", DOUBLE, False, COUNTS, VECTOR)
     if map.n_symbols != 0 or map.cut != 0 or held.single != map.single:
-        raise ValueError("fold_outputs: the layer does not belong to the sums")
+        raise ValueError(f"fold_outputs: the map has n_symbols={map.n_symbols}, a cut of {map.cut} and numbers of "
+                         f"{'float32' if map.single else 'float64'}; the first two must be 0, and the numbers of the "
+                         f"type of sums, {'float32' if held.single else 'float64'}")
     with nogil:
         if map.single:
             fold_outputs_of[float](map, of, momentum, decay, <const float*> L)

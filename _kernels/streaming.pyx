@@ -12,6 +12,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
+from admmirnn._kernels._arrays cimport ANY, misfit
 from admmirnn._kernels._layout cimport EACH, LAST, MEAN, NONE, ReadOut, read_out_named, transpose
 from admmirnn._kernels._observations cimport copy_scaled, copy_standardised, is_known
 from admmirnn._kernels._stepping cimport (
@@ -264,7 +265,10 @@ cdef class _Stepper:
                 format = c"f" if itemsize == 4 else c"d"
                 if written.format[0] != format or written.format[1] != 0 \
                         or (written.len != B * K * itemsize and written.len != B * N * K * itemsize):
-                    raise ValueError("read: outputs do not belong to the observations")
+                    raise ValueError(
+                        f"read: outputs has {written.len} bytes of the type {written.format.decode()!r} (as in struct)"
+                        f"; it must have {B * K} or {B * N * K} numbers of {itemsize} bytes, of the type "
+                        f"{chr(format)!r}")
                 if not take_hold(&self.busy):
                     raise RuntimeError("another thread is reading these streams; give every thread streams of its own")
                 if B * N == 1:  # too short to let go of the interpreter
@@ -318,27 +322,35 @@ def stepper(Py_ssize_t d, tuple frame, layers, const floating[:, ::1] Psi, str r
     length, stride = frame
     streams.read_out = read_out_named(read_out)
     if answer.name not in ("softmax", "logistic", "values"):
-        raise ValueError(f"stepper: answer {answer.name!r} is not known")
+        raise ValueError(f"stepper: answer.name is {answer.name!r}; it must be 'softmax', 'logistic' or 'values'")
     streams.answer = SOFTMAX if answer.name == "softmax" else LOGISTIC if answer.name == "logistic" else VALUES
     if B < 1 or K < 1 or n < 1 or d < 1 or length < 1 or stride < 1 or S.shape[1] != stride or recent.shape[0] != B \
             or recent.shape[1] != length - 1 or recent.shape[2] != d or n_read.shape[0] != B \
             or streams.read_out in (EACH, NONE) or (pooled is None) != (streams.read_out == LAST) \
             or (mean is None) != (deviation is None) or (mean is not None and streams.answer != VALUES):
-        raise ValueError("stepper: the shapes do not belong together")
+        raise misfit("stepper", [
+            ("states", S, ((1,), stride, ANY)), ("Psi", Psi, ((1,), (2,))), ("recent", recent, (B, length - 1, d)),
+            ("n_read", n_read, (B,)), ("pooled", pooled, None if streams.read_out == LAST else <object> (B, stride, n)),
+            ("mean", mean, <object> (K,) if mean is not None and streams.answer == VALUES else None),
+            ("deviation", deviation, None if mean is None else <object> (K,))],
+            f"d is {d}, the frame is {frame} and the read-out is {read_out!r}; d and the frame must be at least 1, and "
+            "the read-out 'last', 'mean' or 'max'")
     if standard is not None and (standard.shape[0] != 2 or standard.shape[1] != d or scale != 1):
-        raise ValueError("stepper: standard does not belong to the features, or there is a scale")
+        raise misfit("stepper", [("standard", standard, (2, d))],
+                     f"standard is given, and scale is {scale}; with it the scale must be 1")
     if pooled is not None and (pooled.shape[0] != B or pooled.shape[1] != stride or pooled.shape[2] != n):
-        raise ValueError("stepper: pooled does not belong to the other shapes")
+        raise misfit("stepper", [("pooled", pooled, (B, stride, n))], "")
     if mean is not None and (mean.shape[0] != K or deviation.shape[0] != K):
-        raise ValueError("stepper: mean and deviation do not belong to the other shapes")
+        raise misfit("stepper", [("mean", mean, (K,)), ("deviation", deviation, (K,))], "")
     for i in range(B):
         if n_read[i] < 0:
-            raise ValueError("stepper: n_read is negative")
+            raise ValueError(f"stepper: n_read[{i}] is {n_read[i]}; it must be at least 0")
     self.layers = layers_of("stepper", layers, length * d, B, False, &Psi[0, 0])
     streams.layers, streams.n_layers = self.layers.layers, self.layers.n_layers
     streams.n_carried = self.layers.n_carried
     if S.shape[2] != streams.n_carried or streams.layers[streams.n_layers - 1].n != n:
-        raise ValueError("stepper: the layers do not belong to the other shapes")
+        raise misfit("stepper", [("states", S, (B, stride, streams.n_carried)),
+                                 ("Psi", Psi, (K, streams.layers[streams.n_layers - 1].n + 1))], "")
     streams.B, streams.d, streams.n, streams.K = B, d, n, K
     streams.frame, streams.stride, streams.scale = length, stride, scale
     streams.standard = NULL if standard is None else &standard[0, 0]

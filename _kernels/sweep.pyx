@@ -26,6 +26,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from admmirnn._kernels._activations cimport Activation, activate, named
+from admmirnn._kernels._arrays cimport misfit
 from admmirnn._kernels._blas cimport add_products, gemm, multiply_rows
 from admmirnn._kernels._layout cimport fits, transpose
 from admmirnn._kernels._simd cimport add_scaled
@@ -646,16 +647,22 @@ cdef int sweep_all(variables, Settings* at, double rho1, double rho3, double pen
             or lambda3.shape[0] != B or lambda3.shape[1] != K or row_weights.shape[0] != rows \
             or at.offsets[at.N + 1] - rows != B or rows - at.offsets[at.N - 1] != B \
             or scratch.shape[0] < sweep_room(rows, B, d, n, K, penalty != NONE):
-        raise ValueError("sweep: the shapes do not belong together")
+        raise misfit("sweep", [
+            ("Theta", Theta, (n, m)), ("Psi", Psi, (K, n + 1)), ("Z", Z, (rows + B, m)), ("H", H, (rows, n + 1)),
+            ("A", A, (rows, n)), ("O", outputs, (rows, K)), ("lambda1", lambda1, ((1,), n)),
+            ("lambda2", lambda2, (B, n)), ("lambda3", lambda3, (B, K)), ("row_weights", row_weights, (rows,)),
+            ("scratch", scratch, ((sweep_room(rows, B, d, n, K, penalty != NONE),),))],
+            f"d is {d} and n is {n}, which must be at least 1; or the blocks of offsets do not have {rows} rows, with "
+            f"{B} in each of the last two")
     if at.cross_entropy:
         if labels.shape[0] != rows:
-            raise ValueError("sweep: there must be one label a row")
+            raise misfit("sweep", [("labels", labels, (rows,))], "")
         for i in range(rows):
             if row_weights[i] != 0 and not 0 <= labels[i] < K:
-                raise ValueError(f"sweep: label {labels[i]} of row {i} is not below {K}")
+                raise ValueError(f"sweep: label {labels[i]} of row {i} must be from 0 to {K - 1}, one of {K} classes")
         at.labels = &labels[0]
     elif values.shape[0] != rows or values.shape[1] != K:
-        raise ValueError("sweep: there must be one target a row")
+        raise misfit("sweep", [("values", values, (rows, K))], "")
     at.tolerance = 1e-8 if floating is float else 1e-13
     at.o_scratch = <double*> malloc(room_of_o_step(K) * sizeof(double))
     if at.o_scratch == NULL:
@@ -706,9 +713,12 @@ def sweep(variables, settings, bytes blocks, Py_ssize_t first, Py_ssize_t last):
     at.cross_entropy = variables.values is None
     at.N = offsets.shape[0] - 2
     if not fits(offsets, variables.Z.shape[0]) or not 0 <= first <= last <= at.N:
-        raise ValueError("sweep: offsets, Z and the range of steps do not belong together")
+        raise ValueError(
+            f"sweep: the range of steps is {first} to {last}, which must be within 0 to {at.N}; or offsets are not the "
+            f"first rows of blocks that fill the {variables.Z.shape[0]} rows of Z, with at least one row each and "
+            "never fewer than before")
     if not set(blocks) <= set(b"ocVsabWU"):
-        raise ValueError(f"sweep: the blocks {blocks!r} are not all among b'ocVsabWU'")
+        raise ValueError(f"sweep: blocks is {blocks!r}; all of its letters must be among b'ocVsabWU'")
     at.offsets = &offsets[0]
     if variables.Theta.dtype == "float32":
         sweep_all[float](variables, &at, rho1, rho3, penalty_weight, penalty, blocks, first, last, NULL)

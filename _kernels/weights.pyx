@@ -13,7 +13,7 @@ from cython cimport floating
 from libc.math cimport INFINITY, NAN, isfinite, sqrt
 from libc.string cimport memcpy
 
-from admmirnn._kernels._arrays cimport ANY, DOUBLE, FLOATING, VECTOR, Holder
+from admmirnn._kernels._arrays cimport ANY, DOUBLE, FLOATING, VECTOR, Holder, misfit
 from admmirnn._kernels._blas cimport (
     add_gram, add_products, divide_rows, dot, multiply_rows, potrf, solve_triangular, symm
 )
@@ -266,7 +266,11 @@ cdef class _Map(Holder):
         if p < 1 or not 0 <= d < m or not 1 <= self.n_ones <= m - d \
                 or not 0 <= self.first_of_ridge <= self.end_of_ridge <= m \
                 or not 0 <= self.cut < m or self.block < 1 or (d > 0 and self.cut > 0):
-            raise ValueError("linear_map: the sizes do not belong together")
+            raise ValueError(
+                f"linear_map: p is {p}, m is {m}, n_symbols is {d}, n_ones is {self.n_ones}, ridge_columns is "
+                f"{layer.ridge_columns} and gram_blocks is {layer.gram_blocks}; p must be at least 1, n_symbols from "
+                "0 to m - 1, n_ones from 1 to m - n_symbols, ridge_columns within 0 to m, and gram_blocks from 0 "
+                "to m - 1, but 0 with symbols, and at least 1")
         self.weights = self.hold(layer.weights, "weights", FLOATING, True, p, m)
         self.M = self.hold(layer.M, "M", FLOATING, True, p, m)
         self.pull = self.hold(layer.pull, "pull", FLOATING, False, p, m)
@@ -280,9 +284,9 @@ cdef class _Map(Holder):
         self.D = self.hold(layer.D, "D", FLOATING, True, m, p)
         self.scratch = self.hold(scratch, "scratch", FLOATING, True, ANY, VECTOR)
         if self.rows < max(m * p, d * h):
-            raise ValueError("linear_map: the shapes do not belong together: the scratch is too small")
+            raise misfit("linear_map", [("scratch", (self.rows,), ((max(m * p, d * h),),))], "")
         if (layer.R is None) != (layer.P_factor is None):
-            raise ValueError("linear_map: R and its factor do not belong together: one is missing")
+            raise ValueError("linear_map: one of R and P_factor is None; give both, or neither")
         if layer.R is not None:
             self.R = <double*> self.hold(layer.R, "R", DOUBLE, True, p, p)
             self.P_factor = self.hold(layer.P_factor, "P_factor", FLOATING, True, p, p)

@@ -46,4 +46,5 @@ cdef enum Count:                                  # what sums are of
     COUNTS                                        # how many there are
 
 cdef bint has_room(_Work work, _Batch batch) noexcept nogil
+cdef list needs(_Work work, _Batch batch)
 cdef Py_ssize_t sequences_at_once(Cell cell, Py_ssize_t n) noexcept nogil

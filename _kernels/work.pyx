@@ -26,11 +26,15 @@ cdef class _Work(Holder):
                 or self.symbols != (room.X is None) or (room.O_plus is None) != (room.lambda3 is None) \
                 or (self.symbols and room.lambda_x is not None) or self.gram_block < 0 \
                 or (self.symbols and self.gram_block > 0):
-            raise ValueError("work: sizes and arrays do not belong together")
+            raise ValueError(
+                f"work: d is {d}, n is {n}, K is {K} and n_threads is {self.n_threads}, which must be at least 1, and "
+                f"K 0 with the read-out 'none'; gram_block is {self.gram_block}, which must be at least 0, and 0 with "
+                "symbols; O_plus and lambda3 must both be given or both be None, and of codes and X exactly one, with "
+                "lambda_x None where it is codes")
         if len(room.maps) != cell.n_maps:
-            raise ValueError(f"work: the cell has {cell.n_maps} maps, and there are {len(room.maps)}")
+            raise ValueError(f"work: maps has {len(room.maps)} matrices; the cell has {cell.n_maps} maps")
         for i in range(cell.n_maps):
-            self.maps[i] = self.hold(room.maps[i], "the weights", FLOATING, False, cell.maps[i].rows * n,
+            self.maps[i] = self.hold(room.maps[i], f"maps[{i}]", FLOATING, False, cell.maps[i].rows * n,
                                      columns_of(cell.maps[i], d, n))
         self.weights_T = self.hold(room.weights_T, "weights_T", FLOATING, True,
                                    (d + 1) * cell.of_x + cell.of_s * n + cell.n_biases, n)
@@ -69,14 +73,16 @@ cdef class _Work(Holder):
             self.room_of_sums = self.rows
             self.counts = <double*> self.hold(room.counts, "counts", DOUBLE, True, ANY, VECTOR)
             if self.rows != COUNTS and self.rows != COUNTS + numbers_of_R(cell, n):
-                raise ValueError("work: the shapes do not belong together, that of counts and the sizes")
+                raise ValueError(f"work: counts has {self.rows} numbers; it must have {<int> COUNTS}, or with room "
+                                 f"for R {<int> COUNTS + numbers_of_R(cell, n)}")
             if self.rows > COUNTS:
                 self.R = self.counts + COUNTS
             if cell.has_c:
                 self.lambda_c = self.hold(room.lambda_c, "lambda_c", FLOATING, True, ANY, n)
                 self.rows_of_lambda_c = self.rows
         if room.initial_multipliers is not None:
-            self.initial_multipliers = self.hold(room.initial_multipliers, "those of s_0", FLOATING, True, ANY, n)
+            self.initial_multipliers = self.hold(room.initial_multipliers, "initial_multipliers", FLOATING, True, ANY,
+                                                 n)
             self.rows_of_initial = self.rows
         if room.lambda_s is not None:
             self.lambda_s = self.hold(room.lambda_s, "lambda_s", FLOATING, False, ANY, n)
@@ -137,3 +143,23 @@ cdef bint has_room(_Work work, _Batch batch) noexcept nogil:
         and (work.read_out == NONE or work.rows_of_Q >= n_outputs_of(batch, work.read_out == EACH)) \
         and (work.H == NULL or work.rows_of_H >= n_outputs_of(batch, work.read_out == EACH)) \
         and (work.mask == NULL or work.rows_of_mask >= batch.B)
+
+
+cdef list needs(_Work work, _Batch batch):
+    """What `has_room` asks for, as `misfit` names it: an array's name, its shape and the one that is needed."""
+    cdef Py_ssize_t n = work.n, n_outputs = 0 if work.read_out == NONE else n_outputs_of(batch, work.read_out == EACH)
+    found = [("S", (work.rows_of_S, n), ((batch.n_rows + batch.B,), n))]
+    if work.symbols:
+        found.append(("codes", (work.rows_of_X,), ((batch.n_rows,),)))
+    else:
+        found.append(("X", (work.rows_of_X, work.d + 1), ((batch.n_rows,), work.d + 1)))
+    if work.cell.kept > 0:
+        found.append(("A", (work.rows_of_A, work.cell.kept * n),
+                      ((min(batch.n_rows, sequences_at_once(work.cell, n) * work.n_threads),), work.cell.kept * n)))
+    if work.read_out != NONE:
+        found.append(("Q", (work.rows_of_Q, work.K), ((n_outputs,), work.K)))
+    if work.H != NULL:
+        found.append(("H", (work.rows_of_H, n), ((n_outputs,), n)))
+    if work.mask != NULL:
+        found.append(("mask", (work.rows_of_mask, n), ((batch.B,), n)))
+    return found

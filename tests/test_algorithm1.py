@@ -680,7 +680,7 @@ def test_bad_settings_are_refused(waves, settings, error, parts):
         ),
         ({"weights": np.ones(29)}, "weights has 29 entries for 30 sequences of .* pass one per sequence"),
         ({"targets": np.full(30, 2)}, "label 2 of row 0 is not below 2"),
-        ({"max_epochs": 0}, "the number of iterations is 0"),
+        ({"max_epochs": 0}, "max_epochs is 0"),
     ],
 )
 def test_solve_refuses_what_does_not_belong_together(waves, change, match):

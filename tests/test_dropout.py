@@ -206,12 +206,12 @@ def test_calls_on_line_with_one_seed_go_on_drawing():
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"mask": np.ones((20, 4))}, "work: the shapes do not belong together, that of mask"),
-        ({"mask": np.ones(100)}, "work: the shapes do not belong together, that of mask"),
-        ({"mask": np.ones((20, 5), np.float32)}, "work: the numbers of mask are not of the type"),
-        ({"H": None}, "work: there is no H"),
-        ({"mask": np.ones((19, 5))}, "forward: the shapes do not belong together"),
-        ({"H": np.ones((19, 5))}, "forward: the shapes do not belong together"),
+        ({"mask": np.ones((20, 4))}, r"work: mask has the shape \(20, 4\); it must be \(any, 5\)"),
+        ({"mask": np.ones(100)}, r"work: mask has the shape \(100,\); it must be \(any, 5\)"),
+        ({"mask": np.ones((20, 5), np.float32)}, "work: mask has numbers of the type 'f'.*must be float64"),
+        ({"H": None}, "work: H is None"),
+        ({"mask": np.ones((19, 5))}, r"forward: mask has the shape \(19, 5\); it must be \(at least 20, 5\)"),
+        ({"H": np.ones((19, 5))}, r"forward: H has the shape \(19, 5\); it must be \(at least 20, 5\)"),
     ],
 )
 def test_kernels_refuse_masks_that_are_not_those_of_the_minibatch(arrays, message, monkeypatch):

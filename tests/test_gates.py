@@ -220,11 +220,11 @@ def test_a_cell_takes_what_it_has_and_nothing_else(cell, name):
     arrays[name] = None if arrays[name] is not None else np.zeros(n) if name == "biases" else np.zeros((rows, n))
     biases, c_before, c, lambda_c = arrays.values()
     if name != "lambda_c":
-        with pytest.raises(ValueError, match="step_rows: the shapes do not belong together"):
+        with pytest.raises(ValueError, match="step_rows: .*(must be|is None)"):
             COMPILED.step_rows(cell, kept, s_before, biases, c_before, states, c)
     if name != "biases":
         sums = np.zeros_like(multipliers) if cell.n_biases else None
-        with pytest.raises(ValueError, match="pull_back_rows: the shapes do not belong together"):
+        with pytest.raises(ValueError, match="pull_back_rows: .*(must be|is None)"):
             COMPILED.pull_back_rows(cell, kept, s_before, c_before, c, multipliers, lambda_c, sums)
 
 
@@ -236,7 +236,7 @@ def test_sums_are_those_of_equations_that_share_rows(cell):
     multipliers, lambda_c = multipliers_of(cell, rows, n)
     kept, _, c = step(NUMPY, cell, A, s_before, biases, c_before)
     wrong = None if cell.n_biases else np.zeros((rows, n))
-    with pytest.raises(ValueError, match="pull_back_rows: the shapes do not belong together"):
+    with pytest.raises(ValueError, match="pull_back_rows: .*(must be|is None)"):
         COMPILED.pull_back_rows(cell, kept, s_before, c_before, c, multipliers, lambda_c, wrong)
 
 

@@ -1164,11 +1164,11 @@ def test_observations_of_another_type_are_refused(change):
 @pytest.mark.parametrize("call", ["forward labels", "forward values"])
 def test_targets_that_do_not_belong_together_are_refused(call):
     for position in (14, 16, 17, 18):
-        with pytest.raises(ValueError, match="forward: the shapes of the targets|work: |no kernel"):
+        with pytest.raises(ValueError, match="forward: (labels|values|weights|lambda3) |work: |no kernel"):
             call_changed(call, position, lambda _: None)
     for position, other in ((12, "forward labels"), (13, "forward values")):
         if other != call:
-            with pytest.raises(ValueError, match="forward: the shapes of the targets"):
+            with pytest.raises(ValueError, match="forward: (labels|values) is given, and must be None"):
                 call_changed(call, position, lambda _, i=position, other=other: calls(make_case())[other][0][i])
 
 
@@ -1205,7 +1205,7 @@ POSITIONS_OF_ACTIVATIONS = {"forward": 7, "backward": 6, "roll_out": 2, "a_step"
     ],
 )
 def test_wrong_setting_is_refused(name, position, value):
-    with pytest.raises(ValueError, match="softsign|do not belong together|no kernel"):
+    with pytest.raises(ValueError, match="softsign|must be|no kernel"):
         call_changed(name, position, lambda _: value)
 
 
@@ -1237,13 +1237,13 @@ def test_offsets_that_would_leave_the_arrays_are_refused(offsets):
     """The last block smaller than the one before it once wrote past the end of Z."""
     offsets, Theta, Psi, Z, S = np.array(offsets, np.intp), np.ones((1, 3)), np.ones((1, 2)), *np.zeros((2, 2000, 3))
     S = np.ascontiguousarray(S[:, :1])
-    with pytest.raises(ValueError, match="do not belong together"):
+    with pytest.raises(ValueError, match="offsets"):
         roll_out(COMPILED, Theta, offsets, "tanh", Z)
     for B in (0, 500, 1000, 2000):  # whatever the other arrays say
         X, Q, ones = np.zeros((2000 - B, 2)), np.zeros((B, 1)), np.ones(B, np.intp)
-        with pytest.raises(ValueError, match="do not belong together"):
+        with pytest.raises(ValueError, match="offsets"):
             forward(COMPILED, X[:, :1].copy(), 1.0, ones, ones, offsets, Theta, Psi, "tanh", Theta.T.copy(), X, S, Q)
-        with pytest.raises(ValueError, match="do not belong together"):
+        with pytest.raises(ValueError, match="offsets"):
             backward(
                 COMPILED,
                 *(Theta, Psi, X, S, offsets, Q, "tanh", 1.0, 0.0, 0.0, 0, 1, np.zeros((4000, 1)), Theta.copy()),

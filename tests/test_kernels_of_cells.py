@@ -143,7 +143,7 @@ def test_wrong_maps_are_refused(cell, change):
     matrices = case.room.maps
     for wrong in ((), matrices[:-1], (*matrices, matrices[0])):
         case.room.maps = wrong
-        with pytest.raises(ValueError, match=r"work: the cell has \d maps, and there are"):
+        with pytest.raises(ValueError, match=r"work: maps has \d matrices; the cell has \d maps"):
             COMPILED.work(case.room)
 
 
@@ -161,7 +161,7 @@ def test_wrong_states_to_start_from_are_refused(cell, name, change):
 def test_a_cell_without_a_cell_state_starts_from_none(cell):
     case = Case(cell)
     case.initial_c = np.zeros((B, N_HIDDEN))
-    with pytest.raises(ValueError, match="initial_c is not None, and the cell has no cell state"):
+    with pytest.raises(ValueError, match="initial_c is given, and the cell has no cell state"):
         case.run()
 
 
@@ -179,7 +179,7 @@ def test_sizes_that_are_not_those_of_the_arrays_are_refused(cell, name, value):
 def test_too_little_room_for_sums_is_refused(cell, name):
     case = Case(cell)
     setattr(case.room, name, getattr(case.room, name)[:-1].copy())
-    with pytest.raises(ValueError, match="do not belong together"):
+    with pytest.raises(ValueError, match=f"{name} has "):
         case.run()
 
 
@@ -206,8 +206,8 @@ def test_sizes_of_a_step_are_those_of_the_kernel(cell, changed):
     lying, (s_before, states, multipliers) = SimpleNamespace(**said), np.zeros((3, 2, 4))
     c_before, c, lambda_c = np.zeros((3, 2, 4)) if said["has_cell_state"] else (None,) * 3
     A, biases = np.zeros((2, said["n_kept"] * 4)), np.zeros(4) if said["n_biases"] else None
-    with pytest.raises(ValueError, match="step_rows: the shapes do not belong together"):
+    with pytest.raises(ValueError, match="step_rows: .*(must be|is None)"):
         COMPILED.step_rows(lying, A, s_before, biases, c_before, states, c)
     if not said["n_biases"]:
-        with pytest.raises(ValueError, match="pull_back_rows: the shapes do not belong together"):
+        with pytest.raises(ValueError, match="pull_back_rows: .*(must be|is None)"):
             COMPILED.pull_back_rows(lying, A, s_before, c_before, c, multipliers, lambda_c)

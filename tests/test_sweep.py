@@ -522,7 +522,7 @@ def test_steps_out_of_range_are_refused(first, last):
 def test_offsets_that_would_leave_the_arrays_are_refused(offsets):
     _, variables, at = make_state(COMPILED, ((1, 2, 1, 2, 1), 1, 3, 2))
     assert variables.offsets.tolist() == [0, 2, 7, 12]
-    assert_refused(variables, at, last=1, match="belong together", offsets=np.array(offsets, np.intp))
+    assert_refused(variables, at, last=1, match="offsets", offsets=np.array(offsets, np.intp))
 
 
 @pytest.mark.parametrize("option", [{"activation": "softsign"}, {"penalty": "elastic"}])
@@ -579,7 +579,7 @@ def test_sweep_stays_within_its_scratch_and_does_not_read_what_it_has_not_writte
         for name, value in everything(variables).items():
             np.testing.assert_array_equal(value, getattr(clean, name), err_msg=f"{name} {size}")
             assert np.isfinite(value).all()
-        assert_refused(variables, at, match="belong together", scratch=buffer[guard : guard + room - 1])
+        assert_refused(variables, at, match="scratch has the shape", scratch=buffer[guard : guard + room - 1])
         ways.add(ways_of(*size[:3]))
     assert len(ways) >= 3
 

@@ -31,7 +31,10 @@ def generate(
     V, c, x = Psi[:, :-1], Psi[:, -1], np.zeros((1, d), Psi.dtype)
     found = Layers("generate", layers, d, Psi.dtype)
     if found.n_hidden != V.shape[1] or len(state_out) != found.n_carried:
-        raise ValueError("generate: the layers do not belong to the other shapes")
+        raise ValueError(
+            f"generate: Psi has {V.shape[1]} columns for states and state_out has {len(state_out)} numbers; the layers "
+            f"need {found.n_hidden} and {found.n_carried}"
+        )
 
     def read(code: int) -> FloatArray:
         x[:] = 0

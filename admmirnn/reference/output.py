@@ -203,7 +203,7 @@ LOSSES = {
 }
 
 
-def _weighty(
+def _rows_with_weight(
     O: FloatArray, labels: IntArray | None, values: FloatArray | None, weights: FloatArray
 ) -> tuple[NDArray[np.intp], FloatArray, Array, FloatArray]:
     """Which rows have a weight, and their outputs, targets and weights."""
@@ -227,7 +227,7 @@ def o_step(
 
     Returns the loss at Q, NaN without any weight, and the number of right answers, None for values.
     """
-    rows, q, y, w = _weighty(Q, labels, values, weights)
+    rows, q, y, w = _rows_with_weight(Q, labels, values, weights)
     O_plus_out[:], lambda3_out[:] = Q, 0
     if len(rows):
         tolerance = 1e-8 if Q.dtype == np.float32 else LOSSES[loss].tolerance
@@ -245,6 +245,6 @@ def loss_value(
     parameter: float = 0.0,
 ) -> tuple[float, int | None]:
     """What `o_step` returns, and nothing else."""
-    rows, o, y, w = _weighty(O, labels, values, weights)
+    rows, o, y, w = _rows_with_weight(O, labels, values, weights)
     mean = float((w * LOSSES[loss].value(o, y, parameter)).sum() / w.sum()) if len(rows) else np.nan
     return mean, None if labels is None else int((o.argmax(axis=1) == y).sum())

@@ -54,7 +54,10 @@ class Layers:
             self.n_hidden = layer.n_hidden
             self.n_carried += layer.n_hidden * (2 if layer.cell.has_cell_state else 1)
         if not self._layers or d < 1:
-            raise ValueError(f"{kernel}: there are no layers, or nothing that they read")
+            raise ValueError(
+                f"{kernel}: there are {len(self._layers)} layers, of which the first reads {d} numbers; both must be "
+                "at least 1"
+            )
 
     def step(self, x: FloatArray, carried: FloatArray) -> tuple[FloatArray, FloatArray]:
         """The states of the last layer, and what is carried on; rows are sequences."""
@@ -76,7 +79,9 @@ def check_layer(kernel: str, layer: Layer, d: int, dtype: np.dtype[Any]) -> None
     """Raise unless the matrices of a layer's maps have their shapes, and the type of all numbers."""
     n, sizes = layer.n_hidden, {"x": d, "s": layer.n_hidden, "1": 1}
     expected = [(of.rows_per_unit * n, sum(sizes[part] for part, _ in of.columns)) for of in layer.cell.maps]
-    if n < 1 or [matrix.shape for matrix in layer.maps] != expected:
-        raise ValueError(f"{kernel}: the shapes of a layer's weights do not belong together")
-    if any(matrix.dtype != dtype for matrix in layer.maps):
-        raise ValueError(f"{kernel}: a layer's weights have another type than those of the outputs")
+    found = [matrix.shape for matrix in layer.maps]
+    if n < 1 or found != expected:
+        raise ValueError(f"{kernel}: maps of a layer of {n} units have the shapes {found}; they must be {expected}")
+    types = {matrix.dtype for matrix in layer.maps}
+    if types != {dtype}:
+        raise ValueError(f"{kernel}: maps of a layer are {types}; they must be {dtype}, as the outputs' weights are")

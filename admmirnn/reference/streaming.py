@@ -32,7 +32,7 @@ class State(Protocol):
 
 
 class Answer(Protocol):
-    """What becomes of outputs."""
+    """How answers are made of outputs."""
 
     @property
     def name(self) -> str:
@@ -94,7 +94,10 @@ class _Stepper:
         x, outputs = x.reshape(shape), outputs.reshape(B, -1, len(self.Psi))
         N, M = x.shape[1], outputs.shape[1]
         if M not in (1, N) or outputs.dtype != (self.Psi.dtype if self.mean is None else np.float64):
-            raise ValueError("read: outputs do not belong to the observations")
+            raise ValueError(
+                f"read: outputs is {outputs.dtype} for {M} steps; it must be float64, or the network's type "
+                f"without a mean, for 1 or {N} steps"
+            )
         with np.errstate(over="ignore", invalid="ignore"):
             for t in range(N):
                 outcome = self._take(x[:, t], outputs[:, t - (N - M)] if t >= N - M else None)
@@ -163,10 +166,17 @@ def stepper(
         or (mean is not None and answer.name != "values")
         or (mean is not None and deviation is not None and not len(mean) == len(deviation) == K)
     ):
-        raise ValueError("stepper: the shapes do not belong together")
+        raise ValueError(
+            f"stepper: Psi has the shape {Psi.shape}, the frame is {frame}, the read-out {read_out!r} and the answer "
+            f"{answer.name!r}; the arrays of state and answer, and standard, must be those of such a network with "
+            f"{d} features and {B} streams"
+        )
     if (state.n_read < 0).any():
-        raise ValueError("stepper: n_read is negative")
+        raise ValueError(f"stepper: n_read is {state.n_read}; its numbers must be at least 0")
     found = Layers("stepper", layers, length * d, Psi.dtype)
     if state.states.shape[2] != found.n_carried or n != found.n_hidden:
-        raise ValueError("stepper: the layers do not belong to the other shapes")
+        raise ValueError(
+            f"stepper: states has {state.states.shape[2]} numbers for each stream and Psi has {n} columns for states; "
+            f"the layers need {found.n_carried} and {found.n_hidden}"
+        )
     return _Stepper(d, frame, found, Psi, read_out, scale, state, answer, standard)
