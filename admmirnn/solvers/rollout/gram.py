@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from admmirnn import validation
 
-# measured by `python -m bench.wide`: up to so many features one G costs less than the products of the layer
-_UNCUT = 1024  # and 2 n
+_UNCUT = 1024  # features, and 2 n; with 3,000 of them one G makes an iteration three times as long, see bench/wide.py
 _BLOCK = 512  # of correlated features, as good as one G; single ones learn more slowly
 
 
