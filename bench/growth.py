@@ -53,7 +53,7 @@ def iterations(size, cell, rounds):
 
     An epoch has many iterations where they are short, so that what an engine does once per epoch does not count.
     """
-    n_batches = int(np.clip(6e6 / (size.B * size.N * size.n), 2, 200))
+    n_batches = n_batches_of(size, 2)
     still = Rollout(schedule="constant", radius=1e-4, output_radius=1e-4)  # nothing is to be learnt of noise
     sequences, y = problem(size, "float32", n_batches)
     with ExitStack() as stack:
@@ -68,8 +68,14 @@ def iterations(size, cell, rounds):
     return found | {"limit": limit_of(size, cell, gemm_limit("float32", 0.2))}
 
 
-def threads_of(size, n_threads, rounds, n_batches=2):
+def n_batches_of(size, least):
+    """How many iterations of this size make an epoch that is long enough to be timed."""
+    return int(np.clip(6e6 / (size.B * size.N * size.n), least, 200))
+
+
+def threads_of(size, n_threads, rounds):
     """How many times faster an iteration is with so many threads than with one, by the clock on the wall."""
+    n_batches = n_batches_of(size, 10)
     still = Rollout(schedule="constant", radius=1e-4, output_radius=1e-4)
     with ExitStack() as stack:
         fits = {
