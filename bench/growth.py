@@ -185,6 +185,8 @@ def draw(path, parts):
             [row["n"] for row in parts["threads"]], [row["2"] for row in parts["threads"]], "-o", color="#c8102e"
         )
         place.set(xscale="log", ylim=(0.9, 2.05), xlabel="hidden units n", ylabel="times faster with two threads")
+        place.xaxis.set_minor_locator(NullLocator())
+        place.set_xticks(values := [row["n"] for row in parts["threads"]], map(str, values))
         place.axhline(2, color="black", ls=":", lw=1)
         place.grid(alpha=0.25)
     for place in axes[n_panels:]:

@@ -97,7 +97,7 @@ def test_a_forecast_goes_on_from_a_state(backend_name, model, driven):
     expected = model.forecast(X[:2, :40], 6, X[:2, 40:, 1:2], target_features=[2, 0])
     np.testing.assert_allclose(found, expected, rtol=1e-9)
     np.testing.assert_array_equal(state.n_read, [30, 30])  # is not changed
-    with pytest.raises(ValueError, match=r"state is of 2 stream\(s\) and history has 1 series"):
+    with pytest.raises(ValueError, match=r"state has 2 stream\(s\) and history has 1 series"):
         model.forecast(X[0], 2, target_features=[2, 0], state=state)
     with pytest.raises(TypeError, match="state is of type int"):
         model.forecast(X[0], 2, target_features=[2, 0], state=3)

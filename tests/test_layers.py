@@ -208,7 +208,7 @@ def test_what_does_not_belong_together_is_refused():
     refused(upper, None)
     of_states = lower.S, 1.0, None, c.batch.lengths, c.batch.offsets
     for wrong in ((lower.S[:-1], *of_states[1:]), (*of_states, 2), (*of_states, 1, -1)):
-        with pytest.raises(ValueError, match="do not lie as the states of a layer"):
+        with pytest.raises(ValueError, match="so that observations are the states of a layer"):
             kernels.batch(*wrong)
 
 

@@ -178,7 +178,7 @@ def test_scores_leave_out_what_is_ignored(rng):
     assert model.score(X, y, weight) == pytest.approx(np.average(right[there], weights=weight[there]), rel=1e-12)
     for labels, predicted in (model.true_and_predicted(X, y), (y[there], model.predict(X)[there])):
         assert len(labels) == len(predicted) == there.sum()
-    with pytest.raises(ValueError, match="^y holds ignore_label"):
+    with pytest.raises(ValueError, match="every label in y is ignore_label"):
         model.score(X, np.full(N, -1))
     with pytest.raises(ValueError, match="^sample_weight is zero wherever"):
         model.score(X, y, (~there).astype(float))
