@@ -111,7 +111,9 @@ def warn_of_one_series(sequences: Sequences, targets: Targets, *, are_labels: bo
 
 def _labels_of(targets: Array, are_labels: bool) -> Array | None:
     """What runs of rows share: labels, or numbers that stand for some, such as grades; None if there are several."""
-    return targets if are_labels else targets.ravel() if targets.size == len(targets) else None
+    if are_labels:
+        return targets
+    return targets.ravel() if targets.size == len(targets) else None
 
 
 def _rows_are_steps(table: Array, labels: Array | None) -> bool:

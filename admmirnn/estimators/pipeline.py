@@ -59,8 +59,10 @@ if TYPE_CHECKING:
 _N_STREAMS = 16  # chosen on text, see CharacterModel
 _LEAST_WEIGHT = 1e-20  # where the largest one is 1: smaller ones would underflow in float32
 _USUAL_EPOCHS, _FEWEST_ITERATIONS = 20, 100  # where max_epochs is "auto"
-_BATCH_OF_LONG, _FEWEST_BATCHES = 64, 8  # the latter as in Rollout
-_LONG, _DROPOUT = 1000, 0.3  # steps of series that "auto" makes streams of, and what is hidden then; see bench/NOTES.md
+_BATCH_OF_LONG = 64  # sequences of at least LONG steps, for cells with gates; see docs/choices.md
+_FEWEST_BATCHES = 8  # as where Rollout chooses the size of minibatches
+_LONG_SERIES = 1000  # steps of a series that "auto" makes streams of, see bench/NOTES.md
+_DROPOUT_OF_STREAMS = 0.3  # which "auto" takes then
 _FEWEST_CHUNKS = 4  # of a stream, or its first state would say too much
 
 
@@ -626,12 +628,12 @@ def for_few_series(estimator: Any, settings: EstimatorSettings, data: Data) -> E
     """
     sequences, can = data.sequences, settings.solver.capabilities
     have_labels = data.loss.takes_labels and data.targets.every_step
-    are_few = len(sequences) < _N_STREAMS and int(sequences.lengths.max()) >= _LONG
+    are_few = len(sequences) < _N_STREAMS and int(sequences.lengths.max()) >= _LONG_SERIES
     may_be_cut = {Capability.STATES, Capability.MEMORY} <= can and not settings.bidirectional and not settings.augment
     if not (validation.is_auto(estimator.stateful) and have_labels and are_few and may_be_cut):
         return settings
     hides = validation.is_auto(estimator.dropout) and Capability.DROPOUT in can
-    return replace(settings, stateful=True, dropout=_DROPOUT if hides else settings.dropout)
+    return replace(settings, stateful=True, dropout=_DROPOUT_OF_STREAMS if hides else settings.dropout)
 
 
 def in_streams(
