@@ -160,9 +160,10 @@ class Guard:
             return False
         mean, of_others = self._loss_sum / self._weight_seen, self._mean_of_all_but_the_worst()
         self._begin_window()
-        if not of_others <= self.most:  # nor is a sum that has overflowed
+        most = self.most
+        if not of_others <= most:  # nor is a sum that has overflowed
             return self._is_lost_at(mean)
-        if mean > self.most:
+        if mean > most:
             self._square_sum = self._n_differences = 0
             return False
         self._learn_variance()
