@@ -128,7 +128,7 @@ cdef int potrf(int n, floating* A) noexcept nogil:
     return info
 
 
-cdef void solve_triangular(bint transpose, int m, int n, const floating* L, floating* B) noexcept nogil:
+cdef void solve_triangular(bint transpose, int m, int n, const floating* L, floating* B, int ldb) noexcept nogil:
     """B = np.linalg.inv(L) @ B, or np.linalg.inv(L.T) @ B, with B (m, n) and L (m, m) from ``potrf``.
 
     From the right, in BLAS's order: two of them are 1.5 times as fast as ?potrs on the transpose.
@@ -137,9 +137,9 @@ cdef void solve_triangular(bint transpose, int m, int n, const floating* L, floa
     cdef char trans = b"T" if transpose else b"N"
     cdef floating one = 1
     if floating is float:
-        strsm(&side, &uplo, &trans, &diagonal, &n, &m, &one, <float*> L, &m, B, &n)
+        strsm(&side, &uplo, &trans, &diagonal, &n, &m, &one, <float*> L, &m, B, &ldb)
     else:
-        dtrsm(&side, &uplo, &trans, &diagonal, &n, &m, &one, <double*> L, &m, B, &n)
+        dtrsm(&side, &uplo, &trans, &diagonal, &n, &m, &one, <double*> L, &m, B, &ldb)
 
 
 cdef void divide_rows(bint transpose, int m, int n, const floating* L, floating* B) noexcept nogil:

@@ -1,10 +1,17 @@
-"""The one module that knows threads: the sequences of a minibatch in parts.
+"""The one module that knows threads: the sequences of a minibatch, or a step of several, in parts.
 
 A part is done by the first thread that claims it, usually the one whose part it is.  So a thread that has no
 processor holds nobody up, but for what it is in the middle of: the others do its part.  What a part is depends on
-their number alone, so results do too.  Threads live as long as one call; to start one takes some 20 us, and nobody
-waits for it to end: what they share belongs to the last one that lets go of it.
+their number alone, so results do too.
+
+A thread that has done its part waits for the next call, awake at first and then asleep, and ends when none has come for
+a while, so that an iteration finds the threads of the one before.  (New ones for each call would often wait for the
+processor of the thread that starts them, and not get it before that has done all parts: Linux 6.18 was seen to put
+them there in every third call, with another core idle.)  Nobody waits for a thread to end: what threads share belongs
+to the last one that lets go of it.  Before a fork those that sleep are sent away, and the new process has none.
 """
+
+import os
 
 from libc.stdlib cimport calloc, free
 
@@ -15,27 +22,45 @@ cdef extern from *:
         #include <windows.h>
         #define admm_add(count, by) (_InterlockedExchangeAdd(count, by) + (by))
         #define admm_read(count) (*(volatile long*)(count))
-        #define admm_claim(flag) (_InterlockedExchange(flag, 1) == 0)
+        #define admm_exchange(place, value) _InterlockedExchange(place, value)
+        #define admm_replace(place, old, value) (_InterlockedCompareExchange(place, value, old) == (old))
         #define admm_give_way() SwitchToThread()
     #else
         #include <sched.h>
         #define admm_add(count, by) __atomic_add_fetch(count, by, __ATOMIC_ACQ_REL)
         #define admm_read(count) __atomic_load_n(count, __ATOMIC_ACQUIRE)
-        #define admm_claim(flag) (__atomic_exchange_n(flag, 1, __ATOMIC_ACQ_REL) == 0)
+        #define admm_exchange(place, value) __atomic_exchange_n(place, value, __ATOMIC_ACQ_REL)
+        static inline int admm_replace(long* place, long old, long value) {
+            return __atomic_compare_exchange_n(place, &old, value, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+        }
         #define admm_give_way() sched_yield()
     #endif
     """
     long add "admm_add"(long* count, long by) noexcept nogil
     long read "admm_read"(long* count) noexcept nogil
-    bint claim "admm_claim"(long* flag) noexcept nogil
+    long exchange "admm_exchange"(long* place, long value) noexcept nogil
+    bint replace "admm_replace"(long* place, long old, long value) noexcept nogil  # old by value, if it is there
     void give_way "admm_give_way"() noexcept nogil
 
 cdef extern from "pythread.h":
     unsigned long PyThread_start_new_thread(void (*function)(void*) noexcept nogil, void* argument) nogil
     unsigned long PYTHREAD_INVALID_THREAD_ID
+    ctypedef void* PyThread_type_lock
+    PyThread_type_lock PyThread_allocate_lock() nogil
+    int PyThread_acquire_lock_timed(PyThread_type_lock lock, long long microseconds, int interruptible) nogil
+    void PyThread_release_lock(PyThread_type_lock lock) nogil
 
-cdef double LEAST_WORK = 4e6                      # arithmetic operations that are worth a thread
 cdef int LOOKS = 2000                             # before a thread that waits gives way: some microseconds
+cdef int TIMES_TO_GIVE_WAY = 3000                 # before one goes to sleep that waits for a call: a millisecond
+cdef long long PATIENCE = 20_000                  # microseconds that it sleeps before it ends
+
+
+cdef enum State:                                  # of a helper
+    ABSENT                                        # there is no such thread
+    AWAKE                                         # it looks whether it is called
+    ASLEEP
+    CALLED                                        # it has work, and nobody else may call it
+    DISMISSED                                     # it is to end
 
 
 cdef struct Member:
@@ -53,10 +78,19 @@ cdef struct Team:
     long[MOST_PARTS] claimed
 
 
-cdef int n_parts_of(Py_ssize_t n_threads, Py_ssize_t B, double work) noexcept nogil:
-    """In how many parts to cut B sequences that take so many arithmetic operations."""
-    cdef double most = min(<double> min(n_threads, MOST_PARTS), work / LEAST_WORK)
-    return <int> max(min(most, <double> B), 1.0)
+cdef struct Helper:                               # a thread that does parts for others
+    long taken                                    # by the thread that calls it, until it has done its part
+    long state
+    PyThread_type_lock sleep                      # which it waits for; to release it wakes it
+    Member* member                                # what it is called for
+
+
+cdef Helper[MOST_PARTS] helpers
+
+
+cdef int n_parts_of(Py_ssize_t n_threads, Py_ssize_t most, double work, double least) noexcept nogil:
+    """In how many parts, at most so many, to cut the work, in arithmetic operations; each has at least so many."""
+    return <int> max(min(<double> min(min(n_threads, most), MOST_PARTS), work / least), 1.0)
 
 
 cdef void divide(const Py_ssize_t* offsets, Py_ssize_t N, int n_parts, Py_ssize_t* first) noexcept nogil:
@@ -80,7 +114,7 @@ cdef void divide(const Py_ssize_t* offsets, Py_ssize_t N, int n_parts, Py_ssize_
 
 cdef bint take_hold(long* flag) noexcept nogil:
     """Whether nobody else has taken hold of it, in which case it is the caller's until ``let_loose``."""
-    return claim(flag)
+    return exchange(flag, 1) == 0
 
 
 cdef void let_loose(long* flag) noexcept nogil:
@@ -97,15 +131,100 @@ cdef void take_part(Team* team, int own) noexcept nogil:
     cdef int part, i
     for i in range(team.n_parts):
         part = (own + i) % team.n_parts
-        if claim(&team.claimed[part]):
+        if take_hold(&team.claimed[part]):
             team.function(team.job, part)
             add(&team.done, 1)
 
 
-cdef void join_in(void* member) noexcept nogil:
-    cdef Team* team = (<Member*> member).team
-    take_part(team, (<Member*> member).part)
+cdef void join_in(Member* member) noexcept nogil:
+    cdef Team* team = member.team
+    take_part(team, member.part)
     let_go(team)
+
+
+cdef void help(void* of) noexcept nogil:
+    """What a helper does: a part for each call, until none comes."""
+    cdef Helper* helper = <Helper*> of
+    cdef int looks
+    while True:
+        join_in(helper.member)
+        exchange(&helper.state, AWAKE)
+        let_loose(&helper.taken)
+        looks = 0
+        while read(&helper.state) == AWAKE and looks < LOOKS + TIMES_TO_GIVE_WAY:
+            looks += 1
+            if looks > LOOKS:
+                give_way()
+        if replace(&helper.state, AWAKE, ASLEEP) and PyThread_acquire_lock_timed(helper.sleep, PATIENCE, 0) == 0:
+            if replace(&helper.state, ASLEEP, ABSENT):
+                return
+            PyThread_acquire_lock_timed(helper.sleep, -1, 0)  # called, or dismissed, just now
+        if replace(&helper.state, DISMISSED, ABSENT):
+            let_loose(&helper.taken)
+            return
+
+
+cdef bint call_helper(Member* member) noexcept nogil:
+    """Have a helper that waits, or else a new one, do a part; whether there is one."""
+    cdef Helper* helper
+    cdef long before
+    cdef int i
+    for i in range(MOST_PARTS):
+        helper = &helpers[i]
+        if read(&helper.taken) or not take_hold(&helper.taken):
+            continue
+        if helper.sleep == NULL:
+            helper.sleep = PyThread_allocate_lock()
+            if helper.sleep == NULL:
+                let_loose(&helper.taken)
+                return False
+            PyThread_acquire_lock_timed(helper.sleep, -1, 0)
+        helper.member = member
+        before = exchange(&helper.state, CALLED)
+        if before == ASLEEP:
+            PyThread_release_lock(helper.sleep)
+        elif before == ABSENT and PyThread_start_new_thread(help, helper) == PYTHREAD_INVALID_THREAD_ID:
+            exchange(&helper.state, ABSENT)
+            let_loose(&helper.taken)
+            return False
+        return True
+    return False
+
+
+def _dismiss_helpers():
+    """End the helpers that wait, so that a process that is forked now is one of as few threads as can be."""
+    cdef long before
+    cdef int i, looks
+    with nogil:
+        for i in range(MOST_PARTS):
+            if helpers[i].sleep == NULL:
+                break                                  # no more have ever been called
+            looks = 0
+            while looks < LOOKS and not take_hold(&helpers[i].taken):
+                looks += 1                             # it works, or has just done so
+                give_way()
+            if looks == LOOKS:
+                continue
+            before = exchange(&helpers[i].state, DISMISSED)
+            if before == ABSENT:
+                exchange(&helpers[i].state, ABSENT)
+                let_loose(&helpers[i].taken)
+                continue
+            if before == ASLEEP:
+                PyThread_release_lock(helpers[i].sleep)
+            while read(&helpers[i].taken):
+                give_way()
+
+
+def _forget_helpers():
+    """Begin without helpers: a process that has been forked has the thread that forked it alone."""
+    cdef int i
+    for i in range(MOST_PARTS):
+        helpers[i].sleep, helpers[i].state, helpers[i].taken = NULL, ABSENT, 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_dismiss_helpers, after_in_child=_forget_helpers)
 
 
 cdef void run(Work function, void* job, int n_parts) noexcept nogil:
@@ -120,7 +239,7 @@ cdef void run(Work function, void* job, int n_parts) noexcept nogil:
     for part in range(1, n_parts):
         team.members[part].team, team.members[part].part = team, part
         add(&team.holders, 1)
-        if PyThread_start_new_thread(join_in, &team.members[part]) == PYTHREAD_INVALID_THREAD_ID:
+        if not call_helper(&team.members[part]):
             add(&team.holders, -1)                     # no more threads to be had: this one does its parts
             break
     take_part(team, 0)

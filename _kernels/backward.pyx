@@ -27,7 +27,7 @@ from admmirnn._kernels._blas cimport add_gram, add_products, dot, multiply_rows,
 from admmirnn._kernels._cells cimport MOST_MAPS, Cell, MapOf, columns_of, gated_pull_back, pull_back, width_of
 from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, NONE, ReadOut, end_of_block
 from admmirnn._kernels._pool_simd cimport add_all, multiply_all, take_where
-from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
+from admmirnn._kernels._threads cimport LEAST_OF_A_SWEEP, MOST_PARTS, divide, n_parts_of, run
 from admmirnn._kernels.batch cimport _Batch, n_outputs_of
 from admmirnn._kernels.statistics cimport Sums, numbers_of_R, sums_of_part
 from admmirnn._kernels.work cimport GRAM_ROWS, OUTPUT_ROWS, R_ROWS, TARGETS, _Work, has_room, needs
@@ -841,7 +841,7 @@ def backward(_Work work not None, _Batch batch not None, lambda3, weights, doubl
     sweep.gram_first, sweep.gram_every, sweep.R_every, sweep.cap = gram_first, gram_every, R_every, cap
     sweep.sums, sweep.with_R, sweep.most_gathered = work.sums, work.R != NULL, rows_at_once(n, n)
     n_parts = n_parts_of(min(work.n_threads, work.room_of_sums // room), batch.B,
-                         6.0 * batch.n_rows * (p_s * n + (0 if work.symbols else p_x * (work.d + 1))))
+                         6.0 * batch.n_rows * (p_s * n + (0 if work.symbols else p_x * (work.d + 1))), LEAST_OF_A_SWEEP)
     if work.single:
         return backward_of[float](work, batch, lambda3, weights, roots, R_positions, &sweep, n_parts,
                                   <float*> work.sums)

@@ -12,7 +12,7 @@ from admmirnn._kernels._cells cimport FASTGRNN, Cell, MapOf, columns_of, gated_s
 from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, ReadOut, transpose
 from admmirnn._kernels._observations cimport copy_scaled, copy_standardised
 from admmirnn._kernels._pool_simd cimport add_all, keep_largest, multiply_all
-from admmirnn._kernels._threads cimport MOST_PARTS, divide, n_parts_of, run
+from admmirnn._kernels._threads cimport LEAST_OF_A_SWEEP, MOST_PARTS, divide, n_parts_of, run
 from admmirnn._kernels.batch cimport _Batch, n_outputs_of
 from admmirnn._kernels.output cimport Targets, o_step_of_rows, room_of_o_step, set_targets
 from admmirnn._kernels.work cimport _Work, has_room, needs, sequences_at_once
@@ -299,8 +299,8 @@ cdef object forward_of(_Work work, _Batch batch, of_initial, of_plus, of_targets
     cdef Py_ssize_t B = batch.B, N = batch.N, n = work.n, d = work.d, K = work.K
     cdef Py_ssize_t p_x = work.cell.of_x * n, p_s = work.cell.of_s * n
     cdef Py_ssize_t n_outputs = n_outputs_of(batch, work.read_out == EACH), n_correct = 0, i
-    cdef int part, n_parts = n_parts_of(work.n_threads, B, 2.0 * batch.n_rows
-                                        * (p_s * n + (0 if work.symbols else p_x * (d + 1))))
+    cdef double operations = 2.0 * batch.n_rows * (p_s * n + (0 if work.symbols else p_x * (d + 1)))
+    cdef int part, n_parts = n_parts_of(work.n_threads, B, operations, LEAST_OF_A_SWEEP)
     cdef double weighted = 0, total = 0
     cdef floating* U_b = <floating*> work.weights_T
     cdef floating* W = U_b + (d + 1) * p_x

@@ -2,7 +2,7 @@ from admmirnn._kernels._arrays cimport Holder
 
 
 cdef class _Map(Holder):
-    cdef Py_ssize_t p, m, n_symbols
+    cdef Py_ssize_t p, m, n_symbols, n_threads
     cdef int n_ones                               # columns of biases
     cdef Py_ssize_t first_of_ridge, end_of_ridge  # columns
     cdef Py_ssize_t cut, block                    # the first ``cut`` columns are in blocks of G of so many, or fewer

@@ -7,6 +7,9 @@ metric of P costs no product of its own.
 
 Of many inputs G has blocks, see `end_of_block`: what is between them is taken for zero, and each is solved for by
 itself.
+
+Threads share its stages: one factorises G and another P; of the solves from the right each does some rows of D, and of
+those from the left some columns.
 """
 
 from cython cimport floating
@@ -18,6 +21,9 @@ from admmirnn._kernels._blas cimport (
     add_gram, add_products, divide_rows, dot, multiply_rows, potrf, solve_triangular, symm
 )
 from admmirnn._kernels._layout cimport end_of_block, numbers_of_blocks, transpose
+from admmirnn._kernels._threads cimport n_parts_of, run
+
+cdef double LEAST_OF_A_PART = 1e6                 # arithmetic operations of a stage that are worth a thread
 
 
 cdef struct Step:                                # of one layer
@@ -25,6 +31,30 @@ cdef struct Step:                                # of one layer
     double length
     double damping                               # in force
     double shift                                 # damping tr(G)/m, in the units of G
+
+
+cdef enum Stage:
+    FACTORISE                                    # G in the first part, P in the second
+    DIVIDE_TRANSPOSED                            # D = D @ inv(L.T)
+    SOLVE                                        # D = inv(C) @ D
+    SOLVE_TRANSPOSED                             # D = inv(C.T) @ D
+    DIVIDE                                       # D = D @ inv(L)
+
+
+cdef struct Job:                                 # a stage of a weight step, of which threads do parts
+    Stage stage
+    int n_parts
+    Py_ssize_t n_threads, p, m, d, cut, block    # of the map, with d symbols
+    int n_ones
+    void* G
+    void* factor
+    void* P_factor
+    void* D
+    void* scratch
+    double* R
+    double damping
+    Step of_G
+    Step of_P
 
 
 cdef bint eliminate(Py_ssize_t d, Py_ssize_t h, int n_ones, const floating* G_xs, floating shift, floating* G_ss,
@@ -76,13 +106,13 @@ cdef bint factorise_blocks(Py_ssize_t m, Py_ssize_t cut, Py_ssize_t block, float
     return True
 
 
-cdef void solve_blocks(bint is_transposed, Py_ssize_t m, Py_ssize_t p, Py_ssize_t cut, Py_ssize_t block,
-                       const floating* factor, floating* D) noexcept nogil:
-    """D = inv(factor) @ D, or inv(factor.T) @ D, with D (m, p), of each block."""
+cdef void solve_blocks(bint is_transposed, Py_ssize_t m, Py_ssize_t columns, Py_ssize_t cut, Py_ssize_t block,
+                       const floating* factor, floating* D, Py_ssize_t p) noexcept nogil:
+    """D = inv(factor) @ D, or inv(factor.T) @ D, of each block, in some columns of D, which has p of them."""
     cdef Py_ssize_t first = 0, width
     while first < m:
         width = end_of_block(first, cut, block, m) - first
-        solve_triangular[floating](is_transposed, width, p, factor, D + first * p)
+        solve_triangular[floating](is_transposed, width, columns, factor, D + first * p, p)
         factor, first = factor + width * width, first + width
 
 
@@ -137,7 +167,7 @@ cdef double mean_of_diagonal(Py_ssize_t n, const double* R) noexcept nogil:
 cdef void factorise_penalty(Py_ssize_t n, const double* R, double damping, floating* factor, Step* step) noexcept nogil:
     """factor = cholesky(R / (tr(R)/n) + damping I), raising the damping tenfold until that is positive definite.
 
-    The damping in force is the larger one, of this and of ``step``; when R is not finite, the shift of ``step`` is NaN.
+    ``step`` gets the damping in force and, when R is not finite, a shift of NaN, else 0.
     """
     cdef Py_ssize_t i, j
     cdef double mean = mean_of_diagonal(n, R)
@@ -151,9 +181,8 @@ cdef void factorise_penalty(Py_ssize_t n, const double* R, double damping, float
         if potrf[floating](n, factor) == 0:
             break
         damping = max(10 * damping, least)
-    step.damping = max(step.damping, damping)
     # mean - mean is zero, or NaN when the mean is not finite
-    step.shift += mean - mean
+    step.damping, step.shift = damping, mean - mean
 
 
 cdef void add_scaled(Py_ssize_t n, floating by, const floating* x, floating* y) noexcept nogil:
@@ -179,27 +208,64 @@ cdef double divide_symbols(Py_ssize_t p, Py_ssize_t d, Py_ssize_t h, int n_ones,
     return whole
 
 
-cdef double solve(Py_ssize_t p, Py_ssize_t m, Py_ssize_t d, Py_ssize_t cut, Py_ssize_t block, int n_ones,
-                  const floating* M, const floating* G, const floating* factor, const floating* P_factor, double shift,
-                  floating* D, floating* GD) noexcept nogil:
+cdef void do_part(Job* job, int part, floating* D) noexcept nogil:
+    """One part of a stage."""
+    cdef Py_ssize_t p = job.p, m = job.m, d = job.d, h = m - d, first, end
+    cdef floating* factor = <floating*> job.factor
+    cdef bint is_transposed = job.stage == DIVIDE_TRANSPOSED or job.stage == SOLVE_TRANSPOSED
+    if job.stage == FACTORISE:
+        if part == 0:
+            factorise[floating](m, d, job.cut, job.block, job.n_ones, <floating*> job.G, job.damping, factor,
+                                <floating*> job.scratch, &job.of_G)
+        else:
+            factorise_penalty[floating](p, job.R, job.damping, <floating*> job.P_factor, &job.of_P)
+    elif job.stage == DIVIDE or job.stage == DIVIDE_TRANSPOSED:
+        first, end = m * part // job.n_parts, m * (part + 1) // job.n_parts
+        divide_rows[floating](is_transposed, end - first, p, <floating*> job.P_factor, D + first * p)
+    else:
+        first, end = p * part // job.n_parts, p * (part + 1) // job.n_parts
+        solve_blocks[floating](is_transposed, h, end - first, job.cut, job.block, factor + d * h, D + d * p + first, p)
+
+
+cdef void float_part(void* job, int part) noexcept nogil:
+    do_part[float](<Job*> job, part, <float*> (<Job*> job).D)
+
+
+cdef void double_part(void* job, int part) noexcept nogil:
+    do_part[double](<Job*> job, part, <double*> (<Job*> job).D)
+
+
+cdef void share(Job* job, Stage stage, Py_ssize_t most_parts, double work, floating* D) noexcept nogil:
+    """Have threads do a stage of so many arithmetic operations."""
+    job.stage = stage
+    job.n_parts = n_parts_of(job.n_threads, most_parts, work, LEAST_OF_A_PART)
+    run(float_part if floating is float else double_part, job, job.n_parts)
+
+
+cdef double solve(Job* job, const floating* M, double shift, floating* D) noexcept nogil:
     """D = P^-1 M (G + shift I)^-1, transposed, and |D| = sqrt(tr(P D G D^T) / (p n_ones)), or NaN.
 
-    ``P_factor`` is the Cholesky factor of P, or NULL where P = I.
+    Without a Cholesky factor of P it is I.
     """
-    cdef Py_ssize_t h = m - d, i
+    cdef Py_ssize_t p = job.p, m = job.m, d = job.d, cut = job.cut, block = job.block, h = m - d, i
+    cdef int n_ones = job.n_ones
+    cdef const floating* G = <floating*> job.G
+    cdef const floating* factor = <floating*> job.factor
+    cdef floating* GD = <floating*> job.scratch
     cdef floating* D_s = D + d * p
+    cdef double from_left = 1.0 * numbers_of_blocks(cut, block, h) * p, from_right = 1.0 * m * p * p
     cdef double square, whole = 0
     # D = M.T, then inv(factor), then inv(factor.T) from the left
     transpose(p, m, M, m, D, p)
-    if P_factor != NULL:
+    if job.P_factor != NULL:
         # D = D @ inv(L.T): from here on D^T L
-        divide_rows[floating](True, m, p, P_factor, D)
+        share[floating](job, DIVIDE_TRANSPOSED, m, from_right, D)
     if d > 0:
         whole = divide_symbols(p, d, h, n_ones, factor, <floating> shift, D)
-    solve_blocks[floating](False, h, p, cut, block, factor + d * h, D_s)
+    share[floating](job, SOLVE, p, from_left, D)
     # tr(D^T (G + shift) D) = |inv(factor) M^T|^2
     whole += dot[floating](h * p, D_s, D_s)
-    solve_blocks[floating](True, h, p, cut, block, factor + d * h, D_s)
+    share[floating](job, SOLVE_TRANSPOSED, p, from_left, D)
     if d > 0:
         # D_x -= inv(E) @ G_xs @ D_s
         multiply_rows[floating](d, p, h, 1, factor, h, D_s, p, 0, GD, p)
@@ -218,9 +284,9 @@ cdef double solve(Py_ssize_t p, Py_ssize_t m, Py_ssize_t d, Py_ssize_t cut, Py_s
         square = dot[floating](m * p, D, GD)
         if square < 0:                                 # by rounding
             square = 0
-    if P_factor != NULL:
+    if job.P_factor != NULL:
         # D = D @ inv(L)
-        divide_rows[floating](False, m, p, P_factor, D)
+        share[floating](job, DIVIDE, m, from_right, D)
     return sqrt(square / (p * n_ones)) + (shift - shift)
 
 
@@ -257,10 +323,10 @@ cdef bint is_finite(Py_ssize_t n, const floating* x) noexcept nogil:
 cdef class _Map(Holder):
     """A matrix of weights with its statistics and the scratch of its weight step; see ``linear_map``."""
 
-    def __cinit__(self, layer, scratch):
+    def __cinit__(self, layer, scratch, Py_ssize_t n_threads=1):
         cdef Py_ssize_t p = layer.p, m = layer.m, d = layer.n_symbols, h = m - d, numbers
         self.owner = b"linear_map"
-        self.p, self.m, self.n_symbols, self.n_ones = p, m, d, layer.n_ones
+        self.p, self.m, self.n_symbols, self.n_ones, self.n_threads = p, m, d, layer.n_ones, n_threads
         self.first_of_ridge, self.end_of_ridge = layer.ridge_columns
         self.cut, self.block = layer.gram_blocks
         if p < 1 or not 0 <= d < m or not 1 <= self.n_ones <= m - d \
@@ -292,7 +358,7 @@ cdef class _Map(Holder):
             self.P_factor = self.hold(layer.P_factor, "P_factor", FLOATING, True, p, p)
 
 
-def linear_map(layer, scratch):
+def linear_map(layer, scratch, n_threads=1):
     """What `weight_step`, `move_weights` and `fold` take: the weights (p, m) of ``layer`` with all that moves them.
 
     ``layer`` has p, m, ``n_symbols``, how many of the first columns are symbols, ``n_ones``, how many of the last ones
@@ -304,22 +370,31 @@ def linear_map(layer, scratch):
     factor are then (m, m - n_symbols).  ``gram_blocks`` says how G is cut into blocks: the first so many columns, or 0,
     into blocks of so many, or fewer for the last of them, and the others are one block.  Where it is cut, G and its
     factor are vectors, in which squares lie one after the other.  ``scratch`` holds as many numbers as D, or as the
-    factor of symbols.  The map holds on to the memory of these arrays as long as it lives.
+    factor of symbols.  At most ``n_threads`` threads share the weight step.  The map holds on to the memory of these
+    arrays as long as it lives.
     """
-    return _Map(layer, scratch)
+    return _Map(layer, scratch, n_threads)
 
 
 cdef void step_of(_Map of, double damping, bint factorises, Step* step, floating* D) noexcept nogil:
     """D and |D|; ``step`` has damping and shift already unless this ``factorises`` G."""
-    cdef floating* P_factor = <floating*> of.P_factor
-    if factorises:
-        factorise[floating](of.m, of.n_symbols, of.cut, of.block, of.n_ones, <floating*> of.G, damping,
-                            <floating*> of.factor, <floating*> of.scratch, step)
-    if of.R != NULL:
-        factorise_penalty[floating](of.p, of.R, damping, P_factor, step)
-    step.norm = solve[floating](of.p, of.m, of.n_symbols, of.cut, of.block, of.n_ones, <floating*> of.pull,
-                                <floating*> of.G, <floating*> of.factor, P_factor, step.shift, D,
-                                <floating*> of.scratch)
+    cdef Job job
+    cdef double cubes = (<double> (of.m - of.n_symbols) ** 3 + <double> of.p ** 3) / 3
+    job.n_threads, job.p, job.m, job.d, job.cut, job.block = of.n_threads, of.p, of.m, of.n_symbols, of.cut, of.block
+    job.n_ones, job.damping, job.of_G = of.n_ones, damping, step[0]
+    job.G, job.factor, job.P_factor, job.R = of.G, of.factor, of.P_factor, of.R
+    job.D, job.scratch = D, of.scratch
+    job.of_P.damping, job.of_P.shift = 0, 0
+    if factorises and of.R != NULL and n_parts_of(of.n_threads, 2, cubes, LEAST_OF_A_PART) == 2:
+        share[floating](&job, FACTORISE, 2, cubes, D)
+    else:
+        job.stage = FACTORISE
+        if factorises:
+            do_part[floating](&job, 0, D)
+        if of.R != NULL:
+            do_part[floating](&job, 1, D)
+    step.damping, step.shift = max(job.of_G.damping, job.of_P.damping), job.of_G.shift + job.of_P.shift
+    step.norm = solve[floating](&job, <floating*> of.pull, step.shift, D)
     if of.R != NULL and mean_of_diagonal(of.p, of.R) == 0 and isfinite(step.norm):
         step.norm = 0
 
@@ -336,6 +411,7 @@ def weight_step(_Map map not None, double damping, double r, double radius, doub
     again.
     """
     cdef Step step
+    step.norm = step.length = step.damping = step.shift = 0
     if factored is not None:
         _, _, step.damping, step.shift = factored
     with nogil:

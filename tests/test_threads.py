@@ -1,15 +1,19 @@
 """Threads that share the sequences of a minibatch, and solves in several threads of Python at once."""
 
 import os
+import subprocess
+import sys
+import textwrap
 import threading
 
 import numpy as np
 import pytest
 
-from admmirnn import Rollout
+from admmirnn import Rollout, backend
 from admmirnn.data.sequences import Sequences
 from admmirnn.losses import SoftmaxCrossEntropy, SquaredError
 from admmirnn.networks import ElmanRNN
+from admmirnn.solvers.rollout.state import Layer
 
 N_SEQUENCES, N_STEPS, N_FEATURES, N_HIDDEN = 400, 20, 3, 32
 
@@ -115,3 +119,100 @@ def test_solves_at_the_same_time_are_those_of_one_after_the_other(n_threads):
         thread.join(600)
     for seed in range(3):
         assert_equal(found[seed], expected[seed])
+
+
+@pytest.mark.parametrize("factors_are_kept", [False, True])
+@pytest.mark.parametrize("has_penalty_matrix", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_threads_that_share_a_weight_step_find_that_of_one(dtype, has_penalty_matrix, factors_are_kept):
+    kernels, found = backend.kernels(), {}
+    for n_threads in (1, 2, 5):
+        rng = np.random.default_rng(0)
+        layer = Layer(rng.normal(size=(130, 171)).astype(dtype), 0.01, matrix_penalty=has_penalty_matrix)
+        rows, multipliers = rng.normal(size=(400, 171)), rng.normal(size=(400, 130))
+        layer.G[:], layer.M[:] = rows.T @ rows / 400, multipliers.T @ rows / 400
+        if has_penalty_matrix:
+            layer.R[:] = multipliers.T @ multipliers / 400
+        of_kernel = kernels.linear_map(layer, np.zeros(layer.room, dtype), n_threads)
+        outcome = kernels.weight_step(of_kernel, 0.1, 1.0, 0.01, 1.0)
+        if factors_are_kept:
+            layer.M[:] *= 2
+            outcome = kernels.weight_step(of_kernel, 0.1, 1.0, 0.01, 1.0, outcome)
+        again = layer.D.copy()
+        kernels.weight_step(of_kernel, 0.1, 1.0, 0.01, 1.0, outcome if factors_are_kept else None)
+        np.testing.assert_array_equal(layer.D, again)
+        found[n_threads] = again, outcome
+    tolerance = 1e-3 if dtype == "float32" else 1e-10
+    for n_threads in (2, 5):
+        np.testing.assert_allclose(found[n_threads][0], found[1][0], rtol=0, atol=tolerance * np.abs(found[1][0]).max())
+        assert found[n_threads][1] == pytest.approx(found[1][1], rel=tolerance)
+
+
+def test_a_statistic_that_is_not_finite_is_told_by_threads_as_well():
+    kernels, rng = backend.kernels(), np.random.default_rng(0)
+    for name in ("G", "R"):
+        layer = Layer(rng.normal(size=(130, 171)), 0.01, matrix_penalty=True)
+        layer.G[:], layer.R[:], layer.M[:] = np.eye(171), np.eye(130), 1.0
+        getattr(layer, name)[3, 3] = np.nan
+        of_kernel = kernels.linear_map(layer, np.zeros(layer.room), 2)
+        assert np.isnan(kernels.weight_step(of_kernel, 0.1, 1.0, 0.01, 1.0)[0])
+
+
+def program(body):
+    """Run it in a process of its own, where nobody else has threads."""
+    header = """
+import os, sys, time
+import numpy as np
+from admmirnn import RNNClassifier
+
+def n_threads():
+    return len(os.listdir("/proc/self/task"))
+
+def fit(n_threads=2):
+    rng = np.random.default_rng(0)
+    model = RNNClassifier(64, cell="elman", max_epochs=1, batch_size=200, random_state=0, n_threads=n_threads)
+    return model.fit(rng.normal(size=(400, 20, 8)), rng.integers(0, 2, 400))
+
+before = n_threads()
+model = fit()
+"""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", header + textwrap.dedent(body)],
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(
+            """
+            deadline = time.monotonic() + 30
+            while n_threads() > before and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert n_threads() == before, n_threads()
+            again = fit()
+            np.testing.assert_array_equal(again.predict_proba([[[0.0] * 8]]), model.predict_proba([[[0.0] * 8]]))
+            """,
+            id="they end by themselves",
+        ),
+        pytest.param(
+            """
+            for _ in range(20):
+                fit()
+                pid = os.fork()
+                if not pid:
+                    assert n_threads() == 1
+                    os._exit(0 if np.array_equal(fit().predict_proba([[[0.0] * 8]]),
+                                                 model.predict_proba([[[0.0] * 8]])) else 1)
+                assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+            """,
+            id="a fork has none",
+        ),
+    ],
+)
+def test_helpers(body):
+    done = program(body)
+    assert done.returncode == 0, done.stderr

@@ -114,8 +114,8 @@ class _Map:
         self.M, self.pull, self.G, self.R = layer.M, layer.pull, layer.G, layer.R
 
 
-def linear_map(layer: Layer, scratch: FloatArray) -> _Map:
-    """What `weight_step`, `move_weights` and `fold` take; there is no need for ``scratch``."""
+def linear_map(layer: Layer, scratch: FloatArray, n_threads: int = 1) -> _Map:
+    """What `weight_step`, `move_weights` and `fold` take; there is no need for ``scratch``, nor for threads."""
     return _Map(layer)
 
 

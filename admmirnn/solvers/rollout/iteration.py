@@ -230,7 +230,7 @@ class Fit:
         self.splitting = Splitting(network, self.layers, penalties) if penalties else None
         self.consensus = Consensus(self.layers) if self.problem.has_consensus else None
         scratch = np.zeros(max(layer.room for layer in self.layers), network.dtype)
-        self.maps = [self.kernels.linear_map(layer, scratch) for layer in self.layers]
+        self.maps = [self.kernels.linear_map(layer, scratch, self.n_threads) for layer in self.layers]
 
     def gram_block(self, direction: RNN) -> int:
         """How many of the features that a direction reads are a block of G; 0 where G is one, or of symbols."""
