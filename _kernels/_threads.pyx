@@ -51,7 +51,8 @@ cdef extern from "pythread.h":
     void PyThread_release_lock(PyThread_type_lock lock) nogil
 
 cdef int LOOKS = 2000                             # before a thread that waits gives way: some microseconds
-cdef int TIMES_TO_GIVE_WAY = 3000                 # before one goes to sleep that waits for a call: a millisecond
+cdef int LOOKS_FOR_CALLS = 200_000                # before one goes to sleep that has done a part: some tenths of a millisecond
+cdef int TIMES_TO_GIVE_WAY = 3000                 # before one does that has come too late: a millisecond
 cdef long long PATIENCE = 20_000                  # microseconds that it sleeps before it ends
 
 
@@ -126,34 +127,43 @@ cdef void let_go(Team* team) noexcept nogil:
         free(team)
 
 
-cdef void take_part(Team* team, int own) noexcept nogil:
-    """Do whatever nobody else has claimed."""
-    cdef int part, i
+cdef int take_part(Team* team, int own) noexcept nogil:
+    """Do whatever nobody else has claimed; how many parts these were."""
+    cdef int part, i, found = 0
     for i in range(team.n_parts):
         part = (own + i) % team.n_parts
         if take_hold(&team.claimed[part]):
             team.function(team.job, part)
             add(&team.done, 1)
+            found += 1
+    return found
 
 
-cdef void join_in(Member* member) noexcept nogil:
+cdef bint join_in(Member* member) noexcept nogil:
+    """Whether there was still something to do."""
     cdef Team* team = member.team
-    take_part(team, member.part)
+    cdef bint found = take_part(team, member.part) > 0
     let_go(team)
+    return found
 
 
 cdef void help(void* of) noexcept nogil:
-    """What a helper does: a part for each call, until none comes."""
+    """What a helper does: a part for each call, until none comes.
+
+    One that has come too late has had no processor.  It stays awake for longer, or the system would leave it where it
+    is, behind the thread that calls it, instead of moving it to an idle processor.
+    """
     cdef Helper* helper = <Helper*> of
-    cdef int looks
+    cdef int looks, most
+    cdef bint has_helped
     while True:
-        join_in(helper.member)
+        has_helped = join_in(helper.member)
         exchange(&helper.state, AWAKE)
         let_loose(&helper.taken)
-        looks = 0
-        while read(&helper.state) == AWAKE and looks < LOOKS + TIMES_TO_GIVE_WAY:
+        looks, most = 0, LOOKS_FOR_CALLS if has_helped else TIMES_TO_GIVE_WAY
+        while read(&helper.state) == AWAKE and looks < most:
             looks += 1
-            if looks > LOOKS:
+            if not has_helped:
                 give_way()
         if replace(&helper.state, AWAKE, ASLEEP) and PyThread_acquire_lock_timed(helper.sleep, PATIENCE, 0) == 0:
             if replace(&helper.state, ASLEEP, ABSENT):

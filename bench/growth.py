@@ -76,10 +76,10 @@ def n_batches_of(size, least):
 def threads_of(size, n_threads, rounds):
     """How many times faster an iteration is with so many threads than with one, by the clock on the wall.
 
-    Epochs have a hundred iterations, as those of a fit: threads last from one iteration to the next, and where they are
-    new, the first few milliseconds may go by before the system gives each of them a processor.
+    Epochs take some tenths of a second: threads last from one iteration to the next, and where they are new, the first
+    few milliseconds may go by before the system gives each of them a processor.
     """
-    n_batches = 100
+    n_batches = int(np.clip(4e9 / (size.B * size.N * size.n**2), 10, 100))
     still = Rollout(schedule="constant", radius=1e-4, output_radius=1e-4)
     with ExitStack() as stack:
         fits = {
