@@ -51,8 +51,8 @@ cdef extern from "pythread.h":
     void PyThread_release_lock(PyThread_type_lock lock) nogil
 
 cdef int LOOKS = 2000                             # before a thread that waits gives way: some microseconds
-cdef int LOOKS_FOR_CALLS = 200_000                # before one goes to sleep that has done a part: some tenths of a millisecond
-cdef int TIMES_TO_GIVE_WAY = 3000                 # before one does that has come too late: a millisecond
+cdef int LOOKS_FOR_CALLS = 200_000                # before one sleeps that has done a part: some 0.2 ms
+cdef int TIMES_TO_GIVE_WAY = 3000                 # before one sleeps that has come too late: a millisecond
 cdef long long PATIENCE = 20_000                  # microseconds that it sleeps before it ends
 
 
