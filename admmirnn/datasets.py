@@ -34,6 +34,7 @@ from admmirnn.validation import (
 
 __all__ = [
     "adding_problem",
+    "copy_task",
     "load_digits",
     "load_japanese_vowels",
     "load_mnist",
@@ -191,6 +192,58 @@ def adding_problem(
     second = rng.randint(n_steps // 2, n_steps, n_sequences)
     X[each, first, 1] = X[each, second, 1] = 1
     return X, (X[each, first, 0] + X[each, second, 0])[:, None]
+
+
+def copy_task(
+    n_sequences: int, delay: int, n_to_copy: int = 10, random_state: RandomState = None
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Copy task of Hochreiter and Schmidhuber: symbols are read, and have to be repeated after a delay.
+
+    A sequence is of ``n_to_copy`` symbols, each one of eight, then blanks, a signal at the end of the delay, and blanks
+    again, at which the symbols are asked for in their order; at all other steps the answer is a blank.
+
+    Parameters
+    ----------
+    n_sequences : int
+        Number of sequences, at least 1.
+    delay : int
+        Number of steps from the last symbol to the signal, at least 1.
+    n_to_copy : int, default=10
+        Number of symbols to repeat, at least 1.
+    random_state : int, RandomState or None
+        Seed for the symbols.
+
+    Returns
+    -------
+    X : ndarray of shape (n_sequences, delay + 2 n_to_copy, 10), float32
+        Indicators of the eight symbols, of a blank and of the signal.
+    y : ndarray of shape (n_sequences, delay + 2 n_to_copy), int64
+        Answer at each step: a symbol from 0 to 7, or 8 for a blank.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not usable.
+
+    Notes
+    -----
+    Without memory the best answer is a guess among eight symbols where they are asked for: a mean cross-entropy of
+    ``n_to_copy * log(8) / (delay + 2 * n_to_copy)``.
+
+    References
+    ----------
+    M. Arjovsky, A. Shah, Y. Bengio, "Unitary Evolution Recurrent Neural Networks", ICML 2016, section 5.1.
+    """
+    n_sequences, delay = check_integer("n_sequences", n_sequences, 1), check_integer("delay", delay, 1)
+    n_to_copy = check_integer("n_to_copy", n_to_copy, 1)
+    rng: np.random.RandomState = check_random_state(random_state)
+    blank, signal = 8, 9
+    symbols = rng.randint(0, blank, (n_sequences, n_to_copy))
+    read = np.full((n_sequences, delay + 2 * n_to_copy), blank)
+    read[:, :n_to_copy], read[:, n_to_copy + delay - 1] = symbols, signal
+    y = np.full(read.shape, blank, np.int64)
+    y[:, -n_to_copy:] = symbols
+    return np.eye(signal + 1, dtype=np.float32)[read], y
 
 
 def mackey_glass(

@@ -235,6 +235,24 @@ def test_adding_problem():
             datasets.adding_problem(*arguments)
 
 
+def test_copy_task():
+    X, y = datasets.copy_task(50, 7, 3, random_state=3)
+    assert X.shape == (50, 13, 10) and X.dtype == np.float32 and (X.sum(axis=2) == 1).all()
+    read = X.argmax(axis=2)
+    assert read[:, :3].max() == 7 and (read[:, 9] == 9).all() and (np.delete(read, [0, 1, 2, 9], axis=1) == 8).all()
+    np.testing.assert_array_equal(y[:, -3:], read[:, :3])
+    assert (y[:, :-3] == 8).all()
+    np.testing.assert_array_equal(datasets.copy_task(50, 7, 3, 3)[0], X)
+    for arguments, error, match in (
+        ((0, 5), ValueError, "n_sequences is 0"),
+        ((5, 0), ValueError, "delay is 0; it must be an integer of at least 1"),
+        ((5, 5, 0), ValueError, "n_to_copy is 0"),
+        ((5, "5"), TypeError, "delay is '5'"),
+    ):
+        with pytest.raises(error, match=match):
+            datasets.copy_task(*arguments)
+
+
 def mackey_glass_by_definition(n_steps, past, x, dt, tau, a, b, n):
     """RK4 as in textbooks, the delayed value constant within a step."""
     past, X = list(past), []

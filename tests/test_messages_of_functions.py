@@ -262,6 +262,7 @@ CALLS = {
         streaming.StreamState.from_dict, state=of.regressor.stream(2).state.to_dict()
     ),
     "datasets.adding_problem": lambda of: call(datasets.adding_problem, n_sequences=2, n_steps=3, random_state=0),
+    "datasets.copy_task": lambda of: call(datasets.copy_task, n_sequences=2, delay=3, n_to_copy=2, random_state=0),
     "datasets.mackey_glass": lambda of: call(
         datasets.mackey_glass, {"a": MANY, "x0": MANY}, n_steps=5, **defaults(datasets.mackey_glass)
     ),
