@@ -17,6 +17,7 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 from admmirnn import CharacterModel, RNNClassifier, RNNRegressor, Rollout
 from admmirnn.datasets import adding_problem, load_digits, load_japanese_vowels, load_mnist, load_osuleaf, load_text
 from admmirnn.networks.cells import CELLS
+from bench.sequences import vibrations
 
 GROUPS = {
     "metric": [{"solver__metric": metric} for metric in ("multipliers", "identity")],
@@ -165,15 +166,7 @@ def plain_sum(rng, n):
 def vibration(settings, seeds):
     """Noisy series of 30 to 200 steps; which of three vibrations is in them shows all along."""
     for seed in seeds[:4]:
-        rng = np.random.default_rng(2000 + seed)
-        y = rng.choice(3, p=[0.6, 0.2, 0.2], size=592)
-        X = []
-        for label in y:
-            t = np.arange(rng.integers(30, 200))
-            x = rng.normal(size=(len(t), 3))
-            x[:, 0] += 1.5 * np.sin(0.2 * t + rng.uniform(0, 6)) + (label == 1) * np.sin(1.7 * t)
-            x[:, 1] += (label == 2) * np.sin(0.4 * t)
-            X.append(x)
+        X, y = vibrations(592, 2000 + seed)
         yield fitted(RNNClassifier, settings, X[:192], y[:192], random_state=seed).score(X[192:], y[192:])
 
 

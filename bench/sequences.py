@@ -25,6 +25,20 @@ OSULEAF_GRID = {"readout": ["mean", "max"], "frame": [(10, 2), (10, 5), (20, 5)]
 ROUNDS = 15
 
 
+def vibrations(n_sequences, seed):
+    """Noisy series of 30 to 200 steps, and which of three vibrations is in each, all along."""
+    rng = np.random.default_rng(seed)
+    y = rng.choice(3, p=[0.6, 0.2, 0.2], size=n_sequences)
+    X = []
+    for label in y:
+        t = np.arange(rng.integers(30, 200))
+        x = rng.normal(size=(len(t), 3))
+        x[:, 0] += 1.5 * np.sin(0.2 * t + rng.uniform(0, 6)) + (label == 1) * np.sin(1.7 * t)
+        x[:, 1] += (label == 2) * np.sin(0.4 * t)
+        X.append(x)
+    return X, y
+
+
 def osuleaf(seeds):
     """OSULeaf, 64 units, 100 epochs; read-out, frame and penalty by cross-validation of the 200 training series."""
     X, y = load_osuleaf("train")
