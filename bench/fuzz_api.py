@@ -245,6 +245,14 @@ def drawn_solver(rng):
         momentum=float(rng.choice([0.0, 0.9])),
         metric=rng.choice(["multipliers", "identity"]).item(),
         max_iter=int(rng.integers(1, 8)),
+        r=float(rng.choice([0.0, 1.0, 10.0])),
+        schedule=rng.choice(["cosine", "constant"]).item(),
+        damping=float(rng.choice([0.0, 0.1, 10.0])),
+        gram_decay=float(rng.choice([0.0, 0.9])),
+        gram_every=("auto", 1, 3)[int(rng.integers(3))],
+        factor_every=int(rng.integers(1, 4)),
+        multiplier_cap=("auto", None, 0.5)[int(rng.integers(3))],
+        gram_block=("auto", None, 1, 2, 3)[int(rng.integers(5))],
     )
 
 

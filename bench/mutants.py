@@ -71,6 +71,17 @@ def _is_annotation(node):
     return False
 
 
+def copied(folder):
+    """Copy the package and its tests, with the kernels as they are compiled."""
+    # a clone that is used in place has a link among its modules, which belongs to where it is
+    ignored = shutil.ignore_patterns("__pycache__", "*.so", "results", "_kernels")
+    for name in ("admmirnn", "bench", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    for name in ("pyproject.toml", "conftest.py", "setup.py"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "admmirnn" / "_kernels").symlink_to(ROOT / "_kernels", target_is_directory=True)
+
+
 def survives(folder, path):
     """Whether all tests of the module at ``path`` pass in a process of their own, with the package in ``folder``."""
     tests = [f"tests/test_{name}.py" for name in TESTS[_part_of(path)].split()]
@@ -132,11 +143,7 @@ def main():
         importlib.import_module(name)
     with tempfile.TemporaryDirectory() as scratch, contextlib.suppress(KeyboardInterrupt):
         folder, n, n_alive = Path(scratch).resolve(), 0, 0
-        for name in ("admmirnn", "bench", "tests"):
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.so", "results"))
-        for name in ("pyproject.toml", "conftest.py", "setup.py"):
-            shutil.copy(ROOT / name, folder / name)
-        (folder / "admmirnn" / "_kernels").symlink_to(ROOT / "_kernels", target_is_directory=True)
+        copied(folder)
         for part in sorted({_part_of(path) for (path, _, _), _, _ in drawn}):
             if not survives(folder, part):
                 sys.exit(f"tests of {part} fail, or take too long, as it is:\n{(folder / 'log').read_text()[-2000:]}")

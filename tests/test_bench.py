@@ -1,5 +1,6 @@
 """What bench/ counts and compares, and that `pytest --benchmark` runs it and nothing else."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 from admmirnn import backend
 from admmirnn.datasets import mackey_glass
 from admmirnn.losses import SquaredError
-from bench import accept, flops, instructions
+from bench import accept, flops, instructions, sanitize
 from bench import sequences as sequence_problems
 from bench.cases import OF_ALGORITHM_1, SMALL, Training, algorithm1, calls, calls_of_algorithm1
 from bench.flops import Size
@@ -282,6 +283,28 @@ def test_missing_valgrind_is_said(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["instructions"])
     assert instructions.main() == 2
     assert "valgrind is missing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("name", "kernels"), [("sanitize", "copy"), ("mutants", "source")])
+def test_copies_have_kernels_whether_or_not_the_source_is_used_in_place(name, kernels, tmp_path, monkeypatch):
+    if name == "mutants":
+        pytest.importorskip("cosmic_ray")
+    bench, source, copy = importlib.import_module(f"bench.{name}"), tmp_path / "source", tmp_path / "copy"
+    for path in sanitize._SOURCES:
+        if "." in path:
+            source.mkdir(exist_ok=True)
+            (source / path).touch()
+        else:
+            (source / path).mkdir(parents=True)
+    (source / "_kernels" / "forward.pyx").touch()
+    (source / "admmirnn" / "_kernels").symlink_to("../_kernels", target_is_directory=True)
+    monkeypatch.setattr(bench, "ROOT", source)
+    copy.mkdir()
+    bench.copied(copy)
+    link = copy / "admmirnn" / "_kernels"
+    assert link.is_symlink()
+    assert link.resolve() == tmp_path / kernels / "_kernels"
+    assert (link / "forward.pyx").exists()
 
 
 def pytest_here(*options):
