@@ -7,6 +7,9 @@ cdef enum ReadOut:                                # which states the outputs are
     MAX                                           # largest over a sequence's own steps, unit by unit
     NONE                                          # those of another layer, which reads this one's
 
+cdef enum:
+    MOST = 0x7fffffff                             # of rows or columns, and what BLAS counts to: sums and multiples fit
+
 cdef ReadOut read_out_named(str name) except *
 
 cdef bint fits(const Py_ssize_t[::1] offsets, Py_ssize_t rows) noexcept nogil

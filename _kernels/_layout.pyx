@@ -28,8 +28,8 @@ cdef bint fits_of(const Py_ssize_t* offsets, Py_ssize_t N) noexcept nogil:
     cdef Py_ssize_t t, previous = 1
     if N < 1 or offsets[0] != 0:
         return False
-    for t in range(N + 1):
-        if offsets[t + 1] - offsets[t] < previous:
+    for t in range(N + 1):                             # differences of rising ones fit
+        if offsets[t + 1] <= offsets[t] or offsets[t + 1] - offsets[t] < previous:
             return False
         previous = offsets[t + 1] - offsets[t]
     return True

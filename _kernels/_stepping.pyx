@@ -7,7 +7,7 @@ from libc.stdlib cimport calloc, free
 from admmirnn._kernels._arrays cimport misfit
 from admmirnn._kernels._blas cimport multiply_rows
 from admmirnn._kernels._cells cimport Cell, MapOf, cell_of, columns_of, gated_step, step
-from admmirnn._kernels._layout cimport transpose
+from admmirnn._kernels._layout cimport MOST, transpose
 from admmirnn._kernels._matvec_simd cimport multiply_vector
 
 
@@ -50,9 +50,9 @@ cdef _Layers layers_of(str kernel, described, Py_ssize_t d, Py_ssize_t B, bint s
     """
     cdef _Layers found = _Layers(len(described))
     cdef Py_ssize_t i
-    if found.n_layers < 1 or d < 1:
+    if found.n_layers < 1 or not 1 <= d <= MOST:
         raise ValueError(f"{kernel}: there are {found.n_layers} layers, of which the first reads {d} numbers; both "
-                         "must be at least 1")
+                         f"must be at least 1, and the second at most {<int> MOST}")
     for i in range(found.n_layers):
         set_layer[floating](found, i, kernel, described[i], d, B, symbols and i == 0, NULL)
         d = found.layers[i].n
@@ -64,16 +64,17 @@ cdef int set_layer(_Layers layers, Py_ssize_t i, str kernel, described, Py_ssize
     """One layer of these, for whose weights there is a contiguous matrix of the precision of ``_`` for each map."""
     cdef Layer* layer = &layers.layers[i]
     cdef Cell cell = cell_of(described.cell)
-    cdef Py_ssize_t n = described.n_hidden, n_x = 0 if symbols else d, m = n_x + n + 1, skipped, n_transposed = 0
+    cdef Py_ssize_t n = described.n_hidden, n_x = 0 if symbols else d, m, skipped, n_transposed = 0
     cdef const floating[:, ::1] matrix
     cdef Product* product
     cdef MapOf of
     cdef floating* room
     cdef Py_ssize_t j
     maps = described.maps
-    if n < 1 or len(maps) != cell.n_maps:
-        raise ValueError(f"{kernel}: layer {i} has {n} units and {len(maps)} maps; it must have at least one unit, and "
-                         f"{cell.n_maps} maps, as its cell has")
+    if not 1 <= n <= MOST or len(maps) != cell.n_maps:
+        raise ValueError(f"{kernel}: layer {i} has {n} units and {len(maps)} maps; it must have 1 to {<int> MOST} "
+                         f"units, and {cell.n_maps} maps, as its cell has")
+    m = n_x + n + 1
     for j in range(cell.n_maps):
         matrix, of, product = maps[j], cell.maps[j], &layer.products[j]
         if matrix.shape[0] != of.rows * n or matrix.shape[1] != columns_of(of, d, n):

@@ -819,7 +819,7 @@ def backward(_Work work not None, _Batch batch not None, lambda3, weights, doubl
         if not 0 <= work.codes[i] < work.d:
             raise ValueError(f"backward: the code in row {i} is {work.codes[i]}; codes must be from 0 to {work.d - 1}, "
                              "as U has a column for each")
-    for t in range(gram_first, N, gram_every):
+    for t in range(gram_first, N, min(gram_every, N)):  # so that t stays a number
         gram_rows += batch.offsets[t + 1] - batch.offsets[t]
     work.counts[<int> GRAM_ROWS] = gram_rows
     sweep.offsets, sweep.lengths = batch.offsets, batch.lengths

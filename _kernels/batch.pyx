@@ -3,7 +3,7 @@
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, Py_buffer, PyObject_GetBuffer
 
 from admmirnn._kernels._arrays cimport ANY, FLOATING, INDEX, VECTOR, Holder
-from admmirnn._kernels._layout cimport fits_of
+from admmirnn._kernels._layout cimport MOST, fits_of
 from admmirnn._kernels._observations cimport is_known
 
 
@@ -36,10 +36,11 @@ cdef class _Batch(Holder):
             self.first_rows = <const Py_ssize_t*> self.hold(first_rows, "first_rows", INDEX, False, self.B, VECTOR)
         self.offsets = <const Py_ssize_t*> self.hold(offsets, "offsets", INDEX, False, ANY, VECTOR)
         self.N = self.rows - 2
-        if frame < 1 or stride == 0 or not fits_of(self.offsets, self.N) \
+        if not 1 <= frame <= MOST or stride == 0 or not -MOST <= stride <= MOST or not fits_of(self.offsets, self.N) \
                 or self.offsets[self.N + 1] - self.offsets[self.N] != self.B:
             raise ValueError(
-                f"batch: frame is {frame} and stride is {stride}, of which neither may be 0 and frame not negative; or "
+                f"batch: frame is {frame} and stride is {stride}, of which neither may be 0 or above "
+                f"{<int> MOST}, and frame not negative; or "
                 f"offsets are not the first rows of blocks that hold at least one row each, never fewer than the block "
                 f"before, of which the last two have {self.B} rows, as lengths has")
         self.n_rows = self.offsets[self.N]
@@ -49,7 +50,7 @@ cdef class _Batch(Holder):
                 f"{self.n_observations} rows, with frame {frame} and stride {stride}; "
                 f"there must be at least {self.offsets[self.N + 1]}, with a frame and a stride of 1")
         for i in range(self.B):
-            reach = (self.lengths[i] - 1) * stride
+            reach = (self.lengths[i] - 1) * stride if 1 <= self.lengths[i] <= self.N else 0
             if self.lengths[i] < 1 or self.lengths[i] > self.N \
                     or self.offsets[self.N - self.lengths[i] + 1] - self.offsets[self.N - self.lengths[i]] <= i \
                     or (first_rows is not None and (

@@ -10,7 +10,7 @@ from libc.string cimport memcpy, memset
 
 from admmirnn._kernels._arrays cimport misfit
 from admmirnn._kernels._blas cimport add_gram, add_products, rows_at_once
-from admmirnn._kernels._layout cimport EACH
+from admmirnn._kernels._layout cimport EACH, MOST
 from admmirnn._kernels.batch cimport _Batch, n_outputs_of
 from admmirnn._kernels.work cimport COUNTS, OUTPUT_ROWS, TARGETS, _Work, has_room, needs
 
@@ -117,10 +117,10 @@ def joint_sums(_Work work not None, _Batch batch not None, H_reverse, Py_ssize_t
     with the read-out "each" those after the steps gram_first, gram_first + gram_every, ... of the first network.
     """
     cdef Py_ssize_t first = batch.offsets[1] if work.read_out == EACH else batch.offsets[batch.N]
-    if not has_room(work, batch) or n_reverse < 1 or counts_out.shape[0] != COUNTS:
+    if not has_room(work, batch) or not 1 <= n_reverse <= MOST or counts_out.shape[0] != COUNTS:
         expected = needs(work, batch)
         expected.append(("counts_out", counts_out, (<int> COUNTS,)))
-        raise misfit("joint_sums", expected, f"n_reverse is {n_reverse}; it must be at least 1")
+        raise misfit("joint_sums", expected, f"n_reverse is {n_reverse}; it must be from 1 to {<int> MOST}")
     counts_out[:] = 0
     if work.single:
         joint_sums_of[float](

@@ -6,21 +6,23 @@ from libc.string cimport memcpy
 from admmirnn._kernels._activations cimport Activation, activate, named
 from admmirnn._kernels._arrays cimport ANY, misfit
 from admmirnn._kernels._blas cimport gemm
-from admmirnn._kernels._layout cimport fits
+from admmirnn._kernels._layout cimport MOST, fits
 
 
 def roll_out(Py_ssize_t d, Py_ssize_t n, const floating[:, ::1] Theta, const Py_ssize_t[::1] offsets, str activation,
              floating[:, ::1] Z_out):
     """Write the states of all steps into Z: s_t = f(U x_t + W s_{t-1} + b), Theta = [U W b] (n, d + n + 1)."""
     cdef Activation f = named(activation)
-    cdef Py_ssize_t m = d + n + 1, N = offsets.shape[0] - 2, t, active
+    cdef Py_ssize_t m, N = offsets.shape[0] - 2, t, active
     cdef floating* states
-    if d < 1 or n < 1 or Theta.shape[0] != n or Theta.shape[1] != m or Z_out.shape[1] != m \
+    if not (1 <= d <= MOST and 1 <= n <= MOST):
+        raise ValueError(f"roll_out: d is {d} and n is {n}, which must be from 1 to {<int> MOST}")
+    m = d + n + 1
+    if Theta.shape[0] != n or Theta.shape[1] != m or Z_out.shape[1] != m \
             or not fits(offsets, Z_out.shape[0]):
         raise misfit("roll_out", [("Theta", Theta, (n, m)), ("Z_out", Z_out, (ANY, m))],
-                     f"d is {d} and n is {n}, which must be at least 1; or offsets are not the first rows of blocks "
-                     f"that fill the {Z_out.shape[0]} rows of Z_out, with at least one row each and never fewer than "
-                     "before")
+                     f"offsets are not the first rows of blocks that fill the {Z_out.shape[0]} rows of Z_out, with "
+                     "at least one row each and never fewer than before")
     with nogil:
         for t in range(N):
             active = offsets[t + 1] - offsets[t]
@@ -39,8 +41,11 @@ def residuals(variables, str activation, floating[:, ::1] a_residual_out, floati
     cdef Activation f = named(activation)
     cdef const floating[:, ::1] Theta = variables.Theta, Psi = variables.Psi, Z = variables.Z, H = variables.H
     cdef const floating[:, ::1] A = variables.A, outputs = variables.O
-    cdef Py_ssize_t d = variables.d, n = variables.n, K = variables.K, m = d + n + 1, rows = A.shape[0], i, j
+    cdef Py_ssize_t d = variables.d, n = variables.n, K = variables.K, m, rows = A.shape[0], i, j
     cdef floating* difference
+    if not (0 <= d <= MOST and 0 <= n <= MOST and 0 <= K <= MOST):
+        raise ValueError(f"residuals: d is {d}, n is {n} and K is {K}, which must be from 0 to {<int> MOST}")
+    m = d + n + 1
     if Theta.shape[0] != n or Theta.shape[1] != m or Psi.shape[0] != K or Psi.shape[1] != n + 1 \
             or Z.shape[0] < rows or Z.shape[1] != m or H.shape[0] != rows or H.shape[1] != n + 1 or A.shape[1] != n \
             or outputs.shape[0] != rows or outputs.shape[1] != K or a_residual_out.shape[0] != rows \

@@ -13,7 +13,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from admmirnn._kernels._arrays cimport ANY, misfit
-from admmirnn._kernels._layout cimport EACH, LAST, MEAN, NONE, ReadOut, read_out_named, transpose
+from admmirnn._kernels._layout cimport EACH, LAST, MEAN, MOST, NONE, ReadOut, read_out_named, transpose
 from admmirnn._kernels._observations cimport copy_scaled, copy_standardised, is_known
 from admmirnn._kernels._stepping cimport (
     Layer, _Layers, hand_up, layers_of, load, make_states, multiply, multiply_maps, read_again, unload
@@ -324,8 +324,9 @@ def stepper(Py_ssize_t d, tuple frame, layers, const floating[:, ::1] Psi, str r
     if answer.name not in ("softmax", "logistic", "values"):
         raise ValueError(f"stepper: answer.name is {answer.name!r}; it must be 'softmax', 'logistic' or 'values'")
     streams.answer = SOFTMAX if answer.name == "softmax" else LOGISTIC if answer.name == "logistic" else VALUES
-    if B < 1 or K < 1 or n < 1 or d < 1 or length < 1 or stride < 1 or S.shape[1] != stride or recent.shape[0] != B \
-            or recent.shape[1] != length - 1 or recent.shape[2] != d or n_read.shape[0] != B \
+    if B < 1 or K < 1 or n < 1 or d < 1 or length < 1 or stride < 1 or max(d, length, stride) > MOST \
+            or S.shape[1] != stride or recent.shape[0] != B or recent.shape[1] != length - 1 \
+            or recent.shape[2] != d or n_read.shape[0] != B \
             or streams.read_out in (EACH, NONE) or (pooled is None) != (streams.read_out == LAST) \
             or (mean is None) != (deviation is None) or (mean is not None and streams.answer != VALUES):
         raise misfit("stepper", [
@@ -334,7 +335,7 @@ def stepper(Py_ssize_t d, tuple frame, layers, const floating[:, ::1] Psi, str r
             ("mean", mean, <object> (K,) if mean is not None and streams.answer == VALUES else None),
             ("deviation", deviation, None if mean is None else <object> (K,))],
             f"d is {d}, the frame is {frame} and the read-out is {read_out!r}; d and the frame must be at least 1, and "
-            "the read-out 'last', 'mean' or 'max'")
+            f"at most {<int> MOST}, and the read-out 'last', 'mean' or 'max'")
     if standard is not None and (standard.shape[0] != 2 or standard.shape[1] != d or scale != 1):
         raise misfit("stepper", [("standard", standard, (2, d))],
                      f"standard is given, and scale is {scale}; with it the scale must be 1")

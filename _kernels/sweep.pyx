@@ -28,7 +28,7 @@ from libc.string cimport memcpy, memset
 from admmirnn._kernels._activations cimport Activation, activate, named
 from admmirnn._kernels._arrays cimport misfit
 from admmirnn._kernels._blas cimport add_products, gemm, multiply_rows
-from admmirnn._kernels._layout cimport fits, transpose
+from admmirnn._kernels._layout cimport MOST, fits, transpose
 from admmirnn._kernels._simd cimport add_scaled
 from admmirnn._kernels._sweep_simd cimport ENOUGH_LANES, LANES, add_symmetric, add_to_rows, softmax_prox, state_change
 from admmirnn._kernels.hidden cimport proximal_activation
@@ -633,13 +633,19 @@ cdef int sweep_all(variables, Settings* at, double rho1, double rho3, double pen
     cdef floating[:, ::1] values = Theta[:0] if at.cross_entropy else variables.values
     cdef floating[::1] row_weights = variables.row_weights, scratch = variables.scratch
     cdef const Py_ssize_t[::1] labels = variables.labels
-    cdef Py_ssize_t d = variables.d, n = variables.n, K = variables.K, m = d + n + 1, rows = A.shape[0]
-    cdef Py_ssize_t B = lambda1.shape[0], room = room_of_layer(rows, B, d, n, n, penalty != NONE), i
+    cdef Py_ssize_t d = variables.d, n = variables.n, K = variables.K, m, rows = A.shape[0], B = lambda1.shape[0]
+    cdef Py_ssize_t room, i
+    cdef bint fits_weights
     cdef double sign = 1 if at.derived else -1
     cdef FloatLayer float_hidden, float_output
     cdef DoubleLayer double_hidden, double_output
     cdef void* goals = &values[0, 0] if values.shape[0] else NULL
-    if d < 1 or n < 1 or B < 1 or Theta.shape[0] != n or Theta.shape[1] != m or Psi.shape[0] != K \
+    if not (1 <= d <= MOST and 1 <= n <= MOST and 0 <= K <= MOST):
+        raise ValueError(f"sweep: d is {d}, n is {n} and K is {K}, of which none may be above {<int> MOST}, and d and "
+                         "n must be at least 1")
+    m = d + n + 1
+    fits_weights = Theta.shape[0] == n and Theta.shape[1] == m
+    if B < 1 or not fits_weights or Psi.shape[0] != K \
             or Psi.shape[1] != n + 1 or at.offsets[at.N] != rows or Z.shape[0] != rows + B \
             or Z.shape[1] != m or H.shape[0] != rows or H.shape[1] != n + 1 or A.shape[1] != n \
             or outputs.shape[0] != rows or outputs.shape[1] != K \
@@ -651,9 +657,9 @@ cdef int sweep_all(variables, Settings* at, double rho1, double rho3, double pen
             ("Theta", Theta, (n, m)), ("Psi", Psi, (K, n + 1)), ("Z", Z, (rows + B, m)), ("H", H, (rows, n + 1)),
             ("A", A, (rows, n)), ("O", outputs, (rows, K)), ("lambda1", lambda1, ((1,), n)),
             ("lambda2", lambda2, (B, n)), ("lambda3", lambda3, (B, K)), ("row_weights", row_weights, (rows,)),
-            ("scratch", scratch, ((sweep_room(rows, B, d, n, K, penalty != NONE),),))],
-            f"d is {d} and n is {n}, which must be at least 1; or the blocks of offsets do not have {rows} rows, with "
-            f"{B} in each of the last two")
+            ("scratch", scratch, ((sweep_room(rows, B, d, n, K, penalty != NONE) if fits_weights else 0,),))],
+            f"the blocks of offsets do not have {rows} rows, with {B} in each of the last two, which is at least 1")
+    room = room_of_layer(rows, B, d, n, n, penalty != NONE)
     if at.cross_entropy:
         if labels.shape[0] != rows:
             raise misfit("sweep", [("labels", labels, (rows,))], "")

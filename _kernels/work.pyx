@@ -5,7 +5,7 @@ from libc.stdint cimport int32_t
 from admmirnn._kernels._arrays cimport ANY, CODE, DOUBLE, FLOATING, VECTOR, Holder
 from admmirnn._kernels._blas cimport rows_at_once
 from admmirnn._kernels._cells cimport Cell, cell_of, columns_of
-from admmirnn._kernels._layout cimport EACH, MAX, MEAN, NONE, read_out_named
+from admmirnn._kernels._layout cimport EACH, MAX, MEAN, MOST, NONE, read_out_named
 from admmirnn._kernels.batch cimport _Batch, n_outputs_of
 from admmirnn._kernels.statistics cimport numbers_of_R
 
@@ -25,12 +25,12 @@ cdef class _Work(Holder):
         if d < 1 or n < 1 or (K != 0 if self.read_out == NONE else K < 1) or self.n_threads < 1 \
                 or self.symbols != (room.X is None) or (room.O_plus is None) != (room.lambda3 is None) \
                 or (self.symbols and room.lambda_x is not None) or self.gram_block < 0 \
-                or (self.symbols and self.gram_block > 0):
+                or (self.symbols and self.gram_block > 0) or max(d, n, K, self.gram_block, self.n_threads) > MOST:
             raise ValueError(
                 f"work: d is {d}, n is {n}, K is {K} and n_threads is {self.n_threads}, which must be at least 1, and "
                 f"K 0 with the read-out 'none'; gram_block is {self.gram_block}, which must be at least 0, and 0 with "
-                "symbols; O_plus and lambda3 must both be given or both be None, and of codes and X exactly one, with "
-                "lambda_x None where it is codes")
+                f"symbols; none may be above {<int> MOST}; O_plus and lambda3 must both be given or both be None, and "
+                "of codes and X exactly one, with lambda_x None where it is codes")
         if len(room.maps) != cell.n_maps:
             raise ValueError(f"work: maps has {len(room.maps)} matrices; the cell has {cell.n_maps} maps")
         for i in range(cell.n_maps):

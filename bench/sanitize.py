@@ -90,7 +90,8 @@ def main():
         environment = environment_of(folder)
         check_that_it_is_sanitized(folder, environment)
         failed = 0
-        tests = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *options.tests]
+        pytest = ["pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "--capture=sys"]  # what a sanitizer says is seen
+        tests = [sys.executable, "-m", *pytest, *options.tests]
         cases = [sys.executable, "-m", "bench.fuzz", "api", "--n", str(options.n), "--seed", str(options.seed)]
         for command in (tests if options.tests != ["none"] else None, cases if options.n else None):
             if command is not None:

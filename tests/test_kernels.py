@@ -1229,6 +1229,49 @@ def test_index_out_of_range_is_refused(name, position, value):
         call_changed(name, position, change)
 
 
+HUGE = (2**31, 2**62, 2**63 - 1)  # what sums and products of sizes have no room for
+
+
+@pytest.mark.parametrize("frame", [1, *HUGE])
+@pytest.mark.parametrize("stride", [1, *HUGE, *(-value for value in HUGE), -(2**63)])
+@pytest.mark.parametrize("length", [1, 4, 5, 2**62, 2**63 - 1, -(2**63)])
+def test_steps_that_are_too_far_apart_to_be_counted_are_refused(frame, stride, length):
+    """A stride of 2^62 once led back to the first row with the fifth step."""
+    lengths = np.array([length])
+    if (frame, stride, length) == (1, 1, 5):
+        return
+    with pytest.raises(ValueError, match="batch: "):
+        COMPILED.batch(np.zeros((9, 1)), 1.0, np.array([0]), lengths, np.arange(7), frame, stride)
+
+
+@pytest.mark.parametrize("offsets", [[0, 2**62, -(2**63)], [0, 2**63 - 1, -(2**63)], [0, 2**62, 2**63 - 1, -2, 2**62]])
+def test_offsets_whose_differences_cannot_be_counted_are_refused(offsets):
+    with pytest.raises(ValueError, match="batch: "):
+        COMPILED.batch(np.zeros((9, 1)), 1.0, np.array([0]), np.array([1]), np.array(offsets), 1, 1)
+
+
+@pytest.mark.parametrize("value", HUGE)
+@pytest.mark.parametrize("name", ["d", "n"])
+def test_sizes_of_a_roll_out_that_cannot_be_counted_are_refused(name, value):
+    c = make_case()
+    sizes = {"d": c.Theta.shape[1] - len(c.Theta) - 1, "n": len(c.Theta)} | {name: value}
+    with pytest.raises(ValueError, match="roll_out: "):
+        COMPILED.roll_out(*sizes.values(), c.Theta, c.offsets, "tanh", c.unrolled.copy())
+
+
+@pytest.mark.parametrize("every", HUGE[1:])
+def test_G_takes_one_step_if_the_next_is_too_far_away_to_be_counted(every):
+    found = []
+    for gram_every in (every, 1000):
+        arguments, _ = calls(make_case())["backward"]
+        arguments[10], arguments[11] = 1, gram_every
+        launch(COMPILED, "backward", arguments)
+        found.append(arguments)
+    for one, other in zip(*found, strict=True):
+        if isinstance(one, np.ndarray):
+            np.testing.assert_array_equal(one, other)
+
+
 WRONG_OFFSETS = ([0, 1000, 2000, 2000], [0, 1500, 2000], [5, 1000, 2000], [0, 3000, 2000], [0, 2000], [2000], [])
 
 

@@ -17,6 +17,7 @@ LENGTHS = np.array([3, 1, 5, 2, 3])
 D, N_HIDDEN, K = 2, 4, 3  # of which no matrix is square
 FENCE = 1024  # bytes
 B, N_ROWS = len(LENGTHS), LENGTHS.sum()
+HUGE = (2**31, 2**62, 2**63 - 1)  # what sums and products of sizes have no room for
 CHANGES = {
     "a row less": lambda array: array[:-1].copy(),
     "a column less": lambda array: array[..., :-1].copy(),
@@ -165,8 +166,14 @@ def test_a_cell_without_a_cell_state_starts_from_none(cell):
         case.run()
 
 
-@pytest.mark.parametrize(("name", "value"), [("d", 1), ("d", 2**62), ("n", 3), ("n", 2**62), ("K", 2), ("K", 0)])
-@pytest.mark.parametrize("cell", GATED)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("d", 1), ("n", 3), ("K", 2), ("K", 0)),
+        *((name, value) for name in ("d", "n", "K", "gram_block", "n_threads") for value in HUGE),
+    ],
+)
+@pytest.mark.parametrize("cell", CELLS)
 def test_sizes_that_are_not_those_of_the_arrays_are_refused(cell, name, value):
     case = Case(cell)
     setattr(case.room, name, value)

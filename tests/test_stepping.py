@@ -260,6 +260,7 @@ def wrong_layers(layers):
         yield others(changed_layer(layer, n_hidden=0))
         yield others(changed_layer(layer, maps=(*layer.maps, layer.maps[0])))
         yield others(changed_layer(layer, maps=layer.maps[1:]))
+        yield from (others(changed_layer(layer, n_hidden=n)) for n in (0, 2**31, 2**62, 2**63 - 1))
         other = cell_named("lstm" if layer.cell.name != "lstm" else "gru")
         yield others(changed_layer(layer, cell=other))
         for i, matrix in enumerate(layer.maps):
@@ -290,7 +291,7 @@ def test_kernels_refuse_layers_that_do_not_belong_together(kernels, cell):
     state.states = np.zeros((3, 1, network.n_carried - 1))
     with pytest.raises(ValueError, match="stepper: "):
         stepper_of(kernels, network, state=state)
-    for changed in ({"Psi": network.Psi[:, 1:].copy()}, {"Psi": network.Psi[:0]}, {"d": 0}, {"d": D + 1}):
+    for changed in ({"Psi": network.Psi[:, 1:].copy()}, {"Psi": network.Psi[:0]}, {"d": 0}, {"d": D + 1}, {"d": 2**62}):
         with pytest.raises(ValueError, match="stepper: "):
             stepper_of(kernels, network, **changed)
     with pytest.raises(ValueError, match="generate: "):

@@ -525,6 +525,16 @@ def test_offsets_that_would_leave_the_arrays_are_refused(offsets):
     assert_refused(variables, at, last=1, match="offsets", offsets=np.array(offsets, np.intp))
 
 
+@pytest.mark.parametrize("value", [-(2**63), -1, 2**31, 2**62, 2**63 - 1])
+@pytest.mark.parametrize("name", ["d", "n", "K"])
+def test_sizes_that_cannot_be_counted_are_refused(name, value):
+    _, variables, at = make_state(COMPILED)
+    assert_refused(variables, at, last=1, match=f"{name} is {value}", **{name: value})
+    out = [np.zeros_like(variables.A), np.zeros_like(variables.A), np.zeros_like(variables.O)]
+    with pytest.raises(ValueError, match=f"residuals: .*{name} is {value}"):
+        COMPILED.residuals(altered(variables, **{name: value}), at.activation, *out)
+
+
 @pytest.mark.parametrize("option", [{"activation": "softsign"}, {"penalty": "elastic"}])
 def test_unknown_setting_is_refused(option):
     _, variables, at = make_state(COMPILED)
