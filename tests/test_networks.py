@@ -13,6 +13,7 @@ from admmirnn.data.sequences import Sequences
 from admmirnn.networks import ElmanRNN, StackedRNN, network_of, new_network
 from admmirnn.networks.cells import CELLS, GATED, Elman, cell_named
 from admmirnn.networks.pruning import pruned_weights
+from admmirnn.networks.rolling import rows_at_a_time
 from admmirnn.networks.side_by_side import set_apart, set_side_by_side
 from admmirnn.networks.start import start_gates_of_past
 
@@ -78,6 +79,17 @@ def test_pieces_of_outputs_are_the_outputs(cell, n_hidden, bidirectional, read_o
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
     outputs = network.outputs(sequences, every_step=every_step)
     np.testing.assert_allclose(outputs, expected, rtol=0, atol=1e-12)
+
+
+def test_fewer_steps_of_many_features_are_read_at_a_time(monkeypatch):
+    """So that an array of them does not take much memory; of symbols, there is none."""
+    assert rows_at_a_time(1, 20_000) < rows_at_a_time(1, 3000) < rows_at_a_time(1, 500) == rows_at_a_time(1)
+    network, (sequences, _) = network_for("elman", (5,), False, "last"), sequences_of()
+    whole = len(list(network.pieces_of_outputs(sequences, every_step=False)))
+    monkeypatch.setattr("admmirnn.networks.rolling._FEWEST_ROWS", 1)
+    monkeypatch.setattr("admmirnn.networks.rolling._MOST_INPUTS", 8 * network.n_features)
+    pieces = len(list(network.pieces_of_outputs(sequences, every_step=False)))
+    assert pieces > whole == 1
 
 
 @EVERY_CELL

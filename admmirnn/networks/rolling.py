@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _ROWS_AT_A_TIME = 1 << 13
 _FEWEST_ROWS, _MOST_OUTPUTS = 1 << 8, 1 << 20  # where each row has many outputs, as with a large alphabet
+_MOST_INPUTS = 1 << 23  # where each row has many features, as counts of words have
 
 
 def outputs_of(network: LayeredNetwork, sequences: Sequences, *, every_step: bool, n_threads: int) -> FloatArray:
@@ -41,7 +42,8 @@ def pieces_of_outputs(
     read_out = "each" if every_step else network.read_out
     longest = int(sequences.lengths.max())
     from_start = all(len(directions) == 1 for directions in network.layers)
-    most_rows = rows_at_a_time(network.n_outputs if read_out == "each" else 1)
+    n_features = 1 if sequences.n_symbols else sequences.n_features
+    most_rows = rows_at_a_time(network.n_outputs if read_out == "each" else 1, n_features)
     streams = sequences.in_chunks(min(longest, most_rows) if from_start else longest)
     chunks = streams.chunks
     first_chunks = chunks.lengths[streams.first_chunks]  # no other is longer
@@ -249,9 +251,9 @@ def _start(space: Space, states: FloatArray) -> dict[str, Any]:
     return {"initial": s_0, "initial_c": c_0}
 
 
-def rows_at_a_time(n_outputs: int) -> int:
-    """How many steps are rolled out together for each thread, where every step has so many outputs."""
-    return min(_ROWS_AT_A_TIME, max(_FEWEST_ROWS, _MOST_OUTPUTS // n_outputs))
+def rows_at_a_time(n_outputs: int, n_features: int = 1) -> int:
+    """How many steps are rolled out together for each thread, where every step has so many outputs and features."""
+    return min(_ROWS_AT_A_TIME, max(_FEWEST_ROWS, min(_MOST_OUTPUTS // n_outputs, _MOST_INPUTS // n_features)))
 
 
 def _parts(lengths: IntArray, most_rows: int) -> list[tuple[int, int]]:
