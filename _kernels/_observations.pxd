@@ -1,8 +1,12 @@
 """What observations may be, and how they become the network's own numbers."""
 
 from cython cimport floating
-from libc.stdint cimport int8_t, int16_t, uint8_t, uint16_t
-from libc.string cimport memcpy
+from libc.stdint cimport int8_t, int16_t, int32_t, uint8_t, uint16_t
+from libc.string cimport memcpy, memset
+
+
+cdef enum:
+    AT_A_TIME = 64                                # numbers of a sparse row that are converted together
 
 ctypedef fused numeric:
     float
@@ -72,3 +76,34 @@ cdef inline void copy_standardised(const char* observations, char format, Py_ssi
         standardise[uint16_t, real, floating](<const uint16_t*> observations + at, count, standard, x)
     else:
         standardise[int16_t, real, floating](<const int16_t*> observations + at, count, standard, x)
+
+
+cdef inline void write_sparse(const char* values, char format, const int32_t* columns, Py_ssize_t first,
+                              Py_ssize_t last, Py_ssize_t width, floating scale, floating* x) noexcept nogil:
+    """x = scale * a sparse row, whose numbers from ``first`` to ``last`` stand in these columns."""
+    cdef floating[AT_A_TIME] some
+    cdef Py_ssize_t j, count
+    memset(x, 0, width * sizeof(floating))
+    while first < last:
+        count = min(last - first, AT_A_TIME)
+        copy_scaled(values, format, first, count, scale, &some[0])
+        for j in range(count):
+            x[columns[first + j]] = some[j]
+        first += count
+
+
+cdef inline void write_sparse_standardised(const char* values, char format, const int32_t* columns, Py_ssize_t first,
+                                           Py_ssize_t last, Py_ssize_t width, const real* standard,
+                                           floating* x) noexcept nogil:
+    """x = (a sparse row - mean) * factor, as `write_sparse`; standard (2, width) has these."""
+    cdef real[AT_A_TIME] some
+    cdef Py_ssize_t j, k, count
+    for j in range(width):
+        x[j] = <floating> ((<real> 0 - standard[j]) * standard[width + j])
+    while first < last:
+        count = min(last - first, AT_A_TIME)
+        copy_scaled(values, format, first, count, <real> 1, &some[0])
+        for j in range(count):
+            k = columns[first + j]
+            x[k] = <floating> ((some[j] - standard[k]) * standard[width + k])
+        first += count

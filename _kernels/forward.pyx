@@ -10,7 +10,9 @@ from admmirnn._kernels._arrays cimport misfit
 from admmirnn._kernels._blas cimport multiply_rows
 from admmirnn._kernels._cells cimport FASTGRNN, Cell, MapOf, columns_of, gated_step, step
 from admmirnn._kernels._layout cimport EACH, LAST, MAX, MEAN, ReadOut, transpose
-from admmirnn._kernels._observations cimport copy_scaled, copy_standardised
+from admmirnn._kernels._observations cimport (
+    copy_scaled, copy_standardised, write_sparse, write_sparse_standardised
+)
 from admmirnn._kernels._pool_simd cimport add_all, keep_largest, multiply_all
 from admmirnn._kernels._threads cimport LEAST_OF_A_SWEEP, MOST_PARTS, divide, n_parts_of, run
 from admmirnn._kernels.batch cimport _Batch, n_outputs_of
@@ -24,8 +26,10 @@ cdef struct Sweep:                               # what all parts of a forward s
     double scale
     const void* standard                         # (2, width): means, and factors; or NULL
     bint standard_is_single                      # their precision
-    Py_ssize_t stride                            # numbers from one step's observations to the next
+    Py_ssize_t stride                            # rows from one step's observations to the next
     Py_ssize_t width                             # columns of observations
+    const int32_t* columns                       # of the numbers of sparse observations, or NULL
+    const Py_ssize_t* starts                     # where those of each row begin, or NULL
     const int32_t* codes                         # (rows,): of symbols, or NULL
     const Py_ssize_t* first_rows                 # or NULL: observations lie as states do
     const Py_ssize_t* lengths
@@ -57,9 +61,22 @@ cdef struct Sweep:                               # what all parts of a forward s
     Py_ssize_t[MOST_PARTS + 1] first             # sequence of each part
 
 
+cdef inline void write_sparse_row(Sweep* sweep, Py_ssize_t row, floating scale, floating* x) noexcept nogil:
+    """x = one of the sparse observations, as the network reads it."""
+    cdef Py_ssize_t first = sweep.starts[row], last = sweep.starts[row + 1], width = sweep.width
+    if sweep.standard == NULL:
+        write_sparse(sweep.observations, sweep.format, sweep.columns, first, last, width, scale, x)
+    elif sweep.standard_is_single:
+        write_sparse_standardised(sweep.observations, sweep.format, sweep.columns, first, last, width,
+                                  <const float*> sweep.standard, x)
+    else:
+        write_sparse_standardised(sweep.observations, sweep.format, sweep.columns, first, last, width,
+                                  <const double*> sweep.standard, x)
+
+
 cdef void pack(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, floating* X) noexcept nogil:
     """Copy the observations of these sequences into X, a row [x, 1] for each step."""
-    cdef Py_ssize_t i, t, k, d = sweep.d, width = sweep.width, start, at
+    cdef Py_ssize_t i, t, k, d = sweep.d, width = sweep.width, start, row, at
     cdef floating* x
     cdef floating scale = <floating> sweep.scale
     for i in range(first, last):
@@ -67,10 +84,14 @@ cdef void pack(Sweep* sweep, Py_ssize_t first, Py_ssize_t last, floating* X) noe
         for t in range(start, sweep.N):
             x = X + (sweep.offsets[t] + i) * (d + 1)
             if sweep.first_rows == NULL:
-                at = (sweep.offsets[t + 1] + i) * sweep.width
+                row = sweep.offsets[t + 1] + i
             else:
-                at = sweep.first_rows[i] * sweep.width + (t - start) * sweep.stride
-            if sweep.standard == NULL:
+                row = sweep.first_rows[i] + (t - start) * sweep.stride
+            at = row * width
+            if sweep.starts != NULL:
+                for k in range(d // width):
+                    write_sparse_row(sweep, row + k, scale, x + k * width)
+            elif sweep.standard == NULL:
                 copy_scaled(sweep.observations, sweep.format, at, d, scale, x)
             else:
                 for k in range(d // width):
@@ -321,10 +342,12 @@ cdef object forward_of(_Work work, _Batch batch, of_initial, of_plus, of_targets
     if initial_c is not None and not work.cell.has_c:
         raise ValueError("forward: initial_c is given, and the cell has no cell state; it must be None")
     if work.symbols and (batch.first_rows == NULL or batch.width != 1 or batch.frame != 1
-                         or batch.format not in b"BH" or batch.scale != 1 or batch.standard != NULL):
+                         or batch.format not in b"BH" or batch.scale != 1 or batch.standard != NULL
+                         or batch.starts != NULL):
         raise ValueError(f"forward: the codes of symbols have {batch.width} column(s) of the type "
                          f"{chr(batch.format)!r} (as in struct), a frame of {batch.frame} and a scale of {batch.scale}"
-                         "; they must be one column of uint8 or uint16, with a frame and a scale of 1 and no standard")
+                         "; they must be one column of uint8 or uint16 of an array, with a frame and a scale of 1 and "
+                         "no standard")
     if not work.symbols and batch.frame * batch.width != d:
         raise ValueError(f"forward: a frame of {batch.frame} observations has {batch.frame * batch.width} numbers; "
                          f"the network reads {d} at each step")
@@ -340,7 +363,8 @@ cdef object forward_of(_Work work, _Batch batch, of_initial, of_plus, of_targets
         sweep.targets = &targets
     sweep.observations, sweep.format, sweep.scale = batch.observations, batch.format, batch.scale
     sweep.standard, sweep.standard_is_single = batch.standard, batch.standard_is_single
-    sweep.width, sweep.stride = batch.width, batch.stride * batch.width
+    sweep.width, sweep.stride = batch.width, batch.stride
+    sweep.columns, sweep.starts = batch.columns, batch.starts
     sweep.first_rows, sweep.lengths, sweep.offsets = batch.first_rows, batch.lengths, batch.offsets
     sweep.cell, sweep.read_out = work.cell, work.read_out
     sweep.N, sweep.d, sweep.n, sweep.K = N, d, n, K

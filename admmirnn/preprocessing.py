@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -141,6 +142,7 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         ValueError, TypeError
             If X does not have such a form, or is not finite.
         """
+        refuse_sparse_sequences(X)
         sequences, attributes = read_sequences(self, X, np.dtype(np.float64))
         standard = standard_of(sequences, only_where_needed=False)
         assert standard is not None  # which it is only where features may be left as they are
@@ -196,6 +198,7 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def _changed(self, X: Any, standard: NDArray[np.float64]) -> Any:
         """X with every feature less its mean, times its factor."""
+        refuse_sparse_sequences(X)
         of_table = self._n_table_columns is not None
         sequences = read_more_sequences(self, X, len(self.mean_), np.dtype(np.float64), of_table=of_table)
         is_single = sequences.observations.dtype == np.float32
@@ -209,6 +212,15 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         names = getattr(self, "feature_names_in_", None)
         names = names_of(X[0]) if names is None else list(names)  # in whose order all of them have been read
         return [_like(given, item, names) for given, item in zip(X, items, strict=True)]
+
+
+def refuse_sparse_sequences(X: Any) -> None:
+    """Raise if X holds sparse matrices, which would be dense after standardising."""
+    if isinstance(X, (list, tuple)) and any(map(issparse, X)):
+        raise TypeError(
+            "X holds sparse matrices, which would not be sparse when they are standardised: leave this step out, as "
+            "estimators standardise a minibatch at a time, or pass [x.toarray() for x in X]"
+        )
 
 
 def _changed(sequences: Sequences, dtype: DType, standard: NDArray[np.float64]) -> Array:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import backend, validation
@@ -278,10 +279,10 @@ class Stream:
         Parameters
         ----------
         x : array-like of shape (n_streams, n_features), or (n_features,) of a single stream
-            One observation of each stream: an array; a dict of numbers by the name of each feature, or of arrays
-            (n_streams,); a row of a DataFrame, or a DataFrame with a row for each stream.  Features with names are
-            found by these.  A C-contiguous numpy array of float32, float64, or integers of 8 or 16 bits is read as it
-            is, which is fastest.
+            One observation of each stream: an array, or a sparse matrix of scipy; a dict of numbers by the name of each
+            feature, or of arrays (n_streams,); a row of a DataFrame, or a DataFrame with a row for each stream.
+            Features with names are found by these.  A C-contiguous numpy array of float32, float64, or integers of 8
+            or 16 bits is read as it is, which is fastest.
 
         Returns
         -------
@@ -452,7 +453,7 @@ class Stream:
 
     def _observation(self, x: ArrayLike) -> Array:
         """``x`` in a form that the kernel reads; observations may still be missing."""
-        x = in_known_order(x, self._names, "x", (0, 1))
+        x = in_known_order(as_dense(x), self._names, "x", (0, 1))
         x = x if self._gaps.way == "refuse" else without_masks(x)
         n, d, n_axes = self._n_streams, self._n_features, validation.n_dimensions("x", x)
         if n == 1 and n_axes < 2:
@@ -545,7 +546,7 @@ class ReadsStreams:
         ValueError, TypeError
             If an argument does not fit, or is not finite.
         """
-        x = in_known_order(x, self._names_of_features, "x", (0, 1))
+        x = in_known_order(as_dense(x), self._names_of_features, "x", (0, 1))
         n_streams = max(len(np.asarray(x)), 1) if validation.n_dimensions("x", x) == 2 else 1
         stream = self._stream(n_streams, state)
         return stream(x), stream._state
@@ -613,6 +614,11 @@ def check_observations(name: str, values: Any, shape: tuple[int | None, ...], wh
     if not fits:
         raise ValueError(f"{name} has the shape {array.shape}; pass {what}")
     return array
+
+
+def as_dense(x: Any) -> Any:
+    """One observation, or one of each stream, as an array if it is a sparse matrix."""
+    return x.toarray() if issparse(x) else x
 
 
 def refuse_not_finite(name: str, array: Array, dtype: DType, scale: float, standard: Array | None = None) -> NoReturn:

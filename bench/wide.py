@@ -1,7 +1,10 @@
-"""Many features, with G in blocks or whole: ``[ADMMIRNN_DATA=...] python -m bench.wide cost|loss [--d N ...]``.
+"""Many features: ``[ADMMIRNN_DATA=...] python -m bench.wide cost|loss|sparse [--d N ...]``.
 
 ``cost`` is what an iteration takes, in processor time and in memory at its peak, of 125 sequences of 20 steps, 64
-units, in a process for each; the minibatch is dense in it.  ``loss`` is the mean loss of held-out sequences, and that
+units, in a process for each, with G in blocks or whole; the minibatch is dense in it.  ``sparse`` is what fits to 1,000
+such sequences take, 20 of whose features at each step are 1, in an array and in sparse matrices, in a process for
+each: the least processor time of an epoch, for each of its 8 iterations, and the most memory at once, observations
+included, while it is fitted and while it predicts.  ``loss`` is the mean loss of held-out sequences, and that
 of the last epoch of training, after as many epochs with either, over three seeds, of
 
 * ``words``: the text's words as counts of their groups of letters, hashed to d features, and the first letters of the
@@ -21,6 +24,7 @@ import warnings
 import zlib
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from admmirnn import RNNClassifier, Rollout, backend
 from admmirnn.data.sequences import Sequences
@@ -73,6 +77,47 @@ def report_cost(widths):
                 done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
                 seconds, n_bytes = map(float, done.stdout.split())
                 print(f"d = {d}, {name}: {seconds:.3f} s for each iteration, {n_bytes / 1e6:.0f} MB", flush=True)
+
+
+def cost_of_form(d, form, n=64, n_sequences=1000, n_steps=20, n_epochs=4):
+    """Processor seconds of an iteration of a fit to an "array" or "sparse", and its most bytes, and of predictions."""
+    rng = np.random.default_rng(0)
+    tracemalloc.start()
+    starts, ones = np.arange(0, 20 * n_steps + 1, 20), np.ones(20 * n_steps, np.float32)
+    X = [csr_array((ones, rng.integers(0, d, len(ones)), starts), shape=(n_steps, d)) for _ in range(n_sequences)]
+    for x in X:
+        x.sum_duplicates()
+        x.data[:] = 1
+    if form == "array":
+        array = np.empty((n_sequences, n_steps, d), np.float32)
+        for i, x in enumerate(X):
+            array[i] = x.toarray()
+        X = array
+    times = []
+    model = RNNClassifier(n, cell="elman", max_epochs=n_epochs, batch_size=125, standardize=False, random_state=0)
+    model.set_params(callbacks=[lambda _: times.append(time.process_time())])
+    model.fit(X, rng.integers(0, 10, n_sequences))
+    of_fit = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    model.predict(X)
+    of_predict = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return min(np.diff(times)) / -(-n_sequences // 125), of_fit, of_predict
+
+
+def report_sparse(widths):
+    for d in widths:
+        for form in ("array", "sparse"):
+            code = f"from bench.wide import cost_of_form; print(*cost_of_form({d}, {form!r}))"
+            done = subprocess.run(
+                [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
+            )
+            seconds, of_fit, of_predict = map(float, done.stdout.split())
+            print(
+                f"d = {d}, {form}: {seconds:.3f} s for each iteration, {of_fit / 1e6:.0f} MB in fit, "
+                f"{of_predict / 1e6:.0f} MB in predict",
+                flush=True,
+            )
 
 
 def words(d, seed):
@@ -143,11 +188,13 @@ def main():
     parser = argparse.ArgumentParser(
         prog="python -m bench.wide", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("section", choices=("cost", "loss"))
-    parser.add_argument("--d", nargs="+", type=int, help="features (default: 1000, 3000, and 20000 for the cost)")
+    parser.add_argument("section", choices=("cost", "loss", "sparse"))
+    parser.add_argument("--d", nargs="+", type=int, help="features (default: some of 1000, 3000 and 20000)")
     options = parser.parse_args()
     if options.section == "cost":
         report_cost(options.d or WIDTHS)
+    elif options.section == "sparse":
+        report_sparse(options.d or WIDTHS[1:])
     else:
         report_losses(options.d or WIDTHS[:2])
 

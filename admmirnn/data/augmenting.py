@@ -59,6 +59,7 @@ class Augmentation:
         if not (self.noise or self.scale):
             return batch
         batch, counts = batch.with_own_observations()
+        assert isinstance(batch.observations, np.ndarray)
         with np.errstate(over="ignore", invalid="ignore"):  # a loss that is not finite is told
             self._change(batch.observations, counts, random)
         return batch

@@ -214,13 +214,14 @@ def _steps_ahead(values: FloatArray, sequences: Sequences | None) -> int | None:
     if sequences is None or (sequences.frame, sequences.stride, sequences.n_symbols) != (1, 1, 0):
         return None
     n_steps, k = int(sequences.lengths[0]), values.shape[1]
-    first = sequences.observations[sequences.first_rows[0] :][:n_steps]
+    i = int(np.count_nonzero(values, axis=1).argmax())  # of which fewest features have the values by chance
+    first = sequences.observations[sequences.first_rows[i] : sequences.first_rows[i] + n_steps]
     for feature in range(first.shape[1]):
         for ahead in range(n_steps):
             n = min(k, n_steps - ahead)
             if n < min(2, n_steps - 1):
                 break
-            if not _equal(first[ahead : ahead + n, feature], values[0, :n]).all():
+            if not _equal(first[ahead : ahead + n, feature], values[i, :n]).all():
                 continue
             rows = sequences.first_rows[:, None] + np.arange(ahead, ahead + n)
             if _equal(sequences.observations[rows, feature], values[:, :n]).all():

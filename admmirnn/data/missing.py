@@ -91,6 +91,7 @@ def filled(sequences: Sequences, gaps: Gaps) -> tuple[Sequences, Gaps]:
         Treatment of missing values, other than "refuse".
     """
     X = sequences.observations
+    assert isinstance(X, np.ndarray)  # sparse ones have been refused
     there = ~np.isnan(X)
     _warn_of_padding(sequences, there)
     values = means_of(X, there, gaps.of_workers) if gaps.values is None else gaps.values

@@ -17,7 +17,8 @@ from admmirnn import validation
 from admmirnn.data.indexed import warn_of_order_of_times
 from admmirnn.data.missing import Gaps, filled, nan_for_missing, without_masks
 from admmirnn.data.names import as_fitted, feature_names, in_one_order, names_of
-from admmirnn.data.sequences import OBSERVATION_DTYPES, Sequences
+from admmirnn.data.sequences import OBSERVATION_DTYPES, Sequences, as_read
+from admmirnn.data.sparse import MOST_COLUMNS, SparseRows, as_csr
 from admmirnn.data.stored import StoredSequences
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def read_sequences(
     estimator : estimator
         Estimator that reads X; it is not changed.
     X : array-like of shape (n_sequences, n_steps, n_features) or (n_sequences, n_steps), or list of arrays
-        Sequences; a list holds arrays of shape (n_steps_i, n_features), or (n_steps_i,) for one feature.
+        Sequences; a list holds arrays of shape (n_steps_i, n_features), or (n_steps_i,) for one feature, or sparse
+        matrices of scipy of shape (n_steps_i, n_features), which are not made dense.
     dtype : dtype
         Precision of the network, float32 or float64.
     scale : float, default=1.0
@@ -115,7 +117,6 @@ def read_more_sequences(
     elif of_table:
         sequences = _read_table(validate_data(estimator, X, reset=False, **_TABLE), dtype, scale)
     else:  # fitted on sequences: a table of any number of columns will do
-        validation.refuse_sparse("X", X)
         refuse_one_sequence(X, n_features)
         refuse_long_table(X)
         sequences = _read_table(check_array(X, input_name="X", **_TABLE), dtype, scale)
@@ -125,7 +126,7 @@ def read_more_sequences(
             remedy = f"pass a list of arrays (n_steps_i, {n_features}); a table has one feature"
         elif kind == "array" and X.shape[1] == n_features:
             remedy += ", which are in its second axis: X.transpose(0, 2, 1) has them in the last one"
-        elif kind == "list" and len(X[0]) == n_features:
+        elif kind in ("list", "sparse") and np.shape(X[0])[:1] == (n_features,):
             remedy += ", which are in the first axis of X[0]: [x.T for x in X] has them in the last one"
         raise ValueError(
             f"X has {sequences.n_features} features, but {type(estimator).__name__} is expecting {n_features} "
@@ -146,8 +147,6 @@ def refuse_one_sequence(X: Any, n_features: int) -> None:
 
 def refuse_long_table(X: Any) -> None:
     """Raise if the columns of a frame are features and not steps, so that its rows are no sequences."""
-    if issparse(X):
-        return
     labels = names_of(X)
     if not labels or are_steps(labels):
         return
@@ -161,7 +160,7 @@ def refuse_long_table(X: Any) -> None:
 
 def refuse_nested_table(X: Any) -> None:
     """Raise if the cells of a frame are series."""
-    labels = None if issparse(X) else names_of(X)
+    labels = names_of(X)
     if not labels:
         return
     cell: Any = next(iter(X[labels[0]]), None)
@@ -214,6 +213,8 @@ _TABLE = {"dtype": None, "order": "C", "ensure_all_finite": False}  # values are
 def _read_nested(kind: str, X: Any, dtype: DType, scale: float) -> Sequences:
     if kind == "stored":
         return Sequences.of_lengths(X.observations, X.lengths, scale)
+    if kind == "sparse":
+        return _read_sparse(X, dtype, scale)
     return _read_array(X, dtype, scale) if kind == "array" else _read_list(X, dtype, scale)
 
 
@@ -224,9 +225,13 @@ def _read_table(table: Any, dtype: DType, scale: float) -> Sequences:
 
 
 def _kind_of(X: Any, names: Array | None = None) -> tuple[str, Any, list[Any] | None]:
-    """Say which form X has: "table" (2-D), "array" (3-D), "list" or "stored", and return it so, with feature names."""
+    """Say which form X has: "table" (2-D), "array" (3-D), "list", "sparse" (a list), "stored"; and X and its names."""
     if issparse(X):
-        return "table", X, None  # refused there, in scikit-learn's words
+        raise TypeError(
+            f"X is one sparse matrix of the shape {X.shape}: pass a list with a sparse matrix (n_steps_i, n_features) "
+            "for each sequence, [X] if it is one sequence; if each of its rows is a sequence of one feature, pass "
+            "X.toarray()"
+        )
     if isinstance(X, StoredSequences):
         return "stored", X, None
     if validation.are_alike(X) and X[0].ndim == 2:
@@ -240,6 +245,9 @@ def _kind_of(X: Any, names: Array | None = None) -> tuple[str, Any, list[Any] | 
     if isinstance(X, (list, tuple)):
         if len(X) == 0:
             raise ValueError("X is an empty list; pass at least one sequence (0 sample(s) found)")
+        if any(map(issparse, X)):
+            refuse_other_than_sparse(X)
+            return "sparse", X, None
         warn_of_order_of_times(X)
         X, found = in_one_order(X, names)
         kind, X = _kind_of_list(X)
@@ -255,6 +263,21 @@ def _kind_of(X: Any, names: Array | None = None) -> tuple[str, Any, list[Any] | 
         )
     refuse_one_series(X.shape)
     return "table", X, None
+
+
+def refuse_other_than_sparse(X: Sequence[Any]) -> None:
+    """Raise unless all sequences are sparse matrices with two axes."""
+    for i, item in enumerate(X):
+        if not issparse(item):
+            j = next(j for j, other in enumerate(X) if issparse(other))
+            raise TypeError(
+                f"X[{i}] is of type {type(item).__name__}, and X[{j}] is a sparse matrix; pass all sequences in one "
+                f"form, such as scipy.sparse.csr_array(X[{i}])"
+            )
+        if item.ndim != 2:
+            raise ValueError(
+                f"X[{i}] is sparse and has {item.ndim} dimension(s); every sequence must have 2, (n_steps, n_features)"
+            )
 
 
 def refuse_no_sequences(X: Any) -> None:
@@ -364,29 +387,62 @@ def _read_list(X: Any, dtype: DType, scale: float) -> Sequences:
         if X[0].shape[1] and lengths.min():
             return Sequences.of_lengths(as_observations(np.concatenate(X), "X", dtype), lengths, scale)
     arrays = [as_observations(item, f"X[{i}]", dtype) for i, item in enumerate(X)]
-    for i, array in enumerate(arrays):
-        if array.shape[0] == 0:
+    _check_shapes([array.shape for array in arrays])
+    return Sequences.of_lengths(np.concatenate(_of_one_type(arrays, dtype)), [len(array) for array in arrays], scale)
+
+
+def _check_shapes(shapes: Sequence[tuple[int, ...]]) -> None:
+    """Raise unless sequences have steps, and the same number of features."""
+    for i, (n_steps, n_features) in enumerate(shapes):
+        if n_steps == 0:
             raise ValueError(f"X[{i}] has no steps; remove the sequences of length 0")
-        if array.shape[1] == 0:
+        if n_features == 0:
             raise ValueError(f"X[{i}] has 0 features; every step needs at least one")
-        if array.shape[1] != arrays[0].shape[1]:
+        if n_features != shapes[0][1]:
             remedy = "give every sequence the same features"
-            if all(len(other) == len(array) for other in arrays):
-                remedy += (
-                    f"; all have {len(array)} rows: if these are the features, and columns the steps, pass "
-                    "[x.T for x in X]"
-                )
-            raise ValueError(f"X[{i}] has {array.shape[1]} features and X[0] has {arrays[0].shape[1]}; {remedy}")
-    if len({array.dtype for array in arrays}) > 1:
-        exact = [np.ascontiguousarray(array, np.float64) for array in arrays]
-        rounded = [_without_loss(array, dtype) for array in exact]
-        arrays = exact if any(one is None for one in rounded) else [one for one in rounded if one is not None]
-    return Sequences.of_lengths(np.concatenate(arrays), [len(array) for array in arrays], scale)
+            if all(other[0] == n_steps for other in shapes):
+                what = f"all have {n_steps} rows: if these are the features, and columns the steps"
+                remedy += f"; {what}, pass [x.T for x in X]"
+            raise ValueError(f"X[{i}] has {n_features} features and X[0] has {shapes[0][1]}; {remedy}")
+
+
+def _of_one_type(arrays: list[Array], dtype: DType) -> list[Array]:
+    """Arrays of one type: that of all, ``dtype`` if it has all of the numbers, or float64."""
+    if len({array.dtype for array in arrays}) == 1:
+        return arrays
+    exact = [np.ascontiguousarray(array, np.float64) for array in arrays]
+    rounded = [_without_loss(array, dtype) for array in exact]
+    return exact if any(one is None for one in rounded) else [one for one in rounded if one is not None]
+
+
+def _read_sparse(X: Sequence[Any], dtype: DType, scale: float) -> Sequences:
+    """Read sparse matrices, one per sequence; their numbers are copied, and zeros are not made."""
+    matrices = [matrix.tocsr() for matrix in X]
+    shapes = [matrix.shape for matrix in matrices]
+    _check_shapes(shapes)
+    if shapes[0][1] > MOST_COLUMNS:
+        raise ValueError(f"X[0] has {shapes[0][1]} features; pass at most {MOST_COLUMNS}")
+    rows = SparseRows.of(matrices, _values_of(matrices, dtype))
+    if rows is None:
+        matrices = [as_csr(matrix, f"X[{i}]") for i, matrix in enumerate(matrices)]
+        rows = SparseRows.of(matrices, _values_of(matrices, dtype))
+    assert rows is not None  # as their columns are in order now
+    return Sequences.of_lengths(rows, [n_steps for n_steps, _ in shapes], scale)
+
+
+def _values_of(matrices: list[Any], dtype: DType) -> list[Array]:
+    arrays = [as_observations(matrix.data, f"X[{i}]", dtype) for i, matrix in enumerate(matrices)]
+    return _of_one_type(arrays, dtype)
 
 
 def _without_gaps(sequences: Sequences, gaps: Gaps, dtype: DType, given: Any) -> tuple[Sequences, dict[str, Any]]:
     """Sequences that are finite, and the attributes that tell how missing values were filled in."""
     n_features = sequences.n_features
+    if gaps.way != "refuse" and isinstance(sequences.observations, SparseRows):
+        raise ValueError(
+            f"missing is {gaps.way!r} and X holds sparse matrices, whose missing values are not filled in; pass "
+            "missing='refuse', or a list of arrays"
+        )
     if gaps.way != "refuse":
         sequences, gaps = filled(sequences, gaps)
     _check_finite(sequences, dtype, given, n_features)
@@ -395,31 +451,58 @@ def _without_gaps(sequences: Sequences, gaps: Gaps, dtype: DType, given: Any) ->
 
 def _check_finite(sequences: Sequences, dtype: DType, given: Any, n_features: int) -> None:
     """Raise with the place of the first NaN or infinity, reading the observations a piece at a time."""
-    for first, piece in sequences.pieces(1 << 20):
-        piece = sequences.as_read(piece, dtype)
-        finite = np.isfinite(piece)
-        if finite.all():
-            continue
-        row, feature = np.argwhere(~finite)[0]
-        value = piece[row, feature]
-        row += first
+    is_sparse = isinstance(sequences.observations, SparseRows)
+    found = _first_in_values(sequences, dtype) if is_sparse else _first_in_rows(sequences, dtype)
+    if found is not None:
+        row, feature, value = found
         i = int(np.searchsorted(sequences.first_rows, row, side="right")) - 1
         step = int(row - sequences.first_rows[i])
         where = f"sequence {i}, step {step}, feature {feature}"
-        if not np.isnan(value) and _was_finite(given, i, step, int(feature) % n_features):
+        if not np.isnan(value) and _was_finite(given, i, step, feature % n_features):
             raise ValueError(
                 f"X contains a value too large for {dtype} (it becomes infinity), first at {where}; rescale it"
             )
         if not np.isnan(value):
             raise ValueError(f"X contains infinity (inf), first at {where}; remove it or fill it in")
-        if _is_padding(sequences, i, step):
+        if not is_sparse and _is_padding(sequences, i, step):
             raise ValueError(
                 f"X contains NaN, first at {where}, and in all steps after it: if that is padding, pass "
                 "admmirnn.preprocessing.cut_padding(X), a list of arrays without it"
             )
-        raise ValueError(
-            f"X contains NaN, first at {where}; remove it or fill it in, as missing='forward' of the estimators does"
-        )
+        remedy = "remove it or fill it in" + ("" if is_sparse else ", as missing='forward' of the estimators does")
+        raise ValueError(f"X contains NaN, first at {where}; {remedy}")
+
+
+def _first_in_rows(sequences: Sequences, dtype: DType) -> tuple[int, int, Any] | None:
+    """Row, feature and value of the first number that is not finite as the network reads it, or None."""
+    for first, piece in sequences.pieces(1 << 20):
+        read = sequences.as_read(piece, dtype)
+        finite = np.isfinite(read)
+        if not finite.all():
+            row, feature = np.argwhere(~finite)[0]
+            return first + int(row), int(feature), read[row, feature]
+    return None
+
+
+def _first_in_values(sequences: Sequences, dtype: DType) -> tuple[int, int, Any] | None:
+    """As `_first_in_rows`, of sparse observations."""
+    rows = sequences.observations
+    assert isinstance(rows, SparseRows)
+    standard = sequences.standard_in(dtype)
+    if not np.isfinite(sequences.as_read(np.zeros((1, rows.n_columns), rows.dtype), dtype)).all():
+        return _first_in_rows(sequences, dtype)
+    for first in range(0, len(rows.values), 1 << 20):
+        some = slice(first, first + (1 << 20))
+        columns = rows.columns[some]
+        with np.errstate(over="ignore", invalid="ignore"):
+            of_columns = None if standard is None else standard[:, columns]
+            read = as_read(rows.values[some], dtype, sequences.scale, of_columns)
+        finite = np.isfinite(read)
+        if not finite.all():
+            k = int(np.argmin(finite))
+            row = int(np.searchsorted(rows.starts, first + k, side="right")) - 1
+            return row, int(columns[k]), read[k]
+    return None
 
 
 def _is_padding(sequences: Sequences, i: int, step: int) -> bool:
@@ -429,6 +512,7 @@ def _is_padding(sequences: Sequences, i: int, step: int) -> bool:
 
 
 def _was_finite(given: Any, i: int, step: int, feature: int) -> bool:
-    item = np.asarray(given[i]) if isinstance(given, (list, tuple)) else np.asarray(given)[i]
+    item = given[i] if isinstance(given, (list, tuple)) else np.asarray(given)[i]
+    item = item.tocsr() if issparse(item) else np.asarray(item)
     value = item[step] if item.ndim == 1 else item[step, feature]
     return bool(np.isfinite(np.float64(value)))

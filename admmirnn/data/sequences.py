@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from admmirnn._typing import Array, DType, FloatArray, IntArray
+    from admmirnn.data.sparse import SparseRows
 
 # what the kernels read as it is: floating-point numbers and short integers, in the machine's own order
 OBSERVATION_DTYPES = tuple(np.dtype(name) for name in ("f4", "f8", "u1", "i1", "u2", "i2"))
@@ -50,9 +51,9 @@ class Sequences:
 
     Attributes
     ----------
-    observations : ndarray of shape (total number of observations, n_channels)
+    observations : ndarray or SparseRows of shape (total number of observations, n_channels)
         Observations of all sequences, one row each: floating-point numbers, or integers of 8 or 16 bits, which stay
-        integers until their minibatch is made.
+        integers until their minibatch is made.  Of sparse ones, what is indexed is a dense array.
     first_rows : ndarray of shape (n_sequences,), intp
         Rows where the sequences begin.  Step ``t`` of sequence ``i`` reads ``scale * observations[k : k + frame]``, ``k
         = first_rows[i] + stride * t``.  Where sequences are read from their ends, these are the rows that the last
@@ -73,7 +74,7 @@ class Sequences:
         made.  A step reads one symbol.
     """
 
-    observations: np.ndarray
+    observations: np.ndarray | SparseRows
     first_rows: np.ndarray
     lengths: np.ndarray
     scale: float = 1.0
@@ -84,7 +85,7 @@ class Sequences:
 
     @classmethod
     def of_lengths(
-        cls, observations: Array, lengths: ArrayLike, scale: float = 1.0, standard: Array | None = None
+        cls, observations: Array | SparseRows, lengths: ArrayLike, scale: float = 1.0, standard: Array | None = None
     ) -> Sequences:
         """Sequences of so many observations that follow one another without gaps."""
         lengths = np.asarray(lengths, dtype=np.intp)
@@ -180,9 +181,19 @@ class Sequences:
                 self._mapped_file.will_read(n_rows * self.observations[:1].nbytes)
             yield first, self.observations[first : first + n_rows]
 
+    def every(self, stride: int, n_numbers: int) -> Iterator[Array]:
+        """Yield the observations 0, stride, 2 stride, ..., some at a time, as `pieces`."""
+        if isinstance(self.observations, np.ndarray):
+            for first, piece in self.pieces(n_numbers):
+                yield piece[-first % stride :: stride]
+            return
+        rows, n_rows = np.arange(0, len(self.observations), stride), max(1, n_numbers // self.observations.shape[1])
+        for first in range(0, len(rows), n_rows):
+            yield self.observations[rows[first : first + n_rows]]
+
     def rows_in_use(self, n_numbers: int) -> Iterator[Array]:
         """Yield the observations that some step reads, as `pieces`."""
-        starts, ends = self._spans()
+        starts, ends = self.spans()
         for first, piece in self.pieces(n_numbers):
             last = first + len(piece)
             inside = slice(np.searchsorted(ends, first, "right"), np.searchsorted(starts, last, "left"))
@@ -192,7 +203,7 @@ class Sequences:
             is_in_use = np.cumsum(change[:-1]) > 0
             yield piece if is_in_use.all() else piece[is_in_use]
 
-    def _spans(self) -> tuple[IntArray, IntArray]:
+    def spans(self) -> tuple[IntArray, IntArray]:
         """First rows, and those after the last ones, of the runs of observations that steps read."""
         reach = self.stride * (self.lengths - 1)
         starts = self.first_rows + np.minimum(reach, 0)
@@ -259,6 +270,7 @@ class Sequences:
     def _minibatch(self, indices: IntArray, first_rows: IntArray, lengths: IntArray, offsets: IntArray) -> Minibatch:
         if self._mapped_file is None:
             return Minibatch(indices, self.observations, first_rows, lengths, offsets, self.frame, self.stride)
+        assert isinstance(self.observations, np.ndarray)  # as it is mapped
         n_rows = (lengths - 1) * abs(self.stride) + self.frame
         before = (lengths - 1) * max(0, -self.stride)  # the first step of those read from their ends is further on
         observations = self._mapped_file.read(self.observations, first_rows - before, n_rows)
@@ -357,7 +369,7 @@ class Minibatch:
     """
 
     indices: np.ndarray
-    observations: np.ndarray
+    observations: np.ndarray | SparseRows
     first_rows: np.ndarray
     lengths: np.ndarray
     offsets: np.ndarray
@@ -377,7 +389,7 @@ class Minibatch:
         before = (self.lengths - 1) * max(0, -self.stride)
         first = np.cumsum(counts) - counts
         rows = np.repeat(self.first_rows - before - first, counts) + np.arange(int(counts.sum()))
-        dtype = np.result_type(self.observations, np.float32)
+        dtype = np.result_type(self.observations.dtype, np.float32)
         return replace(self, observations=self.observations[rows].astype(dtype), first_rows=first + before), counts
 
     @property

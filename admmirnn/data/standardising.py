@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from admmirnn.data.sparse import SparseRows
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from admmirnn._typing import Array, BoolArray, DType
+    from admmirnn._typing import Array, BoolArray, DType, IntArray
     from admmirnn.data.sequences import Sequences
 
 _NUMBERS_AT_A_TIME = 1 << 16  # which stay in the cache from one pass over them to the next
 _WIDTH = 256  # numbers: numpy goes along shorter rows slowly
+_VALUES_AT_A_TIME = 1 << 21  # of sparse rows, which are copied
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,26 @@ def _moments(pieces: Iterable[Array]) -> Moments:
     return Moments(np.where(is_constant, least, of_all), deviation, least, largest, n)
 
 
+def moments_of_sparse(rows: SparseRows, firsts: IntArray, ends: IntArray) -> Moments:
+    """Those of the rows from each of ``firsts`` to the end beside it, which are not made dense."""
+    from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis  # here: they are slow to import
+
+    lengths = ends - firsts
+    in_use = np.repeat(firsts - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
+    n_at_a_time = max(1, len(rows) * _VALUES_AT_A_TIME // max(len(rows.values), 1))
+    of_all: list[Moments] = []
+    with np.errstate(over="ignore", invalid="ignore"):  # as in `moments`
+        for first in range(0, len(in_use), n_at_a_time):
+            matrix = rows.matrix(in_use[first : first + n_at_a_time], np.dtype(np.float64))
+            mean, variance = mean_variance_axis(matrix, axis=0)
+            least, largest = min_max_axis(matrix, axis=0)
+            is_constant = least == largest
+            deviation = np.where(is_constant, 0.0, np.sqrt(variance))
+            part = Moments(np.where(is_constant, least, mean), deviation, least, largest, matrix.shape[0])
+            of_all = [joined([*of_all, part])]
+    return of_all[0]
+
+
 def over_rows(reduce: np.ufunc, rows: Array) -> Array:
     """The ufunc's reduction over the rows of a C-contiguous array, taken of several rows side by side first."""
     n, n_columns = rows.shape
@@ -111,7 +134,11 @@ def joined(parts: Sequence[Moments]) -> Moments:
 
 def moments_of(sequences: Sequences, of_workers: Callable[[Any], list[Any]] | None = None) -> Moments:
     """Those of all observations that some step reads; the arguments are as in `standard_of`."""
-    own = moments(sequences.rows_in_use(_NUMBERS_AT_A_TIME)) if len(sequences) else None
+    own = None
+    if len(sequences) and isinstance(sequences.observations, SparseRows):
+        own = moments_of_sparse(sequences.observations, *sequences.spans())
+    elif len(sequences):
+        own = moments(sequences.rows_in_use(_NUMBERS_AT_A_TIME))
     with np.errstate(over="ignore", invalid="ignore"):
         return joined([part for part in ([own] if of_workers is None else of_workers(own)) if part is not None])
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -546,7 +547,7 @@ class RecurrentEstimator(HasWeights, HasNetworks, BaseEstimator):
             raise ValueError(f"layer is {layer!r}, and the network has {n_layers}, counted from 1; pass one of them")
         sequence: Any = x
         if names_of(x) is None:
-            sequence = x if np.ma.isMaskedArray(x) else np.asarray(x)
+            sequence = x if np.ma.isMaskedArray(x) or issparse(x) else np.asarray(x)
             sequence = sequence[:, None] if sequence.ndim == 1 else sequence
         with validation.naming("x"):
             sequences = self._sequences([sequence], network)

@@ -510,8 +510,8 @@ class RNNClassifier(ClassifierMixin, ReadsStreams, Exports, RecurrentEstimator):
         Parameters
         ----------
         X : array-like of shape (n_sequences, n_steps, n_features) or (n_sequences, n_steps), or list of arrays
-            Sequences.  A list holds one array of shape (n_steps_i, n_features) per sequence, of any lengths; a 2-D X
-            holds one feature.
+            Sequences.  A list holds one array of shape (n_steps_i, n_features) per sequence, of any lengths, or one
+            sparse matrix of scipy, which is not made dense; a 2-D X holds one feature.
         y : array-like of shape (n_sequences,), or (n_sequences, n_steps), or list of arrays of shape (n_steps_i,)
             Labels of any type that can be sorted: one per sequence, or one for each of its steps.  Where there may be
             several (see ``loss``), ones and zeros in the shape (n_sequences, n_labels), (n_sequences, n_steps,

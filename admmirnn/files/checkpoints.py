@@ -101,8 +101,8 @@ def fingerprint(estimator: Any, *data: tuple[Sequences, Array, Array | None]) ->
     digest = hashlib.sha256()
     for sequences, targets, weights in data:
         stride = max(1, sequences.observations.size // _SAMPLE)
-        for first, piece in sequences.pieces(_PIECE):  # so that no more of a mapped file than that is in memory
-            digest.update(np.ascontiguousarray(piece[-first % stride :: stride]).tobytes())
+        for piece in sequences.every(stride, _PIECE):  # so that no more of a mapped file than that is in memory
+            digest.update(np.ascontiguousarray(piece).tobytes())
         for array in (sequences.first_rows, sequences.lengths, targets, *([] if weights is None else [weights])):
             digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)  # nothing is copied
     shapes = [[len(sequences), int(sequences.lengths.sum()), sequences.n_features] for sequences, _, _ in data]

@@ -43,7 +43,6 @@ def forward(
     parts = parts_of(work.cell, work.maps, d, n)
     biases = biases_of(parts)
     S, Q = work.S[: batch.n_rows + B], work.Q[: n_outputs(work, batch)]
-    width = batch.observations.shape[1]
     if work.codes is not None:
         X = np.empty((batch.n_rows, d + 1), dtype)
         _write_codes(batch, d, work.codes)
@@ -51,7 +50,6 @@ def forward(
     else:
         assert work.X is not None
         X = work.X[: batch.n_rows]
-        frames = np.lib.stride_tricks.sliding_window_view(batch.observations.reshape(-1), d)[::width]
     X[:, -1] = 1
     for t in range(N):
         x, s = X[offsets[t] : offsets[t + 1]], S[offsets[t] : offsets[t + 1]]
@@ -60,8 +58,8 @@ def forward(
             x[:, :-1] = unit_rows[work.codes[offsets[t] : offsets[t + 1]]]
         else:
             of_states = np.arange(offsets[t + 1], offsets[t + 1] + len(x))
-            rows = frames[of_states if batch.first_rows is None else batch.first_rows[: len(x)] + batch.stride * step]
-            x[:, :-1] = batch.as_read(rows, dtype)
+            rows = of_states if batch.first_rows is None else batch.first_rows[: len(x)] + batch.stride * step
+            x[:, :-1] = batch.as_read(batch.frames(rows), dtype)
         s[running:] = 0 if initial is None else initial[running : len(x)]
         c = None if work.C is None else work.C[offsets[t] : offsets[t + 1]]
         if c is not None:
@@ -98,6 +96,7 @@ def forward(
 
 def _write_codes(batch: _Batch, d: int, codes_out: NDArray[np.int32]) -> None:
     """The codes of symbols in the order of the rows of X; raises if one is not below d."""
+    assert isinstance(batch.observations, np.ndarray)
     codes, offsets = batch.observations[:, 0], batch.offsets
     assert batch.first_rows is not None
     for t in range(batch.N):

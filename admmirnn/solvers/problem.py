@@ -135,8 +135,10 @@ def check_symbols(sequences: Sequences, taken: bool = True) -> None:
     codes = sequences.observations
     if not taken:
         raise ValueError("sequences are symbols, which this solver does not read; use Rollout")
-    if codes.dtype not in (np.uint8, np.uint16) or codes.shape[1] != 1 or sequences.frame != 1 or sequences.scale != 1:
+    is_other = not isinstance(codes, np.ndarray) or codes.dtype not in (np.uint8, np.uint16)
+    if is_other or codes.shape[1] != 1 or sequences.frame != 1 or sequences.scale != 1:
         raise ValueError("sequences of symbols must be one column of uint8 or uint16, without frames or a scale")
+    assert isinstance(codes, np.ndarray)
     if codes.size and codes.max() >= sequences.n_symbols:
         raise ValueError(
             f"sequences hold the code {codes.max()}, and n_symbols is {sequences.n_symbols}; pass codes below that"
