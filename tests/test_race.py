@@ -326,7 +326,7 @@ def test_data_of_labels_and_the_first_of_them(waves):
 
 
 def test_every_task_has_five_learning_rates_and_goals_of_one_kind():
-    known = {"mnist", "pixels", "vowels", "osuleaf", "digits", "text", "adding", "mackey_glass"}
+    known = {"mnist", "mnist_gates", "pixels", "vowels", "osuleaf", "digits", "text", "adding", "mackey_glass"}
     assert set(names()) == known
     for task in map(load_task, names()):
         assert all(len(rates) == 5 and sorted(rates) == list(rates) for rates in task.learning_rates.values())
