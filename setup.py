@@ -77,7 +77,8 @@ def sources_in_c(extensions):
             "cdivision": True,
             "initializedcheck": False,
             "embedsignature": True,
-            # kernels share nothing but their arguments, the busy flag of streams, and small_product of _blas, set once
+            # kernels share nothing but their arguments, the busy flag of streams, the helpers of _threads, which atomic
+            # flags guard, and small_product of _blas, set once
             "freethreading_compatible": True,
         },
     )

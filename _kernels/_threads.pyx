@@ -53,6 +53,7 @@ cdef extern from "pythread.h":
 cdef int LOOKS = 2000                             # before a thread that waits gives way: some microseconds
 cdef int LOOKS_FOR_CALLS = 200_000                # before one sleeps that has done a part: some 0.2 ms
 cdef int TIMES_TO_GIVE_WAY = 3000                 # before one sleeps that has come too late: a millisecond
+cdef int TIMES_TO_WAIT = 100                      # for one that is to end, before a fork
 cdef long long PATIENCE = 20_000                  # microseconds that it sleeps before it ends
 
 
@@ -210,10 +211,10 @@ def _dismiss_helpers():
             if helpers[i].sleep == NULL:
                 break                                  # no more have ever been called
             looks = 0
-            while looks < LOOKS and not take_hold(&helpers[i].taken):
+            while looks < TIMES_TO_WAIT and not take_hold(&helpers[i].taken):
                 looks += 1                             # it works, or has just done so
                 give_way()
-            if looks == LOOKS:
+            if looks == TIMES_TO_WAIT:
                 continue
             before = exchange(&helpers[i].state, DISMISSED)
             if before == ABSENT:
@@ -222,7 +223,7 @@ def _dismiss_helpers():
                 continue
             if before == ASLEEP:
                 PyThread_release_lock(helpers[i].sleep)
-            while read(&helpers[i].taken):
+            while read(&helpers[i].state) == DISMISSED:  # afterwards, others may have called for it anew
                 give_way()
 
 

@@ -379,7 +379,7 @@ def linear_map(layer, scratch, n_threads=1):
 cdef void step_of(_Map of, double damping, bint factorises, Step* step, floating* D) noexcept nogil:
     """D and |D|; ``step`` has damping and shift already unless this ``factorises`` G."""
     cdef Job job
-    cdef double cubes = (<double> (of.m - of.n_symbols) ** 3 + <double> of.p ** 3) / 3
+    cdef double h = of.m - of.n_symbols, p = of.p, cubes = (h * h * h + p * p * p) / 3
     job.n_threads, job.p, job.m, job.d, job.cut, job.block = of.n_threads, of.p, of.m, of.n_symbols, of.cut, of.block
     job.n_ones, job.damping, job.of_G = of.n_ones, damping, step[0]
     job.G, job.factor, job.P_factor, job.R = of.G, of.factor, of.P_factor, of.R
