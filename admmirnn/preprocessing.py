@@ -216,7 +216,8 @@ class SequenceScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
 def refuse_sparse_sequences(X: Any) -> None:
     """Raise if X holds sparse matrices, which would be dense after standardising."""
-    if isinstance(X, (list, tuple)) and any(map(issparse, X)):
+    is_of_objects = isinstance(X, (list, tuple)) or getattr(X, "dtype", None) == np.dtype(object)
+    if is_of_objects and any(map(issparse, X)):
         raise TypeError(
             "X holds sparse matrices, which would not be sparse when they are standardised: leave this step out, as "
             "estimators standardise a minibatch at a time, or pass [x.toarray() for x in X]"

@@ -312,6 +312,56 @@ def test_indices_that_were_changed_after_they_were_looked_at():
     assert_array_equal(sequences_of([given]).observations[:], [[0, 0, 3]])
 
 
+def damaged(matrix, attribute, change):
+    """A matrix whose indices somebody has changed."""
+    array = getattr(matrix, attribute).copy()
+    change(array)
+    setattr(matrix, attribute, array)
+    return matrix
+
+
+def set_first(array):
+    array[0] = 10**8
+
+
+def set_second(array):
+    array[1] = 10**7
+
+
+def set_last(array):
+    array[-1] = 10**8
+
+
+@pytest.mark.parametrize(
+    ("kind", "attribute", "change"),
+    [
+        ("csc", "indices", set_first),
+        ("csc", "indptr", set_second),
+        ("csc", "indptr", set_last),
+        ("bsr", "indices", set_first),
+        ("bsr", "indptr", set_last),
+        ("coo", "row", set_first),
+        ("coo", "col", set_last),
+        ("csr", "indices", set_first),
+        ("csr", "indptr", set_second),
+        ("csr", "indptr", set_first),
+    ],
+)
+def test_damaged_indices_are_refused_in_every_format(kind, attribute, change):
+    X = [csr_array(np.eye(3)), damaged(csr_array(np.eye(3)).asformat(kind), attribute, change)]
+    with pytest.raises(ValueError, match=r"X\[1\] is a sparse matrix with wrong indices .*; build it anew"):
+        sequences_of(X)
+
+
+def test_arrays_of_sparse_matrices_without_as_many_values_are_refused():
+    for change in ({"data": np.ones(2)}, {"data": np.ones((3, 1))}, {"indptr": np.array([0, 1, 2])}):
+        matrix = csr_array(np.eye(3))
+        for name, value in change.items():
+            setattr(matrix, name, value)
+        with pytest.raises(ValueError, match=r"X\[0\]"):
+            sequences_of([matrix, csr_array(np.eye(3))])
+
+
 hypothesis = pytest.importorskip("hypothesis")
 st = hypothesis.strategies
 
@@ -542,13 +592,22 @@ def test_files_and_pictures_do_not_depend_on_how_X_was_given(tmp_path):
     assert_array_equal(model._trace(csr_array(X[0]), None).states, model._trace(X[0], None).states)
 
 
-def test_checkpoints_of_arrays_and_of_sparse_matrices_are_the_same(monkeypatch):
-    monkeypatch.setattr("admmirnn.files.checkpoints._SAMPLE", 300)
+def test_checkpoints_of_few_arrays_and_of_sparse_matrices_are_the_same():
     X, y = counts_of_words(), np.arange(40)
     found = [fingerprint(RNNClassifier(), (sequences_of(of), y, None)) for of in (X, as_sparse(X))]
     assert found[0] == found[1]
     X = [x + 1 for x in X]
     assert fingerprint(RNNClassifier(), (sequences_of(as_sparse(X)), y, None))["digest"] != found[0]["digest"]
+
+
+def test_fingerprints_are_of_a_share_of_the_numbers_that_are_there():
+    def sentences(seed):
+        of_words = np.random.default_rng(seed).integers(1, 20_000, (200, 4))
+        columns = np.column_stack([np.zeros(200, int), of_words])
+        return [csr_array((np.ones(5), (np.arange(5), row)), shape=(5, 20_000)) for row in columns]
+
+    found = [fingerprint(RNNClassifier(), (sequences_of(sentences(seed)), np.arange(200), None)) for seed in (0, 0, 1)]
+    assert found[0] == found[1] and found[0]["digest"] != found[2]["digest"]
 
 
 def test_sequences_can_be_pickled():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from admmirnn import validation
+from admmirnn.data.sparse import SparseRows
 
 if TYPE_CHECKING:
     from admmirnn._typing import Array
@@ -64,6 +65,8 @@ def _looks_swapped(sequences: Sequences, n_steps: int) -> bool:
     In arrays with channels before steps each "step" is a channel with units of its own, so that values are compared
     with the others of this channel.
     """
+    if isinstance(sequences.observations, SparseRows):  # whose features are many, and have no order
+        return False
     n = min(len(sequences), max(_MOST_LOOKED_AT // (n_steps * sequences.n_features), 1))
     rows = sequences.first_rows[:n, None] + np.arange(n_steps)
     values = np.asarray(sequences.observations[rows], np.float64)

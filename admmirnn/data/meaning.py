@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from admmirnn import validation
+from admmirnn.data.sparse import SparseRows
 
 if TYPE_CHECKING:
     from admmirnn._typing import Array, BoolArray, FloatArray, IntArray
@@ -199,6 +200,9 @@ def _is_one_number(counts: Array) -> bool:
     return bool((counts == counts[0]).all())
 
 
+_MOST_LOOKED_AT = 10**7  # numbers of one sequence
+
+
 def _is_near(k: int, lengths: IntArray) -> bool:
     """Whether a number of targets is so near to that of steps that one of them may be a slip."""
     least, most = int(lengths.min()), int(lengths.max())
@@ -213,14 +217,19 @@ def _steps_ahead(values: FloatArray, sequences: Sequences | None) -> int | None:
     """By how many steps values are the observations of one feature further on, or None if they are not."""
     if sequences is None or (sequences.frame, sequences.stride, sequences.n_symbols) != (1, 1, 0):
         return None
+    if sequences.lengths[0] * sequences.n_features > _MOST_LOOKED_AT and isinstance(sequences.observations, SparseRows):
+        return None  # which are not written out for this
     n_steps, k = int(sequences.lengths[0]), values.shape[1]
     i = int(np.count_nonzero(values, axis=1).argmax())  # of which fewest features have the values by chance
     first = sequences.observations[sequences.first_rows[i] : sequences.first_rows[i] + n_steps]
-    for feature in range(first.shape[1]):
-        for ahead in range(n_steps):
-            n = min(k, n_steps - ahead)
-            if n < min(2, n_steps - 1):
-                break
+    for ahead in range(n_steps):
+        n = min(k, n_steps - ahead)
+        if n < min(2, n_steps - 1):
+            break
+        # where most features differ from the values already
+        looked_at = [0, n - 1, int(np.abs(values[i, :n]).argmax())]
+        candidates = _equal(first[[ahead + j for j in looked_at]], values[i, looked_at, None]).all(axis=0)
+        for feature in map(int, np.flatnonzero(candidates)):
             if not _equal(first[ahead : ahead + n, feature], values[i, :n]).all():
                 continue
             rows = sequences.first_rows[:, None] + np.arange(ahead, ahead + n)

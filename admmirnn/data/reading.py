@@ -18,7 +18,7 @@ from admmirnn.data.indexed import warn_of_order_of_times
 from admmirnn.data.missing import Gaps, filled, nan_for_missing, without_masks
 from admmirnn.data.names import as_fitted, feature_names, in_one_order, names_of
 from admmirnn.data.sequences import OBSERVATION_DTYPES, Sequences, as_read
-from admmirnn.data.sparse import MOST_COLUMNS, SparseRows, as_csr
+from admmirnn.data.sparse import MOST_COLUMNS, SparseRows, as_csr, in_rows
 from admmirnn.data.stored import StoredSequences
 
 if TYPE_CHECKING:
@@ -417,7 +417,7 @@ def _of_one_type(arrays: list[Array], dtype: DType) -> list[Array]:
 
 def _read_sparse(X: Sequence[Any], dtype: DType, scale: float) -> Sequences:
     """Read sparse matrices, one per sequence; their numbers are copied, and zeros are not made."""
-    matrices = [matrix.tocsr() for matrix in X]
+    matrices = [in_rows(matrix, f"X[{i}]") for i, matrix in enumerate(X)]
     shapes = [matrix.shape for matrix in matrices]
     _check_shapes(shapes)
     if shapes[0][1] > MOST_COLUMNS:

@@ -47,6 +47,8 @@ class SparseRows:
         """
         for matrix in matrices:
             counts, n = matrix.indptr, len(matrix.indices)
+            if np.ndim(matrix.data) != 1 or matrix.indices.dtype.kind != "i" or counts.dtype.kind != "i":
+                return None
             if len(counts) != matrix.shape[0] + 1 or counts[0] != 0 or not counts[-1] <= n == len(matrix.data):
                 return None
         n_columns = matrices[0].shape[1]
@@ -119,11 +121,29 @@ def _are_indices(columns: IntArray, starts: IntArray, n_columns: int) -> bool:
 
 def as_csr(matrix: Any, name: str) -> csr_array:
     """A copy of a sparse matrix, of whatever indices, whose columns increase; what is in one place is added up."""
-    found = csr_array(matrix, copy=True)
     try:
+        found = csr_array(matrix, copy=True)
         found.check_format(full_check=True)
     except ValueError as error:
         raise ValueError(f"{name} is a sparse matrix with wrong indices ({error}); build it anew") from error
     found.has_canonical_format = found.has_sorted_indices = False  # whatever was noted before indices were changed
     found.sum_duplicates()
     return found
+
+
+def in_rows(matrix: Any, name: str) -> Any:
+    """A sparse matrix in the format CSR; its indices are looked at before scipy, which does not, turns it into that."""
+    if matrix.format == "csr":
+        return matrix
+    try:
+        if matrix.format in ("csc", "bsr"):
+            matrix = matrix.copy()
+            matrix.check_format(full_check=True)
+            return matrix.tocsr()
+        matrix = matrix.tocoo()
+        for places, size in zip((matrix.row, matrix.col), matrix.shape, strict=True):
+            if np.shape(places) != np.shape(matrix.data) or not ((places >= 0) & (places < size)).all():
+                raise ValueError("rows or columns that are not there")
+        return matrix.tocsr()
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"{name} is a sparse matrix with wrong indices ({error}); build it anew") from error
