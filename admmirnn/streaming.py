@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import issparse
 from sklearn.utils.validation import check_is_fitted
 
 from admmirnn import backend, validation
@@ -18,6 +17,7 @@ from admmirnn.data.missing import Gaps, carried_on, without_masks
 from admmirnn.data.names import by_columns, in_known_order, names_of
 from admmirnn.data.reading import as_observations
 from admmirnn.data.sequences import as_read
+from admmirnn.data.sparse import as_dense
 from admmirnn.networks import Network, layers_of_one_direction
 
 __all__ = ["Stream", "StreamState"]
@@ -453,7 +453,7 @@ class Stream:
 
     def _observation(self, x: ArrayLike) -> Array:
         """``x`` in a form that the kernel reads; observations may still be missing."""
-        x = in_known_order(as_dense(x), self._names, "x", (0, 1))
+        x = in_known_order(as_dense(x, "x"), self._names, "x", (0, 1))
         x = x if self._gaps.way == "refuse" else without_masks(x)
         n, d, n_axes = self._n_streams, self._n_features, validation.n_dimensions("x", x)
         if n == 1 and n_axes < 2:
@@ -546,7 +546,7 @@ class ReadsStreams:
         ValueError, TypeError
             If an argument does not fit, or is not finite.
         """
-        x = in_known_order(as_dense(x), self._names_of_features, "x", (0, 1))
+        x = in_known_order(as_dense(x, "x"), self._names_of_features, "x", (0, 1))
         n_streams = max(len(np.asarray(x)), 1) if validation.n_dimensions("x", x) == 2 else 1
         stream = self._stream(n_streams, state)
         return stream(x), stream._state
@@ -614,11 +614,6 @@ def check_observations(name: str, values: Any, shape: tuple[int | None, ...], wh
     if not fits:
         raise ValueError(f"{name} has the shape {array.shape}; pass {what}")
     return array
-
-
-def as_dense(x: Any) -> Any:
-    """One observation, or one of each stream, as an array if it is a sparse matrix."""
-    return x.toarray() if issparse(x) else x
 
 
 def refuse_not_finite(name: str, array: Array, dtype: DType, scale: float, standard: Array | None = None) -> NoReturn:

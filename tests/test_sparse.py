@@ -353,6 +353,19 @@ def test_damaged_indices_are_refused_in_every_format(kind, attribute, change):
         sequences_of(X)
 
 
+@pytest.mark.parametrize("kind", ["csr", "csc", "coo"])
+def test_damaged_observations_of_streams_and_damaged_targets_are_refused(kind):
+    def given(size):
+        name = "col" if kind == "coo" else "indices"
+        return damaged(csr_array(np.eye(size)[:1]).asformat(kind), name, set_first)
+
+    model = RNNClassifier(3, max_epochs=1, random_state=0).fit([np.eye(3)] * 4, [0, 1, 0, 1])
+    with pytest.raises(ValueError, match="x is a sparse matrix with wrong indices"):
+        model.step(given(3))
+    with pytest.raises(ValueError, match="y is a sparse matrix with wrong indices"):
+        RNNClassifier(3, loss="sigmoid_cross_entropy", max_epochs=1).fit([np.eye(3)], given(2))
+
+
 def test_arrays_of_sparse_matrices_without_as_many_values_are_refused():
     for change in ({"data": np.ones(2)}, {"data": np.ones((3, 1))}, {"indptr": np.array([0, 1, 2])}):
         matrix = csr_array(np.eye(3))

@@ -11,6 +11,7 @@ from sklearn.utils.validation import column_or_1d
 from admmirnn import validation
 from admmirnn.data.labels import PLAIN_KINDS, as_labels, check_comparable, check_label_column, differs
 from admmirnn.data.meaning import is_list, values_and_form
+from admmirnn.data.sparse import as_dense
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -443,7 +444,7 @@ def check_indicators(y: Any, lengths: IntArray, *, ignore_label: Any = None) -> 
     form : {"sequence", "array", "list"}
         How y held them, as `check_labels` says it.
     """
-    y = y.toarray() if issparse(y) else validation.in_lists(y)
+    y = as_dense(y, "y") if issparse(y) else validation.in_lists(y)
     items = _items_of_values(y) if len(y) == len(lengths) else None
     if items is not None and items[0].ndim == 2:
         form = "list"

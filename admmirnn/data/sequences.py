@@ -173,6 +173,12 @@ class Sequences:
             return self.standard
         return self.standard.astype(dtype)
 
+    @property
+    def n_numbers(self) -> int:
+        """How many numbers of observations are kept: of sparse ones, those that are not zero."""
+        kept = self.observations if isinstance(self.observations, np.ndarray) else self.observations.values
+        return kept.size
+
     def pieces(self, n_numbers: int) -> Iterator[tuple[int, Array]]:
         """Yield the observations, some rows of at most about ``n_numbers`` at a time, with the first one's number."""
         n_rows = max(1, n_numbers // self.observations.shape[1])

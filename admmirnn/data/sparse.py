@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, issparse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,11 +73,6 @@ class SparseRows:
     def dtype(self) -> DType:
         """That of the values."""
         return self.values.dtype
-
-    @property
-    def size(self) -> int:
-        """How many numbers there are, zeros included."""
-        return len(self) * self.n_columns
 
     def __getitem__(self, rows: int | slice | IntArray | BoolArray | tuple[IntArray, int]) -> Array:
         """Some of the rows, as a dense array: of the shape of the index, with one axis more; or one column of them."""
@@ -147,3 +142,10 @@ def in_rows(matrix: Any, name: str) -> Any:
         return matrix.tocsr()
     except (ValueError, IndexError) as error:
         raise ValueError(f"{name} is a sparse matrix with wrong indices ({error}); build it anew") from error
+
+
+def as_dense(x: Any, name: str) -> Any:
+    """A sparse matrix as an array, once its indices have been looked at, which scipy does not do; or x itself."""
+    if not issparse(x):
+        return x
+    return (as_csr(in_rows(x, name), name) if x.ndim == 2 else x).toarray()

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from admmirnn import validation
-from admmirnn.data.sparse import SparseRows
 from admmirnn.files.fitted import check_fitted_history
 from admmirnn.files.format import ModelFileError, Values, import_safetensors, read_file, remove_leftovers, write_file
 
@@ -101,9 +100,7 @@ def fingerprint(estimator: Any, *data: tuple[Sequences, Array, Array | None]) ->
     """
     digest = hashlib.sha256()
     for sequences, targets, weights in data:
-        observations = sequences.observations
-        n_numbers = observations.values.size if isinstance(observations, SparseRows) else observations.size
-        stride = max(1, n_numbers // _SAMPLE)
+        stride = max(1, sequences.n_numbers // _SAMPLE)
         for piece in sequences.every(stride, _PIECE):  # so that no more of a mapped file than that is in memory
             digest.update(np.ascontiguousarray(piece).tobytes())
         for array in (sequences.first_rows, sequences.lengths, targets, *([] if weights is None else [weights])):
