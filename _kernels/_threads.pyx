@@ -1,4 +1,4 @@
-"""The one module that knows threads: the sequences of a minibatch, or a step of several, in parts.
+"""The one module that knows threads: work in parts, such as the sequences of a minibatch or the columns of a solve.
 
 A part is done by the first thread that claims it, usually the one whose part it is.  So a thread that has no
 processor holds nobody up, but for what it is in the middle of: the others do its part.  What a part is depends on

@@ -76,9 +76,8 @@ def pixels_3_epochs(seeds):
 
 
 def permuted_pixels(seeds):
-    """MNIST pixel by pixel in a fixed random order, three epochs; the cell, fastgrnn, was chosen on the last 5,000
-    training images.
-    """
+    """MNIST pixel by pixel in a fixed random order: fastgrnn, three epochs."""
+    # the cell was chosen on the last 5,000 training images, which are not learnt
     return _pixels(seeds(3), "permuted", np.random.RandomState(0).permutation(784), 3, 0.93, cell="fastgrnn")
 
 
@@ -121,13 +120,11 @@ def gated_adding(seeds):
 
 
 def gated_copy(seeds):
-    """Copy task of ten symbols and a delay of 100 steps, fastgrnn, 100,000 sequences twelve times, without the ridge.
-
-    Of longer sequences than these with one target, "chrono" is the default; here each step has a target.
-    """
+    """Copy task of ten symbols, delay of 100 steps, fastgrnn, 100,000 sequences twelve times, without the ridge."""
     losses, X_test, y_test = [], *copy_task(2_000, 100, random_state=10**6)
     for seed in seeds(3):
         X, y = copy_task(100_000, 100, random_state=seed)
+        # "chrono" is the default of longer sequences with one target; here each step has one
         settings = {"cell": "fastgrnn", "forget_bias": "chrono", "penalty": 0, "max_epochs": 12, "batch_size": 100}
         model = fit_quietly(RNNClassifier(targets="step", random_state=seed, **settings), X, y)
         probabilities = np.concatenate(model.predict_proba(X_test))
@@ -152,9 +149,7 @@ def gated_text(seeds):
 
 
 def gated_vibrations(seeds):
-    """Noisy series of 30 to 200 steps, 192 for training, 400 for testing, a new set for each seed: by default, and with
-    the read-out that cross-validation of the training set takes.
-    """
+    """Noisy series of 30 to 200 steps, 192 / 400 anew for each seed: by default, and read-out by cross-validation."""
     by_default, by_search, read_outs = [], [], []
     for seed in seeds(10):
         X, y = vibrations(592, 10**5 + seed)
