@@ -21,6 +21,7 @@ from admmirnn.networks.cells import GATED, Elman
 from admmirnn.networks.start import new_network
 from admmirnn.solvers.algorithm1.solver import BACKWARD, FORWARD
 from admmirnn.solvers.algorithm1.variables import SweepSettings, Variables
+from admmirnn.solvers.rollout.gram import FIRST_ITERATIONS
 from admmirnn.solvers.rollout.state import Layer, Targets, Workspace
 from bench.flops import Size
 from bench.measure import backend_named
@@ -216,7 +217,7 @@ class Training:
         n_layers=1,
         **options,
     ):
-        self._network = network_of(size, dtype, read_out, cell, n_layers)
+        self._n_batches, self._network = n_batches, network_of(size, dtype, read_out, cell, n_layers)
         self._loss = loss or SoftmaxCrossEntropy()
         sequences, targets = problem(size, dtype, n_batches)
         if not self._loss.takes_labels:
@@ -237,7 +238,9 @@ class Training:
     def __enter__(self):
         # here: threadpoolctl heeds the first thread that limits OpenBLAS, and no other one as long as that lives
         self._one_blas_thread.__enter__()
-        self.epoch()  # the first one finds its memory, and takes all steps into G
+        first = FIRST_ITERATIONS if isinstance(self._solver, Rollout) else 1
+        for _ in range(-(-first // self._n_batches)):  # these find their memory, and take more into G and R
+            self.epoch()
         return self
 
     def __exit__(self, *_):

@@ -3,9 +3,17 @@
 An addition and a multiplication count one each.  Only what the mathematics asks for is counted, at sequences of equal
 length: not the activations and the losses, not what a kernel computes twice, adds up over threads or moves about, and
 not products with states that are zero because a sequence starts there.  m = d + n + 1.
+
+Iterations are those from the tenth on: G and R take as many states as the solver has them take then, and the Cholesky
+factor of G serves in two of them.
 """
 
 from dataclasses import dataclass
+
+from admmirnn import Rollout
+from admmirnn.solvers.rollout.gram import states_per_taken_by_R, steps_per_taken_by_G
+
+FACTOR_EVERY = Rollout().factor_every
 
 
 @dataclass(frozen=True)
@@ -93,9 +101,12 @@ def output_statistics(size):
     return size.B * (2 * size.n * size.K + size.K + size.n * (size.n + 1) + size.n)
 
 
-def backward(size, first, every):
-    """The backward sweep: multipliers, L, G and R of the hidden layer, and both statistics of the read-out."""
-    of_hidden = products(size) + gram(size, first, every) + gram_of_multipliers(size, every)
+def backward(size, first, every, every_of_R=None):
+    """The backward sweep: multipliers, L, G and R of the hidden layer, and both statistics of the read-out.
+
+    G takes one step of ``every``, from ``first`` on, and R one state of ``every_of_R``, by default as many.
+    """
+    of_hidden = products(size) + gram(size, first, every) + gram_of_multipliers(size, every_of_R or every)
     return multipliers(size) + of_hidden + output_statistics(size)
 
 
@@ -104,21 +115,36 @@ def factorisation(order):
     return order**3 / 3
 
 
-def weight_step(size):
-    """D = P^-1 M (G + shift)^-1 of the hidden layer: m^3 / 3 + 2 m^2 n for G and n^3 / 3 + 2 n^2 m for P."""
-    return factorisation(size.m) + 2 * size.m**2 * size.n + factorisation(size.n) + 2 * size.n**2 * size.m
+def weight_step(m, p):
+    """D = P^-1 M (G + shift)^-1 of p rows: m^3 / 3 and 2 m^2 p for G, p^3 / 3 and 2 p^2 m for P.
+
+    G is factorised in one iteration of `FACTOR_EVERY`.
+    """
+    return factorisation(m) / FACTOR_EVERY + 2 * m**2 * p + factorisation(p) + 2 * p**2 * m
+
+
+def output_step(size):
+    """That of the read-out, with P = I: h^3 / 3 and 2 h^2 K with h = n + 1."""
+    h = size.n + 1
+    return factorisation(h) / FACTOR_EVERY + 2 * h**2 * size.K
 
 
 def solves(size):
-    """That of the hidden layer, and of the read-out with P = I: h^3 / 3 + 2 h^2 K with h = n + 1."""
-    h = size.n + 1
-    return weight_step(size) + factorisation(h) + 2 * h**2 * size.K
+    """Those of the hidden layer and of the read-out."""
+    return weight_step(size.m, size.n) + output_step(size)
+
+
+def taken(size, every):
+    """Of how many steps G takes one, and R of how many states, where ``every`` are asked for."""
+    every = min(every, size.N)
+    of_R = states_per_taken_by_R(every, size.rows, size.N, size.n)
+    return steps_per_taken_by_G(every, size.rows, size.n), of_R
 
 
 def iteration(size, every=8):
     """One iteration of `Rollout`: forward, backward, solves; as the mean over which step G starts at."""
-    every = min(every, size.N)
-    mean_backward = sum(backward(size, first, every) for first in range(every)) / every
+    of_G, of_R = taken(size, every)
+    mean_backward = sum(backward(size, first, of_G, of_R) for first in range(of_G)) / of_G
     return forward(size) + mean_backward + solves(size)
 
 
@@ -126,19 +152,18 @@ def iteration_of_cell(size, cell, every=4):
     """One iteration of `Rollout` of a network with gates, counted as `iteration` counts that of an Elman network.
 
     A map with p rows and m columns makes 2 p times as many products as it reads numbers, in the roll-out and in L, and
-    2 p n for W^T; its R takes p (p + 1) a row of one of ``every``, and its step m^3 / 3 + 2 m^2 p + p^3 / 3 + 2 p^2 m.
-    A row of FastGRNN's has part in two equations, for both of which R is.
+    2 p n for W^T; its R takes p (p + 1) a row of those that it takes, and then there is its step.  A row of FastGRNN's
+    has part in two equations, for both of which R is.
     """
-    every, n_equations = min(every, size.N), 2 if cell.name == "fastgrnn" else 1
-    total = 2 * read_out(size) + output_statistics(size) + factorisation(size.n + 1) + 2 * (size.n + 1) ** 2 * size.K
-    total += sum(gram(size, first, every) for first in range(every)) / every
+    (of_G, of_R), n_equations = taken(size, every), 2 if cell.name == "fastgrnn" else 1
+    total = 2 * read_out(size) + output_statistics(size) + output_step(size)
+    total += sum(gram(size, first, of_G) for first in range(of_G)) / of_G
     for of in cell.maps:
         parts, p = [part for part, _ in of.columns], of.rows_per_unit * size.n
         m = parts.count("x") * size.d + parts.count("s") * size.n + parts.count("1")
         of_inputs = parts.count("x") * (size.d + 1) * size.rows + parts.count("s") * size.n * size.later_rows
         total += 4 * p * of_inputs + 2 * p * parts.count("s") * size.n * size.later_rows
-        total += n_equations * p * (p + 1) * size.rows / every
-        total += factorisation(m) + 2 * m**2 * p + factorisation(p) + 2 * p**2 * m
+        total += n_equations * p * (p + 1) * size.rows / of_R + weight_step(m, p)
     return total
 
 

@@ -15,7 +15,13 @@ from admmirnn.networks.rolling import Spaces
 from admmirnn.solvers.memory import as_dict
 from admmirnn.solvers.rollout.consensus import Consensus
 from admmirnn.solvers.rollout.dropout import Dropout
-from admmirnn.solvers.rollout.gram import block_of_gram, cut_of
+from admmirnn.solvers.rollout.gram import (
+    FIRST_ITERATIONS,
+    block_of_gram,
+    cut_of,
+    states_per_taken_by_R,
+    steps_per_taken_by_G,
+)
 from admmirnn.solvers.rollout.guard import WINDOW, Guard
 from admmirnn.solvers.rollout.history import EpochRecord
 from admmirnn.solvers.rollout.joint import Joint, room_of_joint
@@ -51,10 +57,6 @@ if TYPE_CHECKING:
 _LEAST_OF_COSINE = 0.02
 _CAP, _CAP_OF_GATES = 1.0, 4.0  # of 784 steps a gru is thrown back without
 _GRAM_EVERY, _GRAM_EVERY_OF_GATES = 8, 4
-_FIRST_ITERATIONS = 10  # in which the running Gram matrix changes fast
-_FEWEST_OF_R, _MOST_OF_R = 2, 4  # times n: how many states of a minibatch R takes, if there are so many
-_ENOUGH_OF_R = 256  # of a large minibatch
-_LONG, _MOST_APART = 100, 8  # of sequences of so many steps R takes one state in so many at least
 # chosen on validation data of eleven tasks, see bench/choices.py
 _RIDGE, _USUAL_UNITS, _MOST_RIDGE = 6.0, 128, 2.0  # of [U W]
 _RIDGE_OF_SYMBOLS = 14.0  # of W alone
@@ -562,23 +564,18 @@ class Fit:
         first_work = self.works[0][0]
         n, whole = first_work.room.n, first_work.batch if self.part is None else self.part
         n_rows = whole.n_rows
-        every = self.gram_every if n_remembered >= _FIRST_ITERATIONS else self.gram_every // 4
+        is_early = n_remembered < FIRST_ITERATIONS
+        every = self.gram_every // 4 if is_early else self.gram_every
         every = 1 if n_remembered == 1 else min(max(every, 1), whole.n_steps)
-        of_G = every
-        if settings.metric == "multipliers":  # of a small minibatch G takes at least n states, if there are so many
-            of_G = max(min(every, n_rows // n), 1)
+        of_G, states_per_taken = every, states_per_taken_by_R(every, n_rows, whole.n_steps, n, is_early=is_early)
+        if settings.metric == "multipliers":
+            of_G = steps_per_taken_by_G(every, n_rows, n)
         first = n_remembered % of_G
         self.gram_steps, self.R_positions = (first, of_G), None
         if self.part is not None and not self.is_idle:  # its sequences end with those of the whole
             later = self.part.n_steps - first_work.batch.n_steps
             self.gram_steps, self.R_positions = ((first - later) % of_G, of_G), self.part.positions + (first + later)
-        # R takes as large a share of the states, but of a small minibatch at least 2 n, if there are so many, and of a
-        # large one no more than 4 n, or than 256, or, as few steps of long sequences say much, one in 8 of these; and
-        # its mean is of at least the last 10 n, or R would say more of these than of the network
-        if n_remembered >= _FIRST_ITERATIONS and every > 1:
-            apart = n_rows // max(_MOST_OF_R * n, _ENOUGH_OF_R)
-            every = max(every, min(apart, _MOST_APART) if whole.n_steps >= _LONG else apart)
-        states_per_taken = max(min(every, n_rows // (_FEWEST_OF_R * n)), 1)
+        # the mean of R is of at least the last 10 n states, or R would say more of these than of the network
         decay = max(settings.gram_decay, 1 - n_rows / (states_per_taken * _ROWS_IN_MEMORY * n))
         self.R_every, self.R_decay = states_per_taken, min(decay, 1 - 1 / n_remembered)
 
@@ -606,7 +603,7 @@ class Fit:
         With penalties, M - lambda4 in place of M, and then Theta <- Y, see `Splitting`.
         """
         settings, schedule = self.settings, self.schedule()
-        is_due = self.n_remembered < _FIRST_ITERATIONS or self.n_remembered % settings.factor_every == 0
+        is_due = self.n_remembered < FIRST_ITERATIONS or self.n_remembered % settings.factor_every == 0
         is_due, self.has_factors = is_due or not self.has_factors, True
         if self.splitting:
             self.splitting.pull()
