@@ -9,8 +9,10 @@ exit code is 1 if there are any.  A test compares as well.  The JSON files are l
 import argparse
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
+from bench.race import tasks
 from bench.record import read_result, summary_of
 
 ROOT = Path(__file__).parent.parent
@@ -63,11 +65,7 @@ def _of(module):
     return table
 
 
-TABLES = {
-    "race-mnist": lambda: race("mnist"),
-    "race-vowels": lambda: race("vowels"),
-    "race-digits": lambda: race("digits"),
-    "race-text": lambda: race("text"),
+TABLES = {f"race-{task}": partial(race, task) for task in tasks.names()} | {
     "cells": _of("cells"),
     "scaling": _of("growth"),
     "stability": _of("stability"),

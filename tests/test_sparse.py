@@ -4,6 +4,7 @@ import pickle
 import tracemalloc
 import warnings
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -364,6 +365,22 @@ def test_damaged_observations_of_streams_and_damaged_targets_are_refused(kind):
         model.step(given(3))
     with pytest.raises(ValueError, match="y is a sparse matrix with wrong indices"):
         RNNClassifier(3, loss="sigmoid_cross_entropy", max_epochs=1).fit([np.eye(3)], given(2))
+
+
+@pytest.mark.parametrize("given", [csr_array, coo_array, csr_matrix])
+@pytest.mark.parametrize("estimator", [RNNClassifier, RNNRegressor])
+def test_sparse_targets_are_refused_in_words(estimator, given):
+    estimator = partial(estimator, 3, max_epochs=1, targets="step")
+    X, labels = np.random.default_rng(0).normal(size=(4, 3, 2)), np.array([0, 1, 0, 1])
+    of_steps = np.array([0, 1, 0])
+    in_y = [given(labels[:, None]), given(labels[None, :]), given(np.ones((4, 3)))]
+    in_lists = [([given(of_steps[:, None])] * 4, 0), ([of_steps] * 2 + [given(of_steps[None, :])] * 2, 2)]
+    fitted = {False: estimator(targets="auto").fit(X, labels), True: estimator().fit(X, [of_steps] * 4)}
+    for y, name in [(y, "y") for y in in_y] + [(y, rf"y\[{i}\]") for y, i in in_lists]:
+        of_kind = fitted[isinstance(y, list)]
+        for call in (estimator().fit, of_kind.score, of_kind.partial_fit):
+            with pytest.raises(TypeError, match=f"^{name} is a sparse matrix; convert it with its toarray"):
+                call(X, y)
 
 
 def test_arrays_of_sparse_matrices_without_as_many_values_are_refused():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse import issparse
 
 from admmirnn import validation
 from admmirnn.data.sparse import SparseRows
@@ -55,7 +56,7 @@ def _entries_have(y: Any, size: int, n: int) -> bool:
     """Whether y has an entry for each of n sequences, and all of them have this length."""
     if hasattr(y, "shape"):
         return len(y.shape) == 2 and tuple(y.shape) == (n, size)
-    is_list = isinstance(y, (list, tuple)) and len(y) == n
+    is_list = isinstance(y, (list, tuple)) and len(y) == n and not issparse(y[0])
     return is_list and all(hasattr(one, "__len__") and not isinstance(one, str) and len(one) == size for one in y)
 
 

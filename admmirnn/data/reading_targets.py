@@ -58,7 +58,7 @@ def check_labels(
     form : {"sequence", "array", "list"}
         What y was: one label per sequence, or a rectangular array or a list with one label per step.
     """
-    validation.refuse_masked("y", y)
+    _refuse_masked_and_sparse(y)
     y = validation.in_lists(y)
     form = _form_of_labels(y, of_steps=stateful or targets == "step")
     check_form(form, targets, y)
@@ -131,10 +131,18 @@ def check_form(form: str, targets: str, y: Any) -> None:
 
 def check_labels_of_sequences(y: Any, lengths: IntArray, ignore_label: Any = None) -> Array:
     """Return the labels to compare predictions with, one for each sequence."""
-    validation.refuse_masked("y", y)
+    _refuse_masked_and_sparse(y)
     labels = as_labels(_of_one_axis(validation.in_lists(y)), ignore_label=ignore_label)
     check_n_targets(len(labels), lengths)
     return labels
+
+
+def _refuse_masked_and_sparse(y: Any) -> None:
+    validation.refuse_masked("y", y)
+    validation.refuse_sparse("y", y)
+    if is_list(y) and getattr(y, "ndim", 1) and any(map(issparse, y)):
+        i = next(i for i, one in enumerate(y) if issparse(one))
+        validation.refuse_sparse(f"y[{i}]", y[i])
 
 
 def _n_axes(y: Any) -> int:
@@ -164,6 +172,7 @@ def check_weights_of_score(weights: FloatArray | None, present: slice | BoolArra
 
 def check_labels_per_step(y: Any, lengths: IntArray, ignore_label: Any = None) -> Array:
     """Return the labels of all steps, one sequence after the other."""
+    _refuse_masked_and_sparse(y)
     y = validation.in_lists(y)
     form = "sequence" if y is None else _form_of_labels(y, of_steps=True)
     if form == "sequence" or len(y) != len(lengths):
@@ -292,7 +301,7 @@ def check_values(
     single : bool
         Whether y has no axis of length k.
     """
-    validation.refuse_masked("y", y)
+    _refuse_masked_and_sparse(y)
     y = validation.in_lists(y)
     if not isinstance(y, (list, tuple)):
         y = np.asarray(y)
