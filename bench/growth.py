@@ -6,7 +6,8 @@ make (`bench.flops`) at the speed of the fastest matrix product.  The first part
 of the others one number of a size grows: hidden units n, features d, steps N, sequences in a minibatch B, classes K,
 and the threads of ours.  Seconds are those of the processor, but those of threads, which are of the clock on the wall.
 
-``--publish`` writes bench/results/scaling.json, of which docs/ shows a table, and docs/scaling.png.
+``--publish`` writes bench/results/scaling.json, of which docs/ shows a table, and docs/scaling.png; with ``--only`` the
+other parts stay as they are there, each with the machine and the commit that it is from.
 """
 
 import argparse
@@ -136,13 +137,14 @@ def row_of(row):
 def table():
     """Markdown of the published table, for docs/."""
     record = read_result("scaling")
+    made = record["made"]["table"]
     lines = [
         "| cell | size | an iteration | times as long: PyTorch, Adam | JAX, Adam | share of the arithmetic limit |",
         "|---|---|---|---|---|---|",
         *map(row_of, record["parts"]["table"]),
     ]
-    how = "Few rounds; " if record["cheap"] else ""
-    return "\n".join([*lines, "", f"{how}{summary_of(record['machine'])}; {record['blas']}."])
+    how = "Few rounds; " if made["cheap"] else ""
+    return "\n".join([*lines, "", f"{how}{summary_of(made['machine'])}; {made['blas']}."])
 
 
 def draw(path, parts):
@@ -213,14 +215,15 @@ def main():
     for installed, message in ((pytorch.INSTALLED, pytorch.MISSING), (jax_training.INSTALLED, jax_training.MISSING)):
         if not installed:
             print(message)
+    made = {"machine": machine(1, ("torch", "jax")), "blas": blas_kernel(), "cheap": options.cheap}
     parts = measure(options.only, cheap=options.cheap)
-    if options.publish:
-        parts = ((read_result("scaling") or {}).get("parts") or {}) | parts
-    record = {"machine": machine(1, ("torch", "jax")), "blas": blas_kernel(), "cheap": options.cheap, "parts": parts}
-    write_json(options.output / "scaling.json", record)
-    if options.publish:
+    record = {"parts": parts, "made": dict.fromkeys(parts, made)}
+    if options.publish:  # parts that have not been measured again stay, each with what it was made with
+        before = read_result("scaling") or {}
+        record = {key: before.get(key, {}) | of_key for key, of_key in record.items()}
         write_json(RESULTS / "scaling.json", record)
-    draw(PICTURE if options.publish else options.output / "scaling.png", parts)
+    write_json(options.output / "scaling.json", record)
+    draw(PICTURE if options.publish else options.output / "scaling.png", record["parts"])
 
 
 if __name__ == "__main__":
