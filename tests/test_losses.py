@@ -18,6 +18,7 @@ from admmirnn.losses import (
     Hinge,
     Huber,
     Quantile,
+    Quantiles,
     SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
     SquaredError,
@@ -315,9 +316,29 @@ NAMES = pytest.mark.parametrize("name", CASES)
 SMOOTH = ("cross_entropy", "squared_error", "sigmoid_cross_entropy", "huber")
 
 
+@BACKENDS
+@DTYPES
+@pytest.mark.parametrize("rho", [0.3, 1.0, 40.0])
+def test_the_step_of_several_quantiles_is_that_of_each(kernels, dtype, rho):
+    rng, levels = np.random.default_rng(0), (0.1, 0.5, 0.9)
+    Q, targets = rng.normal(size=(2, 20, 6)).astype(dtype)  # two outputs of three levels each
+    Q[0], weights = targets[0], np.where(np.arange(20) % 5 == 4, 0, 1.5).astype(dtype)
+    O_plus, lambda3 = np.full_like(Q, np.nan), np.full_like(Q, np.nan)
+    loss, n_correct = Quantiles(levels).step(kernels, Q, targets, weights, rho, O_plus, lambda3)
+    total = 0.0
+    for j in range(6):
+        of_one = [np.ascontiguousarray(of[:, j : j + 1]) for of in (Q, targets)]
+        found = [np.full_like(of_one[0], np.nan) for _ in range(2)]
+        total += Quantile(levels[j % 3]).step(kernels, *of_one, weights, rho, *found)[0]
+        np.testing.assert_allclose(O_plus[:, j], found[0][:, 0], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(lambda3[:, j], found[1][:, 0], rtol=0, atol=1e-5)
+    assert loss == pytest.approx(total, rel=1e-5) and n_correct is None
+    assert (lambda3[weights == 0] == 0).all() and np.abs(lambda3[weights > 0]).max() > 0.5
+
+
 def test_every_loss_by_name_has_a_row_in_the_table_of_the_twin_and_a_case_here():
     by_name = {**LOSSES_OF_CLASSES, **LOSSES_OF_VALUES}
-    del by_name["quantiles"]  # which is numpy's, see test_forecasting
+    del by_name["quantiles"]  # which is numpy's
     assert set(by_name) == set(LOSSES) == set(CASES)
     assert all(type(CASES[name].loss) is loss for name, loss in by_name.items())
 
