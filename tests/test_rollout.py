@@ -347,3 +347,23 @@ def test_the_scale_of_sequences_is_as_good_as_scaled_observations(waves, backend
         outputs.append(network.outputs(given))
     np.testing.assert_array_equal(networks[0].Theta, networks[1].Theta)
     np.testing.assert_array_equal(outputs[0], outputs[1])
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_the_last_record_has_the_radius_of_each_layer_wherever_a_fit_ends(waves, ends):
+    X, y = waves
+    solver = Rollout(radius=0.02, output_radius=0.05, schedule="constant")
+    _, history = solve(X, y, solver, max_epochs=2, batch_size=30, on_epoch_end=lambda record: ends)
+    assert len(history) == 2 - ends
+    assert history[-1]["radius"] == 0.02 and history[-1]["output_radius"] == 0.05
+    assert history[-1]["output_D_norm"] > 0
+
+
+def test_values_of_any_type_are_learnt_as_numbers(waves):
+    X, _ = waves
+    values = np.stack([10 * x.mean(axis=0) for x in X]).round().clip(0, 9)
+    losses = []
+    for dtype in ("float64", "float32", "uint8", "int16"):
+        options = {"loss": SquaredError(), "max_epochs": 2, "batch_size": 30}
+        losses.append(solve(X, values.astype(dtype), Rollout(), **options)[1][-1]["rollout_loss"])
+    assert losses[0] > 0 and losses == pytest.approx([losses[0]] * 4, rel=1e-12)

@@ -532,3 +532,29 @@ def test_readers_of_targets_are_found_where_they_were():
     assert validation.check_values is reading_targets.check_values
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = validation.nonsense
+
+
+@pytest.mark.parametrize(
+    ("numbers", "is_fine"),
+    [
+        ([0, 3], True),
+        ([2], True),
+        ([3, 1, 0], True),
+        ([], False),
+        ([0, 1, 2, 3], False),
+        ([1, 1], False),
+        ([0, 4], False),
+        ([-1, 0], False),
+        ([0.0, 1.0], False),
+    ],
+)
+def test_the_form_of_different_numbers(numbers, is_fine):
+    check, found = validation.different(4, 1, 3), np.array(numbers, None if numbers else int)
+    if is_fine:
+        check("order", found)
+    else:
+        with pytest.raises(ValueError, match="order"):
+            check("order", found)
+    for other in (found[None], found.tolist()):
+        with pytest.raises(ValueError, match="order"):
+            check("order", other)

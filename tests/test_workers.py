@@ -12,7 +12,7 @@ from admmirnn.solvers.rollout.guard import Guard
 from admmirnn.solvers.rollout.iteration import Fit
 from admmirnn.solvers.rollout.judge import Judge
 from admmirnn.solvers.rollout.order import Shuffled
-from admmirnn.solvers.workers import WorkerError
+from admmirnn.solvers.workers import ByLetter, Unheard, WorkerError
 
 OPTIONS = {"hidden_size": 6, "dtype": "float64", "random_state": 0, "max_epochs": 3, "batch_size": 30}
 SHARDS = [(45, 45), (60, 20, 10), (50, 0, 39, 1)]
@@ -548,3 +548,12 @@ def test_the_model_of_scaling_is_that_of_an_allreduce():
     assert modelled(1, found, 1e-6, 1e-9) == 1e-2
     assert modelled(2, found, 1e-6, 1e-9) == pytest.approx(1e-2 + 2e-6 + 1e-3)
     assert modelled(1024, found, 1e-6, 1e-9) == pytest.approx(1e-2 + 2e-5 + 2 * 1023 / 1024 * 1e-3)
+
+
+def test_a_worker_by_letter_hears_its_answers_in_their_order():
+    worker = ByLetter(1, 2, [["a", "b"], ["c", "d"]])
+    assert [worker.gather("b"), worker.gather("d")] == [["a", "b"], ["c", "d"]]
+    with pytest.raises(Unheard):
+        worker.gather("e")
+    with pytest.raises(NotImplementedError, match="one by one"):
+        worker.sum([np.zeros(2)])
