@@ -2,14 +2,16 @@
 
 Places are drawn in losses, penalties, solvers and checks, and what stands there is changed by an operator of cosmic-ray
 that is drawn as well, to another operator, number or condition.  The tests of the module run on a copy of the package,
-until one of them fails or two minutes of processor are over.  A mutant that they all pass has survived: either the
-change means nothing, or a test is missing.  Annotations are left out.  ``--place`` makes all mutants of these places.
+until one of them fails or two minutes of processor are over, and then more of them.  A mutant that they all pass has
+survived: either the change means nothing, or a test is missing.  Annotations are left out.  ``--place`` makes all
+mutants of these places, and ``--again`` those that have survived in an earlier run, by what it has printed.
 """
 
 import argparse
 import contextlib
 import importlib
 import os
+import re
 import resource
 import shutil
 import sys
@@ -34,6 +36,13 @@ TESTS = {
     "admmirnn/solvers/rollout": "rollout solvers judging online reducer rounds weights dropout checkpoint penalties",
     "admmirnn/solvers": "solvers workers messages_of_functions",
 }
+MORE_TESTS = {  # for mutants that pass those: of what else the module is for
+    "admmirnn/losses.py": "rollout estimators forecasting weights",
+    "admmirnn/validation": "checkpoint states estimators labels sequences",
+    "admmirnn/solvers/rollout": "matrix_penalty golden golden_cells workers symbols text wide layers sparse",
+    "admmirnn/solvers": "rounds reducer golden",
+}
+SURVIVED = re.compile(r"^(\S+):(\d+):(\d+) (\w+) SURVIVED", re.MULTILINE)
 _LATE = ("pandas", "scipy.linalg", "sklearn.model_selection", "sklearn.utils.estimator_checks")
 
 
@@ -83,8 +92,15 @@ def copied(folder):
 
 
 def survives(folder, path):
-    """Whether all tests of the module at ``path`` pass in a process of their own, with the package in ``folder``."""
-    tests = [f"tests/test_{name}.py" for name in TESTS[_part_of(path)].split()]
+    """Whether all tests of the module at ``path`` pass in processes of their own, with the package in ``folder``."""
+    part = _part_of(path)
+    return all(_pass(folder, tests.get(part, "").split()) for tests in (TESTS, MORE_TESTS))
+
+
+def _pass(folder, names):
+    tests = [f"tests/test_{name}.py" for name in names]
+    if not tests:
+        return True
     process = os.fork()
     if process == 0:
         code = 1
@@ -130,11 +146,19 @@ def main():
     parser.add_argument("--n", type=int, default=120, help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the places (default: %(default)s)")
     parser.add_argument("--place", nargs="+", help="FILE:LINE:COLUMN, as a run has named it")
+    parser.add_argument("--again", type=Path, help="file of what an earlier run has printed")
     options = parser.parse_args()
     known, rng = places(options.parts or TESTS), np.random.default_rng(options.seed)
     if options.place:
         chosen = [(path, int(line), int(column)) for path, line, column in (one.split(":") for one in options.place)]
         drawn = [(place, *mutant) for place in chosen for mutant in known[place]]
+    elif options.again:
+        drawn = [
+            ((path, int(line), int(column)), name, number)
+            for path, line, column, operator in SURVIVED.findall(options.again.read_text(encoding="utf-8"))
+            for name, number in known[path, int(line), int(column)]
+            if name.partition("/")[2] == operator
+        ]
     else:
         of = list(known)
         chosen = [of[i] for i in rng.choice(len(of), options.n, replace=False)]
