@@ -353,7 +353,7 @@ def test_a_wide_fit_takes_memory_in_proportion_to_its_features_and_learns():
 
 
 def test_the_benchmark_measures_cost_and_losses(monkeypatch):
-    seconds, n_bytes = wide.cost_of(40, 8, n=4, n_sequences=3, n_steps=2)
+    seconds, n_bytes = wide.cost_of(40, 8, n=16, n_sequences=200, n_steps=10)  # long enough for any clock
     assert seconds > 0 and n_bytes > 0
     monkeypatch.setattr(wide, "EPOCHS", 1)
     held_out, last, _ = wide.losses_of(partial(wide.rule, n=40, n_steps=3), 30, 8, 0)
