@@ -353,7 +353,8 @@ def test_a_wide_fit_takes_memory_in_proportion_to_its_features_and_learns():
 
 
 def test_the_benchmark_measures_cost_and_losses(monkeypatch):
-    seconds, n_bytes = wide.cost_of(40, 8, n=16, n_sequences=200, n_steps=10)  # long enough for any clock
+    # long enough for the clock of a process with a limit of CPU time, which has steps of 4 ms or 10
+    seconds, n_bytes = wide.cost_of(40, 8, n=64, n_sequences=1000, n_steps=20)
     assert seconds > 0 and n_bytes > 0
     monkeypatch.setattr(wide, "EPOCHS", 1)
     held_out, last, _ = wide.losses_of(partial(wide.rule, n=40, n_steps=3), 30, 8, 0)

@@ -138,6 +138,7 @@ def check_labels_of_sequences(y: Any, lengths: IntArray, ignore_label: Any = Non
 
 
 def _refuse_masked_and_sparse(y: Any) -> None:
+    """Raise an error for targets with masked values, and for sparse matrices, as a whole or one per sequence."""
     validation.refuse_masked("y", y)
     validation.refuse_sparse("y", y)
     if is_list(y) and getattr(y, "ndim", 1) and any(map(issparse, y)):
