@@ -201,12 +201,12 @@ def main():
         prog="python -m bench.stability", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", nargs="+", choices=list(CELLS), default=list(CELLS), help="cells (default: all)")
-    parser.add_argument("--seeds", type=int, default=10, help="how many (default: %(default)s)")
-    parser.add_argument("--cheap", action="store_true", help="2 seeds, 9 settings, 10,000 images: some minutes")
+    parser.add_argument("--seeds", type=int, help="how many (default: 10, and 2 of a cheap run)")
+    parser.add_argument("--cheap", action="store_true", help="9 settings, 10,000 images: some minutes")
     parser.add_argument("--publish", action="store_true", help="write what docs/ shows")
     parser.add_argument("--output", type=Path, default=Path("results"), help="folder (default: %(default)s)")
     options = parser.parse_args()
-    n_seeds, n_train = (2, 10_000) if options.cheap else (options.seeds, 55_000)
+    n_seeds, n_train = options.seeds or (2 if options.cheap else 10), 10_000 if options.cheap else 55_000
     path = options.output / ("stability-cheap.json" if options.cheap else "stability.json")
     runs = measure(path, options.only, n_seeds, n_train, cheap=options.cheap)
     if options.publish:

@@ -44,7 +44,10 @@ def _options():
         "--layers", nargs="+", choices=("RNN", "GRU", "LSTM"), help="what torch trains (default: what the task says)"
     )
     parser.add_argument(
-        "--cheap", action="store_true", help="three learning rates and two budgets: all tasks take about an hour"
+        "--cheap",
+        action="store_true",
+        help="three learning rates and two budgets: of three seeds of one layer, a task takes some minutes to an hour "
+        "of the processor, and adding and pixels longer",
     )
     parser.add_argument(
         "--publish", action="store_true", help="write what README shows of it, into bench/results/, as well"
