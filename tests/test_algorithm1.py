@@ -680,6 +680,8 @@ def test_bad_settings_are_refused(waves, settings, error, parts):
         ),
         ({"weights": np.ones(29)}, "weights has 29 entries for 30 sequences of .* pass one per sequence"),
         ({"targets": np.full(30, 2)}, "label 2 of row 0 is not below 2"),
+        ({"targets": np.eye(30, dtype=int)[3] * 9}, "label 9 of row 3 is not below 2"),
+        ({"targets": np.eye(30, dtype=int)[4] * -1}, "label -1 of row 4 .* is negative"),
         ({"max_epochs": 0}, "max_epochs is 0"),
     ],
 )

@@ -70,6 +70,8 @@ def test_a_classifier_learns_what_one_process_does(data, sizes):
     assert len(model.history_) == 40
     assert model.history_[-1]["training_accuracy"] > 0.8
     assert model.history_[-1]["rollout_loss"] < 0.5 * model.history_[0]["rollout_loss"]
+    for name in ("D_norm", "r", "output_D_norm", "output_r"):  # means over the steps of all parts
+        assert model.history_[-1][name] > 0
     model.partial_fit(X[:30], y[:30])
 
 

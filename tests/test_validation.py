@@ -1,5 +1,6 @@
 """Everything that is refused: the type of the error, and a message that names the argument and the place."""
 
+import math
 import re
 
 import numpy as np
@@ -558,3 +559,20 @@ def test_the_form_of_different_numbers(numbers, is_fine):
     for other in (found[None], found.tolist()):
         with pytest.raises(ValueError, match="order"):
             check("order", other)
+
+
+@pytest.mark.parametrize(
+    ("form", "fine", "wrong"),
+    [
+        (validation.count(), [0, 1, 2**53], [-1, 2**53 + 1, 1.0, True, np.int64(1), "1", None]),
+        (validation.count(2), [2, 3], [1, 0, 2.0]),
+        (validation.number(0), [0, 0.0, 0.5, math.inf], [-0.5, math.nan, "1", None, np.float64(1)]),
+        (validation.number(), [-math.inf, -1, 1.5], [math.nan]),
+    ],
+)
+def test_the_forms_of_counts_and_numbers(form, fine, wrong):
+    for found in fine:
+        form("epoch", found)
+    for found in wrong:
+        with pytest.raises(ValueError, match="for epoch"):
+            form("epoch", found)
