@@ -141,7 +141,7 @@ def _refuse_masked_and_sparse(y: Any) -> None:
     """Raise an error for targets with masked values, and for sparse matrices, as a whole or one per sequence."""
     validation.refuse_masked("y", y)
     validation.refuse_sparse("y", y)
-    if is_list(y) and getattr(y, "ndim", 1) and any(map(issparse, y)):
+    if is_list(y) and getattr(y, "ndim", 1) > 0 and any(map(issparse, y)):
         i = next(i for i, one in enumerate(y) if issparse(one))
         validation.refuse_sparse(f"y[{i}]", y[i])
 
