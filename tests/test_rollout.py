@@ -15,6 +15,7 @@ from admmirnn.losses import SoftmaxCrossEntropy, SquaredError
 from admmirnn.networks import ElmanRNN
 from admmirnn.solvers.rollout.guard import Guard
 from admmirnn.solvers.rollout.iteration import Fit
+from admmirnn.solvers.rollout.order import Carried
 
 pytestmark = pytest.mark.elman
 
@@ -367,3 +368,17 @@ def test_values_of_any_type_are_learnt_as_numbers(waves):
         options = {"loss": SquaredError(), "max_epochs": 2, "batch_size": 30}
         losses.append(solve(X, values.astype(dtype), Rollout(), **options)[1][-1]["rollout_loss"])
     assert losses[0] > 0 and losses == pytest.approx([losses[0]] * 4, rel=1e-12)
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_of_streams_in_one_sequence_the_first_alone_starts_from_the_initial_state(given):
+    network = ElmanRNN.random(2, 3, 2, random_state=np.random.RandomState(0))
+    streams = Sequences.of_lengths(np.zeros((60, 2)), [60]).in_chunks(5, 4)
+    np.testing.assert_array_equal(streams.follows, [-1, 0, 1, 2])
+    states = np.arange(12.0).reshape(4, 3) if given else None
+    order = Carried(network, streams, 4, False, np.random.RandomState(0), states)
+    first, later = (streams.chunks.minibatch(streams.first_chunks + i) for i in range(2))
+    initial, starts = order.start(first)
+    np.testing.assert_array_equal(starts[np.argsort(streams.stream_of[first.indices])], [not given, False, False, False])
+    np.testing.assert_array_equal(initial, order.states[streams.stream_of[first.indices]])
+    assert not order.start(later)[1].any()

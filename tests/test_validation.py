@@ -576,3 +576,40 @@ def test_the_forms_of_counts_and_numbers(form, fine, wrong):
     for found in wrong:
         with pytest.raises(ValueError, match="for epoch"):
             form("epoch", found)
+
+
+def arrays(*shapes, dtype="f8"):
+    return [np.zeros(shape, dtype) for shape in shapes]
+
+
+@pytest.mark.parametrize(
+    ("items", "alike"),
+    [
+        (arrays(2, 3), True),
+        (tuple(arrays((2, 3), (4, 3))), True),
+        (arrays((2, 3, 1), (1, 3, 1)), True),
+        (arrays(2) + arrays(3, dtype="f4"), False),  # "d" and "f", and the other way round
+        (arrays(2, dtype="f4") + arrays(3), False),
+        (arrays((2, 3)) + arrays((2, 3), dtype="f4"), False),
+        (arrays((2, 3), dtype="f4") + arrays((2, 3)), False),
+        (arrays((2, 3), (2, 4)), False),
+        (arrays((2, 3), 2), False),
+        (arrays(2, (2, 3)), False),
+        (arrays((), ()), False),
+        (arrays(2, 3, dtype=object), False),
+        ([np.zeros(2), [0.0]], False),
+        (np.zeros((2, 3)), False),
+    ],
+)
+def test_lists_of_arrays_that_can_be_looked_at_at_once(items, alike):
+    assert validation.are_alike(items) is alike
+
+
+def test_all_cores_are_those_that_this_process_may_use(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", {0: {0, 2, 5}}.__getitem__, raising=False)
+    assert validation.check_n_threads(None) == 3
+    monkeypatch.delattr("os.sched_getaffinity")
+    monkeypatch.setattr("os.cpu_count", lambda: 7)
+    assert validation.check_n_threads(None) == 7
+    monkeypatch.setattr("os.cpu_count", lambda: None)
+    assert validation.check_n_threads(None) == 1

@@ -159,7 +159,7 @@ class Rollout(BaseEstimator):
 
     def iterations_per_epoch(self, n_sequences: int, batch_size: int | None = None, n_workers: int = 1) -> int:
         """Minibatches that a pass over ``n_sequences`` of all workers takes; ``batch_size`` as in `solve`."""
-        return -(-n_sequences // (batch_size or _default_batch_size(n_sequences, n_workers=n_workers)))
+        return -(-n_sequences // (batch_size or _default_batch_size(n_sequences, 16, n_workers)))
 
     def solve(
         self,
@@ -377,7 +377,7 @@ def _order_of(
     return Carried(network, sequences, batch_size or len(everyones), shuffle, random_state, states, everyones)
 
 
-def _default_batch_size(n_sequences: int, least: int = 16, n_workers: int = 1) -> int:
+def _default_batch_size(n_sequences: int, least: int, n_workers: int) -> int:
     return min(max(n_sequences // 8, least), 125 * n_workers)
 
 
