@@ -379,6 +379,8 @@ def test_of_streams_in_one_sequence_the_first_alone_starts_from_the_initial_stat
     order = Carried(network, streams, 4, False, np.random.RandomState(0), states)
     first, later = (streams.chunks.minibatch(streams.first_chunks + i) for i in range(2))
     initial, starts = order.start(first)
-    np.testing.assert_array_equal(starts[np.argsort(streams.stream_of[first.indices])], [not given, False, False, False])
+    np.testing.assert_array_equal(
+        starts[np.argsort(streams.stream_of[first.indices])], [not given, False, False, False]
+    )
     np.testing.assert_array_equal(initial, order.states[streams.stream_of[first.indices]])
     assert not order.start(later)[1].any()
