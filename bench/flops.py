@@ -115,12 +115,12 @@ def factorisation(order):
     return order**3 / 3
 
 
-def weight_step(m, p):
+def weight_step(m, p, factor_every=FACTOR_EVERY):
     """D = P^-1 M (G + shift)^-1 of p rows: m^3 / 3 and 2 m^2 p for G, p^3 / 3 and 2 p^2 m for P.
 
-    G is factorised in one iteration of `FACTOR_EVERY`.
+    G is factorised in one iteration of ``factor_every``.
     """
-    return factorisation(m) / FACTOR_EVERY + 2 * m**2 * p + factorisation(p) + 2 * p**2 * m
+    return factorisation(m) / factor_every + 2 * m**2 * p + factorisation(p) + 2 * p**2 * m
 
 
 def output_step(size):
