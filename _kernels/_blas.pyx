@@ -13,7 +13,7 @@ from scipy.linalg.cython_lapack cimport spotrf, dpotrf
 cdef Py_ssize_t LONGEST_VECTOR = 1 << 30          # longer ones go to BLAS in pieces: its int has 32 bits
 cdef Py_ssize_t FEWEST_ROWS = 256                 # of a large product: enough for BLAS to be fast,
 cdef Py_ssize_t MOST_ROWS = 512                   # few enough for the cache
-cdef Py_ssize_t WIDEST_OF_PANELS = 128           # a Gram matrix that products of panels make sooner than ?syrk
+cdef Py_ssize_t WIDEST_OF_PANELS = 128            # a Gram matrix that products of panels make sooner than ?syrk
 cdef Py_ssize_t small_product = 0                 # see multiplies_small_matrices
 
 

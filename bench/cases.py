@@ -285,6 +285,11 @@ class Training:
         return self._stopped
 
 
+def still():
+    """Rollout that hardly moves, because of noise there is nothing to learn; its iterations cost what others do."""
+    return Rollout(schedule="constant", radius=1e-4, output_radius=1e-4)
+
+
 def algorithm1():
     """Algorithm 1 with a proximal weight that does not diverge, and no end."""
     return Algorithm1(r=100.0, eps_abs=0.0, eps_rel=0.0, keep="last")

@@ -11,7 +11,7 @@ factor of G serves in two of them.
 from dataclasses import dataclass
 
 from admmirnn import Rollout
-from admmirnn.solvers.rollout.gram import states_per_taken_by_R, steps_per_taken_by_G
+from admmirnn.solvers.rollout.gram import interval_of_G, interval_of_R
 
 FACTOR_EVERY = Rollout().factor_every
 
@@ -137,8 +137,8 @@ def solves(size):
 def taken(size, every):
     """Of how many steps G takes one, and R of how many states, where ``every`` are asked for."""
     every = min(every, size.N)
-    of_R = states_per_taken_by_R(every, size.rows, size.N, size.n)
-    return steps_per_taken_by_G(every, size.rows, size.n), of_R
+    of_R = interval_of_R(every, size.rows, size.N, size.n)
+    return interval_of_G(every, size.rows, size.n), of_R
 
 
 def iteration(size, every=8):

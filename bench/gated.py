@@ -9,11 +9,11 @@ from contextlib import ExitStack
 import numpy as np
 from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold, StratifiedKFold
 
-from admmirnn import CharacterModel, RNNClassifier, RNNRegressor, Rollout
+from admmirnn import CharacterModel, RNNClassifier, RNNRegressor
 from admmirnn.datasets import adding_problem, copy_task, load_japanese_vowels, load_mnist, load_text
 from admmirnn.networks.cells import CELLS, GATED
 from bench import flops
-from bench.cases import BROAD, Training, problem
+from bench.cases import BROAD, Training, problem, still
 from bench.flops import Size
 from bench.measure import alternately, median_and_range, report, skipped, spread
 from bench.pytorch import INSTALLED, MISSING, GradientTraining
@@ -167,10 +167,10 @@ def gated_vibrations(seeds):
 
 def gated_speed(seeds):
     """An iteration of each cell, as a share of the gemm limit, and against Elman's and torch's with Adam."""
-    met, slow = True, Rollout(schedule="constant", radius=1e-4, output_radius=1e-4)  # nothing is to be learnt of noise
+    met = True
     for size in (BROAD, LONG):
         for name, cell in GATED.items():
-            with Training(size, "float32", 2, cell=cell(), solver=slow) as training:
+            with Training(size, "float32", 2, cell=cell(), solver=still()) as training:
                 operations = 2 * flops.iteration_of_cell(size, cell())
                 shares = shares_of_limit(training.epoch, operations, "float32")
             bar = 0.7 if name == "fastgrnn" else 0.8

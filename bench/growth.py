@@ -18,10 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from admmirnn import Rollout
 from admmirnn.networks.cells import cell_named
 from bench import flops, jax_training, pytorch
-from bench.cases import BROAD, LARGE, MIDDLE, SMALL, Training, problem
+from bench.cases import BROAD, LARGE, MIDDLE, SMALL, Training, problem, still
 from bench.jax_training import JaxTraining
 from bench.measure import alternately, blas_kernel, gemm_limit
 from bench.pytorch import GradientTraining
@@ -55,10 +54,9 @@ def iterations(size, cell, rounds):
     An epoch has many iterations where they are short, so that what an engine does once per epoch does not count.
     """
     n_batches = n_batches_of(size, 2)
-    still = Rollout(schedule="constant", radius=1e-4, output_radius=1e-4)  # nothing is to be learnt of noise
     sequences, y = problem(size, "float32", n_batches)
     with ExitStack() as stack:
-        training = Training(size, "float32", n_batches, cell=cell_named(cell), solver=still)
+        training = Training(size, "float32", n_batches, cell=cell_named(cell), solver=still())
         engines = {"admmirnn": stack.enter_context(training).epoch}
         if pytorch.INSTALLED:
             engines["PyTorch"] = GradientTraining(size, sequences, y, layer=LAYERS[cell]).epoch
@@ -81,10 +79,11 @@ def threads_of(size, n_threads, rounds):
     few milliseconds may go by before the system gives each of them a processor.
     """
     n_batches = int(np.clip(4e9 / (size.B * size.N * size.n**2), 10, 100))
-    still = Rollout(schedule="constant", radius=1e-4, output_radius=1e-4)
     with ExitStack() as stack:
         fits = {
-            str(number): stack.enter_context(Training(size, "float32", n_batches, solver=still, n_threads=number)).epoch
+            str(number): stack.enter_context(
+                Training(size, "float32", n_batches, solver=still(), n_threads=number)
+            ).epoch
             for number in (1, n_threads)
         }
         seconds = alternately(rounds, time.perf_counter, **fits)

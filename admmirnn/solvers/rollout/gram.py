@@ -29,12 +29,12 @@ def cut_of(n_x: int, block: int) -> tuple[int, int]:
     return (n_x, block) if block and n_x else (0, 1)
 
 
-def steps_per_taken_by_G(every: int, n_rows: int, n_hidden: int) -> int:
+def interval_of_G(every: int, n_rows: int, n_hidden: int) -> int:
     """Of how many steps G takes one, where ``every`` are asked for: at least n states, if a minibatch has so many."""
     return max(min(every, n_rows // n_hidden), 1)
 
 
-def states_per_taken_by_R(every: int, n_rows: int, n_steps: int, n_hidden: int, *, is_early: bool = False) -> int:
+def interval_of_R(every: int, n_rows: int, n_steps: int, n_hidden: int, *, is_early: bool = False) -> int:
     """Of how many states R takes one, where ``every`` are asked for of a minibatch of so many rows and steps.
 
     It takes at least 2 n, if there are so many, and of a large minibatch no more than 4 n, or than 256, or, as few

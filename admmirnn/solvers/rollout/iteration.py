@@ -19,8 +19,8 @@ from admmirnn.solvers.rollout.gram import (
     FIRST_ITERATIONS,
     block_of_gram,
     cut_of,
-    states_per_taken_by_R,
-    steps_per_taken_by_G,
+    interval_of_G,
+    interval_of_R,
 )
 from admmirnn.solvers.rollout.guard import WINDOW, Guard
 from admmirnn.solvers.rollout.history import EpochRecord
@@ -567,9 +567,9 @@ class Fit:
         is_early = n_remembered < FIRST_ITERATIONS
         every = self.gram_every // 4 if is_early else self.gram_every
         every = 1 if n_remembered == 1 else min(max(every, 1), whole.n_steps)
-        of_G, states_per_taken = every, states_per_taken_by_R(every, n_rows, whole.n_steps, n, is_early=is_early)
+        of_G, states_per_taken = every, interval_of_R(every, n_rows, whole.n_steps, n, is_early=is_early)
         if settings.metric == "multipliers":
-            of_G = steps_per_taken_by_G(every, n_rows, n)
+            of_G = interval_of_G(every, n_rows, n)
         first = n_remembered % of_G
         self.gram_steps, self.R_positions = (first, of_G), None
         if self.part is not None and not self.is_idle:  # its sequences end with those of the whole
